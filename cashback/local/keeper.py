@@ -1,0 +1,127 @@
+"""Who needs the servers, and who stops them when nobody does.
+
+Each process that uses the servers holds a shared lock on one file; the kernel frees it however the process ends. A
+detached process, the keeper, waits for the same lock exclusively and stops the servers some seconds after it gets it.
+"""
+
+import contextlib
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from cashback.local import places, postgres, redis
+from cashback.local.cannot import Cannot
+from cashback.local.places import CHECKOUT, Place
+
+# Long enough for one command to follow another without a restart between them.
+LINGER_SECONDS = 5.0
+
+
+def users_file(place: Place) -> Path:
+    """Return the file whose shared lock every user of the servers holds."""
+    return place.folder / "users.lock"
+
+
+def kept_file(place: Place) -> Path:
+    """Return the file whose presence keeps the servers up without a user."""
+    return place.folder / "kept-up"
+
+
+def open_lock(file: Path) -> int:
+    """Open `file` for locking, creating it, or raise Cannot."""
+    try:
+        return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Cannot(f"Cannot write to {file} ({error.strerror}): set CASHBACK_STATE to a folder of your own.") from None
+
+
+@contextlib.contextmanager
+def starting(place: Place) -> Iterator[None]:
+    """Hold the lock under which servers are started and stopped."""
+    lock = open_lock(place.folder / "starting.lock")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def ensure_keeper(place: Place) -> None:
+    """See to it that a keeper watches over the servers."""
+    lock = open_lock(place.folder / "keeper.lock")
+    try:
+        if _try_exclusive(lock):
+            # A mark left by a keeper that is gone says nothing about today.
+            kept_file(place).unlink(missing_ok=True)
+            _spawn(place, lock)
+    finally:
+        os.close(lock)
+
+
+def stop_servers(place: Place) -> None:
+    """Stop whatever is up."""
+    with starting(place):
+        if redis.is_up(place):
+            redis.stop(place)
+        if postgres.is_up(place):
+            postgres.stop(place)
+
+
+def _spawn(place: Place, lock: int) -> None:
+    # The keeper inherits the lock itself, so that there is no moment without an owner and never a second one.
+    with (place.folder / "keeper.log").open("a") as log:
+        subprocess.run(
+            [sys.executable, "-m", "cashback.local", str(lock)],
+            cwd=CHECKOUT,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=[lock],
+            start_new_session=True,
+            check=True,
+        )
+
+
+def _try_exclusive(lock: int) -> bool:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def keep(place: Place, own_lock: int) -> None:
+    """Wait until nobody has used the servers for a while, then stop them and let go of `own_lock`."""
+    linger = float(os.environ.get("CASHBACK_LOCAL_LINGER") or LINGER_SECONDS)
+    users = open_lock(users_file(place))
+    while True:
+        fcntl.flock(users, fcntl.LOCK_EX)
+        fcntl.flock(users, fcntl.LOCK_UN)
+        time.sleep(linger)
+        if _is_gone(users, users_file(place)):
+            return
+        if not kept_file(place).exists() and _try_exclusive(users):
+            break
+    stop_servers(place)
+    # First its own lock, then the users': who attaches next must find that there is no keeper.
+    os.close(own_lock)
+    os.close(users)
+
+
+def _is_gone(lock: int, file: Path) -> bool:
+    # Somebody removed the folder; what stands in its place now is not this keeper's to stop.
+    try:
+        return not os.path.samestat(os.fstat(lock), file.stat())
+    except OSError:
+        return True
+
+
+def become_keeper(own_lock: int) -> None:
+    """Become a detached keeper that holds the lock with the descriptor `own_lock`."""
+    # The starter waits for this parent; the child belongs to nobody and leaves no zombie behind.
+    if os.fork() == 0:
+        keep(places.here(), own_lock)

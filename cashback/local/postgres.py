@@ -1,0 +1,122 @@
+"""The local PostgreSQL: made once, started, asked, stopped. Callers hold the starting lock (see keeper)."""
+
+import os
+import shlex
+import shutil
+import time
+from pathlib import Path
+
+from cashback.local import execution
+from cashback.local.cannot import Cannot
+from cashback.local.places import Place, make_folder
+from cashback.local.sockets import answers
+
+ROLE = DATABASE = "cashback"
+ENCODING = ("--encoding=UTF8", "--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8")
+SETTINGS = {
+    "listen_addresses": "",
+    "unix_socket_permissions": "0700",
+    "max_connections": "320",
+    "shared_buffers": "256MB",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "log_checkpoints": "off",
+}
+# Tests may lose their data with the machine's power, never with a killed process: commits stay synchronous.
+SETTINGS_BY_PROFILE = {"test": {"fsync": "off", "full_page_writes": "off"}}
+LOG_LIMIT = 8 * 1024 * 1024
+START_SECONDS = 60
+# How long a killed predecessor may stand in the way: its orphaned processes need a moment to notice.
+RETRY_SECONDS = 10
+
+
+def is_up(place: Place) -> bool:
+    """Tell whether the server takes connections."""
+    return _pid_file(place)[7:8] == ["ready"] and answers(place.postgres_socket)
+
+
+def pid(place: Place) -> int | None:
+    """Return the process id in the server's pid file; it may be stale when the server is not up."""
+    lines = _pid_file(place)
+    return int(lines[0]) if lines and lines[0].isdigit() else None
+
+
+def start(place: Place) -> None:
+    """Bring the server up, creating role and database the first time; raise Cannot with the log's last word."""
+    home = execution.postgres_home(place)
+    make_folder(place.run, 0o700, execution.server_owner())
+    if not place.data.exists():
+        _create(place, home)
+    _shorten_log(place.postgres_log)
+    deadline = time.monotonic() + RETRY_SECONDS
+    while not is_up(place):
+        _forget_zombie(place)
+        if _launch(place, home) == 0:
+            return
+        if time.monotonic() > deadline:
+            raise Cannot(f"PostgreSQL does not start ({_last_line(place.postgres_log)}): see {place.postgres_log}, or set DATABASE_URL.")
+        time.sleep(0.1)
+
+
+def stop(place: Place) -> None:
+    """Stop the server; open connections are ended, nothing committed is lost."""
+    pg_ctl = [execution.postgres_home(place) / "bin/pg_ctl", "-D", place.data, "-w", "-t", "30"]
+    if execution.run([*pg_ctl, "-m", "fast", "stop"]) != 0 and is_up(place):
+        execution.run([*pg_ctl, "-m", "immediate", "stop"])
+
+
+def _create(place: Place, home: Path) -> None:
+    # Made beside its place and renamed when whole: a run cut short leaves nothing half made.
+    fresh = place.data.with_suffix(".new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    make_folder(fresh, 0o700, execution.server_owner())
+    log = place.folder / "initdb.log"
+    with log.open("w") as output:
+        steps = [
+            ([home / "bin/initdb", "-D", fresh, "-U", ROLE, "--auth=trust", "--no-sync", "--no-instructions", *ENCODING], ""),
+            ([home / "bin/postgres", "--single", "-D", fresh, "-c", "fsync=off", "postgres"], f"CREATE DATABASE {DATABASE}\n"),
+            ([home / "bin/initdb", "-D", fresh, "--sync-only"], ""),
+        ]
+        for command, text in steps[:2] if place.profile == "test" else steps:
+            if execution.run(command, output, text) != 0:
+                raise Cannot(f"initdb failed ({_last_line(log)}): see {log}, or set CASHBACK_STATE or DATABASE_URL.")
+    fresh.rename(place.data)
+
+
+def _launch(place: Place, home: Path) -> int:
+    settings = SETTINGS | SETTINGS_BY_PROFILE.get(place.profile, {}) | {"unix_socket_directories": str(place.run)}
+    options = shlex.join(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))
+    pg_ctl = [home / "bin/pg_ctl", "-D", place.data, "-l", place.postgres_log, "-w", "-t", str(START_SECONDS)]
+    return execution.run([*pg_ctl, "-o", options, "start"])
+
+
+def _pid_file(place: Place) -> list[str]:
+    try:
+        return [line.strip() for line in (place.data / "postmaster.pid").read_text().splitlines()]
+    except OSError:
+        return []
+
+
+def _forget_zombie(place: Place) -> None:
+    # A killed server whose parent does not collect it keeps its process id, and PostgreSQL takes it for alive.
+    # Its shared memory still guards the data: PostgreSQL does not start while anyone is attached to it.
+    dead = pid(place)
+    try:
+        state = Path(f"/proc/{dead}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return
+    if state in "ZX":
+        (place.data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _shorten_log(log: Path) -> None:
+    if log.exists() and log.stat().st_size > LOG_LIMIT:
+        os.replace(log, log.with_suffix(".log.1"))
+
+
+def _last_line(log: Path) -> str:
+    try:
+        lines = log.read_text(errors="replace").split("\n")
+    except OSError:
+        return "no log was written"
+    return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
