@@ -1,0 +1,276 @@
+"""Everything that differs between machines is read here, from the environment, and fails loudly when it is wrong."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import django_stubs_ext
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+from cashback import local
+
+django_stubs_ext.monkeypatch()
+env = environ.Env()
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# "local": a developer's machine, whose servers and keys the project makes itself. Anything else: a real deployment.
+LOCAL: bool = env.str("CASHBACK_ENV", "local") == "local"
+
+
+def read_key(name: str) -> str:
+    """Return the secret `name`; outside local mode it must be set and hold at least 32 bytes (RFC 7518 §3.2)."""
+    value: str = env.str(name, "")
+    if not value and LOCAL:
+        return local.secret(name)
+    if len(value.encode()) < 32 or len(set(value)) < 10:
+        raise ImproperlyConfigured(f"{name} must be at least 32 random bytes: set it, e.g. to `openssl rand -base64 48`.")
+    return value
+
+
+def read_database_url() -> str:
+    """Return the URL of the database: DATABASE_URL, or the project's own server in local mode."""
+    url: str = env.str("DATABASE_URL", "")
+    if not url and not LOCAL:
+        raise ImproperlyConfigured("DATABASE_URL must be set outside local mode, e.g. postgresql://user:secret@host/name.")
+    return url or local.database_url()
+
+
+# --- Security ---------------------------------------------------------------------------------------------------------
+
+DEBUG: bool = env.bool("DEBUG", False)
+SECRET_KEY = read_key("SECRET_KEY")
+JWT_SIGNING_KEY = read_key("JWT_SIGNING_KEY")
+if JWT_SIGNING_KEY == SECRET_KEY:
+    raise ImproperlyConfigured("JWT_SIGNING_KEY must differ from SECRET_KEY: who learns one must not hold the other.")
+ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if LOCAL else [])
+CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# How many proxies of ours append to X-Forwarded-For; 0 means the header is never believed.
+TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", 0)
+HTTPS: bool = env.bool("HTTPS", not LOCAL)
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS: int = env.int("HSTS_SECONDS", 31_536_000 if HTTPS else 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+if TRUSTED_PROXIES:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
+
+# --- Parts ------------------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "cashback",
+    "wallet",
+    "wallet.assets",
+    "wallet.ledger",
+    "accounts",
+    "unfold",
+    "unfold.contrib.filters",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_ratelimit",
+    "django_q",
+    "pgtrigger",
+    "pghistory",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "cashback.urls"
+WSGI_APPLICATION = "cashback.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# --- Data -------------------------------------------------------------------------------------------------------------
+
+
+def read_database() -> dict[str, Any]:
+    """Return Django's description of the database, with the limits of DESIGN §5 on every connection."""
+    database: dict[str, Any] = env.db_url_config(read_database_url())
+    limits = {
+        "lock_timeout": env.int("LOCK_TIMEOUT_MS", 2_000),
+        "statement_timeout": env.int("STATEMENT_TIMEOUT_MS", 5_000),
+        "idle_in_transaction_session_timeout": 5_000,
+    }
+    database.setdefault("OPTIONS", {})["options"] = " ".join(f"-c {name}={value}" for name, value in limits.items())
+    database["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", 60)
+    database["CONN_HEALTH_CHECKS"] = True
+    database["TEST"] = {"NAME": env.str("TEST_DATABASE", "test_cashback")}
+    return database
+
+
+DATABASES = {"default": read_database()}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+PGHISTORY_APPEND_ONLY = True
+
+
+def read_caches() -> dict[str, Any]:
+    """Return the caches: Redis when there is one, else this process's memory. "local" is always this process's memory."""
+    memory = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    url = env.str("REDIS_URL", "") or (local.redis_url(env.int("REDIS_DB", 0)) if LOCAL else None)
+    if not url:
+        return {"default": memory, "local": memory | {"LOCATION": "local"}}
+    redis = {
+        "BACKEND": "django_redis.cache.RedisCache",
+        "LOCATION": url,
+        "KEY_PREFIX": "cashback",
+        "OPTIONS": {
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+            "SOCKET_CONNECT_TIMEOUT": 0.25,
+            "SOCKET_TIMEOUT": 0.25,
+        },
+    }
+    return {"default": redis, "local": memory | {"LOCATION": "local"}}
+
+
+CACHES = read_caches()
+REDIS: bool = CACHES["default"]["BACKEND"].startswith("django_redis")
+
+# A crowd in front of one credit may be held by Redis before it reaches PostgreSQL: "redis", or empty for none.
+CLAIM_LOCK: str = env.str("CLAIM_LOCK", "")
+if CLAIM_LOCK not in ("", "redis"):
+    raise ImproperlyConfigured(f'CLAIM_LOCK must be "redis" or empty, not "{CLAIM_LOCK}".')
+
+# --- People -----------------------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "sign_in"
+LOGIN_REDIRECT_URL = "dashboard"
+LOGOUT_REDIRECT_URL = "landing"
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ["email"]},
+    },
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+SIMPLE_JWT = {
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env.int("ACCESS_TOKEN_MINUTES", 10)),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": JWT_SIGNING_KEY,
+    "ISSUER": "cashback",
+    "AUDIENCE": "cashback-api",
+    "USER_ID_CLAIM": "sub",
+    "UPDATE_LAST_LOGIN": False,
+}
+# Rates are "count/period"; "off" removes one (the race proof measures claims, not the limit).
+RATES = {
+    "claim": env.str("RATE_CLAIM", "5/m"),
+    "sign_in": env.str("RATE_SIGN_IN", "5/m"),
+    "register": env.str("RATE_REGISTER", "10/h"),
+}
+RATELIMIT_USE_CACHE = "default"
+# Without Redis the limits hold per process only; the product says so at start instead of refusing to start.
+SILENCED_SYSTEM_CHECKS = [] if REDIS else ["django_ratelimit.E003", "django_ratelimit.W001"]
+
+# --- API --------------------------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": [
+        "rest_framework.renderers.JSONRenderer",
+        "rest_framework.renderers.BrowsableAPIRenderer",
+    ],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_FILTER_BACKENDS": [],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "cashback.errors.answer",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Cashback wallet",
+    "DESCRIPTION": "Claim cashback credits once, keep them for ever.",
+    "VERSION": "1.0.0",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+}
+
+# --- The clock --------------------------------------------------------------------------------------------------------
+
+# Tasks live in PostgreSQL: one enqueued by a rolled-back transaction does not run, a killed worker's task runs again.
+Q_CLUSTER = {
+    "name": "cashback",
+    "orm": "default",
+    "workers": env.int("CLUSTER_WORKERS", 1),
+    "timeout": 240,
+    "retry": 300,
+    "max_attempts": 3,
+    "ack_failures": True,
+    "catch_up": False,
+    "label": "Schedules",
+    "save_limit": 500,
+    "poll": 1,
+}
+
+# --- Words and files --------------------------------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_I18N = USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if LOCAL
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+WHITENOISE_USE_FINDERS = LOCAL
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
+    "loggers": {"django.request": {"level": "ERROR"}, "django-q": {"level": "WARNING"}},
+}
+UNFOLD = {"SITE_TITLE": "Cashback", "SITE_HEADER": "Cashback console", "SITE_SYMBOL": "savings"}

@@ -1,0 +1,8 @@
+"""Every door of the house, by address."""
+
+from django.contrib import admin
+from django.urls import path
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+]

@@ -1,0 +1,87 @@
+"""People and credits that every test may ask for by name."""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.db import connection
+from django.test import TransactionTestCase
+
+from accounts.models import Role, User
+from wallet import issuing, pools
+from wallet.assets.models import CashbackAsset, CreditPool
+
+PASSWORD = "correct horse battery"
+KEPT = ("django_migrations", "django_content_type", "auth_permission")
+
+
+def empty_the_tables(*_: Any) -> None:
+    """Truncate all tables as their owner; the ledger's own refusal is lifted for this one transaction and put back."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
+        tables = [name for (name,) in cursor.fetchall() if name not in KEPT]
+        cursor.execute("SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal AND tgtype & 32 > 0")
+        guards = cursor.fetchall()
+        lift = [f'ALTER TABLE {table} DISABLE TRIGGER "{name}"' for table, name in guards]
+        put_back = [f'ALTER TABLE {table} ENABLE ALWAYS TRIGGER "{name}"' for table, name in guards]
+        cursor.execute(";".join(["BEGIN", *lift, f"TRUNCATE {', '.join(tables)}", *put_back, "COMMIT"]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables_can_be_emptied() -> None:
+    TransactionTestCase._fixture_teardown = empty_the_tables  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def _empty_caches() -> Iterator[None]:
+    """Nobody inherits another test's rate limits."""
+    for cache in caches.all(initialized_only=True):
+        cache.clear()
+    yield
+    for cache in caches.all(initialized_only=True):
+        cache.clear()
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return User.objects.create_user("alice@example.com", PASSWORD)
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return User.objects.create_user("bob@example.com", PASSWORD)
+
+
+@pytest.fixture
+def ada(db: None) -> User:
+    return User.objects.create_user("ada@example.com", PASSWORD, role=Role.ADMIN)
+
+
+@pytest.fixture
+def root(db: None) -> User:
+    return User.objects.create_superuser("root@example.com", PASSWORD)
+
+
+@pytest.fixture
+def open_pool(ada: User) -> Callable[..., CreditPool]:
+    """Open a pool; anything not named is a plain INR promotion without a limit."""
+
+    def make(**fields: Any) -> CreditPool:
+        return pools.open_pool(ada, **{"name": "Diwali", "kind": "PROMOTION", "currency": "INR"} | fields)
+
+    return make
+
+
+@pytest.fixture
+def issue(ada: User) -> Callable[..., CashbackAsset]:
+    """Issue one asset; anything not named is 100 rupees for ever, in no pool."""
+
+    def make(**fields: Any) -> CashbackAsset:
+        given = {"title": "Welcome bonus", "total_value": Decimal("100.00")} | fields
+        if "pool" not in given:
+            given.setdefault("currency", "INR")
+        return issuing.issue_one(ada, **given)
+
+    return make

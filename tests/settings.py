@@ -1,0 +1,5 @@
+"""The product's settings, with a password hash that costs a test nothing."""
+
+from cashback.settings import *  # noqa: F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

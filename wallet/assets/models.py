@@ -1,0 +1,228 @@
+"""What can be claimed: pools and the credits in them."""
+
+from datetime import date, datetime, time, timedelta
+from typing import ClassVar
+from uuid import UUID
+from zoneinfo import ZoneInfo, available_timezones
+
+import pghistory
+import pgtrigger
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.db import connection, models
+from django.db.models import Case, F, Q, Value, When
+from django.db.models.functions import Now, Round
+
+from accounts.ids import uuid7
+from accounts.refusals import Refusal
+from wallet.assets import rules
+from wallet.assets.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMALS, check_amount, check_currency
+from wallet.assets.querysets import AssetQuerySet, PoolQuerySet
+
+
+class Kind(models.TextChoices):
+    """Why a pool hands out credit."""
+
+    SIGNUP = "SIGNUP", "Sign-up bonus"
+    REFERRAL = "REFERRAL", "Referral reward"
+    PROMOTION = "PROMOTION", "Promotion"
+
+
+class Status(models.TextChoices):
+    """The life of an asset. CLAIMED and EXPIRED are final for an id."""
+
+    AVAILABLE = "AVAILABLE", "Available"
+    CLAIMED = "CLAIMED", "Claimed"
+    EXPIRED = "EXPIRED", "Expired"
+
+
+class AssetNotFound(Refusal):
+    """No such asset, or none that the asker may see."""
+
+    code = "not_found"
+    detail = "There is no such credit. Look at the list of those on offer."
+
+
+class PoolNotFound(Refusal):
+    """No such pool, or none that the asker may see."""
+
+    code = "not_found"
+    detail = "There is no such pool. Look at the list of pools."
+
+
+class AssetExpired(Refusal):
+    """The asset's time is over."""
+
+    code = "asset_expired"
+    detail = "This credit has expired and cannot be claimed any more. Choose another one."
+
+
+def check_time_zone(name: str) -> None:
+    """Raise ValidationError unless `name` is an IANA time zone."""
+    if name not in available_timezones():
+        raise ValidationError(f'"{name}" is not a time zone. Use a name such as Asia/Kolkata.', code="time_zone")
+
+
+def end_of(day: date, time_zone: str = "UTC") -> datetime:
+    """Return the first instant after `day` in the IANA zone `time_zone`."""
+    return datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(time_zone))
+
+
+@pghistory.track(pghistory.UpdateEvent(), pghistory.DeleteEvent(), append_only=True)
+class CreditPool(models.Model):
+    """A named set of assets in one currency, open for a time, with a limit per user."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    name = models.CharField(max_length=100, unique=True)
+    kind = models.CharField(max_length=9, choices=Kind.choices)
+    currency = models.CharField(max_length=3, validators=[check_currency], help_text="ISO 4217, e.g. INR.")
+    per_user_limit = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="How many credits one user may claim. Empty: no limit."
+    )
+    opens_at = models.DateTimeField(db_default=Now(), help_text="Claims are accepted from this instant on.")
+    closes_at = models.DateTimeField(null=True, blank=True, help_text="First instant without claims. Empty: stays open.")
+    is_active = models.BooleanField(default=True, help_text="Untick to stop claims at once and hide the pool from users.")
+    time_zone = models.CharField(
+        max_length=64, default="UTC", validators=[check_time_zone], help_text='In which "until 31 March" ends.'
+    )
+
+    # Annotations of PoolQuerySet, when asked for.
+    is_open: bool
+    can_claim: bool
+    available: int
+
+    objects: ClassVar[PoolQuerySet] = PoolQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ("-id",)
+        triggers: ClassVar = rules.POOL_RULES
+        constraints = (
+            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="pool_kind_known"),
+            models.CheckConstraint(condition=Q(currency__in=CURRENCIES), name="pool_currency_known"),
+            models.CheckConstraint(condition=Q(per_user_limit=None) | Q(per_user_limit__gte=1), name="pool_limit_positive"),
+            models.CheckConstraint(
+                condition=Q(closes_at=None) | Q(closes_at__gt=F("opens_at")), name="pool_closes_after_opening"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.name
+
+    def end_of(self, day: date) -> datetime:
+        """Return the first instant after `day` where the pool is: "until 31 March" ends as 1 April begins."""
+        return end_of(day, self.time_zone)
+
+
+# A claim is not tracked here: the ledger records it, once.
+@pghistory.track(
+    pghistory.UpdateEvent(condition=pgtrigger.Condition("OLD.* IS DISTINCT FROM NEW.* AND NEW.status <> 'CLAIMED'")),
+    pghistory.DeleteEvent(),
+    append_only=True,
+)
+class CashbackAsset(models.Model):
+    """One cashback credit: money that one user may claim once, until it expires."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    title = models.CharField(max_length=200)
+    total_value = models.DecimalField(max_digits=18, decimal_places=4)
+    currency = models.CharField(max_length=3, validators=[check_currency], help_text="ISO 4217, e.g. INR.")
+    status = models.CharField(max_length=9, choices=Status.choices, default=Status.AVAILABLE, editable=False)
+    # db_index=False: an index below begins with the same column.
+    pool = models.ForeignKey(CreditPool, models.PROTECT, null=True, blank=True, related_name="assets", db_index=False)
+    claimed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, editable=False, related_name="assets", db_index=False
+    )
+    claimed_at = models.DateTimeField(null=True, blank=True, editable=False)
+    claim_slot = models.PositiveIntegerField(null=True, blank=True, editable=False)
+    expires_at = models.DateTimeField(
+        null=True, blank=True, help_text="First instant it can no longer be claimed. Empty: never."
+    )
+    recreated_from = models.ForeignKey("self", models.PROTECT, null=True, blank=True, editable=False, related_name="children")
+    generation = models.PositiveIntegerField(default=1, editable=False)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="issued_assets",
+        db_index=False,
+    )
+
+    # Annotation of AssetQuerySet, when asked for.
+    current_status: str
+
+    objects: ClassVar[AssetQuerySet] = AssetQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        ordering = ("-id",)
+        triggers: ClassVar = rules.ASSET_RULES
+        constraints = (
+            models.CheckConstraint(condition=Q(status__in=Status.values), name="asset_status_known"),
+            models.CheckConstraint(
+                condition=Q(status="CLAIMED", claimed_by__isnull=False, claimed_at__isnull=False)
+                | Q(~Q(status="CLAIMED"), claimed_by=None, claimed_at=None, claim_slot=None),
+                name="asset_owner_iff_claimed",
+            ),
+            models.CheckConstraint(
+                condition=Q(claimed_at=None) | Q(expires_at=None) | Q(claimed_at__lt=F("expires_at")),
+                name="asset_claimed_before_expiry",
+            ),
+            models.CheckConstraint(condition=Q(total_value__gt=0, total_value__lte=MAX_VALUE), name="asset_value_range"),
+            models.CheckConstraint(
+                condition=Q(
+                    total_value=Round(
+                        "total_value",
+                        Case(  # type: ignore[arg-type]
+                            When(currency__in=NO_DECIMALS, then=Value(0)),
+                            When(currency__in=THREE_DECIMALS, then=Value(3)),
+                            default=Value(2),
+                        ),
+                    )
+                ),
+                name="asset_value_scale",
+            ),
+            models.CheckConstraint(condition=Q(currency__in=CURRENCIES), name="asset_currency_known"),
+            models.CheckConstraint(condition=~Q(title=""), name="asset_title_given"),
+            models.CheckConstraint(
+                condition=Q(recreated_from=None, generation=1) | Q(recreated_from__isnull=False, generation__gt=1),
+                name="asset_generation_counts",
+            ),
+            models.UniqueConstraint(fields=("pool", "claimed_by", "claim_slot"), name="asset_claim_slot"),
+        )
+        indexes = (
+            # Claim any of a pool, the pool's supply, and the sweep.
+            models.Index(
+                "pool", F("expires_at").asc(nulls_last=True), "id", condition=Q(status="AVAILABLE"), name="asset_claimable"
+            ),
+            models.Index("expires_at", condition=Q(status="AVAILABLE"), name="asset_due"),
+            models.Index(fields=("claimed_by", "-claimed_at"), condition=Q(claimed_by__isnull=False), name="asset_owned"),
+        )
+
+    def __str__(self) -> str:
+        return self.title
+
+    def clean(self) -> None:
+        """Say before PostgreSQL does what is wrong with the value, its currency and its pool's."""
+        if self.pool and self.pool.currency != self.currency:
+            raise ValidationError({"currency": f"The pool's currency is {self.pool.currency}."}, code="currency")
+        if self.total_value is not None and self.currency in CURRENCIES:
+            try:
+                check_amount(self.total_value, self.currency)
+            except ValidationError as error:
+                raise ValidationError({"total_value": error}) from error
+
+    def hand_over(self, user_id: UUID) -> None:
+        """Make the locked, AVAILABLE row the user's; the instant and the slot are PostgreSQL's (see rules.handover).
+
+        Raises IntegrityError with the name of the rule that refused: `asset_claimed_before_expiry`, `pool_open` or
+        `pool_claim_limit`.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "UPDATE assets_cashbackasset SET status = 'CLAIMED', claimed_by_id = %s WHERE id = %s"
+                " RETURNING status, claimed_by_id, claimed_at, claim_slot",
+                [user_id, self.id],
+            )
+            self.status, self.claimed_by_id, self.claimed_at, self.claim_slot = cursor.fetchone()

@@ -1,0 +1,167 @@
+"""The rules that PostgreSQL keeps for assets, whoever writes the SQL.
+
+Each trigger refuses with SQLSTATE 23514 (check_violation) and a constraint name, so that the acts can tell one refusal
+from another and so that Django raises IntegrityError for all of them.
+"""
+
+import pgtrigger
+
+
+def refuse(name: str, message: str) -> str:
+    """Return PL/pgSQL that refuses the change under the constraint name `name`."""
+    quoted = message.replace("'", "''")
+    return f"RAISE EXCEPTION '{quoted}' USING ERRCODE = 'check_violation', CONSTRAINT = '{name}';"
+
+
+# Decides a claim by the database's clock *after* the row lock was granted: a predicate in WHERE is evaluated before the
+# wait for the lock and would let a claim through late.
+HANDOVER = f"""
+    NEW.claimed_at := clock_timestamp();
+    IF NEW.pool_id IS NULL THEN
+        NEW.claim_slot := NULL;
+        RETURN NEW;
+    END IF;
+    SELECT is_active AND opens_at <= NEW.claimed_at AND (closes_at IS NULL OR NEW.claimed_at < closes_at), per_user_limit
+        INTO open, most FROM assets_creditpool WHERE id = NEW.pool_id;
+    IF NOT open THEN
+        {refuse("pool_open", "this pool is not open for claims")}
+    END IF;
+    -- One user's claims in one pool queue here, so that each sees the slots taken before it.
+    PERFORM pg_advisory_xact_lock(hashtextextended(NEW.pool_id::text || NEW.claimed_by_id::text, 0));
+    SELECT coalesce(max(claim_slot), 0) + 1 INTO NEW.claim_slot
+        FROM assets_cashbackasset WHERE pool_id = NEW.pool_id AND claimed_by_id = NEW.claimed_by_id;
+    IF NEW.claim_slot > most THEN
+        {refuse("pool_claim_limit", "this user holds all the claims the pool allows")}
+    END IF;
+    RETURN NEW;
+"""
+
+handover = pgtrigger.Trigger(
+    name="asset_handover",
+    operation=pgtrigger.Update,
+    when=pgtrigger.Before,
+    condition=pgtrigger.Condition("OLD.status = 'AVAILABLE' AND NEW.status = 'CLAIMED'"),
+    declare=[("open", "boolean"), ("most", "integer")],
+    func=HANDOVER,
+)
+
+final = pgtrigger.Trigger(
+    name="asset_final",
+    operation=pgtrigger.Update,
+    when=pgtrigger.Before,
+    condition=pgtrigger.Condition("OLD.status <> 'AVAILABLE'"),
+    func=refuse("asset_final", "a claimed or expired asset never changes"),
+)
+
+# A due asset is expired whether or not the sweep has been: only the sweep's own change may still touch it. A claim is
+# left to the handover and the table's check, which judge by the instant of the claim.
+due = pgtrigger.Trigger(
+    name="asset_due",
+    operation=pgtrigger.Update,
+    when=pgtrigger.Before,
+    condition=pgtrigger.Condition("OLD.status = 'AVAILABLE' AND NEW.status = 'AVAILABLE'"),
+    func=f"""
+    IF OLD.expires_at <= clock_timestamp() THEN
+        {refuse("asset_not_due", "an asset past its expiry never changes")}
+    END IF;
+    RETURN NEW;
+    """,
+)
+
+born_available = pgtrigger.Trigger(
+    name="asset_born_available",
+    operation=pgtrigger.Insert,
+    when=pgtrigger.Before,
+    condition=pgtrigger.Condition("NEW.status <> 'AVAILABLE'"),
+    func=refuse("asset_born_available", "an asset is issued AVAILABLE"),
+)
+
+keep_claimed = pgtrigger.Trigger(
+    name="asset_keep_claimed",
+    operation=pgtrigger.Delete,
+    when=pgtrigger.Before,
+    condition=pgtrigger.Condition("OLD.status = 'CLAIMED'"),
+    func=refuse("asset_keep_claimed", "a claimed asset is never deleted"),
+)
+
+# What an asset is and where it came from does not change while it is on offer, and neither does its identity.
+same_asset = pgtrigger.Trigger(
+    name="asset_same",
+    operation=pgtrigger.Update,
+    when=pgtrigger.Before,
+    condition=pgtrigger.Condition(
+        "OLD.id <> NEW.id OR OLD.created_at <> NEW.created_at OR OLD.generation <> NEW.generation"
+        " OR OLD.recreated_from_id IS DISTINCT FROM NEW.recreated_from_id"
+    ),
+    func=refuse("asset_same", "an asset keeps its id, origin and generation"),
+)
+
+# A claim hands over exactly what was on offer.
+claim_only = pgtrigger.Trigger(
+    name="asset_claim_only",
+    operation=pgtrigger.Update,
+    when=pgtrigger.Before,
+    condition=pgtrigger.Condition(
+        "NEW.status <> 'AVAILABLE' AND (OLD.total_value <> NEW.total_value OR OLD.currency <> NEW.currency"
+        " OR OLD.title <> NEW.title OR OLD.pool_id IS DISTINCT FROM NEW.pool_id"
+        " OR OLD.expires_at IS DISTINCT FROM NEW.expires_at)"
+    ),
+    func=refuse("asset_claim_only", "a claim or expiry changes nothing but the status"),
+)
+
+# An asset is in its pool's currency. Issuing is checked once a statement, so that 100,000 rows cost one look-up.
+pool_currency_issued = pgtrigger.Trigger(
+    name="asset_pool_currency_issued",
+    level=pgtrigger.Statement,
+    operation=pgtrigger.Insert,
+    when=pgtrigger.After,
+    referencing=pgtrigger.Referencing(new="issued"),  # type: ignore[no-untyped-call]
+    func=f"""
+    IF EXISTS (
+        SELECT FROM issued JOIN assets_creditpool AS pool ON pool.id = issued.pool_id WHERE pool.currency <> issued.currency
+    ) THEN
+        {refuse("asset_pool_currency", "an asset is in the currency of its pool")}
+    END IF;
+    RETURN NULL;
+    """,
+)
+
+pool_currency_changed = pgtrigger.Trigger(
+    name="asset_pool_currency_changed",
+    operation=pgtrigger.UpdateOf("pool_id", "currency"),  # type: ignore[no-untyped-call]
+    when=pgtrigger.Before,
+    condition=pgtrigger.Condition("OLD.status = 'AVAILABLE' AND NEW.pool_id IS NOT NULL"),
+    func=f"""
+    IF NEW.currency <> (SELECT currency FROM assets_creditpool WHERE id = NEW.pool_id) THEN
+        {refuse("asset_pool_currency", "an asset is in the currency of its pool")}
+    END IF;
+    RETURN NEW;
+    """,
+)
+
+# Whose currency a pool's assets and entries are in cannot move under them.
+pool_currency = pgtrigger.Trigger(
+    name="pool_currency",
+    operation=pgtrigger.Update,
+    when=pgtrigger.Before,
+    condition=pgtrigger.Condition("OLD.currency <> NEW.currency"),
+    func=f"""
+    IF EXISTS (SELECT FROM assets_cashbackasset WHERE pool_id = OLD.id) THEN
+        {refuse("pool_currency", "a pool with assets keeps its currency")}
+    END IF;
+    RETURN NEW;
+    """,
+)
+
+ASSET_RULES = [
+    born_available,
+    pool_currency_issued,
+    pool_currency_changed,
+    handover,
+    final,
+    due,
+    same_asset,
+    claim_only,
+    keep_claimed,
+]
+POOL_RULES = [pool_currency]

@@ -1,0 +1,156 @@
+"""What an operator does to one asset that exists: update, delete, expire, recreate; each leaves its trace."""
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+import pghistory
+from django.db import IntegrityError
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.refusals import Refusal
+from wallet.assets.models import AssetNotFound, CashbackAsset, Status
+from wallet.contention import act, broken_rule
+from wallet.issuing import check, instant, prepared
+
+UNCHANGED: Any = object()  # tells "leave it" from None, which says "never expires"
+CHANGEABLE = ("title", "total_value", "currency", "pool", "expires_at")
+
+
+class AssetNotAvailable(Refusal):
+    """The asset's life is over, or others descend from it."""
+
+    code = "asset_not_available"
+    detail = "Only an AVAILABLE credit can be changed. Issue or recreate another one instead."
+
+
+class AssetNotExpired(Refusal):
+    """Only what expired can be recreated."""
+
+    code = "asset_not_expired"
+    detail = "Only an EXPIRED credit can be recreated. Expire it first, or issue a new one."
+
+
+class AlreadyRecreated(Refusal):
+    """The asset has a child."""
+
+    code = "already_recreated"
+    detail = "This credit was recreated before. Recreate its child once that has expired, or issue a new one."
+
+
+def locked(asset_id: UUID) -> CashbackAsset:
+    """Return the asset, locked, with its current status; raise AssetNotFound."""
+    try:
+        return CashbackAsset.objects.lock(asset_id)
+    except CashbackAsset.DoesNotExist as error:
+        raise AssetNotFound from error
+
+
+def locked_available(asset_id: UUID) -> CashbackAsset:
+    """Return the asset, locked, or raise AssetNotAvailable unless it can still be claimed."""
+    asset = locked(asset_id)
+    if asset.current_status != Status.AVAILABLE:
+        raise AssetNotAvailable(f"This credit is {asset.current_status}. {AssetNotAvailable.detail}")
+    return asset
+
+
+def trace(actor: User | None, what: str) -> Any:
+    """Return the context in which PostgreSQL's history rows name who did what."""
+    return pghistory.context(user=str(actor.pk) if actor else None, email=actor.email if actor else None, act=what)
+
+
+@act(repeatable=False)
+def update(asset_id: UUID, actor: User | None, **changes: Any) -> CashbackAsset:
+    """Change `title`, `total_value`, `currency`, `pool` or `expires_at` of an AVAILABLE asset, and return it.
+
+    Raises AssetNotFound, AssetNotAvailable, ValidationError.
+    """
+    asset = locked_available(asset_id)
+    for name in CHANGEABLE:
+        setattr(asset, name, changes.get(name, getattr(asset, name)))
+    if "expires_at" in changes:
+        asset.expires_at = instant(changes["expires_at"], asset.pool)
+    check(asset)
+    with trace(actor, "update"):
+        try:
+            asset.save(update_fields=CHANGEABLE)
+        except IntegrityError as error:
+            if broken_rule(error) == "asset_not_due":
+                raise AssetNotAvailable from error
+            raise
+    return asset
+
+
+@act(repeatable=False)
+def delete(asset_id: UUID, actor: User | None) -> None:
+    """Delete an asset that nobody claimed and that was not recreated. Raises AssetNotFound, AssetNotAvailable."""
+    asset = locked(asset_id)
+    if asset.status == Status.CLAIMED:
+        raise AssetNotAvailable("This credit is CLAIMED: it belongs to its owner for ever and cannot be deleted.")
+    if asset.children.exists():
+        raise AssetNotAvailable("This credit was recreated: its children point to it, so it cannot be deleted.")
+    with trace(actor, "delete"):
+        CashbackAsset.objects.filter(pk=asset.pk)._raw_delete("default")
+
+
+@act(repeatable=False)
+def expire(asset_id: UUID, actor: User | None) -> CashbackAsset:
+    """End an AVAILABLE asset's life now, and return it. Raises AssetNotFound, AssetNotAvailable."""
+    asset = locked_available(asset_id)
+    end(asset, actor)
+    return asset
+
+
+def end(asset: CashbackAsset, actor: User | None) -> None:
+    """Mark a locked, unclaimed asset EXPIRED."""
+    asset.status = asset.current_status = Status.EXPIRED
+    with trace(actor, "expire"):
+        asset.save(update_fields=["status"])
+
+
+@act(repeatable=False)
+def recreate(
+    asset_id: UUID,
+    actor: User | None,
+    *,
+    title: str | None = None,
+    total_value: Decimal | None = None,
+    expires_at: datetime | date | None = UNCHANGED,
+    again: bool = False,
+) -> CashbackAsset:
+    """Issue a new asset from an EXPIRED one and return it, with `recreated_from` and the next `generation`.
+
+    Arguments:
+        title, total_value: the parent's unless given.
+        expires_at: an instant, a day that ends where the pool is, or None for never. Not given: the child lives as long
+            as its parent was meant to.
+        again: allow a second child of the same parent.
+
+    Raises AssetNotFound, AssetNotExpired, AlreadyRecreated, ValidationError.
+    """
+    parent = locked(asset_id)
+    if parent.current_status != Status.EXPIRED:
+        raise AssetNotExpired
+    if not again and parent.children.exists():
+        raise AlreadyRecreated
+    if parent.status != Status.EXPIRED:
+        end(parent, actor)
+    child = prepared(
+        actor,
+        title=title or parent.title,
+        total_value=parent.total_value if total_value is None else total_value,
+        currency=parent.currency,
+        pool=parent.pool,
+        expires_at=same_lifetime(parent) if expires_at is UNCHANGED else expires_at,
+        recreated_from=parent,
+        generation=parent.generation + 1,
+    )
+    child.save(force_insert=True)
+    return CashbackAsset.objects.with_current_status().get(pk=child.pk)
+
+
+def same_lifetime(parent: CashbackAsset) -> datetime | None:
+    """Return when an asset made now ends, if it is to live as long as `parent` was meant to."""
+    return parent.expires_at and timezone.now() + (parent.expires_at - parent.created_at)

@@ -1,0 +1,95 @@
+"""How an act meets other people's: one transaction, run again after a conflict, `Busy` when it cannot be done now."""
+
+import random
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+
+from accounts.refusals import Refusal
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ATTEMPTS = 3
+# PostgreSQL, appendix A: nothing of the transaction stayed, and the same again may pass.
+CONFLICTS = {"40P01", "40001"}
+# The server will not wait or take more: lock, statement, too many connections, out of memory or disk, shutting down.
+OVERLOADS = {"55P03", "57014", "53000", "53100", "53200", "53300"}
+# The connection ended; at COMMIT nobody knows on which side of it.
+LOSSES = {"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"}
+
+
+class Busy(Refusal):
+    """The database cannot do it now; asking again with the same key is safe."""
+
+    code = "busy"
+    detail = "Too many people are asking at this moment. Ask again in a second, with the same Idempotency-Key if you sent one."
+    retry_after = 1
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return PostgreSQL's five-character code of a Django database error; None when the connection gave none."""
+    return getattr(error.__cause__, "sqlstate", None)
+
+
+def broken_rule(error: BaseException) -> str:
+    """Return the name of the constraint (or trigger's rule) that an IntegrityError broke."""
+    diagnosis = getattr(error.__cause__, "diag", None)
+    return getattr(diagnosis, "constraint_name", None) or ""
+
+
+def is_lost(error: BaseException) -> bool:
+    """Tell whether the connection ended, so that the outcome of a COMMIT is unknown."""
+    code = sqlstate(error)
+    if code is None:
+        return isinstance(error, (OperationalError, InterfaceError))
+    return code in LOSSES or code.startswith("08")
+
+
+def is_overload(error: BaseException) -> bool:
+    """Tell whether the server refused to wait or to take more."""
+    return sqlstate(error) in OVERLOADS
+
+
+def worth_another_try(error: Exception, repeatable: bool) -> bool:
+    """Tell whether the same act may be run again now; closes a connection that is of no more use."""
+    if isinstance(error, Busy):
+        return True
+    if is_lost(error):
+        connection.close()
+        return repeatable
+    return sqlstate(error) in CONFLICTS
+
+
+def act(*, repeatable: bool) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a function one act: one durable transaction, at most 3 tries with jitter, `Busy` when none of them passed.
+
+    Arguments:
+        repeatable: running it twice is running it once (it holds a key, or its row says it was done), so that a lost
+            connection may be answered by another try.
+
+    The function may raise `Busy` itself to be tried again. Refusals and broken rules pass through; nothing stays.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        @wraps(function)
+        def run(*args: P.args, **kwargs: P.kwargs) -> R:
+            for attempt in range(1, ATTEMPTS + 1):
+                try:
+                    with transaction.atomic(durable=True):
+                        return function(*args, **kwargs)
+                except (Busy, DatabaseError, InterfaceError) as error:
+                    again = worth_another_try(error, repeatable)
+                    if not again and not is_lost(error) and not is_overload(error):
+                        raise
+                    if not again or attempt == ATTEMPTS:
+                        raise (error if isinstance(error, Busy) else Busy()) from error
+                    time.sleep(random.uniform(0.2, 1) * 0.01 * 2**attempt)  # noqa: S311  (jitter, not a secret)
+            raise AssertionError("unreachable: every attempt returns or raises")
+
+        return run
+
+    return decorate

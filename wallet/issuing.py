@@ -1,0 +1,132 @@
+"""Supply: how assets and pools come to be."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from accounts.models import User
+from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound, end_of
+from wallet.contention import act
+from wallet.ledger import idempotency
+from wallet.ledger.idempotency import Answer, Request
+
+BATCH = 5_000  # rows per INSERT: bounds memory, far below a statement's time limit
+MOST_AT_ONCE = 100_000
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Issued:
+    """How many assets an act issued, and whether it had been done before by the same request."""
+
+    count: int
+    replayed: bool = False
+
+
+def instant(expiry: datetime | date | None, pool: CreditPool | None) -> datetime | None:
+    """Return the first instant an asset can no longer be claimed: a day ends where its pool is (UTC without one).
+
+    Raises ValidationError when that instant has passed.
+    """
+    if expiry is not None and not isinstance(expiry, datetime):
+        expiry = pool.end_of(expiry) if pool else end_of(expiry)
+    if expiry is not None and expiry <= timezone.now():
+        raise ValidationError({"expires_at": "This instant has passed. Choose one in the future."}, code="past")
+    return expiry
+
+
+def prepared(
+    actor: User | None,
+    *,
+    title: str,
+    total_value: Decimal,
+    currency: str | None = None,
+    pool: CreditPool | None = None,
+    expires_at: datetime | date | None = None,
+    **lineage: Any,
+) -> CashbackAsset:
+    """Return a valid asset that is not saved yet; its currency is its pool's unless named. Raises ValidationError."""
+    asset = CashbackAsset(
+        title=title.strip(),
+        total_value=total_value,
+        currency=currency or (pool.currency if pool else ""),
+        pool=pool,
+        expires_at=instant(expires_at, pool),
+        created_by=actor,
+        **lineage,
+    )
+    check(asset)
+    return asset
+
+
+def check(asset: CashbackAsset) -> None:
+    """Raise ValidationError when the asset's own fields are wrong; asks the database nothing."""
+    asset.clean_fields(exclude=["pool", "claimed_by", "recreated_from", "created_by"])
+    asset.clean()
+
+
+@act(repeatable=False)
+def issue_one(actor: User | None, **fields: Any) -> CashbackAsset:
+    """Issue one asset from `title`, `total_value`, `currency`, `pool` and `expires_at`, and return it.
+
+    Raises ValidationError when a field is wrong.
+    """
+    asset = prepared(actor, **fields)
+    asset.save(force_insert=True)
+    return CashbackAsset.objects.with_current_status().get(pk=asset.pk)
+
+
+@act(repeatable=False)
+def issue_all(assets: Iterable[CashbackAsset], progress: Progress = lambda _: None) -> Issued:
+    """Issue prepared assets, all or none, in batches of 5,000 rows; `progress` is told how many each batch held.
+
+    `assets` may be a generator: no more than one batch is in memory.
+    """
+    remaining, count = iter(assets), 0
+    while batch := list(islice(remaining, BATCH)):
+        CashbackAsset.objects.bulk_create(batch)
+        count += len(batch)
+        progress(len(batch))
+    return Issued(count)
+
+
+@act(repeatable=True)
+def issue(
+    actor: User, pool_id: UUID, *, count: int, request: Request, progress: Progress = lambda _: None, **fields: Any
+) -> Issued:
+    """Issue `count` (1 to 100,000) equal assets in a pool, once per request: a repeat gets the first answer.
+
+    Raises PoolNotFound, ValidationError, IdempotencyKeyReused, RequestInProgress, Busy.
+    """
+    if answer := idempotency.reserve(request):
+        return Issued(answer.body["issued"], replayed=True)
+    pool = CreditPool.objects.filter(pk=pool_id).first()
+    if pool is None:
+        raise PoolNotFound
+    issued = issue_many(actor, pool, count=count, progress=progress, **fields)
+    idempotency.store(request, Answer(201, {"issued": issued.count}))
+    return issued
+
+
+def issue_many(
+    actor: User | None, pool: CreditPool, *, count: int, progress: Progress = lambda _: None, **fields: Any
+) -> Issued:
+    """Insert `count` equal assets in `pool` within the transaction of the calling act. Raises ValidationError."""
+    if not 1 <= count <= MOST_AT_ONCE:
+        raise ValidationError({"count": f"Issue 1 to {MOST_AT_ONCE} credits at once."}, code="count")
+    model = prepared(actor, pool=pool, **fields)
+    values = {
+        name: getattr(model, name) for name in ("title", "total_value", "currency", "expires_at", "created_by_id", "pool_id")
+    }
+    for start in range(0, count, BATCH):
+        size = min(BATCH, count - start)
+        CashbackAsset.objects.bulk_create(CashbackAsset(**values) for _ in range(size))
+        progress(size)
+    return Issued(count)

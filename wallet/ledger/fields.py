@@ -1,0 +1,21 @@
+"""Column types of PostgreSQL that Django does not know."""
+
+from typing import Any
+
+from django.db import models
+
+
+class TransactionIdField(models.Field[int, int]):
+    """The id of the transaction that wrote a row, PostgreSQL's `xid8`: 64 bits, never wraps."""
+
+    def db_type(self, connection: Any) -> str:
+        """Return the column's type."""
+        return "xid8"
+
+    def from_db_value(self, value: str | None, *_: Any) -> int | None:
+        """Read what psycopg hands over as text."""
+        return None if value is None else int(value)
+
+    def get_prep_value(self, value: int | None) -> str | None:
+        """Write a number in the text form that PostgreSQL casts to xid8."""
+        return None if value is None else str(value)

@@ -1,0 +1,106 @@
+"""What happened: the immutable ledger, and the answers already given."""
+
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Func, Q
+from django.db.models.functions import Now
+
+from accounts.ids import uuid7
+from wallet.assets.models import CashbackAsset
+from wallet.assets.money import CURRENCIES, MAX_VALUE, written
+from wallet.ledger import rules
+from wallet.ledger.fields import TransactionIdField
+from wallet.ledger.querysets import EntryQuerySet
+
+
+class Kind(models.TextChoices):
+    """What an entry records."""
+
+    CLAIM = "CLAIM", "Claim"
+
+
+# The two accounts each kind moves value between (from, to): the books balance by construction.
+MOVES = {Kind.CLAIM: ("pool", "wallet")}
+
+
+class Entry(models.Model):
+    """One immutable row of the ledger. `claimed_at` is the instant PostgreSQL decided, `xid` the transaction that wrote it."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    kind = models.CharField(max_length=5, choices=Kind.choices, default=Kind.CLAIM)
+    asset = models.ForeignKey(CashbackAsset, models.PROTECT, related_name="entries")
+    # db_index=False: an index below begins with the same column, or nobody looks the row up by it.
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="entries", db_index=False)
+    amount = models.DecimalField(max_digits=18, decimal_places=4)
+    currency = models.CharField(max_length=3)
+    claimed_at = models.DateTimeField()
+    request_key = models.CharField(max_length=64, null=True, blank=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False, help_text="Who asked for it."
+    )
+    xid = TransactionIdField(db_default=Func(function="pg_current_xact_id"), editable=False)
+
+    objects: ClassVar[EntryQuerySet] = EntryQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        verbose_name_plural = "entries"
+        ordering = ("-id",)
+        triggers: ClassVar = [*rules.append_only("entry_append_only"), rules.entry_equals_asset]
+        constraints = (
+            models.UniqueConstraint("asset", condition=Q(kind="CLAIM"), name="entry_one_claim_per_asset"),
+            models.UniqueConstraint(fields=("user", "request_key"), name="entry_request_key"),
+            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="entry_kind_known"),
+            models.CheckConstraint(condition=Q(amount__gt=0, amount__lte=MAX_VALUE), name="entry_amount_range"),
+            models.CheckConstraint(condition=Q(currency__in=CURRENCIES), name="entry_currency_known"),
+        )
+        indexes = (
+            models.Index(fields=("user", "-claimed_at", "-id"), name="entry_history"),
+            models.Index(fields=("-claimed_at", "-id"), name="entry_newest"),
+            # Answers a balance from the index alone.
+            models.Index(fields=("user", "currency"), include=("amount",), name="entry_balance"),
+            models.Index("xid", "id", name="entry_commit_order"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} {written(self.amount, self.currency)} {self.currency}"
+
+    def receipt(self) -> dict[str, Any]:
+        """Return the claim as its owner is told of it, in JSON types: what the API answers and a retry is answered again."""
+        return {
+            "id": str(self.id),
+            "asset": str(self.asset_id),
+            "title": self.asset.title,
+            "amount": written(self.amount, self.currency),
+            "currency": self.currency,
+            "claimed_at": self.claimed_at.isoformat().replace("+00:00", "Z"),
+        }
+
+
+class ClaimedAsset(CashbackAsset):
+    """An asset as the ledger sees it: where the rule between a claimed asset and its entry is kept."""
+
+    class Meta:
+        proxy = True
+        triggers: ClassVar = [rules.claimed_has_entry]
+
+
+class IdempotencyKey(models.Model):
+    """The answer given to a request, so that the same request gets the same answer. Kept 7 days."""
+
+    pk = models.CompositePrimaryKey("user_id", "route", "key")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
+    route = models.CharField(max_length=100)
+    key = models.CharField(max_length=64)
+    fingerprint = models.CharField(max_length=64)
+    status_code = models.PositiveSmallIntegerField(null=True)
+    body = models.TextField(null=True, help_text="JSON as it was sent: jsonb would reorder it.")
+    entry = models.ForeignKey(Entry, models.PROTECT, null=True, related_name="+", db_index=False)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        indexes = (models.Index(F("created_at"), name="idempotency_key_age"),)
+
+    def __str__(self) -> str:
+        return f"{self.route} {self.key}"

@@ -1,0 +1,60 @@
+"""The rules that PostgreSQL keeps for the ledger, and between the ledger and its assets."""
+
+from typing import Any
+
+import pgtrigger
+
+from wallet.assets.rules import refuse
+
+
+def append_only(name: str) -> list[pgtrigger.Trigger]:
+    """Return the triggers that refuse UPDATE, DELETE and TRUNCATE on one table."""
+    refusal = refuse(name, "the ledger is append-only")
+    return [
+        pgtrigger.Trigger(
+            name=f"{name}_rows", operation=pgtrigger.Update | pgtrigger.Delete, when=pgtrigger.Before, func=refusal
+        ),
+        pgtrigger.Trigger(
+            name=f"{name}_table", level=pgtrigger.Statement, operation=pgtrigger.Truncate, when=pgtrigger.Before, func=refusal
+        ),
+    ]
+
+
+def at_commit(name: str, operation: Any, condition: str, func: str) -> pgtrigger.Trigger:
+    """Return a constraint trigger that looks at the row when its transaction commits."""
+    return pgtrigger.Trigger(
+        name=name,
+        operation=operation,
+        when=pgtrigger.After,
+        timing=pgtrigger.Deferred,
+        condition=pgtrigger.Condition(condition),
+        func=f"{func} RETURN NULL;",
+    )
+
+
+# A claim's entry says what its asset says; looked at from either side, whichever was written last.
+entry_equals_asset = at_commit(
+    "entry_equals_asset",
+    pgtrigger.Insert,
+    "NEW.kind = 'CLAIM'",
+    f"""
+    IF NOT EXISTS (
+        SELECT FROM assets_cashbackasset AS asset
+        WHERE asset.id = NEW.asset_id AND asset.claimed_by_id = NEW.user_id AND asset.claimed_at = NEW.claimed_at
+            AND asset.total_value = NEW.amount AND asset.currency = NEW.currency
+    ) THEN
+        {refuse("entry_equals_asset", "a claim entry must equal its asset's owner, amount, currency and instant")}
+    END IF;
+    """,
+)
+
+claimed_has_entry = at_commit(
+    "asset_claimed_has_entry",
+    pgtrigger.Update,
+    "NEW.status = 'CLAIMED'",
+    f"""
+    IF NOT EXISTS (SELECT FROM ledger_entry WHERE asset_id = NEW.id AND kind = 'CLAIM') THEN
+        {refuse("asset_claimed_has_entry", "a claimed asset must have its entry")}
+    END IF;
+    """,
+)

@@ -1,0 +1,55 @@
+"""Open and change pools."""
+
+from typing import Any
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError
+
+from accounts.models import User
+from wallet.assets.models import CreditPool, PoolNotFound
+from wallet.changing import trace
+from wallet.contention import act, broken_rule
+
+CHANGEABLE = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
+MESSAGES = {
+    "pool_currency": {"currency": "A pool with credits keeps its currency. Open another pool."},
+    "assets_creditpool_name_key": {"name": "There is a pool with this name. Choose another name."},
+}
+
+
+@act(repeatable=False)
+def open_pool(actor: User | None, **fields: Any) -> CreditPool:
+    """Insert a pool from its fields and return it. Raises ValidationError."""
+    pool = CreditPool(**fields)
+    write(pool, force_insert=True)
+    pool.refresh_from_db()
+    return pool
+
+
+@act(repeatable=False)
+def update_pool(pool_id: UUID, actor: User | None, **changes: Any) -> CreditPool:
+    """Change a pool's fields and return it. A new limit or window holds from the next claim on.
+
+    Raises PoolNotFound, ValidationError.
+    """
+    pool = CreditPool.objects.filter(pk=pool_id).select_for_update(no_key=True).first()
+    if pool is None:
+        raise PoolNotFound
+    for name in CHANGEABLE:
+        setattr(pool, name, changes.get(name, getattr(pool, name)))
+    with trace(actor, "update"):
+        write(pool, update_fields=CHANGEABLE)
+    return pool
+
+
+def write(pool: CreditPool, **how: Any) -> None:
+    """Save a pool; what is wrong with it is said per field (ValidationError)."""
+    pool.clean_fields(exclude=["opens_at"])
+    pool.clean()
+    try:
+        pool.save(**how)
+    except IntegrityError as error:
+        if message := MESSAGES.get(broken_rule(error)):
+            raise ValidationError(message, code="invalid") from error
+        raise
