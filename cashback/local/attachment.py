@@ -29,6 +29,11 @@ def redis_url(db: int = 0) -> str | None:
     return f"unix://{quote(str(places.here().redis_socket))}?db={db}"
 
 
+def redis_missing() -> str:
+    """Return the sentence that says there is no redis-server here and what that means; empty when there is one."""
+    return "" if execution.redis_binary() else redis.MISSING
+
+
 def attach_if_wanted(environ: Mapping[str, str] = os.environ) -> None:
     """Attach to the servers that `environ` does not place elsewhere; does nothing outside local mode."""
     if environ.get("CASHBACK_ENV", "local") == "local":
@@ -51,9 +56,9 @@ def attach(*, postgres: bool = True, redis: bool = True) -> None:
             _start(place, *_missing(place, postgres, redis))
 
 
-def up() -> None:
-    """Start both servers and keep them up until `down`."""
-    attach()
+def up(*, postgres: bool = True, redis: bool = True) -> None:
+    """Start what is asked for and keep it up until `down`."""
+    attach(postgres=postgres, redis=redis)
     keeper.kept_file(places.here()).touch()
 
 
@@ -71,8 +76,9 @@ def psql(arguments: Sequence[str] = ()) -> NoReturn:
     if not binary.exists():
         raise Cannot(f"The package with PostgreSQL has no psql on this platform: connect any client to {database_url()}.")
     attach(redis=False)
+    # psql takes this process's place, and its lock.
     os.set_inheritable(_held[places.here()], True)
-    os.execv(binary, [str(binary), "--dbname", database_url(), *arguments])
+    os.execv(binary, [str(binary), "--dbname", database_url(), *arguments])  # noqa: S606
 
 
 def _hold(place: Place) -> None:
@@ -90,7 +96,7 @@ def _missing(place: Place, want_postgres: bool, want_redis: bool) -> list[str]:
 
 
 def _start(place: Place, *names: str) -> None:
-    if "redis" in names and not redis.start(place):
-        log.warning("Redis does not start, the product goes on without it: see %s, or set REDIS_URL.", place.run / "redis.log")
     if "postgres" in names:
         postgres.start(place)
+    if "redis" in names and not redis.start(place):
+        log.warning("Redis does not start, the product goes on without it: see %s, or set REDIS_URL.", place.run / "redis.log")

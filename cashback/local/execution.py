@@ -31,7 +31,7 @@ def server_owner() -> tuple[int, int]:
     return entry.pw_uid, entry.pw_gid
 
 
-def run(command: Sequence[str | Path], output: IO[Any] | int = subprocess.DEVNULL, text: str = "", folder: str | Path = "/") -> int:
+def run(command: Sequence[object], output: IO[Any] | int = subprocess.DEVNULL, text: str = "", folder: str | Path = "/") -> int:
     """Run `command` as the servers' user with nothing of the caller's but `output`; return its exit status.
 
     `text` is its standard input, `folder` its working directory.
@@ -42,7 +42,8 @@ def run(command: Sequence[str | Path], output: IO[Any] | int = subprocess.DEVNUL
         drop = {"user": uid, "group": gid, "extra_groups": []}
     try:
         return subprocess.run(
-            command,
+            [str(part) for part in command],
+            check=False,
             input=text.encode(),
             stdout=output,
             stderr=output,

@@ -71,8 +71,11 @@ def _base(environ: Mapping[str, str]) -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/cashback")
     # The XDG specification says to ignore a relative path here.
-    state = environ.get("XDG_STATE_HOME", "")
-    return Path(state if os.path.isabs(state) else Path("~/.local/state").expanduser()) / "cashback"
+    state = Path(environ.get("XDG_STATE_HOME", ""))
+    try:
+        return (state if state.is_absolute() else Path.home() / ".local/state") / "cashback"
+    except RuntimeError:
+        raise Cannot("This user has no home folder: set CASHBACK_STATE to a writable folder.") from None
 
 
 def prepare(place: Place) -> None:

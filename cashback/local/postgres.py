@@ -1,6 +1,7 @@
 """The local PostgreSQL: made once, started, asked, stopped. Callers hold the starting lock (see keeper)."""
 
 import os
+import re
 import shlex
 import shutil
 import time
@@ -50,12 +51,14 @@ def start(place: Place) -> None:
     _shorten_log(place.postgres_log)
     deadline = time.monotonic() + RETRY_SECONDS
     while not is_up(place):
-        _forget_zombie(place)
+        _forget_dead(place)
         if _launch(place, home) == 0:
             return
         if time.monotonic() > deadline:
-            raise Cannot(f"PostgreSQL does not start ({_last_line(place.postgres_log)}): see {place.postgres_log}, or set DATABASE_URL.")
-        time.sleep(0.1)
+            raise Cannot(
+                f"PostgreSQL does not start ({_reason(place.postgres_log)}): see {place.postgres_log}, or set DATABASE_URL."
+            )
+        time.sleep(0.2)
 
 
 def stop(place: Place) -> None:
@@ -79,7 +82,7 @@ def _create(place: Place, home: Path) -> None:
         ]
         for command, text in steps[:2] if place.profile == "test" else steps:
             if execution.run(command, output, text) != 0:
-                raise Cannot(f"initdb failed ({_last_line(log)}): see {log}, or set CASHBACK_STATE or DATABASE_URL.")
+                raise Cannot(f"initdb failed ({_reason(log)}): see {log}, or set CASHBACK_STATE or DATABASE_URL.")
     fresh.rename(place.data)
 
 
@@ -97,26 +100,33 @@ def _pid_file(place: Place) -> list[str]:
         return []
 
 
-def _forget_zombie(place: Place) -> None:
-    # A killed server whose parent does not collect it keeps its process id, and PostgreSQL takes it for alive.
-    # Its shared memory still guards the data: PostgreSQL does not start while anyone is attached to it.
-    dead = pid(place)
-    try:
-        state = Path(f"/proc/{dead}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
+def _forget_dead(place: Place) -> None:
+    # A killed server leaves its process id behind. While its parent does not collect it, or when another program got
+    # the number since, PostgreSQL takes it for alive. The shared memory still guards the data: no server starts while
+    # a process of the old one is attached to it.
+    if not Path("/proc/self").exists() or answers(place.postgres_socket) or _is_server(place, pid(place)):
         return
-    if state in "ZX":
-        (place.data / "postmaster.pid").unlink(missing_ok=True)
+    (place.data / "postmaster.pid").unlink(missing_ok=True)
+    place.postgres_socket.with_name(f"{place.postgres_socket.name}.lock").unlink(missing_ok=True)
+
+
+def _is_server(place: Place, number: int | None) -> bool:
+    try:
+        # A zombie's command line is empty.
+        return os.fsencode(place.data) in Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
 
 
 def _shorten_log(log: Path) -> None:
     if log.exists() and log.stat().st_size > LOG_LIMIT:
-        os.replace(log, log.with_suffix(".log.1"))
+        log.replace(log.with_suffix(".log.1"))
 
 
-def _last_line(log: Path) -> str:
+def _reason(log: Path) -> str:
     try:
-        lines = log.read_text(errors="replace").split("\n")
+        lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()][-20:]
     except OSError:
         return "no log was written"
-    return next((line.strip() for line in reversed(lines) if line.strip()), "its log is empty")
+    # The very last line only says that it is over.
+    return ([line for line in lines if re.search("FATAL|PANIC|[Ee]rror:", line)] or lines or ["its log is empty"])[-1]

@@ -1,8 +1,9 @@
 """Random secrets, made once per instance."""
 
-import os
+import contextlib
 import re
 import secrets
+from pathlib import Path
 
 from cashback.local import places
 from cashback.local.cannot import Cannot
@@ -17,20 +18,21 @@ def secret(name: str) -> str:
     place = places.here()
     file = place.secrets / name
     try:
-        return file.read_text()
-    except FileNotFoundError:
-        places.prepare(place)
-        places.make_folder(place.secrets, 0o700)
+        return file.read_text() if file.exists() else _make(place, file)
     except OSError as error:
-        raise Cannot(f"Cannot read {file} ({error.strerror}): set {name}, or CASHBACK_STATE to a folder of your own.") from None
-    mine = place.secrets / f".{name}.{os.getpid()}.{secrets.token_hex(4)}"
-    with open(os.open(mine, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as output:
-        output.write(secrets.token_urlsafe(BYTES))
+        raise Cannot(f"Cannot keep {file} ({error.strerror}): set {name}, or CASHBACK_STATE to a folder of your own.") from None
+
+
+def _make(place: places.Place, file: Path) -> str:
+    places.prepare(place)
+    places.make_folder(place.secrets, 0o700)
+    mine = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    mine.touch(0o600, exist_ok=False)
     try:
+        mine.write_text(secrets.token_urlsafe(BYTES))
         # A link is made whole or not at all, and by one process only: everybody reads the winner's.
-        os.link(mine, file)
-    except FileExistsError:
-        pass
+        with contextlib.suppress(FileExistsError):
+            file.hardlink_to(mine)
     finally:
         mine.unlink()
     return file.read_text()

@@ -1,0 +1,31 @@
+"""A bare machine per test: real servers, everything stopped and removed afterwards."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.local import machines
+from tests.local.machines import Machine, new_state
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    """A machine on which nothing has run yet."""
+    machine = Machine(new_state())
+    yield machine
+    machine.clear()
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Machine]:
+    """A machine with both servers up for the whole module; its tests only look."""
+    machine = Machine(new_state())
+    user = machine.user()
+    yield machine
+    user.communicate("")
+    machine.clear()
+
+
+@pytest.fixture(name="eventually")
+def _eventually() -> Callable[[Callable[[], bool]], bool]:
+    return machines.eventually

