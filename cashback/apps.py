@@ -1,9 +1,8 @@
 from django.apps import AppConfig
 
+from cashback import checks  # noqa: F401  (registers the system checks)
+
 
 class CashbackConfig(AppConfig):
     name = "cashback"
     verbose_name = "Wiring"
-
-    def ready(self) -> None:
-        from cashback import checks  # noqa: F401, PLC0415  (registers the system checks once the apps are loaded)
