@@ -102,7 +102,8 @@ claim_only = pgtrigger.Trigger(
     operation=pgtrigger.Update,
     when=pgtrigger.Before,
     condition=pgtrigger.Condition(
-        "NEW.status <> 'AVAILABLE' AND (OLD.total_value <> NEW.total_value OR OLD.currency <> NEW.currency"
+        "OLD.status = 'AVAILABLE' AND NEW.status <> 'AVAILABLE'"
+        " AND (OLD.total_value <> NEW.total_value OR OLD.currency <> NEW.currency"
         " OR OLD.title <> NEW.title OR OLD.pool_id IS DISTINCT FROM NEW.pool_id"
         " OR OLD.expires_at IS DISTINCT FROM NEW.expires_at)"
     ),
