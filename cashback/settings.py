@@ -103,8 +103,11 @@ WSGI_APPLICATION = "cashback.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        # The doors are packages of the wallet, not apps: their templates and tags are named here.
+        "DIRS": [BASE_DIR / "wallet/pages/templates", BASE_DIR / "wallet/admin/templates"],
         "APP_DIRS": True,
         "OPTIONS": {
+            "libraries": {"pages": "wallet.pages.tags"},
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",

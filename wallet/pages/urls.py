@@ -1,0 +1,13 @@
+"""The addresses of the pages."""
+
+from django.urls import path
+
+from wallet.pages import views
+
+urlpatterns = [
+    path("", views.landing, name="landing"),
+    path("dashboard/", views.dashboard, name="dashboard"),
+    path("credits/<uuid:asset_id>/claim/", views.claim_asset, name="claim_asset"),
+    path("pools/<uuid:pool_id>/claim/", views.claim_pool, name="claim_pool"),
+    path("claims/", views.my_claims, name="my_claims"),
+]
