@@ -16,12 +16,17 @@ class Role(models.TextChoices):
     USER = "USER"
 
 
+def normal_email(email: str) -> str:
+    """Return an email as it is stored and looked up: without surrounding space, in lower case."""
+    return email.strip().lower()
+
+
 class UserManager(BaseUserManager["User"]):
     """Makes users, and finds one by email whatever its case."""
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
         """Insert a user with a hashed password (none: cannot sign in) and return it."""
-        user = self.model(email=email.strip().lower(), **fields)
+        user = self.model(email=normal_email(email), **fields)
         user.set_password(password)
         user.save(force_insert=True, using=self._db)
         return user
@@ -32,7 +37,7 @@ class UserManager(BaseUserManager["User"]):
 
     def get_by_natural_key(self, username: str | None) -> "User":
         """Return the user with this email, in any case."""
-        return self.get(email=(username or "").strip().lower())
+        return self.get(email=normal_email(username or ""))
 
 
 class User(AbstractBaseUser):

@@ -1,8 +1,20 @@
 """Every door of the house, by address."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 urlpatterns = [
+    path("", include("wallet.pages.urls")),
+    path("", include("accounts.page_urls")),
+    path("api/v1/", include("wallet.api.urls")),
+    path("api/v1/auth/", include("accounts.api_urls")),
+    path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("admin/", admin.site.urls),
 ]
+
+handler400 = "cashback.errors.bad_request"
+handler403 = "cashback.errors.permission_denied"
+handler404 = "cashback.errors.not_found"
+handler500 = "cashback.errors.server_error"
