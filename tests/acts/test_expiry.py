@@ -1,0 +1,132 @@
+"""The sweep."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+from django.utils import timezone
+
+from accounts.models import User
+from tests.together import at_once
+from wallet import claims, expiry, tasks
+from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.ledger.models import Entry, IdempotencyKey
+
+Issue = Callable[..., CashbackAsset]
+
+
+@pytest.fixture
+def due(db: None) -> Callable[[int], None]:
+    """Insert that many assets whose expiry has passed."""
+
+    def make(count: int, ago: float = 1) -> None:
+        past = timezone.now() - timedelta(seconds=ago)
+        credit: dict[str, Any] = {"title": "Due", "total_value": Decimal(1), "currency": "INR", "expires_at": past}
+        CashbackAsset.objects.bulk_create(CashbackAsset(**credit) for _ in range(count))
+
+    return make
+
+
+def test_what_is_due_expires_and_nothing_else(due: Callable[[int], None], issue: Issue) -> None:
+    due(3)
+    later = issue(expires_at=timezone.now() + timedelta(days=1))
+    never = issue()
+    told: list[int] = []
+
+    swept = expiry.expire_due(told.append, batch=2)
+
+    assert (swept, told) == (3, [2, 1])
+    assert set(CashbackAsset.objects.filter(status="AVAILABLE")) == {later, never}
+
+
+def test_a_second_sweep_finds_nothing(due: Callable[[int], None]) -> None:
+    due(3)
+    expiry.expire_due()
+
+    assert expiry.expire_due() == 0
+
+
+def test_a_claimed_asset_is_left_alone_after_its_expiry(issue: Issue, alice: User) -> None:
+    asset = issue(expires_at=timezone.now() + timedelta(seconds=0.3))
+    claims.claim(asset.pk, alice)
+    while timezone.now() <= asset.expires_at:  # type: ignore[operator]
+        pass
+
+    assert expiry.expire_due() == 0
+    asset.refresh_from_db()
+    assert asset.status == "CLAIMED"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_sweeps_at_once_mark_each_asset_once(due: Callable[[int], None]) -> None:
+    due(500)
+
+    counts = at_once(lambda _: expiry.expire_due(batch=50), range(2))
+
+    assert sum(counts) == 500  # type: ignore[arg-type]
+    assert CashbackAsset.objects.filter(status="EXPIRED").count() == 500
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_sweep_does_not_wait_for_an_asset_that_somebody_holds(
+    due: Callable[[int], None], elsewhere: psycopg.Connection[Any]
+) -> None:
+    due(2)
+    held = CashbackAsset.objects.first()
+    assert held is not None
+    elsewhere.execute("SELECT FROM assets_cashbackasset WHERE id = %s FOR UPDATE", [held.pk])
+
+    assert expiry.expire_due() == 1
+
+    elsewhere.rollback()
+    assert expiry.expire_due() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_claims_and_sweeps_on_the_edge_never_both_have_an_asset(
+    open_pool: Callable[..., CreditPool], crowd: Callable[[int], list[User]]
+) -> None:
+    start, pool = timezone.now(), open_pool()
+    assets = CashbackAsset.objects.bulk_create(
+        CashbackAsset(
+            title="Edge", total_value=1, currency="INR", pool=pool, expires_at=start + timedelta(milliseconds=100 + 5 * n)
+        )
+        for n in range(200)
+    )
+    users = crowd(8)
+
+    def run(who: User | None) -> int:
+        if who is None:
+            return sum(expiry.expire_due() for _ in range(40))
+        return sum(isinstance(attempt(asset, who), claims.Claim) for asset in assets)
+
+    def attempt(asset: CashbackAsset, user: User) -> Any:
+        try:
+            return claims.claim(asset.pk, user)
+        except claims.Refusal as refusal:
+            return refusal
+
+    counts = at_once(run, [*users, None, None])
+    expiry.expire_due()
+
+    claimed = CashbackAsset.objects.filter(status="CLAIMED")
+    assert claimed.count() == sum(counts[:8]) == Entry.objects.count()  # type: ignore[arg-type]
+    assert all(asset.claimed_at < asset.expires_at for asset in claimed)  # type: ignore[operator]
+
+
+def test_the_clocks_tasks_exist_under_the_names_they_are_scheduled_by(due: Callable[[int], None]) -> None:
+    due(1)
+
+    assert tasks.sweep() == 1
+    assert [path for path, _ in tasks.SCHEDULES.values()] == ["wallet.tasks.sweep", "wallet.tasks.forget_old_answers"]
+
+
+def test_answers_are_forgotten_after_seven_days(alice: User) -> None:
+    for key, age in (("young", 6), ("old", 8)):
+        IdempotencyKey.objects.create(user=alice, route="claim", key=key, created_at=timezone.now() - timedelta(days=age))
+
+    assert tasks.forget_old_answers() == 1
+    assert IdempotencyKey.objects.get().key == "young"
