@@ -1,0 +1,118 @@
+"""Who owns what, and what is still owed."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.models import User
+from wallet import changing, claims, reports
+from wallet.assets.models import CashbackAsset, CreditPool
+
+Issue = Callable[..., CashbackAsset]
+
+
+@pytest.fixture
+def pool(open_pool: Callable[..., CreditPool], issue: Issue, ada: User, alice: User) -> CreditPool:
+    """Six credits: two left, one claimed, one expired, one due, one deleted."""
+    pool = open_pool()
+    values = (Decimal("1.50"), Decimal(2), Decimal(10), Decimal(20), Decimal(40), Decimal(80))
+    _, _, to_claim, to_expire, to_be_due, to_delete = (issue(pool=pool, total_value=value) for value in values)
+    claims.claim(to_claim.pk, alice)
+    changing.expire(to_expire.pk, ada)
+    CashbackAsset.objects.filter(pk=to_be_due.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    changing.delete(to_delete.pk, ada)
+    return pool
+
+
+def test_what_was_issued_ties_out_with_what_became_of_it(pool: CreditPool) -> None:
+    (line,) = reports.summary()
+
+    assert line == {
+        "currency": "INR",
+        "pool": {"id": str(pool.pk), "name": "Diwali"},
+        "issued": {"count": 6, "value": "153.50"},
+        "available": {"count": 2, "value": "3.50"},
+        "claimed": {"count": 1, "value": "10.00"},
+        "expired": {"count": 2, "value": "60.00"},
+        "deleted": {"count": 1, "value": "80.00"},
+        "remaining": {"count": 2, "value": "3.50"},
+        "liability": {"count": 1, "value": "10.00"},
+    }
+
+
+def test_each_currency_and_pool_has_its_line_and_a_filter_keeps_one(pool: CreditPool, issue: Issue) -> None:
+    issue(currency="JPY", total_value=Decimal(500))
+
+    lines = reports.summary()
+
+    assert [(line["currency"], line["pool"] and line["pool"]["name"]) for line in lines] == [("INR", "Diwali"), ("JPY", None)]
+    assert lines[1]["available"] == {"count": 1, "value": "500"}
+    assert reports.summary(currency="JPY") == lines[1:]
+    assert reports.summary(pool_id=pool.pk) == lines[:1]
+
+
+def test_the_summary_of_nothing_is_empty(db: None) -> None:
+    assert reports.summary() == []
+
+
+def test_the_summary_asks_three_questions_however_many_pools(
+    pool: CreditPool, open_pool: Callable[..., CreditPool], issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for n in range(5):
+        issue(pool=open_pool(name=f"pool {n}"))
+
+    with django_assert_num_queries(3):
+        assert len(reports.summary()) == 6
+
+
+def test_ownership_says_who_holds_what_since_when(issue: Issue, alice: User) -> None:
+    taken, free = issue(title="Taken"), issue(title="Free", currency="JPY", total_value=Decimal(5))
+    claim = claims.claim(taken.pk, alice)
+
+    rows = list(reports.ownership_rows(reports.ownership().order_by("id")))
+
+    assert rows == [
+        {
+            "asset": str(taken.pk),
+            "title": "Taken",
+            "value": "100.00",
+            "currency": "INR",
+            "status": "CLAIMED",
+            "owner": "alice@example.com",
+            "claimed_at": claim.receipt["claimed_at"],
+            "pool": None,
+        },
+        {
+            "asset": str(free.pk),
+            "title": "Free",
+            "value": "5",
+            "currency": "JPY",
+            "status": "AVAILABLE",
+            "owner": None,
+            "claimed_at": None,
+            "pool": None,
+        },
+    ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("Cashback = good", "Cashback = good"),
+        (None, ""),
+        (5, "5"),
+    ],
+)
+def test_no_cell_is_a_formula(cell: Any, written: str) -> None:
+    assert reports.inert(cell) == written
