@@ -72,18 +72,24 @@ def stop_servers(place: Place) -> None:
 
 
 def _spawn(place: Place, lock: int) -> None:
-    # The keeper inherits the lock itself, so that there is no moment without an owner and never a second one.
-    with (place.folder / "keeper.log").open("a") as log:
-        subprocess.run(
+    file = place.folder / "keeper.log"
+    # Said outright, because a relative path means something else from another working directory.
+    where = {"CASHBACK_STATE": str(place.base), "CASHBACK_LOCAL_PROFILE": place.profile}
+    with file.open("a") as log:
+        done = subprocess.run(
             [sys.executable, "-m", "cashback.local", str(lock)],
+            check=False,
             cwd=CHECKOUT,
+            env=os.environ | where,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            # The keeper inherits the lock itself: there is no moment without an owner and never a second one.
             pass_fds=[lock],
             start_new_session=True,
-            check=True,
         )
+    if done.returncode != 0:
+        raise Cannot(f"Nothing would stop the servers, so none is started: see {file}, or set DATABASE_URL and REDIS_URL.")
 
 
 def _try_exclusive(lock: int) -> bool:

@@ -83,8 +83,10 @@ def prepare(place: Place) -> None:
     if len(os.fsencode(place.postgres_socket)) >= SOCKET_PATH_LIMIT:
         raise Cannot(f"The path {place.run} is too long for a socket: set CASHBACK_STATE to a shorter folder.")
     # As root the servers run as nobody, who must be able to pass; what is private below is closed one by one.
-    make_folder(place.base, 0o755 if os.geteuid() == 0 else 0o700)
-    make_folder(place.folder, 0o755 if os.geteuid() == 0 else 0o700)
+    mode = 0o755 if os.geteuid() == 0 else 0o700
+    if not place.base.is_dir():
+        make_folder(place.base, mode)
+    make_folder(place.folder, mode)
 
 
 def make_folder(folder: Path, mode: int, owner: tuple[int, int] | None = None) -> None:

@@ -1,15 +1,18 @@
 """The local PostgreSQL: made once, started, asked, stopped. Callers hold the starting lock (see keeper)."""
 
+import contextlib
 import os
 import re
 import shlex
 import shutil
+import signal
+import subprocess
 import time
 from pathlib import Path
 
 from cashback.local import execution
 from cashback.local.cannot import Cannot
-from cashback.local.places import Place, make_folder
+from cashback.local.places import POSTGRES_MAJOR, Place, make_folder
 from cashback.local.sockets import answers
 
 ROLE = DATABASE = "cashback"
@@ -27,6 +30,7 @@ SETTINGS = {
 SETTINGS_BY_PROFILE = {"test": {"fsync": "off", "full_page_writes": "off"}}
 LOG_LIMIT = 8 * 1024 * 1024
 START_SECONDS = 60
+STOP_SECONDS = 20.0
 # How long a killed predecessor may stand in the way: its orphaned processes need a moment to notice.
 RETRY_SECONDS = 10
 
@@ -62,10 +66,34 @@ def start(place: Place) -> None:
 
 
 def stop(place: Place) -> None:
-    """Stop the server; open connections are ended, nothing committed is lost."""
-    pg_ctl = [execution.postgres_home(place) / "bin/pg_ctl", "-D", place.data, "-w", "-t", "30"]
-    if execution.run([*pg_ctl, "-m", "fast", "stop"]) != 0 and is_up(place):
-        execution.run([*pg_ctl, "-m", "immediate", "stop"])
+    """Stop a server that is up; open connections are ended, nothing committed is lost."""
+    # By signal, because the binaries may have gone with the virtual environment they came from.
+    number = pid(place)
+    # Fast shutdown, then an immediate one: the next start recovers as from a crash.
+    for asked in (signal.SIGINT, signal.SIGQUIT):
+        if number is None or _ends(place, number, asked):
+            return
+
+
+def version() -> str:
+    """Return the version of the server's binary, or the major version when it cannot be asked."""
+    try:
+        answer = subprocess.check_output([execution.postgres_wheel() / "bin/postgres", "--version"], text=True)
+    except (Cannot, OSError, subprocess.SubprocessError):
+        return str(POSTGRES_MAJOR)
+    return answer.split()[-1]
+
+
+def _ends(place: Place, number: int, asked: signal.Signals) -> bool:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(number, asked)
+    deadline = time.monotonic() + STOP_SECONDS
+    # Its pid file is the last thing a server removes.
+    while pid(place) == number:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
 
 
 def _create(place: Place, home: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cashback.local import execution, keeper, places, postgres, redis
-from cashback.local.places import POSTGRES_MAJOR, Place
+from cashback.local.places import Place
 from cashback.local.sockets import ask_redis
 
 
@@ -41,7 +41,7 @@ def status() -> Status:
 def _postgres(place: Place) -> Server:
     up = postgres.is_up(place)
     pid = postgres.pid(place) if up else None
-    return Server("PostgreSQL", up, str(POSTGRES_MAJOR), pid, place.postgres_socket, place.data, _size(place.data))
+    return Server("PostgreSQL", up, postgres.version(), pid, place.postgres_socket, place.data, _size(place.data))
 
 
 def _redis(place: Place) -> Server:

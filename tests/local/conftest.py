@@ -17,6 +17,21 @@ def machine() -> Iterator[Machine]:
 
 
 @pytest.fixture(scope="module")
+def _used() -> Iterator[Machine]:
+    machine = Machine(new_state())
+    machine.python("local.attach()")
+    yield machine
+    machine.clear()
+
+
+@pytest.fixture
+def used(_used: Machine) -> Machine:
+    """A machine on which the servers have run before, and are down now."""
+    _used.python("local.down()")
+    return _used
+
+
+@pytest.fixture(scope="module")
 def running() -> Iterator[Machine]:
     """A machine with both servers up for the whole module; its tests only look."""
     machine = Machine(new_state())

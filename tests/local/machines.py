@@ -24,7 +24,7 @@ class Machine:
     def __init__(self, state: Path, **environ: str) -> None:
         self.state = state
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        own = {"CASHBACK_STATE": str(state), "CASHBACK_LOCAL_PROFILE": "test", "CASHBACK_LOCAL_LINGER": "0.3"}
+        own = {"CASHBACK_STATE": str(state), "CASHBACK_LOCAL_PROFILE": "test", "CASHBACK_LOCAL_LINGER": "0.2"}
         self.environ: Mapping[str, str] = inherited | own | {"PYTHONPATH": str(CHECKOUT)} | environ
         self.place: Place = places.here(self.environ)
 
@@ -84,6 +84,11 @@ def eventually(condition: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.02)
     return True
+
+
+def linger() -> None:
+    """Wait well beyond the time after which unused servers are stopped."""
+    time.sleep(0.8)
 
 
 def new_state() -> Path:

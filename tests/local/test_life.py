@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cashback.local.places import CHECKOUT
+from tests.local.machines import linger
 
 IS_LINUX = sys.platform == "linux"
 
@@ -27,23 +28,23 @@ def test_eight_processes_race_on_an_empty_folder_and_share_one_server(machine):
     assert "datetime" in answers[0]
 
 
-def test_killed_servers_come_back_with_their_data(machine, eventually):
-    user = machine.user()
-    machine.sql("CREATE TABLE kept AS SELECT 42 AS answer")
-    before = machine.pids()
+def test_killed_servers_come_back_with_their_data(used, eventually):
+    user = used.user()
+    used.sql("CREATE TABLE saved AS SELECT 42 AS answer")
+    before = used.pids()
     for pid in before:
         os.kill(pid, signal.SIGKILL)
-    assert eventually(machine.is_quiet)
-    machine.python("local.attach()")
-    assert machine.sql("SELECT answer FROM kept") == [(42,)]
-    assert not set(machine.pids()) & set(before)
+    assert eventually(used.is_quiet)
+    used.python("local.attach()")
+    assert used.sql("SELECT answer FROM saved") == [(42,)]
+    assert not set(used.pids()) & set(before)
     user.communicate("")
 
 
 @pytest.mark.skipif(not IS_LINUX, reason="a subreaper is Linux's")
-def test_zombie_of_a_killed_postmaster_does_not_stand_in_the_way(machine):
+def test_zombie_of_a_killed_postmaster_does_not_stand_in_the_way(used):
     # The process adopts the server and never collects it, as the first process of a container often does.
-    out = machine.python(
+    out = used.python(
         "import ctypes, os, signal, pathlib\n"
         "ctypes.CDLL(None).prctl(36, 1)\n"
         "local.attach(); old = local.status().servers[0].pid\n"
@@ -55,81 +56,102 @@ def test_zombie_of_a_killed_postmaster_does_not_stand_in_the_way(machine):
 
 
 @pytest.mark.skipif(not IS_LINUX, reason="reads /proc")
-def test_number_of_a_killed_postmaster_given_to_another_program_does_not_stand_in_the_way(machine, eventually):
-    machine.user().kill()
-    postgres, _ = machine.pids()
-    as_server = {"user": machine.place.data.owner(), "cwd": "/"} if os.geteuid() == 0 else {}
+def test_number_of_a_killed_postmaster_given_to_another_program_does_not_stand_in_the_way(used, eventually):
+    user = used.user()
+    postgres, redis = used.pids()
+    as_server = {"user": used.place.data.owner(), "cwd": "/"} if os.geteuid() == 0 else {}
     other = subprocess.Popen(["sleep", "60"], **as_server)
     os.kill(postgres, signal.SIGKILL)
-    assert eventually(machine.is_quiet)
-    for file in (machine.place.data / "postmaster.pid", machine.place.run / ".s.PGSQL.5432.lock"):
+    os.kill(redis, signal.SIGKILL)
+    assert eventually(used.is_quiet)
+    for file in (used.place.data / "postmaster.pid", used.place.run / ".s.PGSQL.5432.lock"):
         file.write_text(file.read_text().replace(str(postgres), str(other.pid), 1))
-    machine.python("local.attach(redis=False)")
+    used.python("local.attach(redis=False)")
     assert other.poll() is None
     other.kill()
     other.wait()
+    user.communicate("")
 
 
-def test_servers_stop_when_their_last_user_ends(machine, eventually):
-    first, second = machine.user(), machine.user()
+def test_servers_stop_when_their_last_user_ends(used, eventually):
+    first, second = used.user(), used.user()
     first.communicate("")
-    assert not machine.is_quiet()
+    assert not used.is_quiet()
     second.communicate("")
-    assert eventually(machine.is_quiet)
-    assert not (machine.place.data / "postmaster.pid").exists()
+    assert eventually(used.is_quiet)
+    # Stopped in good order, not just out of reach.
+    assert eventually(lambda: not (used.place.data / "postmaster.pid").exists())
 
 
-def test_servers_stop_when_their_last_user_is_killed(machine, eventually):
-    user = machine.user()
+def test_servers_stop_when_their_last_user_is_killed(used, eventually):
+    user = used.user()
     user.kill()
     user.communicate()
-    assert eventually(machine.is_quiet)
+    assert eventually(used.is_quiet)
 
 
-def test_data_is_there_after_a_stop(machine, eventually):
-    user = machine.user()
-    machine.sql("CREATE TABLE kept AS SELECT 42 AS answer")
+def test_data_is_there_after_a_stop(used, eventually):
+    user = used.user()
+    used.sql("CREATE TABLE kept AS SELECT 42 AS answer")
     user.communicate("")
-    assert eventually(machine.is_quiet)
-    user = machine.user()
-    assert machine.sql("SELECT answer FROM kept") == [(42,)]
+    assert eventually(used.is_quiet)
+    user = used.user()
+    assert used.sql("SELECT answer FROM kept") == [(42,)]
     user.communicate("")
 
 
-def test_fork_of_a_user_keeps_the_servers_up(machine, eventually):
-    parent = machine.start(
+def test_fork_of_a_user_keeps_the_servers_up(used, eventually):
+    parent = used.start(
         "import os, sys, time\nlocal.attach()\n"
         "if os.fork() == 0:\n  sys.stdin.read(); os._exit(0)\n"
         "print('forked', flush=True); os._exit(0)"
     )
     assert parent.stdout.readline() == "forked\n"
     parent.wait(10)
-    subprocess.run(["sleep", "1"], check=True)
-    assert not machine.is_quiet()
+    linger()
+    assert not used.is_quiet()
     parent.stdin.close()
-    assert eventually(machine.is_quiet)
+    assert eventually(used.is_quiet)
     parent.stdout.close()
     parent.stderr.close()
 
 
-def test_servers_kept_up_by_hand_stay_until_down(machine, eventually):
-    machine.python("local.up()")
-    subprocess.run(["sleep", "1"], check=True)
-    assert not machine.is_quiet()
-    assert machine.python("print(local.status().kept_up)") == "True"
-    machine.python("local.down()")
-    assert machine.is_quiet()
+def test_servers_kept_up_by_hand_stay_until_down(used, eventually):
+    used.python("local.up()")
+    linger()
+    assert not used.is_quiet()
+    assert used.python("print(local.status().kept_up)") == "True"
+    used.python("local.down()")
+    assert used.is_quiet()
     # The mark is gone with them: whoever attaches next is the last to need them.
-    machine.user().communicate("")
+    used.user().communicate("")
+    assert eventually(used.is_quiet)
+
+
+def test_servers_whose_binaries_are_gone_can_still_be_stopped(used):
+    user = used.user()
+    # -S: a Python that sees none of the installed packages.
+    command = [sys.executable, "-S", "-c", "from cashback import local; local.down()"]
+    subprocess.run(command, env=used.environ, check=True)
+    assert used.is_quiet()
+    user.communicate("")
+
+
+def test_state_folder_may_be_relative(machine, eventually):
+    relative = {**machine.environ, "CASHBACK_STATE": machine.state.name}
+    command = [sys.executable, "-c", "from cashback import local; local.attach(); print(local.status().servers[0].up)"]
+    done = subprocess.run(command, env=relative, cwd=machine.state.parent, capture_output=True, text=True, check=True)
+    assert done.stdout == "True\n"
     assert eventually(machine.is_quiet)
+    assert (machine.place.data / "PG_VERSION").exists()
 
 
-def test_pipe_of_the_starter_ends_with_it(machine):
-    environ = {**machine.environ, "CASHBACK_LOCAL_LINGER": "60"}
+def test_pipe_of_the_starter_ends_with_it(used):
+    environ = {**used.environ, "CASHBACK_LOCAL_LINGER": "60"}
     command = f"{sys.executable} -c 'from cashback import local; local.attach(); print(1)' 2>&1 | tail -n 1"
     done = subprocess.run(["/bin/sh", "-c", command], env=environ, capture_output=True, text=True, timeout=30, check=True)
     assert done.stdout == "1\n"
-    assert not machine.is_quiet()
+    assert not used.is_quiet()
 
 
 def test_keeper_of_a_removed_folder_leaves_its_successor_alone(machine, eventually):
@@ -138,7 +160,7 @@ def test_keeper_of_a_removed_folder_leaves_its_successor_alone(machine, eventual
     shutil.rmtree(machine.place.folder)
     second = machine.user()
     first.communicate("")
-    subprocess.run(["sleep", "1"], check=True)
+    linger()
     assert not machine.is_quiet()
     second.communicate("")
     assert eventually(machine.is_quiet)

@@ -6,17 +6,11 @@ import signal
 import socket
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from cashback.local.places import CHECKOUT
-
-
-needs_demo = pytest.mark.skipif(
-    find_spec("wallet.management.commands.seed") is None, reason="there is no demo data to run with"
-)
 
 
 def run(machine, *arguments, **environ):
@@ -49,7 +43,6 @@ def port():
         return str(probe.getsockname()[1])
 
 
-@needs_demo
 def test_product_comes_up_from_nothing_and_leaves_nothing_behind(machine, port):
     child = run(machine, "--workers", "1", PORT=port)
     lines = output_until(child, "Ctrl-C stops everything")
@@ -66,7 +59,6 @@ def test_product_comes_up_from_nothing_and_leaves_nothing_behind(machine, port):
         socket.create_connection(("127.0.0.1", int(port)))
 
 
-@needs_demo
 @pytest.mark.skipif(not Path("/proc").exists(), reason="finds the worker in /proc")
 def test_end_of_the_worker_ends_everything(machine, port):
     child = run(machine, "--workers", "1", "--port", port)

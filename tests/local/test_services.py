@@ -3,8 +3,6 @@
 import subprocess
 import sys
 
-import pytest
-
 from cashback.local.places import CHECKOUT
 
 
@@ -36,7 +34,7 @@ def test_up_shows_both_servers_and_down_stops_them(machine):
 
 def test_status_starts_nothing_and_tells_where_everything_would_be(machine):
     status = services(machine, "status").stdout
-    assert "PostgreSQL  down\n  version   18\n" in status
+    assert "PostgreSQL  down\n  version   18." in status
     assert f"  socket    {machine.place.postgres_socket}\n  data      {machine.place.data} (0.0 MB)\n" in status
     assert "attached    0 processes\nschedules   unknown while PostgreSQL is down: `manage.py services up`\n" in status
     assert machine.is_quiet()
@@ -58,8 +56,7 @@ def test_psql_is_on_the_products_database(machine):
     assert (done.returncode, done.stdout) == (0, "cashback@cashback\n"), done.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["sideways"]])
-def test_anything_else_is_refused_with_the_choices(machine, arguments):
-    done = services(machine, *arguments)
+def test_anything_else_is_refused_with_the_choices(machine):
+    done = services(machine, "sideways")
     assert done.returncode == 2
-    assert "{up,down,status,psql}" in done.stderr
+    assert "(choose from 'up', 'down', 'status', 'psql')" in done.stderr
