@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import islice
 from typing import Any
@@ -20,6 +20,8 @@ from wallet.ledger.idempotency import Answer, Request
 BATCH = 5_000  # rows per COPY: bounds memory, far below a statement's time limit
 MOST_AT_ONCE = 100_000
 Progress = Callable[[int], None]
+# PostgreSQL keeps the year 10000, Python cannot read it back: a day's margin for time zones.
+LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,10 @@ class Issued:
 def instant(expiry: datetime | date | None, pool: CreditPool | None) -> datetime | None:
     """Return the first instant an asset can no longer be claimed: a day ends where its pool is (UTC without one).
 
-    Raises ValidationError when that instant has passed.
+    Raises ValidationError when that instant has passed, or is too late for a calendar of four-digit years.
     """
+    if expiry is not None and expiry >= (LATEST if isinstance(expiry, datetime) else LATEST.date()):
+        raise ValidationError({"expires_at": "This is too far away. Leave it empty for a credit that never ends."}, code="late")
     if expiry is not None and not isinstance(expiry, datetime):
         expiry = pool.end_of(expiry) if pool else end_of(expiry)
     if expiry is not None and expiry <= timezone.now():
@@ -87,7 +91,8 @@ def issue_one(actor: User | None, **fields: Any) -> CashbackAsset:
 def issue_all(assets: Iterable[CashbackAsset], progress: Progress = lambda _: None) -> Issued:
     """Issue prepared assets, all or none, in batches of 5,000 rows; `progress` is told how many each batch held.
 
-    `assets` may be a generator: no more than one batch is in memory.
+    No more than one batch is in memory when `assets` makes them as it is iterated. After a conflict it is iterated anew:
+    a generator would hand out only what is left of it, so give an object with `__iter__`.
     """
     remaining, count = iter(assets), 0
     while batch := list(islice(remaining, BATCH)):
