@@ -39,6 +39,16 @@ def ownership_rows(assets: AssetQuerySet) -> Iterator[dict[str, Any]]:
     return map(ownership_row, assets.iterator(chunk_size=ROWS_AT_ONCE))
 
 
+def ownership_totals(assets: AssetQuerySet) -> list[dict[str, Any]]:
+    """Return per currency and current status of the given assets their `count` and `value`."""
+    names: Any = ("currency", "current_status")
+    groups: Any = assets.order_by(*names).values(*names)
+    return [
+        {**group, "value": written(group["value"], group["currency"])}
+        for group in groups.annotate(count=Count("pk"), value=Sum("total_value"))
+    ]
+
+
 def inert(cell: Any) -> Any:
     """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection): a quote before = + - @ TAB CR."""
     text = "" if cell is None else str(cell)

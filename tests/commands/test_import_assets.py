@@ -1,0 +1,278 @@
+"""`manage.py import_assets`."""
+
+import io
+import tracemalloc
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+
+from tests.commands.conftest import Ended
+from wallet import importing
+from wallet.assets.models import CashbackAsset, CreditPool
+
+Command = Callable[..., str]
+Write = Callable[..., Path]
+OpenPool = Callable[..., CreditPool]
+
+
+def refusal(command: Command, path: Path, *options: str) -> str:
+    """Import a file that must be refused whole, and return the words."""
+    with pytest.raises(CommandError) as refused:
+        command("import_assets", str(path), *options)
+    assert CashbackAsset.objects.count() == 0
+    return str(refused.value)
+
+
+def test_the_example_file_imports_cleanly_after_seed(command: Command) -> None:
+    command("seed")
+    before = CashbackAsset.objects.count()
+
+    said = command("import_assets", str(settings.BASE_DIR / "examples/credits.csv"))
+
+    assert said == "1,000 credits imported: AED 180.00, INR 148255.00, USD 187.50.\n"
+    assert CashbackAsset.objects.count() == before + 1000
+
+
+def test_a_line_becomes_a_credit(command: Command, csv_file: Write, open_pool: OpenPool) -> None:
+    pool = open_pool(time_zone="Asia/Kolkata")
+
+    command("import_assets", str(csv_file('"Sweets, large",75.50,INR,Diwali,2090-10-20')))
+
+    asset = CashbackAsset.objects.get()
+    assert (asset.title, asset.total_value, asset.currency, asset.pool) == ("Sweets, large", Decimal("75.50"), "INR", pool)
+    assert (asset.status, asset.expires_at) == ("AVAILABLE", datetime(2090, 10, 20, 18, 30, tzinfo=UTC))
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("2090-10-20T10:00:00Z", datetime(2090, 10, 20, 10, tzinfo=UTC)),
+        ("2090-10-20t10:00:00.25z", datetime(2090, 10, 20, 10, 0, 0, 250_000, tzinfo=UTC)),
+        ("2090-10-20 10:00:00+05:30", datetime(2090, 10, 20, 4, 30, tzinfo=UTC)),
+        ("2090-10-20", datetime(2090, 10, 21, tzinfo=UTC)),
+        ("", None),
+    ],
+)
+def test_an_expiry_is_a_day_an_instant_or_never(command: Command, csv_file: Write, written: str, meant: datetime) -> None:
+    command("import_assets", str(csv_file(f"Cashback,10.00,INR,,{written}")))
+
+    assert CashbackAsset.objects.get().expires_at == meant
+
+
+def test_columns_come_in_any_order_and_an_empty_currency_is_the_pools(
+    command: Command, csv_file: Write, open_pool: OpenPool
+) -> None:
+    open_pool(currency="KWD")
+
+    command("import_assets", str(csv_file("Diwali,,,1.005,Cashback", header="pool,expires_at,currency,total_value,title")))
+
+    assert CashbackAsset.objects.values_list("total_value", "currency").get() == (Decimal("1.005"), "KWD")
+
+
+def test_a_byte_order_mark_crlf_quotes_and_blank_lines_do_no_harm(command: Command, tmp_path: Path) -> None:
+    path = tmp_path / "excel.csv"
+    text = '\ufeff"title",total_value,currency,pool,expires_at\r\n\r\n"Say ""hello""",5,USD,,\r\n'
+    path.write_bytes(text.encode())
+
+    command("import_assets", str(path))
+
+    assert CashbackAsset.objects.get().title == 'Say "hello"'
+
+
+def test_pool_names_the_pool_of_the_lines_that_name_none(command: Command, csv_file: Write, open_pool: OpenPool) -> None:
+    open_pool()
+    open_pool(name="Holi")
+
+    command("import_assets", str(csv_file("Cashback,5,,,", "Cashback,6,,Holi,")), "--pool", "Diwali")
+
+    assert set(CashbackAsset.objects.values_list("total_value", "pool__name")) == {(5, "Diwali"), (6, "Holi")}
+
+
+def test_a_dry_run_imports_nothing(command: Command, csv_file: Write) -> None:
+    said = command("import_assets", str(csv_file("Cashback,5,INR,,", "Cashback,2.50,INR,,")), "--dry-run")
+
+    assert said == "2 credits would be imported (dry run, nothing changed): INR 7.50.\n"
+    assert CashbackAsset.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("line", "column"),
+    [
+        (",5,INR,,", "title"),
+        ("a\x07b,5,INR,,", "title"),
+        ("x" * 201 + ",5,INR,,", "title"),
+        ("Cashback,1e3,INR,,", "total_value"),
+        ("Cashback,NaN,INR,,", "total_value"),
+        ("Cashback,Infinity,INR,,", "total_value"),
+        ('Cashback,"1,000.00",INR,,', "total_value"),
+        ("Cashback,-5,INR,,", "total_value"),
+        ("Cashback,+5,INR,,", "total_value"),
+        ("Cashback,0,INR,,", "total_value"),
+        ("Cashback,,INR,,", "total_value"),
+        ("Cashback,0x10,INR,,", "total_value"),
+        ("Cashback,1_000,INR,,", "total_value"),
+        ("Cashback,५०,INR,,", "total_value"),
+        ("Cashback,５,INR,,", "total_value"),
+        ("Cashback,1.005,INR,,", "total_value"),
+        ("Cashback,1.5,JPY,,", "total_value"),
+        ("Cashback,1000000001,INR,,", "total_value"),
+        (f"Cashback,{'9' * 400},INR,,", "total_value"),
+        ("Cashback,5,inr,,", "currency"),
+        ("Cashback,5,XXX,,", "currency"),
+        ("Cashback,5,,,", "currency"),
+        ("Cashback,5,USD,Diwali,", "currency"),
+        ("Cashback,5,INR,diwali,", "pool"),
+        ("Cashback,5,INR,,2020-01-01", "expires_at"),
+        ("Cashback,5,INR,,2090-02-30", "expires_at"),
+        ("Cashback,5,INR,,9999-12-31", "expires_at"),
+        ("Cashback,5,INR,,9999-12-31T23:59:59-12:00", "expires_at"),
+        ("Cashback,5,INR,,31/12/2090", "expires_at"),
+        ("Cashback,5,INR,,2090-10-20T10:00:00", "expires_at"),
+        ("Cashback,5,INR,,tomorrow", "expires_at"),
+    ],
+)
+def test_a_wrong_cell_is_named_by_line_and_column(
+    command: Command, csv_file: Write, open_pool: OpenPool, line: str, column: str
+) -> None:
+    open_pool()
+
+    said = refusal(command, csv_file("Cashback,5,INR,,", line))
+
+    assert said.startswith("Nothing was imported: 1 mistake in the file.\n  credits.csv, line 3, " + column + ": ")
+
+
+def test_every_mistake_of_a_line_is_told_at_once(command: Command, csv_file: Write) -> None:
+    said = refusal(command, csv_file("Cashback,1e3,INR,Nowhere,soon"))
+
+    assert [line.split(": ")[0] for line in said.splitlines()[1:]] == [
+        "  credits.csv, line 2, total_value",
+        "  credits.csv, line 2, pool",
+        "  credits.csv, line 2, expires_at",
+    ]
+
+
+def test_a_line_after_a_quoted_line_break_keeps_its_true_number(command: Command, csv_file: Write) -> None:
+    said = refusal(command, csv_file('"two\nlines",5,INR,,', "Cashback,x,INR,,"))
+
+    assert "line 2, title" in said
+    assert "line 4, total_value" in said
+
+
+def test_of_many_mistakes_fifty_are_shown_and_all_are_counted(command: Command, csv_file: Write) -> None:
+    said = refusal(command, csv_file(*["Cashback,x,INR,,"] * 70))
+
+    assert "70 mistakes" in said
+    assert len(said.splitlines()) == 52
+    assert said.endswith("… and 20 more.")
+
+
+@pytest.mark.parametrize(
+    ("header", "said"),
+    [
+        ("title,total_value,currency,pool", "expires_at: this column is missing."),
+        ("title,total_value,currency,pool,expires_at,colour", "colour: there is no such column."),
+        ("title,total_value,currency,pool,expires_at,title", "title: this column is there twice."),
+        ("Title,total_value,currency,pool,expires_at", "Title: there is no such column."),
+    ],
+)
+def test_a_wrong_header_is_refused(command: Command, csv_file: Write, header: str, said: str) -> None:
+    assert said in refusal(command, csv_file("Cashback,5,INR,,", header=header))
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "There is no credit in this file"),
+        (b"title,total_value,currency,pool,expires_at\n", "There is no credit in this file"),
+        (b"title,total_value,currency,pool,expires_at\nCaf\xe9,5,INR,,\n", "line 2: this is not UTF-8"),
+        (b"title,total_value,currency,pool,expires_at\nCashback,5,INR\n", "line 2: there are 3 cells under 5 columns"),
+        (b'title,total_value,currency,pool,expires_at\n"Cash"back,5,INR,,\n', "line 2: this is not CSV"),
+        (b'title,total_value,currency,pool,expires_at\n"Cashback,5,INR,,\n', "line 2: this is not CSV"),
+        (b"title,total_value,currency,pool,expires_at\rCashback,5,INR,,\r", "this is not CSV"),
+        (b"x" * 100_000, "line 1: this line has more than 65536 bytes"),
+    ],
+)
+def test_what_is_no_table_in_utf_8_is_refused(command: Command, tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "credits.csv"
+    path.write_bytes(content)
+
+    assert said in refusal(command, path)
+
+
+def test_a_file_that_changes_between_its_two_readings_is_refused(csv_file: Write, db: None) -> None:
+    path = csv_file("Cashback,5,INR,,")
+    checked = importing.CreditFile(path, None)
+    checked.expected = checked.check()
+    csv_file("Cashback,6,INR,,")
+
+    with pytest.raises(importing.FileChanged):
+        importing.import_assets(checked)
+
+    assert CashbackAsset.objects.count() == 0
+
+
+def test_a_file_that_grows_between_its_two_readings_is_refused(csv_file: Write, db: None) -> None:
+    path = csv_file("Cashback,5,INR,,")
+    checked = importing.CreditFile(path, None)
+    checked.expected = checked.check()
+    csv_file("Cashback,5,INR,,", "Cashback,5,INR,,")
+
+    with pytest.raises(importing.FileChanged):
+        importing.import_assets(checked)
+
+    assert CashbackAsset.objects.count() == 0
+
+
+def test_a_second_try_of_the_act_reads_the_file_from_its_start(csv_file: Write, db: None) -> None:
+    checked = importing.CreditFile(csv_file("Cashback,5,INR,,", "Cashback,6,INR,,"), None)
+    checked.expected = checked.check()
+    next(iter(checked))
+
+    assert importing.import_assets(checked).count == 2
+    assert CashbackAsset.objects.count() == 2
+
+
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, db: None) -> None:
+    path = tmp_path / "large.csv"
+    with path.open("w") as file:
+        file.write("title,total_value,currency,pool,expires_at\n")
+        file.writelines("Cashback,5.00,INR,,2090-01-01\n" for _ in range(5_000))
+
+    tracemalloc.start()
+    importing.CreditFile(path, None).check()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 1_000_000
+
+
+@pytest.mark.parametrize(("name", "said"), [("-", "read twice"), ("/", "not a file"), ("/nowhere.csv", "There is no file")])
+def test_what_cannot_be_read_twice_is_a_wrong_command_line(db: None, name: str, said: str) -> None:
+    with pytest.raises(CommandError, match=said) as refused:
+        call_command("import_assets", name, stdout=io.StringIO())
+
+    assert refused.value.returncode == 2
+
+
+def test_an_unknown_pool_on_the_command_line_is_refused(command: Command, csv_file: Write) -> None:
+    with pytest.raises(CommandError, match='There is no pool "Nowhere"') as refused:
+        command("import_assets", str(csv_file("Cashback,5,INR,,")), "--pool", "Nowhere")
+
+    assert refused.value.returncode == 2
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_shell_sees_one_sentence_a_line_and_an_exit_code(csv_file: Write, shell: Callable[..., Ended]) -> None:
+    refused = shell("import_assets", str(csv_file("Cashback,1e3,INR,,")))
+    without_a_file = shell("import_assets")
+    done = shell("import_assets", str(csv_file("Cashback,10.00,INR,,")))
+
+    assert (refused.code, without_a_file.code, done.code) == (1, 2, 0)
+    assert "Traceback" not in refused.err
+    assert refused.err.splitlines()[1].startswith("  credits.csv, line 2, total_value:")
+    assert done.out == "1 credit imported: INR 10.00.\n"

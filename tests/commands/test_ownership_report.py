@@ -1,0 +1,149 @@
+"""`manage.py ownership_report`."""
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import CommandError
+
+from accounts.models import User
+from wallet import claims
+from wallet.assets.models import CashbackAsset, CreditPool
+
+Command = Callable[..., str]
+Issue = Callable[..., CashbackAsset]
+
+
+def lines(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+@pytest.fixture
+def holdings(issue: Issue, open_pool: Callable[..., CreditPool], alice: User, bob: User) -> CreditPool:
+    """Give alice one credit of Diwali and bob one in dollars, and leave one on offer."""
+    pool = open_pool()
+    claims.claim(issue(pool=pool, title="Sweets").pk, alice)
+    claims.claim(issue(currency="USD", title="Goodwill").pk, bob)
+    issue(pool=pool, title="Lamp")
+    return pool
+
+
+def test_the_table_shows_owners_and_totals_per_currency(command: Command, holdings: CreditPool) -> None:
+    text = command("ownership_report")
+
+    assert [line.split()[:4] for line in text.splitlines()[1:4]] == [
+        ["100.00", "USD", "CLAIMED", "bob@example.com"],
+        ["100.00", "INR", "CLAIMED", "alice@example.com"],
+        ["100.00", "INR", "AVAILABLE", "Diwali"],
+    ]
+    assert text.splitlines()[-3:] == [
+        "INR       AVAILABLE        1  100.00",
+        "INR       CLAIMED          1  100.00",
+        "USD       CLAIMED          1  100.00",
+    ]
+
+
+def test_csv_holds_one_line_for_each_credit(command: Command, holdings: CreditPool) -> None:
+    rows = lines(command("ownership_report", "--format", "csv"))
+
+    assert [(row["title"], row["owner"], row["value"], row["pool"]) for row in rows] == [
+        ("Goodwill", "bob@example.com", "100.00", ""),
+        ("Sweets", "alice@example.com", "100.00", "Diwali"),
+        ("Lamp", "", "100.00", "Diwali"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "titles"),
+    [
+        (("--pool", "Diwali"), ["Sweets", "Lamp"]),
+        (("--status", "claimed"), ["Goodwill", "Sweets"]),
+        (("--owner", "Alice@Example.com"), ["Sweets"]),
+        (("--pool", "Diwali", "--status", "AVAILABLE"), ["Lamp"]),
+        (("--status", "EXPIRED"), []),
+    ],
+)
+def test_filters_choose(command: Command, holdings: CreditPool, options: tuple[str, ...], titles: list[str]) -> None:
+    rows = lines(command("ownership_report", "--format", "csv", *options))
+
+    assert [row["title"] for row in rows] == titles
+
+
+@pytest.mark.parametrize("title", ["=1+1", "+1", "-1", "@x"])
+def test_no_cell_is_a_formula(command: Command, issue: Issue, title: str) -> None:
+    issue(title=title)
+
+    assert lines(command("ownership_report", "--format", "csv"))[0]["title"] == f"'{title}"
+
+
+def test_a_title_does_not_move_the_readers_cursor(command: Command, issue: Issue) -> None:
+    issue(title="red \x1b[31m [bold]alarm[/bold]")
+
+    text = command("ownership_report")
+
+    assert "\x1b" not in text
+    assert "[bold]alarm[/bold]" in text
+
+
+def test_a_long_table_says_what_it_leaves_out(command: Command, issue: Issue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wallet.management.commands.ownership_report.SHOWN", 2)
+    for _ in range(3):
+        issue()
+
+    assert "The first 2 of 3; --format csv writes them all." in command("ownership_report")
+
+
+def test_when_there_is_nothing_the_table_says_so(command: Command) -> None:
+    assert command("ownership_report") == "No credit matches.\n"
+
+
+def test_a_file_is_written_whole(command: Command, holdings: CreditPool, tmp_path: Path) -> None:
+    path = tmp_path / "owners.csv"
+
+    said = command("ownership_report", "--format", "csv", "--output", str(path))
+
+    assert said == f"Written to {path}.\n"
+    assert len(lines(path.read_text(encoding="utf-8"))) == 3
+    assert [each.name for each in tmp_path.iterdir()] == ["owners.csv"]
+
+
+def test_a_report_that_fails_leaves_the_file_as_it_was(
+    command: Command, holdings: CreditPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(_: Any) -> Any:
+        raise RuntimeError
+
+    path = tmp_path / "owners.csv"
+    path.write_text("last month's")
+    monkeypatch.setattr("wallet.reports.ownership_row", breaks)
+
+    with pytest.raises(RuntimeError):
+        command("ownership_report", "--format", "csv", "--output", str(path))
+
+    assert path.read_text() == "last month's"
+    assert [each.name for each in tmp_path.iterdir()] == ["owners.csv"]
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--pool", "Nowhere"), 'no pool "Nowhere"'),
+        (("--owner", "nobody@example.com"), 'Nobody here has the email "nobody@example.com"'),
+        (("--output", "/nowhere/owners.csv"), "Cannot write /nowhere/owners.csv"),
+    ],
+)
+def test_a_name_that_is_nobodys_is_a_wrong_command_line(command: Command, options: tuple[str, ...], said: str) -> None:
+    with pytest.raises(CommandError, match=said) as refused:
+        command("ownership_report", *options)
+
+    assert refused.value.returncode == 2
+
+
+def test_a_thousand_rows_are_one_query(
+    command: Command, holdings: CreditPool, django_assert_num_queries: Callable[..., Any]
+) -> None:
+    with django_assert_num_queries(1):
+        command("ownership_report", "--format", "csv")

@@ -1,0 +1,69 @@
+"""`manage.py schedule_tasks`."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.utils.module_loading import import_string
+from django_q.models import Schedule
+
+from tests.together import at_once
+from wallet.tasks import SCHEDULES
+
+Command = Callable[..., str]
+
+
+def rows() -> list[tuple[Any, ...]]:
+    return list(Schedule.objects.order_by("name").values_list("name", "func", "schedule_type", "cron", "repeats"))
+
+
+WANTED = [(name, func, "C", cron, -1) for name, (func, cron) in sorted(SCHEDULES.items())]
+
+
+def test_each_schedule_is_made_once(command: Command) -> None:
+    first, second = command("schedule_tasks"), command("schedule_tasks")
+
+    assert rows() == WANTED
+    assert (first.count("created"), second.count("unchanged")) == (2, 2)
+
+
+def test_what_it_schedules_can_be_run(db: None) -> None:
+    assert [import_string(func)() for func, _ in SCHEDULES.values()] == [0, 0]
+
+
+def test_a_changed_schedule_is_put_right_and_is_due_at_once(command: Command) -> None:
+    command("schedule_tasks")
+    Schedule.objects.filter(func="wallet.tasks.sweep").update(cron="0 0 1 1 *", repeats=3)
+
+    said = command("schedule_tasks")
+
+    assert rows() == WANTED
+    assert (said.count("changed"), said.count("unchanged")) == (2, 1)
+
+
+def test_doubles_are_removed_and_others_are_left_alone(command: Command) -> None:
+    command("schedule_tasks")
+    Schedule.objects.create(name="Expire due credits", func="wallet.tasks.sweep", schedule_type="C", cron="* * * * *")
+    Schedule.objects.create(name="Backup", func="operations.backup", schedule_type="D")
+
+    command("schedule_tasks")
+
+    assert [row for row in rows() if row[0] != "Backup"] == WANTED
+    assert Schedule.objects.filter(name="Backup").count() == 1
+
+
+def test_a_dry_run_changes_nothing(command: Command) -> None:
+    said = command("schedule_tasks", "--dry-run")
+
+    assert "dry run: would be" in said
+    assert rows() == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_four_runs_at_once_make_one_of_each() -> None:
+    outcomes = at_once(lambda _: call_command("schedule_tasks", stdout=io.StringIO()), range(4))
+
+    assert outcomes == [None] * 4
+    assert rows() == WANTED

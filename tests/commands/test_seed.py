@@ -1,0 +1,137 @@
+"""`manage.py seed`."""
+
+import io
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.conf import LazySettings
+from django.contrib.auth import authenticate
+from django.core.management import CommandError, call_command
+from django.db import connections
+
+from accounts.models import User
+from tests.together import at_once
+from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.ledger.models import Entry
+from wallet.management.commands.seed import password
+
+Command = Callable[..., str]
+SIGN_IN = re.compile(r"^  (\S+@\S+) +(\S+) +(USER|ADMIN)$", re.MULTILINE)
+
+
+def rows() -> tuple[int, ...]:
+    return tuple(model.objects.count() for model in (User, CreditPool, CashbackAsset, Entry))
+
+
+def test_it_makes_a_pool_of_each_kind_with_credits_and_limits_of_their_own(command: Command) -> None:
+    command("seed")
+
+    pools = CreditPool.objects.order_by("kind").values_list("kind", "currency", "per_user_limit")
+    assert list(pools) == [("PROMOTION", "INR", None), ("REFERRAL", "INR", 5), ("SIGNUP", "INR", 1)]
+    assert set(CashbackAsset.objects.values_list("currency", flat=True)) == {"INR", "USD"}
+    assert set(CashbackAsset.objects.values_list("status", flat=True)) == {"AVAILABLE", "CLAIMED", "EXPIRED"}
+
+
+def test_its_claims_went_through_the_ledger(command: Command) -> None:
+    command("seed")
+
+    claimed = CashbackAsset.objects.filter(status="CLAIMED")
+    assert Entry.objects.count() == claimed.count() == 5
+    assert {entry.user.email for entry in Entry.objects.all()} == {"meera@example.com", "arjun@example.com"}
+
+
+def test_one_credit_was_expired_and_recreated(command: Command) -> None:
+    command("seed")
+
+    child = CashbackAsset.objects.get(generation=2)
+    assert child.recreated_from is not None
+    assert (child.status, child.recreated_from.status) == ("AVAILABLE", "EXPIRED")
+
+
+def test_everybody_it_prints_can_sign_in(command: Command) -> None:
+    printed = SIGN_IN.findall(command("seed"))
+
+    assert [(email, role) for email, _, role in printed] == [
+        ("meera@example.com", "USER"),
+        ("arjun@example.com", "USER"),
+        ("admin@example.com", "ADMIN"),
+    ]
+    for email, secret, role in printed:
+        user = authenticate(None, username=email, password=secret)
+        assert isinstance(user, User)
+        assert user.role == role
+
+
+def test_a_second_run_adds_nothing_and_prints_the_same_sign_ins(command: Command) -> None:
+    first = command("seed")
+    before = rows()
+
+    second = command("seed")
+
+    assert rows() == before
+    assert SIGN_IN.findall(second) == SIGN_IN.findall(first)
+    assert "nothing was added" in second
+
+
+def test_a_password_that_was_changed_is_not_printed_as_if_it_held(command: Command) -> None:
+    command("seed")
+    meera = User.objects.get(email="meera@example.com")
+    meera.set_password("her own long password")
+    meera.save()
+
+    assert ("meera@example.com", "(changed)", "USER") in SIGN_IN.findall(command("seed"))
+
+
+def test_a_run_cut_short_is_completed_by_the_next(command: Command) -> None:
+    User.objects.create_user("admin@example.com", "secret", role="ADMIN")
+    CreditPool.objects.create(name="Welcome bonus", kind="SIGNUP", currency="INR", per_user_limit=1)
+
+    command("seed")
+
+    assert CreditPool.objects.count() == 3
+    assert CashbackAsset.objects.filter(pool__name="Welcome bonus").count() == 12
+
+
+def test_a_dry_run_says_what_is_missing_and_makes_nothing(command: Command) -> None:
+    said = command("seed", "--dry-run")
+
+    assert said.startswith('Would make: meera@example.com, arjun@example.com, admin@example.com, pool "Welcome bonus"')
+    assert rows() == (0, 0, 0, 0)
+
+
+def test_outside_local_mode_it_asks_first(command: Command, settings: LazySettings) -> None:
+    settings.LOCAL = False
+
+    with pytest.raises(CommandError, match="give --yes"):
+        command("seed")
+
+    assert rows() == (0, 0, 0, 0)
+
+
+def test_outside_local_mode_a_password_is_random_and_shown_once(command: Command, settings: LazySettings) -> None:
+    settings.LOCAL = False
+
+    first, second = command("seed", "--yes"), command("seed", "--yes")
+
+    assert len(SIGN_IN.findall(first)) == 3
+    assert (first.count("(shown once)"), second.count("(shown once)")) == (0, 3)
+
+
+def test_outside_local_mode_a_new_person_gets_another_password_each_time(settings: LazySettings) -> None:
+    settings.LOCAL = False
+
+    assert password("meera@example.com") != password("meera@example.com")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_runs_at_once_make_one_demo() -> None:
+    def run(_: Any) -> None:
+        call_command("seed", stdout=io.StringIO())
+
+    outcomes = at_once(run, range(2))
+    connections.close_all()
+
+    assert outcomes == [None, None]
+    assert rows() == (3, 3, 52, 5)

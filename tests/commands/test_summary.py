@@ -1,0 +1,30 @@
+"""`manage.py summary`."""
+
+from collections.abc import Callable
+
+from accounts.models import User
+from wallet import claims
+from wallet.assets.models import CashbackAsset, CreditPool
+
+
+def test_it_shows_what_became_of_what_was_issued(
+    command: Callable[..., str], issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], alice: User
+) -> None:
+    pool = open_pool()
+    claims.claim(issue(pool=pool).pk, alice)
+    issue(pool=pool)
+
+    line = command("summary").splitlines()[1]
+
+    assert line.split("  ")[0] == "INR"
+    assert [cell.strip() for cell in line.split("  ") if "/" in cell] == [
+        "2 / 200.00",
+        "1 / 100.00",
+        "1 / 100.00",
+        "0 / 0.00",
+        "0 / 0.00",
+    ]
+
+
+def test_an_empty_ledger_says_what_to_do(command: Callable[..., str]) -> None:
+    assert command("summary") == "Nothing was issued yet: see `manage.py import_assets`, or `manage.py seed` for a demo.\n"

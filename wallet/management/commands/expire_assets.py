@@ -1,0 +1,30 @@
+"""`manage.py expire_assets`: the sweep, by hand."""
+
+from argparse import ArgumentParser
+from typing import Any
+
+from wallet import expiry
+from wallet.assets.models import CashbackAsset
+from wallet.management import screen
+from wallet.management.door import Door, positive
+
+
+class Command(Door):
+    """Mark due credits EXPIRED; safe at any time, beside the scheduled sweep too."""
+
+    help = "Mark every credit that is past its expiry EXPIRED. Safe to run at any time, twice, or beside the scheduled sweep."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="only count them")
+        parser.add_argument(
+            "--batch", type=positive, default=expiry.BATCH, metavar="N", help="rows per transaction (default: %(default)s)"
+        )
+
+    def handle(self, *args: Any, dry_run: bool, batch: int, **options: Any) -> None:
+        due = CashbackAsset.objects.due().count()
+        if dry_run:
+            self.stdout.write(f"{screen.counted(due, 'credit')} would be marked EXPIRED (dry run, nothing changed).")
+            return
+        with screen.progress(self.stderr, "Expiring", due) as advance:
+            count = expiry.expire_due(advance, batch)
+        self.stdout.write(self.style.SUCCESS(f"{screen.counted(count, 'credit')} marked EXPIRED."))

@@ -1,0 +1,118 @@
+"""`manage.py ownership_report`: who owns what."""
+
+import csv
+import os
+import tempfile
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError, OutputWrapper
+from django.db.models import F, Q
+
+from accounts.models import User
+from wallet import reports
+from wallet.assets.models import CreditPool, Status
+from wallet.assets.querysets import AssetQuerySet
+from wallet.management import screen
+from wallet.management.door import Door
+
+SHOWN = 200  # rows of a table; a person reads no more, a file takes all
+COLUMNS = ("value", "currency", "status", "owner", "claimed_at", "pool", "title")
+
+
+class Command(Door):
+    """The ownership report as a table for a person, or as CSV for a spreadsheet."""
+
+    help = "Show which user holds which credit, newest claim first, with totals per currency."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--format", choices=("table", "csv"), default="table", help="(default: %(default)s)")
+        parser.add_argument("--pool", metavar="NAME", help="only this pool's credits")
+        parser.add_argument("--status", choices=Status.values, type=str.upper, help="only credits of this status")
+        parser.add_argument("--owner", metavar="EMAIL", help="only this person's credits")
+        parser.add_argument("--output", metavar="FILE", type=Path, help="write to this file, whole or not at all")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        assets = chosen(options["pool"], options["status"], options["owner"])
+        write = {"table": self.write_table, "csv": write_csv}[options["format"]]
+        if options["output"] is None:
+            write(assets, self.stdout)
+            return
+        with whole(options["output"]) as file:
+            write(assets, OutputWrapper(file))
+        self.stdout.write(f"Written to {options['output']}.")
+
+    def write_table(self, assets: AssetQuerySet, out: OutputWrapper) -> None:
+        """Write the first rows and the totals of all."""
+        rows = [reports.ownership_row(asset) for asset in assets[:SHOWN]]
+        totals = reports.ownership_totals(assets)
+        if not rows:
+            out.write("No credit matches.")
+            return
+        screen.table(out, COLUMNS, [[row[name] for name in COLUMNS] for row in rows], right=("value",))
+        count = sum(total["count"] for total in totals)
+        if count > len(rows):
+            out.write(f"The first {len(rows)} of {count:,}; --format csv writes them all.")
+        out.write("")
+        lines = [(total["currency"], total["current_status"], f"{total['count']:,}", total["value"]) for total in totals]
+        screen.table(out, ("currency", "status", "credits", "value"), lines, title="Totals", right=("credits", "value"))
+
+
+def chosen(pool: str | None, status: str | None, owner: str | None) -> AssetQuerySet:
+    """Return the assets that were asked for; raise CommandError when a name is nobody's."""
+    assets = reports.ownership().order_by(F("claimed_at").desc(nulls_last=True), "-id")
+    if pool is not None:
+        assets = assets.filter(pool=named(pool))
+    if status is not None:
+        assets = assets.filter(Q(current_status=status))
+    if owner is not None:
+        assets = assets.filter(claimed_by=person(owner))
+    return assets
+
+
+def named(name: str) -> CreditPool:
+    """Return the pool with this name."""
+    try:
+        return CreditPool.objects.get(name=name)
+    except CreditPool.DoesNotExist:
+        names = ", ".join(CreditPool.objects.order_by("name").values_list("name", flat=True)[:10])
+        raise CommandError(f'There is no pool "{name}". There are: {names or "none yet"}.', returncode=2) from None
+
+
+def person(email: str) -> User:
+    """Return the user with this email."""
+    try:
+        return User.objects.get_by_natural_key(email)
+    except User.DoesNotExist:
+        raise CommandError(f'Nobody here has the email "{email}".', returncode=2) from None
+
+
+def write_csv(assets: AssetQuerySet, out: OutputWrapper) -> None:
+    """Write one line an asset as it comes from the database; no cell is a formula."""
+    writer = csv.writer(out)
+    writer.writerow(reports.OWNERSHIP_COLUMNS)
+    for row in reports.ownership_rows(assets):
+        writer.writerow(reports.inert(row[name]) for name in reports.OWNERSHIP_COLUMNS)
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Any]:
+    """Yield a file that takes the place of `path` once it is written to its end."""
+    try:
+        with tempfile.NamedTemporaryFile(
+            "w", dir=path.parent, prefix=f".{path.name}.", encoding="utf-8", newline="", delete=False
+        ) as file:
+            try:
+                yield file
+            except BaseException:
+                Path(file.name).unlink()
+                raise
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(file.name).chmod(0o666 & ~umask)
+        Path(file.name).replace(path)
+    except OSError as error:
+        raise CommandError(f"Cannot write {path} ({error.strerror}): choose another file.", returncode=2) from None

@@ -1,0 +1,60 @@
+"""`manage.py seed`: demo data."""
+
+import hmac
+import secrets
+from argparse import ArgumentParser
+from base64 import b32encode
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+
+from accounts.models import User
+from wallet import seeding
+from wallet.management.door import Door
+
+WIDEST_EMAIL = max(map(len, seeding.PEOPLE))
+
+
+class Command(Door):
+    """Make what is missing of the demo, and print how to sign in."""
+
+    help = (
+        "Make demo data: three pools with credits, two users and an ADMIN, and print how to sign in. Safe to repeat: a second"
+        " run adds nothing. Outside local mode it asks for --yes, and passwords are printed once."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--dry-run", action="store_true", help="show what is missing, make nothing")
+        parser.add_argument("--yes", action="store_true", help="also outside local mode: this installation is a demo")
+
+    def handle(self, *args: Any, dry_run: bool, yes: bool, **options: Any) -> None:
+        if dry_run:
+            self.stdout.write(f"Would make: {', '.join(seeding.missing(password)) or 'nothing, all is there'}.")
+            return
+        if not settings.LOCAL and not yes:
+            raise CommandError("This is not a local installation: give --yes if it is meant to hold demo people and credits.")
+        known: dict[str, str] = {}
+        made = seeding.seed(lambda email: known.setdefault(email, password(email)))
+        self.stdout.write(f"Made: {', '.join(made)}.\n\n" if made else "The demo is complete, nothing was added.\n\n")
+        self.stdout.write(self.style.SUCCESS("Demo sign-ins"))
+        for email, role in seeding.PEOPLE.items():
+            self.stdout.write(f"  {email:<{WIDEST_EMAIL}}  {known.get(email) or remembered(email):<14}  {role}")
+
+
+def password(email: str) -> str:
+    """Return a new password of 60 bits; in local mode always the same for this installation, so that it can be shown again."""
+    if settings.LOCAL:
+        noise = hmac.digest(settings.SECRET_KEY.encode(), f"demo password of {email}".encode(), "sha256")
+    else:
+        noise = secrets.token_bytes(8)
+    letters = b32encode(noise).decode().lower()
+    return "-".join((letters[:4], letters[4:8], letters[8:12]))
+
+
+def remembered(email: str) -> str:
+    """Return the password of a person who was there before, if it can be told and still is theirs."""
+    if not settings.LOCAL:
+        return "(shown once)"
+    known = password(email)
+    return known if User.objects.get(email=email).check_password(known) else "(changed)"
