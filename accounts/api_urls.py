@@ -1,5 +1,14 @@
-"""Addresses."""
+"""The addresses of the JSON door to accounts, below /api/v1/auth/."""
 
-from django.urls import URLPattern
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from accounts import api
+
+urlpatterns = [
+    path("register/", api.RegisterView.as_view(), name="api_register"),
+    path("token/", api.TokenView.as_view(), name="api_token"),
+    path("token/refresh/", api.RefreshView.as_view(), name="api_refresh"),
+    path("logout/", api.LogoutView.as_view(), name="api_logout"),
+    path("me/", api.MeView.as_view(), name="api_me"),
+    path("password/", api.PasswordView.as_view(), name="api_password"),
+]

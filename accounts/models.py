@@ -1,10 +1,12 @@
 """Who: the people of the platform and their roles."""
 
 from typing import Any, ClassVar
+from uuid import UUID
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models.functions import Lower, Now
+from django.utils.crypto import constant_time_compare
 
 from accounts.ids import uuid7
 
@@ -87,3 +89,60 @@ class User(AbstractBaseUser):
     def has_module_perms(self, app_label: str) -> bool:
         """Return whether the admin shows an app's section; the rooms that operators use ask for the role instead."""
         return self.is_active and self.is_superuser
+
+
+class TokenFamilyQuerySet(models.QuerySet["TokenFamily"]):
+    """Questions about families of tokens."""
+
+    def alive(self) -> "TokenFamilyQuerySet":
+        """Return those neither revoked nor expired, by the database's clock."""
+        return self.filter(revoked_at__isnull=True, expires_at__gt=Now())
+
+    def revoke(self, reason: "Revoked") -> int:
+        """End those that are not ended yet, and return how many."""
+        return self.filter(revoked_at__isnull=True).update(revoked_at=Now(), revoked_reason=reason)
+
+
+class Revoked(models.TextChoices):
+    """Why a family ended before its time."""
+
+    LOGOUT = "LOGOUT", "Signed out"
+    REPLAY = "REPLAY", "A used refresh token came again"
+    PASSWORD = "PASSWORD", "The password was changed"  # noqa: S105
+
+
+class TokenFamily(models.Model):
+    """One sign-in through the API and all tokens that came of it; every access token names its family.
+
+    Only one refresh token of a family is good at a time, and only its digest is kept: nothing in this table lets anybody in.
+    """
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="token_families")
+    refresh_hash = models.CharField(max_length=64, help_text="SHA-256 of the id of the refresh token that is good now.")
+    # Django's digest of the password: a change by any road (page, API, admin, shell) ends the families made before it.
+    auth_hash = models.CharField(max_length=64)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    expires_at = models.DateTimeField()
+    revoked_at = models.DateTimeField(null=True, blank=True)
+    revoked_reason = models.CharField(max_length=8, choices=Revoked.choices, blank=True)
+
+    objects = TokenFamilyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name_plural = "token families"
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(revoked_at__isnull=True, revoked_reason="")
+                | models.Q(revoked_at__isnull=False, revoked_reason__in=Revoked.values),
+                name="token_family_revoked_for_a_reason",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.user_id} since {self.created_at:%Y-%m-%d %H:%M}"
+
+    def admits(self, user_id: UUID | str) -> bool:
+        """Return whether this living family belongs to that user, who is active and has not changed password since."""
+        same_password = constant_time_compare(self.auth_hash, self.user.get_session_auth_hash())
+        return str(self.user_id) == str(user_id) and self.user.is_active and same_password

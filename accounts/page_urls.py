@@ -1,5 +1,13 @@
-"""Addresses."""
+"""The addresses of the HTML door to accounts."""
 
-from django.urls import URLPattern
+from django.contrib.auth.views import LogoutView
+from django.urls import path
 
-urlpatterns: list[URLPattern] = []
+from accounts import pages
+
+urlpatterns = [
+    path("register/", pages.Register.as_view(), name="register"),
+    path("sign-in/", pages.SignIn.as_view(), name="sign_in"),
+    path("sign-out/", LogoutView.as_view(), name="sign_out"),
+    path("password/", pages.ChangePassword.as_view(), name="password"),
+]

@@ -8,7 +8,7 @@ import hashlib
 import logging
 import time
 from ipaddress import IPv6Address, ip_address, ip_network
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.core.cache import caches
@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from accounts.models import normal_email
+from accounts.models import User, normal_email
 from accounts.refusals import Refusal
 
 log = logging.getLogger(__name__)
@@ -48,9 +48,19 @@ def check(action: str, *identities: str) -> None:
         raise RateLimited(wait)
 
 
+def check_claim(user: User) -> None:
+    """Count one claim for the user, wherever they ask from."""
+    check("claim", f"user:{user.pk}")
+
+
 def check_sign_in(request: HttpRequest | Request, email: str) -> None:
     """Count one sign-in for the caller's address and for the email tried. Call it before any password is hashed."""
     check("sign_in", address(request), email_identity(email))
+
+
+def check_password_change(user: User) -> None:
+    """Count one guess at the user's present password, as many as at sign-in. Call it before any password is hashed."""
+    check("sign_in", f"user:{user.pk}")
 
 
 def check_registration(request: HttpRequest | Request) -> None:
@@ -117,5 +127,5 @@ class ClaimThrottle(BaseThrottle):
 
     def allow_request(self, request: Request, view: Any) -> bool:
         """Count this claim; the refusal is raised, with its Retry-After."""
-        check("claim", f"user:{request.user.pk}")
+        check_claim(cast(User, request.user))
         return True

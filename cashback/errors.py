@@ -18,7 +18,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.refusals import Refusal
+from accounts.registration import EmailTaken
 from accounts.throttles import RateLimited
+from accounts.tokens import BadCredentials, TokenNotValid, TokenReused
 from wallet.assets.models import AssetExpired, AssetNotFound, PoolNotFound
 from wallet.changing import AlreadyRecreated, AssetNotAvailable, AssetNotExpired
 from wallet.claims import AssetAlreadyClaimed, ClaimLimitReached, PoolClosed, PoolSoldOut
@@ -26,6 +28,9 @@ from wallet.contention import Busy
 from wallet.ledger.idempotency import IdempotencyKeyReused, RequestInProgress
 
 STATUS: dict[type[Refusal], int] = {
+    BadCredentials: 401,
+    TokenNotValid: 401,
+    TokenReused: 401,
     AssetNotFound: 404,
     PoolNotFound: 404,
     AssetAlreadyClaimed: 409,
@@ -36,6 +41,7 @@ STATUS: dict[type[Refusal], int] = {
     PoolSoldOut: 409,
     PoolClosed: 409,
     ClaimLimitReached: 409,
+    EmailTaken: 409,
     RequestInProgress: 409,
     IdempotencyKeyReused: 422,
     RateLimited: 429,

@@ -47,8 +47,11 @@ ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # How many proxies of ours append to X-Forwarded-For; 0 means the header is never believed.
 TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", 0)
+# Who besides this machine may read /metrics, e.g. 10.0.0.0/8
+METRICS_ALLOWED: list[str] = env.list("METRICS_ALLOWED", default=[])
 HTTPS: bool = env.bool("HTTPS", not LOCAL)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # asked from inside, without TLS
 SECURE_HSTS_SECONDS: int = env.int("HSTS_SECONDS", 31_536_000 if HTTPS else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 if TRUSTED_PROXIES:
@@ -142,7 +145,8 @@ PGHISTORY_APPEND_ONLY = True
 
 def read_caches() -> dict[str, Any]:
     """Return the caches: Redis when there is one, else this process's memory. "local" is always this process's memory."""
-    memory = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
+    # Room for the counts of a flood of addresses: a cull would forget who asked too often.
+    memory = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 50_000}}
     url = env.str("REDIS_URL", "") or (local.redis_url(env.int("REDIS_DB", 0)) if LOCAL else None)
     if not url:
         return {"default": memory, "local": memory | {"LOCATION": "local"}}

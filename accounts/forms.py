@@ -1,0 +1,65 @@
+"""The forms that people meet on pages: they check a shape, count a try, and leave the rest to the acts."""
+
+from typing import Any, cast
+
+from django import forms
+from django.contrib.auth.forms import AuthenticationForm
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from unfold.forms import AuthenticationForm as ConsoleForm
+
+from accounts import throttles
+from accounts.passwords import LONGEST_PASSWORD
+from accounts.throttles import RateLimited
+
+
+def password_field(autocomplete: str, **options: Any) -> forms.CharField:
+    """Return a field for a password, never trimmed and short enough to hash."""
+    widget = forms.PasswordInput(attrs={"autocomplete": autocomplete})
+    return forms.CharField(strip=False, max_length=LONGEST_PASSWORD, widget=widget, **options)
+
+
+class SignInForm(AuthenticationForm):
+    """Email and password; each try is counted before Django hashes anything."""
+
+    password = password_field("current-password")
+    error_messages = AuthenticationForm.error_messages | {
+        "invalid_login": "Email or password is not right. Check both and try again.",
+    }
+
+    def clean(self) -> dict[str, Any]:
+        """Return the cleaned data of someone who signed in; raise ValidationError."""
+        try:
+            throttles.check_sign_in(cast(HttpRequest, self.request), self.cleaned_data.get("username", ""))
+        except RateLimited as refusal:
+            raise limited(refusal) from refusal
+        return super().clean()
+
+
+class ThrottledSignInForm(SignInForm, ConsoleForm):  # type: ignore[misc]
+    """The same in front of the console, for ADMINs alone; counted together with the sign-in page and the API."""
+
+
+class RegistrationForm(forms.Form):
+    """What a newcomer fills in."""
+
+    email = forms.EmailField(max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True}))
+    password = password_field("new-password", help_text="At least 10 characters, not only digits and not a common one.")
+
+
+class PasswordForm(forms.Form):
+    """The password there is and the one there shall be."""
+
+    current_password = password_field("current-password", label="Present password")
+    new_password = password_field("new-password", help_text="At least 10 characters, not only digits and not a common one.")
+
+
+def limited(refusal: RateLimited) -> ValidationError:
+    """Return the refusal as an error of the whole form, which carries the seconds to wait."""
+    return ValidationError(refusal.message, code=refusal.code, params={"seconds": refusal.retry_after})
+
+
+def seconds_to_wait(form: forms.BaseForm) -> int | None:
+    """Return how long the visitor must wait when the form was refused for too many tries, else None."""
+    errors = form.non_field_errors().as_data()
+    return next((error.params["seconds"] for error in errors if error.code == RateLimited.code and error.params), None)

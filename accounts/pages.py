@@ -1,0 +1,92 @@
+"""The HTML door to accounts: register, sign in, sign out, change the password."""
+
+from typing import Any, cast
+
+from django.contrib import messages
+from django.contrib.auth import login, update_session_auth_hash
+from django.contrib.auth.mixins import LoginRequiredMixin
+from django.contrib.auth.views import LoginView
+from django.core.exceptions import ValidationError
+from django.forms import BaseForm
+from django.http import HttpResponse
+from django.urls import reverse_lazy
+from django.utils.decorators import method_decorator
+from django.views.decorators.cache import never_cache
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.generic import FormView
+
+from accounts import passwords, registration, throttles
+from accounts.forms import PasswordForm, RegistrationForm, SignInForm, limited, seconds_to_wait
+from accounts.models import User
+from accounts.registration import EmailTaken
+from accounts.throttles import RateLimited
+
+
+class PatientForm(FormView[Any]):
+    """A form page that answers too many tries with 429 and Retry-After."""
+
+    def form_invalid(self, form: BaseForm) -> HttpResponse:
+        """Show the form again, with its errors."""
+        answer = super().form_invalid(form)
+        if wait := seconds_to_wait(form):
+            answer.status_code, answer["Retry-After"] = 429, str(wait)
+        return answer
+
+
+class SignIn(PatientForm, LoginView):
+    """Sign in, and go where the visitor was heading, if that is one of our own pages."""
+
+    form_class = SignInForm
+    template_name = "accounts/sign_in.html"
+    redirect_authenticated_user = True
+
+
+@method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")
+class ActForm(PatientForm):
+    """A form for one act, whose refusals stand beside its fields."""
+
+    success_url = reverse_lazy("dashboard")
+
+    def form_valid(self, form: BaseForm) -> HttpResponse:
+        """Do what the form asks, or show what was refused."""
+        try:
+            self.act(form.cleaned_data)
+        except RateLimited as refusal:
+            form.add_error(None, limited(refusal))
+        except EmailTaken as refusal:
+            form.add_error("email", refusal.message)
+        except ValidationError as error:
+            form.add_error(None, error)
+        return super().form_valid(form) if form.is_valid() else self.form_invalid(form)
+
+    def act(self, given: dict[str, Any]) -> None:
+        """Make the one call into the act."""
+        raise NotImplementedError
+
+
+class Register(ActForm):
+    """Become a user and be signed in."""
+
+    form_class = RegistrationForm
+    template_name = "accounts/register.html"
+
+    def act(self, given: dict[str, Any]) -> None:
+        """Register and sign in."""
+        throttles.check_registration(self.request)
+        login(self.request, registration.register(**given))
+        messages.success(self.request, "Welcome. Here is what you can claim.")
+
+
+class ChangePassword(LoginRequiredMixin, ActForm):
+    """Change the password; every other sign-in ends, this one goes on."""
+
+    form_class = PasswordForm
+    template_name = "accounts/password.html"
+
+    def act(self, given: dict[str, Any]) -> None:
+        """Change it and keep this session."""
+        user = cast(User, self.request.user)
+        throttles.check_password_change(user)
+        passwords.change_password(user, given["current_password"], given["new_password"])
+        update_session_auth_hash(self.request, user)
+        messages.success(self.request, "Your password is changed. Every other sign-in has ended.")

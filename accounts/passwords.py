@@ -1,0 +1,49 @@
+"""Choosing and changing a password."""
+
+from uuid import UUID
+
+from django.contrib.auth.hashers import make_password
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from accounts.models import Revoked, TokenFamily, User
+
+# Characters. Hashing costs time on purpose, so what is hashed has an end.
+LONGEST_PASSWORD = 128
+
+
+def check_new(password: str, user: User, field: str) -> None:
+    """Raise ValidationError, under the name `field`, unless `user` may choose this password."""
+    if len(password) > LONGEST_PASSWORD:
+        raise ValidationError({field: ValidationError(f"At most {LONGEST_PASSWORD} characters.", code="max_length")})
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise ValidationError({field: error}) from error
+
+
+def change_password(user: User, current: str, new: str, family: UUID | str | None = None) -> None:
+    """Give `user` a new password; every session and token made before ends, except `family`, which goes on.
+
+    A door that serves a session keeps that one by Django's `update_session_auth_hash`. Raises ValidationError, naming
+    `current_password` or `new_password`; then nothing changed. Count the try before calling.
+    """
+    if len(current) > LONGEST_PASSWORD or not user.check_password(current):
+        raise wrong_current()
+    check_new(new, user, "new_password")
+    hashed = make_password(new)
+    with transaction.atomic():
+        # Only over the password that was checked: of two changes at once one wins, and nothing is locked while hashing.
+        if not User.objects.filter(pk=user.pk, password=user.password).update(password=hashed):
+            raise wrong_current()
+        user.password = hashed
+        families = TokenFamily.objects.filter(user=user)
+        kept = [family] if family else []
+        families.exclude(pk__in=kept).revoke(Revoked.PASSWORD)
+        families.filter(pk__in=kept).update(auth_hash=user.get_session_auth_hash())
+
+
+def wrong_current() -> ValidationError:
+    """Return what is said to who does not know the present password."""
+    return ValidationError({"current_password": ValidationError("This is not your present password.", code="wrong_password")})

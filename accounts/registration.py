@@ -1,0 +1,34 @@
+"""Becoming a user."""
+
+from django.core.exceptions import ValidationError
+from django.db import IntegrityError, transaction
+from psycopg.errors import UniqueViolation
+
+from accounts.models import User, normal_email
+from accounts.passwords import check_new
+from accounts.refusals import Refusal
+
+
+class EmailTaken(Refusal):
+    """Somebody has an account under this email."""
+
+    code = "email_taken"
+    detail = "This email already has an account. Sign in instead."
+
+
+def register(email: str, password: str) -> User:
+    """Insert a USER and return it. The unique email decides between two at once.
+
+    Raises ValidationError, naming `email` or `password`, and EmailTaken. Count the try before calling.
+    """
+    user = User(email=normal_email(email))
+    user.clean_fields(exclude=["password"])
+    check_new(password, user, "password")
+    try:
+        with transaction.atomic():
+            return User.objects.create_user(email, password)
+    except IntegrityError as error:
+        if isinstance(error.__cause__, UniqueViolation):
+            raise EmailTaken from error
+        # PostgreSQL's idea of lower case is wider than ours: an email of letters that it would still change.
+        raise ValidationError({"email": ValidationError("Write the email in plain letters.", code="invalid")}) from error

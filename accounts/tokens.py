@@ -1,0 +1,145 @@
+"""Signing in through the API: pairs of tokens, each refresh good once, a whole family ended at once.
+
+SimpleJWT's rotation lets several parallel refreshes of one token through and a replay leaves its successors alive; so
+the family's row, locked at each refresh, decides.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.contrib.auth import authenticate
+from django.db import transaction
+from django.db.models.functions import Now
+from rest_framework_simplejwt.exceptions import TokenError
+from rest_framework_simplejwt.tokens import RefreshToken
+
+from accounts.models import Revoked, TokenFamily, User
+from accounts.passwords import LONGEST_PASSWORD
+from accounts.refusals import Refusal
+
+FAMILY = "fam"  # the claim that names a token's family
+
+
+class BadCredentials(Refusal):
+    """Unknown email, wrong password or a closed account; which of them is not told."""
+
+    code = "bad_credentials"
+    detail = "Email or password is not right. Check both and try again."
+
+
+class TokenNotValid(Refusal):
+    """Not a refresh token of ours, or its family has ended."""
+
+    code = "token_not_valid"
+    detail = "This token is not valid or has ended. Sign in again."
+
+
+class TokenReused(Refusal):
+    """A refresh token came a second time: somebody else may hold it, so its family ends."""
+
+    code = "token_reused"
+    detail = "This refresh token was used before, so this sign-in was ended for everybody's safety. Sign in again."
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a caller keeps: an access token for minutes, and a refresh token to be used once."""
+
+    access: str
+    refresh: str
+
+
+def sign_in(email: str, password: str) -> Pair:
+    """Return a new pair for the person with this email and password.
+
+    Raises BadCredentials, after the same work whether or not the email is known. Count the try before calling.
+    """
+    return issue_pair(verified(email, password))
+
+
+def verified(email: str, password: str) -> User:
+    """Return the active user with this email and password, or raise BadCredentials."""
+    user = authenticate(None, username=email, password=password) if len(password) <= LONGEST_PASSWORD else None
+    if not isinstance(user, User):
+        raise BadCredentials
+    return user
+
+
+def issue_pair(user: User) -> Pair:
+    """Start a family for `user` and return its first pair."""
+    family = TokenFamily(user=user, auth_hash=user.get_session_auth_hash())
+    token = renewed(family)
+    family.save(force_insert=True)
+    return Pair(str(token.access_token), str(token))
+
+
+def renewed(family: TokenFamily) -> RefreshToken:
+    """Make the refresh token that is good from now on and note its digest and end on the (unsaved) family."""
+    token = RefreshToken.for_user(family.user)
+    token[FAMILY] = str(family.pk)
+    family.refresh_hash = digest(token)
+    family.expires_at = datetime.fromtimestamp(token["exp"], UTC)
+    return token
+
+
+def digest(token: RefreshToken) -> str:
+    """Return what is stored of a refresh token: the SHA-256 of its id."""
+    return hashlib.sha256(str(token["jti"]).encode()).hexdigest()
+
+
+def refresh(raw: str) -> Pair:
+    """Exchange a refresh token for a new pair; of any number of parallel tries one gets it.
+
+    Raises TokenNotValid, and TokenReused when the token was exchanged before, which ends its family.
+    """
+    token = parsed(raw)
+    with transaction.atomic(durable=True):
+        family = locked_family(token)
+        if family.refresh_hash == digest(token):
+            return exchanged(family, token)
+        TokenFamily.objects.filter(pk=family.pk).revoke(Revoked.REPLAY)
+    # Raised after the commit: the refusal must not undo the end of the family.
+    raise TokenReused
+
+
+def exchanged(family: TokenFamily, token: RefreshToken) -> Pair:
+    """Give the locked family its next refresh token, unless it has ended (its time is its token's, checked before)."""
+    if family.revoked_at is not None or not family.admits(token["sub"]):
+        raise TokenNotValid
+    successor = renewed(family)
+    family.save(update_fields=["refresh_hash", "expires_at"])
+    return Pair(str(successor.access_token), str(successor))
+
+
+def parsed(raw: str) -> RefreshToken:
+    """Return the refresh token if we signed it and it has not expired; raise TokenNotValid."""
+    try:
+        token = RefreshToken(raw)  # type: ignore[arg-type]
+    except TokenError as error:
+        raise TokenNotValid from error
+    if FAMILY not in token or "sub" not in token:
+        raise TokenNotValid
+    return token
+
+
+def locked_family(token: RefreshToken) -> TokenFamily:
+    """Return the token's family, locked for this transaction; raise TokenNotValid when it is gone."""
+    families = TokenFamily.objects.select_related("user").select_for_update(no_key=True, of=("self",))
+    family = families.filter(pk=token[FAMILY]).first()
+    if family is None:
+        raise TokenNotValid
+    return family
+
+
+def forget_old() -> int:
+    """Delete the families whose last token has ended, and return how many."""
+    return TokenFamily.objects.filter(expires_at__lt=Now()).delete()[0]
+
+
+def logout(raw: str, user: User) -> None:
+    """End the family of the refresh token, which must be the user's own. Raises TokenNotValid."""
+    token = parsed(raw)
+    if token["sub"] != str(user.pk):
+        raise TokenNotValid
+    TokenFamily.objects.filter(pk=token[FAMILY], user=user).revoke(Revoked.LOGOUT)

@@ -1,0 +1,44 @@
+"""Callers of the JSON door."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.http import HttpResponse
+from django.test import Client
+from pytest_django import Settings
+
+from accounts import tokens
+from accounts.models import User
+from accounts.tokens import Pair
+
+Send = Callable[..., Any]
+
+
+@pytest.fixture
+def post(client: Client) -> Send:
+    """Post JSON below /api/v1/auth/, with an access token or without."""
+
+    def send(path: str, body: Any, access: str | None = None, **headers: str) -> HttpResponse:
+        bearer = {"Authorization": f"Bearer {access}"} if access else {}
+        return client.post(f"/api/v1/auth/{path}", body, content_type="application/json", headers=bearer | headers)
+
+    return send
+
+
+@pytest.fixture
+def me(client: Client) -> Callable[[str], Any]:
+    """Ask who an access token belongs to."""
+    return lambda access: client.get("/api/v1/auth/me/", headers={"Authorization": f"Bearer {access}"})
+
+
+@pytest.fixture
+def pair(alice: User) -> Pair:
+    """What alice holds after signing in."""
+    return tokens.issue_pair(alice)
+
+
+@pytest.fixture
+def unlimited(settings: Settings) -> None:
+    settings.RATES = dict.fromkeys(django_settings.RATES, "off")
