@@ -31,6 +31,7 @@ check: $(READY)  ## Lint, types, import contracts, migrations in step, deploy ch
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	@env CASHBACK_ENV=production DATABASE_URL=postgresql://db.example.com/cashback REDIS_URL=redis://redis.example.com \
 		ALLOWED_HOSTS=wallet.example.com SECRET_KEY="$$($(NEW_KEY))" JWT_SIGNING_KEY="$$($(NEW_KEY))" \
+		SEAL_SIGNING_KEY="$$($(NEW_KEY))" \
 		$(BIN)/python manage.py check --deploy --fail-level WARNING
 
 format: $(READY)  ## Put the code in order

@@ -43,6 +43,9 @@ SECRET_KEY = read_key("SECRET_KEY")
 JWT_SIGNING_KEY = read_key("JWT_SIGNING_KEY")
 if JWT_SIGNING_KEY == SECRET_KEY:
     raise ImproperlyConfigured("JWT_SIGNING_KEY must differ from SECRET_KEY: who learns one must not hold the other.")
+# Signs the ledger's seals; the public keys (hex) of keys it took the place of are still trusted.
+SEAL_SIGNING_KEY = read_key("SEAL_SIGNING_KEY")
+SEAL_PUBLIC_KEYS: list[str] = env.list("SEAL_PUBLIC_KEYS", default=[])
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if LOCAL else [])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # How many proxies of ours append to X-Forwarded-For; 0 means the header is never believed.
@@ -237,6 +240,11 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "wallet.api.schema.describe_problems",
+    ],
 }
 
 # --- The clock --------------------------------------------------------------------------------------------------------
@@ -280,4 +288,30 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
     "loggers": {"django.request": {"level": "ERROR"}, "django-q": {"level": "WARNING"}},
 }
-UNFOLD = {"SITE_TITLE": "Cashback", "SITE_HEADER": "Cashback console", "SITE_SYMBOL": "savings"}
+UNFOLD = {
+    "SITE_TITLE": "Cashback",
+    "SITE_HEADER": "Cashback console",
+    "SITE_SYMBOL": "savings",
+    "LOGIN": {"form": "accounts.forms.ThrottledSignInForm"},
+    "DASHBOARD_CALLBACK": "wallet.admin.overview.figures",
+    "SIDEBAR": {"navigation": "wallet.admin.overview.rooms"},
+    # The pages' green, from the lightest shade to the darkest.
+    "COLORS": {
+        "primary": {
+            shade: f"oklch({lightness}% {chroma} 165)"
+            for shade, lightness, chroma in [
+                ("50", 97, 0.02),
+                ("100", 94, 0.04),
+                ("200", 89, 0.08),
+                ("300", 83, 0.11),
+                ("400", 74, 0.12),
+                ("500", 60, 0.11),
+                ("600", 47, 0.095),
+                ("700", 41, 0.085),
+                ("800", 35, 0.07),
+                ("900", 30, 0.06),
+                ("950", 22, 0.04),
+            ]
+        }
+    },
+}

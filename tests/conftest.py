@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.cache import caches
 from django.db import connection
@@ -85,3 +86,24 @@ def issue(ada: User) -> Callable[..., CashbackAsset]:
         return issuing.issue_one(ada, **given)
 
     return make
+
+
+@pytest.fixture
+def crowd() -> Callable[[int], list[User]]:
+    """Insert that many users."""
+
+    def make(size: int) -> list[User]:
+        return User.objects.bulk_create(User(email=f"user{n}@example.com", password="!") for n in range(size))
+
+    return make
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[psycopg.Connection[Any]]:
+    """Another client of the same database, in a transaction of its own."""
+    settings = connection.get_connection_params()
+    for name in ("cursor_factory", "context", "prepare_threshold"):
+        settings.pop(name, None)
+    with psycopg.connect(**settings) as other:
+        yield other
+        other.rollback()

@@ -12,6 +12,7 @@ PRODUCTION = {
     "CASHBACK_ENV": "production",
     "SECRET_KEY": secrets.token_urlsafe(48),
     "JWT_SIGNING_KEY": secrets.token_urlsafe(48),
+    "SEAL_SIGNING_KEY": secrets.token_urlsafe(48),
     "DATABASE_URL": "postgresql://app:secret@db.example.com/cashback",
     "REDIS_URL": "redis://redis.example.com/0",
     "ALLOWED_HOSTS": "wallet.example.com",
@@ -38,7 +39,7 @@ def test_without_redis_the_deploy_check_says_that_limits_are_counted_per_process
     assert "cashback.W001" in check.stderr
 
 
-@pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SIGNING_KEY"])
+@pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SIGNING_KEY", "SEAL_SIGNING_KEY"])
 @pytest.mark.parametrize("weak", ["", "short", "a" * 64, "changeme-changeme-changeme-chang"])
 def test_a_weak_key_refuses_to_start(name: str, weak: str) -> None:
     start = manage("check", **{name: weak})

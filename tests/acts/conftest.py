@@ -1,12 +1,10 @@
-"""What the tests of the acts share: keys, crowds and a second connection."""
+"""What the tests of the acts share: keys, and a look at every row."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID, uuid4
 
-import psycopg
 import pytest
-from django.db import connection
 
 from accounts.models import User
 from wallet.assets.models import CashbackAsset, CreditPool
@@ -22,27 +20,6 @@ def ask() -> Callable[..., Request]:
         return Request(user, "claim", key or uuid4().hex, fingerprint("pool", what))
 
     return make
-
-
-@pytest.fixture
-def crowd() -> Callable[[int], list[User]]:
-    """Insert that many users."""
-
-    def make(size: int) -> list[User]:
-        return User.objects.bulk_create(User(email=f"user{n}@example.com", password="!") for n in range(size))
-
-    return make
-
-
-@pytest.fixture
-def elsewhere() -> Iterator[psycopg.Connection[Any]]:
-    """Another client of the same database, in a transaction of its own."""
-    settings = connection.get_connection_params()
-    for name in ("cursor_factory", "context", "prepare_threshold"):
-        settings.pop(name, None)
-    with psycopg.connect(**settings) as other:
-        yield other
-        other.rollback()
 
 
 @pytest.fixture

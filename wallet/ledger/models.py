@@ -104,3 +104,34 @@ class IdempotencyKey(models.Model):
 
     def __str__(self) -> str:
         return f"{self.route} {self.key}"
+
+
+class Seal(models.Model):
+    """A signed Merkle root over a closed range of transactions: what the ledger said then, it says for ever.
+
+    Covers the entries with `from_xid` <= xid < `to_xid` in the order (xid, id). `leaves` holds 48 bytes an entry, its id and
+    its leaf hash, so that a row that changed can be named and a proof needs no other row.
+    """
+
+    seq = models.PositiveBigIntegerField(primary_key=True)
+    previous_root = models.BinaryField(max_length=32)
+    root = models.BinaryField(max_length=32)
+    from_xid = TransactionIdField()
+    to_xid = TransactionIdField()
+    count = models.PositiveIntegerField()
+    sums = models.TextField(help_text="JSON: the exact sum of the amounts per currency.")
+    sealed_at = models.DateTimeField()
+    public_key = models.BinaryField(max_length=32)
+    signature = models.BinaryField(max_length=64)
+    leaves = models.BinaryField()
+
+    class Meta:
+        ordering = ("-seq",)
+        triggers: ClassVar = rules.append_only("seal_append_only")
+        constraints = (
+            models.CheckConstraint(condition=Q(seq__gte=1, count__gte=1), name="seal_holds_entries"),
+            models.UniqueConstraint(fields=("from_xid",), name="seal_no_fork"),
+        )
+
+    def __str__(self) -> str:
+        return f"seal {self.seq}"

@@ -6,6 +6,21 @@ import pgtrigger
 
 from wallet.assets.rules import refuse
 
+# Run by a migration after each one that makes triggers: they then fire under session_replication_role = replica too, so
+# that a restore or a replica's writer keeps the rules.
+ENABLE_ALWAYS = """
+DO $$
+DECLARE t record;
+BEGIN
+    FOR t IN
+        SELECT tgrelid::regclass AS place, tgname AS name FROM pg_trigger
+        WHERE NOT tgisinternal AND tgname LIKE 'pgtrigger_%'
+    LOOP
+        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.place, t.name);
+    END LOOP;
+END $$;
+"""
+
 
 def append_only(name: str) -> list[pgtrigger.Trigger]:
     """Return the triggers that refuse UPDATE, DELETE and TRUNCATE on one table."""

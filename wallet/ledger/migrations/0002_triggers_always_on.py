@@ -2,18 +2,7 @@
 
 from django.db import migrations
 
-ENABLE_ALWAYS = """
-DO $$
-DECLARE t record;
-BEGIN
-    FOR t IN
-        SELECT tgrelid::regclass AS place, tgname AS name FROM pg_trigger
-        WHERE NOT tgisinternal AND tgname LIKE 'pgtrigger_%'
-    LOOP
-        EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER %I', t.place, t.name);
-    END LOOP;
-END $$;
-"""
+from wallet.ledger.rules import ENABLE_ALWAYS
 
 
 class Migration(migrations.Migration):

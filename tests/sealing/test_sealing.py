@@ -1,0 +1,159 @@
+"""Closed ranges are sealed, whole, once, in order."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import IntegrityError, connection, transaction
+from pytest_django import Settings
+
+from accounts.models import User
+from tests.together import at_once
+from wallet import claims, sealing
+from wallet.assets.models import CashbackAsset
+from wallet.contention import broken_rule
+from wallet.ledger import merkle, signing
+from wallet.ledger.models import Entry, Seal
+from wallet.proofs.seals import seal_violations
+
+MakeClaims = Callable[[int], list[str]]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def sealed_ids() -> list[str]:
+    return [str(entry) for seal in Seal.objects.order_by("seq") for entry in map(as_uuid, sealing.unpacked(seal)[0])]
+
+
+def as_uuid(raw: bytes) -> Any:
+    return Entry(id=raw.hex())._meta.pk.to_python(raw.hex())
+
+
+def test_a_seal_holds_every_closed_entry_with_its_sum(make_claims: MakeClaims) -> None:
+    made = make_claims(5)
+
+    (seal,) = sealing.seal_all()
+
+    assert (seal.seq, seal.count, json.loads(seal.sums)) == (1, 5, {"INR": "500.00"})
+    assert sorted(sealed_ids()) == sorted(made)
+    assert bytes(seal.previous_root) == merkle.EMPTY
+    assert signing.is_signed(seal)
+
+
+def test_seals_follow_one_another_without_a_gap(make_claims: MakeClaims) -> None:
+    made = []
+    for _ in range(3):
+        made += make_claims(2)
+        sealing.seal_all()
+
+    first, second, third = Seal.objects.order_by("seq")
+    assert (second.from_xid, third.from_xid) == (first.to_xid, second.to_xid)
+    assert (bytes(second.previous_root), bytes(third.previous_root)) == (bytes(first.root), bytes(second.root))
+    assert sorted(sealed_ids()) == sorted(made)
+    assert list(seal_violations()) == []
+
+
+def test_nothing_new_makes_no_seal(make_claims: MakeClaims) -> None:
+    make_claims(1)
+    sealing.seal_all()
+
+    assert sealing.seal_all() == []
+
+
+def test_an_entry_waits_while_an_older_transaction_is_open(make_claims: MakeClaims, elsewhere: psycopg.Connection[Any]) -> None:
+    """What commits late is never skipped: the range stays open below it."""
+    elsewhere.execute("SELECT pg_current_xact_id()")
+    made = make_claims(3)
+
+    assert sealing.seal_all() == []
+    elsewhere.commit()
+    sealing.seal_all()
+
+    assert sorted(sealed_ids()) == sorted(made)
+
+
+def test_a_long_range_is_sealed_in_parts_that_split_no_transaction(
+    make_claims: MakeClaims, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "MOST_LEAVES", 3)
+    made = make_claims(8)
+
+    seals = sealing.seal_all()
+
+    assert [seal.count for seal in seals] == [3, 3, 2]
+    assert sorted(sealed_ids()) == sorted(made)
+    assert list(seal_violations()) == []
+
+
+def test_sealers_at_once_make_one_chain(make_claims: MakeClaims) -> None:
+    made = make_claims(6)
+
+    at_once(lambda _: sealing.seal_all(), range(8))
+
+    assert sorted(sealed_ids()) == sorted(made)
+    assert list(seal_violations()) == []
+
+
+def test_sealing_under_claims_skips_none_and_doubles_none(
+    issue: Callable[..., CashbackAsset], crowd: Callable[[int], list[User]]
+) -> None:
+    users = crowd(6)
+    assets = [[issue() for _ in range(15)] for _ in users]
+
+    def run(work: Any) -> list[Any]:
+        if work is None:
+            return [sealing.seal_all() for _ in range(30)]
+        user, his = work
+        return [claims.claim(asset.pk, user) for asset in his]
+
+    at_once(run, [*zip(users, assets, strict=True), None, None])
+    sealing.seal_all()
+
+    assert sorted(sealed_ids()) == sorted(str(pk) for pk in Entry.objects.values_list("pk", flat=True))
+    assert Entry.objects.count() == 90
+    assert list(seal_violations()) == []
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+def test_each_claim_has_a_proof(make_claims: MakeClaims, count: int) -> None:
+    make_claims(count)
+    sealing.seal_all()
+
+    for entry in Entry.objects.all():
+        proof = sealing.proof(entry)
+        leaf = merkle.leaf_hash(proof["leaf"].encode())
+        path = [bytes.fromhex(sibling) for sibling in proof["path"]]
+        root = merkle.root_from_path(leaf, proof["index"], proof["seal"]["count"], path)
+        assert root == bytes.fromhex(proof["seal"]["root"])
+        assert json.loads(proof["leaf"])[0] == str(entry.pk)
+
+
+def test_a_claim_that_is_not_sealed_has_no_proof_yet(make_claims: MakeClaims) -> None:
+    make_claims(1)
+
+    with pytest.raises(sealing.NotSealedYet):
+        sealing.proof(Entry.objects.get())
+
+
+def test_a_key_that_was_replaced_is_still_trusted_when_it_is_named(make_claims: MakeClaims, settings: Settings) -> None:
+    make_claims(1)
+    (seal,) = sealing.seal_all()
+    settings.SEAL_SIGNING_KEY = "another key of at least thirty-two bytes"
+    assert not signing.is_signed(seal)
+
+    settings.SEAL_PUBLIC_KEYS = [bytes(seal.public_key).hex()]
+
+    assert signing.is_signed(seal)
+
+
+@pytest.mark.parametrize("attempt", ["UPDATE ledger_seal SET count = 9", "DELETE FROM ledger_seal", "TRUNCATE ledger_seal"])
+def test_a_seal_never_changes(make_claims: MakeClaims, attempt: str) -> None:
+    make_claims(1)
+    sealing.seal_all()
+
+    with pytest.raises(IntegrityError) as refusal, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(attempt)
+
+    assert broken_rule(refusal.value) == "seal_append_only"

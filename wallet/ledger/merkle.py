@@ -1,0 +1,56 @@
+"""Merkle trees as in RFC 9162 §2.1: leaf = SHA-256(0x00 ‖ data), node = SHA-256(0x01 ‖ left ‖ right)."""
+
+import hashlib
+from collections.abc import Sequence
+from itertools import zip_longest
+
+EMPTY = hashlib.sha256(b"").digest()
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """Return the 32-byte hash of one leaf."""
+    return hashlib.sha256(b"\x00" + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """Return the 32-byte hash of an inner node."""
+    return hashlib.sha256(b"\x01" + left + right).digest()
+
+
+def parents(level: Sequence[bytes]) -> list[bytes]:
+    """Return the level above; a last node without a sibling moves up as it is, which is RFC 9162's split at powers of two."""
+    pairs = zip_longest(level[::2], level[1::2])
+    return [node_hash(left, right) if right else left for left, right in pairs]
+
+
+def root(leaves: Sequence[bytes]) -> bytes:
+    """Return the root over leaf hashes; of no leaves, the hash of nothing."""
+    level = leaves
+    while len(level) > 1:
+        level = parents(level)
+    return level[0] if level else EMPTY
+
+
+def path(leaves: Sequence[bytes], index: int) -> list[bytes]:
+    """Return the inclusion path of the leaf at `index`: its sibling on each level, from the bottom up."""
+    level, siblings = leaves, []
+    while len(level) > 1:
+        if index ^ 1 < len(level):
+            siblings.append(level[index ^ 1])
+        level, index = parents(level), index // 2
+    return siblings
+
+
+def root_from_path(leaf: bytes, index: int, count: int, siblings: Sequence[bytes]) -> bytes | None:
+    """Return the root that `siblings` prove for the leaf at `index` of `count`; None when they cannot (RFC 9162 §2.1.3.2)."""
+    if not 0 <= index < count:
+        return None
+    node, last, rest = leaf, count - 1, list(siblings)
+    while last:
+        if index % 2 or index < last:
+            if not rest:
+                return None
+            sibling = rest.pop(0)
+            node = node_hash(sibling, node) if index % 2 else node_hash(node, sibling)
+        index, last = index // 2, last // 2
+    return None if rest else node

@@ -1,0 +1,106 @@
+"""What is hashed and signed, to the byte, and by whom."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from django.conf import settings
+
+from wallet.ledger.models import Seal
+
+# The columns of an entry that a leaf holds, in the order in which they are hashed.
+LEAF_COLUMNS = (
+    "id",
+    "kind",
+    "asset_id",
+    "user_id",
+    "amount",
+    "currency",
+    "claimed_at",
+    "request_key",
+    "actor_id",
+    "xid",
+)
+
+
+def instant(moment: datetime) -> str:
+    """Return a moment as it is hashed: UTC, always six decimals."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def leaf_data(row: tuple[Any, ...]) -> bytes:
+    """Return the bytes of one entry's leaf: a JSON array of LEAF_COLUMNS, without spaces, in ASCII, amounts with 4 decimals."""
+    entry, kind, asset, user, amount, currency, claimed_at, request_key, actor, xid = row
+    fields = [
+        str(entry),
+        kind,
+        str(asset),
+        str(user),
+        f"{amount:.4f}",
+        currency,
+        instant(claimed_at),
+        request_key,
+        str(actor),
+        xid,
+    ]
+    return json.dumps(fields, separators=(",", ":")).encode()
+
+
+def signed_data(seal: Seal) -> bytes:
+    """Return the bytes of a seal that its signature covers: JSON with sorted keys, without spaces, in ASCII."""
+    return json.dumps(statement(seal), sort_keys=True, separators=(",", ":")).encode()
+
+
+def statement(seal: Seal) -> dict[str, Any]:
+    """Return what a seal states, in JSON types."""
+    return {
+        "seq": seal.seq,
+        "previous_root": bytes(seal.previous_root).hex(),
+        "root": bytes(seal.root).hex(),
+        "from_xid": seal.from_xid,
+        "to_xid": seal.to_xid,
+        "count": seal.count,
+        "sums": json.loads(seal.sums),
+        "sealed_at": instant(seal.sealed_at),
+    }
+
+
+def published(seal: Seal) -> dict[str, Any]:
+    """Return a seal as it is kept outside the database: its statement with key and signature."""
+    return statement(seal) | {"public_key": bytes(seal.public_key).hex(), "signature": bytes(seal.signature).hex()}
+
+
+def private_key() -> Ed25519PrivateKey:
+    """Return the key that signs: Ed25519 (RFC 8032) from the SHA-256 of SEAL_SIGNING_KEY."""
+    return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(settings.SEAL_SIGNING_KEY.encode()).digest())
+
+
+def public_key() -> bytes:
+    """Return the 32 bytes by which our signatures are verified."""
+    return private_key().public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
+
+
+def trusted_keys() -> set[bytes]:
+    """Return the public keys whose seals are ours: the present one and SEAL_PUBLIC_KEYS, those it took the place of."""
+    return {public_key(), *(bytes.fromhex(key) for key in settings.SEAL_PUBLIC_KEYS)}
+
+
+def sign(seal: Seal) -> None:
+    """Put our public key and signature on a seal."""
+    seal.public_key, seal.signature = public_key(), private_key().sign(signed_data(seal))
+
+
+def is_signed(seal: Seal) -> bool:
+    """Tell whether a seal bears a valid signature of a trusted key."""
+    key = bytes(seal.public_key)
+    if key not in trusted_keys():
+        return False
+    try:
+        Ed25519PublicKey.from_public_bytes(key).verify(bytes(seal.signature), signed_data(seal))
+    except InvalidSignature:
+        return False
+    return True
