@@ -118,7 +118,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-            ]
+            ],
         },
     }
 ]
@@ -253,7 +253,7 @@ SPECTACULAR_SETTINGS = {
 Q_CLUSTER = {
     "name": "cashback",
     "orm": "default",
-    "workers": env.int("CLUSTER_WORKERS", 1),
+    "workers": env.int("CLUSTER_WORKERS", 2),
     "timeout": 240,
     "retry": 300,
     "max_attempts": 3,

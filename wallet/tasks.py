@@ -1,13 +1,17 @@
 """The clock's door: what django-q2 runs, and when. Each task may run twice, late, or at once with itself."""
 
-from wallet import expiry
+import time
+
+from wallet import expiry, sealing
 from wallet.ledger import idempotency
 
 SWEEP = "Expire due credits"
+SEAL = "Seal the ledger"
 FORGET = "Forget old answers"
 # name: (dotted path, cron); made by `manage.py schedule_tasks`.
 SCHEDULES = {
     SWEEP: ("wallet.tasks.sweep", "* * * * *"),
+    SEAL: ("wallet.tasks.seal_for_a_minute", "* * * * *"),
     FORGET: ("wallet.tasks.forget_old_answers", "17 3 * * *"),
 }
 
@@ -15,6 +19,15 @@ SCHEDULES = {
 def sweep() -> int:
     """Mark what is due EXPIRED; returns how many."""
     return expiry.expire_due()
+
+
+def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:
+    """Seal what is closed now and every few seconds, for the schedule knows no less than a minute; returns how many entries."""
+    count = 0
+    for turn in range(rounds):
+        time.sleep(every if turn else 0)
+        count += sum(seal.count for seal in sealing.seal_all())
+    return count
 
 
 def forget_old_answers() -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 from django.utils import timezone
+from django.utils.module_loading import import_string
 
 from accounts.models import User
 from tests.together import at_once
@@ -121,7 +122,9 @@ def test_the_clocks_tasks_exist_under_the_names_they_are_scheduled_by(due: Calla
     due(1)
 
     assert tasks.sweep() == 1
-    assert [path for path, _ in tasks.SCHEDULES.values()] == ["wallet.tasks.sweep", "wallet.tasks.forget_old_answers"]
+    paths = [path for path, _ in tasks.SCHEDULES.values()]
+    assert paths == ["wallet.tasks.sweep", "wallet.tasks.seal_for_a_minute", "wallet.tasks.forget_old_answers"]
+    assert all(callable(import_string(path)) for path in paths)
 
 
 def test_answers_are_forgotten_after_seven_days(alice: User) -> None:

@@ -1,0 +1,52 @@
+"""The shell's door to sealing."""
+
+import json
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from wallet import sealing
+from wallet.ledger import signing
+from wallet.ledger.models import Seal
+
+
+class Command(BaseCommand):
+    help = (
+        "Seal every closed entry of the ledger under a signed Merkle root. The cluster does it every few seconds; "
+        "--export keeps a copy outside the database, against which verify_ledger --roots finds even a rewritten chain."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Say what can be asked for."""
+        parser.add_argument("--export", type=Path, metavar="FILE", help="append the seals that FILE lacks to it, as JSON lines")
+        parser.add_argument("--public-key", action="store_true", help="print the key that verifies our signatures, and stop")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Seal, and export when asked."""
+        if options["public_key"]:
+            self.stdout.write(signing.public_key().hex())
+            return
+        seals = sealing.seal_all()
+        self.stdout.write(f"Sealed {sum(seal.count for seal in seals)} entries under {len(seals)} new seals.")
+        if options["export"]:
+            self.stdout.write(f"Exported {export(options['export'])} seals to {options['export']}.")
+
+
+def export(file: Path) -> int:
+    """Append the seals that the file lacks and return how many; raise CommandError when it cannot be read or written."""
+    try:
+        last = last_line(file)["seq"] if file.exists() and file.stat().st_size else 0
+        missing = Seal.objects.defer("leaves").filter(seq__gt=last).order_by("seq")
+        with file.open("a") as lines:
+            return sum(bool(lines.write(json.dumps(signing.published(seal)) + "\n")) for seal in missing.iterator())
+    except (OSError, ValueError, KeyError) as error:
+        raise CommandError(f"{file} cannot be appended to: {error}") from error
+
+
+def last_line(file: Path) -> dict[str, Any]:
+    """Return the last seal of a file of JSON lines."""
+    with file.open() as lines:
+        *_, last = lines
+    return dict(json.loads(last))
