@@ -1,5 +1,19 @@
-"""Addresses."""
+"""Addresses of pools, assets, claims, the wallet and the reports."""
 
-from django.urls import URLPattern
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern] = []
+from wallet.api.assets import AssetViewSet
+from wallet.api.claims import ClaimViewSet
+from wallet.api.pools import PoolViewSet
+from wallet.api.reports import OwnershipViewSet, SummaryViewSet
+from wallet.api.wallet import WalletViewSet
+
+router = SimpleRouter(use_regex_path=False)
+router.register("pools", PoolViewSet, "pool")
+router.register("assets", AssetViewSet, "asset")
+router.register("claims", ClaimViewSet, "claim")
+router.register("wallet", WalletViewSet, "wallet")
+router.register("reports/ownership", OwnershipViewSet, "ownership")
+router.register("reports/summary", SummaryViewSet, "summary")
+
+urlpatterns = router.urls

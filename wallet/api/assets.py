@@ -1,0 +1,111 @@
+"""/assets/: single credits, their claim and their life."""
+
+from typing import ClassVar
+from uuid import UUID
+
+from drf_spectacular.utils import OpenApiResponse, extend_schema_view
+from rest_framework.decorators import action
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.permissions import IsAdmin
+from accounts.throttles import ClaimThrottle
+from wallet import changing, claims, issuing
+from wallet.api import idempotency
+from wallet.api.claims import answered
+from wallet.api.door import Door
+from wallet.api.filters import AssetFilter
+from wallet.api.schema import described
+from wallet.api.serializers import AssetBody, AssetSerializer, ClaimSerializer, Nothing, RecreateBody
+from wallet.assets.models import AssetExpired, CashbackAsset
+from wallet.assets.querysets import AssetQuerySet
+from wallet.changing import AlreadyRecreated, AssetNotAvailable, AssetNotExpired
+from wallet.claims import AssetAlreadyClaimed, ClaimLimitReached, PoolClosed
+from wallet.ledger.idempotency import IdempotencyKeyReused, RequestInProgress
+
+
+@extend_schema_view(
+    list=described("List credits"),
+    retrieve=described("Show a credit"),
+)
+class AssetViewSet(ListModelMixin, RetrieveModelMixin, Door):
+    """Credits; users see what nobody else has claimed."""
+
+    permissions: ClassVar = {
+        "list": IsAuthenticated,
+        "retrieve": IsAuthenticated,
+        "claim": IsAuthenticated,
+        "create": IsAdmin,
+        "partial_update": IsAdmin,
+        "destroy": IsAdmin,
+        "expire": IsAdmin,
+        "recreate": IsAdmin,
+    }
+    bodies: ClassVar = {
+        "create": AssetBody,
+        "partial_update": AssetBody,
+        "claim": Nothing,
+        "expire": Nothing,
+        "recreate": RecreateBody,
+    }
+    serializer_class = AssetSerializer
+    queryset = CashbackAsset.objects.all()
+    filterset_class = AssetFilter
+    orderings: ClassVar = {"created_at": "id", "expires_at": "expires_at", "total_value": "total_value"}
+    lookup_value_converter = "uuid"
+
+    def get_queryset(self) -> AssetQuerySet:
+        """Return what the caller may see, as it is now."""
+        assets = CashbackAsset.objects.visible_to(self.user).with_current_status()
+        return assets.select_related("claimed_by") if self.user.is_admin else assets
+
+    @described("Issue a credit", responses={201: AssetSerializer})
+    def create(self, request: Request) -> Response:
+        """Issue one credit; its currency is its pool's unless given."""
+        return self.shown(issuing.issue_one(self.user, **self.body()), 201)
+
+    @described("Change a credit", AssetNotAvailable, responses=AssetSerializer)
+    def partial_update(self, request: Request, pk: UUID) -> Response:
+        """Change the fields given, while the credit is AVAILABLE."""
+        return self.shown(changing.update(pk, self.user, **self.body()))
+
+    @described("Delete a credit", AssetNotAvailable, responses={204: None})
+    def destroy(self, request: Request, pk: UUID) -> Response:
+        """Delete a credit that nobody claimed and that was not recreated."""
+        changing.delete(pk, self.user)
+        return Response(status=204)
+
+    @described(
+        "Claim a credit",
+        AssetAlreadyClaimed,
+        AssetExpired,
+        PoolClosed,
+        ClaimLimitReached,
+        IdempotencyKeyReused,
+        RequestInProgress,
+        parameters=[idempotency.header(required=False), idempotency.REPLAYED_HEADER],
+        responses={
+            200: OpenApiResponse(ClaimSerializer, "It was the caller's already: the first claim again."),
+            201: OpenApiResponse(ClaimSerializer, "It is the caller's now."),
+        },
+    )
+    @action(detail=True, methods=["post"], throttle_classes=[ClaimThrottle])
+    def claim(self, request: Request, pk: UUID) -> Response:
+        """Claim this credit. Asking again is safe: its owner gets the first claim."""
+        self.body()
+        return answered(claims.claim(pk, self.user, idempotency.keyed(request, self.user, "claim", "asset", pk)))
+
+    @described("Expire a credit", AssetNotAvailable, responses=AssetSerializer)
+    @action(detail=True, methods=["post"])
+    def expire(self, request: Request, pk: UUID) -> Response:
+        """End an AVAILABLE credit's life now."""
+        self.body()
+        return self.shown(changing.expire(pk, self.user))
+
+    @described("Recreate a credit", AssetNotExpired, AlreadyRecreated, responses={201: AssetSerializer})
+    @action(detail=True, methods=["post"])
+    def recreate(self, request: Request, pk: UUID) -> Response:
+        """Issue a new credit from an EXPIRED one, once; it points to its parent and counts its generation."""
+        return self.shown(changing.recreate(pk, self.user, **self.body()), 201)

@@ -1,0 +1,43 @@
+"""/claims/: the ledger of claims, newest first."""
+
+from typing import ClassVar
+
+from drf_spectacular.utils import extend_schema_view
+from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.response import Response
+
+from wallet import claims
+from wallet.api.door import Door
+from wallet.api.filters import ClaimFilter
+from wallet.api.idempotency import REPLAYED
+from wallet.api.schema import described
+from wallet.api.serializers import ClaimSerializer
+from wallet.ledger.models import Entry
+from wallet.ledger.querysets import EntryQuerySet
+
+
+def answered(claim: claims.Claim) -> Response:
+    """Answer with a claim, as the act answered it."""
+    return Response(claim.receipt, claim.status_code, headers=REPLAYED if claim.replayed else None)
+
+
+@extend_schema_view(
+    list=described("List claims"),
+    retrieve=described("Show a claim"),
+)
+class ClaimViewSet(ListModelMixin, RetrieveModelMixin, Door):
+    """Claims; users see their own, an ADMIN sees all and whose they are."""
+
+    permissions: ClassVar = {"list": IsAuthenticated, "retrieve": IsAuthenticated}
+    serializer_class = ClaimSerializer
+    queryset = Entry.objects.all()
+    filterset_class = ClaimFilter
+    orderings: ClassVar = {"claimed_at": "claimed_at"}
+    ordering = "-claimed_at"
+    lookup_value_converter = "uuid"
+
+    def get_queryset(self) -> EntryQuerySet:
+        """Return what the caller may see."""
+        entries = Entry.objects.visible_to(self.user).select_related("asset")
+        return entries.select_related("user") if self.user.is_admin else entries

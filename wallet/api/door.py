@@ -1,0 +1,85 @@
+"""What every address of this door has in common: who is let in, what a body may hold, how a thing is answered."""
+
+from typing import Any, ClassVar, cast
+
+from django.db.models import QuerySet
+from rest_framework.exceptions import NotAcceptable, ValidationError
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
+from rest_framework.settings import api_settings
+from rest_framework.viewsets import GenericViewSet
+
+from accounts.models import User
+from wallet.api.filters import StrictFilters
+from wallet.api.pagination import CursorPages
+
+
+class Nobody(BasePermission):
+    """Lets nobody in: what an action gets that named no permission."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Return False."""
+        return False
+
+
+class Negotiation(DefaultContentNegotiation):
+    """JSON for whoever accepts nothing that we write (RFC 9110 §12.5.1 allows it), and 400 for an unknown `?format=`."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> tuple[BaseRenderer, str]:
+        """Return the renderer and its media type. Raises ValidationError."""
+        formats = [renderer.format for renderer in renderers]
+        name = str(api_settings.URL_FORMAT_OVERRIDE)
+        if request.query_params.get(name, formats[0]) not in formats:
+            raise ValidationError({name: f"Choose one of: {', '.join(formats)}."}, code="format")
+        try:
+            chosen: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
+        except NotAcceptable:
+            return renderers[0], renderers[0].media_type
+        return chosen
+
+
+class Door(GenericViewSet[Any]):
+    """Denies by default: each action names who may call it and what its body holds."""
+
+    permissions: ClassVar[dict[str, type[BasePermission]]]
+    bodies: ClassVar[dict[str, type[BaseSerializer[Any]]]] = {}
+    orderings: ClassVar[dict[str, str]] = {"created_at": "id"}  # ids are made in order of time
+    ordering: ClassVar[str] = "-created_at"
+    basename: str
+
+    http_method_names = ["get", "head", "post", "patch", "delete"]
+    content_negotiation_class = Negotiation
+    pagination_class: type[CursorPages] | None = CursorPages
+    filter_backends: Any = (StrictFilters,)
+
+    @property
+    def user(self) -> User:
+        """Who asks; nobody anonymous passes the permissions."""
+        return cast("User", self.request.user)
+
+    def get_permissions(self) -> list[Any]:
+        """Ask the action's permission; a method that the address does not have is told so to whoever signed in."""
+        return [(self.permissions.get(self.action, Nobody) if self.action else IsAuthenticated)()]
+
+    def get_serializer_class(self) -> type[BaseSerializer[Any]]:
+        """Return what the action's body holds, or else how things are shown."""
+        return self.bodies.get(self.action) or super().get_serializer_class()
+
+    def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Filter lists; one thing is found by its id alone."""
+        return super().filter_queryset(queryset) if self.action == "list" else queryset
+
+    def body(self) -> dict[str, Any]:
+        """Return the checked body. Raises ValidationError."""
+        body = self.get_serializer(data=self.request.data, partial=self.action == "partial_update")
+        body.is_valid(raise_exception=True)
+        return dict(body.validated_data)
+
+    def shown(self, thing: Any, status: int = 200) -> Response:
+        """Answer with one thing, as lists show it."""
+        assert self.serializer_class is not None
+        return Response(self.serializer_class(thing, context=self.get_serializer_context()).data, status)

@@ -1,0 +1,112 @@
+"""What lists can be narrowed by. A value that cannot be meant is refused, never ignored; an empty one is none."""
+
+from typing import Any
+
+import django_filters
+from django.core.exceptions import ValidationError as FormError
+from django.db.models import Q, QuerySet
+from django_filters.rest_framework import DjangoFilterBackend, FilterSet
+from drf_spectacular.utils import extend_schema_field
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.settings import api_settings
+
+from wallet.api.fields import AmountParameter, InstantParameter
+from wallet.assets.models import Status
+from wallet.assets.money import check_currency
+from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet
+
+# What is true now, whether or not the sweep has been; each in terms of indexed columns.
+NOW = {Status.AVAILABLE: CLAIMABLE, Status.CLAIMED: Q(status=Status.CLAIMED), Status.EXPIRED: Q(status=Status.EXPIRED) | DUE}
+
+
+def refuse_unknown(request: Request, known: set[str]) -> None:
+    """Raise ValidationError when the address has a parameter that is not in `known`, or has one twice."""
+    known = known | {str(api_settings.URL_FORMAT_OVERRIDE)}
+    unknown = {
+        name: f"Unknown parameter. Known are: {', '.join(sorted(known))}." for name in request.query_params.keys() - known
+    }
+    twice = {name: "Give this parameter once." for name, values in request.query_params.lists() if len(values) > 1}
+    if errors := twice | unknown:
+        raise ValidationError(errors, code="unknown")
+
+
+class StrictFilters(DjangoFilterBackend):  # type: ignore[misc]
+    """Filters a list by its `filterset_class` and refuses every parameter that nobody reads."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        """Return what passes. Raises ValidationError."""
+        filters = self.get_filterset_class(view, queryset)
+        refuse_unknown(request, {*(filters.base_filters if filters else ()), *view.paginator.parameters})
+        asked = self.get_filterset(request, queryset, view)
+        if asked is None:
+            return queryset
+        if not asked.is_valid():
+            # Not django-filter's own translation, which takes a % in what was asked for a placeholder.
+            raise FormError(asked.form.errors.as_data())
+        found: QuerySet[Any] = asked.qs
+        return found
+
+
+@extend_schema_field({"type": "string", "pattern": r"^-?[0-9]{1,15}(\.[0-9]{1,4})?$"})
+class AmountFilter(django_filters.Filter):  # type: ignore[misc]
+    """Compares with an exact amount."""
+
+    field_class = AmountParameter
+
+
+@extend_schema_field(
+    {"oneOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]},
+)
+class InstantFilter(django_filters.Filter):  # type: ignore[misc]
+    """Compares with an instant; a day stands for its first instant in UTC."""
+
+    field_class = InstantParameter
+
+
+class AssetFilter(FilterSet):  # type: ignore[misc]
+    """Narrows assets."""
+
+    status = django_filters.ChoiceFilter(choices=Status.choices, method="that_are", help_text="What is true now.")
+    pool = django_filters.UUIDFilter()
+    currency = django_filters.CharFilter(validators=[check_currency])
+    min_value = AmountFilter("total_value", "gte")
+    max_value = AmountFilter("total_value", "lte")
+    expires_after = InstantFilter("expires_at", "gte", help_text="Expires at this instant or later.")
+    expires_before = InstantFilter("expires_at", "lt", help_text="Expires before this instant.")
+    mine = django_filters.ChoiceFilter(
+        choices=[("true", "Yes"), ("false", "No")], method="of_the_caller", help_text="Whether the caller claimed it."
+    )
+    search = django_filters.CharFilter("title", "icontains", max_length=200, help_text="Text within the title, in any case.")
+
+    def that_are(self, assets: AssetQuerySet, name: str, status: str) -> AssetQuerySet:
+        """Keep what is in `status` now."""
+        return assets.filter(NOW[Status(status)])
+
+    def of_the_caller(self, assets: AssetQuerySet, name: str, yes: str) -> AssetQuerySet:
+        """Keep what the caller claimed, or the rest."""
+        mine = Q(claimed_by=self.request.user.pk)
+        return assets.filter(mine if yes == "true" else ~mine)
+
+
+class OwnershipFilter(AssetFilter):
+    """Narrows the ownership report."""
+
+    owner = django_filters.CharFilter(
+        "claimed_by__email", "icontains", max_length=254, help_text="Text within the owner's email, in any case."
+    )
+
+
+class ClaimFilter(FilterSet):  # type: ignore[misc]
+    """Narrows claims: `from` is included, `to` is not."""
+
+    user = django_filters.UUIDFilter("user_id")
+    asset = django_filters.UUIDFilter("asset_id")
+    pool = django_filters.UUIDFilter("asset__pool_id")
+    to = InstantFilter("claimed_at", "lt", help_text="Claimed before this instant.")
+
+    @classmethod
+    def get_filters(cls) -> dict[str, django_filters.Filter]:
+        """Add the one whose name is a word of Python."""
+        since = InstantFilter("claimed_at", "gte", help_text="Claimed at this instant or later.")
+        return {**super().get_filters(), "from": since}

@@ -1,0 +1,65 @@
+"""The request's own name, `Idempotency-Key`, under which it is done once however often it is sent."""
+
+import re
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework import request as http
+from rest_framework.exceptions import ValidationError
+
+from accounts.models import User
+from accounts.refusals import Refusal
+from wallet.ledger import idempotency
+
+HEADER = "Idempotency-Key"
+KEY = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
+REPLAYED = {"Idempotency-Replayed": "true"}
+
+
+class IdempotencyKeyRequired(Refusal):
+    """The request must have a key, for sending it twice must not do it twice."""
+
+    code = "idempotency_key_required"
+    detail = f"Send the header {HEADER} with a new random value (16 to 64 of A-Z a-z 0-9 _ -), and the same one to retry."
+
+
+def key_of(request: http.Request) -> str | None:
+    """Return the request's key, or None. Raises ValidationError when it is none that could be."""
+    key = request.headers.get(HEADER)
+    if key is not None and not KEY.fullmatch(key):
+        raise ValidationError({HEADER: "A key is 16 to 64 of A-Z a-z 0-9 _ - and nothing else."}, code="idempotency_key")
+    return key
+
+
+def keyed(request: http.Request, user: User, route: str, *asked: Any) -> idempotency.Request | None:
+    """Return the request under its key, with all that was `asked` for, or None when it has no key."""
+    key = key_of(request)
+    return (key and idempotency.Request(user, route, key, idempotency.fingerprint(*asked))) or None
+
+
+def must_be_keyed(request: http.Request, user: User, route: str, *asked: Any) -> idempotency.Request:
+    """Return the request under its key. Raises IdempotencyKeyRequired."""
+    found = keyed(request, user, route, *asked)
+    if found is None:
+        raise IdempotencyKeyRequired
+    return found
+
+
+def header(*, required: bool) -> OpenApiParameter:
+    """Describe the header for OpenAPI."""
+    return OpenApiParameter(
+        HEADER,
+        {"type": "string", "pattern": "^[A-Za-z0-9_-]{16,64}$", "examples": ["8f14e45f-ceea-467f-a0e6-1ab8d1c2b3a4"]},
+        OpenApiParameter.HEADER,
+        required=required,
+        description="Names this request: sent again with the same key, it is answered again and not done again. Kept 7 days.",
+    )
+
+
+REPLAYED_HEADER = OpenApiParameter(
+    "Idempotency-Replayed",
+    {"type": "string", "enum": ["true"]},
+    OpenApiParameter.HEADER,
+    response=True,
+    description="Present when this very request had been answered before; the answer is that one.",
+)

@@ -1,0 +1,106 @@
+"""/reports/: who owns what, and what became of what was issued."""
+
+import csv
+from collections.abc import Iterator
+from typing import Any, ClassVar, cast
+
+from django.http import StreamingHttpResponse
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from accounts.permissions import IsAdmin
+from wallet import reports
+from wallet.api.door import Door
+from wallet.api.filters import OwnershipFilter, refuse_unknown
+from wallet.api.pagination import CursorPages
+from wallet.api.schema import described
+from wallet.api.serializers import OwnershipSerializer, SummaryQuery, SummarySerializer
+from wallet.assets.models import CashbackAsset
+from wallet.assets.querysets import AssetQuerySet
+
+
+class CsvRenderer(BaseRenderer):
+    """Makes `?format=csv` and `Accept: text/csv` known; the view streams the lines itself, past every renderer."""
+
+    media_type = "text/csv"
+    format = "csv"
+
+    def render(self, data: Any, *_: Any, **__: Any) -> Any:
+        """Return what the view made."""
+        return data
+
+
+class Line:
+    """What csv writes to: hands each line back instead of keeping it."""
+
+    def write(self, line: str) -> str:
+        """Return the line."""
+        return line
+
+
+def lines(assets: AssetQuerySet) -> Iterator[str]:
+    """Yield the ownership report as CSV, its header first; no cell of it is a formula."""
+    writer = csv.writer(Line())
+    yield writer.writerow(reports.OWNERSHIP_COLUMNS)
+    for row in reports.ownership_rows(assets):
+        yield writer.writerow(map(reports.inert, row.values()))
+
+
+def download(assets: AssetQuerySet) -> StreamingHttpResponse:
+    """Answer with all lines of the report as a file that is never whole in memory."""
+    headers = {"Content-Disposition": 'attachment; filename="ownership.csv"'}
+    return StreamingHttpResponse(lines(assets), content_type="text/csv; charset=utf-8", headers=headers)
+
+
+class OwnershipViewSet(Door):
+    """Who owns which credit."""
+
+    permissions: ClassVar = {"list": IsAdmin}
+    serializer_class = OwnershipSerializer
+    renderer_classes = [*Door.renderer_classes, CsvRenderer]
+    queryset = CashbackAsset.objects.all()
+    filterset_class = OwnershipFilter
+    orderings: ClassVar = {"created_at": "id", "expires_at": "expires_at", "total_value": "total_value"}
+
+    def get_queryset(self) -> AssetQuerySet:
+        """Return the credits with their owners and pools."""
+        return reports.ownership()
+
+    @described(
+        "Show who owns what",
+        "permission_denied",
+        responses={(200, "application/json"): OwnershipSerializer(many=True), (200, "text/csv"): OpenApiTypes.STR},
+    )
+    def list(self, request: Request) -> HttpResponseBase:
+        """Return one line per credit: a page of them as JSON, or with `format=csv` all of them as a file."""
+        found = cast("AssetQuerySet", self.filter_queryset(self.get_queryset()))
+        if request.accepted_renderer.format == "csv":
+            return download(CursorPages.order(request, self).sort(found))
+        return self.get_paginated_response(self.get_serializer(self.paginate_queryset(found), many=True).data)
+
+
+class SummaryViewSet(Door):
+    """What was issued and what became of it."""
+
+    permissions: ClassVar = {"list": IsAdmin}
+    serializer_class = SummarySerializer
+    pagination_class = None
+    filter_backends = ()
+
+    @described(
+        "Show what became of what was issued",
+        "permission_denied",
+        operation_id="reports_summary_retrieve",
+        parameters=[SummaryQuery],
+        responses=SummarySerializer,
+    )
+    def list(self, request: Request) -> Response:
+        """Return per currency and pool how many credits, and of what value, are in which state; issued ties out."""
+        refuse_unknown(request, set(SummaryQuery().fields))
+        query = SummaryQuery(data={name: value for name, value in request.query_params.items() if value and name != "format"})
+        query.is_valid(raise_exception=True)
+        asked = query.validated_data
+        return self.shown({"lines": reports.summary(asked.get("pool"), asked.get("currency"))})

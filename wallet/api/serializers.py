@@ -1,0 +1,235 @@
+"""The shapes of what callers send and receive. Input names each field; nothing here decides."""
+
+from typing import Any, ClassVar
+
+from rest_framework import serializers
+
+from accounts.models import User
+from accounts.serializers import StrictSerializer
+from wallet import reports
+from wallet.api.fields import AmountField, ExpiryField, InstantField
+from wallet.assets.models import CashbackAsset, CreditPool, Kind, Status, check_time_zone
+from wallet.assets.money import check_currency, written
+from wallet.issuing import MOST_AT_ONCE
+from wallet.ledger.models import Entry
+
+Shape = serializers.Serializer[Any]
+
+
+class Nothing(StrictSerializer):
+    """The body of a call that needs none: empty, or {}."""
+
+
+class PoolBody(StrictSerializer):
+    """A pool as an ADMIN writes it."""
+
+    name = serializers.CharField(max_length=100)
+    kind = serializers.ChoiceField(choices=Kind.choices)
+    currency = serializers.CharField(min_length=3, max_length=3, validators=[check_currency], help_text="ISO 4217, e.g. INR.")
+    per_user_limit = serializers.IntegerField(
+        min_value=1, max_value=32_767, required=False, allow_null=True, help_text="How many credits one user may claim."
+    )
+    opens_at = InstantField(required=False, help_text="Claims are accepted from this instant on. Not given: now.")
+    closes_at = InstantField(required=False, allow_null=True, help_text="First instant without claims. null: stays open.")
+    is_active = serializers.BooleanField(required=False, help_text="false stops claims at once and hides the pool from users.")
+    time_zone = serializers.CharField(
+        max_length=64, required=False, validators=[check_time_zone], help_text='In which "until 31 March" ends.'
+    )
+
+
+class IssueBody(StrictSerializer):
+    """Equal credits to issue in a pool."""
+
+    count = serializers.IntegerField(min_value=1, max_value=MOST_AT_ONCE)
+    title = serializers.CharField(max_length=200)
+    total_value = AmountField()
+    expires_at = ExpiryField(required=False, allow_null=True)
+
+
+class AssetBody(StrictSerializer):
+    """A credit as an ADMIN writes it."""
+
+    title = serializers.CharField(max_length=200)
+    total_value = AmountField()
+    currency = serializers.CharField(
+        min_length=3, max_length=3, required=False, validators=[check_currency], help_text="ISO 4217. Not given: the pool's."
+    )
+    pool = serializers.PrimaryKeyRelatedField(
+        queryset=CreditPool.objects.all(), pk_field=serializers.UUIDField(), required=False, allow_null=True
+    )
+    expires_at = ExpiryField(required=False, allow_null=True)
+
+
+class RecreateBody(StrictSerializer):
+    """What the new credit shall have other than its parent."""
+
+    title = serializers.CharField(max_length=200, required=False)
+    total_value = AmountField(required=False)
+    expires_at = ExpiryField(required=False, allow_null=True, help_text="Not given: as long a life as the parent's was to be.")
+
+
+class SummaryQuery(StrictSerializer):
+    """What the summary can be narrowed to."""
+
+    pool = serializers.UUIDField(required=False)
+    currency = serializers.CharField(min_length=3, max_length=3, required=False, validators=[check_currency])
+
+
+class OwnerSerializer(Shape):
+    """A user, as an ADMIN sees them beside what they own."""
+
+    id = serializers.UUIDField()
+    email = serializers.EmailField()
+
+
+class PartlyForAdmin(Shape):
+    """Shows the fields of `for_admin` to an ADMIN only."""
+
+    for_admin: ClassVar[tuple[str, ...]] = ()
+
+    def get_fields(self) -> dict[str, Any]:
+        """Return the fields that the caller may see; all of them for the schema."""
+        fields = super().get_fields()
+        if not getattr(self.context["view"], "swagger_fake_view", False) and not self.context["request"].user.is_admin:
+            for name in self.for_admin:
+                del fields[name]
+        return fields
+
+
+class PoolSerializer(PartlyForAdmin):
+    """A pool, and whether the caller would get a credit from it now."""
+
+    for_admin = ("is_active", "time_zone")
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    kind = serializers.ChoiceField(choices=Kind.choices)
+    currency = serializers.CharField()
+    per_user_limit = serializers.IntegerField(allow_null=True)
+    opens_at = serializers.DateTimeField()
+    closes_at = serializers.DateTimeField(allow_null=True)
+    available = serializers.IntegerField(help_text="How many credits can be claimed now.")
+    can_claim = serializers.BooleanField(help_text="Whether the caller would get one if they asked now.")
+    is_active = serializers.BooleanField(required=False, help_text="Only for an ADMIN.")
+    time_zone = serializers.CharField(required=False, help_text="Only for an ADMIN.")
+
+
+class AssetSerializer(PartlyForAdmin):
+    """A credit, with the status that is true now."""
+
+    for_admin = ("claimed_by", "claimed_at")
+
+    id = serializers.UUIDField()
+    title = serializers.CharField()
+    total_value = serializers.SerializerMethodField()
+    currency = serializers.CharField()
+    status = serializers.ChoiceField(source="current_status", choices=Status.choices)
+    pool = serializers.UUIDField(source="pool_id", allow_null=True)
+    expires_at = serializers.DateTimeField(allow_null=True, help_text="First instant it can no longer be claimed. null: never.")
+    claimed_by_me = serializers.SerializerMethodField()
+    recreated_from = serializers.UUIDField(source="recreated_from_id", allow_null=True)
+    generation = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    claimed_by = OwnerSerializer(required=False, allow_null=True, help_text="Only for an ADMIN.")
+    claimed_at = serializers.DateTimeField(required=False, allow_null=True, help_text="Only for an ADMIN.")
+
+    def get_total_value(self, asset: CashbackAsset) -> str:
+        """Exact, with as many decimals as its currency has."""
+        return written(asset.total_value, asset.currency)
+
+    def get_claimed_by_me(self, asset: CashbackAsset) -> bool:
+        """Whether the caller owns it."""
+        user: User = self.context["request"].user
+        return asset.claimed_by_id == user.pk
+
+
+class ClaimSerializer(Shape):
+    """A claim, word for word as its owner was told when it was made."""
+
+    id = serializers.UUIDField()
+    asset = serializers.UUIDField()
+    title = serializers.CharField()
+    amount = serializers.CharField()
+    currency = serializers.CharField()
+    claimed_at = serializers.DateTimeField(help_text="The instant at which PostgreSQL decided it.")
+    user = OwnerSerializer(required=False, help_text="Only for an ADMIN, in lists and by id.")
+
+    def to_representation(self, entry: Entry) -> dict[str, Any]:
+        """Return the receipt; for an ADMIN also whose it is."""
+        user: User = self.context["request"].user
+        return entry.receipt() | ({"user": {"id": str(entry.user_id), "email": entry.user.email}} if user.is_admin else {})
+
+
+class IssuedSerializer(Shape):
+    """How many credits a call issued."""
+
+    issued = serializers.IntegerField()
+
+
+class BalanceSerializer(Shape):
+    """What somebody claimed in one currency."""
+
+    currency = serializers.CharField()
+    balance = serializers.SerializerMethodField()
+    claims = serializers.IntegerField()
+
+    def get_balance(self, line: dict[str, Any]) -> str:
+        """Exact, with as many decimals as its currency has."""
+        return written(line["balance"], line["currency"])
+
+
+class WalletSerializer(Shape):
+    """What somebody claimed, per currency."""
+
+    balances = BalanceSerializer(many=True)
+
+
+class OwnershipSerializer(Shape):
+    """One credit and who owns it."""
+
+    asset = serializers.UUIDField()
+    title = serializers.CharField()
+    value = serializers.CharField()
+    currency = serializers.CharField()
+    status = serializers.ChoiceField(choices=Status.choices)
+    owner = serializers.EmailField(allow_null=True)
+    claimed_at = serializers.DateTimeField(allow_null=True)
+    pool = serializers.CharField(allow_null=True)
+
+    def to_representation(self, asset: CashbackAsset) -> dict[str, Any]:
+        """Return the report's line."""
+        return reports.ownership_row(asset)
+
+
+class FigureSerializer(Shape):
+    """A number of credits and what they are worth together."""
+
+    count = serializers.IntegerField()
+    value = serializers.CharField()
+
+
+class NamedPoolSerializer(Shape):
+    """How a report refers to a pool."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+
+
+class SummaryLineSerializer(Shape):
+    """What was issued in one pool and currency, and what became of it: issued = available + claimed + expired + deleted."""
+
+    currency = serializers.CharField()
+    pool = NamedPoolSerializer(allow_null=True)
+    issued = FigureSerializer()
+    available = FigureSerializer()
+    claimed = FigureSerializer()
+    expired = FigureSerializer()
+    deleted = FigureSerializer()
+    remaining = FigureSerializer()
+    liability = FigureSerializer()
+
+
+class SummarySerializer(Shape):
+    """The summary's lines."""
+
+    lines = SummaryLineSerializer(many=True)

@@ -1,0 +1,28 @@
+"""/wallet/: what the caller claimed, per currency."""
+
+from typing import ClassVar
+
+from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from wallet.api.door import Door
+from wallet.api.filters import refuse_unknown
+from wallet.api.schema import described
+from wallet.api.serializers import WalletSerializer
+from wallet.ledger.models import Entry
+
+
+class WalletViewSet(Door):
+    """The caller's wallet: the sums of their entries."""
+
+    permissions: ClassVar = {"list": IsAuthenticated}
+    serializer_class = WalletSerializer
+    pagination_class = None
+    filter_backends = ()
+
+    @described("Show the caller's balances", operation_id="wallet_retrieve", responses=WalletSerializer)
+    def list(self, request: Request) -> Response:
+        """Return per currency the exact sum and the number of the caller's claims."""
+        refuse_unknown(request, set())
+        return self.shown({"balances": Entry.objects.filter(user=self.user).balances()})
