@@ -1,0 +1,51 @@
+"""The room of the people, for superusers: Django's model permissions are theirs alone (User.has_perm)."""
+
+from typing import Any, ClassVar
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin
+from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
+
+from accounts.models import User, normal_email
+
+
+class NewUserForm(UserCreationForm):  # type: ignore[misc]
+    """A new person, whose email is kept as everybody's is."""
+
+    def clean_email(self) -> str:
+        """Return the email in lower case."""
+        return normal_email(self.cleaned_data["email"])
+
+
+class KnownUserForm(UserChangeForm):  # type: ignore[misc]
+    """A person, whose email is kept as everybody's is."""
+
+    clean_email = NewUserForm.clean_email
+
+
+@admin.register(User)
+class UserAdmin(DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]
+    """People: add, change the role, let in or keep out; never delete, for the ledger keeps its owner."""
+
+    form = KnownUserForm
+    add_form = NewUserForm
+    change_password_form = AdminPasswordChangeForm
+    list_display = ("email", "role", "is_active", "is_superuser", "created_at")
+    list_filter = ("role", "is_active", "is_superuser")
+    search_fields = ("email",)
+    ordering = ("-id",)
+    filter_horizontal = ()
+    readonly_fields = ("created_at", "last_login")
+    show_full_result_count = False
+    fieldsets: ClassVar[Any] = (
+        (None, {"fields": ("email", "password")}),
+        ("What they may do", {"fields": ("role", "is_active", "is_superuser")}),
+        ("History", {"fields": ("created_at", "last_login")}),
+    )
+    add_fieldsets = ((None, {"fields": ("email", "role", "password1", "password2")}),)
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Refuse: untick "active" instead."""
+        return False

@@ -1,0 +1,194 @@
+"""The room of the credits."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.contrib.admin.models import LogEntry
+from django.core.exceptions import ValidationError
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest, HttpResponse
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminSingleDateWidget, UnfoldAdminTextInputWidget
+
+from wallet import changing, issuing
+from wallet.admin import cells
+from wallet.admin.base import ActForm, OperatorAdmin, is_operator, operator
+from wallet.admin.bulk import Bulk, each
+from wallet.admin.filters import CurrencyFilter, DayFilter, PoolFilter, StatusFilter
+from wallet.admin.searching import ById
+from wallet.assets.models import CashbackAsset, Status
+
+EXPIRE = Bulk(
+    changing.expire,
+    "expire",
+    "expired",
+    "Nobody can claim them afterwards. This cannot be undone; an expired credit can be recreated.",
+)
+RECREATE = Bulk(
+    changing.recreate,
+    "recreate",
+    "recreated",
+    "Each expired credit is issued again with its value, and lives as long as the first one was meant to.",
+)
+DELETE = Bulk(
+    changing.delete,
+    "delete",
+    "deleted",
+    "Credits that somebody claimed or that were recreated stay. The others are gone; a trace of each is kept.",
+)
+LABELS = {"AVAILABLE": "success", "CLAIMED": "info", "EXPIRED": "warning"}
+
+
+class AssetForm(ActForm):
+    """What an operator says of a credit."""
+
+    currency = forms.CharField(
+        max_length=3,
+        required=False,
+        widget=UnfoldAdminTextInputWidget,
+        help_text="ISO 4217, e.g. INR. Empty: the pool's.",
+    )
+    last_day = forms.DateField(
+        required=False,
+        widget=UnfoldAdminSingleDateWidget,
+        help_text="Instead of an instant: the last day it can be claimed, where the pool is.",
+    )
+
+    class Meta:
+        model = CashbackAsset
+        fields = ("title", "total_value", "currency", "pool", "expires_at", "last_day")
+
+    def clean(self) -> dict[str, Any]:
+        """Fill in the pool's currency; take one end, not two."""
+        cleaned = super().clean()
+        if not cleaned.get("currency"):
+            cleaned["currency"] = cleaned["pool"].currency if cleaned.get("pool") else self.instance.currency  # type: ignore[attr-defined]
+        if "last_day" in self.changed_data and "expires_at" in self.changed_data:
+            raise ValidationError({"last_day": "Give the instant or the day, not both."}, code="invalid")
+        return cleaned
+
+    def asked(self) -> dict[str, Any]:
+        """Return what the acts are asked for: the fields that were changed."""
+        asked = {name: self.cleaned_data[name] for name in self.changed_data}
+        if "last_day" in asked:
+            asked["expires_at"] = asked.pop("last_day")
+        return asked
+
+
+@admin.register(CashbackAsset)
+class AssetAdmin(ById, OperatorAdmin):
+    """Credits: issue, change and delete while that is allowed; claimed and expired ones are only looked at."""
+
+    form = AssetForm
+    list_display = ("title", "value", "status_now", "pool_name", "ends", "owner", "claimed")
+    list_filter = (
+        StatusFilter,
+        PoolFilter,
+        CurrencyFilter,
+        ("expires_at", DayFilter),
+        ("created_at", DayFilter),
+        ("claimed_at", DayFilter),
+    )
+    search_fields = ("title", "claimed_by__email")
+    search_help_text = "Title, id or owner's email"
+    actions = ("expire", "recreate", "delete_chosen")
+    fieldsets = (
+        (None, {"fields": ("title", "total_value", "currency", "pool", "expires_at", "last_day")}),
+        ("History", {"fields": ("status_now", "owner", "claimed_at", "parent", "generation", "created_at", "created_by")}),
+    )
+    add_fieldsets = fieldsets[:1]
+    readonly_fields = ("status_now", "owner", "claimed_at", "parent", "generation", "created_at", "created_by")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CashbackAsset]:
+        """Return all credits with what the list says of each, in one query."""
+        related = ("pool", "claimed_by", "created_by", "recreated_from")
+        return CashbackAsset.objects.with_current_status().select_related(*related).order_by("-id")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Let operators issue one."""
+        return is_operator(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Let operators change what can still be claimed."""
+        return is_operator(request) and (obj is None or obj.current_status == Status.AVAILABLE)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Let operators delete what nobody owns."""
+        return is_operator(request) and (obj is None or obj.status != Status.CLAIMED)
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """Leave the field of the last day out where nothing can be typed."""
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        (name, first), *others = fieldsets
+        return ((name, {**first, "fields": [field for field in first["fields"] if field != "last_day"]}), *others)
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        """Issue or change the credit by the act."""
+        if change:
+            changing.update(obj.pk, operator(request), **form.asked())
+        else:
+            fields = {"total_value": None, "title": "", "currency": form.cleaned_data["currency"]} | form.asked()
+            obj.pk = issuing.issue_one(operator(request), **fields).pk
+
+    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+        """Delete the credit by the act, and only then say so in the log."""
+        pk = obj.pk
+        changing.delete(pk, operator(request))
+        super().log_deletions(request, [obj])  # type: ignore[arg-type]
+
+    def log_deletions(self, request: HttpRequest, queryset: Any) -> list[LogEntry]:
+        """Wait: Django would log before it is done."""
+        return []
+
+    @admin.action(description="Expire chosen credits")
+    def expire(self, request: HttpRequest, chosen: QuerySet[CashbackAsset]) -> HttpResponse | None:
+        """End the life of the chosen credits."""
+        return each(self, request, chosen, EXPIRE)
+
+    @admin.action(description="Recreate chosen expired credits")
+    def recreate(self, request: HttpRequest, chosen: QuerySet[CashbackAsset]) -> HttpResponse | None:
+        """Issue each of the chosen credits anew."""
+        return each(self, request, chosen, RECREATE)
+
+    @admin.action(description="Delete chosen credits")
+    def delete_chosen(self, request: HttpRequest, chosen: QuerySet[CashbackAsset]) -> HttpResponse | None:
+        """Delete the chosen credits that nobody owns."""
+        return each(self, request, chosen, DELETE)
+
+    @display(description="value", ordering="total_value")  # type: ignore[untyped-decorator]
+    def value(self, asset: CashbackAsset) -> str:
+        """Return the amount and its currency."""
+        return cells.money(asset.total_value, asset.currency)
+
+    @display(description="status", label=LABELS)  # type: ignore[untyped-decorator]
+    def status_now(self, asset: CashbackAsset) -> str:
+        """Return what is true now."""
+        return asset.current_status
+
+    @display(description="pool", ordering="pool__name")  # type: ignore[untyped-decorator]
+    def pool_name(self, asset: CashbackAsset) -> Any:
+        """Return a link to the pool."""
+        return cells.link(asset.pool)
+
+    @display(description="expires (UTC)", ordering="expires_at")  # type: ignore[untyped-decorator]
+    def ends(self, asset: CashbackAsset) -> str:
+        """Return the first instant it can no longer be claimed."""
+        return cells.moment(asset.expires_at)
+
+    @display(description="claimed (UTC)", ordering="claimed_at")  # type: ignore[untyped-decorator]
+    def claimed(self, asset: CashbackAsset) -> str:
+        """Return when it got its owner."""
+        return cells.moment(asset.claimed_at)
+
+    @display(description="owner", ordering="claimed_by__email")  # type: ignore[untyped-decorator]
+    def owner(self, asset: CashbackAsset) -> Any:
+        """Return the owner, with a link to all that they own."""
+        return cells.owner(asset.claimed_by)
+
+    @display(description="recreated from")  # type: ignore[untyped-decorator]
+    def parent(self, asset: CashbackAsset) -> Any:
+        """Return a link to the credit that this one was recreated from."""
+        return cells.link(asset.recreated_from)

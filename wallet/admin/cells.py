@@ -1,0 +1,43 @@
+"""How the admin writes money and links in a list."""
+
+from datetime import UTC, datetime
+from decimal import Decimal
+from urllib.parse import urlencode
+
+from django.db.models import Model
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from accounts.models import User
+from wallet.assets.money import written
+
+
+def money(amount: Decimal, currency: str) -> str:
+    """Return an exact amount and its currency, held on one line."""
+    return f"{written(amount, currency)}\N{NO-BREAK SPACE}{currency}"
+
+
+NEVER = "\N{EN DASH}"
+LINK = '<a href="{}" class="text-primary-600 dark:text-primary-400 hover:underline">{}</a>'
+
+
+def moment(instant: datetime | None) -> str:
+    """Return an instant in UTC, to the minute, held on one line; a dash for none."""
+    return f"{instant.astimezone(UTC):%Y-%m-%d\N{NO-BREAK SPACE}%H:%M}" if instant else NEVER
+
+
+def link(row: Model | None) -> SafeString | None:
+    """Return a link to a row's page; None without a row."""
+    if row is None:
+        return None
+    address = reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk])
+    return format_html(LINK, address, row)
+
+
+def owner(user: User | None) -> SafeString | None:
+    """Return a user's email with a link to all that they own; None without a user."""
+    if user is None:
+        return None
+    query = urlencode({"q": user.email})
+    return format_html(LINK, f"{reverse('admin:ledger_claimedasset_changelist')}?{query}", user.email)

@@ -1,0 +1,79 @@
+"""How an operator narrows a list."""
+
+from datetime import UTC, datetime, time, timedelta
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter
+from unfold.utils import parse_date_str
+
+from wallet.assets.models import CreditPool, Status
+from wallet.assets.money import CURRENCIES
+
+
+class Choice(DropdownFilter):  # type: ignore[misc]
+    """One of a fixed set of answers; anything else in the address is as if nothing was chosen."""
+
+    field: str
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows that say what was chosen."""
+        known = {str(value) for value, _ in self.lookup_choices}
+        return queryset.filter(**{self.field: self.value()}) if self.value() in known else queryset
+
+
+class StatusFilter(Choice):
+    """The status that is true now: what is due reads EXPIRED before any sweep."""
+
+    title = "status"
+    parameter_name = "status"
+    field = "current_status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return the three statuses."""
+        return Status.choices
+
+
+class CurrencyFilter(Choice):
+    """The currency; every code, for looking which are used would read the whole table."""
+
+    title = "currency"
+    parameter_name = "currency"
+    field = "currency"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return all the codes."""
+        return [(code, code) for code in CURRENCIES]
+
+
+class PoolFilter(Choice):
+    """The pool of an asset."""
+
+    title = "pool"
+    parameter_name = "pool"
+    field = "pool"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return the pools by name, in one query."""
+        return [(str(pk), name) for pk, name in CreditPool.objects.order_by("name").values_list("pk", "name")]
+
+
+class EntryPoolFilter(PoolFilter):
+    """The pool of an entry's asset."""
+
+    field = "asset__pool"
+
+
+class DayFilter(RangeDateFilter):  # type: ignore[misc]
+    """From a day to a day in UTC, both included."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the instants from the first day's start to before the last day's end."""
+        since, until = (parse_date_str(self.used_parameters.get(f"{self.parameter_name}_{end}")) for end in ("from", "to"))
+        if since:
+            queryset = queryset.filter(**{f"{self.parameter_name}__gte": datetime.combine(since, time.min, UTC)})
+        if until and until.year < datetime.max.year:
+            end = datetime.combine(until, time.min, UTC) + timedelta(days=1)
+            queryset = queryset.filter(**{f"{self.parameter_name}__lt": end})
+        return queryset

@@ -1,0 +1,51 @@
+"""The room of the ledger: everybody looks, nobody touches."""
+
+from typing import Any
+
+from django.contrib import admin
+from unfold.decorators import display
+
+from wallet.admin import cells
+from wallet.admin.base import ReadOnlyAdmin
+from wallet.admin.filters import CurrencyFilter, DayFilter, EntryPoolFilter
+from wallet.admin.searching import ById
+from wallet.ledger.models import Entry
+
+
+@admin.register(Entry)
+class EntryAdmin(ById, ReadOnlyAdmin):
+    """The entries, newest first."""
+
+    list_display = ("claimed", "value", "user_link", "asset_link", "pool")
+    list_filter = (CurrencyFilter, ("claimed_at", DayFilter), EntryPoolFilter)
+    list_select_related = ("user", "asset__pool")
+    search_fields = ("user__email", "asset__title")
+    search_help_text = "User's email, credit's title, or an id of entry or credit"
+    id_fields = ("pk", "asset")
+    ordering = ("-claimed_at", "-id")
+    fields = ("id", "kind", "value", "user_link", "asset_link", "pool", "claimed_at", "actor", "request_key", "xid")
+
+    @display(description="claimed (UTC)", ordering="claimed_at")  # type: ignore[untyped-decorator]
+    def claimed(self, entry: Entry) -> str:
+        """Return the instant that PostgreSQL decided."""
+        return cells.moment(entry.claimed_at)
+
+    @display(description="amount", ordering="amount")  # type: ignore[untyped-decorator]
+    def value(self, entry: Entry) -> str:
+        """Return the amount and its currency."""
+        return cells.money(entry.amount, entry.currency)
+
+    @display(description="user", ordering="user__email")  # type: ignore[untyped-decorator]
+    def user_link(self, entry: Entry) -> Any:
+        """Return the user, with a link to all that they own: their own page is for superusers."""
+        return cells.owner(entry.user)
+
+    @display(description="credit", ordering="asset__title")  # type: ignore[untyped-decorator]
+    def asset_link(self, entry: Entry) -> Any:
+        """Return a link to the credit."""
+        return cells.link(entry.asset)
+
+    @display(ordering="asset__pool__name")  # type: ignore[untyped-decorator]
+    def pool(self, entry: Entry) -> Any:
+        """Return a link to the credit's pool."""
+        return cells.link(entry.asset.pool)

@@ -1,0 +1,108 @@
+"""Who owns what: a list to search and filter, its totals, and exactly that list as CSV."""
+
+import csv
+from collections.abc import Iterator
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.shortcuts import redirect
+from django.urls import path
+from unfold.decorators import display
+
+from wallet import reports
+from wallet.admin import cells
+from wallet.admin.assets import LABELS
+from wallet.admin.base import ReadOnlyAdmin, operator, reading
+from wallet.admin.filters import CurrencyFilter, DayFilter, PoolFilter, StatusFilter
+from wallet.admin.searching import ById
+from wallet.assets.models import CashbackAsset
+from wallet.ledger.models import ClaimedAsset
+
+
+class Line:
+    """What a csv writer writes to, when each line is to be sent as it is made."""
+
+    def write(self, line: str) -> str:
+        """Return the line."""
+        return line
+
+
+def csv_lines(assets: Any) -> Iterator[str]:
+    """Yield the report's header and rows as CSV, with cells that no spreadsheet takes for formulas."""
+    writer = csv.writer(Line())
+    yield writer.writerow(reports.OWNERSHIP_COLUMNS)
+    for row in reports.ownership_rows(assets):
+        yield writer.writerow([reports.inert(row[name]) for name in reports.OWNERSHIP_COLUMNS])
+
+
+@admin.register(ClaimedAsset)
+class OwnershipAdmin(ById, ReadOnlyAdmin):
+    """Every asset with its owner: the ledger's view of assets, so that it stands beside the entries."""
+
+    list_display = ("title", "value", "status_now", "owner", "claimed", "pool_name")
+    list_display_links = None
+    list_filter = (StatusFilter, PoolFilter, CurrencyFilter, ("claimed_at", DayFilter))
+    search_fields = ("claimed_by__email",)
+    search_help_text = "Owner's email or the credit's id"
+    change_list_template = "admin/ownership.html"
+
+    def get_queryset(self, request: HttpRequest) -> Any:
+        """Return what the report is made of; what was claimed last comes first."""
+        return reports.ownership().order_by("-claimed_at", "-id")
+
+    def get_urls(self) -> list[Any]:
+        """Add the export to the room's addresses."""
+        export = path("export/", self.admin_site.admin_view(self.export), name="ledger_claimedasset_export")
+        return [export, *super().get_urls()]
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the list with the totals of all that it holds, not of one page."""
+        response: Any = super().changelist_view(request, extra_context)
+        if "cl" in (shown := getattr(response, "context_data", {})):
+            shown["totals"] = reports.ownership_totals(shown["cl"].get_queryset(request))
+        return response  # type: ignore[no-any-return]
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Show the credit in its own room."""
+        operator(reading(request))
+        return redirect("admin:assets_cashbackasset_change", object_id)
+
+    def export(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
+        """Send the list that the address filters as CSV, row by row."""
+        operator(reading(request))
+        listed = self.get_changelist_instance(request).get_queryset(request)
+        headers = {"Content-Disposition": 'attachment; filename="ownership.csv"'}
+        return StreamingHttpResponse(csv_lines(listed), content_type="text/csv; charset=utf-8", headers=headers)
+
+    @display(description="asset", ordering="title")  # type: ignore[untyped-decorator]
+    def title(self, asset: CashbackAsset) -> Any:
+        """Return a link to the credit."""
+        return cells.link(asset)
+
+    @display(description="value", ordering="total_value")  # type: ignore[untyped-decorator]
+    def value(self, asset: CashbackAsset) -> str:
+        """Return the amount and its currency."""
+        return cells.money(asset.total_value, asset.currency)
+
+    @display(description="status", label=LABELS)  # type: ignore[untyped-decorator]
+    def status_now(self, asset: CashbackAsset) -> str:
+        """Return what is true now."""
+        return asset.current_status
+
+    @display(ordering="claimed_by__email", empty_value="nobody")  # type: ignore[untyped-decorator]
+    def owner(self, asset: CashbackAsset) -> str | None:
+        """Return the owner's email."""
+        return asset.claimed_by.email if asset.claimed_by else None
+
+    @display(description="claimed (UTC)", ordering="claimed_at")  # type: ignore[untyped-decorator]
+    def claimed(self, asset: CashbackAsset) -> str:
+        """Return when it got its owner."""
+        return cells.moment(asset.claimed_at)
+
+    @display(description="pool", ordering="pool__name")  # type: ignore[untyped-decorator]
+    def pool_name(self, asset: CashbackAsset) -> Any:
+        """Return a link to the pool."""
+        return cells.link(asset.pool)

@@ -1,0 +1,177 @@
+"""The room of the pools, and issuing credits in one."""
+
+import secrets
+from typing import Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.exceptions import ValidationError
+from django.db.models import Count, Model, Q, QuerySet
+from django.db.models.functions import Now
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.template.response import TemplateResponse
+from unfold.decorators import action, display
+from unfold.widgets import (
+    UnfoldAdminDecimalFieldWidget,
+    UnfoldAdminIntegerFieldWidget,
+    UnfoldAdminSingleDateWidget,
+    UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextInputWidget,
+)
+
+from accounts.refusals import Refusal
+from wallet import issuing, pools
+from wallet.admin import cells
+from wallet.admin.base import ActForm, OperatorAdmin, is_operator, operator, said
+from wallet.admin.filters import CurrencyFilter
+from wallet.assets.models import CreditPool
+from wallet.ledger.idempotency import Request, fingerprint
+
+FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
+
+
+class PoolForm(ActForm):
+    """What an operator says of a pool."""
+
+    opens_at = forms.SplitDateTimeField(
+        required=False,
+        widget=UnfoldAdminSplitDateTimeWidget,
+        help_text="Claims are accepted from this instant on. Empty: at once.",
+    )
+
+    class Meta:
+        model = CreditPool
+        fields = FIELDS
+
+    def asked(self) -> dict[str, Any]:
+        """Return what the acts are asked for: the fields that were changed."""
+        asked = {name: self.cleaned_data[name] for name in self.changed_data}
+        if asked.get("opens_at", ...) is None:
+            del asked["opens_at"]
+        return asked
+
+
+class IssueForm(forms.Form):
+    """How many credits to issue, and which."""
+
+    key = forms.RegexField(r"\A[A-Za-z0-9_-]{16,64}\Z", widget=forms.HiddenInput)
+    count = forms.IntegerField(
+        min_value=1, max_value=issuing.MOST_AT_ONCE, widget=UnfoldAdminIntegerFieldWidget, help_text="Up to 100,000 at once."
+    )
+    title = forms.CharField(max_length=200, widget=UnfoldAdminTextInputWidget)
+    total_value = forms.DecimalField(
+        label="Value of each", max_digits=18, decimal_places=4, widget=UnfoldAdminDecimalFieldWidget
+    )
+    last_day = forms.DateField(
+        required=False,
+        widget=UnfoldAdminSingleDateWidget,
+        help_text="The last day they can be claimed, where the pool is. Empty: they never expire.",
+    )
+
+    def fields_of_each(self) -> dict[str, Any]:
+        """Return what each credit is made from."""
+        given = self.cleaned_data
+        return {"title": given["title"], "total_value": given["total_value"], "expires_at": given["last_day"]}
+
+
+@admin.register(CreditPool)
+class PoolAdmin(OperatorAdmin):
+    """Pools: open, change, fill; never deleted, for the books refer to them. Untick "active" instead."""
+
+    form = PoolForm
+    fields = FIELDS
+    list_display = ("name", "kind", "currency", "is_open", "opens", "closes", "limit", "available", "claimed", "expired")
+    list_filter = ("kind", "is_active", CurrencyFilter)
+    search_fields = ("name",)
+    search_help_text = "Name"
+    actions_detail = ("issue",)
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[CreditPool]:
+        """Return all pools with how many of their credits are in which state, in one query."""
+        live = Q(assets__status="AVAILABLE") & (Q(assets__expires_at=None) | Q(assets__expires_at__gt=Now()))
+        counted = CreditPool.objects.with_is_open().annotate(
+            issued_now=Count("assets"),
+            available_now=Count("assets", filter=live),
+            claimed_now=Count("assets", filter=Q(assets__status="CLAIMED")),
+        )
+        return counted.order_by("-id")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Let operators open one."""
+        return is_operator(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Let operators change one."""
+        return is_operator(request)
+
+    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+        """Open or change the pool by the act."""
+        if change:
+            pools.update_pool(obj.pk, operator(request), **form.asked())
+        else:
+            obj.pk = pools.open_pool(operator(request), **form.asked()).pk
+
+    @action(description="Issue credits", url_path="issue", icon="add_card")  # type: ignore[untyped-decorator]
+    def issue(self, request: HttpRequest, object_id: UUID | str) -> HttpResponse:
+        """Ask which credits and how many, then issue them in this pool."""
+        operator(request)
+        try:
+            pool = get_object_or_404(CreditPool, pk=object_id)
+        except ValidationError:
+            return redirect("admin:assets_creditpool_changelist")
+        form = IssueForm(request.POST or None, initial={"key": secrets.token_urlsafe(24)})
+        if request.method == "POST" and form.is_valid() and self.issued(request, pool, form):
+            return redirect("admin:assets_creditpool_change", pool.pk)
+        context = {**self.admin_site.each_context(request), "title": "Issue credits", "opts": self.opts, "pool": pool}
+        return TemplateResponse(request, "admin/issue_credits.html", context | {"form": form, "media": self.media + form.media})
+
+    def issued(self, request: HttpRequest, pool: CreditPool, form: IssueForm) -> bool:
+        """Issue by the act, once per form, and say how many; put what was refused into the form."""
+        fields, count = form.fields_of_each(), form.cleaned_data["count"]
+        print_of_it = fingerprint("pool", pool.pk, count, *fields.values())
+        repeatable = Request(operator(request), "issue", form.cleaned_data["key"], print_of_it)
+        try:
+            done = issuing.issue(repeatable.user, pool.pk, count=count, request=repeatable, **fields)
+        except (Refusal, ValidationError) as error:
+            form.add_error(None, said(error))
+            return False
+        again = "This form was sent before: nothing was issued a second time. " if done.replayed else ""
+        messages.success(request, f"{again}{done.count:,} {'credit' if done.count == 1 else 'credits'} issued in {pool}.")
+        return True
+
+    @display(description="open", boolean=True)  # type: ignore[untyped-decorator]
+    def is_open(self, pool: CreditPool) -> bool:
+        """Return whether the pool takes claims."""
+        return pool.is_open
+
+    @display(description="opens (UTC)", ordering="opens_at")  # type: ignore[untyped-decorator]
+    def opens(self, pool: CreditPool) -> str:
+        """Return from when on claims are taken."""
+        return cells.moment(pool.opens_at)
+
+    @display(description="closes (UTC)", ordering="closes_at")  # type: ignore[untyped-decorator]
+    def closes(self, pool: CreditPool) -> str:
+        """Return until when."""
+        return cells.moment(pool.closes_at)
+
+    @display(description="per user", ordering="per_user_limit", empty_value="no limit")  # type: ignore[untyped-decorator]
+    def limit(self, pool: CreditPool) -> int | None:
+        """Return how many one user may claim."""
+        return pool.per_user_limit
+
+    @display(ordering="available_now")  # type: ignore[untyped-decorator]
+    def available(self, pool: Any) -> str:
+        """Return how many can be claimed now."""
+        return f"{pool.available_now:,}"
+
+    @display(ordering="claimed_now")  # type: ignore[untyped-decorator]
+    def claimed(self, pool: Any) -> str:
+        """Return how many are owned."""
+        return f"{pool.claimed_now:,}"
+
+    @display  # type: ignore[untyped-decorator]
+    def expired(self, pool: Any) -> str:
+        """Return how many ended unused."""
+        return f"{pool.issued_now - pool.available_now - pool.claimed_now:,}"
