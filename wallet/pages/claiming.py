@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 
+from accounts import throttles
 from accounts.refusals import Refusal
 from wallet.claims import Claim
 from wallet.pages.people import SignedIn, signed_in
@@ -55,6 +56,7 @@ def form_key(request: HttpRequest) -> str:
 def answer(request: SignedIn, claim: Callable[[], Claim]) -> HttpResponse:
     """Make the claim and go to the dashboard with a message, or offer the very same form again when it may help."""
     try:
+        throttles.check("claim", f"user:{request.user.pk}")
         done = claim()
     except Refusal as refusal:
         text = WORDS.get(refusal.code, refusal.message)
@@ -78,5 +80,6 @@ def say(request: HttpRequest, done: Claim) -> None:
 def try_again(request: HttpRequest, text: str, refusal: Refusal) -> HttpResponse:
     """Offer the same form with the same key: whatever became of the first try, it is done once."""
     status = 429 if refusal.code == "rate_limited" else 503
-    context = {"text": text, "key": request.POST.get("key", ""), "seconds": refusal.retry_after}
-    return render(request, "pages/try_again.html", context, status=status, headers={"Retry-After": str(refusal.retry_after)})
+    page = render(request, "pages/try_again.html", {"text": text, "key": request.POST.get("key", "")}, status=status)
+    page["Retry-After"] = str(refusal.retry_after)
+    return page

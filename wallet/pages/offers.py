@@ -1,12 +1,10 @@
 """What is on offer, as the pages show it."""
 
-from typing import Any
-
 from django import forms
 from django.db.models import F, OuterRef, Q, Subquery
 
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.assets.querysets import AssetQuerySet, PoolQuerySet
+from wallet.assets.querysets import OPEN, AssetQuerySet, PoolQuerySet
 
 POOLS_SHOWN = 12
 
@@ -23,18 +21,24 @@ class SearchForm(forms.Form):
         return str(self.cleaned_data["q"]) if self.is_valid() else ""
 
 
+def open_pools() -> PoolQuerySet:
+    """Return the pools that take claims now."""
+    return CreditPool.objects.filter(OPEN)
+
+
 def pools_on_offer() -> PoolQuerySet:
     """Return the open pools: how many credits each has left (`available`), and the value of the next one (`next_value`)."""
     assets = CashbackAsset.objects.all()
     following = assets.claimable().filter(pool=OuterRef("pk")).soonest_expiry_first()
-    pools: Any = CreditPool.objects.with_is_open().filter(is_open=True).with_supply(assets)
-    return pools.annotate(next_value=Subquery(following.values("total_value")[:1])).order_by(  # type: ignore[no-any-return]
-        F("closes_at").asc(nulls_last=True), "name"
+    return (
+        open_pools()
+        .with_supply(assets)
+        .annotate(next_value=Subquery(following.values("total_value")[:1]))
+        .order_by(F("closes_at").asc(nulls_last=True), "name")
     )
 
 
 def credits_on_offer(title: str = "") -> AssetQuerySet:
     """Return what can be claimed now and is in no closed pool, what expires first foremost; `title` narrows it."""
-    opened = CreditPool.objects.with_is_open().filter(is_open=True).values("pk")
-    offered = CashbackAsset.objects.claimable().filter(Q(pool=None) | Q(pool__in=opened), title__icontains=title)
+    offered = CashbackAsset.objects.claimable().filter(Q(pool=None) | Q(pool__in=open_pools()), title__icontains=title)
     return offered.select_related("pool").soonest_expiry_first()

@@ -23,7 +23,7 @@ CREDITS_ON_LANDING = 6
 def landing(request: HttpRequest) -> HttpResponse:
     """Say what this is and what is on offer now, to anybody."""
     pools: QuerySet[CreditPool] = pools_on_offer()[:POOLS_SHOWN]
-    credits: QuerySet[CashbackAsset] = credits_on_offer()[:CREDITS_ON_LANDING]
+    credits: QuerySet[CashbackAsset] = credits_on_offer().filter(pool=None)[:CREDITS_ON_LANDING]
     return render(request, "pages/landing.html", {"pools": pools, "credits": credits})
 
 
