@@ -25,6 +25,11 @@ from accounts.serializers import (
 KEEP_NOWHERE = {"Cache-Control": "no-store"}  # tokens stay out of caches (RFC 6749 §5.1)
 
 
+def refuses(*codes: str) -> dict[str, Any]:
+    """Return what the schema's hook reads: the codes that a call may be refused with besides those of every call."""
+    return {"x-refusals": codes}
+
+
 class Door(GenericAPIView[User]):
     """Reads one body and hands it to one act."""
 
@@ -42,7 +47,12 @@ class OpenDoor(Door):
     permission_classes = (AllowAny,)
 
 
-@extend_schema(tags=["auth"], summary="Register", responses={201: NewPersonSerializer})
+@extend_schema(
+    tags=["auth"],
+    summary="Register",
+    responses={201: NewPersonSerializer},
+    extensions=refuses("email_taken", "rate_limited"),
+)
 class RegisterView(OpenDoor):
     serializer_class = RegistrationSerializer
 
@@ -53,7 +63,12 @@ class RegisterView(OpenDoor):
         return Response(NewPersonSerializer(registration.register(**given)).data, 201)
 
 
-@extend_schema(tags=["auth"], summary="Sign in", responses={200: PairSerializer})
+@extend_schema(
+    tags=["auth"],
+    summary="Sign in",
+    responses={200: PairSerializer},
+    extensions=refuses("bad_credentials", "rate_limited"),
+)
 class TokenView(OpenDoor):
     serializer_class = CredentialsSerializer
 
@@ -64,7 +79,12 @@ class TokenView(OpenDoor):
         return Response(asdict(tokens.sign_in(**given)), headers=KEEP_NOWHERE)
 
 
-@extend_schema(tags=["auth"], summary="Refresh the tokens", responses={200: PairSerializer})
+@extend_schema(
+    tags=["auth"],
+    summary="Refresh the tokens",
+    responses={200: PairSerializer},
+    extensions=refuses("token_not_valid", "token_reused"),
+)
 class RefreshView(OpenDoor):
     serializer_class = RefreshSerializer
 
@@ -93,7 +113,7 @@ class MeView(RetrieveAPIView[User]):
         return cast(User, self.request.user)
 
 
-@extend_schema(tags=["auth"], summary="Change the password", responses={204: None})
+@extend_schema(tags=["auth"], summary="Change the password", responses={204: None}, extensions=refuses("rate_limited"))
 class PasswordView(Door):
     serializer_class = PasswordChangeSerializer
 

@@ -1,6 +1,5 @@
-"""One table from what went wrong to what HTTP says of it, as RFC 9457 problem+json or a plain page."""
+"""One table from what went wrong to what HTTP says of it, as RFC 9457 problem+json."""
 
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import singledispatch
@@ -10,8 +9,7 @@ from typing import Any
 
 from django.core import exceptions as django_errors
 from django.db import DataError, InterfaceError, OperationalError
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.template import TemplateDoesNotExist, loader
+from django.http import Http404
 from rest_framework import exceptions as drf_errors
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -21,13 +19,22 @@ from accounts.refusals import Refusal
 from accounts.registration import EmailTaken
 from accounts.throttles import RateLimited
 from accounts.tokens import BadCredentials, TokenNotValid, TokenReused
+from wallet.api.idempotency import IdempotencyKeyRequired
 from wallet.assets.models import AssetExpired, AssetNotFound, PoolNotFound
 from wallet.changing import AlreadyRecreated, AssetNotAvailable, AssetNotExpired
 from wallet.claims import AssetAlreadyClaimed, ClaimLimitReached, PoolClosed, PoolSoldOut
 from wallet.contention import Busy
+from wallet.importing import FileChanged, FileEmpty, FileRefused
 from wallet.ledger.idempotency import IdempotencyKeyReused, RequestInProgress
+from wallet.pages.claiming import FormIncomplete
+from wallet.sealing import NotSealedYet
 
 STATUS: dict[type[Refusal], int] = {
+    FileChanged: 400,
+    FileEmpty: 400,
+    FileRefused: 400,
+    FormIncomplete: 400,
+    IdempotencyKeyRequired: 400,
     BadCredentials: 401,
     TokenNotValid: 401,
     TokenReused: 401,
@@ -42,13 +49,13 @@ STATUS: dict[type[Refusal], int] = {
     PoolClosed: 409,
     ClaimLimitReached: 409,
     EmailTaken: 409,
+    NotSealedYet: 409,
     RequestInProgress: 409,
     IdempotencyKeyReused: 422,
     RateLimited: 429,
     Busy: 503,
 }
 PROBLEM_JSON = "application/problem+json"
-API_ROOT = "/api/"
 
 
 @dataclass(frozen=True)
@@ -201,36 +208,3 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
         request.accepted_renderer, request.accepted_media_type = JSONRenderer(), PROBLEM_JSON
     content_type = PROBLEM_JSON if isinstance(request.accepted_renderer, JSONRenderer) else None
     return Response(found.body(request.path), found.status, headers=found.headers, content_type=content_type)
-
-
-def told(request: HttpRequest, found: Problem) -> HttpResponse:
-    """Answer outside the API's views: problem+json below /api/, elsewhere the page <status>.html, or a plain line."""
-    if request.path.startswith(API_ROOT):
-        return JsonResponse(found.body(request.path), status=found.status, content_type=PROBLEM_JSON, headers=found.headers)
-    try:
-        # Without the request when we are broken: what the page would ask for may be what broke.
-        page = loader.get_template(f"{found.status}.html").render({"problem": found}, request if found.status < 500 else None)
-    except TemplateDoesNotExist:
-        page = f"<!doctype html><title>{found.status}</title><h1>{HTTPStatus(found.status).phrase}</h1>"
-    return HttpResponse(page, status=found.status, headers=found.headers)
-
-
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer what Django finds suspicious (handler400)."""
-    return told(request, problem(exception) or Problem(400, "invalid", "The request is not valid."))
-
-
-def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer who may not (handler403)."""
-    return told(request, Problem(403, "permission_denied", "You may not do this."))
-
-
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """Answer an address that does not exist (handler404)."""
-    return told(request, NOT_FOUND)
-
-
-def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer whatever no view caught (handler500), without a word of what it was."""
-    error = sys.exc_info()[1]
-    return told(request, (error and problem(error)) or INTERNAL)

@@ -19,7 +19,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
 ]
 
-handler400 = "cashback.errors.bad_request"
-handler403 = "cashback.errors.permission_denied"
-handler404 = "cashback.errors.not_found"
-handler500 = "cashback.errors.server_error"
+handler400 = "cashback.error_pages.bad_request"
+handler403 = "cashback.error_pages.permission_denied"
+handler404 = "cashback.error_pages.not_found"
+handler500 = "cashback.error_pages.server_error"

@@ -1,0 +1,44 @@
+"""What is answered outside the API's views: problem+json below /api/, elsewhere a page."""
+
+import sys
+from http import HTTPStatus
+
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.template import TemplateDoesNotExist, loader
+
+from cashback.errors import INTERNAL, NOT_FOUND, PROBLEM_JSON, Problem, problem
+
+API_ROOT = "/api/"
+
+
+def told(request: HttpRequest, found: Problem) -> HttpResponse:
+    """Answer outside the API's views: problem+json below /api/, elsewhere the page <status>.html, or a plain line."""
+    if request.path.startswith(API_ROOT):
+        return JsonResponse(found.body(request.path), status=found.status, content_type=PROBLEM_JSON, headers=found.headers)
+    try:
+        # Without the request when we are broken: what the page would ask for may be what broke.
+        page = loader.get_template(f"{found.status}.html").render({"problem": found}, request if found.status < 500 else None)
+    except TemplateDoesNotExist:
+        page = f"<!doctype html><title>{found.status}</title><h1>{HTTPStatus(found.status).phrase}</h1>"
+    return HttpResponse(page, status=found.status, headers=found.headers)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer what Django finds suspicious (handler400)."""
+    return told(request, problem(exception) or Problem(400, "invalid", "The request is not valid."))
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer who may not (handler403)."""
+    return told(request, Problem(403, "permission_denied", "You may not do this."))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Answer an address that does not exist (handler404)."""
+    return told(request, NOT_FOUND)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Answer whatever no view caught (handler500), without a word of what it was."""
+    error = sys.exc_info()[1]
+    return told(request, (error and problem(error)) or INTERNAL)

@@ -1,0 +1,208 @@
+"""The pages: register, sign in, sign out, change the password."""
+
+import re
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+
+from accounts import tokens
+from accounts.models import User
+from tests.conftest import PASSWORD
+
+CREDENTIALS = {"username": "alice@example.com", "password": PASSWORD}
+NEW = "another horse battery"
+
+
+def errors(answer: Any) -> dict[str, list[str]]:
+    return dict(answer.context["form"].errors)
+
+
+def guesses(client: Client, times: int) -> list[int]:
+    return [client.post("/sign-in/", CREDENTIALS | {"password": "wrong"}).status_code for _ in range(times)]
+
+
+@pytest.mark.parametrize("name", ["register", "sign_in"])
+def test_the_doors_stand_open_to_anybody(client: Client, db: None, name: str) -> None:
+    answer = client.get(reverse(name))
+
+    assert answer.status_code == 200
+    assert answer.content.count(b"<h1>") == 1
+    assert re.search(rb'autocomplete="(email|username)"', answer.content)
+
+
+# --- Register ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_newcomer_is_registered_and_signed_in(client: Client, db: None) -> None:
+    answer = client.post("/register/", {"email": "Carol@example.com", "password": PASSWORD})
+
+    assert (answer.status_code, answer["Location"]) == (302, "/dashboard/")
+    assert client.session["_auth_user_id"] == str(User.objects.get(email="carol@example.com").pk)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"email": "alice@example.com"}, "email"),
+        ({"email": "carol"}, "email"),
+        ({"email": "carol\x00@example.com"}, "email"),
+        ({"password": "password123"}, "password"),
+        ({"password": "x" * 129}, "password"),
+        ({"password": ""}, "password"),
+    ],
+)
+def test_what_is_wrong_stands_beside_its_field(client: Client, alice: User, change: dict[str, str], field: str) -> None:
+    answer = client.post("/register/", {"email": "carol@example.com", "password": PASSWORD} | change)
+
+    assert answer.status_code == 200
+    assert list(errors(answer)) == [field]
+    assert User.objects.count() == 1
+    assert "_auth_user_id" not in client.session
+
+
+def test_an_eleventh_registration_is_asked_to_wait(client: Client, db: None) -> None:
+    for _ in range(10):
+        client.post("/register/", {"email": "carol@example.com", "password": "password123"})
+
+    answer = client.post("/register/", {"email": "carol@example.com", "password": PASSWORD})
+
+    assert answer.status_code == 429
+    assert errors(answer)["__all__"] == [f"Too many tries. Wait {answer['Retry-After']} seconds and try again."]
+    assert User.objects.count() == 0
+
+
+# --- Sign in and out ---------------------------------------------------------------------------------------------------
+
+
+def test_signing_in_leads_to_the_dashboard_under_a_new_session_key(client: Client, alice: User) -> None:
+    session = client.session
+    session["basket"] = "kept"
+    session.save()
+    before = session.session_key
+
+    answer = client.post("/sign-in/", CREDENTIALS)
+
+    assert (answer.status_code, answer["Location"]) == (302, "/dashboard/")
+    assert client.session.session_key != before
+    assert not client.session.exists(before)
+    assert (client.session["basket"], client.session["_auth_user_id"]) == ("kept", str(alice.pk))
+
+
+@pytest.mark.parametrize(
+    ("target", "where"),
+    [
+        ("/claims/", "/claims/"),
+        ("https://evil.example/", "/dashboard/"),
+        ("//evil.example/", "/dashboard/"),
+        ("javascript:alert(1)", "/dashboard/"),
+        ("http:///evil.example", "/dashboard/"),
+        ("\\\\evil.example", "/dashboard/"),
+    ],
+)
+def test_the_way_back_stays_in_the_house(client: Client, alice: User, target: str, where: str) -> None:
+    assert client.post("/sign-in/", CREDENTIALS | {"next": target})["Location"] == where
+
+
+def test_wrong_and_unknown_and_closed_read_the_same(client: Client, alice: User, bob: User) -> None:
+    User.objects.filter(pk=bob.pk).update(is_active=False)
+    tries = [
+        {"username": alice.email, "password": "wrong"},
+        {"username": "nobody@example.com", "password": PASSWORD},
+        {"username": bob.email, "password": PASSWORD},
+    ]
+
+    answers = [errors(client.post("/sign-in/", body)) for body in tries]
+
+    assert answers == [{"__all__": ["Email or password is not right. Check both and try again."]}] * 3
+
+
+def test_a_sixth_try_is_asked_to_wait_before_anything_is_looked_up(
+    client: Client, alice: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    assert guesses(client, 5) == [200] * 5
+
+    with django_assert_num_queries(0):
+        answer = client.post("/sign-in/", CREDENTIALS)
+
+    assert answer.status_code == 429
+    assert re.fullmatch(r"Too many tries\. Wait \d+ seconds? and try again\.", errors(answer)["__all__"][0])
+
+
+def test_the_console_counts_with_the_page(client: Client, ada: User) -> None:
+    guesses(client, 5)
+
+    answer = client.post("/admin/login/", {"username": ada.email, "password": PASSWORD})
+
+    assert answer.status_code == 200
+    assert "Too many tries." in errors(answer)["__all__"][0]
+    assert "_auth_user_id" not in client.session
+
+
+def test_the_console_lets_an_admin_in_and_no_user(client: Client, ada: User, alice: User) -> None:
+    assert client.post("/admin/login/", CREDENTIALS).status_code == 200
+    assert client.post("/admin/login/", {"username": ada.email, "password": PASSWORD}).status_code == 302
+    assert client.session["_auth_user_id"] == str(ada.pk)
+
+
+def test_signing_out_is_a_post_and_ends_the_session(client: Client, alice: User) -> None:
+    client.force_login(alice)
+    key = client.session.session_key
+
+    assert client.get("/sign-out/").status_code == 405
+    assert client.session.exists(key)
+    assert client.post("/sign-out/")["Location"] == "/"
+    assert not client.session.exists(key)
+
+
+def test_who_is_signed_in_is_not_asked_again(client: Client, alice: User) -> None:
+    client.force_login(alice)
+
+    assert client.get("/sign-in/")["Location"] == "/dashboard/"
+
+
+@pytest.mark.parametrize("name", ["register", "sign_in", "sign_out", "password"])
+def test_a_form_from_elsewhere_is_refused(alice: User, name: str) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(alice)
+
+    assert strict.post(reverse(name), CREDENTIALS).status_code == 403
+
+
+# --- Password ----------------------------------------------------------------------------------------------------------
+
+
+def test_changing_the_password_keeps_this_session_and_ends_the_rest(client: Client, alice: User) -> None:
+    client.force_login(alice)
+    elsewhere = Client()
+    elsewhere.force_login(alice)
+    pair = tokens.issue_pair(alice)
+
+    answer = client.post("/password/", {"current_password": PASSWORD, "new_password": NEW})
+
+    assert answer["Location"] == "/dashboard/"
+    assert client.get("/password/").status_code == 200
+    assert elsewhere.get("/password/")["Location"] == "/sign-in/?next=/password/"
+    with pytest.raises(tokens.TokenNotValid):
+        tokens.refresh(pair.refresh)
+    alice.refresh_from_db()
+    assert alice.check_password(NEW)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"), [({"current_password": "wrong"}, "current_password"), ({"new_password": "short"}, "new_password")]
+)
+def test_a_refused_password_stands_beside_its_field(client: Client, alice: User, change: dict[str, str], field: str) -> None:
+    client.force_login(alice)
+
+    answer = client.post("/password/", {"current_password": PASSWORD, "new_password": NEW} | change)
+
+    assert list(errors(answer)) == [field]
+    alice.refresh_from_db()
+    assert alice.check_password(PASSWORD)
+
+
+def test_the_password_page_asks_to_sign_in_first(client: Client, db: None) -> None:
+    assert client.get("/password/")["Location"] == "/sign-in/?next=/password/"

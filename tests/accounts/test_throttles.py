@@ -1,0 +1,194 @@
+"""How often one may ask, and who is counted."""
+
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.test import Client, RequestFactory
+from pytest_django import DjangoAssertNumQueries, Settings
+from rest_framework.test import APIRequestFactory
+
+from accounts import throttles
+from accounts.models import User
+from accounts.throttles import ClaimThrottle, RateLimited
+from tests.accounts.conftest import Send
+from tests.conftest import PASSWORD
+from tests.together import at_once
+
+LONG = {"claim": "5/d", "sign_in": "5/d", "register": "10/d"}  # a window that no test sees the end of
+
+
+@pytest.fixture(autouse=True)
+def _long_windows(settings: Settings) -> None:
+    settings.RATES = LONG
+
+
+@pytest.fixture
+def _dead_store(settings: Settings, tmp_path: Path) -> None:
+    """Redis is gone: its address is a socket that nobody listens on."""
+    default = django_settings.CACHES["default"] | {"LOCATION": f"unix://{tmp_path}/nobody.sock"}
+    settings.CACHES = django_settings.CACHES | {"default": default}
+
+
+@pytest.fixture
+def _no_store(settings: Settings) -> None:
+    """There never was a Redis."""
+    settings.CACHES = django_settings.CACHES | {"default": django_settings.CACHES["local"] | {"LOCATION": "default"}}
+
+
+def allowed(action: str, tries: int, identity: str) -> int:
+    """Return how many of so many tries were let through."""
+    return sum(throttles.seconds_to_wait(action, identity) == 0 for _ in range(tries))
+
+
+# --- Who ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("proxies", "forwarded", "ip"),
+    [
+        (0, None, "192.0.2.1"),
+        (0, "203.0.113.9", "192.0.2.1"),
+        (1, None, "192.0.2.1"),
+        (1, "203.0.113.9", "203.0.113.9"),
+        (1, "6.6.6.6, 203.0.113.9", "203.0.113.9"),
+        (2, "6.6.6.6, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
+        (2, "203.0.113.9", "192.0.2.1"),
+        (1, "6.6.6.6, rubbish", "192.0.2.1"),
+        (1, "", "192.0.2.1"),
+        (1, "," * 5000, "192.0.2.1"),
+        (1, "203.0.113.9:4711", "192.0.2.1"),
+        (1, "\x00\r\n", "192.0.2.1"),
+        (1, "::ffff:203.0.113.9", "203.0.113.9"),
+        (1, "2001:DB8::1", "2001:db8::1"),
+        (1, "fe80::1%eth0", "fe80::1"),
+        (9, "1.1.1.1,2.2.2.2", "192.0.2.1"),
+    ],
+)
+def test_only_our_own_proxies_say_who_calls(settings: Settings, proxies: int, forwarded: str | None, ip: str) -> None:
+    settings.TRUSTED_PROXIES = proxies
+    header = {} if forwarded is None else {"HTTP_X_FORWARDED_FOR": forwarded}
+
+    assert throttles.client_ip(RequestFactory().get("/", REMOTE_ADDR="192.0.2.1", **header)) == ip
+
+
+def test_a_peer_without_an_address_is_counted_as_one() -> None:
+    assert throttles.address(RequestFactory().get("/", REMOTE_ADDR="")) == "ip:unknown"
+
+
+def test_one_household_on_ipv6_is_counted_as_one() -> None:
+    first, second, other = (
+        throttles.address(RequestFactory().get("/", REMOTE_ADDR=ip)) for ip in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")
+    )
+
+    assert first == second == "ip:2001:db8::/64"
+    assert other != first
+
+
+def test_an_email_is_counted_however_it_is_typed_and_never_stored() -> None:
+    identity = throttles.email_identity(" Alice@Example.com ")
+
+    assert identity == throttles.email_identity("alice@example.com")
+    assert "alice" not in identity
+    assert throttles.email_identity("\ud800")
+
+
+# --- How often ---------------------------------------------------------------------------------------------------------
+
+
+def test_five_are_allowed_and_others_are_not_touched(db: None) -> None:
+    assert allowed("sign_in", 8, "email:a") == 5
+    assert allowed("sign_in", 8, "email:b") == 5
+    assert allowed("claim", 8, "email:a") == 5
+
+
+def test_off_means_no_limit(settings: Settings) -> None:
+    settings.RATES = LONG | {"claim": "off"}
+
+    assert allowed("claim", 50, "user:x") == 50
+
+
+def test_the_refusal_says_when_to_come_back() -> None:
+    allowed("sign_in", 5, "email:a")
+
+    with pytest.raises(RateLimited) as refused:
+        throttles.check("sign_in", "email:b", "email:a")
+
+    assert 1 <= refused.value.retry_after <= 86_400
+    assert refused.value.message == f"Too many tries. Wait {refused.value.retry_after} seconds and try again."
+
+
+def test_a_claim_is_counted_per_user_whatever_their_address(
+    alice: User, bob: User, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    def claims(user: User, times: int) -> int:
+        request: Any = APIRequestFactory().post("/")
+        request.user = user
+        return sum(claimed(request) for _ in range(times))
+
+    def claimed(request: Any) -> bool:
+        try:
+            return ClaimThrottle().allow_request(request, None)
+        except RateLimited:
+            return False
+
+    with django_assert_num_queries(0):
+        assert (claims(alice, 7), claims(bob, 7)) == (5, 5)
+
+
+def test_json_and_the_page_fill_one_bucket(post: Send, client: Client, alice: User) -> None:
+    form = {"username": "Alice@example.com", "password": "wrong"}
+    statuses = [client.post("/sign-in/", form).status_code for _ in range(3)]
+    statuses += [post("token/", {"email": alice.email, "password": "wrong"}).status_code for _ in range(2)]
+
+    assert statuses == [200, 200, 200, 401, 401]
+    assert post("token/", {"email": alice.email, "password": PASSWORD}).status_code == 429
+    assert client.post("/sign-in/", form | {"password": PASSWORD}).status_code == 429
+
+
+def test_a_forged_header_buys_no_further_try(post: Send, alice: User) -> None:
+    for n in range(5):
+        post("token/", {"email": f"{n}@example.com", "password": "wrong"}, None, **{"X-Forwarded-For": f"6.6.6.{n}"})
+
+    sixth = post("token/", {"email": alice.email, "password": PASSWORD}, None, **{"X-Forwarded-For": "6.6.6.6"})
+
+    assert sixth.status_code == 429
+
+
+def test_many_threads_at_once_get_five(db: None) -> None:
+    outcomes = at_once(lambda _: throttles.seconds_to_wait("sign_in", "email:a"), range(12))
+
+    assert sum(outcome == 0 for outcome in outcomes) == 5
+
+
+def test_eight_processes_at_once_get_five() -> None:
+    with get_context("fork").Pool(8) as processes:
+        counts = processes.starmap(allowed, [("sign_in", 3, "email:a")] * 8)
+
+    assert sum(counts) == 5
+
+
+# --- Without Redis -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.usefixtures("_dead_store")
+def test_without_its_store_signing_in_is_open_a_little_and_claims_are_open(caplog: pytest.LogCaptureFixture) -> None:
+    assert allowed("sign_in", 8, "email:a") == 5
+    assert allowed("register", 8, "ip:192.0.2.1") == 5
+    assert allowed("claim", 50, "user:x") == 50
+    assert "Redis does not answer" in caplog.text
+
+
+@pytest.mark.usefixtures("_dead_store")
+def test_without_its_store_people_still_sign_in(post: Send, alice: User) -> None:
+    tries = [post("token/", {"email": alice.email, "password": PASSWORD}).status_code for _ in range(6)]
+
+    assert tries == [200] * 5 + [429]
+
+
+@pytest.mark.usefixtures("_no_store")
+def test_where_there_is_no_redis_limits_hold_in_this_process() -> None:
+    assert allowed("sign_in", 8, "email:a") == 5
+    assert allowed("claim", 8, "user:x") == 5
