@@ -5,23 +5,21 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.local import machines
-from tests.local.machines import Machine, new_state
+from tests.local.machines import Machine, bare_machine
 
 
 @pytest.fixture
 def machine() -> Iterator[Machine]:
     """A machine on which nothing has run yet."""
-    machine = Machine(new_state())
-    yield machine
-    machine.clear()
+    with bare_machine() as machine:
+        yield machine
 
 
 @pytest.fixture(scope="module")
 def _used() -> Iterator[Machine]:
-    machine = Machine(new_state())
-    machine.python("local.attach()")
-    yield machine
-    machine.clear()
+    with bare_machine() as machine:
+        machine.python("local.attach()")
+        yield machine
 
 
 @pytest.fixture
@@ -34,11 +32,10 @@ def used(_used: Machine) -> Machine:
 @pytest.fixture(scope="module")
 def running() -> Iterator[Machine]:
     """A machine with both servers up for the whole module; its tests only look."""
-    machine = Machine(new_state())
-    user = machine.user()
-    yield machine
-    user.communicate("")
-    machine.clear()
+    with bare_machine() as machine:
+        user = machine.user()
+        yield machine
+        user.communicate("")
 
 
 @pytest.fixture(name="eventually")

@@ -1,12 +1,13 @@
 """Bare machines: each a state folder of its own with real servers."""
 
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import psycopg
@@ -92,8 +93,13 @@ def linger() -> None:
     time.sleep(0.8)
 
 
-def new_state() -> Path:
-    """Create a short state folder that anybody may pass through, as /var/lib is."""
+@contextlib.contextmanager
+def bare_machine() -> Iterator[Machine]:
+    """A machine with a short state folder that anybody may pass through, as /var/lib is; cleared whatever happens."""
     state = Path(tempfile.mkdtemp(prefix="cb-", dir="/tmp"))
     state.chmod(0o755)
-    return state
+    machine = Machine(state)
+    try:
+        yield machine
+    finally:
+        machine.clear()
