@@ -1,0 +1,268 @@
+"""Claiming over HTTP: one credit by its id, or one of a pool under a key."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries, Settings
+
+from accounts.models import User
+from tests.api.conftest import ROOT, Caller, wrong_fields
+from tests.together import at_once
+from wallet import changing, claims
+from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.ledger.models import Entry, IdempotencyKey
+
+OpenPool = Callable[..., CreditPool]
+Issue = Callable[..., CashbackAsset]
+
+
+def of_asset(asset: CashbackAsset) -> str:
+    return f"{ROOT}/assets/{asset.pk}/claim/"
+
+
+def of_pool(pool: CreditPool) -> str:
+    return f"{ROOT}/pools/{pool.pk}/claim/"
+
+
+def key() -> dict[str, str]:
+    return {"Idempotency-Key": uuid4().hex}
+
+
+def refused(answer: Any, status: int, code: str) -> None:
+    """Assert the problem, and that no more than the claims counted by the test exist."""
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.headers["Content-Type"] == "application/problem+json"
+
+
+def test_a_credit_is_claimed(as_alice: Caller, alice: User, issue: Issue) -> None:
+    asset = issue()
+
+    answer = as_alice.post(of_asset(asset))
+
+    entry = Entry.objects.get()
+    assert answer.status_code == 201
+    assert answer.json() == {
+        "id": str(entry.pk),
+        "asset": str(asset.pk),
+        "title": "Welcome bonus",
+        "amount": "100.00",
+        "currency": "INR",
+        "claimed_at": entry.claimed_at.isoformat().replace("+00:00", "Z"),
+    }
+    assert (entry.user, entry.actor, entry.request_key) == (alice, alice, None)
+
+
+def test_its_owner_asking_again_gets_the_first_claim(as_alice: Caller, issue: Issue) -> None:
+    asset = issue()
+
+    first, second = (as_alice.post(of_asset(asset), {}) for _ in range(2))
+
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert first.content == second.content
+    assert Entry.objects.count() == 1
+
+
+def test_what_somebody_else_claimed_is_refused(as_bob: Caller, alice: User, issue: Issue) -> None:
+    asset = issue()
+    claims.claim(asset.pk, alice)
+
+    refused(as_bob.post(of_asset(asset)), 409, "asset_already_claimed")
+    assert Entry.objects.get().user == alice
+
+
+def test_what_expired_is_refused(as_alice: Caller, ada: User, issue: Issue) -> None:
+    asset = issue()
+    changing.expire(asset.pk, ada)
+
+    refused(as_alice.post(of_asset(asset)), 409, "asset_expired")
+    assert not Entry.objects.exists()
+
+
+def test_what_is_not_there_is_not_found(as_alice: Caller) -> None:
+    refused(as_alice.post(f"{ROOT}/assets/{uuid4()}/claim/"), 404, "not_found")
+
+
+def test_a_credit_may_be_claimed_under_a_key(as_alice: Caller, issue: Issue) -> None:
+    asset, same = issue(), key()
+
+    first, second = (as_alice.post(of_asset(asset), headers=same) for _ in range(2))
+
+    assert (first.status_code, first.content) == (second.status_code, second.content)
+    assert (first.status_code, second.headers["Idempotency-Replayed"]) == (201, "true")
+    assert Entry.objects.get().request_key == same["Idempotency-Key"]
+
+
+def test_a_pool_hands_out_what_expires_first(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
+    pool = open_pool()
+    _, soon = issue(pool=pool), issue(pool=pool, title="Soon", expires_at=timezone.now() + timedelta(days=1))
+
+    answer = as_alice.post(of_pool(pool), headers=key())
+
+    assert (answer.status_code, answer.json()["asset"]) == (201, str(soon.pk))
+
+
+def test_a_claim_sent_twice_is_done_once_and_answered_the_same(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
+    pool, same = open_pool(), key()
+    for _ in range(3):
+        issue(pool=pool)
+
+    first, second = (as_alice.post(of_pool(pool), {}, headers=same) for _ in range(2))
+
+    assert (first.status_code, first.content) == (second.status_code, second.content)
+    assert "Idempotency-Replayed" not in first.headers
+    assert second.headers["Idempotency-Replayed"] == "true"
+    assert Entry.objects.count() == 1
+
+
+def test_a_key_is_good_for_one_request(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
+    here, there, same = open_pool(), open_pool(name="Other"), key()
+    single = issue()
+    for pool in (here, there):
+        issue(pool=pool)
+    as_alice.post(of_pool(here), headers=same)
+
+    refused(as_alice.post(of_pool(there), headers=same), 422, "idempotency_key_reused")
+    refused(as_alice.post(of_asset(single), headers=same), 422, "idempotency_key_reused")
+    assert Entry.objects.count() == 1
+
+
+def test_two_people_may_choose_the_same_key(as_alice: Caller, as_bob: Caller, issue: Issue, open_pool: OpenPool) -> None:
+    pool, same = open_pool(), key()
+    for _ in range(2):
+        issue(pool=pool)
+
+    answers = [caller.post(of_pool(pool), headers=same) for caller in (as_alice, as_bob)]
+
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert answers[0].json()["id"] != answers[1].json()["id"]
+
+
+def test_a_claim_from_a_pool_needs_a_key(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
+    pool = open_pool()
+    issue(pool=pool)
+
+    refused(as_alice.post(of_pool(pool)), 400, "idempotency_key_required")
+    assert not Entry.objects.exists()
+
+
+@pytest.mark.parametrize("bad", ["", "short", "a" * 15, "a" * 65, "a" * 15 + " b", "a" * 15 + "é", "a" * 16 + "/", "٣" * 16])
+def test_a_key_has_one_form(as_alice: Caller, issue: Issue, open_pool: OpenPool, bad: str) -> None:
+    pool, asset = open_pool(), issue()
+    issue(pool=pool)
+
+    for url in (of_pool(pool), of_asset(asset)):
+        assert wrong_fields(as_alice.post(url, headers={"Idempotency-Key": bad})) == ["Idempotency-Key"]
+    assert not Entry.objects.exists()
+    assert not IdempotencyKey.objects.exists()
+
+
+@pytest.mark.parametrize("good", ["a" * 16, "Z" * 64, "0123456789_-abcdef", "8f14e45f-ceea-467f-a0e6-1ab8d1c2b3a4"])
+def test_these_are_keys(as_alice: Caller, issue: Issue, open_pool: OpenPool, good: str) -> None:
+    pool = open_pool()
+    issue(pool=pool)
+
+    assert as_alice.post(of_pool(pool), headers={"Idempotency-Key": good}).status_code == 201
+
+
+def test_a_refusal_leaves_its_key_free(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
+    pool, same = open_pool(), key()
+
+    refused(as_alice.post(of_pool(pool), headers=same), 409, "pool_sold_out")
+    issue(pool=pool)
+    assert as_alice.post(of_pool(pool), headers=same).status_code == 201
+
+
+def test_a_pool_says_why_not(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
+    closed = open_pool(name="Later", opens_at=timezone.now() + timedelta(days=1))
+    limited = open_pool(name="One each", per_user_limit=1)
+    for pool in (closed, limited, limited):
+        issue(pool=pool)
+    as_alice.post(of_pool(limited), headers=key())
+
+    refused(as_alice.post(of_pool(closed), headers=key()), 409, "pool_closed")
+    refused(as_alice.post(of_pool(limited), headers=key()), 409, "claim_limit_reached")
+    refused(as_alice.post(of_asset(closed.assets.get())), 409, "pool_closed")
+    assert Entry.objects.count() == 1
+
+
+@pytest.mark.parametrize("body", [{"asset": "x"}, {"user": "bob"}, {"": 1}])
+def test_a_claim_takes_no_fields(as_alice: Caller, issue: Issue, open_pool: OpenPool, body: dict[str, object]) -> None:
+    pool, asset = open_pool(), issue()
+    issue(pool=pool)
+
+    for url in (of_pool(pool), of_asset(asset)):
+        assert wrong_fields(as_alice.post(url, body, headers=key())) == [*body]
+    assert not Entry.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status", "code"),
+    [("application/x-www-form-urlencoded", 415, "unsupported_media_type"), ("text/plain", 415, "unsupported_media_type")],
+)
+def test_a_claim_is_json(as_alice: Caller, issue: Issue, content_type: str, status: int, code: str) -> None:
+    refused(as_alice.post(of_asset(issue()), "a=b", content_type=content_type), status, code)
+    assert not Entry.objects.exists()
+
+
+def test_the_sixth_claim_in_a_minute_waits(
+    as_alice: Caller, as_bob: Caller, issue: Issue, open_pool: OpenPool, settings: Settings
+) -> None:
+    settings.RATES = settings.RATES | {"claim": "5/m"}
+    pool = open_pool()
+    for _ in range(8):
+        issue(pool=pool)
+
+    answers = [as_alice.post(of_pool(pool), headers=key()) for _ in range(5)]
+    sixth, by_id, others = (
+        as_alice.post(of_pool(pool), headers=key()),
+        as_alice.post(of_asset(issue())),
+        as_bob.post(of_pool(pool), headers=key()),
+    )
+
+    assert {answer.status_code for answer in answers} == {201}
+    refused(sixth, 429, "rate_limited")
+    refused(by_id, 429, "rate_limited")
+    assert 1 <= int(sixth.headers["Retry-After"]) <= 60
+    assert others.status_code == 201
+
+
+def test_what_a_claim_costs(
+    as_alice: Caller, issue: Issue, open_pool: OpenPool, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    pool, asset, same = open_pool(), issue(), key()
+    issue(pool=pool)
+
+    with django_assert_num_queries(6):  # who; begin, lock, hand over, entry, commit
+        as_alice.post(of_asset(asset))
+    with django_assert_num_queries(9):  # … and reserve the key, find the pool, store the answer
+        as_alice.post(of_pool(pool), headers=same)
+    with django_assert_num_queries(5):  # who; begin, the key is taken, its answer, commit
+        as_alice.post(of_pool(pool), headers=same)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_twenty_requests_at_once_one_gets_the_credit(by: Callable[[User], Caller], issue: Issue) -> None:
+    asset = issue()
+    callers = [by(User.objects.create_user(f"user{number}@example.com")) for number in range(20)]
+
+    answers: list[Any] = at_once(lambda caller: caller.post(of_asset(asset)), callers)
+
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
+    assert Entry.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_request_sent_ten_times_at_once_is_done_once(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
+    pool, same = open_pool(), key()
+    for _ in range(10):
+        issue(pool=pool)
+
+    answers: list[Any] = at_once(lambda caller: caller.post(of_pool(pool), headers=same), [as_alice] * 10)
+
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.content for answer in answers}) == 1
+    assert Entry.objects.count() == 1

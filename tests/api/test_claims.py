@@ -1,0 +1,134 @@
+"""/claims/ and /wallet/: what happened, and what it comes to."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+import pytest
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.models import User
+from tests.api.conftest import ROOT, Caller, wrong_fields
+from wallet import claims
+from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.ledger.models import Entry
+
+CLAIMS = f"{ROOT}/claims/"
+Issue = Callable[..., CashbackAsset]
+
+
+@pytest.fixture
+def claimed(alice: User, bob: User, issue: Issue, open_pool: Callable[..., CreditPool]) -> dict[str, str]:
+    """Return the ids of two claims of alice's and one of bob's, oldest first."""
+    pool = open_pool()
+    return {
+        "first": claims.claim(issue(total_value=Decimal("0.10")).pk, alice).receipt["id"],
+        "pooled": claims.claim(issue(pool=pool, total_value=Decimal("0.20")).pk, alice).receipt["id"],
+        "bobs": claims.claim(issue(currency="JPY", total_value=Decimal(7)).pk, bob).receipt["id"],
+    }
+
+
+def ids(caller: Caller, **query: str) -> list[str]:
+    return [claim["id"] for claim in caller.get(CLAIMS, query).json()["results"]]
+
+
+def test_a_user_sees_their_own_claims_newest_first(as_alice: Caller, claimed: dict[str, str]) -> None:
+    assert ids(as_alice) == [claimed["pooled"], claimed["first"]]
+
+
+def test_a_claim_reads_as_its_receipt_did(as_alice: Caller, claimed: dict[str, str]) -> None:
+    receipts = [entry.receipt() for entry in Entry.objects.filter(user__email="alice@example.com").newest_first()]
+
+    assert as_alice.get(CLAIMS).json()["results"] == receipts
+    assert as_alice.get(f"{CLAIMS}{claimed['pooled']}/").json() == receipts[0]
+
+
+def test_an_admin_sees_all_claims_and_whose_they_are(as_ada: Caller, bob: User, claimed: dict[str, str]) -> None:
+    newest = as_ada.get(CLAIMS).json()["results"][0]
+
+    assert ids(as_ada) == [claimed["bobs"], claimed["pooled"], claimed["first"]]
+    assert newest == Entry.objects.get(user=bob).receipt() | {"user": {"id": str(bob.pk), "email": "bob@example.com"}}
+
+
+def test_somebody_elses_claim_is_not_found(as_alice: Caller, as_ada: Caller, claimed: dict[str, str]) -> None:
+    assert as_alice.get(f"{CLAIMS}{claimed['bobs']}/").status_code == 404
+    assert as_alice.get(f"{CLAIMS}{uuid4()}/").status_code == 404
+    assert as_ada.get(f"{CLAIMS}{claimed['bobs']}/").status_code == 200
+
+
+def test_claims_can_be_narrowed(as_ada: Caller, alice: User, claimed: dict[str, str]) -> None:
+    pooled = Entry.objects.get(pk=claimed["pooled"])
+    instant, pool = pooled.claimed_at.isoformat(), str(pooled.asset.pool_id)
+
+    assert ids(as_ada, user=str(alice.pk)) == [claimed["pooled"], claimed["first"]]
+    assert ids(as_ada, asset=str(pooled.asset_id)) == [claimed["pooled"]]
+    assert ids(as_ada, pool=pool) == [claimed["pooled"]]
+    assert ids(as_ada, **{"from": instant}) == [claimed["bobs"], claimed["pooled"]]
+    assert ids(as_ada, to=instant) == [claimed["first"]]
+
+
+def test_a_day_is_its_first_instant_in_utc(as_ada: Caller, claimed: dict[str, str]) -> None:
+    today = Entry.objects.newest_first()[0].claimed_at.date()
+
+    assert len(ids(as_ada, **{"from": today.isoformat(), "to": (today + timedelta(days=1)).isoformat()})) == 3
+    assert ids(as_ada, to=today.isoformat()) == []
+
+
+def test_a_user_cannot_filter_their_way_to_others_claims(as_alice: Caller, bob: User, claimed: dict[str, str]) -> None:
+    assert ids(as_alice, user=str(bob.pk)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("user", "alice"), ("asset", "1"), ("pool", "x"), ("from", "yesterday"), ("to", "2026-02-30"), ("currency", "INR")],
+)
+def test_a_parameter_that_cannot_be_meant_is_refused(as_ada: Caller, name: str, value: str) -> None:
+    assert wrong_fields(as_ada.get(CLAIMS, {name: value})) == [name]
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_a_claim_is_never_written_here(as_ada: Caller, claimed: dict[str, str], method: str) -> None:
+    before = [*Entry.objects.values()]
+
+    assert getattr(as_ada, method)(f"{CLAIMS}{claimed['first']}/", {}).status_code == 405
+    assert getattr(as_ada, method)(CLAIMS, {}).status_code == 405
+    assert [*Entry.objects.values()] == before
+
+
+def test_thirty_claims_cost_two_queries(
+    as_alice: Caller, as_ada: Caller, alice: User, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(30):
+        claims.claim(issue().pk, alice)
+
+    for caller in (as_alice, as_ada):
+        with django_assert_num_queries(2):  # who asks, and the page
+            assert len(ids(caller, page_size="100")) == 30
+
+
+def test_a_wallet_holds_the_exact_sum_per_currency(as_alice: Caller, as_bob: Caller, claimed: dict[str, str]) -> None:
+    assert as_alice.get(f"{ROOT}/wallet/").json() == {"balances": [{"currency": "INR", "balance": "0.30", "claims": 2}]}
+    assert as_bob.get(f"{ROOT}/wallet/").json() == {"balances": [{"currency": "JPY", "balance": "7", "claims": 1}]}
+
+
+def test_an_admins_wallet_is_their_own(as_ada: Caller, claimed: dict[str, str]) -> None:
+    assert as_ada.get(f"{ROOT}/wallet/").json() == {"balances": []}
+
+
+def test_a_wallet_costs_two_queries(
+    as_alice: Caller, claimed: dict[str, str], django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    with django_assert_num_queries(2):  # who asks, and the sums
+        as_alice.get(f"{ROOT}/wallet/")
+
+
+def test_a_wallet_takes_no_parameters(as_alice: Caller) -> None:
+    assert wrong_fields(as_alice.get(f"{ROOT}/wallet/", {"currency": "INR"})) == ["currency"]
+
+
+def test_instants_are_written_in_utc(as_alice: Caller, claimed: dict[str, str]) -> None:
+    written = as_alice.get(CLAIMS).json()["results"][0]["claimed_at"]
+
+    assert written.endswith("Z")
+    assert datetime.fromisoformat(written).utcoffset() == timedelta(0)
