@@ -5,7 +5,6 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-import pghistory
 from django.db import IntegrityError
 from django.utils import timezone
 
@@ -14,6 +13,7 @@ from accounts.refusals import Refusal
 from wallet.assets.models import AssetNotFound, CashbackAsset, Status
 from wallet.contention import act, broken_rule
 from wallet.issuing import check, instant, prepared
+from wallet.trace import announce_issue, trace
 
 UNCHANGED: Any = object()  # tells "leave it" from None, which says "never expires"
 CHANGEABLE = ("title", "total_value", "currency", "pool", "expires_at")
@@ -54,11 +54,6 @@ def locked_available(asset_id: UUID) -> CashbackAsset:
     if asset.current_status != Status.AVAILABLE:
         raise AssetNotAvailable(f"This credit is {asset.current_status}. {AssetNotAvailable.detail}")
     return asset
-
-
-def trace(actor: User | None, what: str) -> Any:
-    """Return the context in which PostgreSQL's history rows name who did what."""
-    return pghistory.context(user=str(actor.pk) if actor else None, email=actor.email if actor else None, act=what)
 
 
 @act(repeatable=False)
@@ -147,6 +142,7 @@ def recreate(
         recreated_from=parent,
         generation=parent.generation + 1,
     )
+    announce_issue()
     child.save(force_insert=True)
     return CashbackAsset.objects.with_current_status().get(pk=child.pk)
 

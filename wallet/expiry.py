@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 
-import pghistory
-
 from wallet.assets.models import CashbackAsset, Status
 from wallet.contention import act
+from wallet.trace import trace
 
 BATCH = 1_000
 
@@ -28,5 +27,5 @@ def expire_batch(batch: int) -> int:
     """Mark up to `batch` due assets that nobody holds, and return how many."""
     due = CashbackAsset.objects.due().select_for_update(no_key=True, skip_locked=True).order_by("expires_at")
     ids = list(due.values_list("pk", flat=True)[:batch])
-    with pghistory.context(act="expire due"):
+    with trace(None, "expire due"):
         return CashbackAsset.objects.filter(pk__in=ids, status=Status.AVAILABLE).update(status=Status.EXPIRED)

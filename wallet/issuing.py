@@ -16,6 +16,7 @@ from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound, end_of
 from wallet.contention import act
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import Answer, Request
+from wallet.trace import announce_issue
 
 BATCH = 5_000  # rows per COPY: bounds memory, far below a statement's time limit
 MOST_AT_ONCE = 100_000
@@ -83,6 +84,7 @@ def issue_one(actor: User | None, **fields: Any) -> CashbackAsset:
     Raises ValidationError when a field is wrong.
     """
     asset = prepared(actor, **fields)
+    announce_issue()
     asset.save(force_insert=True)
     return CashbackAsset.objects.with_current_status().get(pk=asset.pk)
 
@@ -94,6 +96,7 @@ def issue_all(assets: Iterable[CashbackAsset], progress: Progress = lambda _: No
     No more than one batch is in memory when `assets` makes them as it is iterated. After a conflict it is iterated anew:
     a generator would hand out only what is left of it, so give an object with `__iter__`.
     """
+    announce_issue()
     remaining, count = iter(assets), 0
     while batch := list(islice(remaining, BATCH)):
         CashbackAsset.objects.insert_all(batch)
@@ -130,6 +133,7 @@ def issue_many(
     values = {
         name: getattr(model, name) for name in ("title", "total_value", "currency", "expires_at", "created_by_id", "pool_id")
     }
+    announce_issue()
     for start in range(0, count, BATCH):
         size = min(BATCH, count - start)
         CashbackAsset.objects.insert_all(CashbackAsset(**values) for _ in range(size))

@@ -8,8 +8,8 @@ from django.db import IntegrityError
 
 from accounts.models import User
 from wallet.assets.models import CreditPool, PoolNotFound
-from wallet.changing import trace
 from wallet.contention import act, broken_rule
+from wallet.trace import trace
 
 CHANGEABLE = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
 MESSAGES = {
@@ -24,7 +24,8 @@ MESSAGES = {
 def open_pool(actor: User | None, **fields: Any) -> CreditPool:
     """Insert a pool from its fields and return it. Raises ValidationError."""
     pool = CreditPool(**fields)
-    write(pool, force_insert=True)
+    with trace(actor, "open"):
+        write(pool, force_insert=True)
     pool.refresh_from_db()
     return pool
 

@@ -4,6 +4,7 @@ import time
 
 from wallet import expiry, sealing
 from wallet.ledger import idempotency
+from wallet.trace import through
 
 SWEEP = "Expire due credits"
 SEAL = "Seal the ledger"
@@ -18,7 +19,8 @@ SCHEDULES = {
 
 def sweep() -> int:
     """Mark what is due EXPIRED; returns how many."""
-    return expiry.expire_due()
+    with through("clock"):
+        return expiry.expire_due()
 
 
 def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:

@@ -54,9 +54,14 @@ def test_a_name_is_used_once(open_pool: OpenPool) -> None:
 def test_a_pool_is_changed_and_the_trace_says_by_whom(open_pool: OpenPool, ada: User) -> None:
     pool = pools.update_pool(open_pool().pk, ada, per_user_limit=5)
 
-    event = CreditPool.pgh_event_model.objects.get()  # type: ignore[attr-defined]
+    event = CreditPool.pgh_event_model.objects.get(pgh_label="update")  # type: ignore[attr-defined]
     assert pool.per_user_limit == event.per_user_limit == 5
-    assert event.pgh_context.metadata == {"act": "update", "user": str(ada.pk), "email": "ada@example.com"}
+    assert event.pgh_context.metadata == {
+        "act": "update",
+        "door": "shell",
+        "user": str(ada.pk),
+        "email": "ada@example.com",
+    }
 
 
 def test_a_pool_with_credits_keeps_its_currency(open_pool: OpenPool, issue: Callable[..., CashbackAsset], ada: User) -> None:

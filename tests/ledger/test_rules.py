@@ -44,7 +44,6 @@ def entry(issue: Callable[..., CashbackAsset], alice: User) -> Entry:
         "UPDATE ledger_entry SET user_id = actor_id",
         "DELETE FROM ledger_entry",
         "TRUNCATE ledger_entry CASCADE",
-        "TRUNCATE accounts_user CASCADE",
         "TRUNCATE assets_cashbackasset CASCADE",
         "INSERT INTO ledger_entry SELECT * FROM ledger_entry ON CONFLICT (id) DO UPDATE SET amount = 1",
         "MERGE INTO ledger_entry e USING ledger_entry f ON e.id = f.id WHEN MATCHED THEN DELETE",
@@ -53,6 +52,10 @@ def entry(issue: Callable[..., CashbackAsset], alice: User) -> Entry:
 @pytest.mark.parametrize("role", ["origin", "replica"])
 def test_the_ledger_is_append_only(entry: Entry, attack: str, role: str) -> None:
     assert breaks(f"SET LOCAL session_replication_role = {role}", attack) == "entry_append_only"
+
+
+def test_no_cascade_empties_the_ledger(entry: Entry) -> None:
+    assert breaks("TRUNCATE accounts_user CASCADE") == "issuance_append_only"
 
 
 def copy_of(entry: Entry, **changes: str) -> str:

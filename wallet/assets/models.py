@@ -1,7 +1,7 @@
 """What can be claimed: pools and the credits in them."""
 
 from datetime import date, datetime, time, timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -68,7 +68,13 @@ def end_of(day: date, time_zone: str = "UTC") -> datetime:
     return datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(time_zone))
 
 
-@pghistory.track(pghistory.UpdateEvent(), pghistory.DeleteEvent(), append_only=True)
+# pghistory's own trigger refuses UPDATE and DELETE of history; this one refuses to empty it.
+def kept() -> dict[str, Any]:
+    """Return the Meta of a table of history."""
+    return {"triggers": [rules.no_truncate("history_append_only")]}
+
+
+@pghistory.track(pghistory.InsertEvent(), pghistory.UpdateEvent(), pghistory.DeleteEvent(), append_only=True, meta=kept())
 class CreditPool(models.Model):
     """A named set of assets in one currency, open for a time, with a limit per user."""
 
@@ -118,6 +124,7 @@ class CreditPool(models.Model):
     pghistory.UpdateEvent(condition=pgtrigger.Condition("OLD.* IS DISTINCT FROM NEW.* AND NEW.status <> 'CLAIMED'")),
     pghistory.DeleteEvent(),
     append_only=True,
+    meta=kept(),
 )
 class CashbackAsset(models.Model):
     """One cashback credit: money that one user may claim once, until it expires."""
@@ -226,3 +233,22 @@ class CashbackAsset(models.Model):
                 [user_id, self.id],
             )
             self.status, self.claimed_by_id, self.claimed_at, self.claim_slot = cursor.fetchone()
+
+
+class Issuance(models.Model):
+    """What one statement issued, by whom and through which door; written by PostgreSQL itself, append-only."""
+
+    issued_at = models.DateTimeField(db_default=Now())
+    pool = models.ForeignKey(CreditPool, models.PROTECT, null=True, related_name="issuances")
+    currency = models.CharField(max_length=3)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False)
+    door = models.CharField(max_length=20)
+    count = models.PositiveIntegerField()
+    value = models.DecimalField(max_digits=24, decimal_places=4)
+
+    class Meta:
+        ordering = ("-id",)
+        triggers: ClassVar = rules.append_only("issuance_append_only")
+
+    def __str__(self) -> str:
+        return f"{self.count} credits"

@@ -90,7 +90,8 @@ same_asset = pgtrigger.Trigger(
     operation=pgtrigger.Update,
     when=pgtrigger.Before,
     condition=pgtrigger.Condition(
-        "OLD.id <> NEW.id OR OLD.created_at <> NEW.created_at OR OLD.generation <> NEW.generation"
+        "OLD.id <> NEW.id OR OLD.created_at <> NEW.created_at OR OLD.created_by_id IS DISTINCT FROM NEW.created_by_id"
+        " OR OLD.generation <> NEW.generation"
         " OR OLD.recreated_from_id IS DISTINCT FROM NEW.recreated_from_id"
     ),
     func=refuse("asset_same", "an asset keeps its id, origin and generation"),
@@ -110,9 +111,9 @@ claim_only = pgtrigger.Trigger(
     func=refuse("asset_claim_only", "a claim or expiry changes nothing but the status"),
 )
 
-# An asset is in its pool's currency. Issuing is checked once a statement, so that 100,000 rows cost one look-up.
-pool_currency_issued = pgtrigger.Trigger(
-    name="asset_pool_currency_issued",
+# An asset is in its pool's currency, and what is issued is logged: once a statement, so that 5,000 rows cost one look-up.
+issued = pgtrigger.Trigger(
+    name="asset_issued",
     level=pgtrigger.Statement,
     operation=pgtrigger.Insert,
     when=pgtrigger.After,
@@ -123,6 +124,10 @@ pool_currency_issued = pgtrigger.Trigger(
     ) THEN
         {refuse("asset_pool_currency", "an asset is in the currency of its pool")}
     END IF;
+    INSERT INTO assets_issuance (pool_id, currency, created_by_id, door, count, value)
+        SELECT pool_id, currency, created_by_id, coalesce(nullif(current_setting('cashback.door', true), ''), 'sql'),
+            count(*), sum(total_value)
+        FROM issued GROUP BY pool_id, currency, created_by_id;
     RETURN NULL;
     """,
 )
@@ -154,9 +159,32 @@ pool_currency = pgtrigger.Trigger(
     """,
 )
 
+
+def append_only(name: str) -> list[pgtrigger.Trigger]:
+    """Return the triggers that refuse UPDATE, DELETE and TRUNCATE on one table."""
+    refusal = refuse(name, "this table is append-only")
+    return [
+        pgtrigger.Trigger(
+            name=f"{name}_rows", operation=pgtrigger.Update | pgtrigger.Delete, when=pgtrigger.Before, func=refusal
+        ),
+        no_truncate(name),
+    ]
+
+
+def no_truncate(name: str) -> pgtrigger.Trigger:
+    """Return the trigger that refuses TRUNCATE on one table."""
+    return pgtrigger.Trigger(
+        name=f"{name}_table",
+        level=pgtrigger.Statement,
+        operation=pgtrigger.Truncate,
+        when=pgtrigger.Before,
+        func=refuse(name, "this table is append-only"),
+    )
+
+
 ASSET_RULES = [
     born_available,
-    pool_currency_issued,
+    issued,
     pool_currency_changed,
     handover,
     final,

@@ -10,6 +10,7 @@ from django.db.models.functions import Now
 from accounts.ids import uuid7
 from wallet.assets.models import CashbackAsset
 from wallet.assets.money import CURRENCIES, MAX_VALUE, written
+from wallet.assets.rules import append_only
 from wallet.ledger import rules
 from wallet.ledger.fields import TransactionIdField
 from wallet.ledger.querysets import EntryQuerySet
@@ -47,7 +48,7 @@ class Entry(models.Model):
     class Meta:
         verbose_name_plural = "entries"
         ordering = ("-id",)
-        triggers: ClassVar = [*rules.append_only("entry_append_only"), rules.entry_equals_asset]
+        triggers: ClassVar = [*append_only("entry_append_only"), rules.entry_equals_asset]
         constraints = (
             models.UniqueConstraint("asset", condition=Q(kind="CLAIM"), name="entry_one_claim_per_asset"),
             models.UniqueConstraint(fields=("user", "request_key"), name="entry_request_key"),
@@ -127,7 +128,7 @@ class Seal(models.Model):
 
     class Meta:
         ordering = ("-seq",)
-        triggers: ClassVar = rules.append_only("seal_append_only")
+        triggers: ClassVar = append_only("seal_append_only")
         constraints = (
             models.CheckConstraint(condition=Q(seq__gte=1, count__gte=1), name="seal_holds_entries"),
             models.UniqueConstraint(fields=("from_xid",), name="seal_no_fork"),

@@ -22,19 +22,6 @@ END $$;
 """
 
 
-def append_only(name: str) -> list[pgtrigger.Trigger]:
-    """Return the triggers that refuse UPDATE, DELETE and TRUNCATE on one table."""
-    refusal = refuse(name, "the ledger is append-only")
-    return [
-        pgtrigger.Trigger(
-            name=f"{name}_rows", operation=pgtrigger.Update | pgtrigger.Delete, when=pgtrigger.Before, func=refusal
-        ),
-        pgtrigger.Trigger(
-            name=f"{name}_table", level=pgtrigger.Statement, operation=pgtrigger.Truncate, when=pgtrigger.Before, func=refusal
-        ),
-    ]
-
-
 def at_commit(name: str, operation: Any, condition: str, func: str) -> pgtrigger.Trigger:
     """Return a constraint trigger that looks at the row when its transaction commits."""
     return pgtrigger.Trigger(
