@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import IsAdmin
-from accounts.throttles import ClaimThrottle
+from accounts.throttles import ClaimThrottle, RateLimited
 from wallet import changing, claims, issuing
 from wallet.api import idempotency
 from wallet.api.claims import answered
@@ -83,6 +83,7 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, Door):
         AssetExpired,
         PoolClosed,
         ClaimLimitReached,
+        RateLimited,
         IdempotencyKeyReused,
         RequestInProgress,
         parameters=[idempotency.header(required=False), idempotency.REPLAYED_HEADER],

@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import IsAdmin
-from accounts.throttles import ClaimThrottle
+from accounts.throttles import ClaimThrottle, RateLimited
 from wallet import claims, issuing, pools
 from wallet.api import idempotency
 from wallet.api.claims import answered
@@ -82,6 +82,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, Door):
         PoolSoldOut,
         PoolClosed,
         ClaimLimitReached,
+        RateLimited,
         IdempotencyKeyReused,
         RequestInProgress,
         idempotency.IdempotencyKeyRequired,

@@ -90,12 +90,12 @@ def describe_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 def common(path: str, method: str, operation: dict[str, Any]) -> Iterator[str]:
     """Yield the codes that follow from an operation's address, method and security alone."""
     yield "busy"
-    secured = operation.get("security", [])
-    if secured:
+    schemes = operation.get("security", [])
+    if any(schemes):
         yield "token_not_valid"
-    if secured and {} not in secured:
+    if any(schemes) and {} not in schemes:
         yield "not_authenticated"
-    if secured and method != "get":
+    if any(schemes) and method != "get":
         yield "permission_denied"
     if "{" in path:
         yield "not_found"

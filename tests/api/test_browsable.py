@@ -1,0 +1,87 @@
+"""The API in a browser: signed in by a session, each address shows a page that can be read and tried."""
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from accounts.models import User
+from tests.api.conftest import ROOT
+from wallet import claims
+from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.ledger.models import Entry
+
+HTML = {"Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+
+
+@pytest.fixture
+def browser(ada: User) -> Client:
+    client = Client(headers=HTML)
+    client.force_login(ada)
+    return client
+
+
+@pytest.fixture
+def pages(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], ada: User) -> list[str]:
+    pool, asset = open_pool(), issue()
+    claim = claims.claim(issue(pool=pool).pk, ada)
+    return [
+        "pools/",
+        f"pools/{pool.pk}/",
+        "assets/",
+        "assets/?page_size=1",
+        "assets/?status=&search=bonus",
+        f"assets/{asset.pk}/",
+        "claims/",
+        f"claims/{claim.receipt['id']}/",
+        "wallet/",
+        "reports/ownership/",
+        "reports/summary/",
+    ]
+
+
+def test_each_list_and_thing_is_a_page(browser: Client, pages: list[str]) -> None:
+    for page in pages:
+        answer = browser.get(f"{ROOT}/{page}")
+        assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8"), page
+        assert b"Bearer" not in answer.content
+
+
+def test_an_act_by_get_is_a_page_that_offers_its_form(browser: Client, pages: list[str]) -> None:
+    answer = browser.get(f"{ROOT}/{pages[5]}claim/")
+
+    assert answer.status_code == 405
+    assert b"<form" in answer.content
+
+
+def test_a_wrong_filter_is_told_on_the_page(browser: Client, pages: list[str]) -> None:
+    answer = browser.get(f"{ROOT}/assets/?status=GONE")
+
+    assert answer.status_code == 400
+    assert b"GONE" in answer.content
+
+
+def test_a_browser_that_is_not_signed_in_sees_nothing(pages: list[str]) -> None:
+    for page in pages:
+        assert Client(headers=HTML).get(f"{ROOT}/{page}").status_code == 401
+
+
+def test_a_post_by_session_needs_the_csrf_token(alice: User, issue: Callable[..., CashbackAsset]) -> None:
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(alice)
+    url = f"{ROOT}/assets/{issue().pk}/claim/"
+
+    without = browser.post(url, {}, content_type="application/json")
+    browser.get(f"{ROOT}/assets/", headers=HTML)
+    token = browser.cookies["csrftoken"].value
+    with_it = browser.post(url, {}, content_type="application/json", headers={"X-CSRFToken": token})
+
+    assert (without.status_code, without.json()["code"]) == (403, "permission_denied")
+    assert with_it.status_code == 201
+    assert Entry.objects.count() == 1
+
+
+def test_whoever_accepts_nothing_we_write_gets_json(browser: Client, pages: list[str]) -> None:
+    answer = browser.get(f"{ROOT}/assets/", headers={"Accept": "application/xml"})
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")

@@ -1,0 +1,160 @@
+"""What OpenAPI says is what there is."""
+
+import re
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+from drf_spectacular.generators import SchemaGenerator
+
+from cashback import errors
+from tests.api.conftest import ROOT
+from wallet.api.schema import CODES, STATUS
+
+# The table of codes that callers were promised, by status.
+PROMISED = {
+    400: {"invalid", "parse_error", "idempotency_key_required"},
+    401: {"not_authenticated", "token_not_valid", "bad_credentials", "token_reused"},
+    403: {"permission_denied"},
+    404: {"not_found"},
+    405: {"method_not_allowed"},
+    409: {
+        "asset_already_claimed",
+        "asset_expired",
+        "asset_not_available",
+        "asset_not_expired",
+        "already_recreated",
+        "pool_sold_out",
+        "pool_closed",
+        "claim_limit_reached",
+        "request_in_progress",
+        "email_taken",
+    },
+    413: {"too_large"},
+    415: {"unsupported_media_type"},
+    422: {"idempotency_key_reused"},
+    429: {"rate_limited"},
+    503: {"busy"},
+}
+# They describe the API and are no part of it.
+ABOUT = {f"{ROOT}/schema/", f"{ROOT}/docs/"}
+METHODS = ("get", "post", "put", "patch", "delete")
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    found: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    return found
+
+
+def addresses(resolver: URLResolver, prefix: str = "/") -> dict[str, Any]:
+    """Return each address of the API and its view."""
+    found: dict[str, Any] = {}
+    for pattern in resolver.url_patterns:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLPattern):
+            found[re.sub(r"<(\w+:)?(\w+)>", "{id}", path)] = pattern.callback
+        else:
+            found |= addresses(pattern, path)
+    return {path: view for path, view in found.items() if path.startswith(ROOT)}
+
+
+def methods(view: Any) -> set[str]:
+    """Return what a view answers to, as its router or its class says."""
+    actions = getattr(view, "actions", None)
+    return {method for method in METHODS if (method in actions if actions else hasattr(view.view_class, method))}
+
+
+def operations(schema: dict[str, Any]) -> dict[tuple[str, str], dict[str, Any]]:
+    return {(path, method): told for path, methods in schema["paths"].items() for method, told in methods.items()}
+
+
+def test_the_schema_is_made_without_a_warning() -> None:
+    call_command("spectacular", "--validate", "--fail-on-warn", stdout=StringIO())
+
+
+def test_the_schema_and_the_resolver_agree(schema: dict[str, Any]) -> None:
+    there = {path: view for path, view in addresses(get_resolver()).items() if path not in ABOUT}
+
+    assert set(operations(schema)) == {(path, method) for path, view in there.items() for method in methods(view)}
+
+
+def test_every_promised_code_is_a_code_of_the_problem(schema: dict[str, Any]) -> None:
+    codes = schema["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+
+    assert set().union(*PROMISED.values()) <= set(codes)
+    for status, promised in PROMISED.items():
+        assert promised <= set(CODES[status])
+
+
+def test_the_schema_and_the_handler_agree_on_the_status_of_every_refusal() -> None:
+    handled = {refusal.code: status for refusal, status in errors.STATUS.items()}
+
+    assert {code: status for code, status in STATUS.items() if code in handled} == {
+        code: status for code, status in handled.items() if code in STATUS
+    }
+
+
+def test_every_promised_code_is_told_by_an_operation(schema: dict[str, Any]) -> None:
+    told = {code for operation in operations(schema).values() for code in codes_of(operation)}
+
+    # Which methods an address has is the schema's very structure, and 500 is no promise.
+    assert set(STATUS) - told == {"method_not_allowed", "internal_error"}
+
+
+def codes_of(operation: dict[str, Any]) -> set[str]:
+    problems = [
+        answer["content"].get("application/problem+json") for answer in operation["responses"].values() if "content" in answer
+    ]
+    return {code for problem in problems if problem for code in problem["schema"]["allOf"][1]["properties"]["code"]["enum"]}
+
+
+def test_every_operation_tells_its_errors_as_problems(schema: dict[str, Any]) -> None:
+    for (path, method), operation in operations(schema).items():
+        assert "busy" in codes_of(operation), path
+        assert operation["summary"], path
+        assert ("not_authenticated" in codes_of(operation)) == any(operation["security"]), path
+        assert ("not_found" in codes_of(operation)) == ("{id}" in path), (path, method)
+
+
+def test_a_claim_tells_both_its_answers_its_key_and_its_refusals(schema: dict[str, Any]) -> None:
+    by_id = schema["paths"][f"{ROOT}/assets/{{id}}/claim/"]["post"]
+    of_pool = schema["paths"][f"{ROOT}/pools/{{id}}/claim/"]["post"]
+
+    def keys(operation: dict[str, Any]) -> list[bool]:
+        return [
+            bool(parameter.get("required")) for parameter in operation["parameters"] if parameter["name"] == "Idempotency-Key"
+        ]
+
+    assert {"200", "201", "409", "422", "429"} <= set(by_id["responses"])
+    assert {"asset_already_claimed", "asset_expired"} <= codes_of(by_id)
+    assert {"pool_sold_out", "claim_limit_reached", "idempotency_key_required"} <= codes_of(of_pool)
+    assert (keys(by_id), keys(of_pool)) == ([False], [True])
+    assert "Idempotency-Replayed" in of_pool["responses"]["201"]["headers"]
+
+
+def test_lists_tell_their_pages_and_the_report_its_formats(schema: dict[str, Any]) -> None:
+    for path in ("pools", "assets", "claims", "reports/ownership"):
+        operation = schema["paths"][f"{ROOT}/{path}/"]["get"]
+        assert {"cursor", "page_size", "ordering"} <= {parameter["name"] for parameter in operation["parameters"]}
+    report = schema["paths"][f"{ROOT}/reports/ownership/"]["get"]
+    formats = next(parameter for parameter in report["parameters"] if parameter["name"] == "format")
+    assert formats["schema"]["enum"] == ["csv", "json"]
+    assert set(report["responses"]["200"]["content"]) == {"application/json", "text/csv"}
+
+
+def test_the_schema_is_openapi_3_1_and_open_to_anybody(db: None, client: Client) -> None:
+    answer = client.get(f"{ROOT}/schema/", headers={"Accept": "application/vnd.oai.openapi+json"})
+
+    assert answer.status_code == 200
+    assert answer.json()["openapi"].startswith("3.1")
+
+
+def test_the_page_to_try_it_calls_nobody_else(db: None, client: Client) -> None:
+    page = client.get(f"{ROOT}/docs/")
+
+    assert page.status_code == 200
+    assert re.findall(rb'(?:src|href)="(?:https?:)?//', page.content) == []
