@@ -1,10 +1,9 @@
 """What is answered outside the API's views: problem+json below /api/, elsewhere a page."""
 
 import sys
-from http import HTTPStatus
 
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.template import TemplateDoesNotExist, loader
+from django.template import loader
 
 from cashback.errors import INTERNAL, NOT_FOUND, PROBLEM_JSON, Problem, problem
 
@@ -12,15 +11,14 @@ API_ROOT = "/api/"
 
 
 def told(request: HttpRequest, found: Problem) -> HttpResponse:
-    """Answer outside the API's views: problem+json below /api/, elsewhere the page <status>.html, or a plain line."""
+    """Answer outside the API's views: problem+json below /api/, elsewhere the page <status>.html, or its nearest relative."""
     if request.path.startswith(API_ROOT):
         return JsonResponse(found.body(request.path), status=found.status, content_type=PROBLEM_JSON, headers=found.headers)
-    try:
-        # Without the request when we are broken: what the page would ask for may be what broke.
-        page = loader.get_template(f"{found.status}.html").render({"problem": found}, request if found.status < 500 else None)
-    except TemplateDoesNotExist:
-        page = f"<!doctype html><title>{found.status}</title><h1>{HTTPStatus(found.status).phrase}</h1>"
-    return HttpResponse(page, status=found.status, headers=found.headers)
+    ours = found.status >= 500
+    page = loader.select_template([f"{found.status}.html", "500.html" if ours else "400.html"])
+    # Without the request when we are broken: what the page would ask for may be what broke.
+    html = page.render({"problem": found}, None if ours else request)
+    return HttpResponse(html, status=found.status, headers=found.headers)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

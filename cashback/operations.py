@@ -54,7 +54,7 @@ def database_state() -> str:
         missing = shipped_migrations() - set(MigrationRecorder(connection).applied_migrations())
     except Error:
         return "unreachable"
-    return f"{len(missing)} migrations missing" if missing else "ok"
+    return f"{len(missing)} migration{'' if len(missing) == 1 else 's'} missing" if missing else "ok"
 
 
 @cache
