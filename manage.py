@@ -17,9 +17,12 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cashback.settings")
     # An operator's command may take as long as its work takes; the web keeps its limit.
     os.environ.setdefault("STATEMENT_TIMEOUT_MS", "0")
-    if not WITHOUT_SERVERS.intersection(sys.argv[1:2] or ["help"]) and "--help" not in sys.argv:
-        local.attach_if_wanted()
-    execute_from_command_line(sys.argv)
+    try:
+        if not WITHOUT_SERVERS.intersection(sys.argv[1:2] or ["help"]) and "--help" not in sys.argv:
+            local.attach_if_wanted()
+        execute_from_command_line(sys.argv)
+    except local.Cannot as refusal:
+        sys.exit(str(refusal))
 
 
 if __name__ == "__main__":

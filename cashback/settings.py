@@ -135,7 +135,10 @@ def read_database() -> dict[str, Any]:
         "statement_timeout": env.int("STATEMENT_TIMEOUT_MS", 5_000),
         "idle_in_transaction_session_timeout": 5_000,
     }
-    database.setdefault("OPTIONS", {})["options"] = " ".join(f"-c {name}={value}" for name, value in limits.items())
+    options = database.setdefault("OPTIONS", {})
+    # A socket's folder stands behind the question mark of a URL; Django's dbshell looks for it under HOST.
+    database["HOST"] = options.pop("host", database["HOST"])
+    options["options"] = " ".join(f"-c {name}={value}" for name, value in limits.items())
     database["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", 60)
     database["CONN_HEALTH_CHECKS"] = True
     database["TEST"] = {"NAME": env.str("TEST_DATABASE", "test_cashback")}
@@ -271,7 +274,8 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_I18N = USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+# In local mode files are served from where they are written; a deployment collects them (manage.py collectstatic).
+STATIC_ROOT = None if LOCAL else BASE_DIR / "staticfiles"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
