@@ -53,5 +53,7 @@ def create(role: str) -> bool:
         if cursor.fetchone() is not None:
             return False
         options = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
-        cursor.execute(sql.SQL(f"CREATE ROLE {{}} {options}").format(sql.Identifier(role)))
+        make = sql.SQL(f"CREATE ROLE {{}} {options};").format(sql.Identifier(role))
+        # Roles belong to the whole server: somebody else may make it at the same moment, for another database.
+        cursor.execute(sql.SQL("DO $$ BEGIN {} EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$").format(make))
     return True
