@@ -1,0 +1,52 @@
+"""Visitors of the pages."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.messages import get_messages
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+
+
+@pytest.fixture
+def alices(client: Client, alice: User) -> Client:
+    """Alice's browser."""
+    client.force_login(alice)
+    return client
+
+
+@pytest.fixture
+def bobs(bob: User) -> Client:
+    """Bob's browser."""
+    browser = Client()
+    browser.force_login(bob)
+    return browser
+
+
+@pytest.fixture
+def unlimited(settings: Any) -> None:
+    """No rate limits."""
+    settings.RATES = dict.fromkeys(settings.RATES, "off")
+
+
+@pytest.fixture
+def shown_key(alices: Client) -> Callable[[], str]:
+    """Open alice's dashboard and return the key in its first pool's form."""
+
+    def find() -> str:
+        page = alices.get(reverse("dashboard")).content.decode()
+        found = re.search(r'name="key" value="([^"]+)"', page)
+        assert found, "no pool can be claimed"
+        return found[1]
+
+    return find
+
+
+def told(response: HttpResponse) -> list[str]:
+    """Return what the visitor will be told next."""
+    return [str(message) for message in get_messages(response.wsgi_request)]  # type: ignore[attr-defined]

@@ -1,0 +1,80 @@
+"""The first page anybody sees."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from wallet.assets.models import CashbackAsset, CreditPool
+
+LANDING = reverse("landing")
+
+
+def test_anybody_sees_what_is_on_offer(
+    client: Client, open_pool: Callable[..., CreditPool], issue: Callable[..., CashbackAsset]
+) -> None:
+    pool = open_pool(name="Diwali")
+    for _ in range(3):
+        issue(pool=pool)
+    issue(title="Late refund")
+
+    page = client.get(LANDING)
+
+    assert page.status_code == 200
+    for text in ("Diwali", "3 left", "Late refund", reverse("register"), reverse("sign_in")):
+        assert text in page.content.decode()
+
+
+@pytest.mark.django_db
+def test_an_empty_shop_says_so(client: Client) -> None:
+    assert "No pool is open right now" in client.get(LANDING).content.decode()
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        {"is_active": False},
+        {"opens_at": timezone.now() + timedelta(hours=1)},
+        {"opens_at": timezone.now() - timedelta(hours=2), "closes_at": timezone.now() - timedelta(hours=1)},
+    ],
+)
+def test_a_pool_that_takes_no_claims_is_not_shown(
+    client: Client, open_pool: Callable[..., CreditPool], hidden: dict[str, Any]
+) -> None:
+    open_pool(name="Hidden", **hidden)
+
+    assert "Hidden" not in client.get(LANDING).content.decode()
+
+
+def test_more_on_offer_asks_the_database_no_more(
+    client: Client,
+    open_pool: Callable[..., CreditPool],
+    issue: Callable[..., CashbackAsset],
+    django_assert_num_queries: DjangoAssertNumQueries,
+) -> None:
+    for number in range(15):
+        issue(pool=open_pool(name=f"Pool {number}"))
+        issue()
+
+    with django_assert_num_queries(2):
+        client.get(LANDING)
+
+
+def test_the_page_brings_no_script_and_calls_no_other_host(client: Client, issue: Callable[..., CashbackAsset]) -> None:
+    issue()
+    page = client.get(LANDING).content.decode()
+
+    assert "<script" not in page
+    assert "style=" not in page
+    assert "//" not in page.replace("<!doctype html>", "")
+
+
+def test_a_title_is_text_and_never_markup(client: Client, issue: Callable[..., CashbackAsset]) -> None:
+    issue(title="<b>bold</b>")
+
+    assert "&lt;b&gt;bold&lt;/b&gt;" in client.get(LANDING).content.decode()

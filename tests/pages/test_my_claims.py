@@ -1,0 +1,62 @@
+"""What one has claimed."""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.models import User
+from wallet import claims
+from wallet.assets.models import CashbackAsset
+from wallet.ledger.models import Entry
+
+MY_CLAIMS = reverse("my_claims")
+Issue = Callable[..., CashbackAsset]
+
+
+@pytest.mark.django_db
+def test_a_stranger_is_sent_to_sign_in(client: Client) -> None:
+    assert client.get(MY_CLAIMS)["Location"] == f"{reverse('sign_in')}?next={MY_CLAIMS}"
+
+
+def test_who_claimed_nothing_is_shown_the_way(alices: Client) -> None:
+    page = alices.get(MY_CLAIMS).content.decode()
+
+    assert "You have not claimed anything yet." in page
+    assert reverse("dashboard") in page
+
+
+def test_ones_own_claims_and_nobody_elses_stand_newest_first(alices: Client, alice: User, bob: User, issue: Issue) -> None:
+    for title in ("first", "second"):
+        claims.claim(issue(title=title, total_value=Decimal("2.50")).pk, alice)
+    claims.claim(issue(title="bobs").pk, bob)
+
+    answer = alices.get(MY_CLAIMS)
+
+    assert [entry.asset.title for entry in answer.context["page"].items] == ["second", "first"]
+    page = answer.content.decode()
+    assert str(Entry.objects.filter(user=alice)[0].pk) in page
+    assert "2.50 <small>INR</small>" in page
+    assert "bobs" not in page
+
+
+def test_an_operator_sees_their_own_here_too(client: Client, ada: User, alice: User, issue: Issue) -> None:
+    claims.claim(issue(title="hers").pk, alice)
+    client.force_login(ada)
+
+    assert "hers" not in client.get(MY_CLAIMS).content.decode()
+
+
+def test_many_claims_take_one_query_a_page(
+    alices: Client, alice: User, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(45):
+        claims.claim(issue().pk, alice)
+
+    with django_assert_num_queries(2 + 1):  # session, user; entries with their assets
+        page = alices.get(MY_CLAIMS, {"page": "3"}).context["page"]
+
+    assert (len(page.items), page.previous, page.next) == (5, 2, None)
