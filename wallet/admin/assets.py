@@ -95,10 +95,10 @@ class AssetAdmin(ById, OperatorAdmin):
     actions = ("expire", "recreate", "delete_chosen")
     fieldsets = (
         (None, {"fields": ("title", "total_value", "currency", "pool", "expires_at", "last_day")}),
-        ("History", {"fields": ("status_now", "owner", "claimed_at", "parent", "generation", "created_at", "created_by")}),
+        ("History", {"fields": ("status_now", "owner", "claimed", "parent", "generation", "created", "issuer")}),
     )
     add_fieldsets = fieldsets[:1]
-    readonly_fields = ("status_now", "owner", "claimed_at", "parent", "generation", "created_at", "created_by")
+    readonly_fields = ("status_now", "owner", "claimed", "parent", "generation", "created", "issuer")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CashbackAsset]:
         """Return all credits with what the list says of each, in one query."""
@@ -118,12 +118,10 @@ class AssetAdmin(ById, OperatorAdmin):
         return is_operator(request) and (obj is None or obj.status != Status.CLAIMED)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Leave the field of the last day out where nothing can be typed."""
-        fieldsets = super().get_fieldsets(request, obj)
+        """Show what is only looked at as the lists write it."""
         if obj is None or self.has_change_permission(request, obj):
-            return fieldsets
-        (name, first), *others = fieldsets
-        return ((name, {**first, "fields": [field for field in first["fields"] if field != "last_day"]}), *others)
+            return super().get_fieldsets(request, obj)
+        return ((None, {"fields": ("title", "value", "pool_name", "ends")}), self.fieldsets[1])
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         """Issue or change the credit by the act."""
@@ -174,12 +172,12 @@ class AssetAdmin(ById, OperatorAdmin):
         return cells.link(asset.pool)
 
     @display(description="expires (UTC)", ordering="expires_at")  # type: ignore[untyped-decorator]
-    def ends(self, asset: CashbackAsset) -> str:
+    def ends(self, asset: CashbackAsset) -> Any:
         """Return the first instant it can no longer be claimed."""
         return cells.moment(asset.expires_at)
 
     @display(description="claimed (UTC)", ordering="claimed_at")  # type: ignore[untyped-decorator]
-    def claimed(self, asset: CashbackAsset) -> str:
+    def claimed(self, asset: CashbackAsset) -> Any:
         """Return when it got its owner."""
         return cells.moment(asset.claimed_at)
 
@@ -187,6 +185,16 @@ class AssetAdmin(ById, OperatorAdmin):
     def owner(self, asset: CashbackAsset) -> Any:
         """Return the owner, with a link to all that they own."""
         return cells.owner(asset.claimed_by)
+
+    @display(description="issued (UTC)", ordering="created_at")  # type: ignore[untyped-decorator]
+    def created(self, asset: CashbackAsset) -> Any:
+        """Return when it was issued."""
+        return cells.moment(asset.created_at)
+
+    @display(description="issued by")  # type: ignore[untyped-decorator]
+    def issuer(self, asset: CashbackAsset) -> str | None:
+        """Return who issued it."""
+        return asset.created_by.email if asset.created_by else None
 
     @display(description="recreated from")  # type: ignore[untyped-decorator]
     def parent(self, asset: CashbackAsset) -> Any:

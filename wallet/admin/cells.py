@@ -18,13 +18,14 @@ def money(amount: Decimal, currency: str) -> str:
     return f"{written(amount, currency)}\N{NO-BREAK SPACE}{currency}"
 
 
-NEVER = "\N{EN DASH}"
 LINK = '<a href="{}" class="text-primary-600 dark:text-primary-400 hover:underline">{}</a>'
 
 
-def moment(instant: datetime | None) -> str:
-    """Return an instant in UTC, to the minute, held on one line; a dash for none."""
-    return f"{instant.astimezone(UTC):%Y-%m-%d\N{NO-BREAK SPACE}%H:%M}" if instant else NEVER
+def moment(instant: datetime | None) -> SafeString | None:
+    """Return an instant in UTC, to the minute, held on one line; None for none."""
+    if instant is None:
+        return None
+    return format_html('<span class="whitespace-nowrap">{}</span>', f"{instant.astimezone(UTC):%Y-%m-%d %H:%M}")
 
 
 def link(row: Model | None) -> SafeString | None:
@@ -40,4 +41,6 @@ def owner(user: User | None) -> SafeString | None:
     if user is None:
         return None
     query = urlencode({"q": user.email})
-    return format_html(LINK, f"{reverse('admin:ledger_claimedasset_changelist')}?{query}", user.email)
+    address = f"{reverse('admin:ledger_claimedasset_changelist')}?{query}"
+    # An email has no spaces: let a long one wrap, or it pushes its column over the others.
+    return format_html('<span style="overflow-wrap: anywhere">{}</span>', format_html(LINK, address, user.email))

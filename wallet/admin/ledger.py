@@ -26,7 +26,7 @@ class EntryAdmin(ById, ReadOnlyAdmin):
     fields = ("id", "kind", "value", "user_link", "asset_link", "pool", "claimed_at", "actor", "request_key", "xid")
 
     @display(description="claimed (UTC)", ordering="claimed_at")  # type: ignore[untyped-decorator]
-    def claimed(self, entry: Entry) -> str:
+    def claimed(self, entry: Entry) -> Any:
         """Return the instant that PostgreSQL decided."""
         return cells.moment(entry.claimed_at)
 

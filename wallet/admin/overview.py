@@ -28,7 +28,7 @@ def line(row: dict[str, Any]) -> list[SafeString]:
 def cell(first: object, second: object) -> SafeString:
     """Return a cell of two lines, the second in small print."""
     return format_html(
-        '<div class="text-font-important-light dark:text-font-important-dark">{}</div><div class="text-xs">{}</div>',
+        '<div><div class="text-font-important-light dark:text-font-important-dark">{}</div><div class="text-xs">{}</div></div>',
         first,
         second,
     )

@@ -41,7 +41,6 @@ class OwnershipAdmin(ById, ReadOnlyAdmin):
     """Every asset with its owner: the ledger's view of assets, so that it stands beside the entries."""
 
     list_display = ("title", "value", "status_now", "owner", "claimed", "pool_name")
-    list_display_links = None
     list_filter = (StatusFilter, PoolFilter, CurrencyFilter, ("claimed_at", DayFilter))
     search_fields = ("claimed_by__email",)
     search_help_text = "Owner's email or the credit's id"
@@ -77,11 +76,6 @@ class OwnershipAdmin(ById, ReadOnlyAdmin):
         headers = {"Content-Disposition": 'attachment; filename="ownership.csv"'}
         return StreamingHttpResponse(csv_lines(listed), content_type="text/csv; charset=utf-8", headers=headers)
 
-    @display(description="asset", ordering="title")  # type: ignore[untyped-decorator]
-    def title(self, asset: CashbackAsset) -> Any:
-        """Return a link to the credit."""
-        return cells.link(asset)
-
     @display(description="value", ordering="total_value")  # type: ignore[untyped-decorator]
     def value(self, asset: CashbackAsset) -> str:
         """Return the amount and its currency."""
@@ -93,12 +87,12 @@ class OwnershipAdmin(ById, ReadOnlyAdmin):
         return asset.current_status
 
     @display(ordering="claimed_by__email", empty_value="nobody")  # type: ignore[untyped-decorator]
-    def owner(self, asset: CashbackAsset) -> str | None:
-        """Return the owner's email."""
-        return asset.claimed_by.email if asset.claimed_by else None
+    def owner(self, asset: CashbackAsset) -> Any:
+        """Return the owner, with a link that narrows the list to what is theirs."""
+        return cells.owner(asset.claimed_by)
 
     @display(description="claimed (UTC)", ordering="claimed_at")  # type: ignore[untyped-decorator]
-    def claimed(self, asset: CashbackAsset) -> str:
+    def claimed(self, asset: CashbackAsset) -> Any:
         """Return when it got its owner."""
         return cells.moment(asset.claimed_at)
 

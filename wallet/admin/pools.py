@@ -147,12 +147,12 @@ class PoolAdmin(OperatorAdmin):
         return pool.is_open
 
     @display(description="opens (UTC)", ordering="opens_at")  # type: ignore[untyped-decorator]
-    def opens(self, pool: CreditPool) -> str:
+    def opens(self, pool: CreditPool) -> Any:
         """Return from when on claims are taken."""
         return cells.moment(pool.opens_at)
 
     @display(description="closes (UTC)", ordering="closes_at")  # type: ignore[untyped-decorator]
-    def closes(self, pool: CreditPool) -> str:
+    def closes(self, pool: CreditPool) -> Any:
         """Return until when."""
         return cells.moment(pool.closes_at)
 
