@@ -1,4 +1,4 @@
-"""What lists can be narrowed by. A value that cannot be meant is refused, never ignored; an empty one is none."""
+"""What lists can be narrowed by. A value that cannot be meant is refused, never ignored."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from django.db.models import Q, QuerySet
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
+from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
@@ -20,15 +21,23 @@ from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet
 NOW = {Status.AVAILABLE: CLAIMABLE, Status.CLAIMED: Q(status=Status.CLAIMED), Status.EXPIRED: Q(status=Status.EXPIRED) | DUE}
 
 
-def refuse_unknown(request: Request, known: set[str]) -> None:
-    """Raise ValidationError when the address has a parameter that is not in `known`, or has one twice."""
+def check_parameters(request: Request, known: set[str]) -> None:
+    """Raise ValidationError when the address has a parameter that is not in `known`, is there twice, or is empty.
+
+    The form of the browsable page sends its empty fields along; a program that sends one has lost its value on the way.
+    """
     known = known | {str(api_settings.URL_FORMAT_OVERRIDE)}
-    unknown = {
-        name: f"Unknown parameter. Known are: {', '.join(sorted(known))}." for name in request.query_params.keys() - known
-    }
-    twice = {name: "Give this parameter once." for name, values in request.query_params.lists() if len(values) > 1}
-    if errors := twice | unknown:
-        raise ValidationError(errors, code="unknown")
+    by_form = isinstance(request.accepted_renderer, BrowsableAPIRenderer)
+    errors = {}
+    for name, values in request.query_params.lists():
+        if name not in known:
+            errors[name] = f"Unknown parameter. Known are: {', '.join(sorted(known))}."
+        elif len(values) > 1:
+            errors[name] = "Give this parameter once."
+        elif not values[0] and not by_form:
+            errors[name] = "Give this parameter a value, or leave it out."
+    if errors:
+        raise ValidationError(errors, code="parameter")
 
 
 class StrictFilters(DjangoFilterBackend):  # type: ignore[misc]
@@ -37,7 +46,7 @@ class StrictFilters(DjangoFilterBackend):  # type: ignore[misc]
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         """Return what passes. Raises ValidationError."""
         filters = self.get_filterset_class(view, queryset)
-        refuse_unknown(request, {*(filters.base_filters if filters else ()), *view.paginator.parameters})
+        check_parameters(request, {*(filters.base_filters if filters else ()), *view.paginator.parameters})
         asked = self.get_filterset(request, queryset, view)
         if asked is None:
             return queryset

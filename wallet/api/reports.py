@@ -14,7 +14,7 @@ from rest_framework.response import Response
 from accounts.permissions import IsAdmin
 from wallet import reports
 from wallet.api.door import Door
-from wallet.api.filters import OwnershipFilter, refuse_unknown
+from wallet.api.filters import OwnershipFilter, check_parameters
 from wallet.api.pagination import CursorPages
 from wallet.api.schema import described
 from wallet.api.serializers import OwnershipSerializer, SummaryQuery, SummarySerializer
@@ -99,8 +99,8 @@ class SummaryViewSet(Door):
     )
     def list(self, request: Request) -> Response:
         """Return per currency and pool how many credits, and of what value, are in which state; issued ties out."""
-        refuse_unknown(request, set(SummaryQuery().fields))
-        query = SummaryQuery(data={name: value for name, value in request.query_params.items() if value and name != "format"})
+        check_parameters(request, set(SummaryQuery().fields))
+        query = SummaryQuery(data={name: value for name, value in request.query_params.items() if name != "format"})
         query.is_valid(raise_exception=True)
         asked = query.validated_data
         return self.shown({"lines": reports.summary(asked.get("pool"), asked.get("currency"))})

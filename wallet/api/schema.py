@@ -76,7 +76,11 @@ def described(summary: str, *refusals: type[Refusal] | str, **schema: Any) -> Ca
 
 def describe_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
     """Give every operation its error responses (a postprocessing hook of drf-spectacular)."""
-    result["components"].setdefault("schemas", {})["Problem"] = PROBLEM
+    shapes = result["components"].setdefault("schemas", {})
+    for name in shapes:
+        if name.endswith("Request"):
+            shapes[name]["additionalProperties"] = False  # every body is strict
+    shapes["Problem"] = PROBLEM
     for path, operations in result["paths"].items():
         for method, operation in operations.items():
             codes = {*operation.pop("x-refusals", ()), *common(path, method, operation)}

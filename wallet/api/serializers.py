@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import User
@@ -178,6 +179,7 @@ class BalanceSerializer(Shape):
         return written(line["balance"], line["currency"])
 
 
+@extend_schema_serializer(many=False)
 class WalletSerializer(Shape):
     """What somebody claimed, per currency."""
 
@@ -229,6 +231,7 @@ class SummaryLineSerializer(Shape):
     liability = FigureSerializer()
 
 
+@extend_schema_serializer(many=False)
 class SummarySerializer(Shape):
     """The summary's lines."""
 

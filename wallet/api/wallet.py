@@ -7,7 +7,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from wallet.api.door import Door
-from wallet.api.filters import refuse_unknown
+from wallet.api.filters import check_parameters
 from wallet.api.schema import described
 from wallet.api.serializers import WalletSerializer
 from wallet.ledger.models import Entry
@@ -24,5 +24,5 @@ class WalletViewSet(Door):
     @described("Show the caller's balances", operation_id="wallet_retrieve", responses=WalletSerializer)
     def list(self, request: Request) -> Response:
         """Return per currency the exact sum and the number of the caller's claims."""
-        refuse_unknown(request, set())
+        check_parameters(request, set())
         return self.shown({"balances": Entry.objects.filter(user=self.user).balances()})

@@ -1,0 +1,90 @@
+"""Whatever the schema allows, and much that it does not, sent by everybody: never a 5xx, and only answers that it tells of."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import schemathesis
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections
+from drf_spectacular.generators import SchemaGenerator
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig, SchemathesisConfig
+from schemathesis.specs.openapi.checks import positive_data_acceptance
+
+from accounts.models import User
+from accounts.tokens import issue_pair
+from cashback.wsgi import application
+from wallet import changing, claims
+from wallet.assets.models import CashbackAsset, CreditPool
+
+# No schema can say which currency, cursor or password there is: what it allows may still be refused.
+UNCHECKED = [positive_data_acceptance]
+EXAMPLES = 12  # an operation, each sent by four callers
+
+
+def load() -> Any:
+    """Return the schema, bound to the WSGI application of this process; the same cases every run."""
+    generation = GenerationConfig(deterministic=True, with_security_parameters=False, max_examples=EXAMPLES)
+    config = SchemathesisConfig(projects=ProjectsConfig(default=ProjectConfig(generation=generation)))
+    schema = schemathesis.openapi.from_dict(SchemaGenerator().get_schema(request=None, public=True), config=config)
+    schema.app = application
+    return schema
+
+
+SCHEMA = load()
+OPERATIONS = {result.ok().label: result.ok() for result in SCHEMA.get_all_operations()}
+
+
+@pytest.fixture(autouse=True)
+def _one_transaction() -> Iterator[None]:
+    """Stay in the test's transaction, as Django's own test client does: the application closes it after each request."""
+    signals = (request_started, request_finished)
+    for signal in signals:
+        signal.disconnect(close_old_connections)
+    yield
+    for signal in signals:
+        signal.connect(close_old_connections)
+
+
+@pytest.fixture
+def headers(alice: User, bob: User, ada: User) -> list[dict[str, str]]:
+    """Return what an anonymous caller, a user, another user and an admin send."""
+    return [{}, *({"Authorization": f"Bearer {issue_pair(user).access}"} for user in (alice, bob, ada))]
+
+
+@pytest.fixture
+def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], alice: User, ada: User) -> list[str]:
+    """Return ids of what there is: a pool, credits in each state, a claim."""
+    pool = open_pool()
+    free, pooled, claimed, expired = issue(), issue(pool=pool), issue(), issue()
+    changing.expire(expired.pk, ada)
+    receipt = claims.claim(claimed.pk, alice).receipt
+    return [receipt["id"], *(str(thing.pk) for thing in (pool, free, pooled, claimed, expired))]
+
+
+@pytest.mark.parametrize("label", OPERATIONS)
+def test_no_request_breaks_anything(label: str, headers: list[dict[str, str]], ids: list[str]) -> None:
+    operation = OPERATIONS[label]
+    modes = [GenerationMode.POSITIVE]
+    if operation.query or operation.body or operation.path_parameters:
+        modes.append(GenerationMode.NEGATIVE)
+
+    @given(case=st.one_of(operation.as_strategy(mode) for mode in modes), known=st.sampled_from([*ids, None]))
+    @settings(
+        max_examples=EXAMPLES,
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def send(case: Any, known: str | None) -> None:
+        if known and "id" in case.path_parameters:
+            case.path_parameters["id"] = known
+        for caller in headers:
+            case.call_and_validate(headers=caller, excluded_checks=UNCHECKED)
+
+    send()
