@@ -4,7 +4,7 @@ import resource
 import time
 from collections.abc import Iterator
 from functools import cache
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 
 from django.conf import settings
 from django.core.cache import caches
@@ -82,7 +82,7 @@ def may_measure(request: HttpRequest) -> bool:
         caller = ip_address(client_ip(request))
     except ValueError:
         return False
-    return caller.is_loopback or any(caller in ip_network(network) for network in settings.METRICS_ALLOWED)
+    return caller.is_loopback or any(caller in network for network in settings.METRICS_ALLOWED)
 
 
 Family = tuple[str, str, str, dict[str, float]]

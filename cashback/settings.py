@@ -1,6 +1,8 @@
 """Everything that differs between machines is read here, from the environment, and fails loudly when it is wrong."""
 
+import re
 from datetime import timedelta
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +38,14 @@ def read_database_url() -> str:
     return url or local.database_url()
 
 
+def read_rate(name: str, default: str) -> str:
+    """Return a rate: "count/period" with a period of s, m, h or d, or "off"."""
+    value: str = env.str(name, default)
+    if value != "off" and not re.fullmatch(r"[1-9]\d*/[1-9]?\d*[smhd]", value):
+        raise ImproperlyConfigured(f'{name} must be a rate such as {default} (s, m, h or d), or off, not "{value}".')
+    return value
+
+
 # --- Security ---------------------------------------------------------------------------------------------------------
 
 DEBUG: bool = env.bool("DEBUG", False)
@@ -51,7 +61,7 @@ CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # How many proxies of ours append to X-Forwarded-For; 0 means the header is never believed.
 TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", 0)
 # Who besides this machine may read /metrics, e.g. 10.0.0.0/8
-METRICS_ALLOWED: list[str] = env.list("METRICS_ALLOWED", default=[])
+METRICS_ALLOWED = [ip_network(network) for network in env.list("METRICS_ALLOWED", default=[])]
 HTTPS: bool = env.bool("HTTPS", not LOCAL)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # asked from inside, without TLS
@@ -207,9 +217,9 @@ SIMPLE_JWT = {
 }
 # Rates are "count/period"; "off" removes one (the race proof measures claims, not the limit).
 RATES = {
-    "claim": env.str("RATE_CLAIM", "5/m"),
-    "sign_in": env.str("RATE_SIGN_IN", "5/m"),
-    "register": env.str("RATE_REGISTER", "10/h"),
+    "claim": read_rate("RATE_CLAIM", "5/m"),
+    "sign_in": read_rate("RATE_SIGN_IN", "5/m"),
+    "register": read_rate("RATE_REGISTER", "10/h"),
 }
 RATELIMIT_USE_CACHE = "default"
 # Without Redis the limits hold per process only; the product says so at start instead of refusing to start.

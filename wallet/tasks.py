@@ -2,6 +2,7 @@
 
 import time
 
+from accounts import tokens
 from wallet import expiry, sealing
 from wallet.ledger import idempotency
 from wallet.trace import through
@@ -33,5 +34,5 @@ def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:
 
 
 def forget_old_answers() -> int:
-    """Delete idempotency answers older than 7 days; returns how many."""
-    return idempotency.forget_old()
+    """Delete idempotency answers older than 7 days, and sign-ins whose tokens have ended; returns how many."""
+    return idempotency.forget_old() + tokens.forget_old()

@@ -139,3 +139,28 @@ def test_no_table_holds_a_token_or_a_password(pair: Pair) -> None:
             (everything,) = cursor.fetchone()
             for secret in (pair.access, pair.refresh, claims(pair.refresh)["jti"], claims(pair.access)["jti"], PASSWORD):
                 assert secret not in everything
+
+
+@pytest.mark.parametrize("change", [{"is_active": False}, {"password": "!"}])
+def test_what_happens_to_a_person_ends_their_session_too(client: Client, alice: User, change: dict[str, Any]) -> None:
+    client.force_login(alice)
+    User.objects.filter(pk=alice.pk).update(**change)
+
+    assert client.get("/api/v1/auth/me/").status_code == 401
+
+
+def test_an_admin_demoted_is_out_of_the_console_at_once(client: Client, ada: User) -> None:
+    client.force_login(ada)
+    before = client.get("/admin/").status_code
+    User.objects.filter(pk=ada.pk).update(role=Role.USER)
+
+    assert (before, client.get("/admin/").status_code) == (200, 302)
+
+
+def test_a_post_by_session_needs_the_csrf_token(alice: User) -> None:
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(alice)
+
+    answer = strict.post("/api/v1/auth/password/", {}, content_type="application/json")
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "permission_denied")

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 from django.conf import settings
-from django.test import Client
+from django.test import Client, RequestFactory
 
 from accounts import tokens
 from accounts.models import User
+from cashback.wsgi import application
 from tests.conftest import PASSWORD
 
 JSON = "application/json"
@@ -129,6 +130,16 @@ def test_only_json_is_read_and_always_as_utf_8(send: Callable[..., Any], content
     body = json.dumps({"email": "nobody@example.com", "password": PASSWORD}).encode()
 
     assert send("token/", body, content_type).status_code == status
+
+
+@pytest.mark.parametrize("charset", ["zlib", "rot13", "idna", "undefined", "utf-16", "latin-1"])
+def test_a_charset_named_by_the_caller_breaks_nothing_before_the_views(charset: str) -> None:
+    environ = RequestFactory().get("/healthz?q=%41%ff").environ | {"CONTENT_TYPE": f"text/plain; charset={charset}"}
+    statuses: list[str] = []
+
+    application(environ, lambda status, headers: statuses.append(status))
+
+    assert statuses == ["200 OK"]
 
 
 @pytest.mark.parametrize("path", FIELDS)

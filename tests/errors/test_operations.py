@@ -1,5 +1,6 @@
 """What a load balancer and a monitoring system are told."""
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,8 @@ def test_metrics_are_prometheus_text_and_cheap(
     ],
 )
 def test_metrics_are_for_this_machine_and_those_on_the_list(client: Client, db: None, settings: Settings, call: Any) -> None:
-    caller, settings.METRICS_ALLOWED, status = call
+    caller, allowed, status = call
+    settings.METRICS_ALLOWED = [ip_network(network) for network in allowed]
 
     assert client.get("/metrics", **caller).status_code == status
 
