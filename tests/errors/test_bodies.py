@@ -133,7 +133,7 @@ def test_only_json_is_read_and_always_as_utf_8(send: Callable[..., Any], content
 
 
 @pytest.mark.parametrize("charset", ["zlib", "rot13", "idna", "undefined", "utf-16", "latin-1"])
-def test_a_charset_named_by_the_caller_breaks_nothing_before_the_views(charset: str) -> None:
+def test_a_charset_named_by_the_caller_breaks_nothing_before_the_views(db: None, charset: str) -> None:
     environ = RequestFactory().get("/healthz?q=%41%ff").environ | {"CONTENT_TYPE": f"text/plain; charset={charset}"}
     statuses: list[str] = []
 
