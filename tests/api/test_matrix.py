@@ -1,0 +1,124 @@
+"""Who gets what: every address and method of the API, for everybody. A route without a row fails."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from accounts.models import User
+from accounts.tokens import issue_pair
+from tests.api.addresses import METHODS, addresses, routes
+from tests.api.conftest import ROOT, Caller
+from tests.conftest import PASSWORD
+from wallet import claims
+from wallet.assets.models import CashbackAsset, CreditPool
+
+# {id} is a pool with credits, a credit that the user claimed, or that claim.
+#                                      anonymous  user  other user  admin  superuser
+TABLE = {
+    ("GET", "assets/"): (401, 200, 200, 200, 200),
+    ("POST", "assets/"): (401, 403, 403, 201, 201),
+    ("GET", "assets/{id}/"): (401, 200, 404, 200, 200),
+    ("PATCH", "assets/{id}/"): (401, 403, 403, 409, 409),
+    ("DELETE", "assets/{id}/"): (401, 403, 403, 409, 409),
+    ("POST", "assets/{id}/claim/"): (401, 200, 409, 409, 409),
+    ("POST", "assets/{id}/expire/"): (401, 403, 403, 409, 409),
+    ("POST", "assets/{id}/recreate/"): (401, 403, 403, 409, 409),
+    ("GET", "claims/"): (401, 200, 200, 200, 200),
+    ("GET", "claims/{id}/"): (401, 200, 404, 200, 200),
+    ("GET", "pools/"): (401, 200, 200, 200, 200),
+    ("POST", "pools/"): (401, 403, 403, 201, 201),
+    ("GET", "pools/{id}/"): (401, 200, 200, 200, 200),
+    ("PATCH", "pools/{id}/"): (401, 403, 403, 200, 200),
+    ("POST", "pools/{id}/claim/"): (401, 201, 201, 201, 201),
+    ("POST", "pools/{id}/issue/"): (401, 403, 403, 201, 201),
+    ("GET", "wallet/"): (401, 200, 200, 200, 200),
+    ("GET", "reports/ownership/"): (401, 403, 403, 200, 200),
+    ("GET", "reports/summary/"): (401, 403, 403, 200, 200),
+    ("POST", "auth/register/"): (201, 201, 201, 201, 201),
+    ("POST", "auth/token/"): (200, 200, 200, 200, 200),
+    ("POST", "auth/token/refresh/"): (401, 200, 200, 200, 200),
+    ("POST", "auth/logout/"): (401, 204, 204, 204, 204),
+    ("GET", "auth/me/"): (401, 200, 200, 200, 200),
+    ("POST", "auth/password/"): (401, 204, 204, 204, 204),
+    ("GET", "schema/"): (200, 200, 200, 200, 200),
+    ("GET", "docs/"): (200, 200, 200, 200, 200),
+}
+# Bodies that are right, so that only the caller decides.
+BODIES: dict[tuple[str, str], dict[str, Any]] = {
+    ("POST", "assets/"): {"title": "Bonus", "total_value": "1.00", "currency": "INR"},
+    ("PATCH", "assets/{id}/"): {"title": "Bonus"},
+    ("PATCH", "pools/{id}/"): {"per_user_limit": 5},
+    ("POST", "pools/{id}/issue/"): {"count": 2, "title": "Bonus", "total_value": "1.00"},
+    ("POST", "auth/token/"): {"email": "alice@example.com", "password": PASSWORD},
+    ("POST", "auth/password/"): {"current_password": PASSWORD, "new_password": "a quite different one"},
+}
+
+
+@pytest.fixture
+def everybody(alice: User, bob: User, ada: User, root: User) -> list[User | None]:
+    return [None, alice, bob, ada, root]
+
+
+@pytest.fixture
+def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], alice: User) -> dict[str, str]:
+    """Return what {id} stands for below each list."""
+    pool, asset = open_pool(), issue()
+    for _ in range(5):
+        issue(pool=pool)
+    return {"pools": str(pool.pk), "assets": str(asset.pk), "claims": claims.claim(asset.pk, alice).receipt["id"]}
+
+
+def send(user: User | None, method: str, path: str, ids: dict[str, str]) -> Any:
+    """Send one request as `user`, with a body and a key that are right."""
+    caller, pair = Caller(), user and issue_pair(user)
+    if pair:
+        caller.credentials(HTTP_AUTHORIZATION=f"Bearer {pair.access}")
+    body = BODIES.get((method, path), {})
+    if path in ("auth/token/refresh/", "auth/logout/"):
+        body = {"refresh": pair.refresh if pair else "none"}
+    elif path == "auth/register/":
+        body = {"email": f"{uuid4().hex}@example.com", "password": "a quite different one"}
+    elif (method, path) == ("POST", "pools/"):
+        body = {"name": uuid4().hex, "kind": "SIGNUP", "currency": "INR"}
+    url = f"{ROOT}/{path.format(id=ids.get(path.split('/', maxsplit=1)[0]))}"
+    headers = {"Idempotency-Key": uuid4().hex} if path.startswith("pools/{id}/") else {}
+    return getattr(caller, method.lower())(url, None if method == "GET" else body, headers=headers)
+
+
+def test_every_route_has_its_row() -> None:
+    assert set(TABLE) == routes()
+
+
+@pytest.mark.parametrize(("method", "path"), TABLE)
+def test_everybody_gets_what_is_theirs(method: str, path: str, everybody: list[User | None], ids: dict[str, str]) -> None:
+    answers = [send(user, method, path, ids) for user in everybody]
+
+    assert tuple(answer.status_code for answer in answers) == TABLE[method, path], [answer.content for answer in answers]
+    for answer in answers:
+        if answer.status_code >= 400:
+            assert answer.headers["Content-Type"] == "application/problem+json"
+            assert answer.json()["status"] == answer.status_code
+
+
+def test_a_method_that_an_address_does_not_have_is_nobodys(everybody: list[User | None], ids: dict[str, str]) -> None:
+    for path in (path.removeprefix(f"{ROOT}/") for path in addresses()):
+        for method in {method.upper() for method in METHODS} - {method for method, known in TABLE if known == path}:
+            statuses = [send(user, method, path, ids).status_code for user in everybody]
+            assert statuses[0] in (401, 405), (method, path)
+            assert statuses[1:] == [405] * 4, (method, path)
+
+
+def test_an_anonymous_caller_gets_nothing_but_the_way_in_and_the_description() -> None:
+    open_to_all = {path for (_, path), statuses in TABLE.items() if statuses[0] < 400}
+
+    assert open_to_all == {"auth/register/", "auth/token/", "schema/", "docs/"}
+
+
+def test_an_action_that_names_no_permission_is_nobodys(
+    anonymous: Caller, as_ada: Caller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wallet.api.wallet.WalletViewSet.permissions", {})
+
+    assert [caller.get(f"{ROOT}/wallet/").status_code for caller in (anonymous, as_ada)] == [401, 403]
