@@ -117,7 +117,7 @@ def vanished(asset: CashbackAsset, ada: User, bob: User) -> None:
     ],
 )
 def test_a_credit_that_is_gone_is_refused_with_what_to_do_next(
-    alices: Client, alice: User, ada: User, bob: User, issue: Issue, happened: Any, words: str
+    *, alices: Client, alice: User, ada: User, bob: User, issue: Issue, happened: Any, words: str
 ) -> None:
     asset = issue()
     happened(asset, ada, bob)
@@ -134,7 +134,7 @@ def test_a_credit_that_is_gone_is_refused_with_what_to_do_next(
     ],
 )
 def test_a_closed_pool_is_refused(
-    alices: Client, ada: User, open_pool: OpenPool, issue: Issue, change: dict[str, Any], words: str
+    *, alices: Client, ada: User, open_pool: OpenPool, issue: Issue, change: dict[str, Any], words: str
 ) -> None:
     pool = open_pool()
     issue(pool=pool)

@@ -123,13 +123,14 @@ class AssetAdmin(ById, OperatorAdmin):
             return super().get_fieldsets(request, obj)
         return ((None, {"fields": ("title", "value", "pool_name", "ends")}), self.fieldsets[1])
 
-    def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
+    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Issue or change the credit by the act."""
         if change:
             changing.update(obj.pk, operator(request), **form.asked())
         else:
             fields = {"total_value": None, "title": "", "currency": form.cleaned_data["currency"]} | form.asked()
-            obj.pk = issuing.issue_one(operator(request), **fields).pk
+            made = issuing.issue_one(operator(request), **fields)
+            obj.pk, obj.current_status = made.pk, made.current_status
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
         """Delete the credit by the act, and only then say so in the log."""

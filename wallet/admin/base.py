@@ -6,7 +6,7 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin as DjangoModelAdmin
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -61,6 +61,8 @@ class WithoutTransaction(DjangoModelAdmin[Any]):
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Show or take the form; what the act refuses is shown in the form, with all that was typed."""
+        if "_saveasnew" in request.POST:  # Django takes it from any form, offered or not
+            raise PermissionDenied
         arguments = (request, object_id, form_url, extra_context)
         try:
             return self._changeform_view(*arguments)  # type: ignore[attr-defined, no-any-return]
@@ -110,6 +112,14 @@ class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
         actions: dict[str, Any] = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *rest: Any) -> HttpResponse | None:
+        """Do the chosen action; ids that are none, which no page of ours sends, choose nothing."""
+        try:
+            return super().response_action(request, queryset, *rest)
+        except ValidationError as error:
+            messages.error(request, said(error))
+            return None
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         """Return the form, which knows what the act said of it."""

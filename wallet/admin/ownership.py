@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
+from django.contrib.admin.options import IncorrectLookupParameters
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.urls import path
@@ -72,7 +73,10 @@ class OwnershipAdmin(ById, ReadOnlyAdmin):
     def export(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
         """Send the list that the address filters as CSV, row by row."""
         operator(reading(request))
-        listed = self.get_changelist_instance(request).get_queryset(request)
+        try:
+            listed = self.get_changelist_instance(request).get_queryset(request)
+        except IncorrectLookupParameters:
+            return redirect("admin:ledger_claimedasset_changelist")
         headers = {"Content-Disposition": 'attachment; filename="ownership.csv"'}
         return StreamingHttpResponse(csv_lines(listed), content_type="text/csv; charset=utf-8", headers=headers)
 

@@ -1,0 +1,52 @@
+"""Operators and their browsers."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.messages import get_messages
+from django.http import HttpResponse
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+from wallet.assets.models import CashbackAsset
+
+
+@pytest.fixture
+def console(client: Client, ada: User) -> Client:
+    """Ada's browser."""
+    client.force_login(ada)
+    return client
+
+
+@pytest.fixture
+def roots(root: User) -> Client:
+    """Root's browser."""
+    browser = Client()
+    browser.force_login(root)
+    return browser
+
+
+def told(response: HttpResponse) -> list[str]:
+    """Return what the operator will be told next."""
+    return [str(message) for message in get_messages(response.wsgi_request)]  # type: ignore[attr-defined]
+
+
+CREDITS = reverse("admin:assets_cashbackasset_changelist")
+
+
+@pytest.fixture
+def choose(console: Client) -> Callable[..., Any]:
+    """Choose credits in the list, choose an action, and say yes when asked."""
+
+    def send(action: str, *chosen: CashbackAsset, confirmed: bool = True) -> Any:
+        data: dict[str, Any] = {"action": action, "_selected_action": [str(asset.pk) for asset in chosen]}
+        return console.post(CREDITS, data | ({"confirmed": "yes"} if confirmed else {"index": "0"}))
+
+    return send
+
+
+def state(asset: CashbackAsset) -> tuple[Any, ...]:
+    """Return the whole row as it is stored."""
+    return CashbackAsset.objects.filter(pk=asset.pk).values_list().get()

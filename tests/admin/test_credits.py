@@ -1,0 +1,246 @@
+"""The room of the credits: one at a time."""
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from tests.admin.conftest import CREDITS, state, told
+from wallet import changing, claims
+from wallet.assets.models import CashbackAsset, CreditPool
+
+ADD = reverse("admin:assets_cashbackasset_add")
+FIELDS = {"title": "Refund", "total_value": "12.50", "currency": "INR"}
+OpenPool = Callable[..., CreditPool]
+Issue = Callable[..., CashbackAsset]
+
+
+def page(name: str, asset: CashbackAsset) -> str:
+    return reverse(f"admin:assets_cashbackasset_{name}", args=[asset.pk])
+
+
+@pytest.fixture
+def claimed(issue: Issue, alice: User) -> CashbackAsset:
+    asset = issue()
+    claims.claim(asset.pk, alice)
+    return asset
+
+
+@pytest.fixture
+def expired(issue: Issue, ada: User) -> CashbackAsset:
+    return changing.expire(issue().pk, ada)
+
+
+def test_a_credit_is_issued(console: Client, ada: User) -> None:
+    answer = console.post(ADD, FIELDS | {"expires_at_0": "2099-01-01", "expires_at_1": "12:00:00"})
+
+    asset = CashbackAsset.objects.get()
+    assert (answer.status_code, answer["Location"]) == (302, CREDITS)
+    assert (asset.title, asset.total_value, asset.currency, asset.pool) == ("Refund", Decimal("12.5"), "INR", None)
+    assert (asset.expires_at, asset.created_by, asset.status) == (datetime(2099, 1, 1, 12, tzinfo=UTC), ada, "AVAILABLE")
+
+
+def test_a_credit_takes_its_pools_currency_and_ends_with_a_day_there(console: Client, open_pool: OpenPool) -> None:
+    pool = open_pool(currency="JPY", time_zone="Asia/Tokyo")
+
+    console.post(ADD, {"title": "Refund", "total_value": "500", "pool": str(pool.pk), "last_day": "2099-03-31"})
+
+    asset = CashbackAsset.objects.get()
+    assert (asset.pool, asset.currency, asset.expires_at) == (pool, "JPY", pool.end_of(date(2099, 3, 31)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"title": ""},
+        {"total_value": ""},
+        {"total_value": "0"},
+        {"total_value": "12.505"},
+        {"total_value": "1000000001"},
+        {"total_value": "NaN"},
+        {"currency": ""},
+        {"currency": "inr"},
+        {"currency": "JPY"},
+        {"pool": "01900000-0000-7000-8000-000000000000"},
+        {"pool": "no-uuid"},
+        {"last_day": "2001-01-01"},
+        {"expires_at_0": "2001-01-01", "expires_at_1": "00:00"},
+        {"expires_at_0": "2099-01-01", "expires_at_1": "00:00", "last_day": "2099-01-01"},
+        {"expires_at_0": "9999-12-31", "expires_at_1": "23:59"},
+    ],
+)
+def test_a_wrong_field_is_said_in_the_form_and_issues_nothing(console: Client, wrong: dict[str, Any]) -> None:
+    answer = console.post(ADD, FIELDS | wrong)
+
+    assert answer.status_code == 200
+    assert answer.context["adminform"].form.errors
+    assert CashbackAsset.objects.count() == 0
+
+
+def test_a_pool_in_another_currency_is_refused(console: Client, open_pool: OpenPool) -> None:
+    answer = console.post(ADD, FIELDS | {"currency": "EUR", "pool": str(open_pool().pk)})
+
+    assert "The pool&#x27;s currency is INR." in answer.content.decode()
+    assert CashbackAsset.objects.count() == 0
+
+
+def test_an_available_credit_is_changed_by_the_act_which_leaves_its_trace(console: Client, ada: User, issue: Issue) -> None:
+    asset = issue()
+
+    answer = console.post(page("change", asset), FIELDS | {"title": "Better", "total_value": "100.00"})
+
+    asset.refresh_from_db()
+    assert (answer.status_code, asset.title) == (302, "Better")
+    event = CashbackAsset.pgh_event_model.objects.get()  # type: ignore[attr-defined]
+    assert event.pgh_context.metadata["email"] == ada.email
+
+
+def test_a_change_to_a_past_instant_is_refused_in_the_form(console: Client, issue: Issue) -> None:
+    asset = issue()
+    before = state(asset)
+
+    answer = console.post(page("change", asset), FIELDS | {"expires_at_0": "2001-01-01", "expires_at_1": "00:00"})
+
+    assert "This instant has passed." in answer.content.decode()
+    assert state(asset) == before
+
+
+@pytest.mark.parametrize("kind", ["claimed", "expired"])
+def test_a_credit_whose_life_is_over_is_only_looked_at(
+    console: Client, roots: Client, request: pytest.FixtureRequest, kind: str
+) -> None:
+    asset = request.getfixturevalue(kind)
+    before = state(asset)
+
+    for browser in (console, roots):
+        shown = browser.get(page("change", asset))
+        assert shown.status_code == 200
+        assert 'name="title"' not in shown.content.decode()
+        assert browser.post(page("change", asset), FIELDS).status_code == 403
+        assert browser.post(page("change", asset), FIELDS | {"_saveasnew": "1"}).status_code == 403
+
+    assert (state(asset), CashbackAsset.objects.count()) == (before, 1)
+
+
+def test_a_due_credit_is_over_before_any_sweep(console: Client, issue: Issue) -> None:
+    asset = issue(expires_at=timezone.now() + timedelta(seconds=0.2))
+    before = state(asset)
+    while CashbackAsset.objects.with_current_status().get().current_status == "AVAILABLE":
+        pass
+
+    assert console.post(page("change", asset), FIELDS).status_code == 403
+    assert state(asset) == before
+
+
+def test_a_credit_claimed_while_the_form_was_open_is_refused(console: Client, alice: User, issue: Issue) -> None:
+    asset = issue()
+    console.get(page("change", asset))
+    claims.claim(asset.pk, alice)
+    before = state(asset)
+
+    assert console.post(page("change", asset), FIELDS).status_code == 403
+    assert state(asset) == before
+
+
+@pytest.mark.parametrize("kind", ["free", "expired"])
+def test_what_nobody_owns_is_deleted_by_the_act(
+    console: Client, issue: Issue, request: pytest.FixtureRequest, kind: str
+) -> None:
+    asset = issue() if kind == "free" else request.getfixturevalue(kind)
+
+    answer = console.post(page("delete", asset), {"post": "yes"})
+
+    assert (answer.status_code, answer["Location"]) == (302, CREDITS)
+    assert CashbackAsset.objects.count() == 0
+    assert CashbackAsset.pgh_event_model.objects.filter(pgh_label="delete").count() == 1  # type: ignore[attr-defined]
+
+
+def test_a_claimed_credit_is_never_deleted(console: Client, roots: Client, claimed: CashbackAsset) -> None:
+    for browser in (console, roots):
+        assert browser.post(page("delete", claimed), {"post": "yes"}).status_code == 403
+
+    assert CashbackAsset.objects.get() == claimed
+
+
+def test_a_recreated_credit_is_kept_for_its_children(console: Client, ada: User, expired: CashbackAsset) -> None:
+    changing.recreate(expired.pk, ada)
+
+    console.post(page("delete", expired), {"post": "yes"})
+
+    assert CashbackAsset.objects.count() == 2
+
+
+@pytest.mark.parametrize("page_of", ["change", "delete", "history"])
+@pytest.mark.parametrize("key", ["01900000-0000-7000-8000-000000000000", "no-uuid"])
+def test_a_credit_that_is_not_there_leads_back(console: Client, page_of: str, key: str) -> None:
+    assert console.get(f"{CREDITS}{key}/{page_of}/").status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("query", "wanted"),
+    [
+        ({"q": "tea"}, {"tea"}),
+        ({"q": "alice@"}, {"taken"}),
+        ({"status": "AVAILABLE"}, {"tea", "yen"}),
+        ({"status": "CLAIMED"}, {"taken"}),
+        ({"status": "EXPIRED"}, {"ended"}),
+        ({"status": "NONSENSE"}, {"tea", "yen", "taken", "ended"}),
+        ({"currency": "JPY"}, {"yen"}),
+        ({"expires_at_from": "2099-01-01", "expires_at_to": "2099-01-01"}, {"tea"}),
+        ({"expires_at_from": "2099-01-02"}, set()),
+        ({"expires_at_from": "nonsense"}, {"tea", "yen", "taken", "ended"}),
+        ({"expires_at_to": "9999-12-31"}, {"tea", "yen", "taken", "ended"}),
+        ({"claimed_at_from": "2020-01-01"}, {"taken"}),
+        ({"created_at_to": "2020-01-01"}, set()),
+        ({"pool": "no-uuid"}, {"tea", "yen", "taken", "ended"}),
+        ({"q": "\x00"}, set()),
+    ],
+)
+def test_the_list_is_searched_and_filtered(
+    *, console: Client, ada: User, alice: User, issue: Issue, query: dict[str, str], wanted: set[str]
+) -> None:
+    issue(title="tea", expires_at=datetime(2099, 1, 1, 18, tzinfo=UTC))
+    issue(title="yen", currency="JPY")
+    claims.claim(issue(title="taken").pk, alice)
+    changing.expire(issue(title="ended").pk, ada)
+
+    answer = console.get(CREDITS, query)
+
+    assert answer.status_code == 200
+    shown = {asset.title for asset in answer.context["cl"].result_list}
+    assert shown == wanted or query == {"q": "\x00"}
+
+
+def test_the_list_is_filtered_by_pool_and_searched_by_id(console: Client, open_pool: OpenPool, issue: Issue) -> None:
+    pool = open_pool()
+    inside, outside = issue(pool=pool), issue()
+
+    assert list(console.get(CREDITS, {"pool": str(pool.pk)}).context["cl"].result_list) == [inside]
+    assert list(console.get(CREDITS, {"q": str(outside.pk)}).context["cl"].result_list) == [outside]
+
+
+@pytest.mark.parametrize("query", [{"password": "x"}, {"claimed_by__password__startswith": "a"}, {"o": "99.-x"}, {"p": "x"}])
+def test_an_address_made_by_hand_shows_nothing_more_and_breaks_nothing(
+    console: Client, issue: Issue, query: dict[str, str]
+) -> None:
+    issue()
+
+    assert console.get(CREDITS, query).status_code in (200, 302, 400)
+
+
+def test_a_refusal_while_deleting_is_told(console: Client, alice: User, issue: Issue, monkeypatch: pytest.MonkeyPatch) -> None:
+    asset = issue()
+    delete = changing.delete
+    # Somebody claims it between Django's look at the row and the act's lock.
+    monkeypatch.setattr(changing, "delete", lambda pk, actor: (claims.claim(pk, alice), delete(pk, actor)))
+
+    answer = console.post(page("delete", asset), {"post": "yes"})
+
+    assert told(answer) == ["This credit is CLAIMED: it belongs to its owner for ever and cannot be deleted."]
+    assert CashbackAsset.objects.get().claimed_by == alice

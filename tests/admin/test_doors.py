@@ -1,0 +1,163 @@
+"""Who may enter which room of the console."""
+
+from collections.abc import Callable
+
+import pytest
+from django.contrib import admin
+from django.test import Client
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.models import User
+from tests.admin.conftest import CREDITS
+from tests.conftest import PASSWORD
+from wallet import claims
+from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.ledger.models import Entry
+
+INDEX, LOGIN = reverse("admin:index"), reverse("admin:login")
+OPERATORS_ROOMS = {"assets_cashbackasset", "assets_creditpool", "ledger_claimedasset", "ledger_entry"}
+SUPERUSERS_ROOMS = {"accounts_user", "django_q_schedule", "django_q_success", "django_q_failure"}
+
+
+def lists(rooms: set[str]) -> list[str]:
+    return [reverse(f"admin:{room}_changelist") for room in sorted(rooms)]
+
+
+@pytest.fixture
+def addresses(open_pool: Callable[..., CreditPool], issue: Callable[..., CashbackAsset], alice: User) -> list[str]:
+    """Every page an operator can open, with a row of each kind."""
+    pool = open_pool()
+    free, owned = issue(pool=pool), issue(pool=pool)
+    claims.claim(owned.pk, alice)
+    entry = Entry.objects.get()
+    pages = [INDEX, *lists(OPERATORS_ROOMS), reverse("admin:password_change")]
+    pages += [reverse(f"admin:{room}_add") for room in ("assets_creditpool", "assets_cashbackasset")]
+    rows = {"assets_creditpool": [pool], "assets_cashbackasset": [free, owned], "ledger_entry": [entry]}
+    for room, members in rows.items():
+        for row in members:
+            pages += [reverse(f"admin:{room}_{page}", args=[row.pk]) for page in ("change", "history")]
+    pages += [
+        reverse("admin:assets_cashbackasset_delete", args=[free.pk]),
+        reverse("admin:assets_creditpool_issue", args=[pool.pk]),
+    ]
+    return [*pages, reverse("admin:ledger_claimedasset_export")]
+
+
+def test_the_rooms_are_these_and_no_others() -> None:
+    rooms = {f"{model._meta.app_label}_{model._meta.model_name}" for model in admin.site._registry}
+
+    assert rooms == OPERATORS_ROOMS | SUPERUSERS_ROOMS
+
+
+def test_an_operator_may_open_every_page(console: Client, addresses: list[str]) -> None:
+    assert {address: console.get(address).status_code for address in addresses} == dict.fromkeys(addresses, 200)
+
+
+def test_a_superuser_may_open_every_page_and_their_own(roots: Client, addresses: list[str]) -> None:
+    pages = [*addresses, *lists(SUPERUSERS_ROOMS), reverse("admin:accounts_user_add"), reverse("admin:django_q_schedule_add")]
+
+    assert {address: roots.get(address).status_code for address in pages} == dict.fromkeys(pages, 200)
+
+
+def test_a_user_and_a_stranger_are_sent_to_the_sign_in_from_every_page(alice: User, addresses: list[str]) -> None:
+    users, strangers = Client(), Client()
+    users.force_login(alice)
+
+    for browser in (users, strangers):
+        for address in [*addresses, *lists(SUPERUSERS_ROOMS)]:
+            for answer in (browser.get(address), browser.post(address)):
+                assert answer.status_code == 302, address
+                assert answer["Location"].startswith(LOGIN), address
+
+
+def test_a_user_is_told_that_they_may_not_enter(client: Client, alice: User) -> None:
+    client.force_login(alice)
+
+    answer = client.get(LOGIN)
+
+    assert answer.status_code == 200
+    assert "alice@example.com may not enter the console." in answer.content.decode()
+
+
+def test_a_user_signing_in_at_the_consoles_door_stays_outside(client: Client, alice: User) -> None:
+    answer = client.post(LOGIN, {"username": alice.email, "password": PASSWORD})
+
+    assert answer.status_code == 200
+    assert "sessionid" not in client.cookies
+
+
+def test_an_operator_signs_in_at_the_consoles_door(client: Client, ada: User) -> None:
+    answer = client.post(f"{LOGIN}?next={INDEX}", {"username": ada.email, "password": PASSWORD})
+
+    assert (answer.status_code, answer["Location"]) == (302, INDEX)
+
+
+def test_the_consoles_door_counts_tries(client: Client, ada: User) -> None:
+    for _ in range(5):
+        client.post(LOGIN, {"username": ada.email, "password": "wrong"})
+
+    answer = client.post(LOGIN, {"username": ada.email, "password": PASSWORD})
+
+    assert "Too many tries" in answer.content.decode()
+    assert "sessionid" not in client.cookies
+
+
+@pytest.mark.parametrize("change", [{"role": "USER"}, {"is_active": False}])
+def test_a_demoted_or_disabled_operator_is_outside_at_the_next_click(
+    console: Client, ada: User, change: dict[str, object]
+) -> None:
+    User.objects.filter(pk=ada.pk).update(**change)
+
+    assert console.get(CREDITS)["Location"].startswith(LOGIN)
+
+
+@pytest.mark.parametrize("address", [*lists(SUPERUSERS_ROOMS), reverse("admin:accounts_user_add")])
+def test_people_and_the_clock_are_closed_to_operators(console: Client, address: str) -> None:
+    assert console.get(address).status_code == 403
+    assert console.post(address, {"func": "os.system"}).status_code == 403
+
+
+def test_the_index_shows_an_operator_their_rooms_and_the_figures(
+    console: Client, open_pool: Callable[..., CreditPool], issue: Callable[..., CashbackAsset], alice: User
+) -> None:
+    pool = open_pool(name="Diwali")
+    for _ in range(3):
+        issue(pool=pool)
+    claims.claim(CashbackAsset.objects.all()[0].pk, alice)
+
+    page = console.get(INDEX).content.decode()
+
+    for text in ("Diwali", "300.00", "200.00", "Ownership", "Ledger", "Credits"):
+        assert text in page
+    for text in ("Schedules", "Failed tasks", reverse("admin:accounts_user_changelist")):
+        assert text not in page
+
+
+@pytest.mark.parametrize("query", [{"s": "pool"}, {"s": "pool", "extended": "1"}, {"s": "nothing"}, {}])
+def test_unfolds_own_search_leads_to_the_index(console: Client, query: dict[str, str]) -> None:
+    assert console.get(reverse("admin:search"), query)["Location"] == INDEX
+
+
+@pytest.mark.parametrize("room", sorted(OPERATORS_ROOMS))
+def test_a_hundred_rows_take_as_many_queries_as_one(
+    *,
+    console: Client,
+    alice: User,
+    open_pool: Callable[..., CreditPool],
+    issue: Callable[..., CashbackAsset],
+    django_assert_num_queries: DjangoAssertNumQueries,
+    django_assert_max_num_queries: DjangoAssertNumQueries,
+    room: str,
+) -> None:
+    address = reverse(f"admin:{room}_changelist")
+    claims.claim(issue(pool=open_pool()).pk, alice)
+    with django_assert_max_num_queries(8) as one:
+        console.get(address)
+    for number in range(99):
+        claims.claim(issue(pool=open_pool(name=f"Pool {number}")).pk, alice)
+
+    with django_assert_num_queries(len(one)):
+        answer = console.get(address)
+
+    assert len(answer.context["cl"].result_list) == 100

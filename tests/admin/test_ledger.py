@@ -1,0 +1,79 @@
+"""The room of the ledger."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.admin.models import LogEntry
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+from wallet import claims
+from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.ledger.models import Entry
+
+LEDGER = reverse("admin:ledger_entry_changelist")
+
+
+@pytest.fixture
+def entry(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], alice: User) -> Entry:
+    claims.claim(issue(pool=open_pool(), title="Lamp").pk, alice)
+    return Entry.objects.get()
+
+
+@pytest.mark.parametrize("who", ["console", "roots"])
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_nobody_sends_anything_to_the_ledger(request: pytest.FixtureRequest, entry: Entry, who: str, method: str) -> None:
+    browser = request.getfixturevalue(who)
+    before = Entry.objects.filter(pk=entry.pk).values().get()
+    forged = {"amount": "999", "post": "yes", "action": "delete_selected", "_selected_action": [str(entry.pk)]}
+    pages = [reverse(f"admin:ledger_entry_{name}", args=[entry.pk]) for name in ("change", "delete")]
+
+    for address in [LEDGER, reverse("admin:ledger_entry_add"), *pages]:
+        options: dict[str, Any] = {} if method == "post" else {"content_type": "application/json"}
+        assert getattr(browser, method)(address, forged, **options).status_code == 403, address
+
+    assert Entry.objects.values().get() == before
+    assert LogEntry.objects.count() == 0
+
+
+@pytest.mark.parametrize("page", ["add", "delete"])
+def test_there_is_no_form_to_add_or_delete(roots: Client, entry: Entry, page: str) -> None:
+    arguments = [] if page == "add" else [entry.pk]
+
+    assert roots.get(reverse(f"admin:ledger_entry_{page}", args=arguments)).status_code == 403
+
+
+def test_an_entry_is_shown_without_a_field_to_type_in(console: Client, entry: Entry) -> None:
+    page = console.get(reverse("admin:ledger_entry_change", args=[entry.pk])).content.decode()
+
+    assert "100.00\N{NO-BREAK SPACE}INR" in page
+    assert reverse("admin:assets_cashbackasset_change", args=[entry.asset_id]) in page
+    assert 'name="_save"' not in page
+
+
+def test_the_list_leads_to_the_credit_and_to_all_that_the_user_owns(console: Client, entry: Entry) -> None:
+    page = console.get(LEDGER).content.decode()
+
+    assert reverse("admin:assets_cashbackasset_change", args=[entry.asset_id]) in page
+    assert f"{reverse('admin:ledger_claimedasset_changelist')}?q=alice%40example.com" in page
+
+
+def test_the_list_is_searched_and_filtered(console: Client, entry: Entry) -> None:
+    day = f"{entry.claimed_at:%Y-%m-%d}"
+    hits: list[dict[str, str]] = [
+        {"q": "alice"},
+        {"q": "lamp"},
+        {"q": str(entry.pk)},
+        {"q": str(entry.asset_id)},
+        {"currency": "INR"},
+        {"claimed_at_from": day, "claimed_at_to": day},
+        {"pool": str(entry.asset.pool_id)},
+    ]
+    misses: list[dict[str, str]] = [{"q": "bob"}, {"currency": "EUR"}, {"claimed_at_to": "2020-01-01"}]
+
+    for query in hits:
+        assert list(console.get(LEDGER, query).context["cl"].result_list) == [entry], query
+    for query in misses:
+        assert list(console.get(LEDGER, query).context["cl"].result_list) == [], query
