@@ -85,3 +85,10 @@ def test_whoever_accepts_nothing_we_write_gets_json(browser: Client, pages: list
     answer = browser.get(f"{ROOT}/assets/", headers={"Accept": "application/xml"})
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+
+
+def test_that_holds_for_every_address(browser: Client) -> None:
+    answer = browser.get(f"{ROOT}/auth/me/", headers={"Accept": "application/xml"})
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
+    assert browser.get(f"{ROOT}/auth/me/?format=xml").status_code == 400

@@ -139,3 +139,17 @@ def test_the_page_to_try_it_calls_nobody_else(db: None, client: Client) -> None:
 
     assert page.status_code == 200
     assert re.findall(rb'(?:src|href)="(?:https?:)?//', page.content) == []
+
+
+def test_examples_are_given_and_right(schema: dict[str, Any]) -> None:
+    shapes = schema["components"]["schemas"]
+    for path, method, status, name in (
+        (f"{ROOT}/assets/{{id}}/", "get", "200", "Asset"),
+        (f"{ROOT}/pools/{{id}}/claim/", "post", "201", "Claim"),
+    ):
+        content = schema["paths"][path][method]["responses"][status]["content"]["application/json"]
+        for example in content["examples"].values():
+            assert set(shapes[name]["required"]) <= set(example["value"]) <= set(shapes[name]["properties"])
+    page = schema["paths"][f"{ROOT}/assets/"]["get"]["responses"]["200"]["content"]["application/json"]
+    assert all(set(example["value"]) == {"next", "previous", "results"} for example in page["examples"].values())
+    assert set(shapes["Problem"]["examples"][0]) == set(shapes["Problem"]["required"])

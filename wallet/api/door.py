@@ -3,14 +3,10 @@
 from typing import Any, ClassVar, cast
 
 from django.db.models import QuerySet
-from rest_framework.exceptions import NotAcceptable, ValidationError
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import BasePermission, IsAuthenticated
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
-from rest_framework.settings import api_settings
 from rest_framework.viewsets import GenericViewSet
 
 from accounts.models import User
@@ -26,22 +22,6 @@ class Nobody(BasePermission):
         return False
 
 
-class Negotiation(DefaultContentNegotiation):
-    """JSON for whoever accepts nothing that we write (RFC 9110 §12.5.1 allows it), and 400 for an unknown `?format=`."""
-
-    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> tuple[BaseRenderer, str]:
-        """Return the renderer and its media type. Raises ValidationError."""
-        formats = [renderer.format for renderer in renderers]
-        name = str(api_settings.URL_FORMAT_OVERRIDE)
-        if request.query_params.get(name, formats[0]) not in formats:
-            raise ValidationError({name: f"Choose one of: {', '.join(formats)}."}, code="format")
-        try:
-            chosen: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
-        except NotAcceptable:
-            return renderers[0], renderers[0].media_type
-        return chosen
-
-
 class Door(GenericViewSet[Any]):
     """Denies by default: each action names who may call it and what its body holds."""
 
@@ -52,7 +32,6 @@ class Door(GenericViewSet[Any]):
     basename: str
 
     http_method_names = ["get", "head", "post", "patch", "delete"]
-    content_negotiation_class = Negotiation
     pagination_class: type[CursorPages] | None = CursorPages
     filter_backends: Any = (StrictFilters,)
 

@@ -131,8 +131,9 @@ class CursorPages(BasePagination):
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
         """Describe a page for OpenAPI."""
-        link = {"type": ["string", "null"], "format": "uri"}
-        properties = {"next": link, "previous": link, "results": schema}
+        link = {"type": ["string", "null"], "format": "uri", "example": None}
+        following = link | {"example": "https://wallet.example/api/v1/…/?cursor=…"}
+        properties = {"next": following, "previous": link, "results": schema}
         return {"type": "object", "required": list(properties), "properties": properties}
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:

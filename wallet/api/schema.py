@@ -43,6 +43,16 @@ TEXT = {"type": "string"}
 PROBLEM = {
     "type": "object",
     "description": "What went wrong (RFC 9457). Programs read `code`, people read `detail`, which says what to do next.",
+    "examples": [
+        {
+            "type": "about:blank",
+            "title": "Conflict",
+            "status": 409,
+            "detail": "Somebody else claimed this credit first. Choose another one.",
+            "code": "asset_already_claimed",
+            "instance": "/api/v1/assets/0192f0c1-7c3a-7b6e-9d52-3f1f4f0f8a11/claim/",
+        }
+    ],
     "required": ["type", "title", "status", "detail", "code", "instance"],
     "properties": {
         "type": TEXT | {"format": "uri-reference"},

@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import extend_schema_serializer
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import User
@@ -15,6 +15,29 @@ from wallet.issuing import MOST_AT_ONCE
 from wallet.ledger.models import Entry
 
 Shape = serializers.Serializer[Any]
+
+
+ASSET_EXAMPLE = {
+    "id": "0192f0c1-7c3a-7b6e-9d52-3f1f4f0f8a11",
+    "title": "Diwali cashback",
+    "total_value": "100.00",
+    "currency": "INR",
+    "status": "AVAILABLE",
+    "pool": "0192f0c1-0a51-7d0c-8f43-6a1d2f5e9b20",
+    "expires_at": "2027-03-31T18:30:00Z",
+    "claimed_by_me": False,
+    "recreated_from": None,
+    "generation": 1,
+    "created_at": "2026-11-01T09:00:00Z",
+}
+CLAIM_EXAMPLE = {
+    "id": "0192f0c2-19d4-7f3b-a6c8-5b7d1e0c4d32",
+    "asset": ASSET_EXAMPLE["id"],
+    "title": "Diwali cashback",
+    "amount": "100.00",
+    "currency": "INR",
+    "claimed_at": "2026-11-01T09:30:00.123456Z",
+}
 
 
 class Nothing(StrictSerializer):
@@ -115,6 +138,7 @@ class PoolSerializer(PartlyForAdmin):
     time_zone = serializers.CharField(required=False, help_text="Only for an ADMIN.")
 
 
+@extend_schema_serializer(examples=[OpenApiExample("A credit on offer", ASSET_EXAMPLE, response_only=True)])
 class AssetSerializer(PartlyForAdmin):
     """A credit, with the status that is true now."""
 
@@ -144,6 +168,7 @@ class AssetSerializer(PartlyForAdmin):
         return asset.claimed_by_id == user.pk
 
 
+@extend_schema_serializer(examples=[OpenApiExample("A claim", CLAIM_EXAMPLE, response_only=True)])
 class ClaimSerializer(Shape):
     """A claim, word for word as its owner was told when it was made."""
 

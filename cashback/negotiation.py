@@ -1,0 +1,25 @@
+"""Which of our formats a caller gets."""
+
+from typing import Any
+
+from rest_framework.exceptions import NotAcceptable, ValidationError
+from rest_framework.negotiation import DefaultContentNegotiation
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
+from rest_framework.settings import api_settings
+
+
+class Negotiation(DefaultContentNegotiation):
+    """JSON for whoever accepts nothing that we write (RFC 9110 §12.5.1 allows it), and 400 for an unknown `?format=`."""
+
+    def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> tuple[BaseRenderer, str]:
+        """Return the renderer and its media type. Raises ValidationError."""
+        formats = [renderer.format for renderer in renderers]
+        name = str(api_settings.URL_FORMAT_OVERRIDE)
+        if request.query_params.get(name, formats[0]) not in formats:
+            raise ValidationError({name: f"Choose one of: {', '.join(formats)}."}, code="format")
+        try:
+            chosen: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
+        except NotAcceptable:
+            return renderers[0], renderers[0].media_type
+        return chosen
