@@ -13,6 +13,8 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
+from wallet.proofs import scratch
+
 
 @dataclass(frozen=True)
 class Ended:
@@ -38,11 +40,12 @@ def shell() -> Callable[..., Ended]:
     """Run `manage.py …` as a process of its own on the test database and return how it ended."""
 
     def run(*arguments: str, **environ: str) -> Ended:
-        url = "postgresql://{USER}@:{PORT}/{NAME}?host={OPTIONS[host]}".format_map(connection.settings_dict)
         done = subprocess.run(
             [sys.executable, "manage.py", *arguments],
             cwd=settings.BASE_DIR,
-            env=os.environ | {"DATABASE_URL": url, "DJANGO_SETTINGS_MODULE": "cashback.settings"} | environ,
+            env=os.environ
+            | {"DATABASE_URL": scratch.url(connection.settings_dict), "DJANGO_SETTINGS_MODULE": "cashback.settings"}
+            | environ,
             capture_output=True,
             text=True,
             check=False,

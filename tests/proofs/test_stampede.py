@@ -1,0 +1,45 @@
+"""The crowd at the web's door: 200 people at one credit, twenty times, and a pool of 1,000 drained by 50."""
+
+from collections import Counter
+from collections.abc import Callable
+
+import pytest
+
+from tests.proofs.conftest import Race
+from wallet.proofs.plan import Plan
+
+pytestmark = pytest.mark.xdist_group("races")
+
+
+@pytest.fixture(scope="module")
+def stampede(run: Callable[[Plan], Race]) -> Race:
+    return run(Plan(users=200, credits=20, pool=1000, limit=None, tries=40, drainers=50, connections=200, seed=2026, http=True))
+
+
+def test_of_two_hundred_requests_for_one_credit_one_is_answered_201_and_the_others_409(stampede: Race) -> None:
+    answers: dict[str, Counter[int | None]] = {}
+    for attempt in stampede.log:
+        if attempt.kind == "asset":
+            answers.setdefault(attempt.target, Counter())[attempt.status] += 1
+
+    assert list(answers.values()) == [{201: 1, 409: 199}] * 20
+
+
+def test_fifty_clients_drain_a_pool_of_a_thousand_to_the_last_credit(stampede: Race) -> None:
+    claimed = {attempt.entry for attempt in stampede.log if attempt.kind == "pool" and attempt.outcome == "ok"}
+
+    assert len(claimed) == stampede.report.drained == 1000
+
+
+def test_nobody_hears_sold_out_while_something_is_left(stampede: Race) -> None:
+    asked = [attempt for attempt in stampede.log if attempt.kind == "pool"]
+    last = max(attempt.started for attempt in asked if attempt.outcome == "ok")
+    sold_out = [attempt for attempt in asked if attempt.code == "pool_sold_out"]
+
+    assert sold_out
+    assert [attempt for attempt in sold_out if attempt.ended < last] == []
+
+
+def test_nothing_is_answered_with_an_error(stampede: Race) -> None:
+    assert {attempt.status for attempt in stampede.log} <= {200, 201, 409, 503}
+    assert stampede.report.violations == []

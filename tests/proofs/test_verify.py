@@ -1,0 +1,238 @@
+"""The checker sees what it is there to see: each promise is broken once, behind PostgreSQL's back."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from decimal import Decimal
+from uuid import UUID, uuid4
+
+import pytest
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import User
+from wallet import changing, claims, pools
+from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.ledger.idempotency import Request, fingerprint
+from wallet.ledger.models import Entry
+from wallet.proofs.attempts import Attempt
+from wallet.proofs.verify import Violation, verify
+
+Issue = Callable[..., CashbackAsset]
+Tamper = Callable[..., None]
+TABLES = ("assets_cashbackasset", "assets_creditpoolevent", "ledger_entry", "ledger_idempotencykey")
+
+
+@pytest.fixture
+def tamper() -> Tamper:
+    """Run SQL as the tables' owner with every rule of ours switched off (the test's transaction puts them back)."""
+
+    def run(*statements: str) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            for table in TABLES:
+                cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+            for statement in statements:
+                cursor.execute(statement)
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+    return run
+
+
+@pytest.fixture
+def pool(open_pool: Callable[..., CreditPool]) -> CreditPool:
+    return open_pool(per_user_limit=2)
+
+
+@pytest.fixture
+def claim(pool: CreditPool, issue: Issue, alice: User) -> claims.Claim:
+    """Let alice claim one of the pool's two credits, with a key."""
+    for _ in range(2):
+        issue(pool=pool, expires_at=timezone.now() + timedelta(days=1))
+    return claims.claim_any(pool.pk, alice, request(alice, pool))
+
+
+def request(user: User, pool: CreditPool, key: str = "one-key-of-mine-1") -> Request:
+    return Request(user, "pool-claim", key, fingerprint(pool.pk))
+
+
+def attempt(claim: claims.Claim, user: User, pool: CreditPool) -> Attempt:
+    """Return what alice's client remembers of her claim."""
+    key = "one-key-of-mine-1"
+    return Attempt("client 0", "pool", str(pool.pk), str(user.pk), key, 0.0, 1.0, "ok", 201, "201", claim.receipt)
+
+
+def broken(found: list[Violation]) -> set[str]:
+    return {violation.invariant for violation in found}
+
+
+def test_an_honest_ledger_has_no_violation(claim: claims.Claim, pool: CreditPool, issue: Issue, bob: User, ada: User) -> None:
+    claims.claim(issue(currency="JPY", total_value=Decimal(500)).pk, bob)
+    claims.claim_any(pool.pk, bob, request(bob, pool))
+    changing.recreate(changing.expire(issue().pk, ada).pk, ada)
+    issued = {(pool.pk, "INR"): (2, Decimal(200)), (None, "JPY"): (1, Decimal(500)), (None, "INR"): (2, Decimal(200))}
+
+    assert verify(connection, issued=issued) == []
+
+
+def test_an_empty_ledger_has_no_violation(db: None) -> None:
+    assert verify(connection, []) == []
+
+
+SECOND_ENTRY = """
+    INSERT INTO ledger_entry (id, kind, asset_id, user_id, amount, currency, claimed_at, actor_id, request_key)
+    SELECT gen_random_uuid(), kind, asset_id, user_id, amount, currency, claimed_at, actor_id, {key} FROM ledger_entry
+"""
+UNCLAIM = "status = 'AVAILABLE', claimed_by_id = NULL, claimed_at = NULL, claim_slot = NULL"
+
+
+@pytest.mark.parametrize(
+    ("invariant", "statements"),
+    [
+        ("I1", ["DROP INDEX entry_one_claim_per_asset", SECOND_ENTRY.format(key="NULL")]),
+        ("I4", ["UPDATE ledger_idempotencykey SET entry_id = NULL", "DELETE FROM ledger_entry"]),
+        ("I4", [f"UPDATE assets_cashbackasset SET {UNCLAIM}"]),
+        ("I4", [f"UPDATE assets_cashbackasset SET {UNCLAIM.replace('AVAILABLE', 'EXPIRED')}"]),
+        ("I4", ["UPDATE assets_cashbackasset SET claimed_by_id = created_by_id WHERE status = 'CLAIMED'"]),
+        ("I4", ["UPDATE assets_cashbackasset SET total_value = 99 WHERE status = 'CLAIMED'"]),
+        ("I4", ["UPDATE assets_cashbackasset SET currency = 'USD' WHERE status = 'CLAIMED'"]),
+        ("I4", ["UPDATE assets_cashbackasset SET claimed_at = claimed_at - interval '1 microsecond'"]),
+        ("I4", ["UPDATE ledger_entry SET amount = amount + 0.01"]),
+        (
+            "I5",
+            [
+                "ALTER TABLE assets_cashbackasset DROP CONSTRAINT asset_status_known",
+                "UPDATE assets_cashbackasset SET status = 'LOST' WHERE status = 'AVAILABLE'",
+            ],
+        ),
+        ("I5", ["UPDATE ledger_entry SET amount = amount + 0.01"]),
+        ("I5", ["UPDATE ledger_entry SET currency = 'USD'"]),
+        (
+            "I6",
+            [
+                "ALTER TABLE assets_cashbackasset DROP CONSTRAINT asset_claimed_before_expiry",
+                "UPDATE assets_cashbackasset SET expires_at = claimed_at",
+            ],
+        ),
+        ("I6", ["UPDATE ledger_entry SET claimed_at = claimed_at + interval '1 day'"]),
+        (
+            "I7",
+            [
+                "DROP INDEX entry_one_claim_per_asset",
+                "ALTER TABLE ledger_entry DROP CONSTRAINT entry_request_key",
+                SECOND_ENTRY.format(key="request_key"),
+            ],
+        ),
+        ("I7", ["UPDATE ledger_idempotencykey SET body = NULL"]),
+        ("I7", ["UPDATE ledger_idempotencykey SET status_code = NULL"]),
+        ("I7", ["UPDATE ledger_idempotencykey SET body = replace(body, '100.00', '900.00')"]),
+        ("I7", ["UPDATE ledger_idempotencykey SET body = 'no longer JSON'"]),
+        ("I7", ["UPDATE ledger_entry SET request_key = 'another-key-than-it'"]),
+        ("I7", ["UPDATE ledger_idempotencykey SET user_id = (SELECT created_by_id FROM assets_cashbackasset LIMIT 1)"]),
+        ("I9", ["UPDATE assets_cashbackasset SET claim_slot = 2 WHERE status = 'CLAIMED'"]),
+        ("I9", ["UPDATE assets_cashbackasset SET claim_slot = NULL WHERE status = 'CLAIMED'"]),
+        (
+            "I9",
+            [
+                "ALTER TABLE assets_cashbackasset DROP CONSTRAINT asset_claim_slot",
+                "UPDATE assets_cashbackasset SET status = 'CLAIMED', claim_slot = 1, claimed_at = now(),"
+                " claimed_by_id = (SELECT user_id FROM ledger_entry)",
+            ],
+        ),
+        ("I9", ["UPDATE assets_cashbackasset SET claim_slot = 3 WHERE status = 'CLAIMED'"]),
+    ],
+)
+def test_a_broken_promise_is_seen_and_its_row_is_named(
+    claim: claims.Claim, tamper: Tamper, invariant: str, statements: list[str]
+) -> None:
+    tamper(*statements)
+
+    found = [violation for violation in verify(connection) if violation.invariant == invariant]
+
+    assert found
+    if invariant != "I5":
+        rows = [claim.receipt["asset"], claim.receipt["id"], "one-key-of-mine-1"]
+        assert any(row in found[0].sentence for row in rows) or "user " in found[0].sentence
+
+
+def test_a_credit_beyond_the_limit_is_seen(claim: claims.Claim, pool: CreditPool, alice: User, tamper: Tamper) -> None:
+    tamper(
+        "UPDATE assets_cashbackasset SET status = 'CLAIMED', claimed_at = now() + interval '1 second', claim_slot = 2,"
+        f" claimed_by_id = '{alice.pk}' WHERE status = 'AVAILABLE'",
+        "UPDATE assets_creditpoolevent SET per_user_limit = 1",
+    )
+
+    beyond = [violation for violation in verify(connection) if violation.invariant == "I9"]
+
+    assert len(beyond) == 1
+    assert f"is claim number 2 of user {alice.pk} in pool {pool.pk}, more than its limit then" in beyond[0].sentence
+
+
+def test_a_limit_lowered_afterwards_breaks_nothing(claim: claims.Claim, pool: CreditPool, alice: User, ada: User) -> None:
+    claims.claim_any(pool.pk, alice, request(alice, pool, "another-key-of-mine"))
+    pools.update_pool(pool.pk, ada, per_user_limit=1)
+
+    assert verify(connection) == []
+
+
+def test_a_credit_that_vanished_is_missed_by_who_knows_how_many_there_were(
+    claim: claims.Claim, pool: CreditPool, tamper: Tamper
+) -> None:
+    tamper("DELETE FROM assets_cashbackasset WHERE status = 'AVAILABLE'")
+
+    assert broken(verify(connection, issued={(pool.pk, "INR"): (2, Decimal(200))})) == {"I5"}
+
+
+def test_what_clients_were_told_agrees_with_an_honest_ledger(claim: claims.Claim, pool: CreditPool, alice: User) -> None:
+    told = attempt(claim, alice, pool)
+
+    assert verify(connection, [told, replace(told, id="client 0, again")]) == []
+
+
+def test_a_lost_claim_is_seen(claim: claims.Claim, pool: CreditPool, alice: User) -> None:
+    receipt = claim.receipt | {"id": str(uuid4())}
+    told = attempt(claim, alice, pool)
+
+    found = verify(connection, [told, replace(told, key="another-key-of-mine", receipt=receipt)])
+
+    assert found == [
+        Violation("I2", f"entry {receipt['id']}, told to user {alice.pk} (client 0), is not in the ledger"),
+    ]
+
+
+def test_a_claim_told_to_somebody_else_is_seen(claim: claims.Claim, pool: CreditPool, alice: User, bob: User) -> None:
+    told = attempt(claim, alice, pool)
+
+    assert broken(verify(connection, [told, replace(told, user=str(bob.pk))])) == {"I2"}
+
+
+def test_a_ghost_is_seen(claim: claims.Claim, pool: CreditPool, alice: User) -> None:
+    refused = replace(attempt(claim, alice, pool), outcome="refused", code="pool_sold_out", receipt=None)
+
+    found = verify(connection, [refused])
+
+    entry = UUID(claim.receipt["id"])
+    assert broken(found) == {"I3"}
+    assert found[0].sentence.startswith(f"entry {entry} of user {alice.pk} was acknowledged to nobody")
+
+
+def test_an_entry_whose_answer_was_lost_is_no_ghost(claim: claims.Claim, pool: CreditPool, alice: User) -> None:
+    unknown = replace(attempt(claim, alice, pool), outcome="unknown", code="ConnectionResetError", receipt=None)
+
+    assert verify(connection, [unknown]) == []
+
+
+def test_two_answers_under_one_key_are_seen(claim: claims.Claim, pool: CreditPool, alice: User) -> None:
+    told = attempt(claim, alice, pool)
+
+    found = verify(connection, [told, replace(told, receipt=claim.receipt | {"amount": "900.00"})])
+
+    assert broken(found) == {"I7"}
+
+
+def test_it_reads_and_writes_nothing(claim: claims.Claim, django_assert_num_queries: Callable[..., object]) -> None:
+    with django_assert_num_queries(10) as asked:  # type: ignore[attr-defined]
+        verify(connection)
+
+    assert {query["sql"].split()[0] for query in asked.captured_queries} <= {"SELECT", "WITH"}
+    assert Entry.objects.count() == 1

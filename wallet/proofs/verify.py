@@ -1,0 +1,144 @@
+"""The checker: does the ledger hold what it promises? It only reads, and it says which row is wrong.
+
+I1 no asset with two claims · I2 every acknowledged claim is in the ledger · I3 every entry was acknowledged, or its client
+does not know · I4 status, owner and amount of an asset equal its entry · I5 issued = available + claimed + expired, in count
+and money, per pool and currency · I6 nothing claimed at or after its expiry · I7 one key, one claim, one answer · I9 limits
+per user hold.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from wallet.assets.models import CashbackAsset
+from wallet.ledger.models import Entry
+from wallet.proofs import invariants
+from wallet.proofs.attempts import Attempt
+
+Supply = Mapping[tuple[UUID, str], tuple[int, Decimal]]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """A broken promise: which, and a sentence that names the row."""
+
+    invariant: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.invariant}: {self.sentence}"
+
+
+@contextmanager
+def fresh(alias: str = "default") -> Iterator[BaseDatabaseWrapper]:
+    """Open a connection that nobody used before, and read one unchanging snapshot through it."""
+    connection = connections[alias].copy()
+    connection.inc_thread_sharing()
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
+            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        yield connection
+    finally:
+        connection.close()
+
+
+def verify(
+    connection: BaseDatabaseWrapper, log: Sequence[Attempt] | None = None, issued: Supply | None = None
+) -> list[Violation]:
+    """Return every violation that can be seen, in the order of the invariants; an empty list means that all hold.
+
+    Arguments:
+        connection: read through, never written; give one with a snapshot of its own (`fresh`).
+        log: what clients remember; without it I2 and I3 cannot be judged. Their users must have claimed nothing else.
+        issued: how many credits, of what value, were issued per pool and currency, when somebody knows.
+    """
+    found = [Violation(invariant, row[0]) for invariant, sql in invariants.SENTENCES for row in rows(connection, sql)]
+    found += answers_differ(connection)
+    if issued is not None:
+        found += supply_is_whole(connection, issued)
+    if log is not None:
+        found += log_and_ledger_agree(connection, log)
+    return sorted(found, key=lambda violation: violation.invariant)
+
+
+def rows(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+    """Return the rows of one statement."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return list(cursor.fetchall())
+
+
+def answers_differ(connection: BaseDatabaseWrapper) -> list[Violation]:
+    """Find stored answers that do not say, letter by letter, what their entry says."""
+    found = []
+    for key, user, body, entry, amount, currency, claimed_at, asset, title in rows(connection, invariants.ANSWERS):
+        told_of = CashbackAsset(id=asset, title=title)
+        receipt = Entry(id=entry, asset=told_of, amount=amount, currency=currency, claimed_at=claimed_at).receipt()
+        if body != json.dumps(receipt):
+            found.append(Violation("I7", f"key {key} of user {user} stores another answer than entry {entry} gives"))
+    return found
+
+
+def supply_is_whole(connection: BaseDatabaseWrapper, issued: Supply) -> list[Violation]:
+    """I5 from outside: what is there is what was issued."""
+    sql = "SELECT pool_id, currency, count(*), sum(total_value) FROM assets_cashbackasset GROUP BY pool_id, currency"
+    there = {(pool, currency): (count, value) for pool, currency, count, value in rows(connection, sql)}
+    return [
+        Violation("I5", f"pool {pool} in {currency}: {there.get((pool, currency))} are there, {wanted} were issued")
+        for (pool, currency), wanted in issued.items()
+        if there.get((pool, currency)) != wanted
+    ]
+
+
+def log_and_ledger_agree(connection: BaseDatabaseWrapper, log: Sequence[Attempt]) -> list[Violation]:
+    """I2, I3 and I7 as far as clients can tell."""
+    sql = "SELECT id, asset_id, user_id, request_key FROM ledger_entry WHERE user_id = ANY(%s)"
+    entries = rows(connection, sql, [[UUID(user) for user in {attempt.user for attempt in log}]])
+    return [*lost(log, entries), *ghosts(log, entries), *told_differently(log)]
+
+
+def lost(log: Iterable[Attempt], entries: Iterable[tuple[Any, ...]]) -> list[Violation]:
+    """I2: find claims that were acknowledged and are not there as they were told."""
+    there = {entry: (str(asset), str(user), key) for entry, asset, user, key in entries}
+    found = []
+    for attempt in log:
+        if attempt.outcome == "ok" and attempt.receipt:
+            asset, user, key = there.get(attempt.entry) or (None, None, None)
+            told = (attempt.receipt["asset"], attempt.user)
+            if (asset, user) != told or (attempt.status == 201 and key != attempt.key):
+                what = "is not in the ledger" if asset is None else f"is there, but of asset {asset}, user {user}, key {key}"
+                found.append(Violation("I2", f"entry {attempt.entry}, told to user {attempt.user} ({attempt.id}), {what}"))
+    return found
+
+
+def ghosts(log: Iterable[Attempt], entries: Iterable[tuple[Any, ...]]) -> list[Violation]:
+    """I3: find entries that nobody was told of and that no lost answer explains."""
+    told = {attempt.entry for attempt in log if attempt.outcome == "ok"}
+    lost_answers = {(attempt.user, attempt.key or attempt.target) for attempt in log if attempt.outcome == "unknown"}
+    return [
+        Violation("I3", f"entry {entry} of user {user} was acknowledged to nobody (asset {asset}, key {key or '-'})")
+        for entry, asset, user, key in entries
+        if entry not in told and (str(user), key or str(asset)) not in lost_answers
+    ]
+
+
+def told_differently(log: Iterable[Attempt]) -> list[Violation]:
+    """I7: find keys under which one client heard different answers."""
+    heard: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for attempt in log:
+        if attempt.outcome == "ok" and attempt.key:
+            heard[attempt.user, attempt.key].add(json.dumps(attempt.receipt))
+    return [
+        Violation("I7", f"key {key} of user {user} was given {len(answers)} different answers")
+        for (user, key), answers in heard.items()
+        if len(answers) > 1
+    ]

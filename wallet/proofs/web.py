@@ -1,0 +1,111 @@
+"""The race over HTTP: real web workers, and clients that keep their connection."""
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from accounts.refusals import Refusal
+from wallet.proofs.arena import Racer
+from wallet.proofs.ways import Heard
+
+WORKERS, THREADS = 2, 16
+START_SECONDS = 60
+ANSWER_SECONDS = 60
+HOST = "127.0.0.1"
+
+
+class NoWebServer(Refusal):
+    """The web server did not come up."""
+
+    code = "no_web_server"
+    detail = "The web server of the race did not come up. What it said stands above."
+
+
+@contextmanager
+def server() -> Iterator[int]:
+    """Run web workers on this process's database and yield their port; raise NoWebServer when they do not come up."""
+    with socket.create_server((HOST, 0), backlog=2048) as listener:
+        port: int = listener.getsockname()[1]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gunicorn", "cashback.wsgi", *options(listener.fileno())],
+            pass_fds=[listener.fileno()],
+            stdout=subprocess.DEVNULL,
+            cwd=Path(__file__).resolve().parents[2],
+        )
+        try:
+            wait_until_up(process, port)
+            yield port
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def options(descriptor: int) -> list[str]:
+    """Return gunicorn's command line."""
+    kind = ["--bind", f"fd://{descriptor}", "--worker-class", "gthread"]
+    size = ["--workers", str(WORKERS), "--threads", str(THREADS), "--keep-alive", "75", "--timeout", "60"]
+    return [*kind, *size, "--log-level", "error", "--no-control-socket"]
+
+
+def wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
+    """Wait for the first answer, whatever it says."""
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            asked = http.client.HTTPConnection(HOST, port, timeout=START_SECONDS)
+            asked.request("GET", "/healthz")
+            asked.getresponse().read()
+            asked.close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise NoWebServer
+
+
+class OverHttp:
+    """One keep-alive connection to the API, with the token of whoever asks."""
+
+    def __init__(self, port: int) -> None:
+        self.connection = http.client.HTTPConnection(HOST, port, timeout=ANSWER_SECONDS)
+        self.connection.connect()
+
+    def asset(self, racer: Racer, asset: str) -> Heard:
+        """POST assets/{id}/claim/."""
+        return self.post(f"/api/v1/assets/{asset}/claim/", {"Authorization": f"Bearer {racer.token}"})
+
+    def pool(self, racer: Racer, pool: str, key: str) -> Heard:
+        """POST pools/{id}/claim/ with its key."""
+        return self.post(f"/api/v1/pools/{pool}/claim/", {"Authorization": f"Bearer {racer.token}", "Idempotency-Key": key})
+
+    def close(self) -> None:
+        """Hang up."""
+        self.connection.close()
+
+    def post(self, path: str, headers: dict[str, str]) -> Heard:
+        """Send one request and read its answer."""
+        try:
+            self.connection.request("POST", path, headers=headers)
+            response = self.connection.getresponse()
+            return understood(response.status, response.read())
+        except (OSError, http.client.HTTPException) as error:
+            self.connection.close()
+            return Heard("unknown", None, type(error).__name__)
+
+
+def understood(status: int, body: bytes) -> Heard:
+    """Return what an answer means: a claim, a refusal with its code, or nothing that can be relied on."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = {}
+    if status in (200, 201) and "id" in answer:
+        return Heard("ok", status, str(status), answer)
+    if 400 <= status < 500 or status == 503:
+        return Heard("refused", status, answer.get("code", str(status)))
+    return Heard("unknown", status, str(status))
