@@ -23,6 +23,7 @@ def test_an_act_is_asked_for_before_it_is_done(choose: Choose, issue: Issue) -> 
 
     assert answer.status_code == 200
     assert "Expire 1 credit?" in answer.content.decode()
+    assert 'href="/admin/assets/cashbackasset/"' in answer.content.decode()
     assert "This cannot be undone" in answer.content.decode()
     assert statuses() == ["AVAILABLE"]
 

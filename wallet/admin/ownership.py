@@ -6,6 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.db.models import F
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.urls import path
@@ -43,13 +44,14 @@ class OwnershipAdmin(ById, ReadOnlyAdmin):
 
     list_display = ("title", "value", "status_now", "owner", "claimed", "pool_name")
     list_filter = (StatusFilter, PoolFilter, CurrencyFilter, ("claimed_at", DayFilter))
+    ordering = (F("claimed_at").desc(nulls_last=True), "-id")
     search_fields = ("claimed_by__email",)
     search_help_text = "Owner's email or the credit's id"
     change_list_template = "admin/ownership.html"
 
     def get_queryset(self, request: HttpRequest) -> Any:
-        """Return what the report is made of; what was claimed last comes first."""
-        return reports.ownership().order_by("-claimed_at", "-id")
+        """Return what the report is made of."""
+        return reports.ownership()
 
     def get_urls(self) -> list[Any]:
         """Add the export to the room's addresses."""
