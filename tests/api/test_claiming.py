@@ -14,7 +14,7 @@ from tests.api.conftest import ROOT, Caller, wrong_fields
 from tests.together import at_once
 from wallet import changing, claims
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.ledger.models import Entry, IdempotencyKey
+from wallet.ledger.models import Entry
 
 OpenPool = Callable[..., CreditPool]
 Issue = Callable[..., CashbackAsset]
@@ -86,16 +86,6 @@ def test_what_is_not_there_is_not_found(as_alice: Caller) -> None:
     refused(as_alice.post(f"{ROOT}/assets/{uuid4()}/claim/"), 404, "not_found")
 
 
-def test_a_credit_may_be_claimed_under_a_key(as_alice: Caller, issue: Issue) -> None:
-    asset, same = issue(), key()
-
-    first, second = (as_alice.post(of_asset(asset), headers=same) for _ in range(2))
-
-    assert (first.status_code, first.content) == (second.status_code, second.content)
-    assert (first.status_code, second.headers["Idempotency-Replayed"]) == (201, "true")
-    assert Entry.objects.get().request_key == same["Idempotency-Key"]
-
-
 def test_a_pool_hands_out_what_expires_first(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
     pool = open_pool()
     _, soon = issue(pool=pool), issue(pool=pool, title="Soon", expires_at=timezone.now() + timedelta(days=1))
@@ -103,77 +93,6 @@ def test_a_pool_hands_out_what_expires_first(as_alice: Caller, issue: Issue, ope
     answer = as_alice.post(of_pool(pool), headers=key())
 
     assert (answer.status_code, answer.json()["asset"]) == (201, str(soon.pk))
-
-
-def test_a_claim_sent_twice_is_done_once_and_answered_the_same(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
-    pool, same = open_pool(), key()
-    for _ in range(3):
-        issue(pool=pool)
-
-    first, second = (as_alice.post(of_pool(pool), {}, headers=same) for _ in range(2))
-
-    assert (first.status_code, first.content) == (second.status_code, second.content)
-    assert "Idempotency-Replayed" not in first.headers
-    assert second.headers["Idempotency-Replayed"] == "true"
-    assert Entry.objects.count() == 1
-
-
-def test_a_key_is_good_for_one_request(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
-    here, there, same = open_pool(), open_pool(name="Other"), key()
-    single = issue()
-    for pool in (here, there):
-        issue(pool=pool)
-    as_alice.post(of_pool(here), headers=same)
-
-    refused(as_alice.post(of_pool(there), headers=same), 422, "idempotency_key_reused")
-    refused(as_alice.post(of_asset(single), headers=same), 422, "idempotency_key_reused")
-    assert Entry.objects.count() == 1
-
-
-def test_two_people_may_choose_the_same_key(as_alice: Caller, as_bob: Caller, issue: Issue, open_pool: OpenPool) -> None:
-    pool, same = open_pool(), key()
-    for _ in range(2):
-        issue(pool=pool)
-
-    answers = [caller.post(of_pool(pool), headers=same) for caller in (as_alice, as_bob)]
-
-    assert [answer.status_code for answer in answers] == [201, 201]
-    assert answers[0].json()["id"] != answers[1].json()["id"]
-
-
-def test_a_claim_from_a_pool_needs_a_key(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
-    pool = open_pool()
-    issue(pool=pool)
-
-    refused(as_alice.post(of_pool(pool)), 400, "idempotency_key_required")
-    assert not Entry.objects.exists()
-
-
-@pytest.mark.parametrize("bad", ["", "short", "a" * 15, "a" * 65, "a" * 15 + " b", "a" * 15 + "é", "a" * 16 + "/", "٣" * 16])
-def test_a_key_has_one_form(as_alice: Caller, issue: Issue, open_pool: OpenPool, bad: str) -> None:
-    pool, asset = open_pool(), issue()
-    issue(pool=pool)
-
-    for url in (of_pool(pool), of_asset(asset)):
-        assert wrong_fields(as_alice.post(url, headers={"Idempotency-Key": bad})) == ["Idempotency-Key"]
-    assert not Entry.objects.exists()
-    assert not IdempotencyKey.objects.exists()
-
-
-@pytest.mark.parametrize("good", ["a" * 16, "Z" * 64, "0123456789_-abcdef", "8f14e45f-ceea-467f-a0e6-1ab8d1c2b3a4"])
-def test_these_are_keys(as_alice: Caller, issue: Issue, open_pool: OpenPool, good: str) -> None:
-    pool = open_pool()
-    issue(pool=pool)
-
-    assert as_alice.post(of_pool(pool), headers={"Idempotency-Key": good}).status_code == 201
-
-
-def test_a_refusal_leaves_its_key_free(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
-    pool, same = open_pool(), key()
-
-    refused(as_alice.post(of_pool(pool), headers=same), 409, "pool_sold_out")
-    issue(pool=pool)
-    assert as_alice.post(of_pool(pool), headers=same).status_code == 201
 
 
 def test_a_pool_says_why_not(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
@@ -252,17 +171,4 @@ def test_of_twenty_requests_at_once_one_gets_the_credit(by: Callable[[User], Cal
     answers: list[Any] = at_once(lambda caller: caller.post(of_asset(asset)), callers)
 
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 19
-    assert Entry.objects.count() == 1
-
-
-@pytest.mark.django_db(transaction=True)
-def test_one_request_sent_ten_times_at_once_is_done_once(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
-    pool, same = open_pool(), key()
-    for _ in range(10):
-        issue(pool=pool)
-
-    answers: list[Any] = at_once(lambda caller: caller.post(of_pool(pool), headers=same), [as_alice] * 10)
-
-    assert {answer.status_code for answer in answers} == {201}
-    assert len({answer.content for answer in answers}) == 1
     assert Entry.objects.count() == 1

@@ -14,11 +14,12 @@ from accounts.permissions import IsAdmin
 from accounts.throttles import ClaimThrottle, RateLimited
 from wallet import changing, claims, issuing
 from wallet.api import idempotency
+from wallet.api.bodies import AssetBody, Nothing, RecreateBody
 from wallet.api.claims import answered
 from wallet.api.door import Door
 from wallet.api.filters import AssetFilter
 from wallet.api.schema import described
-from wallet.api.serializers import AssetBody, AssetSerializer, ClaimSerializer, Nothing, RecreateBody
+from wallet.api.serializers import AssetSerializer, ClaimSerializer
 from wallet.assets.models import AssetExpired, CashbackAsset
 from wallet.assets.querysets import AssetQuerySet
 from wallet.changing import AlreadyRecreated, AssetNotAvailable, AssetNotExpired

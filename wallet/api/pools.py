@@ -14,10 +14,11 @@ from accounts.permissions import IsAdmin
 from accounts.throttles import ClaimThrottle, RateLimited
 from wallet import claims, issuing, pools
 from wallet.api import idempotency
+from wallet.api.bodies import IssueBody, Nothing, PoolBody
 from wallet.api.claims import answered
 from wallet.api.door import Door
 from wallet.api.schema import described
-from wallet.api.serializers import ClaimSerializer, IssueBody, IssuedSerializer, Nothing, PoolBody, PoolSerializer
+from wallet.api.serializers import ClaimSerializer, IssuedSerializer, PoolSerializer
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.assets.querysets import PoolQuerySet
 from wallet.claims import ClaimLimitReached, PoolClosed, PoolSoldOut

@@ -13,11 +13,12 @@ from rest_framework.response import Response
 
 from accounts.permissions import IsAdmin
 from wallet import reports
+from wallet.api.bodies import SummaryQuery
 from wallet.api.door import Door
 from wallet.api.filters import OwnershipFilter, check_parameters
 from wallet.api.pagination import CursorPages
 from wallet.api.schema import described
-from wallet.api.serializers import OwnershipSerializer, SummaryQuery, SummarySerializer
+from wallet.api.serializers import OwnershipSerializer, SummarySerializer
 from wallet.assets.models import CashbackAsset
 from wallet.assets.querysets import AssetQuerySet
 
