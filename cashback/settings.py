@@ -164,7 +164,7 @@ def read_caches() -> dict[str, Any]:
     """Return the caches: Redis when there is one, else this process's memory. "local" is always this process's memory."""
     # Room for the counts of a flood of addresses: a cull would forget who asked too often.
     memory = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 50_000}}
-    url = env.str("REDIS_URL", "") or (local.redis_url(env.int("REDIS_DB", 0)) if LOCAL else None)
+    url = env.str("REDIS_URL", "") or (local.redis_url() if LOCAL else None)
     if not url:
         return {"default": memory, "local": memory | {"LOCATION": "local"}}
     redis = {

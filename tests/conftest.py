@@ -2,13 +2,16 @@
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from io import StringIO
 from typing import Any
 
 import psycopg
 import pytest
 from django.core.cache import caches
+from django.core.management import call_command
 from django.db import connection
 from django.test import TransactionTestCase
+from pytest_django import DjangoDbBlocker
 
 from accounts.models import Role, User
 from wallet import issuing, pools
@@ -28,6 +31,13 @@ def empty_the_tables(*_: Any) -> None:
         lift = [f'ALTER TABLE {table} DISABLE TRIGGER "{name}"' for table, name in guards]
         put_back = [f'ALTER TABLE {table} ENABLE ALWAYS TRIGGER "{name}"' for table, name in guards]
         cursor.execute(";".join(["BEGIN", *lift, f"TRUNCATE {', '.join(tables)}", *put_back, "COMMIT"]))
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+    """Beside the tables' owner there is the role that requests run as."""
+    with django_db_blocker.unblock():
+        call_command("grant_app_role", stdout=StringIO())
 
 
 @pytest.fixture(scope="session", autouse=True)

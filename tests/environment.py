@@ -4,8 +4,7 @@ import os
 
 from cashback import local
 
-os.environ.setdefault("CASHBACK_LOCAL_PROFILE", "test")
-# One Redis database per test process, for a flush empties all of it.
-worker = os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")
-os.environ.setdefault("REDIS_DB", str(1 + int(worker)))
+# Servers of its own for each test process: transactions, roles and flushes of one are nothing to the others.
+worker = os.environ.get("PYTEST_XDIST_WORKER")
+os.environ["CASHBACK_LOCAL_PROFILE"] = f"test-{worker}" if worker else "test"
 local.attach_if_wanted()

@@ -2,4 +2,5 @@
 
 from cashback.settings import *  # noqa: F403
 
+MIDDLEWARE = ["tests.application.AsTheApplication", *MIDDLEWARE]  # noqa: F405
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

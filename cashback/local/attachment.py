@@ -16,10 +16,10 @@ log = logging.getLogger(__name__)
 _held: dict[Place, int] = {}
 
 
-def database_url(name: str = postgres.DATABASE) -> str:
-    """Return the URL of database `name` on the local PostgreSQL; starts nothing."""
+def database_url(name: str = postgres.DATABASE, role: str = postgres.ROLE) -> str:
+    """Return the URL of database `name` on the local PostgreSQL, for `role` to connect with; starts nothing."""
     query = urlencode({"host": places.here().run})
-    return f"postgresql://{postgres.ROLE}@:{POSTGRES_PORT}/{quote(name, safe='')}?{query}"
+    return f"postgresql://{role}@:{POSTGRES_PORT}/{quote(name, safe='')}?{query}"
 
 
 def redis_url(db: int = 0) -> str | None:

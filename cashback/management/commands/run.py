@@ -18,6 +18,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connections
 
 from cashback import local
+from cashback.grants import APP_ROLE
 from cashback.local.children import Children
 
 # A line of `seed` that names a demo user: email, password, role.
@@ -77,6 +78,8 @@ class Command(BaseCommand):
         self._say("Preparing the database…")
         seed = io.StringIO()
         call_command("migrate", verbosity=0, interactive=False)
+        if not os.environ.get("DATABASE_URL"):
+            call_command("grant_app_role", stdout=io.StringIO())
         call_command("schedule_tasks", stdout=io.StringIO())
         call_command("seed", stdout=seed)
         # The web and the worker make their own connections.
@@ -129,6 +132,8 @@ def _start(children: Children, listener: socket.socket, workers: int, threads: i
     quiet = ["--log-level", "warning", "--no-control-socket"]
     # manage.py lifts the statement timeout for commands; the web keeps its own.
     environ = {name: value for name, value in os.environ.items() if (name, value) != ("STATEMENT_TIMEOUT_MS", "0")}
+    # On the project's own server the application is not the owner of its tables: it cannot rewrite history.
+    environ["DATABASE_URL"] = environ.get("DATABASE_URL") or local.database_url(role=APP_ROLE)
     children.start("web server", [*gunicorn, *limits, *quiet], folder, environ, [listener.fileno()])
     children.start("worker", [sys.executable, "manage.py", "qcluster"], folder, environ)
 
