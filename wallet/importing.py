@@ -5,7 +5,7 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -19,6 +19,7 @@ from accounts.models import User
 from accounts.refusals import Refusal
 from wallet import issuing
 from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.issuing import Progress
 
 COLUMNS = ("title", "total_value", "currency", "pool", "expires_at")
 MOST_SHOWN = 50  # mistakes; the others are counted
@@ -26,7 +27,6 @@ LONGEST_LINE = 64 * 1024  # bytes: a file that is not a table must not fill the 
 NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
 DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,6 @@ class WrongRow(Exception):  # noqa: N818  (inside this room only)
     """One line with its mistakes."""
 
     def __init__(self, *mistakes: Mistake) -> None:
-        super().__init__()
         self.mistakes = mistakes
 
 
@@ -175,8 +174,7 @@ class CreditFile:
         try:
             return issuing.prepared(self.actor, currency=row["currency"], **fields)
         except ValidationError as error:
-            found = [(name, what) for name, texts in error.message_dict.items() for what in texts]
-            return WrongRow(*(Mistake(line, name, what) for name, what in found))
+            return WrongRow(*(Mistake(line, name, what) for name, texts in error.message_dict.items() for what in texts))
 
     def pool(self, name: str) -> CreditPool | None:
         """Return the pool with this name; raise ValueError when there is none."""
@@ -187,11 +185,9 @@ class CreditFile:
         return self.pools[name]
 
 
-def import_assets(file: CreditFile) -> Contents:
-    """Issue all credits of a checked file (`file.expected`) in one act, or none. Raises FileChanged."""
-    issuing.issue_all(file)
-    assert file.expected is not None
-    return file.expected
+def import_assets(file: CreditFile) -> int:
+    """Issue all credits of a checked file in one act, or none, and return how many. Raises FileChanged."""
+    return issuing.issue_all(file).count
 
 
 def numbered(file: BinaryIO, progress: Progress) -> Iterator[tuple[int, list[str]]]:

@@ -233,7 +233,7 @@ def test_a_second_try_of_the_act_reads_the_file_from_its_start(csv_file: Write, 
     checked.expected = checked.check()
     next(iter(checked))
 
-    assert importing.import_assets(checked).count == 2
+    assert importing.import_assets(checked) == 2
     assert CashbackAsset.objects.count() == 2
 
 

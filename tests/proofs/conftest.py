@@ -19,7 +19,7 @@ class Race:
     log: list[Attempt]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def run(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Callable[[Plan], Race]:
     """Run a race on the test server, in a database of its own."""
 

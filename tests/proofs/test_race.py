@@ -13,17 +13,17 @@ pytestmark = pytest.mark.xdist_group("races")
 Run = Callable[[Plan], Race]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def with_lock(run: Run) -> Race:
     return run(usual(40, 3, 40, seed=1))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def over_http(run: Run) -> Race:
     return run(usual(40, 3, 40, seed=1, http=True))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def without_lock(run: Run) -> Race:
     return run(usual(40, 3, 40, seed=1, without_lock=True))
 

@@ -11,7 +11,7 @@ from wallet.proofs.plan import Plan
 pytestmark = pytest.mark.xdist_group("races")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stampede(run: Callable[[Plan], Race]) -> Race:
     return run(Plan(users=200, credits=20, pool=1000, limit=None, tries=40, drainers=50, connections=200, seed=2026, http=True))
 

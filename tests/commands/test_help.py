@@ -1,0 +1,29 @@
+"""Every command says what it is for."""
+
+import pytest
+from django.core.management import load_command_class
+
+COMMANDS = [
+    "expire_assets",
+    "import_assets",
+    "ownership_report",
+    "prove_claims",
+    "schedule_tasks",
+    "seed",
+    "summary",
+]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_explains_the_command_and_each_of_its_options(name: str) -> None:
+    parser = load_command_class("wallet", name).create_parser("manage.py", name)
+
+    assert len(parser.description or "") > 40
+    assert [action.dest for action in parser._actions if not action.help] == []
+
+
+@pytest.mark.parametrize("name", ["expire_assets", "import_assets", "schedule_tasks", "seed"])
+def test_what_changes_something_can_be_tried_dry(name: str) -> None:
+    parser = load_command_class("wallet", name).create_parser("manage.py", name)
+
+    assert "--dry-run" in parser.format_help()
