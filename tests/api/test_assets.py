@@ -186,3 +186,13 @@ def test_a_hundred_credits_cost_two_queries(
     for caller in (as_alice, as_ada):
         with django_assert_num_queries(2):  # who asks, and the page
             assert len(caller.get(ASSETS, {"page_size": 100}).json()["results"]) == 100
+
+
+def test_credits_of_a_hidden_pool_are_hidden_too(
+    as_alice: Caller, as_ada: Caller, issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool]
+) -> None:
+    asset = issue(pool=open_pool(is_active=False))
+
+    assert as_alice.get(f"{ROOT}/assets/{asset.pk}/").status_code == 404
+    assert as_alice.get(f"{ROOT}/assets/").json()["results"] == []
+    assert as_ada.get(f"{ROOT}/assets/{asset.pk}/").status_code == 200

@@ -1,8 +1,10 @@
 """/claims/ and /wallet/: what happened, and what it comes to."""
 
+import json
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -10,7 +12,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from tests.api.conftest import ROOT, Caller, wrong_fields
-from wallet import claims
+from wallet import claims, sealing
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
 
@@ -132,3 +134,33 @@ def test_instants_are_written_in_utc(as_alice: Caller, claimed: dict[str, str]) 
 
     assert written.endswith("Z")
     assert datetime.fromisoformat(written).utcoffset() == timedelta(0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_sealed_claim_has_a_proof_for_its_owner_and_an_admin_only(
+    as_alice: Caller, as_bob: Caller, as_ada: Caller, claimed: dict[str, str]
+) -> None:
+    address = f"{CLAIMS}{claimed['first']}/proof/"
+    assert wrong_code(as_alice.get(address)) == (409, "not_sealed_yet")
+    sealing.seal_all()
+
+    proof = as_alice.get(address).json()
+
+    assert json.loads(proof["leaf"])[0] == claimed["first"]
+    assert proof["seal"]["count"] == 3
+    assert as_ada.get(address).json() == proof
+    assert as_bob.get(address).status_code == 404
+
+
+def wrong_code(answer: Any) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_proof_costs_three_queries(
+    as_alice: Caller, claimed: dict[str, str], django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    sealing.seal_all()
+
+    with django_assert_num_queries(3):
+        as_alice.get(f"{CLAIMS}{claimed['first']}/proof/")

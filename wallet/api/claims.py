@@ -3,16 +3,18 @@
 from typing import ClassVar
 
 from drf_spectacular.utils import extend_schema_view
+from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.permissions import IsAuthenticated
+from rest_framework.request import Request
 from rest_framework.response import Response
 
-from wallet import claims
+from wallet import claims, sealing
 from wallet.api.door import Door
 from wallet.api.filters import ClaimFilter
 from wallet.api.idempotency import REPLAYED
 from wallet.api.schema import described
-from wallet.api.serializers import ClaimSerializer
+from wallet.api.serializers import ClaimSerializer, ProofSerializer
 from wallet.ledger.models import Entry
 from wallet.ledger.querysets import EntryQuerySet
 
@@ -25,11 +27,12 @@ def answered(claim: claims.Claim) -> Response:
 @extend_schema_view(
     list=described("List claims"),
     retrieve=described("Show a claim"),
+    proof=described("Prove that a claim is in the ledger", sealing.NotSealedYet, responses=ProofSerializer, filters=False),
 )
 class ClaimViewSet(ListModelMixin, RetrieveModelMixin, Door):
     """Claims; users see their own, an ADMIN sees all and whose they are."""
 
-    permissions: ClassVar = {"list": IsAuthenticated, "retrieve": IsAuthenticated}
+    permissions: ClassVar = {"list": IsAuthenticated, "retrieve": IsAuthenticated, "proof": IsAuthenticated}
     serializer_class = ClaimSerializer
     queryset = Entry.objects.all()
     filterset_class = ClaimFilter
@@ -41,3 +44,8 @@ class ClaimViewSet(ListModelMixin, RetrieveModelMixin, Door):
         """Return what the caller may see."""
         entries = Entry.objects.visible_to(self.user).select_related("asset")
         return entries.select_related("user") if self.user.is_admin else entries
+
+    @action(detail=True, serializer_class=ProofSerializer, pagination_class=None, filterset_class=None)
+    def proof(self, request: Request, pk: str) -> Response:
+        """Return the claim's place under a signed seal, to be verified without this server: see examples/verify_proof.py."""
+        return Response(sealing.proof(self.get_object()))

@@ -29,6 +29,7 @@ CODES: dict[int, tuple[str, ...]] = {
         "claim_limit_reached",
         "request_in_progress",
         "email_taken",
+        "not_sealed_yet",
     ),
     413: ("too_large",),
     415: ("unsupported_media_type",),

@@ -199,3 +199,27 @@ class SummarySerializer(Shape):
     """The summary's lines."""
 
     lines = SummaryLineSerializer(many=True)
+
+
+class SealSerializer(Shape):
+    """A signed Merkle root over a closed range of the ledger; hashes, key and signature in hex."""
+
+    seq = serializers.IntegerField(min_value=1)
+    previous_root = serializers.CharField()
+    root = serializers.CharField()
+    from_xid = serializers.IntegerField()
+    to_xid = serializers.IntegerField()
+    count = serializers.IntegerField(min_value=1)
+    sums = serializers.DictField(child=serializers.CharField())
+    sealed_at = serializers.DateTimeField()
+    public_key = serializers.CharField()
+    signature = serializers.CharField()
+
+
+class ProofSerializer(Shape):
+    """The leaf that was hashed, its place among the seal's, its siblings up to the root, and the seal."""
+
+    leaf = serializers.CharField()
+    index = serializers.IntegerField(min_value=0)
+    path = serializers.ListField(child=serializers.CharField())
+    seal = SealSerializer()

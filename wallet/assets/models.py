@@ -64,7 +64,9 @@ def check_time_zone(name: str) -> None:
 
 
 def end_of(day: date, time_zone: str = "UTC") -> datetime:
-    """Return the first instant after `day` in the IANA zone `time_zone`."""
+    """Return the first instant after `day` in the IANA zone `time_zone`; raise ValidationError after the year 9998."""
+    if day.year >= date.max.year:
+        raise ValidationError({"expires_at": "Choose a day before the year 9999, or none for never."}, code="far_future")
     return datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(time_zone))
 
 

@@ -56,10 +56,11 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
         return self.with_current_status().get(pk=asset_id)
 
     def visible_to(self, user: "User") -> Self:
-        """Keep what `user` may see: everything for an ADMIN, else what nobody else has claimed."""
+        """Keep what `user` may see: everything for an ADMIN, else their own and what nobody claimed in pools that are shown."""
         if user.is_admin:
             return self
-        return self.filter(~Q(status="CLAIMED") | Q(claimed_by=user))
+        shown = Q(pool=None) | Q(pool__is_active=True)
+        return self.filter(Q(claimed_by=user) | ~Q(status="CLAIMED") & shown)
 
     def insert_all(self, assets: Iterable["CashbackAsset"]) -> None:
         """Insert new assets with one COPY, ten times as fast as INSERT; the rules of the table hold all the same.

@@ -84,6 +84,7 @@ class ClaimedAsset(CashbackAsset):
 
     class Meta:
         proxy = True
+        verbose_name_plural = "ownership"
         triggers: ClassVar = [rules.claimed_has_entry]
 
 

@@ -26,6 +26,7 @@ class Migration(migrations.Migration):
             fields=[
             ],
             options={
+                'verbose_name_plural': 'ownership',
                 'proxy': True,
                 'indexes': [],
                 'constraints': [],
