@@ -19,7 +19,7 @@ from wallet.proofs.arena import Racer
 from wallet.proofs.ways import Direct, Heard, heard, person, request
 
 # Between the look and the write, so that a double is found every time and not only on an unlucky day.
-WINDOW_SECONDS = 0.02
+WINDOW_SECONDS = 0.1
 
 # What would refuse a second owner, a second entry, or two that disagree.
 GUARDS = "^pgtrigger_(asset_final|entry_equals_asset|asset_claimed_has_entry)_"
