@@ -1,6 +1,6 @@
 """Supply: how assets and pools come to be."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -93,9 +93,11 @@ def issue_one(actor: User | None, **fields: Any) -> CashbackAsset:
 def issue_all(assets: Iterable[CashbackAsset], progress: Progress = lambda _: None) -> Issued:
     """Issue prepared assets, all or none, in batches of 5,000 rows; `progress` is told how many each batch held.
 
-    No more than one batch is in memory when `assets` makes them as it is iterated. After a conflict it is iterated anew:
-    a generator would hand out only what is left of it, so give an object with `__iter__`.
+    No more than one batch is in memory when `assets` makes them as it is iterated. After a conflict it is iterated anew, so
+    a generator, which would hand out only what is left of it, raises TypeError.
     """
+    if isinstance(assets, Iterator):
+        raise TypeError("issue_all needs what can be iterated twice: a list, or an object with __iter__")
     announce_issue()
     remaining, count = iter(assets), 0
     while batch := list(islice(remaining, BATCH)):

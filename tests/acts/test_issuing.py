@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import IntegrityError
 from django.utils import timezone
 
 from accounts.models import User
@@ -131,14 +132,17 @@ def test_an_unknown_pool_is_not_found(ada: User) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_batch_that_fails_takes_the_earlier_batches_with_it(ada: User, open_pool: OpenPool) -> None:
     pool = open_pool()
-    good = (CashbackAsset(pool=pool, currency="INR", **CREDIT) for _ in range(issuing.BATCH))
+    good = [CashbackAsset(pool=pool, currency="INR", **CREDIT) for _ in range(issuing.BATCH)]
 
-    def with_a_wrong_one_at_the_end() -> Any:
-        yield from good
-        yield CashbackAsset(pool=pool, currency="USD", **CREDIT)
+    with pytest.raises(IntegrityError, match="currency of its pool"):
+        issuing.issue_all([*good, CashbackAsset(pool=pool, currency="USD", **CREDIT)])
 
-    with pytest.raises(Exception, match="currency of its pool"):
-        issuing.issue_all(with_a_wrong_one_at_the_end())
+    assert CashbackAsset.objects.count() == 0
+
+
+def test_what_can_be_read_only_once_is_not_issued_from(db: None) -> None:
+    with pytest.raises(TypeError, match="iterated twice"):
+        issuing.issue_all(iter([CashbackAsset(currency="INR", **CREDIT)]))
 
     assert CashbackAsset.objects.count() == 0
 
