@@ -19,6 +19,8 @@ WRITTEN_ONCE = (
 # pghistory writes the context of a change with INSERT … ON CONFLICT DO UPDATE.
 NEVER_DELETED = ("pghistory_context",)
 READ = ("django_migrations",)
+# How long the role waits in PostgreSQL, unless its connection says otherwise: for a lock, for a statement, for its client.
+PATIENCE = {"lock_timeout": "2s", "statement_timeout": "5s", "idle_in_transaction_session_timeout": "5s"}
 
 
 def privileges(table: str) -> str:
@@ -43,7 +45,8 @@ def statements(role: str) -> list[sql.Composable]:
     ]
     tables = connection.introspection.table_names()
     each = [(sql.SQL(f"GRANT {privileges(table)} ON {{}} TO {{}}"), sql.Identifier(table)) for table in tables]
-    return [*(grant.format(name) for grant in grants), *(grant.format(table, name) for grant, table in each)]
+    limits = [sql.SQL(f"ALTER ROLE {{}} SET {setting} = '{limit}'") for setting, limit in PATIENCE.items()]
+    return [*(grant.format(name) for grant in (*grants, *limits)), *(grant.format(table, name) for grant, table in each)]
 
 
 def create(role: str) -> bool:

@@ -119,6 +119,12 @@ def test_the_role_can_claim(
     assert claim.status_code == 201
 
 
+def test_the_role_does_not_wait_for_ever(app: psycopg.Connection[Any]) -> None:
+    limits = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
+    with psycopg.connect(**app.info.get_parameters() | {"options": ""}) as plain:
+        assert [plain.execute(f"SHOW {limit}").fetchone() for limit in limits] == [("2s",), ("5s",), ("5s",)]
+
+
 def test_a_dry_run_prints_the_sql_and_changes_nothing() -> None:
     out = StringIO()
 
