@@ -206,7 +206,7 @@ class SealSerializer(Shape):
 
     seq = serializers.IntegerField(min_value=1)
     previous_root = serializers.CharField()
-    root = serializers.CharField()
+    root = serializers.CharField()  # type: ignore[assignment]
     from_xid = serializers.IntegerField()
     to_xid = serializers.IntegerField()
     count = serializers.IntegerField(min_value=1)
