@@ -9,6 +9,7 @@ from typing import Any
 import django_stubs_ext
 import environ
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
 
 from cashback import local
 
@@ -104,8 +105,10 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "cashback.middleware.DoorMiddleware",
+    "cashback.middleware.HeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "cashback.middleware.BodyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -237,7 +240,7 @@ REST_FRAMEWORK = {
         "rest_framework.renderers.JSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
-    "DEFAULT_PARSER_CLASSES": ["cashback.parsers.BoundedJSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["cashback.parsers.Utf8JSONParser"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "cashback.negotiation.Negotiation",
     "DEFAULT_FILTER_BACKENDS": [],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
@@ -315,6 +318,7 @@ UNFOLD = {
     "COLORS": {
         "primary": {
             shade: f"oklch({lightness}% {chroma} 165)"
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("cashback/mark.svg")}],
             for shade, lightness, chroma in [
                 ("50", 97, 0.02),
                 ("100", 94, 0.04),

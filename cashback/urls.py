@@ -1,7 +1,9 @@
 """Every door of the house, by address."""
 
 from django.contrib import admin
+from django.templatetags.static import static
 from django.urls import include, path
+from django.utils.functional import lazy
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
@@ -19,6 +21,8 @@ urlpatterns = [
     path("metrics", operations.metrics, name="metrics"),
     # unfold's search caches Python objects, which our caches refuse; each list of the console has a search of its own.
     path("admin/search/", RedirectView.as_view(pattern_name="admin:index")),
+    # What a browser asks for on a page that names no icon, such as plain JSON.
+    path("favicon.ico", RedirectView.as_view(url=lazy(static, str)("cashback/mark.svg"))),
     path("admin/", admin.site.urls),
 ]
 

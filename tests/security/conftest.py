@@ -1,0 +1,58 @@
+"""Everybody who may come to a door, honest or not, and something behind each."""
+
+import json
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.test import Client
+from django_q.models import Schedule
+from pytest_django import Settings
+
+from accounts.models import User
+from wallet import claims
+from wallet.assets.models import CashbackAsset, CreditPool
+
+
+@pytest.fixture
+def unlimited(settings: Settings) -> None:
+    settings.RATES = dict.fromkeys(settings.RATES, "off")
+
+
+@pytest.fixture
+def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], alice: User) -> dict[str, str]:
+    """Return by the name of a room the id of something in it: what alice claimed, where one can own it."""
+    pool, asset = open_pool(), issue()
+    issue(pool=pool)
+    entry = claims.claim(asset.pk, alice).receipt["id"]
+    schedule = Schedule.objects.create(func="wallet.tasks.sweep", schedule_type=Schedule.ONCE)
+    return {
+        **dict.fromkeys(("pools", "creditpool"), str(pool.pk)),
+        **dict.fromkeys(("assets", "credits", "cashbackasset", "claimedasset"), str(asset.pk)),
+        **dict.fromkeys(("claims", "entry"), entry),
+        "user": str(alice.pk),
+        "schedule": str(schedule.pk),
+    }
+
+
+@pytest.fixture
+def browser_of() -> Callable[..., Client]:
+    """Return the browser of somebody, or of a stranger; it shows what they would see when something breaks."""
+
+    def opened(user: User | None = None, **options: Any) -> Client:
+        client = Client(raise_request_exception=False, **options)
+        if user:
+            client.force_login(user)
+        return client
+
+    return opened
+
+
+@pytest.fixture
+def audited(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Return the events that were recorded, oldest first."""
+    logger = logging.getLogger("cashback.audit")
+    logger.addHandler(caplog.handler)
+    yield lambda: [json.loads(record.getMessage()) for record in caplog.records if record.name == logger.name]
+    logger.removeHandler(caplog.handler)
