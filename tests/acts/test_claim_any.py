@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
@@ -17,7 +18,7 @@ from wallet import claims, pools
 from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound
 from wallet.issuing import issue_many
 from wallet.ledger.idempotency import IdempotencyKeyReused, Request, RequestInProgress
-from wallet.ledger.models import Entry
+from wallet.ledger.models import Entry, IdempotencyKey
 
 Issue = Callable[..., CashbackAsset]
 OpenPool = Callable[..., CreditPool]
@@ -227,3 +228,25 @@ def test_a_request_whose_first_attempt_still_runs_is_told_so(
 
     assert isinstance(outcome, RequestInProgress)
     assert Entry.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_answer_that_is_forgotten_while_it_is_asked_for_is_asked_for_again(
+    issue: Issue, open_pool: OpenPool, alice: User, ask: Ask, elsewhere: psycopg.Connection[Any]
+) -> None:
+    pool = open_pool()
+    issue(pool=pool)
+    request = ask(alice, pool.pk)
+    IdempotencyKey.objects.create(user=alice, route="claim", key=request.key, fingerprint=request.fingerprint, body="{}")
+
+    def forget(execute: Any, sql: str, *rest: Any) -> Any:
+        result = execute(sql, *rest)
+        if sql.startswith("INSERT INTO ledger_idempotencykey"):
+            elsewhere.execute("DELETE FROM ledger_idempotencykey")
+            elsewhere.commit()
+        return result
+
+    with connection.execute_wrapper(forget), pytest.raises(RequestInProgress):
+        claims.claim_any(pool.pk, alice, request)
+
+    assert claims.claim_any(pool.pk, alice, request).status_code == 201

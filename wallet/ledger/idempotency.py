@@ -78,7 +78,9 @@ def reserve(request: Request) -> Answer | None:
 
 def stored(request: Request) -> Answer:
     """Return the committed answer to `request`; raise IdempotencyKeyReused when it was given to another request."""
-    row = IdempotencyKey.objects.get(user=request.user, route=request.route, key=request.key)
+    row = IdempotencyKey.objects.filter(user=request.user, route=request.route, key=request.key).first()
+    if row is None:
+        raise RequestInProgress  # forgotten in this very moment: the next try takes the key anew
     if row.fingerprint != request.fingerprint:
         raise IdempotencyKeyReused
     return Answer(row.status_code or 500, json.loads(row.body or "null"))
