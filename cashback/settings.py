@@ -104,11 +104,11 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "cashback.middleware.DoorMiddleware",
     "cashback.middleware.HeadersMiddleware",
+    "cashback.middleware.DoorMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
     "cashback.middleware.BodyMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -311,6 +311,7 @@ UNFOLD = {
     "SITE_TITLE": "Cashback",
     "SITE_HEADER": "Cashback console",
     "SITE_SYMBOL": "savings",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("cashback/mark.svg")}],
     "LOGIN": {"form": "accounts.forms.ThrottledSignInForm"},
     "DASHBOARD_CALLBACK": "wallet.admin.overview.figures",
     "SIDEBAR": {"navigation": "wallet.admin.overview.rooms"},
@@ -318,7 +319,6 @@ UNFOLD = {
     "COLORS": {
         "primary": {
             shade: f"oklch({lightness}% {chroma} 165)"
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("cashback/mark.svg")}],
             for shade, lightness, chroma in [
                 ("50", 97, 0.02),
                 ("100", 94, 0.04),

@@ -19,10 +19,10 @@ urlpatterns = [
     path("healthz", operations.healthz, name="healthz"),
     path("readyz", operations.readyz, name="readyz"),
     path("metrics", operations.metrics, name="metrics"),
-    # unfold's search caches Python objects, which our caches refuse; each list of the console has a search of its own.
-    path("admin/search/", RedirectView.as_view(pattern_name="admin:index")),
     # What a browser asks for on a page that names no icon, such as plain JSON.
     path("favicon.ico", RedirectView.as_view(url=lazy(static, str)("cashback/mark.svg"))),
+    # unfold's search caches Python objects, which our caches refuse; each list of the console has a search of its own.
+    path("admin/search/", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
 ]
 
