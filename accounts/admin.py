@@ -3,11 +3,13 @@
 from typing import Any, ClassVar
 
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
+from accounts import audit
 from accounts.models import User, normal_email
 
 
@@ -45,6 +47,16 @@ class UserAdmin(DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]
         ("History", {"fields": ("created_at", "last_login")}),
     )
     add_fieldsets = ((None, {"fields": ("email", "role", "password1", "password2")}),)
+
+    def log_addition(self, request: HttpRequest, obj: User, message: Any) -> LogEntry:
+        """Record who let somebody in."""
+        audit.record("person_change", "done", request.user, person=str(obj.pk), role=obj.role)
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: User, message: Any) -> LogEntry:
+        """Record who changed what of somebody: their role, their password, whether they are let in."""
+        audit.record("person_change", "done", request.user, person=str(obj.pk), role=obj.role, changed=str(message))
+        return super().log_change(request, obj, message)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Refuse: untick "active" instead."""

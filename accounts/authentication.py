@@ -17,6 +17,13 @@ class TokenAuthentication(JWTAuthentication):
     So signing out, a password change, a demotion and a deactivation act on the very next request.
     """
 
+    def get_validated_token(self, raw_token: bytes) -> Token:
+        """Return the token if we signed it and it has not expired; raise InvalidToken."""
+        try:
+            return super().get_validated_token(raw_token)
+        except RecursionError as error:  # nested too deeply to be read
+            raise InvalidToken from error
+
     def get_user(self, validated_token: Token) -> User:  # type: ignore[override]  # it may be any model there
         """Return the user of the token's living family; raise InvalidToken."""
         family = TokenFamily.objects.alive().select_related("user").filter(pk=validated_token.get(FAMILY)).first()

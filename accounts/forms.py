@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from unfold.forms import AuthenticationForm as ConsoleForm
 
-from accounts import throttles
+from accounts import audit, throttles
 from accounts.passwords import LONGEST_PASSWORD
 from accounts.throttles import RateLimited
 
@@ -29,11 +29,23 @@ class SignInForm(AuthenticationForm):
 
     def clean(self) -> dict[str, Any]:
         """Return the cleaned data of someone who signed in; raise ValidationError."""
+        email = self.cleaned_data.get("username", "")
         try:
-            throttles.check_sign_in(cast(HttpRequest, self.request), self.cleaned_data.get("username", ""))
+            throttles.check_sign_in(cast(HttpRequest, self.request), email)
         except RateLimited as refusal:
             raise limited(refusal) from refusal
-        return super().clean()
+        return self.audited(email)
+
+    def audited(self, email: str) -> dict[str, Any]:
+        """Do the same, and record who came in or who did not."""
+        try:
+            cleaned = super().clean()
+        except ValidationError:
+            audit.record("sign_in", "refused", email=audit.digest(email))
+            raise
+        if user := self.get_user():
+            audit.record("sign_in", "done", user, email=audit.digest(email))
+        return cleaned
 
 
 class ThrottledSignInForm(SignInForm, ConsoleForm):  # type: ignore[misc]

@@ -1,6 +1,5 @@
 """The addresses of the HTML door to accounts."""
 
-from django.contrib.auth.views import LogoutView
 from django.urls import path
 
 from accounts import pages
@@ -8,6 +7,6 @@ from accounts import pages
 urlpatterns = [
     path("register/", pages.Register.as_view(), name="register"),
     path("sign-in/", pages.SignIn.as_view(), name="sign_in"),
-    path("sign-out/", LogoutView.as_view(), name="sign_out"),
+    path("sign-out/", pages.SignOut.as_view(), name="sign_out"),
     path("password/", pages.ChangePassword.as_view(), name="password"),
 ]

@@ -5,17 +5,17 @@ from typing import Any, cast
 from django.contrib import messages
 from django.contrib.auth import login, update_session_auth_hash
 from django.contrib.auth.mixins import LoginRequiredMixin
-from django.contrib.auth.views import LoginView
+from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import ValidationError
 from django.forms import BaseForm
-from django.http import HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView
 
-from accounts import passwords, registration, throttles
+from accounts import audit, passwords, registration, throttles
 from accounts.forms import PasswordForm, RegistrationForm, SignInForm, limited, seconds_to_wait
 from accounts.models import User
 from accounts.registration import EmailTaken
@@ -62,6 +62,16 @@ class ActForm(PatientForm):
     def act(self, given: dict[str, Any]) -> None:
         """Make the one call into the act."""
         raise NotImplementedError
+
+
+class SignOut(LogoutView):
+    """End this session."""
+
+    def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """Sign out; who was not signed in stays so."""
+        if request.user.is_authenticated:
+            audit.record("sign_out", "done", request.user)
+        return super().post(request, *args, **kwargs)
 
 
 class Register(ActForm):

@@ -7,6 +7,7 @@ from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
 
+from accounts import audit
 from accounts.models import Revoked, TokenFamily, User
 
 # Characters. Hashing costs time on purpose, so what is hashed has an end.
@@ -42,6 +43,7 @@ def change_password(user: User, current: str, new: str, family: UUID | str | Non
         kept = [family] if family else []
         families.exclude(pk__in=kept).revoke(Revoked.PASSWORD)
         families.filter(pk__in=kept).update(auth_hash=user.get_session_auth_hash())
+    audit.record("password_change", "done", user)
 
 
 def wrong_current() -> ValidationError:

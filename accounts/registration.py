@@ -4,6 +4,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from psycopg.errors import UniqueViolation
 
+from accounts import audit
 from accounts.models import User, normal_email
 from accounts.passwords import check_new
 from accounts.refusals import Refusal
@@ -26,9 +27,11 @@ def register(email: str, password: str) -> User:
     check_new(password, user, "password")
     try:
         with transaction.atomic():
-            return User.objects.create_user(email, password)
+            user = User.objects.create_user(email, password)
     except IntegrityError as error:
         if isinstance(error.__cause__, UniqueViolation):
             raise EmailTaken from error
         # PostgreSQL's idea of lower case is wider than ours: an email of letters that it would still change.
         raise ValidationError({"email": ValidationError("Write the email in plain letters.", code="invalid")}) from error
+    audit.record("register", "done", user, email=audit.digest(email))
+    return user

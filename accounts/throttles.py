@@ -4,7 +4,6 @@ Its decorators run before DRF knows who asks, and do not see JSON. Here an ident
 authentication, and a count costs no SQL.
 """
 
-import hashlib
 import logging
 import time
 from ipaddress import IPv6Address, ip_address, ip_network
@@ -19,7 +18,8 @@ from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
-from accounts.models import User, normal_email
+from accounts import audit
+from accounts.models import User
 from accounts.refusals import Refusal
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,9 @@ class RateLimited(Refusal):
 
 def check(action: str, *identities: str) -> None:
     """Count one try of `action` ("claim", "sign_in", "register") for each identity; raise RateLimited if one is over."""
-    if wait := max(seconds_to_wait(action, identity) for identity in identities):
+    wait, counted = max((seconds_to_wait(action, identity), identity) for identity in identities)
+    if wait:
+        audit.record("limit", "refused", action=action, counted=counted)
         raise RateLimited(wait)
 
 
@@ -91,7 +93,7 @@ def seconds_to_wait_here(action: str, identity: str) -> int:
 
 def email_identity(email: str) -> str:
     """Return the same identity for an email however it is typed, and not the email itself: keys are seen by operators."""
-    return f"email:{hashlib.sha256(normal_email(email).encode(errors='replace')).hexdigest()}"
+    return f"email:{audit.digest(email)}"
 
 
 def address(request: HttpRequest | Request) -> str:

@@ -14,6 +14,7 @@ from django.db.models.functions import Now
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
 
+from accounts import audit
 from accounts.models import Revoked, TokenFamily, User
 from accounts.passwords import LONGEST_PASSWORD
 from accounts.refusals import Refusal
@@ -55,13 +56,17 @@ def sign_in(email: str, password: str) -> Pair:
 
     Raises BadCredentials, after the same work whether or not the email is known. Count the try before calling.
     """
-    return issue_pair(verified(email, password))
+    user = verified(email, password)
+    pair = issue_pair(user)
+    audit.record("sign_in", "done", user, email=audit.digest(email))
+    return pair
 
 
 def verified(email: str, password: str) -> User:
     """Return the active user with this email and password, or raise BadCredentials."""
     user = authenticate(None, username=email, password=password) if len(password) <= LONGEST_PASSWORD else None
     if not isinstance(user, User):
+        audit.record("sign_in", "refused", email=audit.digest(email))
         raise BadCredentials
     return user
 
@@ -99,6 +104,7 @@ def refresh(raw: str) -> Pair:
         if family.refresh_hash == digest(token):
             return exchanged(family, token)
         TokenFamily.objects.filter(pk=family.pk).revoke(Revoked.REPLAY)
+    audit.record("token_refresh", "refused", family.user, code=TokenReused.code, family=str(family.pk))
     # Raised after the commit: the refusal must not undo the end of the family.
     raise TokenReused
 
@@ -116,7 +122,7 @@ def parsed(raw: str) -> RefreshToken:
     """Return the refresh token if we signed it and it has not expired; raise TokenNotValid."""
     try:
         token = RefreshToken(raw)  # type: ignore[arg-type]
-    except TokenError as error:
+    except (TokenError, RecursionError) as error:  # a token may be nested too deeply to be read
         raise TokenNotValid from error
     if FAMILY not in token or "sub" not in token:
         raise TokenNotValid
@@ -143,3 +149,4 @@ def logout(raw: str, user: User) -> None:
     if token["sub"] != str(user.pk):
         raise TokenNotValid
     TokenFamily.objects.filter(pk=token[FAMILY], user=user).revoke(Revoked.LOGOUT)
+    audit.record("sign_out", "done", user)

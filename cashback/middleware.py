@@ -1,11 +1,14 @@
 """What every request passes on its way in, and every answer on its way out."""
 
 from collections.abc import Callable
+from http import HTTPStatus
 
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 
+from accounts import audit
+from accounts.throttles import client_ip
 from wallet.trace import through
 
 DOORS = {"/api/": "api", "/admin/": "admin"}
@@ -71,12 +74,20 @@ def declared_length(request: HttpRequest) -> int:
 
 
 class DoorMiddleware:
-    """Name the door a request came through, for the history of what it changes."""
+    """Name the door a request came through, for the history of what it changes and for the log of who tried what."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer the request with its door named."""
-        with through(door_of(request)):
-            return self.get_response(request)
+        """Answer the request with its door named; record who was told that they may not, and who took a file away."""
+        door = door_of(request)
+        where = {"door": door, "ip": client_ip(request), "method": str(request.method), "path": request.path}
+        with through(door), audit.coming_from(**where):
+            answer = self.get_response(request)
+            user = getattr(request, "user", None)
+            if answer.status_code == HTTPStatus.FORBIDDEN:
+                audit.record("permission", "refused", user)
+            elif answer.headers.get("Content-Disposition", "").startswith("attachment"):
+                audit.record("export", "done", user)
+            return answer

@@ -2,11 +2,12 @@
 
 from django.contrib import admin
 from django.templatetags.static import static
-from django.urls import include, path
+from django.urls import include, path, re_path
 from django.utils.functional import lazy
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
+from accounts import pages
 from cashback import operations
 
 urlpatterns = [
@@ -23,6 +24,11 @@ urlpatterns = [
     path("favicon.ico", RedirectView.as_view(url=lazy(static, str)("cashback/mark.svg"))),
     # unfold's search caches Python objects, which our caches refuse; each list of the console has a search of its own.
     path("admin/search/", RedirectView.as_view(pattern_name="admin:index")),
+    # These are done in one way for all: counted, recorded, and ending every other sign-in.
+    path("admin/password_change/", RedirectView.as_view(pattern_name="password")),
+    path("admin/logout/", pages.SignOut.as_view()),
+    # Nothing of ours has a page "on the site"; Django's way there breaks on tables that are views.
+    re_path("^admin/r/", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
 ]
 

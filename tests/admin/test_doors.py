@@ -31,7 +31,7 @@ def addresses(open_pool: Callable[..., CreditPool], issue: Callable[..., Cashbac
     free, owned = issue(pool=pool), issue(pool=pool)
     claims.claim(owned.pk, alice)
     entry = Entry.objects.get()
-    pages = [INDEX, *lists(OPERATORS_ROOMS), reverse("admin:password_change")]
+    pages = [INDEX, *lists(OPERATORS_ROOMS)]
     pages += [reverse(f"admin:{room}_add") for room in ("assets_creditpool", "assets_cashbackasset")]
     rows = {"assets_creditpool": [pool], "assets_cashbackasset": [free, owned], "ledger_entry": [entry]}
     for room, members in rows.items():

@@ -1,0 +1,49 @@
+"""What a security officer asks later: who signed in, who was refused, who took data out; one line of JSON each, no secret.
+
+Recorded at the one place that every door passes. A line holds ids and digests: no password, token or key, and of an email
+only a keyed digest, by which lines about the same one can be told.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from django.utils.crypto import salted_hmac
+
+from accounts.models import User, normal_email
+
+log = logging.getLogger("cashback.audit")
+
+# Where the request that is being answered came from; outside of one, somebody sits at the shell.
+origin: ContextVar[dict[str, str]] = ContextVar("origin")
+SHELL = {"door": "shell"}
+
+Event = Literal[
+    "register", "sign_in", "sign_out", "password_change", "person_change", "token_refresh", "limit", "permission", "export"
+]
+
+
+@contextmanager
+def coming_from(**where: str) -> Iterator[None]:
+    """Name where the events inside come from: `door`, `ip`, `method`, `path`."""
+    token = origin.set(where)
+    try:
+        yield
+    finally:
+        origin.reset(token)
+
+
+def record(event: Event, outcome: Literal["done", "refused"], user: Any = None, **more: str) -> None:
+    """Write one event, with who caused it (None or anonymous: nobody known) and what else is to be known of it."""
+    who = str(user.pk) if isinstance(user, User) else None
+    facts = {"time": datetime.now(UTC).isoformat(), "event": event, "outcome": outcome, "user": who}
+    log.info(json.dumps(facts | origin.get(SHELL) | more))
+
+
+def digest(email: str) -> str:
+    """Return 32 hex digits that stand for an email, however it is typed; without our key nobody finds out which."""
+    return salted_hmac(__name__, normal_email(email).encode(errors="replace"), algorithm="sha256").hexdigest()[:32]

@@ -1,0 +1,341 @@
+"""What is recorded for a security officer: each event once, by whom and from where, and never a secret."""
+
+import json
+import logging
+import sys
+from collections.abc import Callable
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.conf import settings as django_settings
+from django.core.management import call_command
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+
+from accounts import audit, throttles
+from accounts.models import User
+from accounts.tokens import issue_pair
+from tests.conftest import PASSWORD
+from wallet.assets.models import CashbackAsset
+
+Audited = Callable[[], list[dict[str, Any]]]
+NEW = "another horse battery"
+API = "/api/v1/auth/"
+
+
+def send(client: Client, path: str, body: dict[str, str], access: str | None = None) -> Any:
+    headers = {"Authorization": f"Bearer {access}"} if access else {}
+    return client.post(path if path.startswith("/") else f"{API}{path}", body, content_type="application/json", headers=headers)
+
+
+def told(events: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """Return what happened, how it ended, who did it and at which door."""
+    return [(one["event"], one["outcome"], one["user"], one["door"]) for one in events]
+
+
+# --- Who comes and goes ------------------------------------------------------------------------------------------------
+
+
+def test_registering_is_recorded_once_at_either_door(client: Client, db: None, audited: Audited) -> None:
+    send(client, "register/", {"email": "carol@example.com", "password": PASSWORD})
+    client.post("/register/", {"email": "dave@example.com", "password": PASSWORD})
+
+    carol, dave = (str(User.objects.get(email=f"{name}@example.com").pk) for name in ("carol", "dave"))
+    assert told(audited()) == [("register", "done", carol, "api"), ("register", "done", dave, "pages")]
+
+
+def test_signing_in_is_recorded_once_at_each_door(client: Client, ada: User, audited: Audited) -> None:
+    send(client, "token/", {"email": ada.email, "password": PASSWORD})
+    Client().post("/sign-in/", {"username": ada.email, "password": PASSWORD})
+    Client().post("/admin/login/", {"username": ada.email, "password": PASSWORD})
+
+    assert told(audited()) == [("sign_in", "done", str(ada.pk), door) for door in ("api", "pages", "admin")]
+    assert {event["email"] for event in audited()} == {audit.digest("ADA@example.com")}
+
+
+@pytest.mark.parametrize(
+    ("email", "password"), [("alice@example.com", "wrong"), ("nobody@example.com", PASSWORD), ("bob@example.com", PASSWORD)]
+)
+def test_a_refused_sign_in_is_recorded_once_at_each_door(
+    *, client: Client, alice: User, bob: User, audited: Audited, email: str, password: str
+) -> None:
+    User.objects.filter(pk=bob.pk).update(is_active=False)
+
+    send(client, "token/", {"email": email, "password": password})
+    for address in ("/sign-in/", "/admin/login/"):
+        client.post(address, {"username": email, "password": password})
+
+    assert told(audited()) == [("sign_in", "refused", None, door) for door in ("api", "pages", "admin")]
+    assert {event["email"] for event in audited()} == {audit.digest(email)}
+
+
+def test_a_user_at_the_consoles_door_is_recorded_as_refused(client: Client, alice: User, audited: Audited) -> None:
+    client.post("/admin/login/", {"username": alice.email, "password": PASSWORD})
+
+    assert told(audited()) == [("sign_in", "refused", None, "admin")]
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"username": "alice@example.com"}, {"username": "alice@example.com", "password": "x" * 129}]
+)
+def test_a_form_that_no_password_was_checked_for_is_no_sign_in(
+    client: Client, alice: User, audited: Audited, body: dict[str, str]
+) -> None:
+    client.post("/sign-in/", body)
+
+    assert audited() == []
+
+
+@pytest.mark.parametrize("address", ["/sign-out/", "/admin/logout/"])
+def test_signing_out_by_page_is_recorded_once(client: Client, ada: User, audited: Audited, address: str) -> None:
+    client.force_login(ada)
+
+    client.post(address)
+    client.post(address)
+
+    assert told(audited()) == [("sign_out", "done", str(ada.pk), "admin" if "admin" in address else "pages")]
+    assert client.get("/password/").status_code == 302
+
+
+def test_signing_out_by_token_is_recorded_once(client: Client, alice: User, audited: Audited) -> None:
+    pair = issue_pair(alice)
+
+    send(client, "logout/", {"refresh": pair.refresh}, pair.access)
+
+    assert told(audited()) == [("sign_out", "done", str(alice.pk), "api")]
+
+
+def test_a_changed_password_is_recorded_once_at_either_door(client: Client, alice: User, audited: Audited) -> None:
+    send(client, "password/", {"current_password": PASSWORD, "new_password": NEW}, issue_pair(alice).access)
+    client.force_login(User.objects.get())
+    client.post("/password/", {"current_password": NEW, "new_password": PASSWORD})
+
+    assert told(audited()) == [("password_change", "done", str(alice.pk), door) for door in ("api", "pages")]
+
+
+def test_a_replayed_refresh_token_is_recorded_with_its_family(client: Client, alice: User, audited: Audited) -> None:
+    pair = issue_pair(alice)
+    for _ in range(2):
+        send(client, "token/refresh/", {"refresh": pair.refresh})
+
+    (event,) = audited()
+    assert told([event]) == [("token_refresh", "refused", str(alice.pk), "api")]
+    assert (event["code"], event["family"]) == ("token_reused", str(alice.token_families.get().pk))
+
+
+def test_who_lets_somebody_in_or_changes_their_role_is_recorded(
+    client: Client, root: User, alice: User, audited: Audited
+) -> None:
+    client.force_login(root)
+    form = {"email": "carol@example.com", "role": "ADMIN", "usable_password": "true", "password1": NEW, "password2": NEW}
+
+    client.post(reverse("admin:accounts_user_add"), form)
+    client.post(
+        reverse("admin:accounts_user_change", args=[alice.pk]), {"email": alice.email, "role": "ADMIN", "is_active": "on"}
+    )
+    client.post(
+        reverse("admin:auth_user_password_change", args=[alice.pk]),
+        {"password1": NEW, "password2": NEW, "usable_password": "true"},
+    )
+
+    carol = User.objects.get(email="carol@example.com")
+    assert told(audited()) == [("person_change", "done", str(root.pk), "admin")] * 3
+    assert [(event["person"], event["role"]) for event in audited()] == [
+        (str(carol.pk), "ADMIN"),
+        (str(alice.pk), "ADMIN"),
+        (str(alice.pk), "ADMIN"),
+    ]
+    assert ["Role" in event.get("changed", "") for event in audited()] == [False, True, False]
+
+
+# --- Who is refused ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _two_tries(settings: Settings) -> None:
+    settings.RATES = dict.fromkeys(settings.RATES, "2/d")
+
+
+@pytest.mark.usefixtures("_two_tries")
+def test_a_limit_that_is_hit_is_recorded_once_a_try(client: Client, alice: User, audited: Audited) -> None:
+    for _ in range(3):
+        send(client, "token/", {"email": alice.email, "password": "wrong"})
+    client.post("/sign-in/", {"username": alice.email, "password": "wrong"})
+
+    last = audited()[2:]
+    assert told(last) == [("limit", "refused", None, "api"), ("limit", "refused", None, "pages")]
+    assert {(event["action"], event["counted"]) for event in last} <= {
+        ("sign_in", "ip:127.0.0.1"),
+        ("sign_in", f"email:{audit.digest(alice.email)}"),
+    }
+
+
+@pytest.mark.usefixtures("_two_tries")
+def test_a_limit_on_claims_names_the_user(
+    client: Client, alice: User, issue: Callable[..., CashbackAsset], audited: Audited
+) -> None:
+    asset, access = issue(), issue_pair(alice).access
+    for _ in range(3):
+        send(client, f"/api/v1/assets/{asset.pk}/claim/", {}, access)
+
+    (event,) = audited()
+    assert (event["event"], event["action"], event["counted"]) == ("limit", "claim", f"user:{alice.pk}")
+
+
+def test_whoever_may_not_is_recorded_once_at_each_door(alice: User, ada: User, audited: Audited) -> None:
+    by_token, browser, strict = Client(), Client(), Client(enforce_csrf_checks=True)
+    browser.force_login(ada)
+    strict.force_login(alice)
+
+    send(by_token, "/api/v1/assets/", {}, issue_pair(alice).access)
+    browser.get(reverse("admin:accounts_user_changelist"))
+    strict.post("/password/", {})
+    strict.post("/api/v1/auth/password/", {}, content_type="application/json")
+
+    assert told(audited()) == [
+        ("permission", "refused", str(alice.pk), "api"),
+        ("permission", "refused", str(ada.pk), "admin"),
+        ("permission", "refused", str(alice.pk), "pages"),
+        ("permission", "refused", None, "api"),  # a session without its token is nobody's
+    ]
+
+
+def test_a_stranger_who_may_not_is_recorded_as_nobody(db: None, audited: Audited) -> None:
+    Client(enforce_csrf_checks=True).post("/sign-in/", {})
+
+    assert told(audited()) == [("permission", "refused", None, "pages")]
+
+
+# --- Who takes data out ------------------------------------------------------------------------------------------------
+
+
+def test_a_file_that_is_taken_away_is_recorded_once_at_each_door(
+    client: Client, ada: User, issue: Callable[..., CashbackAsset], audited: Audited
+) -> None:
+    issue()
+    client.force_login(ada)
+
+    for address in ("/api/v1/reports/ownership/?format=csv", "/api/v1/reports/ownership/"):
+        client.get(address)
+    call_command("ownership_report", format="csv", stdout=StringIO())
+
+    assert told(audited()) == [("export", "done", str(ada.pk), "api"), ("export", "done", None, "shell")]
+
+
+# --- The line itself ---------------------------------------------------------------------------------------------------
+
+
+def test_a_line_says_when_from_where_and_what_was_asked(client: Client, alice: User, audited: Audited) -> None:
+    client.post("/sign-in/?next=/claims/", {"username": alice.email, "password": PASSWORD}, REMOTE_ADDR="192.0.2.7")
+
+    (event,) = audited()
+    assert event.pop("time").endswith("+00:00")
+    assert event == {
+        "event": "sign_in",
+        "outcome": "done",
+        "user": str(alice.pk),
+        "door": "pages",
+        "ip": "192.0.2.7",
+        "method": "POST",
+        "path": "/sign-in/",
+        "email": audit.digest(alice.email),
+    }
+
+
+def test_what_a_caller_sends_never_becomes_a_second_line(client: Client, alice: User, audited: Audited) -> None:
+    forged = 'x\n{"event": "sign_in", "outcome": "done"}\r\n\u2028'
+    strict = Client(enforce_csrf_checks=True)
+
+    strict.post(f"/credits/{alice.pk}/claim/", {"key": forged}, headers={"X-Forwarded-For": forged, "User-Agent": forged})
+    send(client, "token/", {"email": f"{forged}@example.com", "password": forged})
+
+    lines = [json.dumps(event) for event in audited()]
+    assert all("\n" not in line and "forged" not in line for line in lines)
+    assert [event["event"] for event in audited()] == ["permission"]
+
+
+def test_outside_local_tests_the_lines_are_bare_json_on_the_errors_stream() -> None:
+    described = django_settings.LOGGING
+    logger = described["loggers"]["cashback.audit"]
+    handler = described["handlers"][logger["handlers"][0]]
+
+    assert (logger["level"], logger["propagate"]) == ("INFO", False)
+    assert described["formatters"][handler["formatter"]]["format"] == "{message}"
+    live = logging.getLogger("cashback.audit").handlers[0]
+    assert isinstance(live, logging.StreamHandler)
+    assert live.stream in (sys.stderr, sys.__stderr__) or live.stream.name == "<stderr>"
+
+
+def test_an_emails_digest_is_the_same_however_it_is_typed_and_needs_our_key(settings: Settings) -> None:
+    digest = audit.digest(" Alice@Example.com ")
+    settings.SECRET_KEY = "k" * 50
+    elsewhere = audit.digest("alice@example.com")
+
+    assert len(digest) == 32
+    assert digest != elsewhere
+    assert audit.digest("\ud800")
+
+
+def test_no_line_of_any_log_holds_a_secret(
+    client: Client, db: None, audited: Audited, caplog: pytest.LogCaptureFixture, settings: Settings
+) -> None:
+    """The whole life of somebody's sign-ins, right and wrong, with every logger at its most talkative."""
+    caplog.set_level(logging.DEBUG)
+    settings.RATES = dict.fromkeys(settings.RATES, "20/d")
+    first, second, wrong = "first secret 8c1f", "second secret 2d7a", "wrong secret 5e9b"
+    who = {"email": "carol.secret@example.com"}
+    secrets = [first, second, wrong, who["email"]]
+
+    send(client, "register/", who | {"password": first})
+    send(client, "register/", who | {"password": first})
+    send(client, "token/", who | {"password": wrong})
+    for _ in range(2):
+        pair = send(client, "token/", who | {"password": first}).json()
+        secrets += pair.values()
+        successor = send(client, "token/refresh/", {"refresh": pair["refresh"]}).json()
+        secrets += successor.values()
+        send(client, "token/refresh/", {"refresh": pair["refresh"]})
+        send(client, "logout/", {"refresh": successor["refresh"]}, successor["access"])
+    pair = send(client, "token/", who | {"password": first}).json()
+    send(client, "password/", {"current_password": wrong, "new_password": second}, pair["access"])
+    send(client, "password/", {"current_password": first, "new_password": second}, pair["access"])
+    client.post("/sign-in/", {"username": who["email"], "password": wrong})
+    client.post("/sign-in/", {"username": who["email"], "password": second})
+    secrets += [client.cookies["sessionid"].value, User.objects.get().password]
+    client.get("/dashboard/", headers={"Authorization": f"Bearer {pair['access']}"})
+    client.post("/password/", {"current_password": wrong, "new_password": second})
+    client.post("/sign-out/")
+    for _ in range(25):
+        send(client, "token/", who | {"password": wrong})
+
+    said = "\n".join(
+        record.getMessage() + str(record.__dict__.get("request", "")) + (record.exc_text or "") for record in caplog.records
+    )
+    assert {event["event"] for event in audited()} == {
+        "register",
+        "sign_in",
+        "token_refresh",
+        "sign_out",
+        "password_change",
+        "limit",
+    }
+    assert len(secrets) == 14
+    assert [
+        secret for secret in [*secrets, django_settings.SECRET_KEY, django_settings.JWT_SIGNING_KEY] if secret in said
+    ] == []
+
+
+def test_the_limiters_keys_hold_no_email(db: None, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[str] = []
+    original = throttles.seconds_to_wait
+
+    def listening(action: str, identity: str) -> int:
+        counted.append(identity)
+        return original(action, identity)
+
+    monkeypatch.setattr(throttles, "seconds_to_wait", listening)
+    send(client, "token/", {"email": "alice@example.com", "password": "wrong"})
+
+    assert counted == ["ip:127.0.0.1", f"email:{audit.digest('alice@example.com')}"]
