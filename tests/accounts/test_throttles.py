@@ -1,11 +1,14 @@
 """How often one may ask, and who is counted."""
 
+import threading
+import time
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
+from django.core.cache import caches
 from django.test import Client, RequestFactory
 from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.test import APIRequestFactory
@@ -178,7 +181,7 @@ def test_without_its_store_signing_in_is_open_a_little_and_claims_are_open(caplo
     assert allowed("sign_in", 8, "email:a") == 5
     assert allowed("register", 8, "ip:192.0.2.1") == 5
     assert allowed("claim", 50, "user:x") == 50
-    assert "Redis does not answer" in caplog.text
+    assert "Redis does not count" in caplog.text
 
 
 @pytest.mark.usefixtures("_dead_store")
@@ -192,3 +195,28 @@ def test_without_its_store_people_still_sign_in(post: Send, alice: User) -> None
 def test_where_there_is_no_redis_limits_hold_in_this_process() -> None:
     assert allowed("sign_in", 8, "email:a") == 5
     assert allowed("claim", 8, "user:x") == 5
+
+
+def test_a_store_that_is_emptied_in_the_middle_of_a_count_holds_nobody_up(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.RATES = {**settings.RATES, "claim": "1000000/m"}
+    over = threading.Event()
+
+    def empty() -> None:
+        while not over.is_set():
+            caches["default"].clear()
+
+    emptier = threading.Thread(target=empty)
+    emptier.start()
+    try:
+        deadline = time.monotonic() + 20
+        waits = set()
+        while "Redis does not count" not in caplog.text and time.monotonic() < deadline:
+            waits.add(throttles.seconds_to_wait("claim", "user:1"))
+    finally:
+        over.set()
+        emptier.join()
+
+    assert "Redis does not count" in caplog.text
+    assert waits == {0}
