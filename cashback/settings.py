@@ -152,7 +152,12 @@ def read_database() -> dict[str, Any]:
     # A socket's folder stands behind the question mark of a URL; Django's dbshell looks for it under HOST.
     database["HOST"] = options.pop("host", database["HOST"])
     options["options"] = " ".join(f"-c {name}={value}" for name, value in limits.items())
-    database["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", 60)
+    # The threads of a web process share so many connections: one that each keeps for itself is no use to the others when
+    # there are fewer than threads. 0 for commands and the cluster, whose forks could not share them.
+    pooled = env.int("DATABASE_POOL", 0)
+    if pooled:
+        options["pool"] = {"min_size": 1, "max_size": pooled, "timeout": 2, "max_idle": 5, "reconnect_timeout": 5}
+    database["CONN_MAX_AGE"] = 0 if pooled else env.int("CONN_MAX_AGE", 60)
     database["CONN_HEALTH_CHECKS"] = True
     database["TEST"] = {"NAME": env.str("TEST_DATABASE", "test_cashback")}
     return database
