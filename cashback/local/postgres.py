@@ -116,7 +116,8 @@ def _create(place: Place, home: Path) -> None:
 
 
 def _launch(place: Place, home: Path) -> int:
-    settings = SETTINGS | (SETTINGS_OF_TESTS if place.profile.startswith("test") else {}) | {"unix_socket_directories": str(place.run)}
+    of_tests = SETTINGS_OF_TESTS if place.profile.startswith("test") else {}
+    settings = SETTINGS | of_tests | {"unix_socket_directories": str(place.run)}
     options = shlex.join(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))
     pg_ctl = [home / "bin/pg_ctl", "-D", place.data, "-l", place.postgres_log, "-w", "-t", str(START_SECONDS)]
     return execution.run([*pg_ctl, "-o", options, "start"])
