@@ -6,7 +6,7 @@ READY := $(VENV)/.installed
 NEW_KEY := $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check format requirements clean
+.PHONY: help run test prove check format requirements clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -22,6 +22,9 @@ run: $(READY)  ## Start everything with demo data (PORT=8000) and print where to
 
 test: $(READY)  ## Run all tests on a real PostgreSQL and Redis
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+prove: $(READY)  ## Break everything while clients claim (MINUTES=10 SEED=…), and write docs/proofs.md
+	$(BIN)/python manage.py prove --write --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 check: $(READY)  ## Lint, types, import contracts, migrations in step, deploy check
 	$(BIN)/ruff check .

@@ -15,7 +15,7 @@ from wallet import changing, claims, pools
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.idempotency import Request, fingerprint
 from wallet.ledger.models import Entry
-from wallet.proofs.attempts import Attempt
+from wallet.proofs.attempts import TRACEBACK, WITHOUT_WAIT, Attempt
 from wallet.proofs.verify import Violation, verify
 
 Issue = Callable[..., CashbackAsset]
@@ -222,6 +222,22 @@ def test_an_entry_whose_answer_was_lost_is_no_ghost(claim: claims.Claim, pool: C
     assert verify(connection, [unknown]) == []
 
 
+def test_an_issue_that_nobody_logged_is_seen(claim: claims.Claim, tamper: Tamper) -> None:
+    tamper("DELETE FROM assets_cashbackasset WHERE status = 'AVAILABLE'")
+
+    assert verify(connection) == [Violation("I5", "2 assets were issued and 0 deleted, but 1 are there")]
+
+
+@pytest.mark.parametrize(("status", "code"), [(500, "500"), (502, "502"), (503, WITHOUT_WAIT), (404, TRACEBACK)])
+def test_an_error_of_ours_is_seen(claim: claims.Claim, pool: CreditPool, alice: User, status: int, code: str) -> None:
+    told = attempt(claim, alice, pool)
+    error = replace(told, id="client 1", outcome="unknown", status=status, code=code, receipt=None)
+
+    found = verify(connection, [told, error])
+
+    assert found == [Violation("I10", f"client 1 for pool {pool.pk} was answered {status} ({code})")]
+
+
 def test_two_answers_under_one_key_are_seen(claim: claims.Claim, pool: CreditPool, alice: User) -> None:
     told = attempt(claim, alice, pool)
 
@@ -231,8 +247,8 @@ def test_two_answers_under_one_key_are_seen(claim: claims.Claim, pool: CreditPoo
 
 
 def test_it_reads_and_writes_nothing(claim: claims.Claim, django_assert_num_queries: Callable[..., object]) -> None:
-    with django_assert_num_queries(10) as asked:  # type: ignore[attr-defined]
+    with django_assert_num_queries(16) as asked:  # type: ignore[attr-defined]
         verify(connection)
 
-    assert {query["sql"].split()[0] for query in asked.captured_queries} <= {"SELECT", "WITH"}
+    assert {query["sql"].split()[0] for query in asked.captured_queries} <= {"SELECT", "WITH", "DECLARE"}
     assert Entry.objects.count() == 1

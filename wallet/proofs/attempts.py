@@ -8,6 +8,9 @@ from typing import Any, Literal
 from uuid import UUID
 
 Outcome = Literal["ok", "refused", "unknown"]
+# Codes of answers that nobody should ever hear.
+TRACEBACK = "a stack trace"
+WITHOUT_WAIT = "503 without Retry-After"
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from django.core.management import call_command
 from django.db import connection, connections
 
+from wallet import sealing
 from wallet.proofs import arena, attempts, mutant, race, scratch, web
 from wallet.proofs.plan import Plan
 from wallet.proofs.report import Report, report
@@ -29,6 +30,7 @@ def direct(plan: Plan, folder: Path) -> Report:
         log = race.run(plan, place, client, folder, partial(tell, "round"))
     attempts.write(folder / "attempts.jsonl", log)
     tell("verifying")
+    sealing.seal_all()
     with fresh() as reader:
         return report(plan, place, log, verify(reader, log, place.issued))
 
@@ -45,8 +47,8 @@ def make_tables() -> None:
 def way(plan: Plan) -> Iterator[Callable[[], Way]]:
     """Yield what makes a client of the plan's kind."""
     if plan.http:
-        with web.server() as port:
-            yield partial(web.OverHttp, port)
+        with web.server() as serving:
+            yield partial(web.OverHttp, serving.port)
     else:
         yield mutant.Unguarded if plan.without_lock else Direct
 

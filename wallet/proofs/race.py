@@ -1,25 +1,22 @@
 """The race: many clients in several processes, released at the same instant, and the log of all they heard."""
 
 import multiprocessing
-import random
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from typing import Literal
 
 from accounts.refusals import Refusal
 from wallet.proofs import attempts
 from wallet.proofs.arena import Arena, Racer
+from wallet.proofs.asking import Asker
 from wallet.proofs.attempts import Attempt
 from wallet.proofs.plan import Plan
-from wallet.proofs.ways import Heard, Way
+from wallet.proofs.ways import Way
 
 PROCESSES = 4
 BARRIER_SECONDS = 120
-MOST_TRIES = 30  # of one request whose answer was "busy", or was lost
 REPEATED = 0.2  # share of the answered pool claims that are sent once more with their key
 
 
@@ -41,15 +38,13 @@ class Race:
     progress: Callable[[], None]
 
 
-class Client:
+class Client(Asker):
     """One thread of the race with one connection, asking for the users it stands for."""
 
     def __init__(self, race: Race, number: int) -> None:
         plan, racers = race.plan, race.arena.racers
-        self.race, self.number = race, number
-        self.way = race.way()
-        self.log: list[Attempt] = []
-        self.random = random.Random(f"{plan.seed}/{number}")  # noqa: S311  (the run must be repeatable)
+        super().__init__(race.way(), number, plan.seed)
+        self.race = race
         self.racers = racers[number :: plan.connections]
         self.drainers = racers[: plan.drainers][number :: plan.connections]
 
@@ -77,26 +72,6 @@ class Client:
         heard = self.persist("pool", self.race.arena.pool, racer, key)
         if heard.outcome == "ok" and self.random.random() < REPEATED:
             self.persist("pool", self.race.arena.pool, racer, key)
-
-    def persist(self, kind: Literal["asset", "pool"], target: str, racer: Racer, key: str | None) -> Heard:
-        """Ask until there is an answer, as a client should."""
-        for again in range(MOST_TRIES):
-            heard = self.ask(kind, target, racer, key)
-            if not heard.worth_another_try:
-                break
-            time.sleep(self.random.uniform(0.01, 0.05) * min(again + 1, 10))
-        return heard
-
-    def ask(self, kind: Literal["asset", "pool"], target: str, racer: Racer, key: str | None) -> Heard:
-        """Ask once and remember what was heard."""
-        started = time.time()
-        heard = self.way.asset(racer, target) if key is None else self.way.pool(racer, target, key)
-        ended = time.time()
-        name = f"client {self.number}, request {len(self.log)}"
-        self.log.append(
-            Attempt(name, kind, target, racer.id, key, started, ended, heard.outcome, heard.status, heard.code, heard.receipt)
-        )
-        return heard
 
 
 def run(plan: Plan, arena: Arena, way: Callable[[], Way], folder: Path, progress: Callable[[], None]) -> list[Attempt]:

@@ -2,16 +2,18 @@
 
 I1 no asset with two claims · I2 every acknowledged claim is in the ledger · I3 every entry was acknowledged, or its client
 does not know · I4 status, owner and amount of an asset equal its entry · I5 issued = available + claimed + expired, in count
-and money, per pool and currency · I6 nothing claimed at or after its expiry · I7 one key, one claim, one answer · I9 limits
-per user hold.
+and money, per pool and currency · I6 nothing claimed at or after its expiry · I7 one key, one claim, one answer · I8 what
+was sealed is as it was, and what is older than 10 s is sealed · I9 limits per user hold · I10 clients never heard of an error
+of ours but 503, which says when to come back · I11 no transaction and no wait is older than 10 s.
 """
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -21,7 +23,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry
 from wallet.proofs import invariants
-from wallet.proofs.attempts import Attempt
+from wallet.proofs.attempts import TRACEBACK, WITHOUT_WAIT, Attempt
+from wallet.proofs.seals import seal_violations
 
 Supply = Mapping[tuple[UUID, str], tuple[int, Decimal]]
 
@@ -52,7 +55,13 @@ def fresh(alias: str = "default") -> Iterator[BaseDatabaseWrapper]:
 
 
 def verify(
-    connection: BaseDatabaseWrapper, log: Sequence[Attempt] | None = None, issued: Supply | None = None
+    connection: BaseDatabaseWrapper,
+    log: Sequence[Attempt] | None = None,
+    issued: Supply | None = None,
+    *,
+    since: int = 1,
+    roots: Path | None = None,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> list[Violation]:
     """Return every violation that can be seen, in the order of the invariants; an empty list means that all hold.
 
@@ -60,14 +69,19 @@ def verify(
         connection: read through, never written; give one with a snapshot of its own (`fresh`).
         log: what clients remember; without it I2 and I3 cannot be judged. Their users must have claimed nothing else.
         issued: how many credits, of what value, were issued per pool and currency, when somebody knows.
+        since: the first seal to look at.
+        roots: a file of seals kept outside the database, to compare with.
+        progress: told how many entries each seal held.
     """
     found = [Violation(invariant, row[0]) for invariant, sql in invariants.SENTENCES for row in rows(connection, sql)]
     found += answers_differ(connection)
+    found += [Violation("I8", sentence) for sentence in seal_violations(since, progress, roots)]
     if issued is not None:
         found += supply_is_whole(connection, issued)
     if log is not None:
         found += log_and_ledger_agree(connection, log)
-    return sorted(found, key=lambda violation: violation.invariant)
+        found += errors_of_ours(log)
+    return sorted(found, key=lambda violation: int(violation.invariant[1:]))
 
 
 def rows(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
@@ -80,11 +94,13 @@ def rows(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any] | None
 def answers_differ(connection: BaseDatabaseWrapper) -> list[Violation]:
     """Find stored answers that do not say, letter by letter, what their entry says."""
     found = []
-    for key, user, body, entry, amount, currency, claimed_at, asset, title in rows(connection, invariants.ANSWERS):
-        told_of = CashbackAsset(id=asset, title=title)
-        receipt = Entry(id=entry, asset=told_of, amount=amount, currency=currency, claimed_at=claimed_at).receipt()
-        if body != json.dumps(receipt):
-            found.append(Violation("I7", f"key {key} of user {user} stores another answer than entry {entry} gives"))
+    with connection.chunked_cursor() as cursor:
+        cursor.execute(invariants.ANSWERS)
+        for key, user, body, entry, amount, currency, claimed_at, asset, title in cursor:
+            told_of = CashbackAsset(id=asset, title=title)
+            receipt = Entry(id=entry, asset=told_of, amount=amount, currency=currency, claimed_at=claimed_at).receipt()
+            if body != json.dumps(receipt):
+                found.append(Violation("I7", f"key {key} of user {user} stores another answer than entry {entry} gives"))
     return found
 
 
@@ -142,3 +158,17 @@ def told_differently(log: Iterable[Attempt]) -> list[Violation]:
         for (user, key), answers in heard.items()
         if len(answers) > 1
     ]
+
+
+def errors_of_ours(log: Iterable[Attempt]) -> list[Violation]:
+    """I10: find answers that tell of an error of ours: a 5xx that is no plain 503, or a stack trace."""
+    return [
+        Violation("I10", f"{attempt.id} for {attempt.kind} {attempt.target} was answered {attempt.status} ({attempt.code})")
+        for attempt in log
+        if attempt.code in (TRACEBACK, WITHOUT_WAIT) or ((attempt.status or 0) >= 500 and attempt.status != 503)
+    ]
+
+
+def unrest(connection: BaseDatabaseWrapper) -> list[Violation]:
+    """I11 when all is over: find who still waits for a lock or holds a transaction open in this database."""
+    return [Violation("I11", row[0]) for row in rows(connection, invariants.UNREST)]

@@ -6,12 +6,15 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from accounts.refusals import Refusal
+from wallet.proofs import processes
 from wallet.proofs.arena import Racer
+from wallet.proofs.attempts import TRACEBACK, WITHOUT_WAIT
 from wallet.proofs.ways import Heard
 
 WORKERS, THREADS = 2, 16
@@ -27,20 +30,38 @@ class NoWebServer(Refusal):
     detail = "The web server of the race did not come up. What it said stands above."
 
 
+@dataclass(frozen=True)
+class Web:
+    """Web workers that are up: where they listen, and the process that started them."""
+
+    port: int
+    pid: int
+
+    def workers(self) -> list[int]:
+        """Return the process ids of the workers there are now."""
+        return processes.children(self.pid)
+
+
 @contextmanager
-def server() -> Iterator[int]:
-    """Run web workers on this process's database and yield their port; raise NoWebServer when they do not come up."""
+def server(environ: Mapping[str, str] | None = None, *extra: str) -> Iterator[Web]:
+    """Run web workers and yield them; raise NoWebServer when they do not come up.
+
+    Arguments:
+        environ: theirs, which names their database; this process's unless given.
+        extra: more of gunicorn's options.
+    """
     with socket.create_server((HOST, 0), backlog=2048) as listener:
         port: int = listener.getsockname()[1]
         process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "cashback.wsgi", *options(listener.fileno())],
+            [sys.executable, "-m", "gunicorn", "cashback.wsgi", *options(listener.fileno()), *extra],
             pass_fds=[listener.fileno()],
             stdout=subprocess.DEVNULL,
+            env=environ,
             cwd=Path(__file__).resolve().parents[2],
         )
         try:
             wait_until_up(process, port)
-            yield port
+            yield Web(port, process.pid)
         finally:
             process.terminate()
             process.wait()
@@ -92,20 +113,28 @@ class OverHttp:
         try:
             self.connection.request("POST", path, headers=headers)
             response = self.connection.getresponse()
-            return understood(response.status, response.read())
+            return understood(response.status, response.read(), waits="Retry-After" in response.headers)
         except (OSError, http.client.HTTPException) as error:
             self.connection.close()
             return Heard("unknown", None, type(error).__name__)
 
 
-def understood(status: int, body: bytes) -> Heard:
-    """Return what an answer means: a claim, a refusal with its code, or nothing that can be relied on."""
+def understood(status: int, body: bytes, *, waits: bool = True) -> Heard:
+    """Return what an answer means: a claim, a refusal with its code, or nothing that can be relied on.
+
+    Arguments:
+        waits: whether the answer said when to ask again, which a 503 must.
+    """
     try:
         answer = json.loads(body)
     except ValueError:
         answer = {}
+    if b"Traceback" in body:
+        return Heard("unknown", status, TRACEBACK)
     if status in (200, 201) and "id" in answer:
         return Heard("ok", status, str(status), answer)
+    if status == 503 and not waits:
+        return Heard("unknown", status, WITHOUT_WAIT)
     if 400 <= status < 500 or status == 503:
         return Heard("refused", status, answer.get("code", str(status)))
     return Heard("unknown", status, str(status))

@@ -1,0 +1,81 @@
+"""`manage.py prove`: everything that can be broken is broken while clients claim, and the checker judges."""
+
+import secrets
+import signal
+import threading
+import time
+from argparse import ArgumentParser, ArgumentTypeError
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from wallet.management import screen
+from wallet.management.commands.prove_claims import interrupt
+from wallet.management.door import Door, positive
+from wallet.proofs.faults import writing
+from wallet.proofs.faults.catalogue import FAULTS
+from wallet.proofs.faults.play import play
+from wallet.proofs.faults.writing import COLUMNS, Row, row
+
+SHOWN = 5  # violations of each fault
+REPORT = Path(__file__).resolve().parents[3] / "docs/proofs.md"
+
+
+class Command(Door):
+    """Run the faults on servers of their own, print a table, and exit 1 on any violation."""
+
+    help = (
+        "Break everything that can be broken while clients claim (sessions and workers killed, replies lost, servers stopped,"
+        " a disk filled), on servers of its own; then check every invariant. The real database is not touched. Exit code 1 on"
+        " any violation."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--minutes", type=float, default=0, help="how long in all (default: as short as shows something)")
+        parser.add_argument("--seed", type=positive, help="throw the dice of an earlier run")
+        parser.add_argument("--only", type=names, default=list(FAULTS), metavar="T3,T5", help="some of " + ", ".join(FAULTS))
+        parser.add_argument("--write", action="store_true", help="write docs/proofs.md from this run")
+        parser.add_argument("--logs", type=Path, metavar="FOLDER", help="leave the clients' logs there, as JSON lines")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, interrupt)
+        seed = options["seed"] or secrets.randbelow(10**9) + 1
+        seconds = {name: FAULTS[name].seconds(60 * options["minutes"]) for name in options["only"]}
+        if options["logs"]:
+            options["logs"].mkdir(parents=True, exist_ok=True)
+        self.stdout.write(
+            f"Seed {seed}. {screen.counted(len(seconds), 'fault')}, some {sum(seconds.values()) / 60:.1f} minutes."
+        )
+        begun = time.monotonic()
+        rows = []
+        for name, outcome in play(seconds, seed, self.begins, options["logs"]):
+            rows.append(row(name, outcome))
+            self.tell(rows[-1])
+        screen.table(self.stdout, COLUMNS, [each.cells() for each in rows], right=COLUMNS[2:7])
+        if options["write"]:
+            REPORT.write_text(writing.document(rows, seed, time.monotonic() - begun))
+            self.stdout.write(f"Written to {REPORT}.")
+        if red := [each for each in rows if each.violations]:
+            raise CommandError(f"RED: {', '.join(each.name for each in red)}. Seed {seed}.")
+        self.stdout.write(self.style.SUCCESS(f"GREEN: nothing lost, nothing doubled, nothing unexplained. Seed {seed}."))
+
+    def begins(self, name: str) -> None:
+        """Say what is being done now."""
+        self.stderr.write(f"{name}: {FAULTS[name].what} …")
+
+    def tell(self, each: Row) -> None:
+        """Say what was found wrong."""
+        for sentence in each.violations[:SHOWN]:
+            self.stdout.write(f"{each.name}: {sentence}")
+        if len(each.violations) > SHOWN:
+            self.stdout.write(f"{each.name}: … and {len(each.violations) - SHOWN:,} more")
+
+
+def names(text: str) -> list[str]:
+    """Read names of faults, for argparse."""
+    wanted = [name.strip().upper() for name in text.split(",")]
+    if unknown := [name for name in wanted if name not in FAULTS]:
+        raise ArgumentTypeError(f"there is no {', '.join(unknown)}; there are {', '.join(FAULTS)}")
+    return wanted

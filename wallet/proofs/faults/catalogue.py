@@ -1,0 +1,35 @@
+"""Every fault there is: what it does, and its share of a long run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from wallet.proofs.faults import cache, mutants, sessions, wire, workers
+from wallet.proofs.faults.scene import Outcome, Scene
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: what is done in words and in deed, for how many seconds in a quick run, and per second of a long one."""
+
+    what: str
+    run: Callable[[Scene], Outcome]
+    quick: float = 0.0
+    share: float = 0.0
+
+    def seconds(self, total: float) -> float:
+        """Return for how long it strikes in a run of `total` seconds."""
+        return max(self.quick, self.share * total)
+
+
+FAULTS = {
+    "T0": Fault("five mutants, each of which must be caught", mutants.catch_mutants),
+    "T3": Fault("a database session of the web terminated every 50 ms", sessions.kill_backends, 2, 0.13),
+    "T4": Fault("a web worker killed every 0.5 s", workers.kill_workers, 2, 0.19),
+    "T5": Fault("one reply to COMMIT in ten lost before it reaches the web", wire.lose_commits, 2, 0.13),
+    "T6": Fault("one client in ten cut off before its answer, or before the answer's last byte", wire.lose_answers, 2, 0.04),
+    "T7": Fault("the holder of a row stopped (SIGSTOP)", sessions.stop_holder),
+    "T13": Fault("a row held for 10 s", sessions.slow_holder),
+    "T14": Fault("five times more clients than sessions", sessions.crowd_out, 2, 0.03),
+    "T16": Fault("Redis killed, stopped, emptied, restarted, full", cache.lose_redis, 5, 0.06),
+    "T23": Fault("all web workers replaced in good order, again and again", workers.restart_workers, 3, 0.06),
+}

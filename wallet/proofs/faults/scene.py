@@ -1,0 +1,200 @@
+"""One fault's run: a fresh database, clients at work, something broken, and the checker's verdict."""
+
+import contextlib
+import io
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from django.core.management import call_command
+from django.db import DatabaseError, InterfaceError, connection, connections
+
+from accounts.refusals import Refusal
+from wallet import sealing
+from wallet.proofs import arena, scratch, web
+from wallet.proofs.arena import Arena
+from wallet.proofs.attempts import Attempt
+from wallet.proofs.director import make_tables
+from wallet.proofs.faults.load import Load
+from wallet.proofs.faults.stage import TEMPLATE, Stage
+from wallet.proofs.plan import Plan
+from wallet.proofs.verify import Violation, fresh, unrest, verify
+
+APP_ROLE = "cashback_app"
+CREDITS_PER_SECOND = 400  # more than these clients can claim, so that the pool never runs dry
+MOST_CREDITS = 60_000
+SETTLING_SECONDS = 10
+# What a sound request may be refused for: it came too late, or not now. A pool that runs dry leaves clients without work.
+EXPECTED = {"asset_already_claimed", "busy", "request_in_progress"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a fault's run came to: how often it struck, how often it had to, and what was found wrong."""
+
+    count: int
+    least: int
+    claims: int
+    attempts: int
+    unknown: int
+    violations: list[Violation]
+    note: str = ""
+    log: list[Attempt] = field(default_factory=list, repr=False)
+
+    def noted(self, note: str) -> "Outcome":
+        """Return the same outcome with something to say."""
+        return replace(self, note=note)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Where, how long, and by which dice a fault strikes."""
+
+    stage: Stage
+    seconds: float
+    seed: int
+    name: str = ""
+
+    @property
+    def random(self) -> random.Random:
+        """The dice: the same seed gives the same throws."""
+        return random.Random(f"{self.seed}/{self.name}")  # noqa: S311  (the run must be repeatable)
+
+
+@dataclass(frozen=True)
+class Act:
+    """What a fault may lay hands on while clients claim."""
+
+    scene: Scene
+    arena: Arena
+    load: Load
+    web: web.Web
+    random: random.Random
+
+    def ticks(self, every: float) -> Iterator[float]:
+        """Yield at even steps, `every` seconds apart, until the scene's time is over."""
+        begun = time.monotonic()
+        step = 0
+        while (now := time.monotonic() - begun) < self.scene.seconds:
+            yield now
+            step += 1
+            time.sleep(max(0.0, begun + step * every - time.monotonic()))
+
+
+def prepare() -> None:
+    """Make the database with all tables that each scene gets a copy of; this process's settings name it."""
+    with connection._nodb_cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE \"{TEMPLATE}\" TEMPLATE template0 ENCODING 'UTF8'")
+    make_tables()
+    call_command("grant_app_role", stdout=io.StringIO())
+    connections.close_all()
+
+
+def database(scene: Scene) -> None:
+    """Give this process a fresh database with all tables, and nobody in it."""
+    name = f"{scratch.PREFIX}{scene.name.lower()}"
+    connections.close_all()
+    settings = connection.settings_dict
+    with connection._nodb_cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")
+        cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
+    settings["NAME"] = name
+    scratch.insist()
+
+
+def stock(scene: Scene, users: int = 20, credits_: int = 30, pool: int = 0, *, http: bool = True) -> Arena:
+    """Make people, known credits and a pool that lasts."""
+    size = pool or min(MOST_CREDITS, int(CREDITS_PER_SECOND * (scene.seconds + 2)))
+    return arena.stock(Plan(users, credits_, size, None, 0, 0, users, scene.seed, http=http))
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return the environment of web workers on the scene's database, in the application's role, with `more` on top."""
+    url = scratch.url(connection.settings_dict | {"USER": APP_ROLE})
+    return dict(os.environ) | {"DATABASE_URL": url, "DATABASE_POOL": "8"} | more
+
+
+def under_load(
+    scene: Scene,
+    strike: Callable[[Act], int],
+    *,
+    least: int = 1,
+    clients: int = 12,
+    environ: Mapping[str, str] | None = None,
+    port: Callable[[web.Web], Any] | None = None,
+    way: Callable[[int], Any] = web.OverHttp,
+    note: str = "",
+) -> Outcome:
+    """Let clients claim over HTTP while `strike` breaks things (it returns how often), and judge.
+
+    Arguments:
+        least: how often it must have struck for the run to count.
+        environ: the web workers', when it is not the usual one.
+        port: a context manager that puts something between clients and web, and yields the port to ask.
+        way: makes a client of a port.
+    """
+    database(scene)
+    place = stock(scene)
+    with serving(environ, port) as (server, entrance):
+        with Load(place, partial(way, entrance), clients, scene.seed) as load:
+            count = strike(Act(scene, place, load, server, scene.random))
+    return judged(load.log, place, count, least, note=note)
+
+
+@contextmanager
+def serving(environ: Mapping[str, str] | None, port: Callable[[web.Web], Any] | None) -> Iterator[tuple[web.Web, int]]:
+    """Run the web and yield it with the port that clients shall ask."""
+    with contextlib.ExitStack() as stack:
+        server = stack.enter_context(web.server(environ or environment(), "--preload", "--graceful-timeout", "10"))
+        yield server, stack.enter_context(port(server)) if port else server.port
+
+
+def judged(
+    log: list[Attempt], place: Arena, count: int, least: int, *, note: str = "", more: Sequence[Violation] = ()
+) -> Outcome:
+    """Seal, check everything, and return the outcome."""
+    connection.close()
+    settle()
+    with fresh() as reader:
+        found = [*verify(reader, log, place.issued), *unrest(reader), *more]
+    if count < least:
+        found.append(Violation("count", f"it struck {count} times, {least} were wanted: nothing was shown"))
+    claims = len({attempt.entry for attempt in log if attempt.outcome == "ok"})
+    strange = Counter(attempt.code for attempt in log if attempt.outcome == "refused" and attempt.code not in EXPECTED)
+    found += [
+        Violation("count", f"{count} requests were refused for {code}, which nobody asked for")
+        for code, count in strange.items()
+    ]
+    unknown = sum(attempt.outcome == "unknown" for attempt in log)
+    return Outcome(count, least, claims, len(log), unknown, [*found, *unanswered(log)], note, log)
+
+
+def settle() -> None:
+    """Seal all there is, as soon as the database answers."""
+    deadline = time.monotonic() + SETTLING_SECONDS
+    while True:
+        try:
+            sealing.seal_all()
+            return
+        except (Refusal, DatabaseError, InterfaceError):
+            if time.monotonic() > deadline:
+                raise
+            connection.close()
+            time.sleep(0.1)
+
+
+def unanswered(log: list[Attempt]) -> list[Violation]:
+    """Find requests that never got an answer, however often they were sent."""
+    last = {(attempt.user, attempt.key or attempt.target): attempt for attempt in log}
+    return [
+        Violation("I3", f"{attempt.id} was never answered: {attempt.code}")
+        for attempt in last.values()
+        if attempt.outcome == "unknown" or attempt.code in ("busy", "request_in_progress")
+    ]

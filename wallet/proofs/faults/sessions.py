@@ -1,0 +1,180 @@
+"""PostgreSQL's sessions: killed, held by somebody who is stopped or slow, and too few of them."""
+
+import contextlib
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.db import connection
+
+from wallet import claims
+from wallet.contention import Busy
+from wallet.proofs import arena, web
+from wallet.proofs.asking import Asker
+from wallet.proofs.faults.load import Load
+from wallet.proofs.faults.scene import APP_ROLE, Act, Outcome, Scene, database, environment, judged, serving, stock, under_load
+from wallet.proofs.verify import Violation
+from wallet.proofs.ways import person
+
+# A session of the web, whatever it is doing; now and then it is between two requests.
+VICTIM = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = %s ORDER BY state = 'idle', random() LIMIT 1
+"""
+HOLDER = """
+import sys, time, psycopg
+with psycopg.connect(sys.argv[1], options=sys.argv[2]) as session:
+    session.execute("SELECT 1 FROM assets_cashbackasset WHERE id = %s FOR NO KEY UPDATE", [sys.argv[3]])
+    print("held", flush=True)
+    if float(sys.argv[4]):
+        session.execute("SELECT pg_sleep(%s)", [float(sys.argv[4])])
+    else:
+        time.sleep(600)
+"""
+IDLE_SECONDS, LOCK_SECONDS = 5.0, 2.0
+SESSIONS, RECOVERY_SECONDS, HANG_SECONDS = 8, 5, 15
+
+
+def kill_backends(scene: Scene) -> Outcome:
+    """T3: a session of the web is terminated every 50 ms."""
+    return under_load(scene, killing, least=int(scene.seconds * 8))
+
+
+def killing(act: Act) -> int:
+    """Terminate one session each 50 ms and return how many."""
+    count = 0
+    with psycopg.connect(**parameters(), autocommit=True) as killer:
+        for _ in act.ticks(0.05):
+            row = killer.execute(VICTIM, [APP_ROLE]).fetchone()
+            count += bool(row and row[0])
+    return count
+
+
+def parameters() -> dict[str, Any]:
+    """Return how to connect to the scene's database, past Django."""
+    found = connection.get_connection_params()
+    return {name: found[name] for name in ("dbname", "user", "host", "port") if name in found}
+
+
+@contextmanager
+def held(asset: str, asleep: float = 0.0) -> Iterator[subprocess.Popen[str]]:
+    """Let another process hold an asset's row; with `asleep` seconds it is busy, else it idles in its transaction."""
+    where = " ".join(f"{name}={value}" for name, value in parameters().items())
+    options = f"-c idle_in_transaction_session_timeout={int(IDLE_SECONDS * 1000)} -c statement_timeout=0"
+    command = [sys.executable, "-c", HOLDER, where, options, asset, str(asleep)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=Path("/"))
+    try:
+        assert process.stdout is not None
+        if process.stdout.readline() != "held\n":
+            raise RuntimeError("the holder does not hold")
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+        process.wait()
+
+
+def stop_holder(scene: Scene) -> Outcome:
+    """T7: who holds a row is stopped; whoever waits is served once PostgreSQL has ended the idle transaction."""
+    place, found = quiet(scene), []
+    with held(place.credits[0]) as holder:
+        begun = time.monotonic()
+        os.kill(holder.pid, signal.SIGSTOP)
+        claim_in_the_end(place, place.credits[0], begun + 30)
+        waited = time.monotonic() - begun
+    if waited > IDLE_SECONDS + 1:
+        found.append(
+            Violation("time", f"the waiter was served after {waited:.2f} s, at most {IDLE_SECONDS + 1} s were promised")
+        )
+    return judged([], place, 1, 1, note=f"served after {waited:.1f} s", more=found)
+
+
+def slow_holder(scene: Scene) -> Outcome:
+    """T13: a row is held for 10 s; whoever asks is answered when the lock's timeout is over."""
+    place, found = quiet(scene), []
+    with held(place.credits[0], asleep=10):
+        begun = time.monotonic()
+        with contextlib.suppress(Busy):
+            claims.claim(UUID(place.credits[0]), person(place.racers[0]))
+            found.append(Violation("time", "a held row was claimed"))
+        waited = time.monotonic() - begun
+    if waited > LOCK_SECONDS + 0.2:
+        found.append(Violation("time", f"the answer came after {waited:.2f} s, at most {LOCK_SECONDS + 0.2} s were promised"))
+    return judged([], place, 1, 1, note=f"answered after {waited:.2f} s", more=found)
+
+
+def lock_of_the_dead(assets: list[str], rounds: int = 5) -> float:
+    """Return in how many seconds (median) the row of a killed holder can be locked by the next."""
+    return statistics.median(time_to_lock(assets[turn % len(assets)]) for turn in range(rounds))
+
+
+def time_to_lock(asset: str) -> float:
+    """Kill a holder and return the seconds until its row is ours."""
+    with psycopg.connect(**parameters()) as next_one, held(asset) as holder:
+        begun = time.monotonic()
+        holder.kill()
+        next_one.execute("SELECT 1 FROM assets_cashbackasset WHERE id = %s FOR NO KEY UPDATE", [asset])
+        return time.monotonic() - begun
+
+
+def quiet(scene: Scene) -> arena.Arena:
+    """Return a stocked arena on a fresh database, with nobody at work."""
+    database(scene)
+    return stock(scene, users=2, credits_=3, pool=1, http=False)
+
+
+def claim_in_the_end(place: arena.Arena, asset: str, deadline: float) -> None:
+    """Claim an asset, asking again while the answer is busy."""
+    while time.monotonic() < deadline:
+        with contextlib.suppress(Busy):
+            claims.claim(UUID(asset), person(place.racers[0]))
+            return
+    raise RuntimeError("nobody was served")
+
+
+def crowd_out(scene: Scene) -> Outcome:
+    """T14: forty clients where the database admits eight sessions, for a while none; then the crowd leaves."""
+    database(scene)
+    place = stock(scene)
+    limit_sessions(SESSIONS)
+    with serving(environment(DATABASE_POOL="4"), None) as (_, port):
+        with Load(place, partial(web.OverHttp, port), 5 * SESSIONS, scene.seed) as load:
+            time.sleep(scene.seconds / 2)
+            limit_sessions(1)
+            time.sleep(scene.seconds / 2)
+            limit_sessions(SESSIONS)
+            load.over.set()
+            begun, asker = time.monotonic(), Asker(web.OverHttp(port), 5 * SESSIONS, scene.seed)
+            asker.persist("pool", place.pool, place.racers[0], f"after-the-crowd-{scene.seed}")
+            recovered = time.monotonic() - begun
+    log = [*load.log, *asker.log]
+    longest = max(attempt.ended - attempt.started for attempt in log)
+    found = []
+    if recovered > RECOVERY_SECONDS:
+        found.append(Violation("time", f"it took {recovered:.1f} s to serve again, at most {RECOVERY_SECONDS} s were promised"))
+    if longest > HANG_SECONDS:
+        found.append(Violation("time", f"a request waited {longest:.1f} s for its answer"))
+    turned_away = sum(attempt.status == 503 for attempt in log)
+    note = f"longest answer {longest:.1f} s, serving again after {recovered:.2f} s"
+    return judged(log, place, turned_away, 1, note=note, more=found)
+
+
+def limit_sessions(most: int) -> None:
+    """Let the application have no more sessions than that on this database, and end those it has."""
+    name = connection.settings_dict["NAME"]
+    with psycopg.connect(**parameters(), autocommit=True) as session:
+        session.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT {most}')
+        session.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = %s", [name, APP_ROLE]
+        )

@@ -1,0 +1,45 @@
+"""The wire: the reply to COMMIT is lost on its way to the web, the answer on its way to the client."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from cashback.local.places import POSTGRES_PORT, make_folder
+from wallet.proofs import scratch, web
+from wallet.proofs.faults.proxy import DroppedAnswer, DroppedCommit, Proxy
+from wallet.proofs.faults.scene import APP_ROLE, Act, Outcome, Scene, environment, under_load
+
+SHARE = 0.1
+
+
+def lose_commits(scene: Scene) -> Outcome:
+    """T5: one reply to COMMIT in ten is lost; the web and the clients try again with the same key."""
+    folder = scene.stage.place.folder / "wire"
+    make_folder(folder, 0o755)
+    entrance = folder / f".s.PGSQL.{POSTGRES_PORT}"
+    entrance.unlink(missing_ok=True)
+    with Proxy(DroppedCommit, scene.stage.place.postgres_socket, entrance, SHARE, scene.random) as proxy:
+        url = f"postgresql://{APP_ROLE}@:{POSTGRES_PORT}/{scratch.PREFIX}{scene.name.lower()}?host={folder}"
+
+        def strike(act: Act) -> int:
+            time.sleep(scene.seconds)
+            return proxy.cuts
+
+        return under_load(scene, strike, least=int(scene.seconds * 4), environ=environment(DATABASE_URL=url))
+
+
+def lose_answers(scene: Scene) -> Outcome:
+    """T6: clients are cut off after their request, or before the last byte of the answer; they ask again."""
+    proxies = []
+
+    @contextmanager
+    def between(server: web.Web) -> Iterator[int]:
+        with Proxy(DroppedAnswer, server.port, None, SHARE, scene.random) as proxy:
+            proxies.append(proxy)
+            yield proxy.port
+
+    def strike(act: Act) -> int:
+        time.sleep(scene.seconds)
+        return proxies[0].cuts
+
+    return under_load(scene, strike, least=int(scene.seconds * 4), port=between)
