@@ -1,0 +1,49 @@
+"""Redis that hangs: one request waits for it, the others do not."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+from django.core.cache import caches
+from redis.exceptions import RedisError
+
+from accounts.throttles import STORE_DOWN
+from cashback import local
+from cashback.local import places
+from cashback.local.sockets import ask_redis
+from cashback.store import PAUSE_SECONDS
+
+
+@pytest.fixture
+def hanging() -> Iterator[None]:
+    """SIGSTOP this test process's own Redis."""
+    assert local.redis_url()
+    info = ask_redis(places.here().redis_socket, "INFO server")
+    pid = int(next(line for line in info.splitlines() if line.startswith("process_id:")).partition(":")[2])
+    os.kill(pid, signal.SIGSTOP)
+    yield
+    os.kill(pid, signal.SIGCONT)
+    time.sleep(PAUSE_SECONDS)
+    caches["default"].set("awake", 1)
+
+
+def test_a_redis_that_hangs_is_left_alone_for_a_moment(hanging: None) -> None:
+    taken = []
+    for _ in range(20):
+        begun = time.monotonic()
+        with pytest.raises(STORE_DOWN):
+            caches["default"].incr("count")
+        taken.append(time.monotonic() - begun)
+
+    assert sum(seconds > 0.05 for seconds in taken) <= 2
+    with pytest.raises(RedisError):
+        caches["default"].lock("crowd")
+
+
+def test_what_it_says_is_passed_on() -> None:
+    cache = caches["default"]
+    cache.set("a", 1)
+
+    assert (cache.add("a", 2), cache.get("a"), cache.incr("a"), cache.get_many(["a"])) == (False, 1, 2, {"a": 2})
