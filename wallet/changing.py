@@ -1,10 +1,11 @@
-"""What an operator does to one asset that exists: update, delete, expire, recreate; each leaves its trace."""
+"""What an operator does to one asset that exists: update, extend, delete, expire, recreate; each leaves its trace."""
 
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.utils import timezone
 
@@ -51,8 +52,52 @@ def locked(asset_id: UUID) -> CashbackAsset:
 def locked_available(asset_id: UUID) -> CashbackAsset:
     """Return the asset, locked, or raise AssetNotAvailable unless it can still be claimed."""
     asset = locked(asset_id)
+    check_available(asset)
+    return asset
+
+
+# What an act would refuse, by the row as it was read: for whoever wants to know before. The acts ask again under the lock.
+
+
+def check_available(asset: CashbackAsset) -> None:
+    """Raise AssetNotAvailable unless the asset can still be claimed."""
     if asset.current_status != Status.AVAILABLE:
         raise AssetNotAvailable(f"This credit is {asset.current_status}. {AssetNotAvailable.detail}")
+
+
+def check_extendable(asset: CashbackAsset, until: datetime | date | None) -> None:
+    """Raise AssetNotAvailable, or ValidationError unless `until` is in the future and later than the present end."""
+    check_available(asset)
+    end = instant(until, asset.pool)
+    if asset.expires_at is None or (end is not None and end <= asset.expires_at):
+        raise ValidationError({"expires_at": "This credit ends then or later already: it is not cut short."}, code="not_later")
+
+
+def check_deletable(asset: CashbackAsset) -> None:
+    """Raise AssetNotAvailable when somebody owns the asset or others descend from it."""
+    if asset.status == Status.CLAIMED:
+        raise AssetNotAvailable("This credit is CLAIMED: it belongs to its owner for ever and cannot be deleted.")
+    if asset.children.exists():
+        raise AssetNotAvailable("This credit was recreated: its children point to it, so it cannot be deleted.")
+
+
+def check_recreatable(asset: CashbackAsset, again: bool = False) -> None:
+    """Raise AssetNotExpired, or AlreadyRecreated unless a second child is allowed."""
+    if asset.current_status != Status.EXPIRED:
+        raise AssetNotExpired
+    if not again and asset.children.exists():
+        raise AlreadyRecreated
+
+
+@act(repeatable=False)
+def extend(asset_id: UUID, actor: User | None, until: datetime | date | None) -> CashbackAsset:
+    """Let an AVAILABLE asset live longer, until an instant, the end of a day where its pool is, or for ever (None).
+
+    Raises AssetNotFound, AssetNotAvailable, ValidationError; it never cuts a life short.
+    """
+    asset = locked_available(asset_id)
+    check_extendable(asset, until)
+    change(asset, actor, expires_at=until)
     return asset
 
 
@@ -63,29 +108,39 @@ def update(asset_id: UUID, actor: User | None, **changes: Any) -> CashbackAsset:
     Raises AssetNotFound, AssetNotAvailable, ValidationError.
     """
     asset = locked_available(asset_id)
+    change(asset, actor, **changes)
+    return asset
+
+
+def change(asset: CashbackAsset, actor: User | None, **changes: Any) -> None:
+    """Write the changes to a locked, AVAILABLE asset; the trail is told what its fields were, its rows say what they are."""
+    before = columns(asset)
     for name in CHANGEABLE:
         setattr(asset, name, changes.get(name, getattr(asset, name)))
     if "expires_at" in changes:
         asset.expires_at = instant(changes["expires_at"], asset.pool)
     check(asset)
-    with trace(actor, "update"):
+    now = columns(asset)
+    changed = {name: None if was is None else str(was) for name, was in before.items() if was != now[name]}
+    with trace(actor, "update", before=changed):
         try:
             asset.save(update_fields=CHANGEABLE)
         except IntegrityError as error:
             if broken_rule(error) == "asset_not_due":
                 raise AssetNotAvailable from error
             raise
-    return asset
+
+
+def columns(asset: CashbackAsset) -> dict[str, Any]:
+    """Return what may change of an asset, by the names of its columns."""
+    return {name: getattr(asset, name) for name in ("title", "total_value", "currency", "pool_id", "expires_at")}
 
 
 @act(repeatable=False)
 def delete(asset_id: UUID, actor: User | None) -> None:
     """Delete an asset that nobody claimed and that was not recreated. Raises AssetNotFound, AssetNotAvailable."""
     asset = locked(asset_id)
-    if asset.status == Status.CLAIMED:
-        raise AssetNotAvailable("This credit is CLAIMED: it belongs to its owner for ever and cannot be deleted.")
-    if asset.children.exists():
-        raise AssetNotAvailable("This credit was recreated: its children point to it, so it cannot be deleted.")
+    check_deletable(asset)
     with trace(actor, "delete"):
         CashbackAsset.objects.filter(pk=asset.pk)._raw_delete("default")
 
@@ -126,10 +181,7 @@ def recreate(
     Raises AssetNotFound, AssetNotExpired, AlreadyRecreated, ValidationError.
     """
     parent = locked(asset_id)
-    if parent.current_status != Status.EXPIRED:
-        raise AssetNotExpired
-    if not again and parent.children.exists():
-        raise AlreadyRecreated
+    check_recreatable(parent, again)
     if parent.status != Status.EXPIRED:
         end(parent, actor)
     child = prepared(

@@ -1,18 +1,27 @@
 """Who owns what, and what is still owed."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, F, Max, Q, Sum
+from django.db.models.functions import Lower
 
 from wallet.assets.models import CashbackAsset, CreditPool, Status
 from wallet.assets.money import written
 from wallet.assets.querysets import AssetQuerySet
+from wallet.ledger.models import Entry
+from wallet.ledger.querysets import EntryQuerySet
 
 OWNERSHIP_COLUMNS = ("asset", "title", "value", "currency", "status", "owner", "claimed_at", "pool")
+CREDIT_COLUMNS = (*OWNERSHIP_COLUMNS, "expires_at", "generation", "recreated_from", "issued_at", "issued_by")
+ENTRY_COLUMNS = ("entry", "claimed_at", "user", "amount", "currency", "asset", "title", "pool", "actor", "request_key")
+OWNER_COLUMNS = ("owner", "currency", "credits", "value", "last_claim")
 ROWS_AT_ONCE = 2_000
+# What became of a group of credits: count and value by the name of the state.
+States = dict[str, tuple[int, Any]]
 
 
 def ownership() -> AssetQuerySet:
@@ -29,9 +38,71 @@ def ownership_row(asset: CashbackAsset) -> dict[str, Any]:
         "currency": asset.currency,
         "status": asset.current_status,
         "owner": asset.claimed_by.email if asset.claimed_by else None,
-        "claimed_at": asset.claimed_at.isoformat().replace("+00:00", "Z") if asset.claimed_at else None,
+        "claimed_at": instant(asset.claimed_at),
         "pool": asset.pool.name if asset.pool else None,
     }
+
+
+def instant(moment: datetime | None) -> str | None:
+    """Return a moment as files and callers read it: RFC 3339 in UTC."""
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
+
+
+def credit_row(asset: CashbackAsset) -> dict[str, Any]:
+    """Return all that is kept of a credit, keyed by CREDIT_COLUMNS."""
+    return {
+        **ownership_row(asset),
+        "expires_at": instant(asset.expires_at),
+        "generation": asset.generation,
+        "recreated_from": asset.recreated_from_id,
+        "issued_at": instant(asset.created_at),
+        "issued_by": asset.created_by.email if asset.created_by else None,
+    }
+
+
+def entry_row(entry: Entry) -> dict[str, Any]:
+    """Return one line of the ledger, keyed by ENTRY_COLUMNS."""
+    return {
+        "entry": entry.pk,
+        "claimed_at": instant(entry.claimed_at),
+        "user": entry.user.email,
+        "amount": written(entry.amount, entry.currency),
+        "currency": entry.currency,
+        "asset": entry.asset_id,
+        "title": entry.asset.title,
+        "pool": entry.asset.pool.name if entry.asset.pool else None,
+        "actor": entry.actor.email,
+        "request_key": entry.request_key,
+    }
+
+
+def owned(email: str = "", currency: str = "", pool_id: UUID | None = None) -> EntryQuerySet:
+    """Return the claims of whoever has `email` in their address, in a currency, from a pool; empty narrows nothing."""
+    wanted = Q(user__email__icontains=email) if email else Q()
+    if currency:
+        wanted &= Q(currency=currency)
+    if pool_id:
+        wanted &= Q(asset__pool=pool_id)
+    return Entry.objects.filter(wanted).order_by()
+
+
+def owners(claims: EntryQuerySet) -> Any:
+    """Return per user and currency how many credits they own, of what value, and when the last one became theirs."""
+    by_owner: Any = claims.values("currency", owner=F("user__email"))
+    totals = by_owner.annotate(credits=Count("pk"), value=Sum("amount"), last_claim=Max("claimed_at"))
+    return totals.order_by("-value", "owner", "currency")
+
+
+def owners_totals(claims: EntryQuerySet) -> list[dict[str, Any]]:
+    """Return per currency how many `people` own how many `credits` of what `value`."""
+    by_currency: Any = claims.values("currency").order_by("currency")
+    totals = by_currency.annotate(people=Count("user", distinct=True), credits=Count("pk"), value=Sum("amount"))
+    return [{**line, "value": written(line["value"], line["currency"])} for line in totals]
+
+
+def owner_row(line: dict[str, Any]) -> dict[str, Any]:
+    """Return one line of `owners`, keyed by OWNER_COLUMNS, in JSON types."""
+    return {**line, "value": written(line["value"], line["currency"]), "last_claim": instant(line["last_claim"])}
 
 
 def ownership_rows(assets: AssetQuerySet) -> Iterator[dict[str, Any]]:
@@ -67,21 +138,22 @@ def summary(pool_id: UUID | None = None, currency: str | None = None) -> list[di
         wanted &= Q(pool=pool_id)
     if currency:
         wanted &= Q(currency=currency)
-    lines: dict[tuple[str, UUID | None], dict[str, tuple[int, Any]]] = {}
-    living: Any = CashbackAsset.objects.with_current_status().filter(wanted).order_by()
-    for row in living.values("currency", "pool", "current_status").annotate(count=Count("pk"), value=Sum("total_value")):
-        add(lines, row, row["current_status"].lower())
-    deleted = CashbackAsset.pgh_event_model.objects.filter(wanted, pgh_label="delete").order_by()  # type: ignore[attr-defined]
-    for row in deleted.values("currency", "pool").annotate(count=Count("pk"), value=Sum("total_value")):
-        add(lines, row, "deleted")
+    lines = counted(wanted, "currency", "pool")
     pools = CreditPool.objects.in_bulk([pool for _, pool in lines if pool])
     ordered = sorted(lines.items(), key=lambda line: (line[0][0], str(line[0][1] or "")))
     return [{"currency": code, "pool": named(pools.get(pool)), **totals(states, code)} for (code, pool), states in ordered]
 
 
-def add(lines: dict[Any, dict[str, tuple[int, Any]]], row: dict[str, Any], state: str) -> None:
-    """Put one group of a query into its line."""
-    lines.setdefault((row["currency"], row["pool"]), {})[state] = (row["count"], row["value"])
+def counted(wanted: Q, *names: str) -> dict[tuple[Any, ...], States]:
+    """Return the credits that answer to `wanted`, deleted ones too, by the columns `names`: (count, value) of each state."""
+    lines: dict[tuple[Any, ...], States] = {}
+    living: Any = CashbackAsset.objects.with_current_status().filter(wanted).order_by()
+    deleted: Any = CashbackAsset.pgh_event_model.objects.filter(wanted, pgh_label="delete").order_by()  # type: ignore[attr-defined]
+    for rows in (living.values(*names, state=Lower("current_status")), deleted.values(*names, state=F("pgh_label"))):
+        for row in rows.annotate(count=Count("pk"), value=Sum("total_value")):
+            state = "deleted" if row["state"] == "delete" else row["state"]
+            lines.setdefault(tuple(row[name] for name in names), {})[state] = (row["count"], row["value"])
+    return lines
 
 
 def named(pool: CreditPool | None) -> dict[str, str] | None:
@@ -89,7 +161,7 @@ def named(pool: CreditPool | None) -> dict[str, str] | None:
     return {"id": str(pool.pk), "name": pool.name} if pool else None
 
 
-def totals(states: dict[str, tuple[int, Any]], currency: str) -> dict[str, dict[str, Any]]:
+def totals(states: States, currency: str) -> dict[str, dict[str, Any]]:
     """Return one line's figures; what is absent is zero."""
     counts = {name: states.get(name, (0, 0)) for name in (*(status.lower() for status in Status.values), "deleted")}
     issued = tuple(map(sum, zip(*counts.values(), strict=True)))

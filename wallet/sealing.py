@@ -15,7 +15,7 @@ from wallet.contention import act
 from wallet.ledger import merkle, signing
 from wallet.ledger.models import Entry, Seal
 
-MOST_LEAVES = 50_000  # a seal: bounds memory and the size of its row
+MOST_LEAVES = 10_000  # a seal: its transaction must end within the idle timeout, on a slow and busy machine too
 SEALER = 0x5EA1  # advisory lock: one sealer at a time
 
 
@@ -38,7 +38,7 @@ def seal_all(progress: Callable[[int], None] = lambda _: None) -> list[Seal]:
 
 @act(repeatable=True)
 def seal_next() -> Seal | None:
-    """Seal the next entries whose transactions ended, up to 50,000; None when there are none or another sealer is at it.
+    """Seal the next entries whose transactions ended, up to 10,000; None when there are none or another sealer is at it.
 
     The horizon is the oldest transaction still running: below it nothing can be added, in whatever order transactions
     commit. Ids or times would skip what commits late.
@@ -134,3 +134,9 @@ def unpacked(seal: Seal) -> tuple[list[bytes], list[bytes]]:
     packed = bytes(seal.leaves)
     starts = range(0, len(packed), 48)
     return [packed[start : start + 16] for start in starts], [packed[start + 16 : start + 48] for start in starts]
+
+
+def how_far() -> dict[str, Any]:
+    """Return the `last` seal (or None) and how many entries came after it and are `unsealed`."""
+    last = Seal.objects.defer("leaves").first()
+    return {"last": last, "unsealed": Entry.objects.filter(xid__gte=last.to_xid if last else 0).count()}

@@ -10,7 +10,10 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
+from wallet import sealing
 from wallet.assets.models import CashbackAsset
+from wallet.ledger import signing
+from wallet.ledger.models import Entry, Seal
 
 
 @pytest.fixture
@@ -50,3 +53,13 @@ def choose(console: Client) -> Callable[..., Any]:
 def state(asset: CashbackAsset) -> tuple[Any, ...]:
     """Return the whole row as it is stored."""
     return CashbackAsset.objects.filter(pk=asset.pk).values_list().get()
+
+
+def seal_an_entry() -> Seal:
+    """Seal the newest entry by itself; a test's transaction is still open, so that the sealer would wait for it."""
+    last = Seal.objects.first()
+    start = last.to_xid if last else 0
+    (row,) = Entry.objects.order_by("-id").values_list(*signing.LEAF_COLUMNS)[:1]
+    seal = sealing.sealed([row], last, start, max(start, row[-1]) + 1)
+    seal.save(force_insert=True)
+    return seal

@@ -16,7 +16,7 @@ from accounts.models import User
 from wallet import claims, reports
 from wallet.assets.models import CashbackAsset, CreditPool
 
-OWNERSHIP, EXPORT = reverse("admin:ledger_claimedasset_changelist"), reverse("admin:ledger_claimedasset_export")
+OWNERSHIP, EXPORT = reverse("admin:ledger_claimedasset_changelist"), reverse("admin:ledger_claimedasset_export", args=["csv"])
 OpenPool = Callable[..., CreditPool]
 Issue = Callable[..., CashbackAsset]
 

@@ -8,36 +8,86 @@ from django.contrib.admin.models import LogEntry
 from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import path
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSingleDateWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import (
+    UnfoldAdminSingleDateWidget,
+    UnfoldAdminSplitDateTimeWidget,
+    UnfoldAdminTextInputWidget,
+    UnfoldBooleanWidget,
+)
 
-from wallet import changing, issuing
-from wallet.admin import cells
-from wallet.admin.base import ActForm, OperatorAdmin, is_operator, operator
+from wallet import changing, issuing, reports, trail
+from wallet.admin import cells, uploading
+from wallet.admin.base import ActForm, is_operator, operator
 from wallet.admin.bulk import Bulk, each
+from wallet.admin.exporting import Exportable, Report
 from wallet.admin.filters import CurrencyFilter, DayFilter, PoolFilter, StatusFilter
 from wallet.admin.searching import ById
+from wallet.admin.trails import Traced
 from wallet.assets.models import CashbackAsset, Status
+
+LABELS = {"AVAILABLE": "success", "CLAIMED": "info", "EXPIRED": "warning"}
+
+
+class ExtendForm(forms.Form):
+    """Until when credits shall live: a day, an instant, or for ever."""
+
+    last_day = forms.DateField(
+        required=False,
+        widget=UnfoldAdminSingleDateWidget,
+        help_text="The last day they can be claimed, where each credit's pool is.",
+    )
+    expires_at = forms.SplitDateTimeField(
+        label="Or an exact instant (UTC)",
+        required=False,
+        widget=UnfoldAdminSplitDateTimeWidget,
+        help_text="The first instant they can no longer be claimed.",
+    )
+    never = forms.BooleanField(label="Or let them never expire", required=False, widget=UnfoldBooleanWidget)
+
+    def clean(self) -> dict[str, Any]:
+        """Take exactly one answer."""
+        cleaned = super().clean() or {}
+        if not self.errors and sum(1 for answer in cleaned.values() if answer) != 1:
+            raise ValidationError("Give a day, or an instant, or tick never: one of the three.", code="one")
+        return cleaned
+
+    def asked(self) -> dict[str, Any]:
+        """Return what the act is asked for."""
+        given = self.cleaned_data
+        return {"until": None if given["never"] else given["expires_at"] or given["last_day"]}
+
 
 EXPIRE = Bulk(
     changing.expire,
+    changing.check_available,
     "expire",
     "expired",
     "Nobody can claim them afterwards. This cannot be undone; an expired credit can be recreated.",
 )
+EXTEND = Bulk(
+    changing.extend,
+    changing.check_extendable,
+    "extend",
+    "extended",
+    "They can be claimed for longer. No credit's life is cut short by this.",
+    ExtendForm,
+)
 RECREATE = Bulk(
     changing.recreate,
+    changing.check_recreatable,
     "recreate",
     "recreated",
     "Each expired credit is issued again with its value, and lives as long as the first one was meant to.",
 )
 DELETE = Bulk(
     changing.delete,
+    changing.check_deletable,
     "delete",
     "deleted",
     "Credits that somebody claimed or that were recreated stay. The others are gone; a trace of each is kept.",
 )
-LABELS = {"AVAILABLE": "success", "CLAIMED": "info", "EXPIRED": "warning"}
 
 
 class AssetForm(ActForm):
@@ -77,7 +127,7 @@ class AssetForm(ActForm):
 
 
 @admin.register(CashbackAsset)
-class AssetAdmin(ById, OperatorAdmin):
+class AssetAdmin(ById, Traced, Exportable):
     """Credits: issue, change and delete while that is allowed; claimed and expired ones are only looked at."""
 
     form = AssetForm
@@ -92,13 +142,27 @@ class AssetAdmin(ById, OperatorAdmin):
     )
     search_fields = ("title", "claimed_by__email")
     search_help_text = "Title, id or owner's email"
-    actions = ("expire", "recreate", "delete_chosen")
+    actions = ("expire", "extend", "recreate", "delete_chosen")
+    report = Report("credits", reports.CREDIT_COLUMNS, reports.credit_row)
     fieldsets = (
         (None, {"fields": ("title", "total_value", "currency", "pool", "expires_at", "last_day")}),
         ("History", {"fields": ("status_now", "owner", "claimed", "parent", "generation", "created", "issuer")}),
     )
     add_fieldsets = fieldsets[:1]
     readonly_fields = ("status_now", "owner", "claimed", "parent", "generation", "created", "issuer")
+
+    def get_urls(self) -> list[Any]:
+        """Add the import to the room's addresses."""
+        site = self.admin_site.admin_view
+        return [
+            path("import/", site(uploading.upload), name="assets_cashbackasset_import"),
+            path("import/confirm/", site(uploading.confirm), name="assets_cashbackasset_import_confirm"),
+            *super().get_urls(),
+        ]
+
+    def changes(self, row: Any) -> list[trail.Change]:
+        """Return all that happened to the credit."""
+        return trail.of_asset(row)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CashbackAsset]:
         """Return all credits with what the list says of each, in one query."""
@@ -146,6 +210,11 @@ class AssetAdmin(ById, OperatorAdmin):
     def expire(self, request: HttpRequest, chosen: QuerySet[CashbackAsset]) -> HttpResponse | None:
         """End the life of the chosen credits."""
         return each(self, request, chosen, EXPIRE)
+
+    @admin.action(description="Extend the expiry of chosen credits")
+    def extend(self, request: HttpRequest, chosen: QuerySet[CashbackAsset]) -> HttpResponse | None:
+        """Let the chosen credits live longer."""
+        return each(self, request, chosen, EXTEND)
 
     @admin.action(description="Recreate chosen expired credits")
     def recreate(self, request: HttpRequest, chosen: QuerySet[CashbackAsset]) -> HttpResponse | None:

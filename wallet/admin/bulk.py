@@ -1,11 +1,11 @@
-"""One act for each of the chosen rows: asked first, then done row by row, and counted."""
+"""One act for each of the chosen rows: what would come of it is shown first, then it is done row by row, and counted."""
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
+from django import forms
 from django.contrib import messages
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
 from django.core.exceptions import ValidationError
@@ -13,9 +13,10 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 
-from accounts.models import User
 from accounts.refusals import Refusal
+from wallet.admin import cells
 from wallet.admin.base import OperatorAdmin, operator, said
+from wallet.assets.models import CashbackAsset
 
 # A request must end within a web worker's time, and its form within the largest body that is read.
 MOST_AT_ONCE = 500
@@ -23,31 +24,69 @@ MOST_AT_ONCE = 500
 
 @dataclass(frozen=True)
 class Bulk:
-    """What is done to each row: the act, called with its id and the operator; its name and its past; what to know before."""
+    """What is done to each row.
 
-    act: Callable[[UUID, User], object]
+    `act` is called with its id, the operator and what `form` asks for; `check` raises what the act would refuse a row for.
+    """
+
+    act: Callable[..., object]
+    check: Callable[..., None]
     verb: str
     done: str
     warning: str
+    form: type[forms.Form] | None = None
+
+
+@dataclass(frozen=True)
+class Foreseen:
+    """A chosen row, and why the act would refuse it; None when it would not."""
+
+    asset: CashbackAsset
+    refusal: str | None
+
+    @property
+    def value(self) -> str:
+        """Return the row's amount and currency."""
+        return cells.money(self.asset.total_value, self.asset.currency)
 
 
 def each(room: OperatorAdmin, request: HttpRequest, chosen: QuerySet[Any], bulk: Bulk) -> HttpResponse | None:
-    """Ask whether to do it, or do it and report how many were done and why others were refused."""
+    """Show what would be done and ask, or do it and report how many were done and why others were refused."""
     actor = operator(request)
     ids = list(chosen.values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
     if len(ids) > MOST_AT_ONCE:
         messages.error(request, f"Choose at most {MOST_AT_ONCE} at once: narrow the list by its filters. Nothing was changed.")
-    elif request.POST.get("confirmed") != "yes":
-        return ask(room, request, ids, bulk)
-    else:
-        report(request, bulk.done, [refusal_of(bulk, pk, actor) for pk in ids])
+        return None
+    form = bulk.form(request.POST if "asked" in request.POST else None) if bulk.form else None
+    given = answers(form)
+    if request.POST.get("confirmed") != "yes" or given is None:
+        return ask(room, request, bulk, foreseen(bulk, chosen, given), form)
+    report(request, bulk.done, [refusal_of(bulk.act, pk, actor, **given) for pk in ids])
     return None
 
 
-def refusal_of(bulk: Bulk, pk: UUID, actor: User) -> str | None:
+def answers(form: forms.Form | None) -> dict[str, Any] | None:
+    """Return what the form asks for; None as long as it is not answered."""
+    if form is None:
+        return {}
+    return form.asked() if form.is_valid() else None  # type: ignore[attr-defined]
+
+
+def foreseen(bulk: Bulk, chosen: QuerySet[Any], given: dict[str, Any] | None) -> list[Foreseen]:
+    """Return what would come of each row, in two queries; without answers, none is judged by them."""
+    check, known = (bulk.check, given) if given is not None else (no_check, {})
+    rows = chosen.prefetch_related("children")
+    return [Foreseen(asset, refusal_of(check, asset, **known)) for asset in rows]
+
+
+def no_check(asset: CashbackAsset) -> None:
+    """Refuse nothing."""
+
+
+def refusal_of(act: Callable[..., object], *arguments: Any, **given: Any) -> str | None:
     """Call the act; return None when it was done, else why not."""
     try:
-        bulk.act(pk, actor)
+        act(*arguments, **given)
     except (Refusal, ValidationError) as error:
         return said(error)
     return None
@@ -58,20 +97,36 @@ def report(request: HttpRequest, done: str, refusals: list[str | None]) -> None:
     reasons = Counter(reason for reason in refusals if reason)
     count = len(refusals) - reasons.total()
     if count:
-        messages.success(request, f"{count} {'credit' if count == 1 else 'credits'} {done}.")
+        messages.success(request, f"{counted(count)} {done}.")
     for reason, refused in reasons.most_common():
         messages.warning(request, f"{refused} not {done}: {reason}")
 
 
-def ask(room: OperatorAdmin, request: HttpRequest, ids: list[UUID], bulk: Bulk) -> HttpResponse:
-    """Show what would be done to how many, with a button that does it."""
+def counted(number: int) -> str:
+    """Return a number of credits in words."""
+    return f"{number} {'credit' if number == 1 else 'credits'}"
+
+
+def ask(room: OperatorAdmin, request: HttpRequest, bulk: Bulk, rows: list[Foreseen], form: forms.Form | None) -> HttpResponse:
+    """Show each row with what would come of it, with a button that does it; with a form to be answered before."""
+    willing = [row for row in rows if not row.refusal]
+    given = answers(form)
+    ready = given is not None and bool(willing)
     context = {
         **room.admin_site.each_context(request),
-        "title": f"{bulk.verb.capitalize()} {len(ids)} {'credit' if len(ids) == 1 else 'credits'}?",
+        "title": f"{bulk.verb.capitalize()} {counted(len(rows))}?",
+        "button": f"{bulk.verb.capitalize()} {counted(len(willing))}" if ready else form and "Show what would happen",
         "opts": room.opts,
-        "ids": ids,
+        "bulk": bulk,
+        "ids": [row.asset.pk for row in rows],
+        "willing": len(willing),
+        "refused": Counter(row.refusal for row in rows if row.refusal).most_common(),
+        "rows": sorted(rows, key=lambda row: bool(row.refusal)),
         "checkbox": ACTION_CHECKBOX_NAME,
         "action": request.POST["action"],
-        "warning": bulk.warning,
+        "form": form,
+        "given": given,
+        "ready": ready,
+        "media": room.media + form.media if form else room.media,
     }
     return TemplateResponse(request, "admin/confirm_act.html", context)

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 from decimal import Decimal
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django.db.models import Model
 from django.urls import reverse
@@ -40,7 +41,26 @@ def owner(user: User | None) -> SafeString | None:
     """Return a user's email with a link to all that they own; None without a user."""
     if user is None:
         return None
-    query = urlencode({"q": user.email})
-    address = f"{reverse('admin:ledger_claimedasset_changelist')}?{query}"
+    return owned_by(user.email)
+
+
+def owned_by(email: str) -> SafeString:
+    """Return an email with a link to all that its user owns."""
+    address = f"{reverse('admin:ledger_claimedasset_changelist')}?{urlencode({'q': email})}"
     # An email has no spaces: let a long one wrap, or it pushes its column over the others.
-    return format_html('<span style="overflow-wrap: anywhere">{}</span>', format_html(LINK, address, user.email))
+    return format_html('<span style="overflow-wrap: anywhere">{}</span>', format_html(LINK, address, email))
+
+
+def utc(instant: datetime) -> datetime:
+    """Return an instant on the clock that the console shows."""
+    return instant.astimezone(UTC)
+
+
+def history(pk: UUID, title: str) -> SafeString:
+    """Return a link to all that happened to a credit."""
+    return format_html(LINK, reverse("admin:assets_cashbackasset_history", args=[pk]), title)
+
+
+def digest(content: bytes) -> SafeString:
+    """Return bytes in hexadecimal, which may break anywhere on a narrow screen."""
+    return format_html('<code style="overflow-wrap: anywhere">{}</code>', bytes(content).hex())

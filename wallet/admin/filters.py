@@ -1,15 +1,19 @@
 """How an operator narrows a list."""
 
+import re
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter
+from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, TextFilter
 from unfold.utils import parse_date_str
 
 from wallet.assets.models import CreditPool, Status
 from wallet.assets.money import CURRENCIES
+from wallet.ledger.models import Seal
+
+SEQ = re.compile(r"[0-9]{1,18}")
 
 
 class Choice(DropdownFilter):  # type: ignore[misc]
@@ -77,3 +81,47 @@ class DayFilter(RangeDateFilter):  # type: ignore[misc]
             end = datetime.combine(until, time.min, UTC) + timedelta(days=1)
             queryset = queryset.filter(**{f"{self.parameter_name}__lt": end})
         return queryset
+
+
+class ActFilter(Choice):
+    """What was done to a credit."""
+
+    title = "act"
+    parameter_name = "act"
+    field = "pgh_context__metadata__act"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return the acts that leave a change behind."""
+        return [(act, act.capitalize()) for act in ("update", "expire", "expire due", "delete")]
+
+
+class DoorFilter(Choice):
+    """The door that something came through."""
+
+    title = "door"
+    parameter_name = "door"
+    field = "pgh_context__metadata__door"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return the doors."""
+        return [(door, door.capitalize()) for door in ("admin", "api", "shell", "clock", "sql")]
+
+
+class IssueDoorFilter(DoorFilter):
+    """The door that credits were issued through."""
+
+    field = "door"
+
+
+class SealFilter(TextFilter):  # type: ignore[misc]
+    """The entries under one seal, by its number."""
+
+    title = "seal"
+    parameter_name = "seal"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the entries that the seal covers; a number that is no seal's keeps none."""
+        if not (number := self.value() or ""):
+            return queryset
+        seal = Seal.objects.defer("leaves").filter(pk=int(number)).first() if SEQ.fullmatch(number) else None
+        return queryset.filter(xid__gte=seal.from_xid, xid__lt=seal.to_xid) if seal else queryset.none()

@@ -1,66 +1,177 @@
-"""What an operator sees first: the ways into the rooms, and the supply in figures."""
+"""What an operator sees first: what happened in a period, what is owed and on offer now, and whether it ties out."""
 
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
+from django import forms
+from django.core.exceptions import ValidationError
 from django.http import HttpRequest
-from django.urls import reverse_lazy
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils import timezone
 
-from accounts.models import User
-from wallet import reports
+from accounts import tally
+from wallet import analytics
+from wallet.admin.charts import Chart, chart
+from wallet.analytics import Period
+from wallet.assets.models import CreditPool
+from wallet.assets.money import written
+from wallet.reports import States
 
-STATES = ("issued", "available", "claimed", "expired", "liability")
+PERIODS = {"24h": "Last 24 hours", "7d": "Last 7 days", "30d": "Last 30 days", "90d": "Last 90 days"}
+HOURS = {"24h": 24, "7d": 7 * 24, "30d": 30 * 24, "90d": 90 * 24}
+SOON = 14  # days
+IN_PERIOD = ("issued", "claimed", "expired", "deleted")
+STATES = ("available", "claimed", "expired", "deleted")
+NONE = (0, Decimal(0))
+
+
+class Choice(forms.Form):
+    """Which period and pool the figures are about. Days, when given, go before the period."""
+
+    period = forms.ChoiceField(choices=list(PERIODS.items()), required=False)
+    since = forms.DateField(required=False, label="From", widget=forms.DateInput(attrs={"type": "date"}))
+    until = forms.DateField(required=False, label="To", widget=forms.DateInput(attrs={"type": "date"}))
+    pool = forms.ChoiceField(required=False)
+
+    def __init__(self, data: Any, pools: dict[str, str]) -> None:
+        super().__init__(data, initial={"period": "7d"})
+        self.fields["pool"].choices = [("", "All pools"), *pools.items()]  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse days that are no period, or one longer than a year."""
+        cleaned: dict[str, Any] = super().clean() or {}
+        since, until = cleaned.get("since"), cleaned.get("until")
+        if until and until.year >= date.max.year:
+            raise ValidationError({"until": "Choose a day before the year 9999."})
+        if since and until and not since <= until < since + analytics.LONGEST:
+            raise ValidationError({"until": "Choose a day after the first one, at most a year later."})
+        return cleaned
+
+    def chosen(self, now: datetime) -> Period:
+        """Return the period; what is not valid or not given is the last 7 days."""
+        given = self.cleaned_data if self.is_valid() else {}
+        since, until = given.get("since"), given.get("until")
+        if not since and not until:
+            return Period(now - timedelta(hours=HOURS[given.get("period") or "7d"]), now)
+        first: date = since or (until or now.date()) - timedelta(days=6)
+        last: date = until or min(now.date(), first + analytics.LONGEST - timedelta(days=1))
+        begin, end = (datetime.combine(day, time.min, UTC) for day in (first, max(first, last)))
+        return Period(begin, end + timedelta(days=1))
 
 
 def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Put the summary into the context of the index: per currency and pool, count and value of each state."""
-    table = {"headers": ["Pool", *STATES], "rows": [line(row) for row in reports.summary()]}
-    return context | {"title": "Overview", "summary": table}
+    """Put everything that the index shows into its context: a fixed number of grouped queries, however much there is."""
+    pools = {str(pk): name for pk, name in CreditPool.objects.order_by("name").values_list("pk", "name")}
+    choice = Choice(request.GET if request.GET else None, pools)
+    period = choice.chosen(timezone.now())
+    pool = choice.cleaned_data.get("pool") or None if choice.is_valid() else None
+    supply = analytics.supply(pool)
+    return context | {
+        "title": "Overview",
+        "choice": choice,
+        "period": period,
+        "panels": panels(analytics.flows(period, pool), supply),
+        "claims": claims_chart(period, pool),
+        "expiring": expiring(pool),
+        "busiest": busiest(period, pool),
+        "refusals": refusals(period),
+        "soon": SOON,
+        "tie": tie_out(supply, analytics.logged(pool), pools),
+        "all_pools": pool is None,
+    }
 
 
-def line(row: dict[str, Any]) -> list[SafeString]:
-    """Return one row of the summary: the pool with its currency, then value and count of each state."""
-    pool = row["pool"]["name"] if row["pool"] else "No pool"
-    return [cell(pool, row["currency"]), *(cell(row[state]["value"], row[state]["count"]) for state in STATES)]
+def panels(flows: dict[str, States], supply: dict[tuple[Any, ...], States]) -> list[dict[str, Any]]:
+    """Return per currency what happened in the period, and how it stands now."""
+    now: dict[str, dict[str, tuple[int, Decimal]]] = {}
+    for (code, *_), states in supply.items():
+        add(now.setdefault(code, {}), states)
+    return [
+        {
+            "currency": code,
+            "moved": [figure(name, flows.get(code, {}).get(name, NONE), code) for name in IN_PERIOD],
+            "now": [
+                figure(title, now.get(code, {}).get(state, NONE), code)
+                for title, state in (("on offer", "available"), ("liability", "claimed"), ("ended unused", "expired"))
+            ],
+        }
+        for code in sorted({*flows, *now})
+    ]
 
 
-def cell(first: object, second: object) -> SafeString:
-    """Return a cell of two lines, the second in small print."""
-    return format_html(
-        '<div><div class="text-font-important-light dark:text-font-important-dark">{}</div><div class="text-xs">{}</div></div>',
-        first,
-        second,
+def add(total: dict[str, tuple[int, Decimal]], states: States) -> None:
+    """Add the counts and values of one group to a total."""
+    for name, (count, value) in states.items():
+        before = total.get(name, NONE)
+        total[name] = (before[0] + count, before[1] + value)
+
+
+def figure(title: str, state: tuple[int, Any], currency: str) -> dict[str, Any]:
+    """Return one figure: its name, value and count."""
+    return {"title": title, "value": grouped(state[1], currency), "count": state[0]}
+
+
+def grouped(value: Any, currency: str) -> str:
+    """Return an exact amount with separators between thousands."""
+    whole, point, places = written(Decimal(value), currency).partition(".")
+    return f"{int(whole):,}{point}{places}"
+
+
+def claims_chart(period: Period, pool: str | None) -> Chart:
+    """Return the claims of each hour or day."""
+    shape = "%d %b %H:00" if period.step == "hour" else "%d %b"
+    return chart([(f"{at:{shape}}", count, "") for at, count in analytics.claims_by_step(period, pool)])  # type: ignore[arg-type]
+
+
+def expiring(pool: str | None) -> Chart:
+    """Return what can be claimed and ends within `SOON` days, by day."""
+    today = timezone.now().astimezone(UTC).date()
+    by_day: dict[date, list[dict[str, Any]]] = {today + timedelta(days=ahead): [] for ahead in range(SOON + 1)}
+    for row in analytics.expiring(SOON, pool):  # type: ignore[arg-type]
+        by_day.setdefault(row["day"].date(), []).append(row)
+    return chart(
+        [
+            (
+                f"{day:%d %b}",
+                sum(row["count"] for row in rows),
+                ", ".join(f"{grouped(row['value'], row['currency'])} {row['currency']}" for row in rows),
+            )
+            for day, rows in sorted(by_day.items())
+        ]
     )
 
 
-def is_superuser(request: HttpRequest) -> bool:
-    """Return whether people and the clock are shown."""
-    return isinstance(request.user, User) and request.user.is_active and request.user.is_superuser
-
-
-def room(title: str, icon: str, name: str) -> dict[str, Any]:
-    """Return one entry of the side bar."""
-    return {"title": title, "icon": icon, "link": reverse_lazy(f"admin:{name}")}
-
-
-def rooms(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the side bar: what this person may enter, in their words."""
-    supply = [
-        room("Overview", "space_dashboard", "index"),
-        room("Pools", "inventory_2", "assets_creditpool_changelist"),
-        room("Credits", "redeem", "assets_cashbackasset_changelist"),
-    ]
-    books = [
-        room("Ownership", "group", "ledger_claimedasset_changelist"),
-        room("Ledger", "menu_book", "ledger_entry_changelist"),
-    ]
-    groups = [{"title": "Supply", "items": supply}, {"title": "Books", "items": books}]
-    if is_superuser(request):
-        people = [
-            room("Users", "person", "accounts_user_changelist"),
-            room("Schedules", "schedule", "django_q_schedule_changelist"),
-            room("Failed tasks", "error", "django_q_failure_changelist"),
+def busiest(period: Period, pool: str | None) -> Chart:
+    """Return the pools with the most claims."""
+    rows = analytics.busiest(period, pool)  # type: ignore[arg-type]
+    return chart(
+        [
+            (row["name"] or "No pool", row["claims"], f"{grouped(row['value'], row['currency'])} {row['currency']}")
+            for row in rows
         ]
-        groups.append({"title": "Superuser", "items": people})
-    return groups
+    )
+
+
+def refusals(period: Period) -> Chart | None:
+    """Return how often each refusal was told, most often first; None when the store of the counts is away."""
+    told = tally.counts(period.since, period.until)
+    return None if told is None else chart([(code, number, "") for code, number in told.most_common(10)])
+
+
+def tie_out(supply: dict[tuple[Any, ...], States], logged: dict[Any, int], pools: dict[str, str]) -> dict[str, Any]:
+    """Return the supply by pool and generation, each pool's sum, and PostgreSQL's own log of what was issued beside it."""
+    groups: dict[tuple[str, str], dict[str, Any]] = {}
+    lines: dict[Any, States] = {(*key, 1): {} for key in logged} | supply
+    for (code, pool, generation), states in sorted(lines.items(), key=lambda line: line[0][2]):
+        name = pools.get(str(pool), "No pool")
+        group = groups.setdefault((name, code), {"pool": name, "id": pool, "currency": code, "lines": [], "issued": 0})
+        issued = sum(count for count, _ in states.values())
+        group["issued"] += issued
+        counts = [states.get(state, NONE)[0] for state in STATES]
+        value = grouped(sum(value for _, value in states.values()), code)
+        group["lines"].append({"generation": generation, "issued": issued, "counts": counts, "value": value})
+        group["logged"] = logged.get((code, pool), 0)
+        group["moved"] = group["issued"] - group["logged"]
+    issued, told = sum(group["issued"] for group in groups.values()), sum(logged.values())
+    ordered = [groups[key] for key in sorted(groups)]
+    return {"groups": ordered, "states": STATES, "issued": issued, "logged": told, "tied": issued == told}

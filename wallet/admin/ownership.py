@@ -1,45 +1,27 @@
-"""Who owns what: a list to search and filter, its totals, and exactly that list as CSV."""
+"""Who owns what: a list to search and filter, with the totals of all that it holds."""
 
-import csv
-from collections.abc import Iterator
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.admin.options import IncorrectLookupParameters
 from django.db.models import F
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
 from unfold.decorators import display
 
 from wallet import reports
-from wallet.admin import cells
+from wallet.admin import cells, owning
 from wallet.admin.assets import LABELS
 from wallet.admin.base import ReadOnlyAdmin, operator, reading
+from wallet.admin.exporting import Exportable, Report
 from wallet.admin.filters import CurrencyFilter, DayFilter, PoolFilter, StatusFilter
 from wallet.admin.searching import ById
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import ClaimedAsset
 
 
-class Line:
-    """What a csv writer writes to, when each line is to be sent as it is made."""
-
-    def write(self, line: str) -> str:
-        """Return the line."""
-        return line
-
-
-def csv_lines(assets: Any) -> Iterator[str]:
-    """Yield the report's header and rows as CSV, with cells that no spreadsheet takes for formulas."""
-    writer = csv.writer(Line())
-    yield writer.writerow(reports.OWNERSHIP_COLUMNS)
-    for row in reports.ownership_rows(assets):
-        yield writer.writerow([reports.inert(row[name]) for name in reports.OWNERSHIP_COLUMNS])
-
-
 @admin.register(ClaimedAsset)
-class OwnershipAdmin(ById, ReadOnlyAdmin):
+class OwnershipAdmin(ById, Exportable, ReadOnlyAdmin):
     """Every asset with its owner: the ledger's view of assets, so that it stands beside the entries."""
 
     list_display = ("title", "value", "status_now", "owner", "claimed", "pool_name")
@@ -48,15 +30,20 @@ class OwnershipAdmin(ById, ReadOnlyAdmin):
     search_fields = ("claimed_by__email",)
     search_help_text = "Owner's email or the credit's id"
     change_list_template = "admin/ownership.html"
+    report = Report("ownership", reports.OWNERSHIP_COLUMNS, reports.ownership_row)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Return what the report is made of."""
         return reports.ownership()
 
     def get_urls(self) -> list[Any]:
-        """Add the export to the room's addresses."""
-        export = path("export/", self.admin_site.admin_view(self.export), name="ledger_claimedasset_export")
-        return [export, *super().get_urls()]
+        """Add the view by user to the room's addresses."""
+        site = self.admin_site.admin_view
+        return [
+            path("owners/", site(owning.owners), name="ledger_claimedasset_owners"),
+            path("owners/export/<str:shape>/", site(owning.export), name="ledger_claimedasset_owners_export"),
+            *super().get_urls(),
+        ]
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Show the list with the totals of all that it holds, not of one page."""
@@ -71,16 +58,6 @@ class OwnershipAdmin(ById, ReadOnlyAdmin):
         """Show the credit in its own room."""
         operator(reading(request))
         return redirect("admin:assets_cashbackasset_change", object_id)
-
-    def export(self, request: HttpRequest) -> HttpResponse | StreamingHttpResponse:
-        """Send the list that the address filters as CSV, row by row."""
-        operator(reading(request))
-        try:
-            listed = self.get_changelist_instance(request).get_queryset(request)
-        except IncorrectLookupParameters:
-            return redirect("admin:ledger_claimedasset_changelist")
-        headers = {"Content-Disposition": 'attachment; filename="ownership.csv"'}
-        return StreamingHttpResponse(csv_lines(listed), content_type="text/csv; charset=utf-8", headers=headers)
 
     @display(description="value", ordering="total_value")  # type: ignore[untyped-decorator]
     def value(self, asset: CashbackAsset) -> str:

@@ -22,10 +22,11 @@ from unfold.widgets import (
 )
 
 from accounts.refusals import Refusal
-from wallet import issuing, pools
+from wallet import issuing, pools, trail
 from wallet.admin import cells
-from wallet.admin.base import ActForm, OperatorAdmin, is_operator, operator, said
+from wallet.admin.base import ActForm, is_operator, operator, said
 from wallet.admin.filters import CurrencyFilter
+from wallet.admin.trails import Traced
 from wallet.assets.models import CreditPool
 from wallet.ledger.idempotency import Request, fingerprint
 
@@ -70,14 +71,29 @@ class IssueForm(forms.Form):
         help_text="The last day they can be claimed, where the pool is. Empty: they never expire.",
     )
 
+    expires_at = forms.SplitDateTimeField(
+        label="Or an exact instant (UTC)",
+        required=False,
+        widget=UnfoldAdminSplitDateTimeWidget,
+        help_text="Instead of a day: the first instant they can no longer be claimed.",
+    )
+
+    def clean(self) -> dict[str, Any]:
+        """Take one end, not two."""
+        cleaned = super().clean() or {}
+        if cleaned.get("last_day") and cleaned.get("expires_at"):
+            raise ValidationError({"expires_at": "Give the day or the instant, not both."}, code="invalid")
+        return cleaned
+
     def fields_of_each(self) -> dict[str, Any]:
         """Return what each credit is made from."""
         given = self.cleaned_data
-        return {"title": given["title"], "total_value": given["total_value"], "expires_at": given["last_day"]}
+        end = given["expires_at"] or given["last_day"]
+        return {"title": given["title"], "total_value": given["total_value"], "expires_at": end}
 
 
 @admin.register(CreditPool)
-class PoolAdmin(OperatorAdmin):
+class PoolAdmin(Traced):
     """Pools: open, change, fill; never deleted, for the books refer to them. Untick "active" instead."""
 
     form = PoolForm
@@ -97,6 +113,10 @@ class PoolAdmin(OperatorAdmin):
             claimed_now=Count("assets", filter=Q(assets__status="CLAIMED")),
         )
         return counted.order_by("-id")
+
+    def changes(self, row: Any) -> list[trail.Change]:
+        """Return the changes of the pool."""
+        return trail.of_pool(row)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Let operators open one."""

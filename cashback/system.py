@@ -1,0 +1,69 @@
+"""The operators' page about the machinery: the services, what the clock ran and when, and how far the ledger is sealed."""
+
+import sys
+from typing import Any
+
+import django
+from django.conf import settings
+from django.contrib import admin
+from django.db import connection
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils import timezone
+from django_q.models import OrmQ, Schedule, Task
+
+from cashback import operations
+from wallet import sealing
+from wallet.admin.base import operator, reading
+from wallet.tasks import SCHEDULES
+
+
+def page(request: HttpRequest) -> HttpResponse:
+    """Show how the product runs; operators only, who change nothing here."""
+    operator(reading(request))
+    context = {
+        **admin.site.each_context(request),
+        "title": "System",
+        "services": services(),
+        "schedules": schedules(),
+        "waiting": OrmQ.objects.count(),
+        "seals": sealing.how_far(),
+    }
+    return TemplateResponse(request, "admin/system.html", context)
+
+
+def services() -> list[tuple[str, str, bool]]:
+    """Return (what, state, whether that is as it should be)."""
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW server_version")
+        version = cursor.fetchone()[0]
+    database, redis = operations.database_state(), operations.redis_state()
+    return [
+        ("Cashback", settings.SPECTACULAR_SETTINGS["VERSION"], True),
+        ("Django", f"{django.get_version()} on Python {sys.version.split()[0]}", True),
+        ("PostgreSQL", version, True),
+        ("Migrations", "all applied" if database == "ok" else database, database == "ok"),
+        ("Redis", redis, redis != "unreachable"),
+    ]
+
+
+def schedules() -> list[dict[str, Any]]:
+    """Return what should run, when it ran last, with what result, and whether it is late or was never set up; two queries."""
+    known = {schedule.name: schedule for schedule in Schedule.objects.filter(name__in=SCHEDULES)}
+    tasks = Task.objects.in_bulk([schedule.task for schedule in known.values() if schedule.task])
+    return [described(name, known.get(name), tasks) for name in SCHEDULES]
+
+
+def described(name: str, schedule: Any, tasks: dict[str, Any]) -> dict[str, Any]:
+    """Return one schedule as the page shows it."""
+    task = tasks.get(schedule.task) if schedule else None
+    # The clock looks every half minute; two minutes behind means that nobody is looking.
+    late = bool(schedule and schedule.next_run and (timezone.now() - schedule.next_run).total_seconds() > 120)
+    return {
+        "name": name,
+        "cron": SCHEDULES[name][1],
+        "schedule": schedule,
+        "task": task,
+        "result": task.result if task and task.success else None,
+        "late": late,
+    }
