@@ -6,11 +6,22 @@ from django import forms
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
+from django.utils.functional import lazy
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.forms import AuthenticationForm as ConsoleForm
 
 from accounts import audit, throttles
 from accounts.passwords import LONGEST_PASSWORD
 from accounts.throttles import RateLimited
+
+
+def password_rules() -> SafeString:
+    """Return what a new password must be, as AUTH_PASSWORD_VALIDATORS will ask for it."""
+    rules = [_("At least 10 characters"), _("Not only digits"), _("Not a common password"), _("Not like your email")]
+    return format_html("<ul>{}</ul>", format_html_join("", "<li>{}</li>", ((rule,) for rule in rules)))
 
 
 def password_field(autocomplete: str, **options: Any) -> forms.CharField:
@@ -22,10 +33,15 @@ def password_field(autocomplete: str, **options: Any) -> forms.CharField:
 class SignInForm(AuthenticationForm):
     """Email and password; each try is counted before Django hashes anything."""
 
-    password = password_field("current-password")
+    password = password_field("current-password", label=gettext_lazy("Password"))
     error_messages = AuthenticationForm.error_messages | {
-        "invalid_login": "Email or password is not right. Check both and try again.",
+        "invalid_login": gettext_lazy("Email or password is not right. Check both and try again."),
     }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].label = _("Email")
+        self.fields["username"].widget.attrs |= {"type": "email", "autocomplete": "username"}
 
     def clean(self) -> dict[str, Any]:
         """Return the cleaned data of someone who signed in; raise ValidationError."""
@@ -55,20 +71,37 @@ class ThrottledSignInForm(SignInForm, ConsoleForm):  # type: ignore[misc]
 class RegistrationForm(forms.Form):
     """What a newcomer fills in."""
 
-    email = forms.EmailField(max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True}))
-    password = password_field("new-password", help_text="At least 10 characters, not only digits and not a common one.")
+    email = forms.EmailField(
+        label=gettext_lazy("Email"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True}),
+    )
+    password = password_field("new-password", label=gettext_lazy("Password"), help_text=lazy(password_rules, SafeString)())
 
 
-class PasswordForm(forms.Form):
+class ConfirmedForm(forms.Form):
+    """The password there is."""
+
+    current_password = password_field("current-password", label=gettext_lazy("Present password"))
+
+
+class PasswordForm(ConfirmedForm):
     """The password there is and the one there shall be."""
 
-    current_password = password_field("current-password", label="Present password")
-    new_password = password_field("new-password", help_text="At least 10 characters, not only digits and not a common one.")
+    new_password = password_field(
+        "new-password", label=gettext_lazy("New password"), help_text=lazy(password_rules, SafeString)()
+    )
 
 
 def limited(refusal: RateLimited) -> ValidationError:
     """Return the refusal as an error of the whole form, which carries the seconds to wait."""
-    return ValidationError(refusal.message, code=refusal.code, params={"seconds": refusal.retry_after})
+    seconds = refusal.retry_after or 1
+    text = ngettext(
+        "Too many tries. Wait %(seconds)s second and try again.",
+        "Too many tries. Wait %(seconds)s seconds and try again.",
+        seconds,
+    )
+    return ValidationError(text, code=refusal.code, params={"seconds": seconds})
 
 
 def seconds_to_wait(form: forms.BaseForm) -> int | None:

@@ -1,4 +1,4 @@
-"""The HTML door to accounts: register, sign in, sign out, change the password."""
+"""The HTML door to accounts: register, sign in, sign out, and what a person may change."""
 
 from typing import Any, cast
 
@@ -11,12 +11,13 @@ from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.generic import FormView
+from django.views.generic import FormView, TemplateView
 
 from accounts import audit, passwords, registration, throttles
-from accounts.forms import PasswordForm, RegistrationForm, SignInForm, limited, seconds_to_wait
+from accounts.forms import ConfirmedForm, PasswordForm, RegistrationForm, SignInForm, limited, seconds_to_wait
 from accounts.models import User
 from accounts.registration import EmailTaken
 from accounts.throttles import RateLimited
@@ -29,6 +30,7 @@ class PatientForm(FormView[Any]):
         """Show the form again, with its errors."""
         answer = super().form_invalid(form)
         if wait := seconds_to_wait(form):
+            answer.context_data["wait"] = wait  # type: ignore[attr-defined]
             answer.status_code, answer["Retry-After"] = 429, str(wait)
         return answer
 
@@ -45,7 +47,7 @@ class SignIn(PatientForm, LoginView):
 class ActForm(PatientForm):
     """A form for one act, whose refusals stand beside its fields."""
 
-    success_url = reverse_lazy("dashboard")
+    success_url = reverse_lazy("account")
 
     def form_valid(self, form: BaseForm) -> HttpResponse:
         """Do what the form asks, or show what was refused."""
@@ -53,8 +55,8 @@ class ActForm(PatientForm):
             self.act(form.cleaned_data)
         except RateLimited as refusal:
             form.add_error(None, limited(refusal))
-        except EmailTaken as refusal:
-            form.add_error("email", refusal.message)
+        except EmailTaken:
+            form.add_error("email", _("This email already has an account. Sign in instead."))
         except ValidationError as error:
             form.add_error(None, error)
         return super().form_valid(form) if form.is_valid() else self.form_invalid(form)
@@ -79,12 +81,19 @@ class Register(ActForm):
 
     form_class = RegistrationForm
     template_name = "accounts/register.html"
+    success_url = reverse_lazy("offers")
 
     def act(self, given: dict[str, Any]) -> None:
         """Register and sign in."""
         throttles.check_registration(self.request)
         login(self.request, registration.register(**given))
-        messages.success(self.request, "Welcome. Here is what you can claim.")
+        messages.success(self.request, _("Welcome. Here is what you can claim."))
+
+
+class Account(LoginRequiredMixin, TemplateView):
+    """Who one is here, and what one may change."""
+
+    template_name = "accounts/account.html"
 
 
 class ChangePassword(LoginRequiredMixin, ActForm):
@@ -99,4 +108,19 @@ class ChangePassword(LoginRequiredMixin, ActForm):
         throttles.check_password_change(user)
         passwords.change_password(user, given["current_password"], given["new_password"])
         update_session_auth_hash(self.request, user)
-        messages.success(self.request, "Your password is changed. Every other sign-in has ended.")
+        messages.success(self.request, _("Your password is changed. Every other sign-in has ended."))
+
+
+class SignOutElsewhere(LoginRequiredMixin, ActForm):
+    """End every sign-in, in browsers and apps; this one goes on."""
+
+    form_class = ConfirmedForm
+    template_name = "accounts/sign_out_elsewhere.html"
+
+    def act(self, given: dict[str, Any]) -> None:
+        """End them and keep this session."""
+        user = cast(User, self.request.user)
+        throttles.check_password_change(user)
+        passwords.end_sign_ins(user, given["current_password"])
+        update_session_auth_hash(self.request, user)
+        messages.success(self.request, _("Every other sign-in has ended. Only this one goes on."))

@@ -1,11 +1,13 @@
 """Choosing and changing a password."""
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from accounts import audit
 from accounts.models import Revoked, TokenFamily, User
@@ -17,7 +19,9 @@ LONGEST_PASSWORD = 128
 def check_new(password: str, user: User, field: str) -> None:
     """Raise ValidationError, under the name `field`, unless `user` may choose this password."""
     if len(password) > LONGEST_PASSWORD:
-        raise ValidationError({field: ValidationError(f"At most {LONGEST_PASSWORD} characters.", code="max_length")})
+        raise ValidationError(
+            {field: ValidationError(_("At most %(limit)s characters.") % {"limit": LONGEST_PASSWORD}, code="max_length")}
+        )
     try:
         validate_password(password, user)
     except ValidationError as error:
@@ -30,22 +34,44 @@ def change_password(user: User, current: str, new: str, family: UUID | str | Non
     A door that serves a session keeps that one by Django's `update_session_auth_hash`. Raises ValidationError, naming
     `current_password` or `new_password`; then nothing changed. Count the try before calling.
     """
-    if len(current) > LONGEST_PASSWORD or not user.check_password(current):
-        raise wrong_current()
+    check_current(user, current)
     check_new(new, user, "new_password")
-    hashed = make_password(new)
+    store(user, new, Revoked.PASSWORD, [family] if family else [])
+    audit.record("password_change", "done", user)
+
+
+def end_sign_ins(user: User, current: str) -> None:
+    """End every session and token of `user`, whose password stays what it is. A door keeps its own session as above.
+
+    Sessions hold a digest of the stored password; stored again under a new salt, it matches none of them. Raises
+    ValidationError, naming `current_password`; then nothing changed. Count the try before calling.
+    """
+    check_current(user, current)
+    store(user, current, Revoked.LOGOUT)
+    audit.record("sign_out", "done", user, where="elsewhere")
+
+
+def check_current(user: User, password: str) -> None:
+    """Raise ValidationError unless this is the user's password."""
+    if len(password) > LONGEST_PASSWORD or not user.check_password(password):
+        raise wrong_current()
+
+
+def store(user: User, password: str, reason: Revoked, kept: Sequence[UUID | str] = ()) -> None:
+    """Write the password under a new salt and end the families of tokens that are not `kept`."""
+    hashed = make_password(password)
     with transaction.atomic():
         # Only over the password that was checked: of two changes at once one wins, and nothing is locked while hashing.
         if not User.objects.filter(pk=user.pk, password=user.password).update(password=hashed):
             raise wrong_current()
         user.password = hashed
         families = TokenFamily.objects.filter(user=user)
-        kept = [family] if family else []
-        families.exclude(pk__in=kept).revoke(Revoked.PASSWORD)
+        families.exclude(pk__in=kept).revoke(reason)
         families.filter(pk__in=kept).update(auth_hash=user.get_session_auth_hash())
-    audit.record("password_change", "done", user)
 
 
 def wrong_current() -> ValidationError:
     """Return what is said to who does not know the present password."""
-    return ValidationError({"current_password": ValidationError("This is not your present password.", code="wrong_password")})
+    return ValidationError(
+        {"current_password": ValidationError(_("This is not your present password."), code="wrong_password")}
+    )

@@ -39,7 +39,7 @@ def test_the_doors_stand_open_to_anybody(client: Client, db: None, name: str) ->
 def test_a_newcomer_is_registered_and_signed_in(client: Client, db: None) -> None:
     answer = client.post("/register/", {"email": "Carol@example.com", "password": PASSWORD})
 
-    assert (answer.status_code, answer["Location"]) == (302, "/dashboard/")
+    assert (answer.status_code, answer["Location"]) == (302, "/offers/")
     assert client.session["_auth_user_id"] == str(User.objects.get(email="carol@example.com").pk)
 
 
@@ -163,7 +163,7 @@ def test_who_is_signed_in_is_not_asked_again(client: Client, alice: User) -> Non
     assert client.get("/sign-in/")["Location"] == "/dashboard/"
 
 
-@pytest.mark.parametrize("name", ["register", "sign_in", "sign_out", "password"])
+@pytest.mark.parametrize("name", ["register", "sign_in", "sign_out", "password", "sign_out_elsewhere"])
 def test_a_form_from_elsewhere_is_refused(alice: User, name: str) -> None:
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(alice)
@@ -182,7 +182,7 @@ def test_changing_the_password_keeps_this_session_and_ends_the_rest(client: Clie
 
     answer = client.post("/password/", {"current_password": PASSWORD, "new_password": NEW})
 
-    assert answer["Location"] == "/dashboard/"
+    assert answer["Location"] == "/account/"
     assert client.get("/password/").status_code == 200
     assert elsewhere.get("/password/")["Location"] == "/sign-in/?next=/password/"
     with pytest.raises(tokens.TokenNotValid):
@@ -202,6 +202,61 @@ def test_a_refused_password_stands_beside_its_field(client: Client, alice: User,
     assert list(errors(answer)) == [field]
     alice.refresh_from_db()
     assert alice.check_password(PASSWORD)
+
+
+def test_signing_out_elsewhere_ends_the_rest_and_keeps_the_password(client: Client, alice: User) -> None:
+    client.force_login(alice)
+    elsewhere = Client()
+    elsewhere.force_login(alice)
+    pair = tokens.issue_pair(alice)
+
+    answer = client.post("/account/sign-out-elsewhere/", {"current_password": PASSWORD})
+
+    assert answer["Location"] == "/account/"
+    assert client.get("/account/").status_code == 200
+    assert elsewhere.get("/account/")["Location"] == "/sign-in/?next=/account/"
+    with pytest.raises(tokens.TokenNotValid):
+        tokens.refresh(pair.refresh)
+    assert alice.token_families.get().revoked_reason == "LOGOUT"
+    alice.refresh_from_db()
+    assert alice.check_password(PASSWORD)
+
+
+def test_nobody_is_signed_out_by_who_does_not_know_the_password(client: Client, alice: User) -> None:
+    client.force_login(alice)
+    elsewhere = Client()
+    elsewhere.force_login(alice)
+
+    answer = client.post("/account/sign-out-elsewhere/", {"current_password": "wrong"})
+
+    assert errors(answer) == {"current_password": ["This is not your present password."]}
+    assert elsewhere.get("/account/").status_code == 200
+
+
+def test_guesses_at_the_present_password_are_counted(client: Client, alice: User) -> None:
+    client.force_login(alice)
+
+    answers = [client.post("/account/sign-out-elsewhere/", {"current_password": "wrong"}) for _ in range(6)]
+
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+    assert "data-wait=" in answers[-1].content.decode()
+
+
+def test_the_account_says_who_one_is_and_what_one_may_change(client: Client, alice: User) -> None:
+    client.force_login(alice)
+
+    page = client.get("/account/").content.decode()
+
+    for text in (alice.email, "/password/", "/account/sign-out-elsewhere/", "/sign-out/"):
+        assert text in page
+
+
+def test_the_rules_of_a_password_are_said_before_it_is_typed(client: Client, db: None) -> None:
+    page = client.get("/register/").content.decode()
+
+    for rule in ("At least 10 characters", "Not only digits", "Not a common password", "Not like your email"):
+        assert f"<li>{rule}</li>" in page
+    assert 'aria-describedby="id_password_helptext"' in page
 
 
 def test_the_password_page_asks_to_sign_in_first(client: Client, db: None) -> None:

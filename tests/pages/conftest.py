@@ -2,15 +2,18 @@
 
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.messages import get_messages
+from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
+from wallet.claims import Claim
 
 
 @pytest.fixture
@@ -36,10 +39,10 @@ def unlimited(settings: Any) -> None:
 
 @pytest.fixture
 def shown_key(alices: Client) -> Callable[[], str]:
-    """Open alice's dashboard and return the key in its first pool's form."""
+    """Open the offers as alice and return the key in the first pool's form."""
 
     def find() -> str:
-        page = alices.get(reverse("dashboard")).content.decode()
+        page = alices.get(reverse("offers")).content.decode()
         found = re.search(r'name="key" value="([^"]+)"', page)
         assert found, "no pool can be claimed"
         return found[1]
@@ -49,4 +52,31 @@ def shown_key(alices: Client) -> Callable[[], str]:
 
 def told(response: HttpResponse) -> list[str]:
     """Return what the visitor will be told next."""
-    return [str(message) for message in get_messages(response.wsgi_request)]  # type: ignore[attr-defined]
+    messages = get_messages(response.wsgi_request)  # type: ignore[attr-defined]
+    return [" ".join(re.sub("<a .*?</a>|<[^>]+>", "", str(message)).split()) for message in messages]
+
+
+Backdate = Callable[[Claim, timedelta], None]
+
+
+@pytest.fixture
+def backdate() -> Backdate:
+    """Move a claim into the past, as the tables' owner with the rules lifted: a history that no test can wait for."""
+
+    def move(claim: Claim, by: timedelta) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            for table, key in (("ledger_entry", "id"), ("assets_cashbackasset", "asset")):
+                cursor.execute(
+                    "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = %s::regclass AND tgtype & 16 > 0",
+                    [table],
+                )
+                names = [name for (name,) in cursor.fetchall()]
+                for name in names:
+                    cursor.execute(f'ALTER TABLE {table} DISABLE TRIGGER "{name}"')
+                cursor.execute(f"UPDATE {table} SET claimed_at = claimed_at - %s WHERE id = %s", [by, claim.receipt[key]])
+                for name in names:
+                    cursor.execute(f'ALTER TABLE {table} ENABLE ALWAYS TRIGGER "{name}"')
+            cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+
+    return move

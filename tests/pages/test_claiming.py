@@ -25,13 +25,13 @@ def address(thing: CashbackAsset | CreditPool) -> str:
     return reverse("claim_asset" if isinstance(thing, CashbackAsset) else "claim_pool", args=[thing.pk])
 
 
-def test_a_tap_claims_the_credit_and_says_so_on_the_dashboard(alices: Client, alice: User, issue: Issue) -> None:
+def test_a_tap_claims_the_credit_and_says_so_beside_the_offers(alices: Client, alice: User, issue: Issue) -> None:
     asset = issue()
 
     answer = alices.post(address(asset))
 
-    assert (answer.status_code, answer["Location"]) == (302, reverse("dashboard"))
-    assert told(answer) == ["Claimed. Welcome bonus: 100.00 INR is in your balance now."]
+    assert (answer.status_code, answer["Location"]) == (302, reverse("offers"))
+    assert told(answer) == ["Claimed. Welcome bonus, ₹100.00: in your wallet now."]
     assert Entry.objects.get().user == alice
 
 
@@ -41,7 +41,7 @@ def test_a_second_tap_says_that_it_is_already_theirs(alices: Client, issue: Issu
 
     again = alices.post(address(asset))
 
-    assert told(again)[-1] == "Welcome bonus: 100.00 INR is already yours: you claimed it before, and it counts once."
+    assert told(again)[-1] == "Already yours. Welcome bonus, ₹100.00: you claimed it before, and it counts once."
     assert Entry.objects.count() == 1
 
 
@@ -56,7 +56,7 @@ def test_a_pool_hands_out_one_credit_a_form_however_often_it_is_sent(
     answers = [alices.post(address(pool), {"key": key}) for _ in range(3)]
 
     assert [answer.status_code for answer in answers] == [302] * 3
-    assert told(answers[-1])[-1] == "Welcome bonus: 100.00 INR is already yours: you claimed it before, and it counts once."
+    assert told(answers[-1])[-1] == "Already yours. Welcome bonus, ₹100.00: you claimed it before, and it counts once."
     assert Entry.objects.get().request_key == key
 
 
@@ -81,7 +81,7 @@ def test_a_key_means_the_same_claim_through_either_door(alices: Client, alice: U
 
     answer = alices.post(address(pool), {"key": KEY})
 
-    assert "is already yours" in told(answer)[0]
+    assert "Already yours." in told(answer)[0]
     assert Entry.objects.count() == 1
 
 
@@ -92,7 +92,7 @@ def test_a_pools_form_without_a_proper_key_claims_nothing(alices: Client, open_p
 
     answer = alices.post(address(pool), {"key": key})
 
-    assert told(answer) == ["This form was incomplete. Here is a fresh page: please claim again."]
+    assert told(answer) == ["Nothing was claimed. The form was incomplete. Here is a fresh page: claim again."]
     assert Entry.objects.count() == 0
 
 
@@ -111,9 +111,9 @@ def vanished(asset: CashbackAsset, ada: User, bob: User) -> None:
 @pytest.mark.parametrize(
     ("happened", "words"),
     [
-        (taken, "Somebody else claimed this credit first. Choose another one."),
-        (ended, "This credit has expired and cannot be claimed any more. Choose another one."),
-        (vanished, "There is no such credit. Look at the list of those on offer."),
+        (taken, "Gone a moment ago. Somebody else claimed this credit first. Choose another one."),
+        (ended, "Too late. This credit has ended and cannot be claimed any more. Choose another one."),
+        (vanished, "No longer on offer. It was taken back. Look at what is on offer now."),
     ],
 )
 def test_a_credit_that_is_gone_is_refused_with_what_to_do_next(
@@ -129,8 +129,11 @@ def test_a_credit_that_is_gone_is_refused_with_what_to_do_next(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"is_active": False}, "This pool is not open for claims now. Look at the other pools."),
-        ({"opens_at": timezone.now() + timedelta(days=1)}, "This pool is not open for claims now. Look at the other pools."),
+        ({"is_active": False}, "Closed. This pool is not open for claims now. Look at the other pools."),
+        (
+            {"opens_at": timezone.now() + timedelta(days=1)},
+            "Closed. This pool is not open for claims now. Look at the other pools.",
+        ),
     ],
 )
 def test_a_closed_pool_is_refused(
@@ -154,8 +157,8 @@ def test_a_sold_out_pool_and_a_used_up_limit_are_told_apart(alices: Client, open
     answer = alices.post(address(empty), {"key": KEY + "3"})
 
     assert told(answer)[1:] == [
-        "You already hold all the credits that this pool allows one person.",
-        "All credits of this pool are gone. Look at the other pools.",
+        "Limit reached. You hold all that this pool allows one person. Look at the other pools.",
+        "All gone. The last credit of this pool was just claimed. Look at the other pools.",
     ]
     assert Entry.objects.count() == 1
 
@@ -168,7 +171,7 @@ def test_a_key_of_another_pool_asks_for_a_fresh_page(alices: Client, open_pool: 
 
     answer = alices.post(address(second), {"key": KEY})
 
-    assert told(answer)[-1].startswith("This form was used before.")
+    assert told(answer)[-1].startswith("Used before. This form was used before.")
     assert Entry.objects.count() == 1
 
 
@@ -185,7 +188,7 @@ def test_the_sixth_claim_within_a_minute_waits_and_may_send_the_same_form(
 
     assert answer.status_code == 429
     assert 1 <= int(answer["Retry-After"]) <= 60
-    assert "Too many tries. Wait" in answer.content.decode()
+    assert "Too many tries" in answer.content.decode()
     assert f'name="key" value="{KEY}"' in answer.content.decode()
     assert Entry.objects.count() == 5
 
@@ -205,7 +208,7 @@ def test_a_busy_database_offers_the_same_form_again(
     assert (answer.status_code, answer["Retry-After"]) == (503, "1")
     assert f'name="key" value="{KEY}"' in answer.content.decode()
     assert "Idempotency" not in answer.content.decode()
-    assert told(retried) == ["Claimed. Welcome bonus: 100.00 INR is in your balance now."]
+    assert told(retried) == ["Claimed. Welcome bonus, ₹100.00: in your wallet now."]
 
 
 def test_a_claim_is_never_made_by_opening_an_address(alices: Client, open_pool: OpenPool, issue: Issue) -> None:
@@ -218,10 +221,10 @@ def test_a_claim_is_never_made_by_opening_an_address(alices: Client, open_pool: 
     assert Entry.objects.count() == 0
 
 
-def test_a_stranger_who_taps_is_sent_to_sign_in_and_then_to_the_dashboard(client: Client, issue: Issue) -> None:
+def test_a_stranger_who_taps_is_sent_to_sign_in_and_then_to_the_offers(client: Client, issue: Issue) -> None:
     answer = client.post(address(issue()))
 
-    assert (answer.status_code, answer["Location"]) == (302, f"{reverse('sign_in')}?next={reverse('dashboard')}")
+    assert (answer.status_code, answer["Location"]) == (302, f"{reverse('sign_in')}?next={reverse('offers')}")
     assert Entry.objects.count() == 0
 
 
@@ -242,7 +245,7 @@ def test_the_shown_form_with_its_token_is_accepted(alice: User, issue: Issue) ->
     asset = issue()
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(alice)
-    browser.get(reverse("dashboard"))
+    browser.get(reverse("offers"))
 
     browser.post(address(asset), {"csrfmiddlewaretoken": browser.cookies["csrftoken"].value})
 

@@ -25,8 +25,8 @@ def test_a_stranger_is_sent_to_sign_in(client: Client) -> None:
 def test_who_claimed_nothing_is_shown_the_way(alices: Client) -> None:
     page = alices.get(MY_CLAIMS).content.decode()
 
-    assert "You have not claimed anything yet." in page
-    assert reverse("dashboard") in page
+    assert "You have not claimed anything yet" in page
+    assert reverse("offers") in page
 
 
 def test_ones_own_claims_and_nobody_elses_stand_newest_first(alices: Client, alice: User, bob: User, issue: Issue) -> None:
@@ -39,7 +39,7 @@ def test_ones_own_claims_and_nobody_elses_stand_newest_first(alices: Client, ali
     assert [entry.asset.title for entry in answer.context["page"].items] == ["second", "first"]
     page = answer.content.decode()
     assert str(Entry.objects.filter(user=alice)[0].pk) in page
-    assert "2.50 <small>INR</small>" in page
+    assert "+₹2.50" in page
     assert "bobs" not in page
 
 
@@ -60,3 +60,29 @@ def test_many_claims_take_one_query_a_page(
         page = alices.get(MY_CLAIMS, {"page": "3"}).context["page"]
 
     assert (len(page.items), page.previous, page.next) == (5, 2, None)
+
+
+@pytest.mark.parametrize(
+    ("asked", "titles"),
+    [
+        ({"q": "TEA"}, ["green tea"]),
+        ({"since": "2000-01-01"}, ["coffee", "green tea"]),
+        ({"since": "2999-01-01"}, []),
+        ({"until": "2000-01-01"}, []),
+        ({"until": "2999-01-01", "q": "coff"}, ["coffee"]),
+        ({"since": "yesterday"}, ["coffee", "green tea"]),
+    ],
+)
+def test_a_history_is_narrowed_by_title_and_days(
+    alices: Client, alice: User, issue: Issue, asked: dict[str, str], titles: list[str]
+) -> None:
+    for title in ("green tea", "coffee"):
+        claims.claim(issue(title=title).pk, alice)
+
+    assert [entry.asset.title for entry in alices.get(MY_CLAIMS, asked).context["page"].items] == titles
+
+
+def test_a_history_in_which_nothing_fits_says_so(alices: Client, alice: User, issue: Issue) -> None:
+    claims.claim(issue().pk, alice)
+
+    assert "Nothing you claimed fits" in alices.get(MY_CLAIMS, {"q": "rum"}).content.decode()

@@ -1,22 +1,24 @@
 """Part of a list at a time, without counting the whole."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
-from django.db.models import Model, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404
 
-M = TypeVar("M", bound=Model)
+T = TypeVar("T")
+U = TypeVar("U")
 
 PAGE_SIZE = 20
-LAST_PAGE = 10_000
+LAST_PAGE = 1_000
 
 
 @dataclass(frozen=True)
-class Page(Generic[M]):
+class Page(Generic[T]):
     """One page of a list; `previous` and `next` are page numbers or None."""
 
-    items: list[M]
+    items: list[T]
     number: int
     next: int | None
 
@@ -25,12 +27,16 @@ class Page(Generic[M]):
         """Return the number of the page before, or None on the first."""
         return self.number - 1 or None
 
+    def of(self, make: Callable[[T], U]) -> "Page[U]":
+        """Return the same page of what `make` makes of each item."""
+        return Page([make(item) for item in self.items], self.number, self.next)
 
-def page_of(rows: QuerySet[M], number: str | None) -> Page[M]:
+
+def page_of(rows: "QuerySet[Any, T]", number: str | None, size: int = PAGE_SIZE) -> Page[T]:
     """Return page `number` (as it stands in the address, from 1) of ordered rows, by one query. Raises Http404."""
     wanted = int(number) if number and number.isascii() and number.isdecimal() and len(number) < 6 else 0 if number else 1
     if not 1 <= wanted <= LAST_PAGE:
         raise Http404
-    start = (wanted - 1) * PAGE_SIZE
-    items = list(rows[start : start + PAGE_SIZE + 1])
-    return Page(items[:PAGE_SIZE], wanted, wanted + 1 if len(items) > PAGE_SIZE else None)
+    start = (wanted - 1) * size
+    items = list(rows[start : start + size + 1])
+    return Page(items[:size], wanted, wanted + 1 if wanted < LAST_PAGE and len(items) > size else None)

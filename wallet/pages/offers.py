@@ -1,24 +1,66 @@
-"""What is on offer, as the pages show it."""
+"""What is on offer, as the pages show it: pools, and equal credits of a pool as one offer."""
 
-from django import forms
-from django.db.models import F, OuterRef, Q, Subquery
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
 
+from django.db.models import Aggregate, Case, CharField, Count, F, OuterRef, Q, Subquery, UUIDField, Value, When
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from accounts.models import User
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.assets.querysets import OPEN, AssetQuerySet, PoolQuerySet
 
-POOLS_SHOWN = 12
+POOLS_SHOWN = 6
+POOLS_KNOWN = 100  # whose limits are looked up for one page; beyond them the claim itself says no
+SOON = timedelta(days=2)
+REMEMBERED = timedelta(days=7)  # how long a pool that closed is still shown as closed
+
+ALIKE = ("pool_id", "pool__name", "title", "total_value", "currency", "expires_at")
+TIES = ("title", "total_value", "currency", "pool_id", "expires_at")
+ORDERS: dict[str, Any] = {
+    "ends": F("expires_at").asc(nulls_last=True),
+    "high": F("total_value").desc(),
+    "low": F("total_value").asc(),
+    "title": F("title").asc(),
+}
 
 
-class SearchForm(forms.Form):
-    """Looks for credits by their title."""
+class AnyOne(Aggregate):
+    """One value of the group, another at each look, so that a crowd does not run for the same credit."""
 
-    q = forms.CharField(
-        label="Search by title", required=False, max_length=100, widget=forms.TextInput(attrs={"type": "search"})
-    )
+    function = "ARRAY_AGG"
+    template = "(%(function)s(%(expressions)s))[1 + floor(random() * count(*))::int]"
+    output_field = UUIDField()
 
-    def title(self) -> str:
-        """Return what to look for; empty when nothing usable was typed."""
-        return str(self.cleaned_data["q"]) if self.is_valid() else ""
+
+@dataclass(frozen=True)
+class Offer:
+    """Equal credits of a pool: `left` of them can be claimed, `asset_id` is one of these."""
+
+    asset_id: UUID
+    title: str
+    total_value: Decimal
+    currency: str
+    expires_at: datetime | None
+    pool_id: UUID | None
+    pool_name: str | None
+    left: int
+    can_claim: bool = True
+
+    @property
+    def ends_soon(self) -> bool:
+        """Tell whether it ends within two days."""
+        return is_soon(self.expires_at)
+
+
+def is_soon(end: datetime | None) -> bool:
+    """Tell whether that instant is within two days from now."""
+    return end is not None and end - timezone.now() <= SOON
 
 
 def open_pools() -> PoolQuerySet:
@@ -26,19 +68,59 @@ def open_pools() -> PoolQuerySet:
     return CreditPool.objects.filter(OPEN)
 
 
-def pools_on_offer() -> PoolQuerySet:
-    """Return the open pools: how many credits each has left (`available`), and the value of the next one (`next_value`)."""
+def with_facts(pools: PoolQuerySet) -> PoolQuerySet:
+    """Annotate how many credits each has left (`available`) and the value of the next one (`next_value`)."""
     assets = CashbackAsset.objects.all()
     following = assets.claimable().filter(pool=OuterRef("pk")).soonest_expiry_first()
-    return (
-        open_pools()
-        .with_supply(assets)
-        .annotate(next_value=Subquery(following.values("total_value")[:1]))
-        .order_by(F("closes_at").asc(nulls_last=True), "name")
+    return pools.with_supply(assets).annotate(next_value=Subquery(following.values("total_value")[:1]))
+
+
+def pools_on_offer() -> PoolQuerySet:
+    """Return the open pools with their facts, what closes first foremost."""
+    return with_facts(open_pools()).order_by(F("closes_at").asc(nulls_last=True), "name")
+
+
+def pools_for(user: User) -> PoolQuerySet:
+    """Return the pools that `user` may know of, with facts and `phase`: open ones, then those to come, then just closed."""
+    shown = CreditPool.objects.filter(Q(closes_at=None) | Q(closes_at__gt=Now() - REMEMBERED), is_active=True)
+    phase = Case(
+        When(opens_at__gt=Now(), then=Value("2 coming")),
+        When(closes_at__lte=Now(), then=Value("3 closed")),
+        default=Value("1 open"),
+        output_field=CharField(),
     )
+    known = with_facts(shown).with_can_claim(CashbackAsset.objects.all(), user).annotate(phase=phase)
+    return known.order_by("phase", F("can_claim").desc(), F("closes_at").asc(nulls_last=True), "name")
 
 
-def credits_on_offer(title: str = "") -> AssetQuerySet:
-    """Return what can be claimed now and is in no closed pool, what expires first foremost; `title` narrows it."""
-    offered = CashbackAsset.objects.claimable().filter(Q(pool=None) | Q(pool__in=open_pools()), title__icontains=title)
-    return offered.select_related("pool").soonest_expiry_first()
+def credits_on_offer() -> AssetQuerySet:
+    """Return what can be claimed now and is in no closed pool."""
+    return CashbackAsset.objects.claimable().filter(Q(pool=None) | Q(pool__in=open_pools()))
+
+
+def grouped(credits: AssetQuerySet, order: str = "ends") -> Any:
+    """Return the offers that `credits` make, as rows in one of the ORDERS: equal credits of a pool are one."""
+    rows: Any = credits.order_by().values(*ALIKE)
+    return rows.annotate(left=Count("pk"), asset_id=AnyOne("pk")).order_by(ORDERS[order], *TIES)
+
+
+def offer(row: dict[str, Any], refused: Iterable[UUID] = ()) -> Offer:
+    """Return a row of `grouped` as an offer; it cannot be claimed when its pool is one of `refused`."""
+    name = row.pop("pool__name")
+    return Offer(**row, pool_name=name, can_claim=row["pool_id"] not in refused)
+
+
+def refusing(pools: Iterable[CreditPool]) -> set[UUID]:
+    """Return those of `pools_for` that would give the user no more."""
+    return {pool.pk for pool in pools if not pool.can_claim}
+
+
+def offers_like(asset_id: UUID, user: User) -> Offer | None:
+    """Return what is left of the offer that the credit `asset_id` was of, or None."""
+    asset = CashbackAsset.objects.filter(pk=asset_id, pool__isnull=False).first()
+    if asset is None:
+        return None
+    facts = {name: getattr(asset, name) for name in ("pool_id", "title", "total_value", "currency", "expires_at")}
+    ended = {"expires_at__isnull": True} if facts.pop("expires_at") is None else {"expires_at": asset.expires_at}
+    row = grouped(credits_on_offer().filter(**facts, **ended)).first()
+    return offer(row, refusing(pools_for(user).filter(pk=facts["pool_id"]))) if row else None

@@ -5,25 +5,63 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from django.template import Library
+from django.templatetags.static import static
+from django.utils import numberformat
+from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language
+from django.utils.translation import gettext_lazy as _
 
-from wallet.assets.money import written
+from wallet.assets.models import CreditPool, Kind
+from wallet.assets.money import DECIMALS
+from wallet.pages.offers import is_soon
 
 register = Library()
 
+# Signs that mean one currency to everybody who reads one of our languages; others are written by their code.
+SIGNS = {"INR": "₹", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
+LAKHS = (3, 2, 0)  # 12,34,567.00
+KINDS = {Kind.SIGNUP: _("Sign-up bonus"), Kind.REFERRAL: _("Referral reward"), Kind.PROMOTION: _("Promotion")}
+
 
 @register.filter
-def money(amount: Decimal, currency: str) -> SafeString:
-    """Return an exact amount with its currency, e.g. 100.00 INR."""
-    return format_html("{} <small>{}</small>", written(amount, currency), currency)
+def money(amount: Decimal, currency: str) -> str:
+    """Return an exact amount with its currency, grouped as the reader's language does: ₹1,23,456.00, KWD 5.250."""
+    grouping = LAKHS if currency == "INR" or get_language() == "hi" else 3
+    number = numberformat.format(
+        amount, ".", DECIMALS[currency], grouping=grouping, thousand_sep=",", force_grouping=True, use_l10n=False
+    )
+    sign = SIGNS.get(currency)
+    return f"{sign}{number}" if sign else f"{currency}\N{NO-BREAK SPACE}{number}"
 
 
 @register.filter
-def moment(instant: datetime) -> SafeString:
-    """Return an instant for people and for machines, both in UTC."""
+def moment(instant: datetime, purpose: str = "") -> SafeString:
+    """Return an instant for people and for machines, both in UTC; a browser with a script says it in its own zone.
+
+    `purpose` lets that script count down to it: "ends" or "opens".
+    """
     utc = instant.astimezone(UTC)
-    return format_html('<time datetime="{}">{}</time>', f"{utc:%Y-%m-%dT%H:%M:%SZ}", f"{utc.day} {utc:%b %Y, %H:%M} UTC")
+    mark = format_html(" data-{}", purpose) if purpose else ""
+    return format_html(
+        '<time datetime="{}"{}>{} UTC</time>', f"{utc:%Y-%m-%dT%H:%M:%SZ}", mark, date_format(utc, "j M Y, H:i", use_l10n=False)
+    )
+
+
+register.filter("is_soon", is_soon)
+
+
+@register.filter
+def kind(pool: CreditPool) -> str:
+    """Return why a pool hands out credit, in the reader's language."""
+    return str(KINDS[Kind(pool.kind)])
+
+
+@register.simple_tag
+def icon(name: str) -> SafeString:
+    """Return one of the drawings in icons.svg; it says nothing that the text beside it does not."""
+    return format_html('<svg class="icon" aria-hidden="true"><use href="{}#{}"/></svg>', static("cashback/icons.svg"), name)
 
 
 @register.simple_tag

@@ -1,55 +1,110 @@
 """The pages: what is on offer, what is mine, and the claim."""
 
+from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from wallet import claims
-from wallet.assets.models import CashbackAsset, CreditPool
+from wallet import claims, sealing
 from wallet.ledger.idempotency import Request, fingerprint
-from wallet.ledger.models import Entry
+from wallet.ledger.models import Entry, Seal
+from wallet.pages import offers as on_offer
+from wallet.pages.balances import balances
 from wallet.pages.claiming import answer, claim_door, form_key
+from wallet.pages.filters import HistoryFilter, OfferFilter
 from wallet.pages.listing import page_of
-from wallet.pages.offers import POOLS_SHOWN, SearchForm, credits_on_offer, pools_on_offer
+from wallet.pages.offers import POOLS_KNOWN, POOLS_SHOWN, credits_on_offer, grouped, offer, offers_like, pools_for, refusing
 from wallet.pages.people import SignedIn, signed_in
 
-CREDITS_ON_LANDING = 6
+ON_LANDING = 6
+OFFERS_SHOWN = 12
+ENDING_FIRST = 3
 
 
 @require_safe
 def landing(request: HttpRequest) -> HttpResponse:
     """Say what this is and what is on offer now, to anybody."""
-    pools: QuerySet[CreditPool] = pools_on_offer()[:POOLS_SHOWN]
-    credits: QuerySet[CashbackAsset] = credits_on_offer().filter(pool=None)[:CREDITS_ON_LANDING]
-    return render(request, "pages/landing.html", {"pools": pools, "credits": credits})
+    pools = on_offer.pools_on_offer()[:POOLS_SHOWN]
+    offers = [offer(row) for row in grouped(credits_on_offer())[:ON_LANDING]]
+    return render(request, "pages/landing.html", {"pools": pools, "offers": offers})
+
+
+@require_safe
+@signed_in
+def offers(request: SignedIn) -> HttpResponse:
+    """Show the pools and what can be claimed now, searched, filtered and sorted as asked."""
+    pools = list(pools_for(request.user)[:POOLS_KNOWN])
+    wanted = OfferFilter(request.GET, [pool for pool in pools if pool.phase == "1 open"])  # type: ignore[attr-defined]
+    rows = page_of(grouped(wanted.apply(credits_on_offer()), wanted.order()), request.GET.get("page"), OFFERS_SHOWN)
+    refused = refusing(pools)
+    page = rows.of(lambda row: offer(row, refused))
+    shown = pools[:POOLS_SHOWN] if page.number == 1 and not wanted.narrows() else []
+    sides = {"giving": [pool for pool in shown if pool.can_claim], "still": [pool for pool in shown if not pool.can_claim]}
+    return render(request, "pages/offers.html", {"page": page, "filter": wanted} | sides)
 
 
 @require_safe
 @signed_in
 def dashboard(request: SignedIn) -> HttpResponse:
-    """Show the user's balances, the pools and the credits that can be claimed now."""
-    search = SearchForm(request.GET)
-    page = page_of(credits_on_offer(search.title()), request.GET.get("page"))
-    pools = pools_on_offer().with_can_claim(CashbackAsset.objects.all(), request.user)[:POOLS_SHOWN]
-    balances = Entry.objects.filter(user=request.user).balances()
-    return render(request, "pages/dashboard.html", {"balances": balances, "pools": pools, "page": page, "search": search})
+    """Show the user's wallet: balances, how they grew, and what could be claimed before it ends."""
+    refused = refusing(pools_for(request.user)[:POOLS_KNOWN])
+    rows = grouped(credits_on_offer().filter(expires_at__isnull=False).exclude(pool__in=refused))[:ENDING_FIRST]
+    return render(request, "pages/dashboard.html", {"balances": balances(request.user), "ending": [offer(row) for row in rows]})
 
 
 @require_safe
 @signed_in
 def my_claims(request: SignedIn) -> HttpResponse:
     """Show what the user claimed, newest first."""
-    mine = Entry.objects.filter(user=request.user).select_related("asset").newest_first()
-    return render(request, "pages/my_claims.html", {"page": page_of(mine, request.GET.get("page"))})
+    wanted = HistoryFilter(request.GET)
+    mine = wanted.apply(Entry.objects.filter(user=request.user)).select_related("asset__pool").newest_first()
+    return render(request, "pages/my_claims.html", {"page": page_of(mine, request.GET.get("page")), "filter": wanted})
+
+
+@require_safe
+@signed_in
+def receipt(request: SignedIn, entry_id: UUID) -> HttpResponse:
+    """Show one claim of the user's own, and whether the ledger has sealed it; a part of the page asks for the latter again."""
+    entry = own(request, entry_id)
+    seal = Seal.objects.filter(from_xid__lte=entry.xid, to_xid__gt=entry.xid).defer("leaves").first()
+    template = "pages/_seal.html" if request.htmx else "pages/receipt.html"
+    return render(request, template, {"entry": entry, "seal": seal})
+
+
+@require_safe
+@signed_in
+def proof(request: SignedIn, entry_id: UUID) -> HttpResponse:
+    """Hand out what proves a claim of the user's own, as a file."""
+    entry = own(request, entry_id)
+    try:
+        content = sealing.proof(entry)
+    except sealing.NotSealedYet:
+        messages.info(request, _("This claim is not sealed yet. Its proof will be here within a few seconds."))
+        return redirect("receipt", entry.pk)
+    name = f'attachment; filename="claim-{entry.pk}.json"'
+    return JsonResponse(content, headers={"Content-Disposition": name}, json_dumps_params={"indent": 2})
+
+
+def own(request: SignedIn, entry_id: UUID) -> Entry:
+    """Return the user's own claim; raise Http404, for somebody else's as for none."""
+    entry = Entry.objects.filter(pk=entry_id, user=request.user).select_related("asset__pool").first()
+    if entry is None:
+        raise Http404
+    return entry
 
 
 @claim_door
 def claim_asset(request: SignedIn, asset_id: UUID) -> HttpResponse:
     """Claim one credit."""
-    return answer(request, lambda: claims.claim(asset_id, request.user))
+
+    def rest() -> dict[str, Any]:
+        return {"offer": offers_like(asset_id, request.user)}
+
+    return answer(request, lambda: claims.claim(asset_id, request.user), rest)
 
 
 @claim_door
@@ -60,4 +115,7 @@ def claim_pool(request: SignedIn, pool_id: UUID) -> HttpResponse:
         key = form_key(request)
         return claims.claim_any(pool_id, request.user, Request(request.user, "claim", key, fingerprint("pool", pool_id)))
 
-    return answer(request, claim)
+    def rest() -> dict[str, Any]:
+        return {"pool": pools_for(request.user).filter(pk=pool_id).first()}
+
+    return answer(request, claim, rest)

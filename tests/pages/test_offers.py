@@ -1,0 +1,237 @@
+"""What a user may claim: searched, filtered, sorted, page by page."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.models import User
+from wallet import changing, claims, pools
+from wallet.assets.models import CashbackAsset, CreditPool
+
+OFFERS = reverse("offers")
+OpenPool = Callable[..., CreditPool]
+Issue = Callable[..., CashbackAsset]
+
+
+@pytest.mark.django_db
+def test_a_stranger_is_sent_to_sign_in_and_back(client: Client) -> None:
+    answer = client.get(OFFERS, {"q": "tea"})
+
+    assert (answer.status_code, answer["Location"]) == (302, f"{reverse('sign_in')}?next=/offers/%3Fq%3Dtea")
+
+
+def test_what_ends_first_stands_first_and_what_is_gone_stands_nowhere(
+    alices: Client, ada: User, bob: User, issue: Issue
+) -> None:
+    soon = timezone.now() + timedelta(days=1)
+    issue(title="never ends")
+    issue(title="ends later", expires_at=soon + timedelta(days=1))
+    issue(title="ends soon", expires_at=soon)
+    changing.expire(issue(title="ended").pk, ada)
+    claims.claim(issue(title="taken").pk, bob)
+
+    shown = [credit.title for credit in alices.get(OFFERS).context["page"].items]
+
+    assert shown == ["ends soon", "ends later", "never ends"]
+
+
+def test_the_credits_of_a_hidden_pool_are_hidden(alices: Client, ada: User, open_pool: OpenPool, issue: Issue) -> None:
+    pool = open_pool()
+    issue(pool=pool, title="secret")
+    pools.update_pool(pool.pk, ada, is_active=False)
+
+    assert "secret" not in alices.get(OFFERS).content.decode()
+
+
+def test_a_time_is_written_for_people_and_machines(alices: Client, issue: Issue) -> None:
+    issue(expires_at=timezone.datetime(2099, 3, 1, 0, 0, tzinfo=timezone.get_fixed_timezone(330)))
+
+    assert '<time datetime="2099-02-28T18:30:00Z">28 Feb 2099, 18:30 UTC</time>' in alices.get(OFFERS).content.decode()
+
+
+def test_a_search_looks_at_titles(alices: Client, issue: Issue) -> None:
+    issue(title="Green tea")
+    issue(title="Coffee")
+
+    assert [credit.title for credit in alices.get(OFFERS, {"q": "TEA"}).context["page"].items] == ["Green tea"]
+    assert "Nothing on offer fits" in alices.get(OFFERS, {"q": "rum"}).content.decode()
+
+
+@pytest.mark.parametrize("odd", ["\x00", "%", "x" * 101, "'; DROP TABLE x; --", "\ud7ff🎉"])
+def test_no_search_breaks_the_page(alices: Client, issue: Issue, odd: str) -> None:
+    issue()
+
+    assert alices.get(OFFERS, {"q": odd}).status_code == 200
+
+
+def test_a_long_list_is_turned_page_by_page_and_keeps_the_search(alices: Client, issue: Issue) -> None:
+    for number in range(25):
+        issue(title=f"tea {number}")
+
+    first, second = alices.get(OFFERS, {"q": "tea"}), alices.get(OFFERS, {"q": "tea", "page": "2"})
+
+    assert [len(page.context["page"].items) for page in (first, second)] == [12, 12]
+    assert 'rel="next" href="?q=tea&amp;page=2"' in first.content.decode()
+    assert 'rel="prev" href="?q=tea&amp;page=1"' in second.content.decode()
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "x", "1e3", "99999", "9" * 30, "²"])
+def test_a_page_that_cannot_be_is_not_found(alices: Client, number: str) -> None:
+    assert alices.get(OFFERS, {"page": number}).status_code == 404
+
+
+def test_a_full_pool_offers_a_button_and_a_used_up_limit_does_not(
+    alices: Client, alice: User, open_pool: OpenPool, issue: Issue
+) -> None:
+    limited, free = open_pool(name="limited", per_user_limit=1), open_pool(name="free")
+    for pool in (limited, limited, free):
+        asset = issue(pool=pool)
+    claims.claim(CashbackAsset.objects.filter(pool=limited)[0].pk, alice)
+
+    page = alices.get(OFFERS).content.decode()
+
+    assert reverse("claim_pool", args=[free.pk]) in page
+    assert reverse("claim_pool", args=[limited.pk]) not in page
+    assert "You hold all that this pool allows one person." in page
+    assert reverse("claim_asset", args=[asset.pk]) in page
+
+
+def test_a_hundred_credits_and_ten_pools_take_four_queries(
+    alices: Client, alice: User, open_pool: OpenPool, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for number in range(10):
+        pool = open_pool(name=f"Pool {number}")
+        for _ in range(10):
+            asset = issue(pool=pool)
+        claims.claim(asset.pk, alice)
+
+    with django_assert_num_queries(2 + 2):  # session, user; pools, offers
+        alices.get(OFFERS)
+
+
+# --- Equal credits are one offer ---------------------------------------------------------------------------------------
+
+
+def test_equal_credits_of_a_pool_are_one_offer_with_how_many_are_left(
+    alices: Client, open_pool: OpenPool, issue: Issue
+) -> None:
+    pool, end = open_pool(), timezone.now() + timedelta(days=9)
+    equal = [issue(pool=pool, title="tea", expires_at=end) for _ in range(3)]
+    others = [issue(pool=pool, title="tea", expires_at=end, total_value=Decimal(9)), issue(title="tea", expires_at=end)]
+
+    answer = alices.get(OFFERS, {"sort": "high"})
+
+    offers = answer.context["page"].items
+    assert sorted(offer.left for offer in offers) == [1, 1, 3]
+    (most,) = [offer for offer in offers if offer.left == 3]
+    assert most.asset_id in [asset.pk for asset in equal]
+    assert {offer.asset_id for offer in offers} >= {asset.pk for asset in others}
+    assert "3 left" in answer.content.decode()
+
+
+def test_a_crowd_is_not_sent_after_the_same_credit(alices: Client, open_pool: OpenPool, issue: Issue) -> None:
+    pool = open_pool()
+    for _ in range(20):
+        issue(pool=pool)
+
+    shown = {alices.get(OFFERS).context["page"].items[0].asset_id for _ in range(20)}
+
+    assert len(shown) > 5
+
+
+# --- Filters and orders ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def teas(open_pool: OpenPool, issue: Issue) -> CreditPool:
+    """Green tea for 10 that ends tomorrow, black tea for 30 that ends in ten days, chai of a pool for 20 that never ends."""
+    now, pool = timezone.now(), open_pool(name="Chai")
+    issue(title="green", total_value=Decimal(10), expires_at=now + timedelta(days=1))
+    issue(title="black", total_value=Decimal(30), expires_at=now + timedelta(days=10))
+    issue(title="chai", total_value=Decimal(20), pool=pool)
+    return pool
+
+
+@pytest.mark.parametrize(
+    ("asked", "titles"),
+    [
+        ({"min": "15"}, ["black", "chai"]),
+        ({"max": "20"}, ["green", "chai"]),
+        ({"min": "15", "max": "25"}, ["chai"]),
+        ({"ends": "2"}, ["green"]),
+        ({"ends": "30"}, ["green", "black"]),
+        ({"sort": "ends"}, ["green", "black", "chai"]),
+        ({"sort": "high"}, ["black", "chai", "green"]),
+        ({"sort": "low"}, ["green", "chai", "black"]),
+        ({"sort": "title"}, ["black", "chai", "green"]),
+        ({"q": "a", "sort": "low"}, ["chai", "black"]),
+    ],
+)
+def test_offers_are_narrowed_and_sorted(alices: Client, teas: CreditPool, asked: dict[str, str], titles: list[str]) -> None:
+    assert [offer.title for offer in alices.get(OFFERS, asked).context["page"].items] == titles
+
+
+def test_a_pool_narrows_to_its_own(alices: Client, teas: CreditPool) -> None:
+    assert [offer.title for offer in alices.get(OFFERS, {"pool": teas.pk}).context["page"].items] == ["chai"]
+
+
+@pytest.mark.parametrize(
+    "odd", [{"min": "-1"}, {"min": "x"}, {"max": "NaN"}, {"max": "9" * 40}, {"pool": "x"}, {"ends": "3"}, {"sort": "x"}]
+)
+def test_a_filter_that_makes_no_sense_is_said_and_narrows_nothing(
+    alices: Client, teas: CreditPool, odd: dict[str, str]
+) -> None:
+    answer = alices.get(OFFERS, odd)
+
+    assert len(answer.context["page"].items) == 3
+    assert list(answer.context["filter"].errors) == list(odd)
+    assert 'class="errorlist"' in answer.content.decode()
+
+
+# --- Pools that give nothing now ---------------------------------------------------------------------------------------
+
+
+def test_a_pool_says_why_it_gives_nothing(alices: Client, ada: User, open_pool: OpenPool) -> None:
+    now = timezone.now()
+    open_pool(name="empty")
+    open_pool(name="coming", opens_at=now + timedelta(days=1))
+    closed, gone = open_pool(name="closed"), open_pool(name="long gone")
+    pools.update_pool(closed.pk, ada, opens_at=now - timedelta(days=9), closes_at=now - timedelta(days=1))
+    pools.update_pool(gone.pk, ada, opens_at=now - timedelta(days=99), closes_at=now - timedelta(days=8))
+
+    answer = alices.get(OFFERS)
+
+    assert [pool.name for pool in answer.context["still"]] == ["empty", "coming", "closed"]
+    for text in ("All claimed", "Opens <time", "Closed <time"):
+        assert text in answer.content.decode()
+    assert "long gone" not in answer.content.decode()
+
+
+def test_what_ends_within_two_days_is_counted_down(alices: Client, issue: Issue) -> None:
+    issue(title="soon", expires_at=timezone.now() + timedelta(hours=47))
+    issue(title="later", expires_at=timezone.now() + timedelta(hours=49))
+
+    assert alices.get(OFFERS).content.decode().count(" data-ends>") == 1
+
+
+def test_a_full_page_weighs_less_than_a_hundred_kilobytes(alices: Client, open_pool: OpenPool, issue: Issue) -> None:
+    for number in range(12):
+        pool = open_pool(name=f"A pool with a rather long name, number {number}", per_user_limit=3)
+        for value in (10, 20):
+            issue(pool=pool, title=f"A credit with quite a long title, number {number}", total_value=Decimal(value))
+    page = alices.get(OFFERS).content.decode()
+
+    files = {path.split("#")[0] for path in re.findall(r'(?:src|href)="/static/([^"]+)"', page)}
+    sizes = {name: Path(str(finders.find(name))).stat().st_size for name in files}
+
+    assert "cashback/style.css" in sizes
+    assert len(page.encode()) + sum(sizes.values()) < 100_000
