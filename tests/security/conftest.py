@@ -11,6 +11,8 @@ from django_q.models import Schedule
 from pytest_django import Settings
 
 from accounts.models import User
+from accounts.tokens import issue_pair
+from tests.api.conftest import Caller
 from wallet import claims
 from wallet.assets.models import CashbackAsset, CreditPool
 
@@ -56,3 +58,10 @@ def audited(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[dict
     logger.addHandler(caplog.handler)
     yield lambda: [json.loads(record.getMessage()) for record in caplog.records if record.name == logger.name]
     logger.removeHandler(caplog.handler)
+
+
+def as_caller(user: User) -> Caller:
+    """Return a caller of the API who is signed in with a token."""
+    caller = Caller()
+    caller.credentials(HTTP_AUTHORIZATION=f"Bearer {issue_pair(user).access}")
+    return caller
