@@ -326,7 +326,7 @@ UNFOLD = {
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("cashback/mark.svg")}],
     "LOGIN": {"form": "accounts.forms.ThrottledSignInForm"},
     "DASHBOARD_CALLBACK": "wallet.admin.overview.figures",
-    "SIDEBAR": {"navigation": "wallet.admin.overview.rooms"},
+    "SIDEBAR": {"navigation": "wallet.admin.sidebar.rooms"},
     # The pages' green, from the lightest shade to the darkest.
     "COLORS": {
         "primary": {

@@ -8,7 +8,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from accounts import pages
-from cashback import operations
+from cashback import operations, system
 
 urlpatterns = [
     path("", include("wallet.pages.urls")),
@@ -29,6 +29,7 @@ urlpatterns = [
     path("admin/logout/", pages.SignOut.as_view()),
     # Nothing of ours has a page "on the site"; Django's way there breaks on tables that are views.
     re_path("^admin/r/", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/system/", admin.site.admin_view(system.page), name="system"),
     path("admin/", admin.site.urls),
 ]
 
