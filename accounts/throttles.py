@@ -78,9 +78,12 @@ def seconds_to_wait(action: str, identity: str) -> int:
     try:
         usage = get_usage(None, group=action, key=lambda *_: identity, rate=rate, increment=True)
     except STORE_DOWN:
-        log.warning("rate limit %s: Redis does not answer", action)
+        usage = None
+    # A limit of 0 is no rate of ours: so django-ratelimit says that the count was lost between its two commands (a flush).
+    if usage is None or usage["limit"] == 0:
+        log.warning("rate limit %s: Redis does not count", action)
         return 0 if action in OPEN_WITHOUT_STORE else seconds_to_wait_here(action, identity)
-    return max(1, usage["time_left"]) if usage and usage["should_limit"] else 0
+    return max(1, usage["time_left"]) if usage["should_limit"] else 0
 
 
 def seconds_to_wait_here(action: str, identity: str) -> int:

@@ -95,6 +95,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "django_filters",
+    "django_htmx",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "django_ratelimit",
@@ -115,6 +116,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -129,6 +131,7 @@ TEMPLATES = [
         "OPTIONS": {
             "libraries": {"pages": "wallet.pages.tags"},
             "context_processors": [
+                "django.template.context_processors.i18n",
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
@@ -152,7 +155,12 @@ def read_database() -> dict[str, Any]:
     # A socket's folder stands behind the question mark of a URL; Django's dbshell looks for it under HOST.
     database["HOST"] = options.pop("host", database["HOST"])
     options["options"] = " ".join(f"-c {name}={value}" for name, value in limits.items())
-    database["CONN_MAX_AGE"] = env.int("CONN_MAX_AGE", 60)
+    # The threads of a web process share so many connections: one that each keeps for itself is no use to the others when
+    # there are fewer than threads. 0 for commands and the cluster, whose forks could not share them.
+    pooled = env.int("DATABASE_POOL", 0)
+    if pooled:
+        options["pool"] = {"min_size": 1, "max_size": pooled, "timeout": 2, "max_idle": 5, "reconnect_timeout": 5}
+    database["CONN_MAX_AGE"] = 0 if pooled else env.int("CONN_MAX_AGE", 60)
     database["CONN_HEALTH_CHECKS"] = True
     database["TEST"] = {"NAME": env.str("TEST_DATABASE", "test_cashback")}
     return database
@@ -171,20 +179,20 @@ def read_caches() -> dict[str, Any]:
     if not url:
         return {"default": memory, "local": memory | {"LOCATION": "local"}}
     redis = {
-        "BACKEND": "django_redis.cache.RedisCache",
+        "BACKEND": "cashback.store.PatientRedisCache",
         "LOCATION": url,
         "KEY_PREFIX": "cashback",
         "OPTIONS": {
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
-            "SOCKET_CONNECT_TIMEOUT": 0.25,
-            "SOCKET_TIMEOUT": 0.25,
+            "SOCKET_CONNECT_TIMEOUT": 0.1,
+            "SOCKET_TIMEOUT": 0.1,
         },
     }
     return {"default": redis, "local": memory | {"LOCATION": "local"}}
 
 
 CACHES = read_caches()
-REDIS: bool = CACHES["default"]["BACKEND"].startswith("django_redis")
+REDIS: bool = CACHES["default"]["BACKEND"].startswith("cashback.store")
 
 # A crowd in front of one credit may be held by Redis before it reaches PostgreSQL: "redis", or empty for none.
 CLAIM_LOCK: str = env.str("CLAIM_LOCK", "")
@@ -227,7 +235,8 @@ RATES = {
 }
 RATELIMIT_USE_CACHE = "default"
 # Without Redis the limits hold per process only; the product says so at start instead of refusing to start.
-SILENCED_SYSTEM_CHECKS = [] if REDIS else ["django_ratelimit.E003", "django_ratelimit.W001"]
+# It knows django-redis' own class by name, not ours made of it.
+SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"] if REDIS else ["django_ratelimit.E003", "django_ratelimit.W001"]
 
 # --- API --------------------------------------------------------------------------------------------------------------
 
@@ -286,6 +295,10 @@ Q_CLUSTER = {
 # --- Words and files --------------------------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("hi", "हिन्दी")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGE_COOKIE_SAMESITE = "Lax"
+LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 TIME_ZONE = "UTC"
 USE_I18N = USE_TZ = True
 STATIC_URL = "static/"

@@ -5,6 +5,7 @@ from django.templatetags.static import static
 from django.urls import include, path, re_path
 from django.utils.functional import lazy
 from django.views.generic import RedirectView
+from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from accounts import pages
@@ -13,6 +14,7 @@ from cashback import operations, system
 urlpatterns = [
     path("", include("wallet.pages.urls")),
     path("", include("accounts.page_urls")),
+    path("language/", set_language, name="set_language"),
     path("api/v1/", include("wallet.api.urls")),
     path("api/v1/auth/", include("accounts.api_urls")),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),

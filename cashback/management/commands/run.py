@@ -134,7 +134,8 @@ def _start(children: Children, listener: socket.socket, workers: int, threads: i
     environ = {name: value for name, value in os.environ.items() if (name, value) != ("STATEMENT_TIMEOUT_MS", "0")}
     # On the project's own server the application is not the owner of its tables: it cannot rewrite history.
     environ["DATABASE_URL"] = environ.get("DATABASE_URL") or local.database_url(role=APP_ROLE)
-    children.start("web server", [*gunicorn, *limits, *quiet], folder, environ, [listener.fileno()])
+    pool = {"DATABASE_POOL": environ.get("DATABASE_POOL", str(threads))}
+    children.start("web server", [*gunicorn, *limits, *quiet], folder, environ | pool, [listener.fileno()])
     children.start("worker", [sys.executable, "manage.py", "qcluster"], folder, environ)
 
 
