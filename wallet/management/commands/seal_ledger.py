@@ -5,14 +5,15 @@ from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 
 from wallet import sealing
 from wallet.ledger import signing
 from wallet.ledger.models import Seal
+from wallet.management.door import Door
 
 
-class Command(BaseCommand):
+class Command(Door):
     help = (
         "Seal every closed entry of the ledger under a signed Merkle root. The cluster does it every few seconds; "
         "--export keeps a copy outside the database, against which verify_ledger --roots finds even a rewritten chain."
