@@ -16,6 +16,7 @@ from wallet.proofs.verify import Violation
 
 SLOWER_SECONDS = 0.15
 WAYS = 5
+ENOUGH = 2_000
 
 
 def lose_redis(scene: Scene) -> Outcome:
@@ -34,7 +35,8 @@ def lose_redis(scene: Scene) -> Outcome:
     with with_redis_in_use():
         outcome = under_load(scene, strike, least=WAYS)
     before, during = p99(outcome.log, spans[0]), p99(outcome.log, (spans[0][1], time.time()))
-    if during > before + SLOWER_SECONDS:
+    # Of fewer, the 99th percentile is the luck of a handful.
+    if len(outcome.log) > ENOUGH and during > before + SLOWER_SECONDS:
         outcome.violations.append(Violation("time", f"p99 rose from {1000 * before:.0f} to {1000 * during:.0f} ms"))
     return outcome.noted(f"p99 {1000 * before:.0f} ms before, {1000 * during:.0f} ms during")
 

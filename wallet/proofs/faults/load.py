@@ -41,22 +41,24 @@ class Client(Asker):
         while not self.load.over.is_set():
             racer, turn = self.random.choice(arena.racers), turn + 1
             if self.random.random() < SHARE_BY_ID:
-                self.persist("asset", self.random.choice(arena.credits), racer, None, CLOSING_TRIES)
+                self.persist("asset", self.random.choice(arena.credits), racer, None, self.load.tries)
             else:
-                self.persist("pool", arena.pool, racer, f"under-load-{self.load.seed}-{self.number}-{turn}", CLOSING_TRIES)
-            time.sleep(self.load.pause)
+                self.persist("pool", arena.pool, racer, f"under-load-{self.load.seed}-{self.number}-{turn}", self.load.tries)
 
 
 class Load:
     """A number of clients, a thread each, and a sealer beside them; a context manager."""
 
-    def __init__(self, arena: Arena, way: Callable[[], Way], clients: int, seed: int, pause: float = 0.0) -> None:
-        self.arena, self.way, self.seed, self.pause = arena, way, seed, pause
+    def __init__(
+        self, arena: Arena, way: Callable[[], Way], clients: int, seed: int, *, tries: int = CLOSING_TRIES, sealing: bool = True
+    ) -> None:
+        self.arena, self.way, self.seed, self.tries = arena, way, seed, tries
         self.over = threading.Event()
         self.errors: list[BaseException] = []
         self.askers: list[Client] = []
         self.threads = [threading.Thread(target=self.one, args=(number,)) for number in range(clients)]
-        self.threads.append(threading.Thread(target=self.seal))
+        if sealing:
+            self.threads.append(threading.Thread(target=self.seal))
 
     def __enter__(self) -> "Load":
         for thread in self.threads:

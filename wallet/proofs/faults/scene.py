@@ -157,9 +157,16 @@ def serving(environ: Mapping[str, str] | None, port: Callable[[web.Web], Any] | 
 
 
 def judged(
-    log: list[Attempt], place: Arena, count: int, least: int, *, note: str = "", more: Sequence[Violation] = ()
+    log: list[Attempt],
+    place: Arena,
+    count: int,
+    least: int,
+    *,
+    note: str = "",
+    more: Sequence[Violation] = (),
+    answered: bool = True,
 ) -> Outcome:
-    """Seal, check everything, and return the outcome."""
+    """Seal, check everything, and return the outcome; with `answered`, every request must have got its answer in the end."""
     connection.close()
     settle()
     with fresh() as reader:
@@ -173,7 +180,9 @@ def judged(
         for code, count in strange.items()
     ]
     unknown = sum(attempt.outcome == "unknown" for attempt in log)
-    return Outcome(count, least, claims, len(log), unknown, [*found, *unanswered(log)], note, log)
+    if answered:
+        found += unanswered(log)
+    return Outcome(count, least, claims, len(log), unknown, found, note, log)
 
 
 def settle() -> None:
