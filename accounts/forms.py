@@ -10,12 +10,24 @@ from django.utils.functional import lazy
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext, ngettext_lazy
 from unfold.forms import AuthenticationForm as ConsoleForm
 
 from accounts import audit, throttles
 from accounts.passwords import LONGEST_PASSWORD
 from accounts.throttles import RateLimited
+
+# Said by Django's validators, in English only: named here, they stand in our catalogue and are translated.
+SAID_BY_DJANGO = (
+    gettext_noop("This password is too common."),
+    gettext_noop("This password is entirely numeric."),
+    gettext_noop("The password is too similar to the %(verbose_name)s."),
+    gettext_noop("Null characters are not allowed."),
+    ngettext_lazy(
+        "This password is too short. It must contain at least %d character.",
+        "This password is too short. It must contain at least %d characters.",
+    ),
+)
 
 
 def password_rules() -> SafeString:

@@ -1,0 +1,133 @@
+"""The pages in the reader's language."""
+
+import ast
+import gettext
+import re
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.template import Context, Template
+from django.test import Client
+from django.urls import reverse
+from django.utils import translation
+
+from accounts.models import User
+from wallet import claims
+from wallet.assets.models import CashbackAsset
+
+ROOT = Path(settings.BASE_DIR)
+TEMPLATES = [
+    *(ROOT / "wallet/pages/templates").rglob("*.html"),
+    *(ROOT / "accounts/templates").rglob("*.html"),
+    *(ROOT / "cashback/templates").glob("*.html"),
+]
+MODULES = [*(ROOT / "wallet/pages").glob("*.py"), *(ROOT / "accounts").glob("*.py")]
+MARKERS = {"_", "gettext", "gettext_lazy", "gettext_noop", "ngettext", "ngettext_lazy"}
+TRANSLATE = re.compile(r"""{%\s*translate\s+(?:"([^"]+)"|'([^']+)')""")
+BLOCK = re.compile(r"{%\s*blocktranslate[^%]*%}(.*?){%\s*(?:plural|endblocktranslate)\s*%}", re.DOTALL)
+
+
+def said_by_templates() -> Iterator[str]:
+    for path in TEMPLATES:
+        text = path.read_text()
+        yield from (double or single for double, single in TRANSLATE.findall(text))
+        yield from (re.sub(r"{{\s*(\w+)\s*}}", r"%(\1)s", body) for body in BLOCK.findall(text))
+
+
+def said_by_code() -> Iterator[str]:
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MARKERS:
+                yield str(ast.literal_eval(node.args[0]))
+
+
+def test_every_text_of_the_pages_is_there_in_hindi() -> None:
+    with (ROOT / "locale/hi/LC_MESSAGES/django.mo").open("rb") as file:
+        hindi = gettext.GNUTranslations(file)
+    texts = {*said_by_templates(), *said_by_code()}
+
+    missing = {text for text in texts if hindi.gettext(text) == text and hindi.ngettext(text, text, 2) == text}
+    plural = {text for text in missing if hindi._catalog.get((text, 0))}  # type: ignore[attr-defined]
+
+    assert len(texts) > 150
+    assert missing - plural == set()
+
+
+def test_no_template_says_anything_untranslated() -> None:
+    bare = {}
+    for path in TEMPLATES:
+        text = re.sub(
+            r"{%\s*blocktranslate.*?endblocktranslate\s*%}|{[{%].*?[%}]}|<svg.*?</svg>", "", path.read_text(), flags=re.DOTALL
+        )
+        words = re.findall(r"[A-Za-z]{3,}", re.sub(r"<[^>]*>", " ", text))
+        if said := [word for word in words if word not in {"Cashback", "doctype", "html"}]:
+            bare[path.name] = said
+
+    assert bare == {}
+
+
+def test_a_visitor_chooses_a_language_and_keeps_it(client: Client, db: None) -> None:
+    answer = client.post(reverse("set_language"), {"language": "hi", "next": "/sign-in/"})
+    page = client.get("/sign-in/").content.decode()
+
+    assert answer["Location"] == "/sign-in/"
+    assert '<html lang="hi">' in page
+    assert "साइन इन" in page
+
+
+def test_a_language_is_chosen_by_a_form_of_ours_alone(db: None) -> None:
+    strict = Client(enforce_csrf_checks=True)
+
+    assert strict.post(reverse("set_language"), {"language": "hi"}).status_code == 403
+
+
+def test_a_browser_that_asks_for_hindi_gets_hindi(client: Client, db: None) -> None:
+    page = client.get("/register/", headers={"Accept-Language": "hi-IN,hi;q=0.9"}).content.decode()
+
+    assert "अपना खाता बनाएँ" in page
+    assert "कोई आम पासवर्ड नहीं" in page
+
+
+def test_what_is_wrong_is_said_in_the_visitors_language(client: Client, db: None) -> None:
+    answer = client.post("/register/", {"email": "carol@example.com", "password": "123"}, headers={"Accept-Language": "hi"})
+
+    assert answer.context["form"].errors["password"] == [
+        "यह पासवर्ड बहुत छोटा है। इसमें कम से कम 10 अक्षर होने चाहिए।",
+        "यह पासवर्ड बहुत आम है।",
+        "इस पासवर्ड में केवल अंक हैं।",
+    ]
+
+
+def test_a_claim_and_a_refusal_speak_hindi(alices: Client, bob: User, issue: Callable[..., CashbackAsset]) -> None:
+    mine, gone = issue(), issue()
+    claims.claim(gone.pk, bob)
+    headers = {"Accept-Language": "hi", "HX-Request": "true"}
+
+    claimed = alices.post(reverse("claim_asset", args=[mine.pk]), headers=headers).content.decode()
+    refused = alices.post(reverse("claim_asset", args=[gone.pk]), headers=headers).content.decode()
+
+    assert "अब आपके वॉलेट में है।" in claimed
+    assert "अभी-अभी चला गया" in refused
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "language", "text"),
+    [
+        ("1234567.5", "INR", "en", "₹12,34,567.50"),
+        ("1234567.5", "USD", "en", "$1,234,567.50"),
+        ("1234567.5", "USD", "hi", "$12,34,567.50"),
+        ("1234567", "JPY", "en", "¥1,234,567"),
+        ("1234.125", "KWD", "en", "KWD\N{NO-BREAK SPACE}1,234.125"),
+        ("0.05", "EUR", "hi", "€0.05"),
+    ],
+)
+def test_money_is_written_as_the_language_does(amount: str, currency: str, language: str, text: str) -> None:
+    with translation.override(language):
+        written = Template("{% load pages %}{{ amount|money:currency }}").render(
+            Context({"amount": Decimal(amount), "currency": currency})
+        )
+
+    assert written == text
