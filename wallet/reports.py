@@ -121,9 +121,12 @@ def ownership_totals(assets: AssetQuerySet) -> list[dict[str, Any]]:
 
 
 def inert(cell: Any) -> Any:
-    """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection): a quote before = + - @ TAB CR."""
+    """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection): a quote before what begins one.
+
+    Some read the wide forms of East Asian keyboards as the plain ones.
+    """
     text = "" if cell is None else str(cell)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")) else text
 
 
 def summary(pool_id: UUID | None = None, currency: str | None = None) -> list[dict[str, Any]]:
