@@ -283,7 +283,7 @@ Q_CLUSTER = {
     "orm": "default",
     "workers": env.int("CLUSTER_WORKERS", 2),
     "timeout": 240,
-    "retry": 300,
+    "retry": env.int("CLUSTER_RETRY", 300),
     "max_attempts": 3,
     "ack_failures": True,
     "catch_up": False,

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wallet.proofs.faults import cache, mutants, servers, sessions, wire, workers
+from wallet.proofs.faults import cache, clock, mutants, servers, sessions, wire, workers
 from wallet.proofs.faults.scene import Outcome, Scene
 
 
@@ -34,5 +34,7 @@ FAULTS = {
     "T14": Fault("five times more clients than sessions", sessions.crowd_out, 2, 0.03),
     "T15": Fault("a disk full, then freed", servers.fill_disk, 2, 0.02),
     "T16": Fault("Redis killed, stopped, emptied, restarted, full", cache.lose_redis, 5, 0.06),
+    "T20": Fault("credits ending while they are claimed and rolled back", clock.expire_under_claims, 2.5, 0.02),
+    "T21": Fault("a task that two clusters run twice", clock.run_twice),
     "T23": Fault("all web workers replaced in good order, again and again", workers.restart_workers, 3, 0.06),
 }

@@ -6,7 +6,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -165,8 +165,15 @@ def judged(
     note: str = "",
     more: Sequence[Violation] = (),
     answered: bool = True,
+    refused: Collection[str] = EXPECTED,
 ) -> Outcome:
-    """Seal, check everything, and return the outcome; with `answered`, every request must have got its answer in the end."""
+    """Seal, check everything, and return the outcome.
+
+    Arguments:
+        more: what else was found wrong.
+        answered: whether every request must have got its answer in the end.
+        refused: the codes for which a request may be refused here.
+    """
     connection.close()
     settle()
     with fresh() as reader:
@@ -174,7 +181,7 @@ def judged(
     if count < least:
         found.append(Violation("count", f"it struck {count} times, {least} were wanted: nothing was shown"))
     claims = len({attempt.entry for attempt in log if attempt.outcome == "ok"})
-    strange = Counter(attempt.code for attempt in log if attempt.outcome == "refused" and attempt.code not in EXPECTED)
+    strange = Counter(attempt.code for attempt in log if attempt.outcome == "refused" and attempt.code not in refused)
     found += [
         Violation("count", f"{count} requests were refused for {code}, which nobody asked for")
         for code, count in strange.items()
