@@ -4,6 +4,7 @@
 import os
 import sys
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
 from cashback import local
@@ -21,7 +22,7 @@ def main() -> None:
         if not WITHOUT_SERVERS.intersection(sys.argv[1:2] or ["help"]) and "--help" not in sys.argv:
             local.attach_if_wanted()
         execute_from_command_line(sys.argv)
-    except local.Cannot as refusal:
+    except (local.Cannot, ImproperlyConfigured) as refusal:
         sys.exit(str(refusal))
 
 

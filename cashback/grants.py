@@ -49,14 +49,26 @@ def statements(role: str) -> list[sql.Composable]:
     return [*(grant.format(name) for grant in (*grants, *limits)), *(grant.format(table, name) for grant, table in each)]
 
 
+def exists(role: str) -> bool:
+    """Tell whether the server knows the role."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [role])
+        return cursor.fetchone() is not None
+
+
+def creation(role: str) -> sql.Composable:
+    """Return the SQL that creates the role without any power."""
+    powerless = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
+    return sql.SQL(f"CREATE ROLE {{}} {powerless}").format(sql.Identifier(role))
+
+
 def create(role: str) -> bool:
     """Create the login role unless it exists; return whether it was created. It gets no password: set one, or use peer."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT FROM pg_roles WHERE rolname = %s", [role])
-        if cursor.fetchone() is not None:
+        if exists(role):
             return False
-        options = "LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS"
-        make = sql.SQL(f"CREATE ROLE {{}} {options};").format(sql.Identifier(role))
         # Roles belong to the whole server: somebody else may make it at the same moment, for another database.
-        cursor.execute(sql.SQL("DO $$ BEGIN {} EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$").format(make))
+        cursor.execute(
+            sql.SQL("DO $$ BEGIN {}; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$").format(creation(role))
+        )
     return True

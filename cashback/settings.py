@@ -1,5 +1,6 @@
 """Everything that differs between machines is read here, from the environment, and fails loudly when it is wrong."""
 
+import logging
 import re
 from datetime import timedelta
 from ipaddress import ip_network
@@ -36,6 +37,8 @@ def read_database_url() -> str:
     url: str = env.str("DATABASE_URL", "")
     if not url and not LOCAL:
         raise ImproperlyConfigured("DATABASE_URL must be set outside local mode, e.g. postgresql://user:secret@host/name.")
+    if url and not re.match(r"\w+://", url):
+        raise ImproperlyConfigured("DATABASE_URL must be a URL, e.g. postgresql://user:secret@host/name.")
     return url or local.database_url()
 
 
@@ -44,6 +47,14 @@ def read_rate(name: str, default: str) -> str:
     value: str = env.str(name, default)
     if value != "off" and not re.fullmatch(r"[1-9]\d*/[1-9]?\d*[smhd]", value):
         raise ImproperlyConfigured(f'{name} must be a rate such as {default} (s, m, h or d), or off, not "{value}".')
+    return value
+
+
+def read_level(name: str, default: str) -> str:
+    """Return one of Python's names for how much is logged."""
+    value: str = env.str(name, default)
+    if value not in logging.getLevelNamesMapping():
+        raise ImproperlyConfigured(f'{name} must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not "{value}".')
     return value
 
 
@@ -324,7 +335,7 @@ LOGGING = {
         "console": {"class": "logging.StreamHandler", "formatter": "line"},
         "audit": {"class": "logging.StreamHandler", "formatter": "bare"},
     },
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
+    "root": {"handlers": ["console"], "level": read_level("LOG_LEVEL", "INFO")},
     "loggers": {
         "django.request": {"level": "ERROR"},
         "django-q": {"level": "WARNING"},

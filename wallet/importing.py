@@ -22,6 +22,8 @@ from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.issuing import Progress
 
 COLUMNS = ("title", "total_value", "currency", "pool", "expires_at")
+# Stand in for a cell that cannot be read, so that the others of its line are judged all the same.
+PLACEHOLDERS: dict[str, Any] = {"title": "?", "total_value": Decimal(1), "pool": None, "expires_at": None}
 MOST_SHOWN = 50  # mistakes; the others are counted
 LONGEST_LINE = 64 * 1024  # bytes: a file that is not a table must not fill the memory
 NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
@@ -162,19 +164,22 @@ class CreditFile:
         if len(cells) != len(header):
             return WrongRow(Mistake(line, None, f"there are {len(cells)} cells under {len(header)} columns."))
         row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
-        fields: dict[str, Any] = {}
-        mistakes = []
+        fields: dict[str, Any] = dict(PLACEHOLDERS)
+        wrong: dict[str, list[str]] = {}
         for name, parse in (("title", title), ("total_value", number), ("pool", self.pool), ("expires_at", end)):
             try:
                 fields[name] = parse(row.get(name, ""))
             except ValueError as error:
-                mistakes.append(Mistake(line, name, str(error)))
-        if mistakes:
-            return WrongRow(*mistakes)
+                wrong[name] = [str(error)]
         try:
-            return issuing.prepared(self.actor, currency=row["currency"], **fields)
+            asset = issuing.prepared(self.actor, currency=row["currency"], **fields)
         except ValidationError as error:
-            return WrongRow(*(Mistake(line, name, what) for name, texts in error.message_dict.items() for what in texts))
+            # Without its pool nobody knows whether an empty currency is a mistake.
+            unknown = {"currency"} if "pool" in wrong and not row["currency"] else set()
+            wrong = {name: texts for name, texts in error.message_dict.items() if name not in unknown} | wrong
+        if wrong:
+            return WrongRow(*(Mistake(line, name, what) for name in COLUMNS for what in wrong.get(name, ())))
+        return asset
 
     def pool(self, name: str) -> CreditPool | None:
         """Return the pool with this name; raise ValueError when there is none."""

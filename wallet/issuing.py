@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -21,6 +21,7 @@ from wallet.trace import announce_issue
 BATCH = 5_000  # rows per COPY: bounds memory, far below a statement's time limit
 MOST_AT_ONCE = 100_000
 Progress = Callable[[int], None]
+R = TypeVar("R")
 # PostgreSQL keeps the year 10000, Python cannot read it back: a day's margin for time zones.
 LATEST = datetime(9999, 12, 30, tzinfo=UTC)
 
@@ -57,24 +58,43 @@ def prepared(
     expires_at: datetime | date | None = None,
     **lineage: Any,
 ) -> CashbackAsset:
-    """Return a valid asset that is not saved yet; its currency is its pool's unless named. Raises ValidationError."""
+    """Return a valid asset that is not saved yet; its currency is its pool's unless named.
+
+    Raises ValidationError, which names every wrong field.
+    """
+    errors: dict[str, list[ValidationError]] = {}
     asset = CashbackAsset(
         title=title.strip(),
         total_value=total_value,
         currency=currency or (pool.currency if pool else ""),
         pool=pool,
-        expires_at=instant(expires_at, pool),
+        expires_at=gathered(errors, instant, expires_at, pool),
         created_by=actor,
         **lineage,
     )
-    check(asset)
+    gathered(errors, check, asset)
+    if errors:
+        raise ValidationError(errors)
     return asset
+
+
+def gathered(errors: dict[str, list[ValidationError]], step: Callable[..., R], *arguments: Any) -> R | None:
+    """Return what `step` returns; what it finds wrong is added to `errors`, so that all is told at once."""
+    try:
+        return step(*arguments)
+    except ValidationError as error:
+        error.update_error_dict(errors)
+        return None
 
 
 def check(asset: CashbackAsset) -> None:
     """Raise ValidationError when the asset's own fields are wrong; asks the database nothing."""
-    asset.clean_fields(exclude=["pool", "claimed_by", "recreated_from", "created_by"])
-    asset.clean()
+    errors: dict[str, list[ValidationError]] = {}
+    gathered(errors, asset.clean_fields, ["pool", "claimed_by", "recreated_from", "created_by"])
+    if errors.keys().isdisjoint({"total_value", "currency"}):
+        gathered(errors, asset.clean)
+    if errors:
+        raise ValidationError(errors)
 
 
 @act(repeatable=False)

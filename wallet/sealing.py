@@ -14,6 +14,7 @@ from wallet.assets.money import written
 from wallet.contention import act
 from wallet.ledger import merkle, signing
 from wallet.ledger.models import Entry, Seal
+from wallet.ledger.querysets import EntryQuerySet
 
 MOST_LEAVES = 10_000  # a seal: its transaction must end within the idle timeout, on a slow and busy machine too
 SEALER = 0x5EA1  # advisory lock: one sealer at a time
@@ -67,6 +68,12 @@ def horizon() -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
         return int(cursor.fetchone()[0])
+
+
+def closed_entries() -> EntryQuerySet:
+    """Return the entries that are closed and under no seal."""
+    last = Seal.objects.order_by("-seq").values_list("to_xid", flat=True).first()
+    return Entry.objects.filter(xid__gte=last or 0, xid__lt=horizon())
 
 
 def closed_rows(start: int, end: int) -> tuple[list[tuple[Any, ...]], int]:

@@ -64,7 +64,7 @@ def test_an_update_with_a_wrong_value_changes_nothing(issue: Issue, ada: User, e
     asset = issue()
     before = everything()
 
-    with pytest.raises(ValidationError, match="INR has 2 decimals"):
+    with pytest.raises(ValidationError, match="INR has at most 2 decimals"):
         changing.update(asset.pk, ada, title="New", total_value=Decimal("1.001"))
 
     assert everything() == before

@@ -79,6 +79,13 @@ def test_a_wrong_field_is_named_and_nothing_is_issued(ada: User, field: str, wro
     assert CashbackAsset.objects.count() == 0
 
 
+def test_every_wrong_field_is_named_at_once(ada: User) -> None:
+    with pytest.raises(ValidationError) as error:
+        issuing.issue_one(ada, title="", total_value=Decimal("1.001"), currency="INR", expires_at=date(2020, 1, 1))
+
+    assert set(error.value.message_dict) == {"title", "total_value", "expires_at"}
+
+
 def test_another_currency_than_the_pools_is_refused(ada: User, open_pool: OpenPool) -> None:
     with pytest.raises(ValidationError, match="pool's currency is INR"):
         issuing.issue_one(ada, pool=open_pool(), currency="USD", **CREDIT)

@@ -130,6 +130,7 @@ def test_a_dry_run_prints_the_sql_and_changes_nothing() -> None:
 
     call_command("grant_app_role", "--role", "somebody_new", "--dry-run", stdout=out)
 
+    assert out.getvalue().startswith('CREATE ROLE "somebody_new" LOGIN NOSUPERUSER')
     assert 'GRANT SELECT, INSERT ON "ledger_entry" TO "somebody_new";' in out.getvalue()
     with connection.cursor() as cursor:
         cursor.execute("SELECT FROM pg_roles WHERE rolname = 'somebody_new'")

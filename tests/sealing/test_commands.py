@@ -34,6 +34,15 @@ def test_it_seals_and_says_how_much(make_claims: MakeClaims) -> None:
     assert run() == "Sealed 0 entries under 0 new seals.\n"
 
 
+def test_a_dry_run_counts_and_seals_nothing(make_claims: MakeClaims) -> None:
+    make_claims(2)
+    run()
+    make_claims(3)
+
+    assert run("--dry-run") == "Would seal 3 entries.\n"
+    assert Seal.objects.count() == 1
+
+
 def test_an_export_only_grows(make_claims: MakeClaims, tmp_path: Path) -> None:
     copy = tmp_path / "seals.jsonl"
     make_claims(1)

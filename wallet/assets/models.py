@@ -64,9 +64,7 @@ def check_time_zone(name: str) -> None:
 
 
 def end_of(day: date, time_zone: str = "UTC") -> datetime:
-    """Return the first instant after `day` in the IANA zone `time_zone`; raise ValidationError after the year 9998."""
-    if day.year >= date.max.year:
-        raise ValidationError({"expires_at": "Choose a day before the year 9999, or none for never."}, code="far_future")
+    """Return the first instant after `day` in the IANA zone `time_zone`."""
     return datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(time_zone))
 
 
@@ -134,7 +132,12 @@ class CashbackAsset(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     title = models.CharField(max_length=200)
     total_value = models.DecimalField(max_digits=18, decimal_places=4)
-    currency = models.CharField(max_length=3, validators=[check_currency], help_text="ISO 4217, e.g. INR.")
+    currency = models.CharField(
+        max_length=3,
+        validators=[check_currency],
+        help_text="ISO 4217, e.g. INR.",
+        error_messages={"blank": "Name a currency such as INR, or a pool, whose currency it then has."},
+    )
     status = models.CharField(max_length=9, choices=Status.choices, default=Status.AVAILABLE, editable=False)
     # db_index=False: an index below begins with the same column.
     pool = models.ForeignKey(CreditPool, models.PROTECT, null=True, blank=True, related_name="assets", db_index=False)
@@ -214,13 +217,16 @@ class CashbackAsset(models.Model):
 
     def clean(self) -> None:
         """Say before PostgreSQL does what is wrong with the value, its currency and its pool's."""
+        errors: dict[str, ValidationError] = {}
         if self.pool and self.pool.currency != self.currency:
-            raise ValidationError({"currency": f"The pool's currency is {self.pool.currency}."}, code="currency")
+            errors["currency"] = ValidationError(f"The pool's currency is {self.pool.currency}.", code="currency")
         if self.total_value is not None and self.currency in CURRENCIES:
             try:
                 check_amount(self.total_value, self.currency)
             except ValidationError as error:
-                raise ValidationError({"total_value": error}) from error
+                errors["total_value"] = error
+        if errors:
+            raise ValidationError(errors)
 
     def hand_over(self, user_id: UUID) -> None:
         """Make the locked, AVAILABLE row the user's; the instant and the slot are PostgreSQL's (see rules.handover).

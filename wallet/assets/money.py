@@ -159,7 +159,7 @@ def check_amount(amount: Decimal, currency: str) -> None:
         raise ValidationError(f"The value must be more than 0 and at most {MAX_VALUE}.", code="amount_range")
     places = DECIMALS[currency]
     if amount != round(amount, places):
-        raise ValidationError(f"{currency} has {places} decimals: write {round(amount, places)}.", code="amount_scale")
+        raise ValidationError(f"An amount in {currency} has at most {places} decimals.", code="amount_scale")
 
 
 def written(amount: Decimal, currency: str) -> str:

@@ -26,10 +26,9 @@ class Command(BaseCommand):
     def handle(self, *args: Any, role: str, dry_run: bool, **options: Any) -> None:
         """Create and grant, all or nothing."""
         if dry_run:
-            connection.ensure_connection()
-            self.stdout.write(
-                "\n".join(statement.as_string(connection.connection) + ";" for statement in grants.statements(role))
-            )
+            made = [] if grants.exists(role) else [grants.creation(role)]
+            session = connection.connection
+            self.stdout.write("\n".join(f"{part.as_string(session)};" for part in (*made, *grants.statements(role))))
             return
         try:
             with transaction.atomic(), connection.cursor() as cursor:

@@ -22,12 +22,16 @@ class Command(Door):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Say what can be asked for."""
         parser.add_argument("--export", type=Path, metavar="FILE", help="append the seals that FILE lacks to it, as JSON lines")
+        parser.add_argument("--dry-run", action="store_true", help="say how many entries would be sealed, and change nothing")
         parser.add_argument("--public-key", action="store_true", help="print the key that verifies our signatures, and stop")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Seal, and export when asked."""
         if options["public_key"]:
             self.stdout.write(signing.public_key().hex())
+            return
+        if options["dry_run"]:
+            self.stdout.write(f"Would seal {sealing.closed_entries().count()} entries.")
             return
         seals = sealing.seal_all()
         self.stdout.write(f"Sealed {sum(seal.count for seal in seals)} entries under {len(seals)} new seals.")
