@@ -24,6 +24,7 @@ test: $(READY)  ## Run all tests on a real PostgreSQL and Redis
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 prove: $(READY)  ## Break everything while clients claim (MINUTES=10 SEED=…), and write docs/proofs.md
+	PROVE_SEQUENCES=200 $(BIN)/python -m pytest -q tests/proofs/test_machine.py
 	$(BIN)/python manage.py prove --write --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 check: $(READY)  ## Lint, types, import contracts, migrations in step, deploy check

@@ -1,0 +1,205 @@
+"""Any sequence of acts against a plain dict: the same answers, the same state, and a refusal changes nothing.
+
+PROVE_SEQUENCES=200 makes it thorough.
+"""
+
+import os
+from dataclasses import dataclass, field
+from decimal import Decimal
+from itertools import count
+from typing import Any
+from uuid import UUID
+
+import pytest
+from django.db import connection
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+
+from accounts.models import User
+from accounts.refusals import Refusal
+from wallet import changing, claims, issuing, pools
+from wallet.assets.models import CashbackAsset
+from wallet.ledger.idempotency import Request, fingerprint
+from wallet.ledger.models import Entry, IdempotencyKey
+from wallet.proofs.verify import verify
+
+SEQUENCES = int(os.environ.get("PROVE_SEQUENCES", "15"))
+STEPS = 50
+names = count()
+pick = st.integers(0, 10**6)
+
+
+@dataclass
+class Credit:
+    """An asset as a child would keep it: on a slip of paper."""
+
+    status: str = "AVAILABLE"
+    ends: bool = False
+    owner: UUID | None = None
+    recreated: bool = False
+
+
+@dataclass
+class Paper:
+    credits: dict[UUID, Credit] = field(default_factory=dict)
+    answers: dict[tuple[UUID, str], dict[str, Any]] = field(default_factory=dict)
+    limit: int | None = None
+
+    def held(self, user: UUID) -> int:
+        return sum(credit.owner == user for credit in self.credits.values())
+
+    def full(self, user: UUID) -> bool:
+        return self.limit is not None and self.held(user) >= self.limit
+
+
+class Wallet(RuleBasedStateMachine):
+    @initialize()
+    def open(self) -> None:
+        number = next(names)
+        self.paper = Paper()
+        self.pool = pools.open_pool(None, name=f"Pool {number}", kind="SIGNUP", currency="INR")
+        self.users = User.objects.bulk_create(User(email=f"user{number}-{n}@example.com", password="!") for n in range(3))
+
+    def some(self, number: int) -> UUID:
+        return list(self.paper.credits)[number % len(self.paper.credits)]
+
+    def rows(self) -> Any:
+        users = [user.pk for user in self.users]
+        return [
+            list(CashbackAsset.objects.filter(pool=self.pool).order_by("pk").values()),
+            list(Entry.objects.filter(user__in=users).order_by("pk").values()),
+            list(IdempotencyKey.objects.filter(user__in=users).order_by("key").values()),
+        ]
+
+    def answer(self, expected: str, act: Any) -> Any:
+        """Act, and compare with what the paper says; what was refused left every row as it was."""
+        before = self.rows()
+        heard, result = "done", None
+        try:
+            result = act()
+        except Refusal as refusal:
+            heard = refusal.code
+        assert heard == expected
+        assert heard == "done" or self.rows() == before
+        return result
+
+    @rule(ends=st.booleans())
+    def issue(self, ends: bool) -> None:
+        asset = issuing.issue_one(None, title="Credit", total_value=Decimal("10.00"), pool=self.pool)
+        if ends:
+            self.sql(
+                "UPDATE assets_cashbackasset SET expires_at = clock_timestamp() + interval '1 hour' WHERE id = %s", asset.pk
+            )
+        self.paper.credits[asset.pk] = Credit(ends=ends)
+
+    @precondition(lambda self: self.paper.credits)
+    @rule(number=pick, who=st.integers(0, 2))
+    def claim(self, number: int, who: int) -> None:
+        asset, user = self.some(number), self.users[who]
+        credit = self.paper.credits[asset]
+        expected = {"EXPIRED": "asset_expired", "DUE": "asset_expired"}.get(credit.status, "done")
+        if credit.owner:
+            expected = "done" if credit.owner == user.pk else "asset_already_claimed"
+        elif credit.status != "EXPIRED" and self.paper.full(user.pk):
+            expected = "claim_limit_reached"
+        if self.answer(expected, lambda: claims.claim(asset, user)):
+            credit.status, credit.owner = "CLAIMED", user.pk
+
+    @rule(who=st.integers(0, 2))
+    def claim_any(self, who: int) -> None:
+        user, key = self.users[who], f"key-number-{next(names):010}"
+        left = [asset for asset, credit in self.paper.credits.items() if credit.status == "AVAILABLE"]
+        expected = "pool_sold_out" if not left else "claim_limit_reached" if self.paper.full(user.pk) else "done"
+        if claim := self.answer(expected, lambda: claims.claim_any(self.pool.pk, user, self.request(user, key))):
+            credit = self.paper.credits[UUID(claim.receipt["asset"])]
+            assert credit.status == "AVAILABLE"
+            assert credit.ends or not any(self.paper.credits[asset].ends for asset in left)
+            credit.status, credit.owner = "CLAIMED", user.pk
+            self.paper.answers[user.pk, key] = claim.receipt
+
+    @precondition(lambda self: self.paper.answers)
+    @rule(number=pick)
+    def replay(self, number: int) -> None:
+        (user_id, key), receipt = list(self.paper.answers.items())[number % len(self.paper.answers)]
+        user = next(user for user in self.users if user.pk == user_id)
+        before = self.rows()
+
+        claim = claims.claim_any(self.pool.pk, user, self.request(user, key))
+
+        assert (claim.receipt, claim.replayed) == (receipt, True)
+        assert self.rows() == before
+
+    @precondition(lambda self: self.paper.credits)
+    @rule(number=pick)
+    def expire(self, number: int) -> None:
+        asset = self.some(number)
+        credit = self.paper.credits[asset]
+        expected = "done" if credit.status == "AVAILABLE" else "asset_not_available"
+        if self.answer(expected, lambda: changing.expire(asset, None)):
+            credit.status = "EXPIRED"
+
+    @precondition(lambda self: self.paper.credits)
+    @rule(number=pick)
+    def recreate(self, number: int) -> None:
+        asset = self.some(number)
+        credit = self.paper.credits[asset]
+        ended = credit.status in ("EXPIRED", "DUE")
+        expected = "asset_not_expired" if not ended else "already_recreated" if credit.recreated else "done"
+        if child := self.answer(expected, lambda: changing.recreate(asset, None, expires_at=None)):
+            credit.status, credit.recreated = "EXPIRED", True
+            self.paper.credits[child.pk] = Credit()
+
+    @rule(limit=st.none() | st.integers(1, 4))
+    def change_limit(self, limit: int | None) -> None:
+        pools.update_pool(self.pool.pk, None, per_user_limit=limit)
+        self.paper.limit = limit
+
+    @rule()
+    def advance_clock(self) -> None:
+        """Let the hour pass in which some credits end."""
+        self.sql(
+            "UPDATE assets_cashbackasset SET expires_at = clock_timestamp() - interval '1 second'"
+            " WHERE pool_id = %s AND status = 'AVAILABLE' AND expires_at > clock_timestamp()",
+            self.pool.pk,
+        )
+        for credit in self.paper.credits.values():
+            if credit.status == "AVAILABLE" and credit.ends:
+                credit.status = "DUE"
+
+    @invariant()
+    def the_table_says_what_the_paper_says(self) -> None:
+        if not hasattr(self, "paper"):
+            return
+        connection.check_constraints()
+        table = CashbackAsset.objects.filter(pool=self.pool).values_list("pk", "status", "claimed_by")
+        paper = {
+            pk: ("AVAILABLE" if credit.status == "DUE" else credit.status, credit.owner)
+            for pk, credit in self.paper.credits.items()
+        }
+        assert {pk: (status, owner) for pk, status, owner in table} == paper
+
+    def teardown(self) -> None:
+        # All of it is one transaction, whose changes of the limit bear the same instant: I9 cannot tell them apart.
+        assert [violation for violation in verify(connection) if violation.invariant != "I9"] == []
+
+    def request(self, user: User, key: str) -> Request:
+        return Request(user, "claim", key, fingerprint("pool", self.pool.pk))
+
+    def sql(self, statement: str, *values: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, values)
+
+
+@pytest.mark.django_db
+def test_any_sequence_of_acts_does_what_a_dict_would() -> None:
+    run_state_machine_as_test(
+        Wallet,
+        settings=settings(
+            max_examples=SEQUENCES,
+            stateful_step_count=STEPS,
+            deadline=None,
+            derandomize=SEQUENCES < 100,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
