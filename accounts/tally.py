@@ -24,8 +24,11 @@ def count(code: str) -> None:
     key = key_of(timezone.now(), code)
     store = caches["default"]
     try:
-        store.add(key, 0, int(KEPT.total_seconds()))
-        store.incr(key)
+        try:
+            store.incr(key)
+        except ValueError:  # the first of this hour; should two be first at once, the second one's count is added
+            if not store.add(key, 1, int(KEPT.total_seconds())):
+                store.incr(key)
     except (*STORE_DOWN, ValueError):
         log.debug("refusal %s not counted", code)
 

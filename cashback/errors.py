@@ -15,6 +15,7 @@ from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts import tally
 from accounts.refusals import Refusal
 from accounts.registration import EmailTaken
 from accounts.throttles import RateLimited
@@ -164,6 +165,16 @@ def _(error: Exception) -> Problem:
 
 
 @problem.register
+def _(error: django_errors.BadRequest) -> Problem:
+    return Problem(400, "parse_error", str(error))
+
+
+@problem.register
+def _(error: django_errors.DisallowedHost) -> Problem:
+    return Problem(400, "invalid", "This host name is not served here. Ask under the address you were given.")
+
+
+@problem.register
 def _(error: RecursionError) -> Problem:
     return Problem(400, "parse_error", "The body is nested too deeply. Send the plain fields of this call.")
 
@@ -203,6 +214,8 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
     found = problem(error)
     if found is None:
         return None
+    if isinstance(error, (Refusal, drf_errors.Throttled)):
+        tally.count(found.code)
     request: Request = context["request"]
     if not isinstance(getattr(request, "accepted_renderer", None), BrowsableAPIRenderer):
         request.accepted_renderer, request.accepted_media_type = JSONRenderer(), PROBLEM_JSON

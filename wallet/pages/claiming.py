@@ -17,7 +17,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts import throttles
+from accounts import tally, throttles
 from accounts.refusals import Refusal
 from wallet.claims import Claim
 from wallet.pages.people import SignedIn, signed_in
@@ -109,6 +109,7 @@ def attempt(request: SignedIn, claim: Callable[[], Claim]) -> Outcome:
         throttles.check("claim", f"user:{request.user.pk}")
         done = claim()
     except Refusal as refusal:
+        tally.count(refusal.code)
         return refused(refusal)
     receipt = done.receipt | {"pk": UUID(done.receipt["id"]), "value": Decimal(done.receipt["amount"])}
     if done.status_code == 201 and not done.replayed:

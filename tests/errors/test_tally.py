@@ -1,0 +1,56 @@
+"""Refusals are counted by code, and a count that cannot be kept costs nobody an answer."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from pytest_django import Settings
+
+from accounts import tally
+from accounts.models import User
+from wallet import claims
+from wallet.assets.models import CashbackAsset
+
+
+def counted() -> dict[str, int] | None:
+    return tally.counts(timezone.now() - timedelta(hours=1), timezone.now())
+
+
+@pytest.fixture
+def gone(issue: Callable[..., CashbackAsset], bob: User) -> CashbackAsset:
+    asset = issue()
+    claims.claim(asset.pk, bob)
+    return asset
+
+
+def test_either_door_counts_what_it_refuses(client: Client, alice: User, gone: CashbackAsset) -> None:
+    client.force_login(alice)
+
+    client.post(f"/api/v1/assets/{gone.pk}/claim/", content_type="application/json")
+    client.post(reverse("claim_asset", args=[gone.pk]))
+
+    assert counted() == {"asset_already_claimed": 2}
+
+
+def test_what_is_not_refused_is_not_counted(client: Client, alice: User, issue: Callable[..., CashbackAsset]) -> None:
+    client.force_login(alice)
+
+    client.post(f"/api/v1/assets/{issue().pk}/claim/", content_type="application/json")
+
+    assert counted() == {}
+
+
+def test_a_store_that_is_away_costs_the_count_and_nothing_else(
+    client: Client, alice: User, gone: CashbackAsset, settings: Settings, tmp_path: Path
+) -> None:
+    client.force_login(alice)
+    settings.CACHES = settings.CACHES | {"default": settings.CACHES["default"] | {"LOCATION": f"unix://{tmp_path}/none.sock"}}
+
+    answer = client.post(f"/api/v1/assets/{gone.pk}/claim/", content_type="application/json")
+
+    assert (answer.status_code, answer.json()["code"]) == (409, "asset_already_claimed")
+    assert counted() is None
