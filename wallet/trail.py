@@ -18,7 +18,7 @@ UNKNOWN: Any = object()  # what a field was before the first change that was kep
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that was done: `fields` are (name, before, after), `rows` what it made or refers to."""
+    """One thing that was done: `fields` are (name, before, after), `row` is what it made or refers to."""
 
     at: datetime
     act: str
@@ -35,18 +35,18 @@ def of_pool(pool: CreditPool) -> list[Change]:
 
 def of_asset(asset: CashbackAsset) -> list[Change]:
     """Return all that happened to a credit, newest first: issue, changes, claim, and what was recreated from it."""
-    found = [*changes(CashbackAsset, asset.pk, ASSET_FIELDS), issue(asset)]
+    found = list(changes(CashbackAsset, asset.pk, ASSET_FIELDS))
     for entry in Entry.objects.filter(asset=asset).select_related("user"):
         found.append(Change(entry.claimed_at, "claim", entry.user.email, None, [("status", "AVAILABLE", "CLAIMED")], entry))
     for child in asset.children.select_related("created_by"):
         who = child.created_by.email if child.created_by else None
         found.append(Change(child.created_at, "recreate", who, None, row=child))
-    return sorted(found, key=lambda change: change.at, reverse=True)
+    return [*sorted(found, key=lambda change: change.at, reverse=True), issue(asset)]
 
 
 def issue(asset: CashbackAsset) -> Change:
     """Return how a credit came to be; the log of issues, written by the same statement, knows the door."""
-    door = Issuance.objects.filter(issued_at=asset.created_at, created_by=asset.created_by_id, pool=asset.pool_id).first()
+    door = Issuance.objects.filter(issued_at=asset.created_at, created_by=asset.created_by_id).first()
     who = asset.created_by.email if asset.created_by else None
     return Change(asset.created_at, "issue", who, door.door if door else None, row=asset.recreated_from)
 

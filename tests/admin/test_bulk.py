@@ -1,9 +1,13 @@
 """Acts on many chosen credits."""
 
+from collections import Counter
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from django.test import Client
+from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from tests.admin.conftest import CREDITS, told
@@ -105,3 +109,125 @@ def test_a_row_that_is_no_id_breaks_nothing(console: Client, issue: Issue) -> No
 
     assert answer.status_code == 302
     assert statuses() == ["AVAILABLE"]
+
+
+def test_what_would_be_refused_is_listed_with_its_reason_before_it_is_done(
+    choose: Choose, alice: User, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    free, owned = issue(title="Lamp"), issue(title="Tea")
+    claims.claim(owned.pk, alice)
+
+    with django_assert_num_queries(
+        8
+    ):  # session, person, the filter's pools, the list's two counts, the ids, the rows, their children
+        answer = choose("expire", free, owned, confirmed=False)
+
+    refusal = f"This credit is CLAIMED. {changing.AssetNotAvailable.detail}"
+    assert [(row.asset.title, row.refusal) for row in answer.context["rows"]] == [("Lamp", None), ("Tea", refusal)]
+    assert answer.context["refused"] == [(refusal, 1)]
+    assert "Expire 1 credit" in answer.content.decode()
+
+
+def test_nothing_is_offered_when_every_row_would_be_refused(choose: Choose, issue: Issue) -> None:
+    answer = choose("recreate", issue(), confirmed=False)
+
+    assert not answer.context["ready"]
+    assert 'name="confirmed"' not in answer.content.decode()
+
+
+def test_what_was_foreseen_for_each_act_is_what_the_act_does(choose: Choose, ada: User, alice: User, issue: Issue) -> None:
+    claimed, ended, parent = issue(), changing.expire(issue().pk, ada), changing.expire(issue().pk, ada)
+    claims.claim(claimed.pk, alice)
+    changing.recreate(parent.pk, ada)
+
+    for action in ("expire", "recreate", "delete_chosen"):
+        chosen = [issue(), claimed, ended, parent]
+        foreseen = Counter(row.refusal for row in choose(action, *chosen, confirmed=False).context["rows"] if row.refusal)
+        messages = told(choose(action, *chosen))
+        assert sorted(int(text.split()[0]) for text in messages if " not " in text) == sorted(foreseen.values()), action
+        assert all(any(text.endswith(reason) for text in messages) for reason in foreseen), action
+
+
+SOON, LATER = datetime(2040, 1, 1, tzinfo=UTC), datetime(2040, 2, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def extend(console: Client) -> Callable[..., Any]:
+    """Choose credits, answer until when, and say yes unless told to look first."""
+
+    def send(*chosen: CashbackAsset, confirmed: bool = True, **answers: str) -> Any:
+        data: dict[str, Any] = {"action": "extend", "_selected_action": [str(asset.pk) for asset in chosen]}
+        return console.post(
+            CREDITS, data | {"asked": "yes", **answers} | ({"confirmed": "yes"} if confirmed else {"index": "0"})
+        )
+
+    return send
+
+
+def end_of(asset: CashbackAsset) -> datetime | None:
+    return CashbackAsset.objects.get(pk=asset.pk).expires_at
+
+
+def test_extending_asks_until_when_first(choose: Choose, issue: Issue) -> None:
+    asset = issue(expires_at=SOON)
+
+    answer = choose("extend", asset, confirmed=False)
+
+    assert "Show what would happen" in answer.content.decode()
+    assert 'name="last_day"' in answer.content.decode()
+    assert end_of(asset) == SOON
+
+
+def test_the_answer_is_shown_with_what_it_would_do(extend: Choose, issue: Issue) -> None:
+    soon, later, never = issue(expires_at=SOON), issue(expires_at=LATER), issue()
+
+    answer = extend(soon, later, never, confirmed=False, last_day="2040-01-15")
+
+    assert [row.refusal is None for row in answer.context["rows"]] == [True, False, False]
+    assert "Extend 1 credit" in answer.content.decode()
+    assert "the end of 2040-01-15" in answer.content.decode()
+    assert [end_of(asset) for asset in (soon, later, never)] == [SOON, LATER, None]
+
+
+@pytest.mark.parametrize(
+    ("answers", "end"),
+    [
+        ({"last_day": "2040-01-31"}, LATER),
+        ({"expires_at_0": "2040-01-15", "expires_at_1": "10:30:00"}, datetime(2040, 1, 15, 10, 30, tzinfo=UTC)),
+        ({"never": "on"}, None),
+    ],
+)
+def test_a_credit_is_extended_to_a_day_an_instant_or_for_ever(
+    extend: Choose, issue: Issue, answers: dict[str, str], end: datetime | None
+) -> None:
+    asset = issue(expires_at=SOON)
+
+    answer = extend(asset, **answers)
+
+    assert told(answer) == ["1 credit extended."]
+    assert end_of(asset) == end
+
+
+def test_no_life_is_cut_short_by_extending(extend: Choose, issue: Issue) -> None:
+    later, never = issue(expires_at=LATER), issue()
+
+    answer = extend(later, never, last_day="2040-01-15")
+
+    assert told(answer) == ["2 not extended: This credit ends then or later already: it is not cut short."]
+    assert (end_of(later), end_of(never)) == (LATER, None)
+
+
+@pytest.mark.parametrize(
+    "answers", [{}, {"last_day": "2040-01-31", "never": "on"}, {"last_day": "31/1"}, {"expires_at_0": "2040-01-15"}]
+)
+def test_no_answer_or_more_than_one_changes_nothing(extend: Choose, issue: Issue, answers: dict[str, str]) -> None:
+    asset = issue(expires_at=SOON)
+
+    answer = extend(asset, **answers)
+
+    assert answer.context["form"].errors
+    assert end_of(asset) == SOON
+
+
+def test_a_day_that_has_passed_is_refused(extend: Choose, issue: Issue) -> None:
+    assert "1 not extended: This instant has passed" in told(extend(issue(expires_at=SOON), last_day="2020-01-01"))[0]

@@ -139,6 +139,23 @@ def test_credits_are_issued_in_the_pool(console: Client, ada: User, open_pool: O
     assert issued == {("Lamp", Decimal("12.5"), "INR", pool.pk, ada.pk, pool.end_of(date(2099, 3, 31)))}
 
 
+def test_credits_are_issued_until_an_exact_instant(console: Client, open_pool: OpenPool) -> None:
+    exact = BATCH | {"last_day": "", "expires_at_0": "2099-03-31", "expires_at_1": "18:30:00"}
+
+    console.post(reverse("admin:assets_creditpool_issue", args=[open_pool().pk]), exact)
+
+    assert {asset.expires_at for asset in CashbackAsset.objects.all()} == {datetime(2099, 3, 31, 18, 30, tzinfo=UTC)}
+
+
+def test_a_day_and_an_instant_are_one_end_too_many(console: Client, open_pool: OpenPool) -> None:
+    both = BATCH | {"expires_at_0": "2099-03-31", "expires_at_1": "18:30:00"}
+
+    answer = console.post(reverse("admin:assets_creditpool_issue", args=[open_pool().pk]), both)
+
+    assert "Give the day or the instant, not both." in answer.content.decode()
+    assert CashbackAsset.objects.count() == 0
+
+
 def test_the_same_form_sent_twice_issues_once(console: Client, open_pool: OpenPool) -> None:
     address = reverse("admin:assets_creditpool_issue", args=[open_pool().pk])
     console.post(address, BATCH)

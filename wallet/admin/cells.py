@@ -61,6 +61,6 @@ def history(pk: UUID, title: str) -> SafeString:
     return format_html(LINK, reverse("admin:assets_cashbackasset_history", args=[pk]), title)
 
 
-def digest(content: bytes) -> SafeString:
+def digest(content: bytes | memoryview) -> SafeString:
     """Return bytes in hexadecimal, which may break anywhere on a narrow screen."""
     return format_html('<code style="overflow-wrap: anywhere">{}</code>', bytes(content).hex())

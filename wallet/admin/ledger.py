@@ -53,7 +53,8 @@ class EntryAdmin(ById, Exportable, ReadOnlyAdmin):
         """Return a link to the credit's pool."""
         return cells.link(entry.asset.pool)
 
-    @display(description="seal", empty_value="not sealed yet")  # type: ignore[untyped-decorator]
+    @display(description="seal")  # type: ignore[untyped-decorator]
     def seal(self, entry: Entry) -> Any:
         """Return a link to the seal that covers the entry."""
-        return cells.link(Seal.objects.defer("leaves").filter(from_xid__lte=entry.xid, to_xid__gt=entry.xid).first())
+        found = Seal.objects.defer("leaves").filter(from_xid__lte=entry.xid, to_xid__gt=entry.xid).first()
+        return cells.link(found) or "not sealed yet: wait a few seconds"

@@ -64,7 +64,9 @@ def cell(value: Any) -> str:
         return f"{cells.utc(value):%Y-%m-%d %H:%M:%S} UTC"
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
-    return {None: "none", True: "yes", False: "no"}.get(value, str(value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
 
 
 @admin.register(AssetEvent)

@@ -1,0 +1,132 @@
+"""A list as a file: exactly what the filters show, no formulas, row by row."""
+
+import csv
+import io
+import re
+import zipfile
+from collections.abc import Callable
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.models import User
+from tests.admin.conftest import told
+from wallet import claims, reports
+from wallet.admin import exporting
+from wallet.assets.models import CashbackAsset
+
+Issue = Callable[..., CashbackAsset]
+SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+
+
+def export(browser: Client, room: str, shape: str, query: dict[str, str] | None = None) -> Any:
+    return browser.get(reverse(f"admin:{room}_export", args=[shape]), query or {})
+
+
+def csv_rows(answer: Any) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
+
+
+def cells(answer: Any) -> list[list[tuple[str, str]]]:
+    """Return the rows of a workbook, each cell as its type and content."""
+    with zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content))) as book:
+        sheet = ET.fromstring(book.read("xl/worksheets/sheet1.xml"))
+    return [
+        [(cell.get("t", "n"), "".join(cell.itertext())) for cell in row.iter(f"{SHEET}c")] for row in sheet.iter(f"{SHEET}row")
+    ]
+
+
+@pytest.fixture
+def owned(issue: Issue, alice: User, bob: User) -> None:
+    """Alice owns a lamp and a formula, bob a cup; tea is free."""
+    claims.claim(issue(title="Lamp").pk, alice)
+    claims.claim(issue(title="=1+1").pk, alice)
+    claims.claim(issue(title="Cup", total_value=7, currency="USD").pk, bob)
+    issue(title="Tea")
+
+
+ROOMS = {
+    "assets_cashbackasset": (reports.CREDIT_COLUMNS, {"q": "alice@"}),
+    "ledger_claimedasset": (reports.OWNERSHIP_COLUMNS, {"q": "alice@"}),
+    "ledger_entry": (reports.ENTRY_COLUMNS, {"q": "alice@"}),
+    "ledger_claimedasset_owners": (reports.OWNER_COLUMNS, {"q": "bob@"}),
+}
+
+
+@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.usefixtures("owned")
+def test_both_files_hold_exactly_the_filtered_list(console: Client, room: str) -> None:
+    columns, query = ROOMS[room]
+
+    rows, book = csv_rows(export(console, room, "csv", query)), cells(export(console, room, "xlsx", query))
+
+    assert list(rows[0]) == list(columns)
+    assert [content for _, content in book[0]] == list(columns)
+    assert len(rows) == len(book) - 1 == (1 if room.endswith("owners") else 2)
+
+
+@pytest.mark.usefixtures("owned")
+def test_a_title_that_is_a_formula_is_text_in_either_file(console: Client) -> None:
+    rows = csv_rows(export(console, "assets_cashbackasset", "csv", {"q": "=1+1"}))
+    book = cells(export(console, "assets_cashbackasset", "xlsx", {"q": "=1+1"}))
+
+    assert rows[0]["title"] == "'=1+1"
+    assert ("inlineStr", "=1+1") in book[1]
+
+
+@pytest.mark.usefixtures("owned")
+def test_an_amount_is_a_number_in_a_workbook(console: Client) -> None:
+    _, line = cells(export(console, "ledger_claimedasset_owners", "xlsx", {"q": "bob"}))
+
+    assert line[:4] == [("inlineStr", "bob@example.com"), ("inlineStr", "USD"), ("n", "1"), ("n", "7")]
+
+
+@pytest.mark.usefixtures("owned")
+def test_a_workbook_that_would_be_too_long_is_refused_and_csv_offered(console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporting, "MOST_ROWS", 3)
+
+    answer = export(console, "assets_cashbackasset", "xlsx")
+
+    assert "take it as CSV" in told(answer)[0]
+    assert answer["Location"] == reverse("admin:assets_cashbackasset_changelist")
+    assert len(csv_rows(export(console, "assets_cashbackasset", "csv"))) == 4
+
+
+@pytest.mark.usefixtures("owned")
+def test_the_files_are_named_and_typed(console: Client) -> None:
+    answer = export(console, "ledger_entry", "xlsx")
+
+    assert answer["Content-Disposition"] == 'attachment; filename="ledger.xlsx"'
+    assert answer["Content-Type"] == exporting.WORKBOOK
+
+
+@pytest.mark.usefixtures("owned")
+def test_an_address_that_filters_by_nonsense_leads_back(console: Client) -> None:
+    answer = export(console, "ledger_entry", "csv", {"nonsense__exact": "1"})
+
+    assert (answer.status_code, answer["Location"]) == (302, reverse("admin:ledger_entry_changelist"))
+
+
+@pytest.mark.usefixtures("owned")
+def test_every_list_links_to_its_files_with_its_filters(console: Client) -> None:
+    for room in ("assets_cashbackasset", "ledger_claimedasset", "ledger_entry"):
+        page = console.get(reverse(f"admin:{room}_changelist"), {"q": "alice"}).content.decode()
+
+        for shape in ("csv", "xlsx"):
+            assert re.search(rf'href="{reverse(f"admin:{room}_export", args=[shape])}\?q=alice"', page)
+
+
+def test_a_hundred_rows_are_one_query(
+    console: Client, alice: User, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for _ in range(100):
+        claims.claim(issue().pk, alice)
+
+    with django_assert_num_queries(6):  # session, person, the filter's pools, the list's two counts, the rows
+        rows = csv_rows(export(console, "ledger_entry", "csv"))
+
+    assert len(rows) == 100

@@ -1,0 +1,153 @@
+"""Seals, owners, and the page about the system."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from django_q.models import Schedule, Task
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.models import User
+from tests.admin.conftest import seal_an_entry
+from wallet import claims
+from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.ledger.models import Entry, Seal
+from wallet.tasks import SCHEDULES, SWEEP
+
+SEALS, LEDGER = reverse("admin:ledger_seal_changelist"), reverse("admin:ledger_entry_changelist")
+OWNERS, SYSTEM = reverse("admin:ledger_claimedasset_owners"), reverse("system")
+Issue = Callable[..., CashbackAsset]
+
+
+@pytest.fixture
+def sealed(issue: Issue, alice: User) -> Seal:
+    claims.claim(issue().pk, alice)
+    return seal_an_entry()
+
+
+def test_an_entry_leads_to_its_seal_and_the_seal_to_its_entries(console: Client, sealed: Seal) -> None:
+    entry = Entry.objects.get()
+
+    page = console.get(reverse("admin:ledger_entry_change", args=[entry.pk])).content.decode()
+    listed = console.get(SEALS).content.decode()
+
+    assert reverse("admin:ledger_seal_change", args=[sealed.pk]) in page
+    assert f"{LEDGER}?seal={sealed.pk}" in listed
+    assert list(console.get(LEDGER, {"seal": "1"}).context["cl"].result_list) == [entry]
+
+
+@pytest.mark.parametrize("number", ["2", "x", "-1", "9" * 30])
+def test_a_seal_that_is_none_covers_nothing(console: Client, sealed: Seal, number: str) -> None:
+    assert list(console.get(LEDGER, {"seal": number}).context["cl"].result_list) == []
+
+
+def test_a_fresh_entry_says_that_it_is_not_sealed_yet(console: Client, issue: Issue, alice: User) -> None:
+    claims.claim(issue().pk, alice)
+
+    page = console.get(reverse("admin:ledger_entry_change", args=[Entry.objects.get().pk])).content.decode()
+
+    assert "not sealed yet" in page
+
+
+def test_the_list_of_seals_says_whether_each_signature_holds(console: Client, sealed: Seal) -> None:
+    forged = Seal(**{field.attname: getattr(sealed, field.attname) for field in Seal._meta.concrete_fields})
+    forged.seq, forged.from_xid, forged.to_xid = 2, sealed.to_xid, sealed.to_xid + 1
+    forged.save(force_insert=True)
+
+    admin = console.get(SEALS).context["cl"].model_admin
+
+    assert [admin.signature_valid(seal) for seal in Seal.objects.order_by("seq")] == [True, False]
+
+
+def test_a_seal_shows_its_root_and_has_nothing_to_type_in(console: Client, sealed: Seal) -> None:
+    page = console.get(reverse("admin:ledger_seal_change", args=[sealed.pk])).content.decode()
+
+    assert bytes(sealed.root).hex() in page
+    assert 'name="_save"' not in page
+
+
+@pytest.fixture
+def owned(open_pool: Callable[..., CreditPool], issue: Issue, alice: User, bob: User) -> CreditPool:
+    pool = open_pool(name="Diwali")
+    claims.claim(issue(pool=pool).pk, alice)
+    claims.claim(issue(total_value=Decimal(50)).pk, alice)
+    claims.claim(issue(total_value=Decimal(5), currency="USD").pk, alice)
+    claims.claim(issue(total_value=Decimal(30)).pk, bob)
+    return pool
+
+
+def owners(browser: Client, **query: str) -> list[tuple[Any, ...]]:
+    lines = browser.get(OWNERS, query).context["lines"]
+    return [
+        ("alice" if "alice" in line["owner"] else "bob", line["credits"], line["value"], line["currency"]) for line in lines
+    ]
+
+
+def test_who_owns_how_many_of_what_value(console: Client, owned: CreditPool) -> None:
+    assert owners(console) == [("alice", 2, "150.00", "INR"), ("bob", 1, "30.00", "INR"), ("alice", 1, "5.00", "USD")]
+    assert owners(console, q="BOB@") == [("bob", 1, "30.00", "INR")]
+    assert owners(console, currency="USD") == [("alice", 1, "5.00", "USD")]
+    assert owners(console, pool=str(owned.pk)) == [("alice", 1, "100.00", "INR")]
+    assert len(owners(console, pool="no-uuid", p="nonsense")) == 3
+
+
+def test_the_totals_are_those_of_all_owners_meant(console: Client, owned: CreditPool) -> None:
+    assert console.get(OWNERS).context["totals"] == [
+        {"currency": "INR", "people": 2, "credits": 3, "value": "180.00"},
+        {"currency": "USD", "people": 1, "credits": 1, "value": "5.00"},
+    ]
+
+
+def test_a_page_of_a_hundred_owners_takes_as_many_queries_as_one(
+    console: Client, issue: Issue, crowd: Callable[[int], list[User]], django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for user in crowd(101):
+        claims.claim(issue().pk, user)
+
+    with django_assert_num_queries(6):  # session, person, pools of the form, count, page, totals
+        answer = console.get(OWNERS)
+
+    assert (len(answer.context["lines"]), answer.context["page"].paginator.num_pages) == (100, 2)
+
+
+def lines(browser: Client) -> dict[str, dict[str, Any]]:
+    return {line["name"]: line for line in browser.get(SYSTEM).context["schedules"]}
+
+
+def test_the_system_page_says_what_runs(console: Client, sealed: Seal) -> None:
+    context = console.get(SYSTEM).context
+
+    states = {name: (state, good) for name, state, good in context["services"]}
+    assert states["Migrations"] == ("all applied", True)
+    assert states["Redis"] == ("ok", True)
+    assert context["seals"] == {"last": sealed, "unsealed": 0}
+
+
+def test_schedules_that_were_never_set_up_are_told(console: Client) -> None:
+    assert set(lines(console)) == set(SCHEDULES)
+    assert console.get(SYSTEM).content.decode().count("not set up") == len(SCHEDULES)
+
+
+def test_a_schedules_last_run_its_result_and_its_lateness_are_told(console: Client) -> None:
+    now = timezone.now()
+    Task.objects.create(id="a" * 32, name="sweep", func="x", started=now, stopped=now, success=True, result=7)
+    Schedule.objects.create(name=SWEEP, func="x", task="a" * 32, next_run=now - timedelta(minutes=5))
+
+    line = lines(console)[SWEEP]
+
+    assert (line["task"].stopped, line["result"], line["late"]) == (now, 7, True)
+
+
+def test_an_entry_after_the_last_seal_waits_for_the_next(console: Client, issue: Issue, alice: User) -> None:
+    claims.claim(issue().pk, alice)
+
+    assert console.get(SYSTEM).context["seals"] == {"last": None, "unsealed": 1}
+
+
+def test_nothing_is_sent_to_the_system_page(roots: Client) -> None:
+    assert roots.post(SYSTEM).status_code == 403

@@ -1,0 +1,153 @@
+"""The audit trail: who did what to a pool or a credit, when, through which door, from what to what."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from wallet import changing, claims, expiry, pools
+from wallet.assets.models import CashbackAsset, CreditPool, Issuance
+
+CHANGES, ISSUED = reverse("admin:assets_cashbackassetevent_changelist"), reverse("admin:assets_issuance_changelist")
+OpenPool = Callable[..., CreditPool]
+Issue = Callable[..., CashbackAsset]
+
+
+def trail(browser: Client, row: CreditPool | CashbackAsset) -> list[tuple[Any, ...]]:
+    """Return (act, who, door, {field: (before, after)}) of each line on the row's History page."""
+    lines = browser.get(reverse(f"admin:assets_{row._meta.model_name}_history", args=[row.pk])).context["lines"]
+    return [
+        (
+            line["change"].act,
+            line["change"].who,
+            line["change"].door,
+            {field["name"]: (field["before"], field["after"]) for field in line["fields"]},
+        )
+        for line in lines
+    ]
+
+
+def test_a_pools_trail_tells_each_field_before_and_after(console: Client, ada: User, open_pool: OpenPool) -> None:
+    pool = open_pool(name="Diwali", per_user_limit=1)
+    pools.update_pool(pool.pk, ada, per_user_limit=None, name="Holi")
+
+    latest, first = trail(console, pool)
+
+    assert latest == ("update", "ada@example.com", "shell", {"name": ("Diwali", "Holi"), "per user limit": ("1", "none")})
+    assert first[:3] == ("open", "ada@example.com", "shell")
+    assert first[3]["name"] == ("none", "Diwali")
+
+
+def test_a_credits_first_change_tells_what_it_was_when_issued(
+    console: Client, ada: User, open_pool: OpenPool, issue: Issue
+) -> None:
+    asset = issue(title="Lamp", pool=open_pool(name="Diwali"))
+    changing.update(asset.pk, ada, title="Candle", total_value=Decimal("7.5"), pool=open_pool(name="Holi"))
+    changing.update(asset.pk, ada, total_value=Decimal(8))
+
+    assert trail(console, asset) == [
+        ("update", "ada@example.com", "shell", {"total value": ("7.5", "8")}),
+        (
+            "update",
+            "ada@example.com",
+            "shell",
+            {"title": ("Lamp", "Candle"), "total value": ("100", "7.5"), "pool": ("Diwali", "Holi")},
+        ),
+        ("issue", "ada@example.com", "shell", {}),
+    ]
+
+
+def test_a_credits_trail_holds_its_claim_with_a_link_to_the_entry(console: Client, alice: User, issue: Issue) -> None:
+    asset = issue()
+    entry = claims.claim(asset.pk, alice).receipt["id"]
+
+    page = console.get(reverse("admin:assets_cashbackasset_history", args=[asset.pk]))
+
+    assert trail(console, asset)[0] == ("claim", "alice@example.com", None, {"status": ("AVAILABLE", "CLAIMED")})
+    assert reverse("admin:ledger_entry_change", args=[entry]) in page.content.decode()
+
+
+def test_an_expiry_and_what_was_recreated_are_told(console: Client, ada: User, issue: Issue) -> None:
+    parent = changing.expire(issue().pk, ada)
+    child = changing.recreate(parent.pk, ada)
+
+    assert [line[0] for line in trail(console, parent)] == ["recreate", "expire", "issue"]
+    assert trail(console, parent)[1][3] == {"status": ("AVAILABLE", "EXPIRED")}
+    assert [line[0] for line in trail(console, child)] == ["issue"]
+
+
+def test_what_the_clock_did_is_nobodys(console: Client) -> None:
+    (asset,) = CashbackAsset.objects.bulk_create(
+        [CashbackAsset(title="x", total_value=1, currency="INR", expires_at=timezone.now())]
+    )
+    expiry.expire_due()
+
+    assert trail(console, asset)[0][:2] == ("expire due", None)
+
+
+def test_a_change_typed_by_hand_says_that_its_before_was_not_kept(console: Client, issue: Issue) -> None:
+    asset = issue(title="Lamp")
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE assets_cashbackasset SET title = 'Forged' WHERE id = %s", [asset.pk])
+
+    act, who, door, fields = trail(console, asset)[0]
+
+    assert (act, who, door) == ("update", None, None)
+    assert fields["title"] == ("not kept", "Forged")
+
+
+def test_a_deletion_stays_in_the_list_of_changes(console: Client, ada: User, issue: Issue) -> None:
+    changing.delete(issue(title="Lamp").pk, ada)
+
+    page = console.get(CHANGES, {"act": "delete", "q": "ada@"}).content.decode()
+
+    assert "Lamp" in page
+    assert "ada@example.com" in page
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [({"act": "expire"}, 1), ({"act": "delete"}, 0), ({"door": "shell"}, 2), ({"door": "api"}, 0), ({"currency": "JPY"}, 0)],
+)
+def test_the_list_of_changes_is_filtered(console: Client, ada: User, issue: Issue, query: dict[str, str], count: int) -> None:
+    asset = issue()
+    changing.update(asset.pk, ada, title="other")
+    changing.expire(asset.pk, ada)
+
+    assert len(console.get(CHANGES, query).context["cl"].result_list) == count
+
+
+def test_what_was_issued_is_listed_with_who_and_door(console: Client, ada: User, open_pool: OpenPool, issue: Issue) -> None:
+    issue(pool=open_pool(name="Diwali"))
+
+    page = console.get(ISSUED, {"q": "diwali"}).content.decode()
+
+    assert "100.00\N{NO-BREAK SPACE}INR" in page
+    assert "ada@example.com" in page
+    assert len(console.get(ISSUED, {"door": "api"}).context["cl"].result_list) == 0
+
+
+@pytest.mark.parametrize("room", ["assets_cashbackassetevent", "assets_issuance", "ledger_seal"])
+def test_nobody_edits_what_was_kept(roots: Client, room: str) -> None:
+    pages = [reverse(f"admin:{room}_changelist"), reverse(f"admin:{room}_add"), reverse(f"admin:{room}_change", args=[1])]
+
+    for address in [*pages, reverse(f"admin:{room}_delete", args=[1])]:
+        assert roots.post(address, {"count": 9, "post": "yes"}).status_code == 403, address
+
+
+def test_a_history_is_only_looked_at(roots: Client, open_pool: OpenPool) -> None:
+    assert roots.post(reverse("admin:assets_creditpool_history", args=[open_pool().pk])).status_code == 403
+
+
+def test_a_line_of_issues_has_no_page_to_change_it(roots: Client, issue: Issue) -> None:
+    issue()
+
+    page = roots.get(reverse("admin:assets_issuance_change", args=[Issuance.objects.get().pk])).content.decode()
+
+    assert 'name="_save"' not in page
