@@ -19,6 +19,7 @@ from unfold.widgets import (
 
 from wallet import changing, issuing, reports, trail
 from wallet.admin import cells, uploading
+from wallet.admin.amounts import AmountField
 from wallet.admin.base import ActForm, is_operator, operator
 from wallet.admin.bulk import Bulk, each
 from wallet.admin.exporting import Exportable, Report
@@ -93,6 +94,7 @@ DELETE = Bulk(
 class AssetForm(ActForm):
     """What an operator says of a credit."""
 
+    total_value = AmountField()
     currency = forms.CharField(
         max_length=3,
         required=False,

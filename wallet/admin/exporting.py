@@ -4,6 +4,7 @@ import csv
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import islice
 from typing import Any
 
@@ -88,8 +89,8 @@ def as_xlsx(report: Report, listed: Any) -> FileResponse:
 
 
 def put(sheet: Any, row: int, column: int, cell: Any, is_amount: bool) -> None:
-    """Write one cell: amounts and counts as numbers (at most 13 digits, which a spreadsheet keeps), all else as text."""
-    if is_amount or isinstance(cell, int):
+    """Write one cell: amounts and counts as numbers, all else as text, and so is a sum of more digits than a number keeps."""
+    if (is_amount or isinstance(cell, int)) and Decimal(repr(float(cell))) == Decimal(cell):
         sheet.write_number(row, column, float(cell))
     elif cell is not None:
         sheet.write_string(row, column, str(cell))

@@ -14,7 +14,6 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from unfold.decorators import action, display
 from unfold.widgets import (
-    UnfoldAdminDecimalFieldWidget,
     UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSingleDateWidget,
     UnfoldAdminSplitDateTimeWidget,
@@ -24,6 +23,7 @@ from unfold.widgets import (
 from accounts.refusals import Refusal
 from wallet import issuing, pools, trail
 from wallet.admin import cells
+from wallet.admin.amounts import AmountField
 from wallet.admin.base import ActForm, is_operator, operator, said
 from wallet.admin.filters import CurrencyFilter
 from wallet.admin.trails import Traced
@@ -62,9 +62,7 @@ class IssueForm(forms.Form):
         min_value=1, max_value=issuing.MOST_AT_ONCE, widget=UnfoldAdminIntegerFieldWidget, help_text="Up to 100,000 at once."
     )
     title = forms.CharField(max_length=200, widget=UnfoldAdminTextInputWidget)
-    total_value = forms.DecimalField(
-        label="Value of each", max_digits=18, decimal_places=4, widget=UnfoldAdminDecimalFieldWidget
-    )
+    total_value = AmountField(label="Value of each")
     last_day = forms.DateField(
         required=False,
         widget=UnfoldAdminSingleDateWidget,

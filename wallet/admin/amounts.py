@@ -1,0 +1,25 @@
+"""How an operator types an amount."""
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.core.exceptions import ValidationError
+from unfold.widgets import UnfoldAdminDecimalFieldWidget
+
+from wallet import importing
+
+
+class AmountField(forms.DecimalField):
+    """An exact amount, written as in a file: Django's own field would also take 1e3, 1_000 and other scripts' digits."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_digits=18, decimal_places=4, widget=UnfoldAdminDecimalFieldWidget, **options)
+
+    def to_python(self, value: Any) -> Decimal | None:
+        """Return the amount, or None when nothing was typed. Raises ValidationError."""
+        typed = str(value).strip() if value is not None else ""
+        try:
+            return importing.number(typed) if typed else None
+        except ValueError as error:
+            raise ValidationError(str(error), code="invalid") from error
