@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wallet.proofs.faults import cache, clock, mutants, servers, sessions, wire, workers
+from wallet.proofs.faults import cache, clock, mutants, servers, sessions, soak, wire, workers
 from wallet.proofs.faults.scene import Outcome, Scene
 
 
@@ -25,16 +25,17 @@ FAULTS = {
     "T0": Fault("five mutants, each of which must be caught", mutants.catch_mutants),
     "T3": Fault("a database session of the web terminated every 50 ms", sessions.kill_backends, 2, 0.13),
     "T4": Fault("a web worker killed every 0.5 s", workers.kill_workers, 2, 0.19),
-    "T5": Fault("one reply to COMMIT in ten lost before it reaches the web", wire.lose_commits, 2, 0.13),
+    "T5": Fault("one reply to COMMIT in ten lost before it reaches the web", wire.lose_commits, 2, 0.22),
     "T6": Fault("one client in ten cut off before its answer, or before the answer's last byte", wire.lose_answers, 2, 0.04),
     "T7": Fault("the holder of a row stopped (SIGSTOP)", sessions.stop_holder),
-    "T9": Fault("PostgreSQL stopped at once and started again", servers.stop_at_once, 3, 0.11),
-    "T10": Fault("the primary lost, its synchronous standby promoted", servers.fail_over, 0, 0.08),
+    "T9": Fault("PostgreSQL stopped at once and started again", servers.stop_at_once, 2, 0.11),
+    "T10": Fault("the primary lost, its synchronous standby promoted", servers.fail_over, 0, 0.12),
     "T13": Fault("a row held for 10 s", sessions.slow_holder),
     "T14": Fault("five times more clients than sessions", sessions.crowd_out, 2, 0.03),
     "T15": Fault("a disk full, then freed", servers.fill_disk, 2, 0.02),
-    "T16": Fault("Redis killed, stopped, emptied, restarted, full", cache.lose_redis, 5, 0.06),
+    "T16": Fault("Redis killed, stopped, emptied, restarted, full", cache.lose_redis, 3, 0.06),
     "T20": Fault("credits ending while they are claimed and rolled back", clock.expire_under_claims, 2.5, 0.02),
     "T21": Fault("a task that two clusters run twice", clock.run_twice),
-    "T23": Fault("all web workers replaced in good order, again and again", workers.restart_workers, 3, 0.06),
+    "T23": Fault("all web workers replaced in good order, again and again", workers.restart_workers, 2, 0.06),
+    "T24": Fault("all of these in turn, as the dice will have it", soak.soak, 8, 0.10),
 }

@@ -45,7 +45,7 @@ def restart_workers(scene: Scene) -> Outcome:
     Each request has a connection of its own: on one that is kept, a client cannot tell a request that was cut off from one
     that was sent as the server hung up.
     """
-    outcome = under_load(scene, restarting, least=max(1, int(scene.seconds / RESTART_EVERY_SECONDS) - 1), way=OneByOne)
+    outcome = under_load(scene, restarting, least=max(1, int(scene.seconds / (2 * RESTART_EVERY_SECONDS))), way=OneByOne)
     dropped = [attempt for attempt in outcome.log if attempt.outcome == "unknown"]
     found = [Violation("dropped", f"{attempt.id} was cut off: {attempt.code}") for attempt in dropped]
     outcome.violations.extend(found)
