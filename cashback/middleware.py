@@ -4,8 +4,9 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
+from django.core.exceptions import BadRequest, RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
+from django.middleware.common import CommonMiddleware
 
 from accounts import audit
 from accounts.throttles import client_ip
@@ -38,6 +39,14 @@ def door_of(request: HttpRequest) -> str:
     return next((door for start, door in DOORS.items() if request.path.startswith(start)), "pages")
 
 
+class SlashMiddleware(CommonMiddleware):
+    """Put a missing slash to the address of a page that is looked at; what is sent is never redirected and lost."""
+
+    def should_redirect_with_slash(self, request: HttpRequest) -> bool:
+        """Return whether the address is one of ours but for its slash, and nothing was sent to it."""
+        return request.method in ("GET", "HEAD") and super().should_redirect_with_slash(request)
+
+
 class HeadersMiddleware:
     """Tell browsers on every answer what it may load and who may keep it; Django's own middleware says the rest."""
 
@@ -55,14 +64,16 @@ class HeadersMiddleware:
 class BodyMiddleware:
     """Refuse a body beyond the limit unread: Django bounds forms, but neither JSON nor files, which it would put on the disk.
 
-    A body that does not tell its length is not read at all.
+    A body that does not tell its length is refused.
     """
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer the request; raise RequestDataTooBig."""
+        """Answer the request; raise RequestDataTooBig, or BadRequest for a body of no told length, which would be lost."""
+        if "HTTP_TRANSFER_ENCODING" in request.META:
+            raise BadRequest("Send the body with its Content-Length: one in chunks is not read.")
         if declared_length(request) > UPLOADS.get(request.path, settings.DATA_UPLOAD_MAX_MEMORY_SIZE):
             raise RequestDataTooBig
         return self.get_response(request)

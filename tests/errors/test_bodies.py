@@ -153,13 +153,30 @@ def test_a_body_beyond_the_limit_is_refused(send: Callable[..., Any], path: str)
     assert (beyond.status_code, beyond.json()["code"]) == (413, "too_large")
 
 
-def test_a_body_that_does_not_say_its_length_is_not_read(alice: User) -> None:
+def test_a_body_that_does_not_say_its_length_is_refused(alice: User) -> None:
     client = Client(raise_request_exception=False)
     body = json.dumps({"email": alice.email, "password": PASSWORD}).encode()
 
     answer = client.generic("POST", "/api/v1/auth/token/", body, JSON, CONTENT_LENGTH="", HTTP_TRANSFER_ENCODING="chunked")
 
-    assert answer.status_code == 400
+    assert (answer.status_code, answer.json()["code"]) == (400, "parse_error")
+    assert "Content-Length" in answer.json()["detail"]
+
+
+def test_what_is_sent_to_an_address_without_its_slash_is_not_lost_in_a_redirect(db: None) -> None:
+    client = Client()
+
+    sent, looked_at = client.post("/api/v1/auth/token", {}, JSON), client.get("/api/v1/docs")
+
+    assert (sent.status_code, sent.json()["code"]) == (404, "not_found")
+    assert (looked_at.status_code, looked_at.headers["Location"]) == (301, "/api/v1/docs/")
+
+
+def test_a_host_that_is_not_ours_is_told_so(db: None) -> None:
+    answer = Client().get("/api/v1/pools/", headers={"Host": "evil.example"})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
+    assert "host name" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("length", ["-1", "x", "9" * 400])
