@@ -6,7 +6,7 @@ READY := $(VENV)/.installed
 NEW_KEY := $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test prove check format requirements clean
+.PHONY: help run test test-browser screenshots prove check format requirements clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -26,6 +26,12 @@ test: $(READY)  ## Run all tests on a real PostgreSQL and Redis
 prove: $(READY)  ## Break everything while clients claim (MINUTES=10 SEED=…), and write docs/proofs.md
 	PROVE_SEQUENCES=200 $(BIN)/python -m pytest -q tests/proofs/test_machine.py
 	$(BIN)/python manage.py prove --write --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+test-browser: $(READY)  ## Walk through the pages in a real browser (needs chromium on PATH)
+	$(BIN)/python -m pytest tests/browser -m browser
+
+screenshots: $(READY)  ## Draw every page, light and dark, wide and narrow, into SCREENSHOTS=docs/screenshots (needs chromium)
+	$(BIN)/python -m pytest tests/browser -m screenshots
 
 check: $(READY)  ## Lint, types, import contracts, migrations in step, deploy check
 	$(BIN)/ruff check .

@@ -8,12 +8,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page
 from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import User
-from tests.conftest import PASSWORD
+from tests.history import backdate
 from wallet import claims, pools, sealing
 from wallet.assets.models import CashbackAsset, CreditPool
 
@@ -46,10 +47,17 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
 
 
 @pytest.fixture
-def visit(browser: Browser, live_server: LiveServer, transactional_db: None) -> Iterator[Visit]:
+def complaints() -> list[str]:
+    """What the browsers of a test complained of; a test that provokes a complaint takes it out."""
+    return []
+
+
+@pytest.fixture
+def visit(
+    browser: Browser, live_server: LiveServer, transactional_db: None, unlimited: None, complaints: list[str]
+) -> Iterator[Visit]:
     """Open a browser of one's own at an address; whatever it complains of by the end fails the test."""
     contexts: list[BrowserContext] = []
-    complaints: list[str] = []
 
     def heard(message: Any) -> None:
         if message.type in ("error", "warning"):
@@ -72,10 +80,11 @@ def visit(browser: Browser, live_server: LiveServer, transactional_db: None) -> 
 
 
 @pytest.fixture
-def signed_in(visit: Visit, client: Any) -> Callable[..., Page]:
+def signed_in(visit: Visit) -> Callable[..., Page]:
     """Open a browser in which somebody is signed in already."""
 
     def open_as(user: User, path: str = "/offers/", **options: Any) -> Page:
+        client = Client()
         client.force_login(user)
         page = visit("/healthz", **options)
         cookie = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": page.url}
@@ -123,15 +132,15 @@ def shop(
     stock(festive, "Festival of lights", "75.00", 12, timedelta(days=21))
     stock(festive, "Metro recharge", "20.00", 4)
     stock(None, "Goodwill credit", "5.00", 1, timedelta(days=6), currency="USD")
-    mine = ["Welcome to your wallet", "Thanks for inviting a friend", "Weekend grocery cashback", "Your third friend joined"]
-    for title in [*mine, "Festival of lights"]:
-        claims.claim(CashbackAsset.objects.claimable().filter(title=title)[0].pk, alice)
+    past = {
+        "Welcome to your wallet": 74,
+        "Thanks for inviting a friend": 61,
+        "Weekend grocery cashback": 33,
+        "Metro recharge": 18,
+    }
+    for title, days in (past | {"Your third friend joined": 9, "Festival of lights": 0}).items():
+        claim = claims.claim(CashbackAsset.objects.claimable().filter(title=title)[0].pk, alice)
+        backdate(claim, timedelta(days=days, hours=days % 7))
     sealing.seal_all()
     claims.claim(CashbackAsset.objects.claimable().filter(title="Metro recharge")[0].pk, alice)
     return alice
-
-
-@pytest.fixture
-def credentials() -> dict[str, str]:
-    """What a newcomer types."""
-    return {"Email": "carol@example.com", "Password": PASSWORD}

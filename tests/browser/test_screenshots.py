@@ -54,7 +54,7 @@ def test_every_page_is_drawn(
     taken(page, f"offers-filtered-{end}")
     page.goto("/offers/?q=nothing")
     taken(page, f"offers-none-{end}")
-    sealed, fresh = Entry.objects.filter(user=shop).order_by("xid")[0], Entry.objects.filter(user=shop).order_by("-xid")[0]
+    sealed, fresh = Entry.objects.filter(user=shop).earliest("xid"), Entry.objects.filter(user=shop).latest("xid")
     addresses = {"wallet": "/dashboard/", "history": "/claims/", "account": "/account/", "password": "/password/"}
     addresses |= {"receipt": f"/claims/{sealed.pk}/", "receipt-fresh": f"/claims/{fresh.pk}/"}
     addresses |= {"sign-out-elsewhere": "/account/sign-out-elsewhere/"}

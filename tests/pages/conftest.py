@@ -2,18 +2,15 @@
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.messages import get_messages
-from django.db import connection
 from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
-from wallet.claims import Claim
 
 
 @pytest.fixture
@@ -54,29 +51,3 @@ def told(response: HttpResponse) -> list[str]:
     """Return what the visitor will be told next."""
     messages = get_messages(response.wsgi_request)  # type: ignore[attr-defined]
     return [" ".join(re.sub("<a .*?</a>|<[^>]+>", "", str(message)).split()) for message in messages]
-
-
-Backdate = Callable[[Claim, timedelta], None]
-
-
-@pytest.fixture
-def backdate() -> Backdate:
-    """Move a claim into the past, as the tables' owner with the rules lifted: a history that no test can wait for."""
-
-    def move(claim: Claim, by: timedelta) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-            for table, key in (("ledger_entry", "id"), ("assets_cashbackasset", "asset")):
-                cursor.execute(
-                    "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = %s::regclass AND tgtype & 16 > 0",
-                    [table],
-                )
-                names = [name for (name,) in cursor.fetchall()]
-                for name in names:
-                    cursor.execute(f'ALTER TABLE {table} DISABLE TRIGGER "{name}"')
-                cursor.execute(f"UPDATE {table} SET claimed_at = claimed_at - %s WHERE id = %s", [by, claim.receipt[key]])
-                for name in names:
-                    cursor.execute(f'ALTER TABLE {table} ENABLE ALWAYS TRIGGER "{name}"')
-            cursor.execute("SET CONSTRAINTS ALL DEFERRED")
-
-    return move

@@ -11,7 +11,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
-from tests.pages.conftest import Backdate
+from tests.history import backdate
 from wallet import claims
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.pages.balances import balances
@@ -49,7 +49,7 @@ def test_an_empty_wallet_shows_the_way(alices: Client) -> None:
     assert reverse("offers") in page
 
 
-def test_the_balance_grows_by_steps(alice: User, issue: Issue, backdate: Backdate) -> None:
+def test_the_balance_grows_by_steps(alice: User, issue: Issue) -> None:
     for value, days in (("100.00", 20), ("50.00", 5), ("25.00", 5), ("25.00", 0)):
         backdate(claims.claim(issue(total_value=Decimal(value)).pk, alice), timedelta(days=days))
 
@@ -66,7 +66,7 @@ def test_the_balance_grows_by_steps(alice: User, issue: Issue, backdate: Backdat
     assert balance.line == "M0 160.0H27.3V86.0H436.4V30.5H572.7V12.0H600"
 
 
-def test_what_came_before_the_chart_is_where_it_starts(alice: User, issue: Issue, backdate: Backdate) -> None:
+def test_what_came_before_the_chart_is_where_it_starts(alice: User, issue: Issue) -> None:
     for days in (400, 100, 1):
         backdate(claims.claim(issue(total_value=Decimal("10.00")).pk, alice), timedelta(days=days))
 
@@ -76,7 +76,7 @@ def test_what_came_before_the_chart_is_where_it_starts(alice: User, issue: Issue
     assert [day.balance for day in balance.days] == [30]
 
 
-def test_a_wallet_at_rest_is_a_level_line(alice: User, issue: Issue, backdate: Backdate) -> None:
+def test_a_wallet_at_rest_is_a_level_line(alice: User, issue: Issue) -> None:
     backdate(claims.claim(issue().pk, alice), timedelta(days=200))
 
     (balance,) = balances(alice)

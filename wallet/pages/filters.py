@@ -27,7 +27,7 @@ def title_field() -> forms.CharField:
 
 def value_field(label: Any) -> forms.DecimalField:
     """Return a field for an amount of whatever currency."""
-    widget = forms.NumberInput(attrs={"inputmode": "decimal", "step": "any"})
+    widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
     return forms.DecimalField(label=label, required=False, min_value=0, max_value=MAX_VALUE, widget=widget)
 
 

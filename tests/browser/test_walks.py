@@ -1,0 +1,295 @@
+"""What people do, in a real browser; a console error or a breach of the content policy fails each of these."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.utils import timezone
+from playwright.sync_api import Page, expect
+
+from accounts.models import User
+from tests.browser.conftest import NARROW, Visit
+from tests.conftest import PASSWORD
+from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.ledger.models import Entry
+
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+
+OpenPool = Callable[..., CreditPool]
+Issue = Callable[..., CashbackAsset]
+SignedIn = Callable[..., Page]
+USERS = [
+    "/offers/",
+    "/offers/?q=nothing",
+    "/offers/?min=x",
+    "/dashboard/",
+    "/claims/",
+    "/claims/?q=nothing",
+    "/account/",
+    "/password/",
+]
+USERS += ["/account/sign-out-elsewhere/", "/no-such-page/"]
+STRANGERS = ["/", "/sign-in/", "/register/"]
+NEVER_WIDER = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+
+
+def register(page: Page) -> None:
+    page.get_by_role("link", name="Create account").first.click()
+    page.get_by_label("Email").fill("carol@example.com")
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("main").get_by_role("button", name="Create account").click()
+
+
+def walk_to_the_end(page: Page) -> None:
+    """From a claim that was made to signing out: receipt, wallet, history."""
+    page.get_by_role("link", name="See receipt").first.click()
+    expect(page.get_by_role("heading", name="Festival of lights")).to_be_visible()
+    expect(page.get_by_text(str(Entry.objects.get().pk))).to_be_visible()
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="Wallet").click()
+    expect(page.locator(".balance .amount")).to_have_text("₹75.00")
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="History").click()
+    expect(page.locator(".rows li")).to_have_count(1)
+    page.get_by_role("button", name="Sign out").first.click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Cashback you claim in one tap")
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
+def test_the_whole_way_from_register_to_sign_out(visit: Visit, open_pool: OpenPool, issue: Issue, script: bool) -> None:
+    issue(pool=open_pool(), title="Festival of lights", total_value="75.00", expires_at=timezone.now() + timedelta(days=1))
+
+    page = visit("/", java_script_enabled=script)
+    register(page)
+    expect(page).to_have_url(re.compile("/offers/$"))
+    page.get_by_role("button", name="Claim Festival of lights, ₹75.00").click()
+    if script:
+        expect(page.locator(".ticket .outcome")).to_contain_text("Claimed")
+        expect(page.get_by_role("link", name="See receipt")).to_be_focused()
+        expect(page.locator("#live")).to_contain_text("Claimed. Festival of lights, ₹75.00: in your wallet now.")
+    else:
+        expect(page.get_by_role("status").first).to_contain_text("Claimed. Festival of lights, ₹75.00")
+
+    walk_to_the_end(page)
+    assert Entry.objects.get().user.email == "carol@example.com"
+
+
+def test_two_users_and_one_credit(signed_in: SignedIn, alice: User, bob: User, issue: Issue) -> None:
+    issue(title="The last one")
+    first, second = signed_in(alice), signed_in(bob)
+
+    first.get_by_role("button", name="Claim The last one").click()
+    expect(first.locator(".outcome")).to_contain_text("Claimed")
+    second.get_by_role("button", name="Claim The last one").click()
+
+    expect(second.locator(".outcome")).to_contain_text("Gone a moment ago")
+    expect(second.get_by_role("link", name="See what is on offer")).to_be_visible()
+    assert Entry.objects.get().user == alice
+
+
+def test_a_double_tap_and_a_reload_claim_once(signed_in: SignedIn, alice: User, open_pool: OpenPool, issue: Issue) -> None:
+    pool = open_pool(name="Diwali")
+    for _ in range(5):
+        issue(pool=pool)
+
+    page = signed_in(alice)
+    page.get_by_role("button", name="Claim one from Diwali").dblclick()
+    expect(page.locator(".outcome")).to_contain_text("Claimed")
+    page.reload()
+    expect(page.get_by_role("button", name="Claim one from Diwali")).to_be_visible()
+
+    assert Entry.objects.count() == 1
+
+
+def test_a_double_tap_without_a_script_claims_once(signed_in: SignedIn, alice: User, open_pool: OpenPool, issue: Issue) -> None:
+    pool = open_pool(name="Diwali")
+    for _ in range(5):
+        issue(pool=pool)
+
+    page = signed_in(alice, java_script_enabled=False)
+    page.get_by_role("button", name="Claim one from Diwali").dblclick()
+    expect(page.get_by_role("link", name="See receipt")).to_be_visible()
+    page.reload()
+
+    assert Entry.objects.count() == 1
+
+
+def test_another_of_the_same_is_a_tap_of_its_own(signed_in: SignedIn, alice: User, open_pool: OpenPool, issue: Issue) -> None:
+    pool = open_pool(name="Diwali")
+    for _ in range(3):
+        issue(pool=pool)
+
+    page = signed_in(alice)
+    for left in (3, 2):
+        page.locator(".ticket button").click()
+        expect(page.locator(".ticket .outcome")).to_contain_text(f"{left - 1} left")
+
+    assert Entry.objects.count() == 2
+
+
+def test_offers_are_searched_in_place_and_the_address_follows(signed_in: SignedIn, shop: User) -> None:
+    page = signed_in(shop)
+
+    page.get_by_label("Search by title").press_sequentially("festival")
+
+    expect(page.locator(".ticket")).to_have_count(1)
+    expect(page).to_have_url(re.compile(r"q=festival"))
+    expect(page.locator("#summary")).to_have_text("1 offer on this page")
+    page.locator(".ticket button").click()
+    expect(page.locator(".ticket .outcome")).to_contain_text("Claimed")
+    page.go_back()
+    expect(page.locator(".ticket")).not_to_have_count(1)
+
+
+def test_time_is_told_in_the_visitors_zone_and_counted_down(signed_in: SignedIn, alice: User, issue: Issue) -> None:
+    now = timezone.now()
+    issue(title="soon", expires_at=now + timedelta(hours=5, minutes=30))
+    issue(title="later", expires_at=timezone.datetime(2099, 2, 28, 18, 30, tzinfo=timezone.get_fixed_timezone(0)))
+
+    page = signed_in(alice)
+
+    expect(page.locator(".ticket").filter(has_text="later")).to_contain_text("1 Mar 2099, 12:00")
+    expect(page.locator(".ticket").filter(has_text="soon")).to_contain_text(re.compile(r"Ends in 5 hrs? (29|30) min"))
+    expect(page.get_by_role("contentinfo")).to_contain_text("Times are in your time zone, Asia/")
+
+
+def test_what_ends_before_ones_eyes_cannot_be_tapped(signed_in: SignedIn, alice: User, issue: Issue) -> None:
+    issue(title="brief", expires_at=timezone.now() + timedelta(seconds=4))
+
+    page = signed_in(alice)
+
+    expect(page.get_by_role("button", name="Claim brief")).to_be_disabled(timeout=8_000)
+    expect(page.locator(".ticket")).to_contain_text("Ended")
+
+
+def test_a_lost_connection_is_said_and_the_same_form_works_after(
+    signed_in: SignedIn, alice: User, issue: Issue, complaints: list[str]
+) -> None:
+    issue()
+    page = signed_in(alice)
+
+    page.context.set_offline(True)
+    page.get_by_role("button", name="Claim Welcome bonus").click()
+    expect(page.get_by_role("alert")).to_contain_text("No connection. Nothing is lost")
+    page.context.set_offline(False)
+    page.get_by_role("button", name="Claim Welcome bonus").click()
+    expect(page.locator(".outcome")).to_contain_text("Claimed")
+
+    assert all("ERR_INTERNET_DISCONNECTED" in text or "htmx" in text for text in complaints)
+    complaints.clear()
+
+
+def test_too_many_taps_wait_and_then_go_on_with_the_same_form(
+    *, signed_in: SignedIn, alice: User, open_pool: OpenPool, issue: Issue, settings: Any, complaints: list[str]
+) -> None:
+    settings.RATES = settings.RATES | {"claim": "1/h"}
+    pool = open_pool(name="Diwali")
+    for _ in range(3):
+        issue(pool=pool)
+    page = signed_in(alice, "/healthz")
+    page.clock.install()
+    page.goto("/offers/")
+
+    for _ in range(2):
+        page.locator(".ticket button").click()
+        page.locator(".ticket .outcome").wait_for()
+    expect(page.locator(".ticket .outcome")).to_contain_text("Too many tries")
+    expect(page.locator(".ticket button")).to_be_disabled()
+    settings.RATES = settings.RATES | {"claim": "off"}
+    page.clock.fast_forward("01:00:00")
+    page.get_by_role("button", name="Try again").click()
+
+    expect(page.locator(".ticket .outcome.success")).to_be_visible()
+    assert Entry.objects.count() == 2
+    complaints[:] = [text for text in complaints if "429" not in text]
+
+
+def test_the_keyboard_alone_claims(signed_in: SignedIn, alice: User, issue: Issue) -> None:
+    issue(title="by hand")
+    page = signed_in(alice)
+
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("link", name="Skip to content")).to_be_focused()
+    page.keyboard.press("Enter")
+    for _ in range(8):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent.trim()") == "Claim":
+            break
+    page.keyboard.press("Enter")
+
+    expect(page.locator(".outcome")).to_contain_text("Claimed")
+
+
+def test_a_password_is_shown_on_request_and_hidden_when_sent(visit: Visit, alice: User) -> None:
+    page = visit("/sign-in/")
+    field = page.get_by_label("Password", exact=True)
+    field.fill(PASSWORD)
+
+    page.get_by_role("button", name="Show the password").click()
+    expect(field).to_have_attribute("type", "text")
+    page.get_by_label("Email").fill(alice.email)
+    page.get_by_role("main").get_by_role("button", name="Sign in").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("Your wallet")
+
+
+def test_the_language_is_switched_from_the_foot_of_the_page(visit: Visit) -> None:
+    page = visit("/sign-in/")
+
+    page.get_by_role("button", name="हिन्दी").click()
+
+    expect(page.get_by_role("heading", level=1)).to_have_text("साइन इन")
+    expect(page.locator("html")).to_have_attribute("lang", "hi")
+
+
+@pytest.mark.parametrize("language", ["en-IN", "hi-IN"])
+def test_no_page_is_wider_than_320_pixels(visit: Visit, signed_in: SignedIn, shop: User, language: str) -> None:
+    stranger = visit("/", viewport=NARROW, locale=language)
+    page = signed_in(shop, viewport=NARROW, locale=language)
+    receipt = f"/claims/{Entry.objects.filter(user=shop)[0].pk}/"
+
+    wide = []
+    for browser, paths in ((stranger, STRANGERS), (page, [*USERS[:-1], receipt])):
+        for path in paths:
+            browser.goto(path)
+            if not browser.evaluate(NEVER_WIDER):
+                wide.append(path)
+    page.goto("/offers/")
+    page.locator(".ticket button").nth(1).click()
+    page.locator(".outcome").wait_for()
+
+    assert wide == []
+    assert page.evaluate(NEVER_WIDER)
+
+
+@pytest.mark.parametrize(("scheme", "language"), [("light", "en-IN"), ("dark", "en-IN"), ("light", "hi-IN")])
+def test_axe_finds_nothing(
+    *, visit: Visit, signed_in: SignedIn, shop: User, bob: User, complaints: list[str], scheme: Any, language: str
+) -> None:
+    look: dict[str, Any] = {"color_scheme": scheme, "locale": language, "reduced_motion": "reduce"}
+    found: dict[str, Any] = {}
+
+    def examine(page: Page, name: str) -> None:
+        if violations := Axe().run(page).response["violations"]:
+            found[name] = [(violation["id"], [node["html"] for node in violation["nodes"]]) for violation in violations]
+
+    stranger, page, newcomer = visit("/", **look), signed_in(shop, **look), signed_in(bob, **look)
+    receipts = [
+        f"/claims/{entry.pk}/" for entry in (Entry.objects.filter(user=shop).order_by("xid")[0], Entry.objects.latest("xid"))
+    ]
+    for browser, paths in ((stranger, STRANGERS), (page, [*USERS, *receipts]), (newcomer, ["/dashboard/", "/claims/"])):
+        for path in paths:
+            browser.goto(path)
+            browser.wait_for_load_state("networkidle")
+            examine(browser, path)
+    stranger.goto("/register/")
+    stranger.locator("main button[type=submit]").click()
+    examine(stranger, "register with errors")
+    page.goto("/offers/")
+    page.locator(".ticket button").nth(1).click()
+    page.locator(".outcome").wait_for()
+    examine(page, "offers after a claim")
+
+    assert found == {}
+    complaints[:] = [text for text in complaints if "404" not in text]
