@@ -20,6 +20,7 @@ from accounts.refusals import Refusal
 from accounts.registration import EmailTaken
 from accounts.throttles import RateLimited
 from accounts.tokens import BadCredentials, TokenNotValid, TokenReused
+from wallet.admin.exporting import TooLong
 from wallet.api.idempotency import IdempotencyKeyRequired
 from wallet.assets.models import AssetExpired, AssetNotFound, PoolNotFound
 from wallet.changing import AlreadyRecreated, AssetNotAvailable, AssetNotExpired
@@ -36,6 +37,7 @@ STATUS: dict[type[Refusal], int] = {
     FileRefused: 400,
     FormIncomplete: 400,
     IdempotencyKeyRequired: 400,
+    TooLong: 400,
     BadCredentials: 401,
     TokenNotValid: 401,
     TokenReused: 401,

@@ -14,7 +14,7 @@ from cashback.errors import STATUS, problem, status_of
 from wallet.claims import AllInFlight
 
 CONTRACT = {
-    400: {"idempotency_key_required", "file_changed", "file_empty", "file_refused"},
+    400: {"idempotency_key_required", "file_changed", "file_empty", "file_refused", "too_many_rows"},
     401: {"bad_credentials", "token_not_valid", "token_reused"},
     404: {"not_found"},
     409: {
