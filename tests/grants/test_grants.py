@@ -94,6 +94,8 @@ def test_the_role_owns_nothing_and_is_no_superuser(app: psycopg.Connection[Any])
         "DROP TABLE ledger_entry",
         "DROP FUNCTION pg_current_xact_id",
         "SET session_replication_role = replica",
+        "SET ROLE cashback",
+        "SET SESSION AUTHORIZATION cashback",
         "CREATE TABLE public.mine (id int)",
         "UPDATE django_migrations SET name = 'x'",
     ],

@@ -179,7 +179,7 @@ def test_the_console_takes_a_plain_amount_as_it_is_typed(client: Client, ada: Us
 
 # Where a float is no amount: how high a line of a chart stands; and a workbook, which holds nothing else and gets an amount as
 # text where a float would not hold it (below).
-ALLOWED = {"wallet/pages/balances.py", "wallet/admin/exporting.py", "wallet/admin/charts.py"}
+ALLOWED = {"wallet/pages/balances.py", "wallet/admin/exporting.py"}
 
 
 def makes_floats(path: Path) -> bool:

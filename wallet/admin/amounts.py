@@ -1,6 +1,5 @@
 """How an operator types an amount."""
 
-from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -16,7 +15,7 @@ class AmountField(forms.DecimalField):
     def __init__(self, **options: Any) -> None:
         super().__init__(max_digits=18, decimal_places=4, widget=UnfoldAdminDecimalFieldWidget, **options)
 
-    def to_python(self, value: Any) -> Decimal | None:
+    def to_python(self, value: Any) -> Any:
         """Return the amount, or None when nothing was typed. Raises ValidationError."""
         typed = str(value).strip() if value is not None else ""
         try:
