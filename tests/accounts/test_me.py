@@ -87,8 +87,7 @@ ATTACKS = list(forged(signed({"sub": "x", "exp": 1, "iss": "x", "aud": "x", "fam
 def test_a_forged_token_is_refused(me: Me, pair: Pair, attack: str) -> None:
     answer = me(forged(pair.access)[attack])
 
-    assert answer.status_code in (400, 401) if attack == "a deep header" else answer.status_code == 401
-    assert answer.json()["code"] in ("token_not_valid", "parse_error")
+    assert (answer.status_code, answer.json()["code"]) == (401, "token_not_valid")
 
 
 def test_a_token_signed_as_ours_is_let_in_so_that_the_forgeries_mean_something(me: Me, pair: Pair) -> None:

@@ -125,6 +125,38 @@ def test_no_form_from_elsewhere_does_anything_at_any_address(
     assert Session.objects.count() == (1 if user else 0)
 
 
+@pytest.mark.parametrize("who", ["ada", "root"])
+def test_nothing_that_is_sent_to_the_console_changes_a_claim(
+    request: pytest.FixtureRequest, browser_of: Browser, ids: dict[str, str], who: str
+) -> None:
+    visitor = browser_of(request.getfixturevalue(who))
+    claimed = CashbackAsset.objects.filter(status="CLAIMED").values()
+    before = [list(claimed), list(Entry.objects.values())]
+    chosen = [ids["cashbackasset"], ids["entry"]]
+    fields = {
+        "title": "Forged",
+        "total_value": "1",
+        "amount": "1",
+        "currency": "USD",
+        "status": "AVAILABLE",
+        "claimed_by": "",
+        "user": "",
+    }
+    acts = ["expire", "recreate", "delete_chosen", "extend", "delete_selected"]
+
+    for address in (address for address in addresses(ids) if address.startswith("/admin/") and "logout" not in address):
+        visitor.post(address, fields | {"post": "yes", "confirmed": "yes", "_selected_action": chosen})
+        if address in ("/admin/assets/cashbackasset/", "/admin/ledger/entry/", "/admin/ledger/claimedasset/"):
+            for act in acts:
+                visitor.post(
+                    address,
+                    fields | {"action": act, "confirmed": "yes", "post": "yes", "_selected_action": chosen, "never": "on"},
+                )
+
+    assert [list(claimed.all()), list(Entry.objects.values())] == before
+    assert len(before[0]) == len(before[1]) == 1
+
+
 def test_every_route_is_walked() -> None:
     assert len(set(routes())) > 80
     assert not [address for address in addresses({}) if "<" in address or "(" in address]
