@@ -12,9 +12,7 @@ from django.urls import path
 from unfold.decorators import display
 from unfold.widgets import (
     UnfoldAdminSingleDateWidget,
-    UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextInputWidget,
-    UnfoldBooleanWidget,
 )
 
 from wallet import changing, issuing, reports, trail
@@ -23,41 +21,13 @@ from wallet.admin.amounts import AmountField
 from wallet.admin.base import ActForm, is_operator, operator
 from wallet.admin.bulk import Bulk, each
 from wallet.admin.exporting import Exportable, Report
+from wallet.admin.extending import ExtendForm
 from wallet.admin.filters import CurrencyFilter, DayFilter, PoolFilter, StatusFilter
 from wallet.admin.searching import ById
 from wallet.admin.trails import Traced
 from wallet.assets.models import CashbackAsset, Status
 
 LABELS = {"AVAILABLE": "success", "CLAIMED": "info", "EXPIRED": "warning"}
-
-
-class ExtendForm(forms.Form):
-    """Until when credits shall live: a day, an instant, or for ever."""
-
-    last_day = forms.DateField(
-        required=False,
-        widget=UnfoldAdminSingleDateWidget,
-        help_text="The last day they can be claimed, where each credit's pool is.",
-    )
-    expires_at = forms.SplitDateTimeField(
-        label="Or an exact instant (UTC)",
-        required=False,
-        widget=UnfoldAdminSplitDateTimeWidget,
-        help_text="The first instant they can no longer be claimed.",
-    )
-    never = forms.BooleanField(label="Or let them never expire", required=False, widget=UnfoldBooleanWidget)
-
-    def clean(self) -> dict[str, Any]:
-        """Take exactly one answer."""
-        cleaned = super().clean() or {}
-        if not self.errors and sum(1 for answer in cleaned.values() if answer) != 1:
-            raise ValidationError("Give a day, or an instant, or tick never: one of the three.", code="one")
-        return cleaned
-
-    def asked(self) -> dict[str, Any]:
-        """Return what the act is asked for."""
-        given = self.cleaned_data
-        return {"until": None if given["never"] else given["expires_at"] or given["last_day"]}
 
 
 EXPIRE = Bulk(
