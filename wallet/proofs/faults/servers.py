@@ -6,6 +6,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from django.db import connection, connections
 
 from cashback.local import places, postgres
 from wallet.proofs import web
+from wallet.proofs.attempts import Attempt
 from wallet.proofs.faults.load import Load
 from wallet.proofs.faults.scene import Act, Outcome, Scene, database, environment, judged, serving, stock, under_load
 from wallet.proofs.faults.sessions import parameters
@@ -58,16 +60,25 @@ def fail_over(scene: Scene) -> Outcome:
                 load = Load(place, partial(web.OverHttp, port), 12, scene.seed + count, tries=3, sealing=False)
                 with load:
                     time.sleep(1.5)
+                    killed = time.time()
                     stages[-2].kill()
             promote(stages[-1])
             count += 1
-            log += load.log
+            log += [in_doubt(attempt) if attempt.ended > killed else attempt for attempt in load.log]
         with at(stages[-1]):
             return judged(log, place, count, 1, more=violations, answered=False)
     finally:
         for each in stages:
             with contextlib.suppress(NoStage, ProcessLookupError):
                 each.stop_at_once()
+
+
+def in_doubt(attempt: Attempt) -> Attempt:
+    """Return an attempt of a client whose server died: "busy, ask again with the same key" does not say that nothing was done.
+
+    Elsewhere clients do ask again, until they know.
+    """
+    return replace(attempt, outcome="unknown") if attempt.status == 503 else attempt
 
 
 def primary(source: Stage, number: int) -> Stage:
