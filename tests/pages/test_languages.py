@@ -131,3 +131,11 @@ def test_money_is_written_as_the_language_does(amount: str, currency: str, langu
         )
 
     assert written == text
+
+
+def test_each_language_stands_under_its_own_name(client: Client, db: None) -> None:
+    for asked in ("en", "hi"):
+        page = client.get("/sign-in/", headers={"Accept-Language": asked}).content.decode()
+
+        assert ">English</button>" in page
+        assert ">हिन्दी</button>" in page

@@ -4,6 +4,7 @@ import secrets
 from datetime import UTC, datetime
 from decimal import Decimal
 
+from django.conf import settings
 from django.template import Library
 from django.templatetags.static import static
 from django.utils import numberformat
@@ -62,6 +63,12 @@ def kind(pool: CreditPool) -> str:
 def icon(name: str) -> SafeString:
     """Return one of the drawings in icons.svg; it says nothing that the text beside it does not."""
     return format_html('<svg class="icon" aria-hidden="true"><use href="{}#{}"/></svg>', static("cashback/icons.svg"), name)
+
+
+@register.simple_tag
+def languages() -> list[tuple[str, str]]:
+    """Return the languages there are, by code, each under its own name."""
+    return settings.LANGUAGES
 
 
 @register.simple_tag
