@@ -6,7 +6,7 @@ READY := $(VENV)/.installed
 NEW_KEY := $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-browser screenshots prove check format requirements clean
+.PHONY: help run test test-browser screenshots messages prove check format requirements clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -51,6 +51,10 @@ format: $(READY)  ## Put the code in order
 requirements:  ## Pin requirements*.in again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade requirements.in -o requirements.txt
 	uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade requirements-dev.in -o requirements-dev.txt
+
+messages: $(READY)  ## Collect the pages' texts into locale/ and compile them (needs gettext)
+	$(BIN)/python manage.py makemessages --all --no-location --no-obsolete -i "$(VENV)/*" -i "tests/*" -i "wallet/admin/*" -i "wallet/static/*"
+	$(BIN)/python manage.py compilemessages -i "$(VENV)/*"
 
 clean:  ## Remove the environment and what tools left behind (the data stays: manage.py services status says where)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis staticfiles
