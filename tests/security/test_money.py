@@ -47,7 +47,7 @@ NOT_AMOUNTS = [
     "--1",
     "'1",
 ]
-NOT_PAYABLE = ["0", "0.00", "-1", "-0.01", "1000000000.01", "9" * 30]
+REFUSED = [*NOT_AMOUNTS, "0", "0.00", "-1", "-0.01", "1000000000.01", "9" * 30]
 pytestmark = pytest.mark.usefixtures("unlimited")
 
 
@@ -123,45 +123,45 @@ def test_a_sum_beyond_what_a_float_holds_is_exact(ada: User, alice: User) -> Non
 # --- What is no amount -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("text", [*NOT_AMOUNTS, *NOT_PAYABLE])
-def test_the_api_takes_no_such_amount(ada: User, open_pool: Callable[..., CreditPool], text: str) -> None:
+def test_the_api_takes_no_such_amount(ada: User, open_pool: Callable[..., CreditPool]) -> None:
     adas, pool = as_caller(ada), open_pool()
-    single = {"title": "x", "total_value": text, "currency": "INR"}
-    many = {"count": 2, "title": "x", "total_value": text}
 
-    answers = [
-        adas.post(f"{API}/assets/", single),
-        adas.post(f"{API}/pools/{pool.pk}/issue/", many, headers={"Idempotency-Key": "0123456789abcdef"}),
-    ]
+    for text in REFUSED:
+        single = {"title": "x", "total_value": text, "currency": "INR"}
+        many = {"count": 2, "title": "x", "total_value": text}
+        answers = [
+            adas.post(f"{API}/assets/", single),
+            adas.post(f"{API}/pools/{pool.pk}/issue/", many, headers={"Idempotency-Key": "0123456789abcdef"}),
+        ]
+        assert [answer.status_code for answer in answers] == [400, 400], text
 
-    assert [answer.status_code for answer in answers] == [400, 400]
     assert CashbackAsset.objects.count() == 0
 
 
-@pytest.mark.parametrize("text", [*NOT_AMOUNTS, *NOT_PAYABLE])
-def test_the_console_takes_no_such_amount(client: Client, ada: User, open_pool: Callable[..., CreditPool], text: str) -> None:
+def test_the_console_takes_no_such_amount(client: Client, ada: User, open_pool: Callable[..., CreditPool]) -> None:
     client.force_login(ada)
     pool = open_pool()
-    single = {"title": "x", "total_value": text, "currency": "INR"}
-    many = {"key": "0123456789abcdef", "count": "2", "title": "x", "total_value": text}
 
-    answers = [
-        client.post(reverse("admin:assets_cashbackasset_add"), single),
-        client.post(reverse("admin:assets_creditpool_issue", args=[pool.pk]), many),
-    ]
+    for text in REFUSED:
+        single = {"title": "x", "total_value": text, "currency": "INR"}
+        many = {"key": "0123456789abcdef", "count": "2", "title": "x", "total_value": text}
+        answers = [
+            client.post(reverse("admin:assets_cashbackasset_add"), single),
+            client.post(reverse("admin:assets_creditpool_issue", args=[pool.pk]), many),
+        ]
+        assert [answer.status_code for answer in answers] == [200, 200], text
 
-    assert [answer.status_code for answer in answers] == [200, 200]
     assert CashbackAsset.objects.count() == 0
 
 
-@pytest.mark.parametrize("text", [*NOT_AMOUNTS, *NOT_PAYABLE])
-def test_a_file_takes_no_such_amount(db: None, tmp_path: Path, text: str) -> None:
+def test_a_file_takes_no_such_amount(db: None, tmp_path: Path) -> None:
     file = tmp_path / "credits.csv"
-    with file.open("w", newline="") as out:
-        csv.writer(out).writerows([["title", "total_value", "currency", "pool", "expires_at"], ["x", text, "INR", "", ""]])
 
-    with pytest.raises(CommandError):
-        call_command("import_assets", str(file), stdout=StringIO(), stderr=StringIO())
+    for text in REFUSED:
+        with file.open("w", newline="") as out:
+            csv.writer(out).writerows([["title", "total_value", "currency", "pool", "expires_at"], ["x", text, "INR", "", ""]])
+        with pytest.raises(CommandError):
+            call_command("import_assets", str(file), stdout=StringIO(), stderr=StringIO())
 
     assert CashbackAsset.objects.count() == 0
 

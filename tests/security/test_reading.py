@@ -99,19 +99,21 @@ def test_a_user_reads_no_owner_and_no_hint_of_one(alice: User, bob: User, issue:
 
 
 @pytest.mark.parametrize("path", LISTS)
-@pytest.mark.parametrize("lookup", LOOKUPS)
-def test_no_list_of_the_api_takes_a_lookup_of_the_callers(ada: User, path: str, lookup: str) -> None:
-    answer = as_caller(ada).get(f"{ROOT}/{path}", {lookup: "a"})
+def test_no_list_of_the_api_takes_a_lookup_of_the_callers(ada: User, path: str) -> None:
+    adas = as_caller(ada)
 
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, lookup)
+    for lookup in LOOKUPS:
+        answer = adas.get(f"{ROOT}/{path}", {lookup: "a"})
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, lookup)
 
 
 @pytest.mark.parametrize("path", ["assets/", "pools/", "claims/", "reports/ownership/"])
-@pytest.mark.parametrize("order", ["claimed_by__password", "-user__password", "password", "?", "1", "id;", "pk"])
-def test_no_list_of_the_api_is_ordered_by_what_it_does_not_show(ada: User, path: str, order: str) -> None:
-    answer = as_caller(ada).get(f"{ROOT}/{path}", {"ordering": order})
+def test_no_list_of_the_api_is_ordered_by_what_it_does_not_show(ada: User, path: str) -> None:
+    adas = as_caller(ada)
 
-    assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "ordering")
+    for order in ("claimed_by__password", "-user__password", "password", "?", "1", "id;", "pk"):
+        answer = adas.get(f"{ROOT}/{path}", {"ordering": order})
+        assert (answer.status_code, answer.json()["errors"][0]["field"]) == (400, "ordering"), order
 
 
 @pytest.mark.parametrize(
