@@ -107,6 +107,15 @@ def test_signing_out_by_token_is_recorded_once(client: Client, alice: User, audi
     assert told(audited()) == [("sign_out", "done", str(alice.pk), "api")]
 
 
+def test_signing_out_everywhere_else_is_recorded_once(client: Client, alice: User, audited: Audited) -> None:
+    client.force_login(alice)
+
+    client.post("/account/sign-out-elsewhere/", {"current_password": PASSWORD})
+
+    assert told(audited()) == [("sign_out", "done", str(alice.pk), "pages")]
+    assert audited()[0]["where"] == "elsewhere"
+
+
 def test_a_changed_password_is_recorded_once_at_either_door(client: Client, alice: User, audited: Audited) -> None:
     send(client, "password/", {"current_password": PASSWORD, "new_password": NEW}, issue_pair(alice).access)
     client.force_login(User.objects.get())
@@ -217,11 +226,14 @@ def test_a_file_that_is_taken_away_is_recorded_once_at_each_door(
     issue()
     client.force_login(ada)
 
+    for shape in ("csv", "xlsx"):
+        client.get(reverse("admin:ledger_claimedasset_export", args=[shape]))
     for address in ("/api/v1/reports/ownership/?format=csv", "/api/v1/reports/ownership/"):
         client.get(address)
     call_command("ownership_report", format="csv", stdout=StringIO())
 
-    assert told(audited()) == [("export", "done", str(ada.pk), "api"), ("export", "done", None, "shell")]
+    by_ada = [("export", "done", str(ada.pk), door) for door in ("admin", "admin", "api")]
+    assert told(audited()) == [*by_ada, ("export", "done", None, "shell")]
 
 
 # --- The line itself ---------------------------------------------------------------------------------------------------
