@@ -20,8 +20,10 @@ $(READY): requirements-dev.txt
 run: $(READY)  ## Start everything with demo data (PORT=8000) and print where to go
 	@exec $(BIN)/python manage.py run
 
+# The proofs take the whole machine, so they come after the others and not beside them.
 test: $(READY)  ## Run all tests on a real PostgreSQL and Redis
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore=tests/proofs
+	$(BIN)/python -m pytest tests/proofs
 
 prove: $(READY)  ## Break everything while clients claim (MINUTES=10 SEED=…), and write docs/proofs.md
 	PROVE_SEQUENCES=200 $(BIN)/python -m pytest -q tests/proofs/test_machine.py

@@ -189,14 +189,15 @@ def read_caches() -> dict[str, Any]:
     url = env.str("REDIS_URL", "") or (local.redis_url() if LOCAL else None)
     if not url:
         return {"default": memory, "local": memory | {"LOCATION": "local"}}
+    patience = env.int("REDIS_TIMEOUT_MS", 100) / 1000
     redis = {
         "BACKEND": "cashback.store.PatientRedisCache",
         "LOCATION": url,
         "KEY_PREFIX": "cashback",
         "OPTIONS": {
             "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
-            "SOCKET_CONNECT_TIMEOUT": 0.1,
-            "SOCKET_TIMEOUT": 0.1,
+            "SOCKET_CONNECT_TIMEOUT": patience,
+            "SOCKET_TIMEOUT": patience,
         },
     }
     return {"default": redis, "local": memory | {"LOCATION": "local"}}

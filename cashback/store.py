@@ -2,7 +2,9 @@
 
 import threading
 import time
-from typing import Any
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from django_redis.cache import RedisCache
 from django_redis.exceptions import ConnectionInterrupted
@@ -12,35 +14,46 @@ from redis.exceptions import RedisError
 PAUSE_SECONDS = 1.0
 
 
+@dataclass
+class Server:
+    """Whether a server failed, and when it may be asked again."""
+
+    failing: bool = False
+    asked_again_at: float = 0.0
+
+
 class PatientRedisCache(RedisCache):  # type: ignore[misc]
     """A Redis that hangs makes one request a second wait for its timeout, not every request several times over.
 
     While it is left alone each call raises redis' ConnectionError, as if it were down.
     """
 
-    failing = False
-    asked_again_at = 0.0
+    # By server: another one than the one that failed is asked at once.
+    servers: ClassVar[defaultdict[str, Server]] = defaultdict(Server)
     turn = threading.Lock()
+
+    @property
+    def server(self) -> Server:
+        """Return what is remembered of the server that this cache asks."""
+        return self.servers[str(self._server)]
 
     def ask(self, name: str, *args: Any, **options: Any) -> Any:
         """Call one of the cache's methods, if it is time to."""
-        kind = type(self)
         self.wait_for_turn()
         try:
             answer = getattr(super(), name)(*args, **options)
         except (RedisError, ConnectionInterrupted):
-            kind.failing, kind.asked_again_at = True, time.monotonic() + PAUSE_SECONDS
+            self.server.failing, self.server.asked_again_at = True, time.monotonic() + PAUSE_SECONDS
             raise
-        kind.failing = False
+        self.server.failing = False
         return answer
 
     def wait_for_turn(self) -> None:
         """Let one caller a second try a Redis that failed; raise ConnectionError for the others."""
-        kind = type(self)
-        with kind.turn:
-            if kind.failing and time.monotonic() < kind.asked_again_at:
+        with self.turn:
+            if self.server.failing and time.monotonic() < self.server.asked_again_at:
                 raise NoAnswer("Redis did not answer a moment ago")
-            kind.asked_again_at = time.monotonic() + PAUSE_SECONDS
+            self.server.asked_again_at = time.monotonic() + PAUSE_SECONDS
 
     def get(self, *args: Any, **options: Any) -> Any:
         """Read a value."""
@@ -64,6 +77,6 @@ class PatientRedisCache(RedisCache):  # type: ignore[misc]
 
     def lock(self, *args: Any, **options: Any) -> Any:
         """Return a lock, not yet held; made only while Redis answers."""
-        if self.failing:
+        if self.server.failing:
             raise NoAnswer("Redis did not answer a moment ago")
         return super().lock(*args, **options)

@@ -1,5 +1,6 @@
 """People and credits that every test may ask for by name."""
 
+import os
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from io import StringIO
@@ -38,6 +39,17 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     """Beside the tables' owner there is the role that requests run as."""
     with django_db_blocker.unblock():
         call_command("grant_app_role", stdout=StringIO())
+        drop_what_a_killed_run_left()
+
+
+def drop_what_a_killed_run_left() -> None:
+    """Drop the scratch databases of a run that nobody could end properly; only on servers that are the tests' own."""
+    if "DATABASE_URL" in os.environ:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE 'prove\\_%'")
+        for (name,) in cursor.fetchall():
+            cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture(scope="session", autouse=True)
