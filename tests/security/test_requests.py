@@ -1,6 +1,7 @@
 """What a request may hold, whose host it may name, and what an answer never tells."""
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from django_redis import get_redis_connection
 from pytest_django import Settings
 
 from accounts.models import User
+from cashback.store import PAUSE_SECONDS
 from tests.api.conftest import ROOT
 from tests.conftest import PASSWORD
 from tests.security.addresses import addresses
@@ -165,6 +167,7 @@ def test_nothing_in_redis_is_a_pickle_and_no_pickle_there_is_opened(client: Clie
 
     assert answer.status_code in (302, 429)
     assert not Trap.sprung
+    time.sleep(PAUSE_SECONDS)  # until the store is asked again: the next test counts on it
 
 
 def test_the_shared_cache_writes_json(settings: Settings) -> None:
