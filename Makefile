@@ -6,7 +6,7 @@ READY := $(VENV)/.installed
 NEW_KEY := $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-browser screenshots messages prove check format requirements clean
+.PHONY: help run test test-browser screenshots messages prove bench check format requirements clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ test: $(READY)  ## Run all tests on a real PostgreSQL and Redis
 prove: $(READY)  ## Break everything while clients claim (MINUTES=10 SEED=…), and write docs/proofs.md
 	PROVE_SEQUENCES=200 $(BIN)/python -m pytest -q tests/proofs/test_machine.py
 	$(BIN)/python manage.py prove --write --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+
+bench: $(READY)  ## Measure everything beside its yardstick (some 30 minutes), and write docs/benchmarks.md
+	$(BIN)/python manage.py bench --write
 
 test-browser: $(READY)  ## Walk through the pages in a real browser (needs chromium on PATH)
 	$(BIN)/python -m pytest tests/browser -m browser

@@ -42,8 +42,22 @@ def play(
 
     Raises RaceFailed.
     """
+    for folder, word in staged("wallet.proofs.faults", str(seed), json.dumps(dict(seconds))):
+        if "now" in word:
+            begins(word["now"])
+            continue
+        if keep:
+            (keep / f"{word['fault']}.jsonl").write_bytes((folder / f"{word['fault']}.jsonl").read_bytes())
+        yield word["fault"], word["outcome"]
+
+
+def staged(module: str, *arguments: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Run a module in a folder for servers of its own, gone afterwards, and yield the folder with each word it says.
+
+    The module is given the folder and the arguments, and says one JSON object a line. Raises RaceFailed when it breaks.
+    """
     with stage.folder() as folder, (folder / "errors.txt").open("w+") as errors:
-        command = [sys.executable, "-m", "wallet.proofs.faults", str(folder), str(seed), json.dumps(dict(seconds))]
+        command = [sys.executable, "-m", module, str(folder), *arguments]
         environ = dict(os.environ) | ENVIRONMENT | {"CASHBACK_STATE": str(folder)}
         process = subprocess.Popen(
             command, cwd=prove.ROOT, env=environ, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
@@ -51,13 +65,7 @@ def play(
         try:
             assert process.stdout is not None
             for line in process.stdout:
-                word = json.loads(line)
-                if "now" in word:
-                    begins(word["now"])
-                    continue
-                if keep:
-                    (keep / f"{word['fault']}.jsonl").write_bytes((folder / f"{word['fault']}.jsonl").read_bytes())
-                yield word["fault"], word["outcome"]
+                yield folder, json.loads(line)
             if process.wait() != 0:
                 errors.seek(0)
                 raise prove.RaceFailed(f"{prove.RaceFailed.detail} {last_words(errors.read())}")

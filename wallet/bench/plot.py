@@ -1,0 +1,42 @@
+"""A plot of our own: a bar for each ratio, and the target as a line across it. Readable in light and in dark."""
+
+from collections.abc import Sequence
+from html import escape
+
+from wallet.bench.figures import Figure, short
+
+WIDTH, LINE, LEFT, TOP = 760, 44, 20, 44
+SCALE = 460  # pixels of the widest bar
+STYLE = """
+text { font: 13px system-ui, sans-serif; fill: #1f2933 } .small { font-size: 12px; fill: #52606d }
+.ground { fill: #fff } .good { fill: #1f8a70 } .bad { fill: #c44536 } .target { stroke: #1f2933; stroke-width: 2 }
+@media (prefers-color-scheme: dark) {
+  text { fill: #e4e7eb } .small { fill: #9aa5b1 } .ground { fill: #14181d } .good { fill: #45b894 } .bad { fill: #e5796b }
+  .target { stroke: #e4e7eb }
+}"""
+
+
+def bars(title: str, figures: Sequence[Figure]) -> str:
+    """Return the figures as SVG."""
+    most = max(max(figure.ratio, figure.target) for figure in figures)
+    height = TOP + LINE * len(figures) + 10
+    drawn = "\n".join(bar(figure, TOP + LINE * number, SCALE / most) for number, figure in enumerate(figures))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">\n'
+        f'<style>{STYLE}</style>\n<rect class="ground" width="{WIDTH}" height="{height}" rx="8"/>\n'
+        f'<text x="{LEFT}" y="24" font-weight="600">{escape(title[:1].upper() + title[1:])}</text>\n{drawn}\n</svg>\n'
+    )
+
+
+def bar(figure: Figure, top: int, scale: float) -> str:
+    """Return one bar, its label above it and its figures behind it."""
+    length, target = max(1.0, figure.ratio * scale), LEFT + figure.target * scale
+    sign = "≥" if figure.better == "more" else "≤"
+    kind = "good" if figure.reached else "bad"
+    told = f"{figure.ratio:.2f} ({sign} {figure.target:g}): {short(figure.measured)} / {short(figure.yardstick)} {figure.unit}"
+    return (
+        f'<text class="small" x="{LEFT}" y="{top + 12}">{escape(figure.what)}</text>\n'
+        f'<rect class="{kind}" x="{LEFT}" y="{top + 18}" width="{length:.1f}" height="14" rx="3"/>\n'
+        f'<line class="target" x1="{target:.1f}" x2="{target:.1f}" y1="{top + 15}" y2="{top + 35}"/>\n'
+        f'<text x="{LEFT + max(length, target - LEFT) + 10:.1f}" y="{top + 30}">{escape(told)}</text>'
+    )

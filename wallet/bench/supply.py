@@ -1,0 +1,96 @@
+"""How fast credits are issued by command, beside PostgreSQL's own COPY of the same rows."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from django.db import connection
+
+from accounts.ids import uuid7
+from wallet import pools
+from wallet.assets.models import Kind
+from wallet.assets.querysets import ISSUED
+from wallet.bench.bed import Bed
+from wallet.bench.figures import Figure
+from wallet.proofs.faults.scene import environment
+from wallet.proofs.prove import ROOT
+
+ROWS, QUICK_ROWS = 1_000_000, 20_000
+MOST_MEMORY = 200.0  # MB
+LINES_AT_ONCE = 1_000
+EXPIRES = "2031-03-31T18:30:00Z"
+
+
+def issue(bed: Bed) -> list[Figure]:
+    """Import a file of credits by `manage.py import_assets`; the yardstick is one COPY, all rules of the table on."""
+    rows = bed.size(ROWS, QUICK_ROWS)
+    file = bed.stage.place.base / "credits.csv"
+    memory: list[float] = []
+    progress: list[int] = []
+    with file.open("w") as out:
+        out.write("title,total_value,currency,pool,expires_at\n")
+        out.writelines(f"Credit {number},{number % 900 + 1}.50,INR,Bench,{EXPIRES}\n" for number in range(rows))
+
+    def command() -> float:
+        pool(bed)
+        seconds, most, lines = spent("import_assets", str(file))
+        memory.append(most)
+        progress.append(lines)
+        return rows / seconds
+
+    def copy() -> float:
+        made = pool(bed)
+        return rows / copied(rows, made)
+
+    rates = bed.alternate(command, copy)
+    said = f"{min(progress)} lines of progress"
+    return [
+        Figure(f"{rows:,} credits from a file, beside COPY", 0.5, "more", rates, "rows/s", said),
+        Figure("memory of the command", 1.0, "less", [(most, MOST_MEMORY) for most in memory], "MB", "the most it ever held"),
+    ]
+
+
+def pool(bed: Bed) -> str:
+    """Open the pool that the file names, in a fresh database, and return its id."""
+    bed.fresh("issue")
+    return str(pools.open_pool(None, name="Bench", kind=Kind.PROMOTION, currency="INR").pk)
+
+
+def spent(command: str, *arguments: str, output: Path | None = None) -> tuple[float, float, int]:
+    """Run a command of manage.py and return its seconds, the most memory it held (MB), and its lines of progress."""
+    log = Path(os.environ["CASHBACK_STATE"]) / "command.txt"
+    started = time.monotonic()
+    with log.open("w") as errors, (output or Path(os.devnull)).open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "manage.py", command, *arguments], cwd=ROOT, env=environment(), stdout=out, stderr=errors
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.monotonic() - started
+    if status:
+        raise RuntimeError(f"{command} ended with {status}: {log.read_text()[-300:]}")
+    return seconds, usage.ru_maxrss / 1024, len(log.read_text().splitlines())
+
+
+def copied(rows: int, pool_id: str) -> float:
+    """Copy as many rows of the same kind in one statement and return the seconds; the text was made beforehand."""
+    text = list(blocks(rows, pool_id))
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        started = time.monotonic()
+        with cursor.copy(f"COPY assets_cashbackasset ({', '.join(ISSUED)}) FROM STDIN") as target:
+            for block in text:
+                target.write(block)
+        return time.monotonic() - started
+
+
+def blocks(rows: int, pool_id: str) -> Iterator[str]:
+    """Yield the rows in COPY's own text, many lines at once."""
+    for start in range(0, rows, LINES_AT_ONCE):
+        numbers = range(start, min(rows, start + LINES_AT_ONCE))
+        yield "".join(
+            f"{uuid7()}\tCredit {number}\t{number % 900 + 1}.5\tINR\tAVAILABLE\t1\t{pool_id}\t{EXPIRES}\t\\N\t\\N\n"
+            for number in numbers
+        )
