@@ -1,7 +1,10 @@
 """The race over HTTP: real web workers, and clients that keep their connection."""
 
+import contextlib
 import http.client
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -63,7 +66,10 @@ def server(environ: Mapping[str, str] | None = None, *extra: str) -> Iterator[We
             wait_until_up(process, port)
             yield Web(port, process.pid)
         finally:
-            process.terminate()
+            # Nobody is served any more, so there is nothing to end in good order.
+            for pid in [process.pid, *processes.children(process.pid)]:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
             process.wait()
 
 
