@@ -10,7 +10,19 @@ from django.core.management import execute_from_command_line
 from cashback import local
 
 # These never touch the database, or bring the servers up and down themselves.
-WITHOUT_SERVERS = {"help", "--help", "-h", "--version", "version", "services", "run", "prove", "collectstatic", "spectacular"}
+WITHOUT_SERVERS = {
+    "help",
+    "--help",
+    "-h",
+    "--version",
+    "version",
+    "services",
+    "run",
+    "prove",
+    "bench",
+    "collectstatic",
+    "spectacular",
+}
 
 
 def main() -> None:

@@ -1,17 +1,13 @@
 """Credits from a CSV file: read once to find every mistake, and once more to issue them all, or none."""
 
-import csv
 import hashlib
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from django.core.exceptions import ValidationError
 
@@ -19,28 +15,15 @@ from accounts.models import User
 from accounts.refusals import Refusal
 from wallet import issuing
 from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.assets.moulds import Cast, Mould
 from wallet.issuing import Progress
+from wallet.table import Mistake, WrongRow, end, number, numbered, plain, title
 
 COLUMNS = ("title", "total_value", "currency", "pool", "expires_at")
 # Stand in for a cell that cannot be read, so that the others of its line are judged all the same.
 PLACEHOLDERS: dict[str, Any] = {"title": "?", "total_value": Decimal(1), "pool": None, "expires_at": None}
 MOST_SHOWN = 50  # mistakes; the others are counted
-LONGEST_LINE = 64 * 1024  # bytes: a file that is not a table must not fill the memory
-NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
-DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
-INSTANT = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Mistake:
-    """What is wrong, and where: the line (from 1), and the column unless the whole line is meant."""
-
-    line: int
-    column: str | None
-    what: str
-
-    def __str__(self) -> str:
-        return f"line {self.line}{f', {self.column}' if self.column else ''}: {self.what}"
+MOST_MOULDS = 10_000  # kinds of credits whose judgement is remembered: no file may fill the memory with them
 
 
 class FileRefused(Refusal):
@@ -66,13 +49,6 @@ class FileEmpty(Refusal):
 
     code = "file_empty"
     detail = "There is no credit in this file: it needs a line of column names and a line for each credit."
-
-
-class WrongRow(Exception):  # noqa: N818  (inside this room only)
-    """One line with its mistakes."""
-
-    def __init__(self, *mistakes: Mistake) -> None:
-        self.mistakes = mistakes
 
 
 @dataclass
@@ -101,14 +77,14 @@ class CreditFile:
     def __post_init__(self) -> None:
         self.pools = {pool.name: pool for pool in CreditPool.objects.all()}
 
-    def __iter__(self) -> Iterator[CashbackAsset]:
+    def __iter__(self) -> Iterator[Cast]:
         """Yield the credits, not saved yet; raise FileChanged when they are not those that were checked."""
         contents, digest = Contents(), hashlib.sha256()
-        for asset in self.read(digest):
-            if isinstance(asset, WrongRow):
+        for credit in self.read(digest):
+            if isinstance(credit, WrongRow):
                 raise FileChanged
             contents.count += 1
-            yield asset
+            yield credit
         if self.expected and (contents.count, digest.hexdigest()) != (self.expected.count, self.expected.digest):
             raise FileChanged
 
@@ -117,11 +93,12 @@ class CreditFile:
         contents, digest = Contents(), hashlib.sha256()
         mistakes: list[Mistake] = []
         count = 0
-        for asset in self.read(digest):
-            if isinstance(asset, WrongRow):
-                count += len(asset.mistakes)
-                mistakes.extend(islice(asset.mistakes, MOST_SHOWN - len(mistakes)))
+        for credit in self.read(digest):
+            if isinstance(credit, WrongRow):
+                count += len(credit.mistakes)
+                mistakes.extend(islice(credit.mistakes, MOST_SHOWN - len(mistakes)))
             else:
+                asset = credit.mould.asset
                 contents.count += 1
                 contents.value[asset.currency] += asset.total_value  # type: ignore[assignment]
         if count:
@@ -131,18 +108,35 @@ class CreditFile:
         contents.digest = digest.hexdigest()
         return contents
 
-    def read(self, digest: Any) -> Iterator[CashbackAsset | WrongRow]:
-        """Yield each line's credit, or what is wrong with it; `digest` is fed all cells."""
+    def read(self, digest: Any) -> Iterator[Cast | WrongRow]:
+        """Yield each line's credit, or what is wrong with it; `digest` is fed the file."""
+        moulds: dict[tuple[str, ...], Mould] = {}
         with self.path.open("rb") as file:
-            rows = numbered(file, self.progress)
+            rows = numbered(file, self.progress, digest)
             try:
                 header = self.header(next(rows, (1, [])))
                 for line, cells in rows:
-                    digest.update(repr(cells).encode())
-                    yield self.asset(line, cells, header)
+                    yield self.credit(line, cells, header, moulds)
             except WrongRow as end:
                 # From here on nobody can say where a line begins, or what its cells mean.
                 yield end
+
+    def credit(self, line: int, cells: list[str], header: list[str], moulds: dict[tuple[str, ...], Mould]) -> Cast | WrongRow:
+        """Return the credit of one line, or what is wrong with it.
+
+        Lines that differ only in their title are judged once: a file of a million credits holds few kinds.
+        """
+        place = header.index("title")
+        kind = (*cells[:place], *cells[place + 1 :])
+        if (mould := moulds.get(kind)) and (name := plain(cells[place])):
+            return Cast(mould, name)
+        asset = self.asset(line, cells, header)
+        if isinstance(asset, WrongRow):
+            return asset
+        if len(moulds) == MOST_MOULDS:
+            moulds.clear()
+        moulds[kind] = Mould(asset)
+        return Cast(moulds[kind], asset.title)
 
     def header(self, first: tuple[int, list[str]]) -> list[str]:
         """Return the names of the columns, or raise WrongRow."""
@@ -193,63 +187,3 @@ class CreditFile:
 def import_assets(file: CreditFile) -> int:
     """Issue all credits of a checked file in one act, or none, and return how many. Raises FileChanged."""
     return issuing.issue_all(file).count
-
-
-def numbered(file: BinaryIO, progress: Progress) -> Iterator[tuple[int, list[str]]]:
-    """Yield the file's rows with the number of the line each begins on; blank lines are passed over.
-
-    Raises WrongRow where the file stops being a table in UTF-8.
-    """
-    rows = csv.reader(lines(file, progress), strict=True)
-    while True:
-        begins = rows.line_num + 1
-        try:
-            cells = next(rows, None)
-        except csv.Error as error:
-            raise WrongRow(Mistake(begins, None, f"this is not CSV ({error}).")) from None
-        if cells is None:
-            return
-        if cells:
-            yield begins, cells
-
-
-def lines(file: BinaryIO, progress: Progress) -> Iterator[str]:
-    """Yield the file's lines as text, without the byte order mark that some programs put first."""
-    number = 0
-    while raw := file.readline(LONGEST_LINE):
-        number += 1
-        progress(len(raw))
-        if len(raw) == LONGEST_LINE:
-            raise WrongRow(Mistake(number, None, f"this line has more than {LONGEST_LINE} bytes."))
-        try:
-            yield raw.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError:
-            raise WrongRow(Mistake(number, None, "this is not UTF-8. Save the file as CSV UTF-8.")) from None
-
-
-def title(cell: str) -> str:
-    """Return a title; raise ValueError when it holds characters that nobody can see."""
-    if any(unicodedata.category(letter) == "Cc" for letter in cell):
-        raise ValueError("there is a control character or a line break in it.")
-    return cell
-
-
-def number(cell: str) -> Decimal:
-    """Return an exact amount; raise ValueError unless it is written with digits 0-9 and at most one point."""
-    if not NUMBER.fullmatch(cell):
-        raise ValueError(f'"{cell[:40]}" is not a plain number. Write it like 1250.50, without sign, separators or exponent.')
-    return Decimal(cell)
-
-
-def end(cell: str) -> datetime | date | None:
-    """Return when a credit ends: an instant, a day, or None for never; raise ValueError when it is neither."""
-    if not cell:
-        return None
-    try:
-        if DAY.fullmatch(cell):
-            return date.fromisoformat(cell)
-        if INSTANT.fullmatch(cell):
-            return datetime.fromisoformat(cell.upper())
-    except ValueError:
-        pass  # shaped like one, but there is no such day or hour
-    raise ValueError(f'"{cell[:40]}" is neither a day (2030-03-31) nor an instant (2030-03-31T18:30:00Z).')

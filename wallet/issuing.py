@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any, TypeVar
 from uuid import UUID
 
@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound, end_of
+from wallet.assets.moulds import Cast, Issuable, Mould
 from wallet.contention import act
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import Answer, Request
@@ -110,7 +111,7 @@ def issue_one(actor: User | None, **fields: Any) -> CashbackAsset:
 
 
 @act(repeatable=False)
-def issue_all(assets: Iterable[CashbackAsset], progress: Progress = lambda _: None) -> Issued:
+def issue_all(assets: Iterable[Issuable], progress: Progress = lambda _: None) -> Issued:
     """Issue prepared assets, all or none, in batches of 5,000 rows; `progress` is told how many each batch held.
 
     No more than one batch is in memory when `assets` makes them as it is iterated. After a conflict it is iterated anew, so
@@ -135,13 +136,13 @@ def issue(
 
     Raises PoolNotFound, ValidationError, IdempotencyKeyReused, RequestInProgress, Busy.
     """
-    if answer := idempotency.reserve(request):
-        return Issued(answer.body["issued"], replayed=True)
+    if not idempotency.reserve([request]):
+        return Issued(idempotency.stored(request).body["issued"], replayed=True)
     pool = CreditPool.objects.filter(pk=pool_id).first()
     if pool is None:
         raise PoolNotFound
     issued = issue_many(actor, pool, count=count, progress=progress, **fields)
-    idempotency.store(request, Answer(201, {"issued": issued.count}))
+    idempotency.store([(request, Answer(201, {"issued": issued.count}), None)])
     return issued
 
 
@@ -151,13 +152,10 @@ def issue_many(
     """Insert `count` equal assets in `pool` within the transaction of the calling act. Raises ValidationError."""
     if not 1 <= count <= MOST_AT_ONCE:
         raise ValidationError({"count": f"Issue 1 to {MOST_AT_ONCE} credits at once."}, code="count")
-    model = prepared(actor, pool=pool, **fields)
-    values = {
-        name: getattr(model, name) for name in ("title", "total_value", "currency", "expires_at", "created_by_id", "pool_id")
-    }
+    mould = Mould(prepared(actor, pool=pool, **fields))
     announce_issue()
     for start in range(0, count, BATCH):
         size = min(BATCH, count - start)
-        CashbackAsset.objects.insert_all(CashbackAsset(**values) for _ in range(size))
+        CashbackAsset.objects.insert_all(repeat(Cast(mould, mould.asset.title), size))
         progress(size)
     return Issued(count)

@@ -24,7 +24,8 @@ from accounts.refusals import Refusal
 from wallet import importing
 from wallet.admin import cells
 from wallet.admin.base import operator, said
-from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.assets.models import CreditPool
+from wallet.assets.moulds import Cast
 from wallet.importing import Contents, CreditFile, FileRefused
 
 # About 20,000 credits: a file that is checked and imported well within a web worker's time. The command takes any size.
@@ -81,16 +82,17 @@ def checked(actor: User, content: bytes, pool: CreditPool | None) -> dict[str, A
     return {
         "contents": contents,
         "values": [cells.money(value, code) for code, value in sorted(contents.value.items())],  # type: ignore[arg-type]
-        "first": [row(asset) for asset in first],
+        "first": [row(credit) for credit in first],
         "more": contents.count - len(first),
         "key": put_aside(actor, content, pool, contents),
     }
 
 
-def row(asset: CashbackAsset) -> dict[str, Any]:
+def row(credit: Cast) -> dict[str, Any]:
     """Return one credit as the preview writes it."""
+    asset = credit.mould.asset
     value = cells.money(asset.total_value, asset.currency)
-    return {"title": asset.title, "value": value, "pool": asset.pool, "ends": cells.moment(asset.expires_at)}
+    return {"title": credit.title, "value": value, "pool": asset.pool, "ends": cells.moment(asset.expires_at)}
 
 
 @contextmanager

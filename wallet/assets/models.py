@@ -9,14 +9,16 @@ import pghistory
 import pgtrigger
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.db import connection, models
+from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Now, Round
+from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 from accounts.refusals import Refusal
 from wallet.assets import rules
 from wallet.assets.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMALS, check_amount, check_currency
+from wallet.assets.moulds import ISSUED, Row
 from wallet.assets.querysets import AssetQuerySet, PoolQuerySet
 
 
@@ -68,13 +70,24 @@ def end_of(day: date, time_zone: str = "UTC") -> datetime:
     return datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(time_zone))
 
 
-# pghistory's own trigger refuses UPDATE and DELETE of history; this one refuses to empty it.
-def kept() -> dict[str, Any]:
-    """Return the Meta of a table of history."""
-    return {"triggers": [rules.no_truncate("history_append_only")]}
+def kept(one: str, many: str, index: str) -> dict[str, Any]:
+    """Return the Meta of a table of history: its names, and the index that answers from when to when."""
+    return {
+        "verbose_name": one,
+        "verbose_name_plural": many,
+        # pghistory's own trigger refuses UPDATE and DELETE of history; this one refuses to empty it.
+        "triggers": [rules.no_truncate("history_append_only")],
+        "indexes": [models.Index(fields=("pgh_created_at",), name=index)],
+    }
 
 
-@pghistory.track(pghistory.InsertEvent(), pghistory.UpdateEvent(), pghistory.DeleteEvent(), append_only=True, meta=kept())
+@pghistory.track(
+    pghistory.InsertEvent(),
+    pghistory.UpdateEvent(),
+    pghistory.DeleteEvent(),
+    append_only=True,
+    meta=kept(_("change of a pool"), _("changes of pools"), "pool_changed"),
+)
 class CreditPool(models.Model):
     """A named set of assets in one currency, open for a time, with a limit per user."""
 
@@ -100,6 +113,7 @@ class CreditPool(models.Model):
     objects: ClassVar[PoolQuerySet] = PoolQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
+        verbose_name, verbose_name_plural = _("pool"), _("pools")
         ordering = ("-id",)
         triggers: ClassVar = rules.POOL_RULES
         constraints = (
@@ -124,7 +138,7 @@ class CreditPool(models.Model):
     pghistory.UpdateEvent(condition=pgtrigger.Condition("OLD.* IS DISTINCT FROM NEW.* AND NEW.status <> 'CLAIMED'")),
     pghistory.DeleteEvent(),
     append_only=True,
-    meta=kept(),
+    meta=kept(_("change of a credit"), _("changes"), "asset_changed"),
 )
 class CashbackAsset(models.Model):
     """One cashback credit: money that one user may claim once, until it expires."""
@@ -168,6 +182,7 @@ class CashbackAsset(models.Model):
     objects: ClassVar[AssetQuerySet] = AssetQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
+        verbose_name, verbose_name_plural = _("credit"), _("credits")
         ordering = ("-id",)
         triggers: ClassVar = rules.ASSET_RULES
         constraints = (
@@ -228,19 +243,9 @@ class CashbackAsset(models.Model):
         if errors:
             raise ValidationError(errors)
 
-    def hand_over(self, user_id: UUID) -> None:
-        """Make the locked, AVAILABLE row the user's; the instant and the slot are PostgreSQL's (see rules.handover).
-
-        Raises IntegrityError with the name of the rule that refused: `asset_claimed_before_expiry`, `pool_open` or
-        `pool_claim_limit`.
-        """
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "UPDATE assets_cashbackasset SET status = 'CLAIMED', claimed_by_id = %s WHERE id = %s"
-                " RETURNING status, claimed_by_id, claimed_at, claim_slot",
-                [user_id, self.id],
-            )
-            self.status, self.claimed_by_id, self.claimed_at, self.claim_slot = cursor.fetchone()
+    def row(self) -> Row:
+        """Return what is written of a new asset (see AssetQuerySet.insert_all)."""
+        return [getattr(self, name) for name in ISSUED]
 
 
 class Issuance(models.Model):
@@ -255,8 +260,10 @@ class Issuance(models.Model):
     value = models.DecimalField(max_digits=24, decimal_places=4)
 
     class Meta:
+        verbose_name, verbose_name_plural = _("issue"), _("issues")
         ordering = ("-id",)
         triggers: ClassVar = rules.append_only("issuance_append_only")
+        indexes = (models.Index(fields=("issued_at",), name="issuance_issued"),)
 
     def __str__(self) -> str:
         return f"{self.count} credits"

@@ -1,6 +1,6 @@
 """Questions about many pools or assets."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
@@ -8,23 +8,29 @@ from django.db import connection, models
 from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Coalesce, Now
 
+from wallet.assets.moulds import ISSUED, Issuable
+
 if TYPE_CHECKING:
     from accounts.models import User
     from wallet.assets.models import CashbackAsset, CreditPool  # noqa: F401  (names of the type parameters)
 
-# What is written of a new asset; the rest is PostgreSQL's default.
-ISSUED = (
-    "id",
-    "title",
-    "total_value",
-    "currency",
-    "status",
-    "generation",
-    "pool_id",
-    "expires_at",
-    "recreated_from_id",
-    "created_by_id",
-)
+# The lock that rules.HANDOVER takes, by everybody in the same order.
+TAKE_TURNS = """
+SELECT pg_advisory_xact_lock(turn) FROM (
+    SELECT hashtextextended(pool::text || taker::text, 0) AS turn FROM unnest(%s::uuid[], %s::uuid[]) AS turns (pool, taker)
+    ORDER BY turn
+) AS queue
+"""
+COUNT_HELD = """
+SELECT pool_id, claimed_by_id, max(claim_slot) FROM assets_cashbackasset
+JOIN unnest(%s::uuid[], %s::uuid[]) AS turns (pool, taker) ON pool_id = pool AND claimed_by_id = taker
+GROUP BY pool_id, claimed_by_id
+"""
+HAND_OVER = """
+UPDATE assets_cashbackasset AS asset SET status = 'CLAIMED', claimed_by_id = given.taker
+FROM unnest(%s::uuid[], %s::uuid[]) AS given (asset, taker) WHERE asset.id = given.asset
+RETURNING asset.id, asset.status, asset.claimed_by_id, asset.claimed_at, asset.claim_slot
+"""
 
 # "Now" is the database's clock at the start of the statement, never this machine's.
 DUE = Q(status="AVAILABLE", expires_at__lte=Now())
@@ -62,7 +68,7 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
         shown = Q(pool=None) | Q(pool__is_active=True)
         return self.filter(Q(claimed_by=user) | ~Q(status="CLAIMED") & shown)
 
-    def insert_all(self, assets: Iterable["CashbackAsset"]) -> None:
+    def insert_all(self, assets: Iterable[Issuable]) -> None:
         """Insert new assets with one COPY, ten times as fast as INSERT; the rules of the table hold all the same.
 
         Raises IntegrityError as an INSERT would.
@@ -70,7 +76,33 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
         copy = f"COPY assets_cashbackasset ({', '.join(ISSUED)}) FROM STDIN"
         with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(copy) as rows:
             for asset in assets:
-                rows.write_row([getattr(asset, name) for name in ISSUED])
+                rows.write_row(asset.row())
+
+    def take_turns(self, turns: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], int]:
+        """Wait until no other transaction claims for these users in these pools, and return how many credits each holds there.
+
+        Arguments:
+            turns: ids of pool and user.
+        """
+        columns = [list(column) for column in zip(*turns, strict=True)] if turns else [[], []]
+        with connection.cursor() as cursor:
+            cursor.execute(TAKE_TURNS, columns)
+            cursor.execute(COUNT_HELD, columns)  # a statement of its own, to see what was committed while the first waited
+            return {(pool, user): held for pool, user, held in cursor.fetchall()}
+
+    def hand_over(self, matches: Sequence[tuple["CashbackAsset", UUID]]) -> None:
+        """Make each locked, AVAILABLE row the user's with the id; the instant and the slot are PostgreSQL's (rules.handover).
+
+        Raises IntegrityError with the name of the rule that refused: `asset_claimed_before_expiry`, `pool_open` or
+        `pool_claim_limit`.
+        """
+        if not matches:
+            return
+        with connection.cursor() as cursor:
+            cursor.execute(HAND_OVER, [[asset.pk for asset, _ in matches], [user for _, user in matches]])
+            changed = {row[0]: row[1:] for row in cursor.fetchall()}
+        for asset, _ in matches:
+            asset.status, asset.claimed_by_id, asset.claimed_at, asset.claim_slot = changed[asset.pk]
 
     def soonest_expiry_first(self) -> Self:
         """Order so that what would be lost first is handed out first."""

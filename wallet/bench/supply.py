@@ -12,7 +12,7 @@ from django.db import connection
 from accounts.ids import uuid7
 from wallet import pools
 from wallet.assets.models import Kind
-from wallet.assets.querysets import ISSUED
+from wallet.assets.moulds import ISSUED
 from wallet.bench.bed import Bed
 from wallet.bench.figures import Figure
 from wallet.proofs.faults.scene import environment
