@@ -6,7 +6,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
-from wallet import importing
+from wallet import table
 
 
 class AmountField(forms.DecimalField):
@@ -19,6 +19,6 @@ class AmountField(forms.DecimalField):
         """Return the amount, or None when nothing was typed. Raises ValidationError."""
         typed = str(value).strip() if value is not None else ""
         try:
-            return importing.number(typed) if typed else None
+            return table.number(typed) if typed else None
         except ValueError as error:
             raise ValidationError(str(error), code="invalid") from error
