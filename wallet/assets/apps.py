@@ -1,7 +1,8 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class AssetsConfig(AppConfig):
     name = "wallet.assets"
     label = "assets"
-    verbose_name = "What can be claimed"
+    verbose_name = _("Supply")

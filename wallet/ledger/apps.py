@@ -1,7 +1,8 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class LedgerConfig(AppConfig):
     name = "wallet.ledger"
     label = "ledger"
-    verbose_name = "What happened"
+    verbose_name = _("Books")

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Func, Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 from wallet.assets.models import CashbackAsset
@@ -46,7 +47,7 @@ class Entry(models.Model):
     objects: ClassVar[EntryQuerySet] = EntryQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
-        verbose_name_plural = "entries"
+        verbose_name, verbose_name_plural = _("entry"), _("ledger")
         ordering = ("-id",)
         triggers: ClassVar = [*append_only("entry_append_only"), rules.entry_equals_asset]
         constraints = (
@@ -84,7 +85,7 @@ class ClaimedAsset(CashbackAsset):
 
     class Meta:
         proxy = True
-        verbose_name_plural = "ownership"
+        verbose_name, verbose_name_plural = _("credit"), _("ownership")
         triggers: ClassVar = [rules.claimed_has_entry]
 
 
@@ -128,6 +129,7 @@ class Seal(models.Model):
     leaves = models.BinaryField()
 
     class Meta:
+        verbose_name, verbose_name_plural = _("seal"), _("seals")
         ordering = ("-seq",)
         triggers: ClassVar = append_only("seal_append_only")
         constraints = (

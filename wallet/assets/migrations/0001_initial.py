@@ -40,7 +40,10 @@ class Migration(migrations.Migration):
                 ('time_zone', models.CharField(default='UTC', help_text='In which "until 31 March" ends.', max_length=64, validators=[wallet.assets.models.check_time_zone])),
             ],
             options={
+                'verbose_name': 'change of a pool',
+                'verbose_name_plural': 'changes of pools',
                 'abstract': False,
+                'indexes': [models.Index(fields=['pgh_created_at'], name='pool_changed')],
             },
         ),
         migrations.CreateModel(
@@ -54,7 +57,10 @@ class Migration(migrations.Migration):
                 ('value', models.DecimalField(decimal_places=4, max_digits=24)),
             ],
             options={
+                'verbose_name': 'issue',
+                'verbose_name_plural': 'issues',
                 'ordering': ('-id',),
+                'indexes': [models.Index(fields=['issued_at'], name='issuance_issued')],
             },
         ),
         migrations.CreateModel(
@@ -75,6 +81,8 @@ class Migration(migrations.Migration):
                 ('recreated_from', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='assets.cashbackasset')),
             ],
             options={
+                'verbose_name': 'credit',
+                'verbose_name_plural': 'credits',
                 'ordering': ('-id',),
             },
         ),
@@ -92,6 +100,8 @@ class Migration(migrations.Migration):
                 ('time_zone', models.CharField(default='UTC', help_text='In which "until 31 March" ends.', max_length=64, validators=[wallet.assets.models.check_time_zone])),
             ],
             options={
+                'verbose_name': 'pool',
+                'verbose_name_plural': 'pools',
                 'ordering': ('-id',),
                 'constraints': [models.CheckConstraint(condition=models.Q(('kind__in', ['SIGNUP', 'REFERRAL', 'PROMOTION'])), name='pool_kind_known'), models.CheckConstraint(condition=models.Q(('currency__in', ['AED', 'AFN', 'ALL', 'AMD', 'AOA', 'ARS', 'AUD', 'AWG', 'AZN', 'BAM', 'BBD', 'BDT', 'BHD', 'BIF', 'BMD', 'BND', 'BOB', 'BRL', 'BSD', 'BTN', 'BWP', 'BYN', 'BZD', 'CAD', 'CDF', 'CHF', 'CLP', 'CNY', 'COP', 'CRC', 'CUP', 'CVE', 'CZK', 'DJF', 'DKK', 'DOP', 'DZD', 'EGP', 'ERN', 'ETB', 'EUR', 'FJD', 'FKP', 'GBP', 'GEL', 'GHS', 'GIP', 'GMD', 'GNF', 'GTQ', 'GYD', 'HKD', 'HNL', 'HTG', 'HUF', 'IDR', 'ILS', 'INR', 'IQD', 'IRR', 'ISK', 'JMD', 'JOD', 'JPY', 'KES', 'KGS', 'KHR', 'KMF', 'KPW', 'KRW', 'KWD', 'KYD', 'KZT', 'LAK', 'LBP', 'LKR', 'LRD', 'LSL', 'LYD', 'MAD', 'MDL', 'MGA', 'MKD', 'MMK', 'MNT', 'MOP', 'MRU', 'MUR', 'MVR', 'MWK', 'MXN', 'MYR', 'MZN', 'NAD', 'NGN', 'NIO', 'NOK', 'NPR', 'NZD', 'OMR', 'PAB', 'PEN', 'PGK', 'PHP', 'PKR', 'PLN', 'PYG', 'QAR', 'RON', 'RSD', 'RUB', 'RWF', 'SAR', 'SBD', 'SCR', 'SDG', 'SEK', 'SGD', 'SHP', 'SLE', 'SOS', 'SRD', 'SSP', 'STN', 'SVC', 'SYP', 'SZL', 'THB', 'TJS', 'TMT', 'TND', 'TOP', 'TRY', 'TTD', 'TWD', 'TZS', 'UAH', 'UGX', 'USD', 'UYU', 'UZS', 'VES', 'VND', 'VUV', 'WST', 'XAF', 'XCD', 'XCG', 'XOF', 'XPF', 'YER', 'ZAR', 'ZMW', 'ZWG'])), name='pool_currency_known'), models.CheckConstraint(condition=models.Q(('per_user_limit', None), ('per_user_limit__gte', 1), _connector='OR'), name='pool_limit_positive'), models.CheckConstraint(condition=models.Q(('closes_at', None), ('closes_at__gt', models.F('opens_at')), _connector='OR'), name='pool_closes_after_opening')],
             },
@@ -120,7 +130,10 @@ class Migration(migrations.Migration):
                 ('pool', models.ForeignKey(blank=True, db_constraint=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', related_query_name='+', to='assets.creditpool')),
             ],
             options={
+                'verbose_name': 'change of a credit',
+                'verbose_name_plural': 'changes',
                 'abstract': False,
+                'indexes': [models.Index(fields=['pgh_created_at'], name='asset_changed')],
             },
         ),
         migrations.AddField(

@@ -26,6 +26,7 @@ class Migration(migrations.Migration):
             fields=[
             ],
             options={
+                'verbose_name': 'credit',
                 'verbose_name_plural': 'ownership',
                 'proxy': True,
                 'indexes': [],
@@ -48,7 +49,8 @@ class Migration(migrations.Migration):
                 ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to=settings.AUTH_USER_MODEL)),
             ],
             options={
-                'verbose_name_plural': 'entries',
+                'verbose_name': 'entry',
+                'verbose_name_plural': 'ledger',
                 'ordering': ('-id',),
             },
         ),
@@ -82,6 +84,8 @@ class Migration(migrations.Migration):
                 ('leaves', models.BinaryField()),
             ],
             options={
+                'verbose_name': 'seal',
+                'verbose_name_plural': 'seals',
                 'ordering': ('-seq',),
                 'constraints': [models.CheckConstraint(condition=models.Q(('count__gte', 1), ('seq__gte', 1)), name='seal_holds_entries'), models.UniqueConstraint(fields=('from_xid',), name='seal_no_fork')],
             },
