@@ -1,6 +1,8 @@
 """Who sends this request, told by its access token."""
 
+from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from drf_spectacular.contrib.rest_framework_simplejwt import SimpleJWTScheme
 from rest_framework_simplejwt.authentication import JWTAuthentication
@@ -8,7 +10,17 @@ from rest_framework_simplejwt.exceptions import InvalidToken
 from rest_framework_simplejwt.tokens import Token
 
 from accounts.models import TokenFamily, User
+from accounts.together import Together
 from accounts.tokens import FAMILY
+
+
+def living(ids: Sequence[UUID]) -> list[TokenFamily | None]:
+    """Return the living family with each id, and its user, or None."""
+    families = TokenFamily.objects.alive().select_related("user").in_bulk(ids)
+    return [families.get(each) for each in ids]
+
+
+families = Together(living, alone=lambda each: living([each])[0])
 
 
 class TokenAuthentication(JWTAuthentication):
@@ -26,7 +38,10 @@ class TokenAuthentication(JWTAuthentication):
 
     def get_user(self, validated_token: Token) -> User:  # type: ignore[override]  # it may be any model there
         """Return the user of the token's living family; raise InvalidToken."""
-        family = TokenFamily.objects.alive().select_related("user").filter(pk=validated_token.get(FAMILY)).first()
+        try:
+            family = families.ask(UUID(validated_token.get(FAMILY)))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise InvalidToken from error
         if family is None or not family.admits(validated_token.get("sub")):
             raise InvalidToken
         return family.user

@@ -183,12 +183,13 @@ PGHISTORY_APPEND_ONLY = True
 
 
 def read_caches() -> dict[str, Any]:
-    """Return the caches: Redis when there is one, else this process's memory. "local" is always this process's memory."""
+    """Return the caches: Redis when there is one, else this process's memory. The others are always this process's memory."""
     # Room for the counts of a flood of addresses: a cull would forget who asked too often.
     memory = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 50_000}}
+    here = {name: memory | {"LOCATION": name} for name in ("local", "gone")}
     url = env.str("REDIS_URL", "") or (local.redis_url() if LOCAL else None)
     if not url:
-        return {"default": memory, "local": memory | {"LOCATION": "local"}}
+        return {"default": memory} | here
     patience = env.int("REDIS_TIMEOUT_MS", 100) / 1000
     redis = {
         "BACKEND": "cashback.store.PatientRedisCache",
@@ -200,7 +201,7 @@ def read_caches() -> dict[str, Any]:
             "SOCKET_TIMEOUT": patience,
         },
     }
-    return {"default": redis, "local": memory | {"LOCATION": "local"}}
+    return {"default": redis} | here
 
 
 CACHES = read_caches()
@@ -349,6 +350,8 @@ UNFOLD = {
     "SITE_HEADER": "Cashback console",
     "SITE_SYMBOL": "savings",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda _: static("cashback/mark.svg")}],
+    "STYLES": [lambda _: static("console/console.css")],
+    "SCRIPTS": [lambda _: static("console/console.js")],
     "LOGIN": {"form": "accounts.forms.ThrottledSignInForm"},
     "DASHBOARD_CALLBACK": "wallet.admin.overview.figures",
     "SIDEBAR": {"navigation": "wallet.admin.sidebar.rooms"},

@@ -14,6 +14,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ATTEMPTS = 3
+MOMENT_MS = 50
 # PostgreSQL, appendix A: nothing of the transaction stayed, and the same again may pass.
 CONFLICTS = {"40P01", "40001"}
 # The server will not wait or take more: lock, statement, too many connections, out of memory or disk, shutting down.
@@ -28,6 +29,12 @@ class Busy(Refusal):
     code = "busy"
     detail = "Too many people are asking at this moment. Ask again in a second, with the same Idempotency-Key if you sent one."
     retry_after = 1
+
+
+def impatient() -> None:
+    """Let this transaction wait for no lock longer than a moment: many are waiting for it."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = {MOMENT_MS}")
 
 
 def sqlstate(error: BaseException) -> str | None:

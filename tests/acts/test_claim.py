@@ -50,8 +50,8 @@ def test_the_row_is_locked_before_it_is_written(issue: Issue, alice: User) -> No
         claims.claim(asset.pk, alice)
 
     statements = [query["sql"] for query in queries if "SAVEPOINT" not in query["sql"]]
-    assert [statement.split()[0] for statement in statements] == ["SELECT", "UPDATE", "INSERT"]
-    assert "FOR NO KEY UPDATE" in statements[0]
+    assert [statement.split()[0] for statement in statements] == ["SET", "SELECT", "UPDATE", "INSERT"]
+    assert "FOR NO KEY UPDATE" in statements[1]
 
 
 def test_its_owner_asking_again_gets_the_first_claim(issue: Issue, alice: User, everything: Rows) -> None:

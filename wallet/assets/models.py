@@ -2,7 +2,6 @@
 
 from datetime import date, datetime, time, timedelta
 from typing import Any, ClassVar
-from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
 import pghistory
@@ -70,7 +69,7 @@ def end_of(day: date, time_zone: str = "UTC") -> datetime:
     return datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(time_zone))
 
 
-def kept(one: str, many: str, index: str) -> dict[str, Any]:
+def kept(one: Any, many: Any, index: str) -> dict[str, Any]:
     """Return the Meta of a table of history: its names, and the index that answers from when to when."""
     return {
         "verbose_name": one,

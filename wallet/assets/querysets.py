@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from wallet.assets.models import CashbackAsset, CreditPool  # noqa: F401  (names of the type parameters)
 
 # The lock that rules.HANDOVER takes, by everybody in the same order.
-TAKE_TURNS = """
+TAKE_TURNS = """\
 SELECT pg_advisory_xact_lock(turn) FROM (
     SELECT hashtextextended(pool::text || taker::text, 0) AS turn FROM unnest(%s::uuid[], %s::uuid[]) AS turns (pool, taker)
     ORDER BY turn
 ) AS queue
 """
-COUNT_HELD = """
+COUNT_HELD = """\
 SELECT pool_id, claimed_by_id, max(claim_slot) FROM assets_cashbackasset
 JOIN unnest(%s::uuid[], %s::uuid[]) AS turns (pool, taker) ON pool_id = pool AND claimed_by_id = taker
 GROUP BY pool_id, claimed_by_id
 """
-HAND_OVER = """
+HAND_OVER = """\
 UPDATE assets_cashbackasset AS asset SET status = 'CLAIMED', claimed_by_id = given.taker
 FROM unnest(%s::uuid[], %s::uuid[]) AS given (asset, taker) WHERE asset.id = given.asset
 RETURNING asset.id, asset.status, asset.claimed_by_id, asset.claimed_at, asset.claim_slot

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
@@ -15,6 +17,21 @@ from wallet.ledger.models import Entry, IdempotencyKey
 
 KEPT = timedelta(days=7)
 LOCK_NOT_AVAILABLE = "55P03"
+# In one order, so that no two transactions wait for each other's keys.
+RESERVE = """\
+INSERT INTO ledger_idempotencykey (user_id, route, key, fingerprint)
+SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS asked ORDER BY 1, 2, 3
+ON CONFLICT DO NOTHING RETURNING user_id, route, key
+"""
+STORE = """\
+UPDATE ledger_idempotencykey AS kept SET status_code = given.status_code, body = given.body, entry_id = given.entry
+FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::uuid[])
+    AS given (user_id, route, key, status_code, body, entry)
+WHERE (kept.user_id, kept.route, kept.key) = (given.user_id, given.route, given.key)
+"""
+RELEASE = """\
+DELETE FROM ledger_idempotencykey WHERE (user_id, route, key) IN (SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[]))
+"""
 
 
 class IdempotencyKeyReused(Refusal):
@@ -32,7 +49,7 @@ class RequestInProgress(Refusal):
     retry_after = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Request:
     """One request that its sender may repeat: who asks, for what kind of act, under which key, and a digest of the rest."""
 
@@ -40,6 +57,16 @@ class Request:
     route: str
     key: str
     fingerprint: str
+
+    @property
+    def user_id(self) -> UUID:
+        """Who asks."""
+        return self.user.pk
+
+    @property
+    def name(self) -> tuple[UUID, str, str]:
+        """What the same request sent twice has in common."""
+        return (self.user.pk, self.route, self.key)
 
 
 @dataclass(frozen=True)
@@ -55,42 +82,57 @@ def fingerprint(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
 
-def reserve(request: Request) -> Answer | None:
-    """Take the key for this transaction and return None, or return the answer it was given before.
+def reserve(requests: Sequence[Request]) -> set[Request]:
+    """Take the keys for this transaction and return the requests whose key it was; `stored` has the answer to the others.
 
-    Waits for a transaction that holds the same key. Raises IdempotencyKeyReused when the key was another request's,
-    RequestInProgress when the holder does not end within the lock timeout.
+    Waits for a transaction that holds one of the keys. Raises RequestInProgress when it does not end within the lock timeout.
     """
+    if not requests:
+        return set()
     try:
         with connection.cursor() as cursor:
-            cursor.execute(
-                "INSERT INTO ledger_idempotencykey (user_id, route, key, fingerprint) VALUES (%s, %s, %s, %s)"
-                " ON CONFLICT DO NOTHING",
-                [request.user.pk, request.route, request.key, request.fingerprint],
-            )
-            taken = cursor.rowcount == 1
+            cursor.execute(RESERVE, columns(requests, "user_id", "route", "key", "fingerprint"))
+            taken = set(cursor.fetchall())
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", None) == LOCK_NOT_AVAILABLE:
             raise RequestInProgress from error
         raise
-    return None if taken else stored(request)
+    # The first of those that came with the same key in the same moment.
+    first = {request.name: request for request in reversed(requests)}
+    return {request for name, request in first.items() if name in taken}
 
 
 def stored(request: Request) -> Answer:
-    """Return the committed answer to `request`; raise IdempotencyKeyReused when it was given to another request."""
+    """Return the answer given to `request` before; raise IdempotencyKeyReused when it was given to another request."""
     row = IdempotencyKey.objects.filter(user=request.user, route=request.route, key=request.key).first()
-    if row is None:
-        raise RequestInProgress  # forgotten in this very moment: the next try takes the key anew
-    if row.fingerprint != request.fingerprint:
+    if row is not None and row.fingerprint != request.fingerprint:
         raise IdempotencyKeyReused
-    return Answer(row.status_code or 500, json.loads(row.body or "null"))
+    if row is None or row.status_code is None:
+        # Forgotten in this very moment: the next try takes it anew. Or a neighbour in this transaction holds it.
+        raise RequestInProgress
+    return Answer(row.status_code, json.loads(row.body or "null"))
 
 
-def store(request: Request, answer: Answer, entry: Entry | None = None) -> None:
-    """Write the answer beside the key, in the same transaction as what it tells of."""
-    IdempotencyKey.objects.filter(user=request.user, route=request.route, key=request.key).update(
-        status_code=answer.status_code, body=json.dumps(answer.body), entry=entry
-    )
+def store(answers: Iterable[tuple[Request, Answer, Entry | None]]) -> None:
+    """Write each answer beside its key, in the same transaction as what it tells of."""
+    rows = [
+        (*request.name, answer.status_code, json.dumps(answer.body), entry and entry.pk) for request, answer, entry in answers
+    ]
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.execute(STORE, [list(column) for column in zip(*rows, strict=True)])
+
+
+def release(requests: Sequence[Request]) -> None:
+    """Give back keys reserved in this transaction, whose requests were refused: they may be asked again."""
+    if requests:
+        with connection.cursor() as cursor:
+            cursor.execute(RELEASE, columns(requests, "user_id", "route", "key"))
+
+
+def columns(requests: Sequence[Request], *names: str) -> list[list[Any]]:
+    """Return the requests as one list a column, for unnest."""
+    return [[getattr(request, name) for request in requests] for name in names]
 
 
 def forget_old() -> int:

@@ -16,7 +16,7 @@ from wallet.ledger import idempotency
 from wallet.ledger.idempotency import Request
 from wallet.proofs import scratch
 from wallet.proofs.arena import Racer
-from wallet.proofs.ways import Direct, Heard, heard, person, request
+from wallet.proofs.ways import Direct, Heard, given, heard, person, request
 
 # Between the look and the write, so that a double is found every time and not only on an unlucky day.
 WINDOW_SECONDS = 0.1
@@ -67,7 +67,8 @@ def claim(asset_id: UUID, user: User) -> claims.Claim:
 def claim_any(pool_id: UUID, user: User, request: Request) -> claims.Claim:
     """Claim any asset of a pool by looking first and writing later."""
     with transaction.atomic():
-        if answer := idempotency.reserve(request):
+        if not idempotency.reserve([request]):
+            answer = idempotency.stored(request)
             return claims.Claim(answer.body, answer.status_code, replayed=True)
         asset = CashbackAsset.objects.claimable().filter(pool=pool_id).soonest_expiry_first().first()
         if asset is None:
@@ -82,4 +83,4 @@ def take(asset: CashbackAsset | None, user: User, request: Request | None) -> cl
     if asset.status != Status.AVAILABLE:
         raise claims.AssetAlreadyClaimed
     time.sleep(WINDOW_SECONDS)
-    return claims.hand_over(asset, user, request)
+    return given(asset, user, request)

@@ -10,6 +10,7 @@ from django.db import DatabaseError, InterfaceError, connection
 from accounts.models import User
 from accounts.refusals import Refusal
 from wallet import claims
+from wallet.assets.models import CashbackAsset
 from wallet.ledger.idempotency import Request, fingerprint
 from wallet.proofs.arena import Racer
 from wallet.proofs.attempts import Outcome
@@ -70,6 +71,14 @@ def person(racer: Racer) -> User:
 def request(racer: Racer, pool: str, key: str) -> Request:
     """Return the request that a retry repeats."""
     return Request(person(racer), "pool-claim", key, fingerprint(pool))
+
+
+def given(asset: CashbackAsset, user: User, request: Request | None = None) -> claims.Claim:
+    """Hand over an asset within the caller's transaction, as the act does, without the looks before it. Raises Refusal."""
+    wanted = claims.Wanted(asset.pk, user, request)
+    outcome = claims.hand_over([(wanted, asset)])[wanted]
+    assert isinstance(outcome, claims.Claim)
+    return outcome
 
 
 def heard(ask: Callable[[], claims.Claim]) -> Heard:

@@ -64,7 +64,8 @@ class Fickle(Direct):
             return heard(lambda: claims.claim(UUID(asset), person(racer)))
         try:
             with transaction.atomic():
-                heard(lambda: claims.claim_asset.__wrapped__(UUID(asset), person(racer), None))  # type: ignore[attr-defined]
+                with contextlib.suppress(Refusal):
+                    claims.claim_assets([claims.Wanted(UUID(asset), person(racer))], patient=True)
                 raise ChangedMyMind
         except ChangedMyMind:
             return Heard("refused", None, "busy")

@@ -21,7 +21,7 @@ from wallet.proofs.arena import Arena
 from wallet.proofs.asking import Asker
 from wallet.proofs.faults.scene import Outcome, Scene, database, stock
 from wallet.proofs.verify import Violation, fresh, verify
-from wallet.proofs.ways import Direct, Heard, person, request
+from wallet.proofs.ways import Direct, Heard, given, person, request
 
 
 def catch_mutants(scene: Scene) -> Outcome:
@@ -95,7 +95,7 @@ class Forgetful(Direct):
         with transaction.atomic():
             asset = CashbackAsset.objects.claimable().filter(pool=UUID(pool)).select_for_update(skip_locked=True).first()
             assert asset is not None
-            claim = claims.hand_over(asset, person(racer), request(racer, pool, key))
+            claim = given(asset, person(racer), request(racer, pool, key))
         return Heard("ok", 201, "201", claim.receipt) if key in self.lost else self.lose(key)
 
     def __init__(self) -> None:
@@ -167,7 +167,7 @@ def sealing_by_id(place: Arena) -> list[Any]:
     def late() -> None:
         with transaction.atomic():
             asset = CashbackAsset.objects.select_for_update(no_key=True).get(pk=first)
-            claims.hand_over(asset, person(place.racers[0]), None)
+            given(asset, person(place.racers[0]), None)
             begun.set()
             sealed.wait()
         connection.close()

@@ -1,0 +1,98 @@
+"""Callers who come at the same moment are served by one call: the first of them makes it for all."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Generic, TypeVar, cast
+
+from django.db import connection
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+MOST = 64  # in one call: more would only make the first wait for the last
+
+
+class Alone(Exception):
+    """What a caller asked cannot be answered in company: it is asked again by itself, with all its patience."""
+
+
+class Seat(Generic[Asked, Answer]):
+    """One caller: what it asks and, once somebody asked for it, the answer or the exception to raise."""
+
+    def __init__(self, asked: Asked) -> None:
+        self.asked = asked
+        self.outcome: Answer | Exception | None = None
+        self.served = False
+        self.called = threading.Lock()
+        self.called.acquire()
+
+
+class Together(Generic[Asked, Answer]):
+    """Gathers the threads of this process into calls for many.
+
+    Nobody waits for company: who finds no call under way makes one at once, and whoever comes meanwhile is the next one's.
+    Each call is made in the thread of the caller who leads it, so there is no thread of our own to start, watch or lose.
+
+    Arguments:
+        act: answers many at once: an answer or an exception for each, in their order. It must not wait for others' locks,
+            for everybody waits for it. When it raises, nothing may have been done, and each is asked alone.
+        alone: answers one, in the caller's own thread, with whatever patience it takes.
+        most: how many are asked for in one call.
+    """
+
+    def __init__(
+        self,
+        act: Callable[[Sequence[Asked]], Sequence[Answer | Exception]],
+        alone: Callable[[Asked], Answer],
+        most: int = MOST,
+    ) -> None:
+        self.act, self.alone, self.most = act, alone, most
+        self.mutex = threading.Lock()
+        self.seats: deque[Seat[Asked, Answer]] = deque()
+        self.led = False
+
+    def ask(self, asked: Asked) -> Answer:
+        """Return the answer to `asked`, or raise the exception that it came to."""
+        seat: Seat[Asked, Answer] = Seat(asked)
+        with self.mutex:
+            self.seats.append(seat)
+            waits, self.led = self.led, True
+        if waits:
+            seat.called.acquire()
+        if not seat.served:
+            self.lead()
+        if isinstance(seat.outcome, Alone):
+            return self.alone(asked)
+        if isinstance(seat.outcome, Exception):
+            raise seat.outcome
+        return cast(Answer, seat.outcome)
+
+    def lead(self) -> None:
+        """Ask for everybody who is seated, this thread's own caller first, and call the next leader."""
+        with self.mutex:
+            group = [self.seats.popleft() for _ in range(min(len(self.seats), self.most))]
+        outcomes: Sequence[Any] = [Alone() for _ in group]
+        try:
+            outcomes = self.act([seat.asked for seat in group])
+        except Exception:  # noqa: BLE001, S110  (each meets it again alone, where it is told)
+            pass
+        finally:
+            give_back_connection()
+            self.hand_on()
+            for seat, outcome in zip(group, outcomes, strict=True):
+                seat.outcome, seat.served = outcome, True
+                seat.called.release()
+
+    def hand_on(self) -> None:
+        """Have the next one in the row lead."""
+        with self.mutex:
+            self.led = bool(self.seats)
+            if self.seats:
+                self.seats[0].called.release()
+
+
+def give_back_connection() -> None:
+    """Return this thread's connection to the pool, if there is one: nobody who waits for others holds a connection."""
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()
