@@ -1,0 +1,108 @@
+"""How long a list takes on large tables, beside the same list on small ones; over HTTP, one client, one connection."""
+
+import contextlib
+import http.client
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import urlsplit
+
+from accounts.models import Role
+from wallet.bench.bed import Bed
+from wallet.bench.figures import Figure
+from wallet.bench.tables import Tables, token
+from wallet.proofs import web
+from wallet.proofs.faults.scene import environment
+
+LARGE = Tables(5_000_000, 2_000_000, people=20_000, heavy=100_000)
+QUICK_LARGE = Tables(200_000, 80_000, people=1_000, heavy=10_000)
+SMALL = Tables(10_000, 4_000, people=1_000, heavy=20)
+PAGES, QUICK_PAGES = 10_000, 100
+ASKED = 30  # times in a round; the median counts
+MOST = 1.5
+LISTS = {
+    "assets, page 1": "assets/",
+    "assets, page 1, as an ADMIN": "assets/",
+    "assets on offer, soonest expiry first": "assets/?status=AVAILABLE&ordering=expires_at",
+    "assets on offer, most valuable first": "assets/?status=AVAILABLE&ordering=-total_value",
+    "one's own assets": "assets/?mine=true",
+    "search for a word that few titles hold": "assets/?search=platinum",
+    "search for a word that many titles hold": "assets/?search=diwali",
+    "search for a word that no title holds": "assets/?search=zanzibar",
+    "claims, page 1, of a user with many entries": "claims/",
+    "claims, page 1, as an ADMIN": "claims/",
+    "wallet of a user with many entries": "wallet/",
+    "pools": "pools/?page_size=10",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Client:
+    """Somebody who asks over one keep-alive connection."""
+
+    connection: http.client.HTTPConnection
+    tokens: dict[bool, str]
+
+    def get(self, path: str, *, admin: bool = False) -> bytes:
+        """Return the body of a list; raise RuntimeError unless it is 200."""
+        self.connection.request("GET", f"/api/v1/{path}", headers={"Authorization": f"Bearer {self.tokens[admin]}"})
+        answer = self.connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{path}: {answer.status} {body[:200]!r}")
+        return body
+
+    def time(self, path: str, *, admin: bool) -> float:
+        """Return the median time of the list's answers, in milliseconds."""
+        taken = []
+        for _ in range(ASKED):
+            started = time.perf_counter()
+            self.get(path, admin=admin)
+            taken.append(time.perf_counter() - started)
+        return 1000 * statistics.median(taken)
+
+
+def lists(bed: Bed) -> list[Figure]:
+    """Ask the lists by turns on large and on small tables."""
+    with contextlib.ExitStack() as stack:
+        large = stack.enter_context(place(bed, "large", LARGE if not bed.quick else QUICK_LARGE))
+        small = stack.enter_context(place(bed, "small", SMALL))
+        figures = [compared(bed, name, {large: path, small: path}) for name, path in LISTS.items()]
+        pages = bed.size(PAGES, QUICK_PAGES)
+        deep = {client: nth_page(client, pages if client is large else 20) for client in (large, small)}
+        figures.append(compared(bed, f"assets, page {pages:,} by cursor", deep))
+    return figures
+
+
+def compared(bed: Bed, name: str, paths: dict[Client, str]) -> Figure:
+    """Measure one list on large and on small tables, in milliseconds."""
+    bed.tell(name)
+    large, small = (partial(client.time, path, admin="ADMIN" in name) for client, path in paths.items())
+    return Figure(name, MOST, "less", bed.alternate(large, small), "ms")
+
+
+@contextmanager
+def place(bed: Bed, name: str, tables: Tables) -> Iterator[Client]:
+    """Serve a database with such tables to a client, who is the heavy one."""
+    bed.tell(f"making {tables.assets:,} assets and {tables.entries:,} entries")
+    bed.fresh(name)
+    tables.fill()
+    tokens = {False: token("person0@example.com"), True: token("person1@example.com", Role.ADMIN)}
+    with web.server(environment(), "--preload") as server:
+        connection = http.client.HTTPConnection(web.HOST, server.port, timeout=web.ANSWER_SECONDS)
+        yield Client(connection, tokens)
+        connection.close()
+
+
+def nth_page(client: Client, number: int) -> str:
+    """Return the address of a page deep in the list of assets, found by going there, a hundred rows at a time."""
+    # The same row begins the page of 25 and, four times sooner, the one of a hundred.
+    path = "assets/?page_size=100"
+    for _ in range(number // 4):
+        parts = urlsplit(json.loads(client.get(path))["next"])
+        path = f"assets/?{parts.query}"
+    return path.replace("page_size=100", "page_size=25")
