@@ -1,0 +1,30 @@
+// What the theme leaves out for those who use no mouse or no eyes: names, and keys for what is only clicked.
+document.addEventListener("DOMContentLoaded", () => {
+  const words = document.getElementById("main")?.dataset;
+  if (!words) return;
+  // A sign's name is a word of English that only eyes should meet as a sign; whoever is nothing but a sign gets a name.
+  const names = { search: words.search, savings: words.home, close: words.close, more_vert: words.more, more_horiz: words.more };
+  for (const icon of document.querySelectorAll(".material-symbols-outlined:not([x-on\\:click])")) icon.setAttribute("aria-hidden", "true");
+  for (const part of document.querySelectorAll("a, button, [x-on\\:click]")) {
+    const name = names[part.textContent.trim()];
+    if (name && !part.title && !part.ariaLabel) part.ariaLabel = name;
+  }
+
+  // The theme's scrolled boxes would all be named alike; this runs before they are made.
+  const boxes = { "nav-sidebar-apps": words.rooms };
+  for (const box of document.querySelectorAll("[data-simplebar]")) {
+    const name = boxes[box.id] ?? (box.querySelector("#result_list") ? words.list : words.filters);
+    box.setAttribute("data-simplebar-aria-label", name);
+  }
+
+  for (const part of document.querySelectorAll("div[x-on\\:click], span[x-on\\:click]")) {
+    if (part.id === "changelist-filter-close") continue;
+    part.setAttribute("role", "button");
+    part.tabIndex = 0;
+    part.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      part.click();
+    });
+  }
+});
