@@ -14,10 +14,11 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
-from tests.admin.conftest import told
-from wallet import claims, reports
-from wallet.admin import exporting
-from wallet.assets.models import CashbackAsset
+from tests.admin.conftest import seal_an_entry, told
+from wallet import changing, claims, reports
+from wallet.admin import exporting, lines
+from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.ledger.models import Seal
 
 Issue = Callable[..., CashbackAsset]
 SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -49,24 +50,72 @@ def owned(issue: Issue, alice: User, bob: User) -> None:
     issue(title="Tea")
 
 
-ROOMS = {
-    "assets_cashbackasset": (reports.CREDIT_COLUMNS, {"q": "alice@"}),
-    "ledger_claimedasset": (reports.OWNERSHIP_COLUMNS, {"q": "alice@"}),
-    "ledger_entry": (reports.ENTRY_COLUMNS, {"q": "alice@"}),
-    "ledger_claimedasset_owners": (reports.OWNER_COLUMNS, {"q": "bob@"}),
+@pytest.fixture
+def kept(owned: None, ada: User, open_pool: Callable[..., CreditPool], issue: Issue) -> None:
+    """Of two pools one is filled; a credit was changed and expired; two seals hold an entry each."""
+    open_pool(name="Holi")
+    credit = issue(pool=open_pool(name="=Diwali"), title="Mug")
+    changing.update(credit.pk, ada, title="@Cup")
+    changing.expire(credit.pk, ada)
+    for _ in range(2):
+        seal_an_entry()
+
+
+# The room, its columns, a filter, and how many rows answer to it.
+ROOMS: dict[str, tuple[tuple[str, ...], dict[str, str], int]] = {
+    "assets_cashbackasset": (reports.CREDIT_COLUMNS, {"q": "alice@"}, 2),
+    "ledger_claimedasset": (reports.OWNERSHIP_COLUMNS, {"q": "alice@"}, 2),
+    "ledger_entry": (reports.ENTRY_COLUMNS, {"q": "alice@"}, 2),
+    "ledger_claimedasset_owners": (reports.OWNER_COLUMNS, {"q": "bob@"}, 1),
+    "assets_creditpool": (lines.POOL_COLUMNS, {"q": "holi"}, 1),
+    "ledger_seal": (lines.SEAL_COLUMNS, {"q": "2"}, 1),
+    "assets_issuance": (lines.ISSUE_COLUMNS, {"currency": "USD"}, 1),
+    "assets_cashbackassetevent": (lines.CHANGE_COLUMNS, {"act": "expire"}, 1),
 }
 
 
 @pytest.mark.parametrize("room", ROOMS)
-@pytest.mark.usefixtures("owned")
+@pytest.mark.usefixtures("kept")
 def test_both_files_hold_exactly_the_filtered_list(console: Client, room: str) -> None:
-    columns, query = ROOMS[room]
+    columns, query, count = ROOMS[room]
 
     rows, book = csv_rows(export(console, room, "csv", query)), cells(export(console, room, "xlsx", query))
 
     assert list(rows[0]) == list(columns)
     assert [content for _, content in book[0]] == list(columns)
-    assert len(rows) == len(book) - 1 == (1 if room.endswith("owners") else 2)
+    assert len(rows) == len(book) - 1 == count
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_pools_line_counts_its_credits_and_its_name_is_no_formula(console: Client) -> None:
+    line, _ = csv_rows(export(console, "assets_creditpool", "csv"))
+
+    assert (line["name"], line["active"], line["closes_at"]) == ("'=Diwali", "yes", "")
+    assert [line[name] for name in ("issued", "available", "claimed", "expired")] == ["1", "0", "0", "1"]
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_seals_line_is_what_its_signature_is_verified_by(console: Client) -> None:
+    second, first = csv_rows(export(console, "ledger_seal", "csv"))
+
+    assert (second["seal"], second["previous_root"]) == ("2", first["root"])
+    assert first["signature"] == bytes(Seal.objects.get(seq=1).signature).hex()
+    assert (first["entries"], first["sums"]) == ("1", "7.00 USD")
+
+
+@pytest.mark.usefixtures("kept")
+def test_the_trails_lines_say_who_did_what(console: Client) -> None:
+    expired, changed = csv_rows(export(console, "assets_cashbackassetevent", "csv"))
+    issued = csv_rows(export(console, "assets_issuance", "csv"))[0]
+
+    assert [line["act"] for line in (expired, changed)] == ["expire", "update"]
+    assert (changed["who"], changed["door"], changed["title"], changed["pool"]) == (
+        "ada@example.com",
+        "shell",
+        "'@Cup",
+        "'=Diwali",
+    )
+    assert (issued["count"], issued["value"], issued["issued_by"]) == ("1", "100.00", "ada@example.com")
 
 
 @pytest.mark.usefixtures("owned")
@@ -113,7 +162,7 @@ def test_an_address_that_filters_by_nonsense_leads_back(console: Client) -> None
 
 @pytest.mark.usefixtures("owned")
 def test_every_list_links_to_its_files_with_its_filters(console: Client) -> None:
-    for room in ("assets_cashbackasset", "ledger_claimedasset", "ledger_entry"):
+    for room in set(ROOMS) - {"ledger_claimedasset_owners"}:
         page = console.get(reverse(f"admin:{room}_changelist"), {"q": "alice"}).content.decode()
 
         for shape in ("csv", "xlsx"):

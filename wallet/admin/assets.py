@@ -1,6 +1,6 @@
 """The room of the credits."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
@@ -9,11 +9,9 @@ from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
-from unfold.widgets import (
-    UnfoldAdminSingleDateWidget,
-    UnfoldAdminTextInputWidget,
-)
+from unfold.widgets import UnfoldAdminSingleDateWidget, UnfoldAdminTextInputWidget
 
 from wallet import changing, issuing, reports, trail
 from wallet.admin import cells, uploading
@@ -26,6 +24,7 @@ from wallet.admin.filters import CurrencyFilter, DayFilter, PoolFilter, StatusFi
 from wallet.admin.searching import ById
 from wallet.admin.trails import Traced
 from wallet.assets.models import CashbackAsset, Status
+from wallet.assets.money import written
 
 LABELS = {"AVAILABLE": "success", "CLAIMED": "info", "EXPIRED": "warning"}
 
@@ -33,53 +32,69 @@ LABELS = {"AVAILABLE": "success", "CLAIMED": "info", "EXPIRED": "warning"}
 EXPIRE = Bulk(
     changing.expire,
     changing.check_available,
-    "expire",
-    "expired",
-    "Nobody can claim them afterwards. This cannot be undone; an expired credit can be recreated.",
+    _("expire"),
+    _("expired"),
+    _("Nobody can claim them afterwards. This cannot be undone; an expired credit can be recreated."),
 )
 EXTEND = Bulk(
     changing.extend,
     changing.check_extendable,
-    "extend",
-    "extended",
-    "They can be claimed for longer. No credit's life is cut short by this.",
+    _("extend"),
+    _("extended"),
+    _("They can be claimed for longer. No credit's life is cut short by this."),
     ExtendForm,
 )
 RECREATE = Bulk(
     changing.recreate,
     changing.check_recreatable,
-    "recreate",
-    "recreated",
-    "Each expired credit is issued again with its value, and lives as long as the first one was meant to.",
+    _("recreate"),
+    _("recreated"),
+    _("Each expired credit is issued again with its value, and lives as long as the first one was meant to."),
 )
 DELETE = Bulk(
     changing.delete,
     changing.check_deletable,
-    "delete",
-    "deleted",
-    "Credits that somebody claimed or that were recreated stay. The others are gone; a trace of each is kept.",
+    _("delete"),
+    _("deleted"),
+    _("Credits that somebody claimed or that were recreated stay. The others are gone; a trace of each is kept."),
 )
 
 
 class AssetForm(ActForm):
     """What an operator says of a credit."""
 
-    total_value = AmountField()
+    total_value = AmountField(
+        label=_("Value"), help_text=_("A plain amount, e.g. 250.00, with no more decimals than its currency has.")
+    )
     currency = forms.CharField(
+        label=_("Currency"),
         max_length=3,
         required=False,
         widget=UnfoldAdminTextInputWidget,
-        help_text="ISO 4217, e.g. INR. Empty: the pool's.",
+        help_text=_("ISO 4217, e.g. INR. Empty: the pool's."),
     )
     last_day = forms.DateField(
+        label=_("Or the last day"),
         required=False,
         widget=UnfoldAdminSingleDateWidget,
-        help_text="Instead of an instant: the last day it can be claimed, where the pool is.",
+        help_text=_("Instead of an instant: the last day it can be claimed, where the pool is."),
     )
 
     class Meta:
         model = CashbackAsset
         fields = ("title", "total_value", "currency", "pool", "expires_at", "last_day")
+        labels: ClassVar = {"title": _("Title"), "pool": _("Pool"), "expires_at": _("Expires (UTC)")}
+        help_texts: ClassVar = {
+            "title": _("What the user reads, e.g. Welcome bonus."),
+            "pool": _("Its window and its limit per user then hold. Empty: whoever is first may claim it, at any time."),
+            "expires_at": _("The first instant it can no longer be claimed. Empty: never."),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.total_value is not None:  # type: ignore[attr-defined]
+            value, currency = self.instance.total_value, self.instance.currency  # type: ignore[attr-defined]
+            self.initial["total_value"] = written(value, currency)
 
     def clean(self) -> dict[str, Any]:
         """Fill in the pool's currency; take one end, not two."""
@@ -87,7 +102,7 @@ class AssetForm(ActForm):
         if not cleaned.get("currency"):
             cleaned["currency"] = cleaned["pool"].currency if cleaned.get("pool") else self.instance.currency  # type: ignore[attr-defined]
         if "last_day" in self.changed_data and "expires_at" in self.changed_data:
-            raise ValidationError({"last_day": "Give the instant or the day, not both."}, code="invalid")
+            raise ValidationError({"last_day": _("Give the instant or the day, not both.")}, code="invalid")
         return cleaned
 
     def asked(self) -> dict[str, Any]:
@@ -113,12 +128,12 @@ class AssetAdmin(ById, Traced, Exportable):
         ("claimed_at", DayFilter),
     )
     search_fields = ("title", "claimed_by__email")
-    search_help_text = "Title, id or owner's email"
+    search_help_text = _("Title, id or owner's email")
     actions = ("expire", "extend", "recreate", "delete_chosen")
     report = Report("credits", reports.CREDIT_COLUMNS, reports.credit_row)
     fieldsets = (
         (None, {"fields": ("title", "total_value", "currency", "pool", "expires_at", "last_day")}),
-        ("History", {"fields": ("status_now", "owner", "claimed", "parent", "generation", "created", "issuer")}),
+        (_("History"), {"fields": ("status_now", "owner", "claimed", "parent", "generation", "created", "issuer")}),
     )
     add_fieldsets = fieldsets[:1]
     readonly_fields = ("status_now", "owner", "claimed", "parent", "generation", "created", "issuer")
@@ -178,67 +193,67 @@ class AssetAdmin(ById, Traced, Exportable):
         """Wait: Django would log before it is done."""
         return []
 
-    @admin.action(description="Expire chosen credits")
+    @admin.action(description=_("Expire chosen credits"))
     def expire(self, request: HttpRequest, chosen: QuerySet[CashbackAsset]) -> HttpResponse | None:
         """End the life of the chosen credits."""
         return each(self, request, chosen, EXPIRE)
 
-    @admin.action(description="Extend the expiry of chosen credits")
+    @admin.action(description=_("Extend the expiry of chosen credits"))
     def extend(self, request: HttpRequest, chosen: QuerySet[CashbackAsset]) -> HttpResponse | None:
         """Let the chosen credits live longer."""
         return each(self, request, chosen, EXTEND)
 
-    @admin.action(description="Recreate chosen expired credits")
+    @admin.action(description=_("Recreate chosen expired credits"))
     def recreate(self, request: HttpRequest, chosen: QuerySet[CashbackAsset]) -> HttpResponse | None:
         """Issue each of the chosen credits anew."""
         return each(self, request, chosen, RECREATE)
 
-    @admin.action(description="Delete chosen credits")
+    @admin.action(description=_("Delete chosen credits"))
     def delete_chosen(self, request: HttpRequest, chosen: QuerySet[CashbackAsset]) -> HttpResponse | None:
         """Delete the chosen credits that nobody owns."""
         return each(self, request, chosen, DELETE)
 
-    @display(description="value", ordering="total_value")  # type: ignore[untyped-decorator]
+    @display(description=_("value"), ordering="total_value")  # type: ignore[untyped-decorator]
     def value(self, asset: CashbackAsset) -> str:
         """Return the amount and its currency."""
         return cells.money(asset.total_value, asset.currency)
 
-    @display(description="status", label=LABELS)  # type: ignore[untyped-decorator]
+    @display(description=_("status"), label=LABELS)  # type: ignore[untyped-decorator]
     def status_now(self, asset: CashbackAsset) -> str:
         """Return what is true now."""
         return asset.current_status
 
-    @display(description="pool", ordering="pool__name")  # type: ignore[untyped-decorator]
+    @display(description=_("pool"), ordering="pool__name")  # type: ignore[untyped-decorator]
     def pool_name(self, asset: CashbackAsset) -> Any:
         """Return a link to the pool."""
         return cells.link(asset.pool)
 
-    @display(description="expires (UTC)", ordering="expires_at")  # type: ignore[untyped-decorator]
+    @display(description=_("expires (UTC)"), ordering="expires_at", empty_value=_("never"))  # type: ignore[untyped-decorator]
     def ends(self, asset: CashbackAsset) -> Any:
         """Return the first instant it can no longer be claimed."""
         return cells.moment(asset.expires_at)
 
-    @display(description="claimed (UTC)", ordering="claimed_at")  # type: ignore[untyped-decorator]
+    @display(description=_("claimed (UTC)"), ordering="claimed_at")  # type: ignore[untyped-decorator]
     def claimed(self, asset: CashbackAsset) -> Any:
         """Return when it got its owner."""
         return cells.moment(asset.claimed_at)
 
-    @display(description="owner", ordering="claimed_by__email")  # type: ignore[untyped-decorator]
+    @display(description=_("owner"), ordering="claimed_by__email")  # type: ignore[untyped-decorator]
     def owner(self, asset: CashbackAsset) -> Any:
         """Return the owner, with a link to all that they own."""
         return cells.owner(asset.claimed_by)
 
-    @display(description="issued (UTC)", ordering="created_at")  # type: ignore[untyped-decorator]
+    @display(description=_("issued (UTC)"), ordering="created_at")  # type: ignore[untyped-decorator]
     def created(self, asset: CashbackAsset) -> Any:
         """Return when it was issued."""
         return cells.moment(asset.created_at)
 
-    @display(description="issued by")  # type: ignore[untyped-decorator]
+    @display(description=_("issued by"))  # type: ignore[untyped-decorator]
     def issuer(self, asset: CashbackAsset) -> str | None:
         """Return who issued it."""
         return asset.created_by.email if asset.created_by else None
 
-    @display(description="recreated from")  # type: ignore[untyped-decorator]
+    @display(description=_("recreated from"))  # type: ignore[untyped-decorator]
     def parent(self, asset: CashbackAsset) -> Any:
         """Return a link to the credit that this one was recreated from."""
         return cells.link(asset.recreated_from)

@@ -12,6 +12,9 @@ from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from accounts.refusals import Refusal
 from wallet.admin import cells
@@ -31,9 +34,9 @@ class Bulk:
 
     act: Callable[..., object]
     check: Callable[..., None]
-    verb: str
-    done: str
-    warning: str
+    verb: str | Promise
+    done: str | Promise
+    warning: str | Promise
     form: type[forms.Form] | None = None
 
 
@@ -55,13 +58,14 @@ def each(room: OperatorAdmin, request: HttpRequest, chosen: QuerySet[Any], bulk:
     actor = operator(request)
     ids = list(chosen.values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
     if len(ids) > MOST_AT_ONCE:
-        messages.error(request, f"Choose at most {MOST_AT_ONCE} at once: narrow the list by its filters. Nothing was changed.")
+        text = _("Choose at most %(most)s at once: narrow the list by its filters. Nothing was changed.")
+        messages.error(request, text % {"most": MOST_AT_ONCE})
         return None
     form = bulk.form(request.POST if "asked" in request.POST else None) if bulk.form else None
     given = answers(form)
     if request.POST.get("confirmed") != "yes" or given is None:
         return ask(room, request, bulk, foreseen(bulk, chosen, given), form)
-    report(request, bulk.done, [refusal_of(bulk.act, pk, actor, **given) for pk in ids])
+    report(request, str(bulk.done), [refusal_of(bulk.act, pk, actor, **given) for pk in ids])
     return None
 
 
@@ -97,14 +101,15 @@ def report(request: HttpRequest, done: str, refusals: list[str | None]) -> None:
     reasons = Counter(reason for reason in refusals if reason)
     count = len(refusals) - reasons.total()
     if count:
-        messages.success(request, f"{counted(count)} {done}.")
+        messages.success(request, _("%(credits)s %(done)s.") % {"credits": counted(count), "done": done})
     for reason, refused in reasons.most_common():
-        messages.warning(request, f"{refused} not {done}: {reason}")
+        text = _("%(count)s not %(done)s: %(reason)s")
+        messages.warning(request, text % {"count": refused, "done": done, "reason": reason})
 
 
 def counted(number: int) -> str:
     """Return a number of credits in words."""
-    return f"{number} {'credit' if number == 1 else 'credits'}"
+    return ngettext("%(count)s credit", "%(count)s credits", number) % {"count": number}
 
 
 def ask(room: OperatorAdmin, request: HttpRequest, bulk: Bulk, rows: list[Foreseen], form: forms.Form | None) -> HttpResponse:
@@ -112,10 +117,13 @@ def ask(room: OperatorAdmin, request: HttpRequest, bulk: Bulk, rows: list[Forese
     willing = [row for row in rows if not row.refusal]
     given = answers(form)
     ready = given is not None and bool(willing)
+    verb = str(bulk.verb).capitalize()
+    button = _("%(verb)s %(credits)s") % {"verb": verb, "credits": counted(len(willing))}
     context = {
         **room.admin_site.each_context(request),
-        "title": f"{bulk.verb.capitalize()} {counted(len(rows))}?",
-        "button": f"{bulk.verb.capitalize()} {counted(len(willing))}" if ready else form and "Show what would happen",
+        "title": _("%(verb)s %(credits)s?") % {"verb": verb, "credits": counted(len(rows))},
+        "button": button if ready else form and _("Show what would happen"),
+        "heading": verb,
         "opts": room.opts,
         "bulk": bulk,
         "ids": [row.asset.pk for row in rows],

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSingleDateWidget, UnfoldAdminSplitDateTimeWidget, UnfoldBooleanWidget
 
 
@@ -11,23 +12,24 @@ class ExtendForm(forms.Form):
     """Until when credits shall live: a day, an instant, or for ever."""
 
     last_day = forms.DateField(
+        label=_("Last day"),
         required=False,
         widget=UnfoldAdminSingleDateWidget,
-        help_text="The last day they can be claimed, where each credit's pool is.",
+        help_text=_("The last day they can be claimed, where each credit's pool is."),
     )
     expires_at = forms.SplitDateTimeField(
-        label="Or an exact instant (UTC)",
+        label=_("Or an exact instant (UTC)"),
         required=False,
         widget=UnfoldAdminSplitDateTimeWidget,
-        help_text="The first instant they can no longer be claimed.",
+        help_text=_("The first instant they can no longer be claimed."),
     )
-    never = forms.BooleanField(label="Or let them never expire", required=False, widget=UnfoldBooleanWidget)
+    never = forms.BooleanField(label=_("Or let them never expire"), required=False, widget=UnfoldBooleanWidget)
 
     def clean(self) -> dict[str, Any]:
         """Take exactly one answer."""
         cleaned = super().clean() or {}
         if not self.errors and sum(1 for answer in cleaned.values() if answer) != 1:
-            raise ValidationError("Give a day, or an instant, or tick never: one of the three.", code="one")
+            raise ValidationError(_("Give a day, or an instant, or tick never: one of the three."), code="one")
         return cleaned
 
     def asked(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, TextFilter
 from unfold.utils import parse_date_str
 
@@ -30,7 +31,7 @@ class Choice(DropdownFilter):  # type: ignore[misc]
 class StatusFilter(Choice):
     """The status that is true now: what is due reads EXPIRED before any sweep."""
 
-    title = "status"
+    title = _("status")
     parameter_name = "status"
     field = "current_status"
 
@@ -42,7 +43,7 @@ class StatusFilter(Choice):
 class CurrencyFilter(Choice):
     """The currency; every code, for looking which are used would read the whole table."""
 
-    title = "currency"
+    title = _("currency")
     parameter_name = "currency"
     field = "currency"
 
@@ -54,7 +55,7 @@ class CurrencyFilter(Choice):
 class PoolFilter(Choice):
     """The pool of an asset."""
 
-    title = "pool"
+    title = _("pool")
     parameter_name = "pool"
     field = "pool"
 
@@ -86,25 +87,26 @@ class DayFilter(RangeDateFilter):  # type: ignore[misc]
 class ActFilter(Choice):
     """What was done to a credit."""
 
-    title = "act"
+    title = _("act")
     parameter_name = "act"
     field = "pgh_context__metadata__act"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         """Return the acts that leave a change behind."""
-        return [(act, act.capitalize()) for act in ("update", "expire", "expire due", "delete")]
+        return [("update", _("Update")), ("expire", _("Expire")), ("expire due", _("Expire due")), ("delete", _("Delete"))]
 
 
 class DoorFilter(Choice):
     """The door that something came through."""
 
-    title = "door"
+    title = _("door")
     parameter_name = "door"
     field = "pgh_context__metadata__door"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         """Return the doors."""
-        return [(door, door.capitalize()) for door in ("admin", "api", "shell", "clock", "sql")]
+        names = {"admin": _("Console"), "api": _("API"), "shell": _("Shell"), "clock": _("Clock"), "sql": _("SQL")}
+        return list(names.items())
 
 
 class IssueDoorFilter(DoorFilter):
@@ -116,7 +118,7 @@ class IssueDoorFilter(DoorFilter):
 class SealFilter(TextFilter):  # type: ignore[misc]
     """The entries under one seal, by its number."""
 
-    title = "seal"
+    title = _("seal")
     parameter_name = "seal"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:

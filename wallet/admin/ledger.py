@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from wallet import reports
@@ -23,38 +24,48 @@ class EntryAdmin(ById, Exportable, ReadOnlyAdmin):
     list_select_related = ("user", "actor", "asset__pool")
     report = Report("ledger", reports.ENTRY_COLUMNS, reports.entry_row)
     search_fields = ("user__email", "asset__title")
-    search_help_text = "User's email, credit's title, or an id of entry or credit"
+    search_help_text = _("User's email, credit's title, or an id of entry or credit")
     id_fields = ("pk", "asset")
     ordering = ("-claimed_at", "-id")
-    fields = ("id", "kind", "value", "user_link", "asset_link", "pool", "claimed_at", "seal", "actor", "request_key", "xid")
+    fields = ("entry", "kind", "value", "user_link", "asset_link", "pool", "claimed", "seal", "asked_by", "request_key", "xid")
 
-    @display(description="claimed (UTC)", ordering="claimed_at")  # type: ignore[untyped-decorator]
+    @display(description=_("entry"))  # type: ignore[untyped-decorator]
+    def entry(self, entry: Entry) -> str:
+        """Return its id."""
+        return str(entry.pk)
+
+    @display(description=_("asked for by"))  # type: ignore[untyped-decorator]
+    def asked_by(self, entry: Entry) -> str:
+        """Return who made the claim: its owner, as far as there is no other way."""
+        return entry.actor.email
+
+    @display(description=_("claimed (UTC)"), ordering="claimed_at")  # type: ignore[untyped-decorator]
     def claimed(self, entry: Entry) -> Any:
         """Return the instant that PostgreSQL decided."""
         return cells.moment(entry.claimed_at)
 
-    @display(description="amount", ordering="amount")  # type: ignore[untyped-decorator]
+    @display(description=_("amount"), ordering="amount")  # type: ignore[untyped-decorator]
     def value(self, entry: Entry) -> str:
         """Return the amount and its currency."""
         return cells.money(entry.amount, entry.currency)
 
-    @display(description="user", ordering="user__email")  # type: ignore[untyped-decorator]
+    @display(description=_("user"), ordering="user__email")  # type: ignore[untyped-decorator]
     def user_link(self, entry: Entry) -> Any:
         """Return the user, with a link to all that they own: their own page is for superusers."""
         return cells.owner(entry.user)
 
-    @display(description="credit", ordering="asset__title")  # type: ignore[untyped-decorator]
+    @display(description=_("credit"), ordering="asset__title")  # type: ignore[untyped-decorator]
     def asset_link(self, entry: Entry) -> Any:
         """Return a link to the credit."""
         return cells.link(entry.asset)
 
-    @display(ordering="asset__pool__name")  # type: ignore[untyped-decorator]
+    @display(description=_("pool"), ordering="asset__pool__name")  # type: ignore[untyped-decorator]
     def pool(self, entry: Entry) -> Any:
         """Return a link to the credit's pool."""
         return cells.link(entry.asset.pool)
 
-    @display(description="seal")  # type: ignore[untyped-decorator]
+    @display(description=_("seal"))  # type: ignore[untyped-decorator]
     def seal(self, entry: Entry) -> Any:
         """Return a link to the seal that covers the entry."""
         found = Seal.objects.defer("leaves").filter(from_xid__lte=entry.xid, to_xid__gt=entry.xid).first()
-        return cells.link(found) or "not sealed yet: wait a few seconds"
+        return cells.link(found) or _("not sealed yet: wait a few seconds")

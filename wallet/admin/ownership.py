@@ -7,6 +7,7 @@ from django.db.models import F
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from wallet import reports
@@ -28,7 +29,7 @@ class OwnershipAdmin(ById, Exportable, ReadOnlyAdmin):
     list_filter = (StatusFilter, PoolFilter, CurrencyFilter, ("claimed_at", DayFilter))
     ordering = (F("claimed_at").desc(nulls_last=True), "-id")
     search_fields = ("claimed_by__email",)
-    search_help_text = "Owner's email or the credit's id"
+    search_help_text = _("Owner's email or the credit's id")
     change_list_template = "admin/ownership.html"
     report = Report("ownership", reports.OWNERSHIP_COLUMNS, reports.ownership_row)
 
@@ -59,27 +60,27 @@ class OwnershipAdmin(ById, Exportable, ReadOnlyAdmin):
         operator(reading(request))
         return redirect("admin:assets_cashbackasset_change", object_id)
 
-    @display(description="value", ordering="total_value")  # type: ignore[untyped-decorator]
+    @display(description=_("value"), ordering="total_value")  # type: ignore[untyped-decorator]
     def value(self, asset: CashbackAsset) -> str:
         """Return the amount and its currency."""
         return cells.money(asset.total_value, asset.currency)
 
-    @display(description="status", label=LABELS)  # type: ignore[untyped-decorator]
+    @display(description=_("status"), label=LABELS)  # type: ignore[untyped-decorator]
     def status_now(self, asset: CashbackAsset) -> str:
         """Return what is true now."""
         return asset.current_status
 
-    @display(ordering="claimed_by__email", empty_value="nobody")  # type: ignore[untyped-decorator]
+    @display(description=_("owner"), ordering="claimed_by__email", empty_value=_("nobody"))  # type: ignore[untyped-decorator]
     def owner(self, asset: CashbackAsset) -> Any:
         """Return the owner, with a link that narrows the list to what is theirs."""
         return cells.owner(asset.claimed_by)
 
-    @display(description="claimed (UTC)", ordering="claimed_at")  # type: ignore[untyped-decorator]
+    @display(description=_("claimed (UTC)"), ordering="claimed_at")  # type: ignore[untyped-decorator]
     def claimed(self, asset: CashbackAsset) -> Any:
         """Return when it got its owner."""
         return cells.moment(asset.claimed_at)
 
-    @display(description="pool", ordering="pool__name")  # type: ignore[untyped-decorator]
+    @display(description=_("pool"), ordering="pool__name")  # type: ignore[untyped-decorator]
     def pool_name(self, asset: CashbackAsset) -> Any:
         """Return a link to the pool."""
         return cells.link(asset.pool)

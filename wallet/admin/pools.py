@@ -1,7 +1,7 @@
 """The room of the pools, and issuing credits in one."""
 
 import secrets
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
@@ -12,6 +12,8 @@ from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from unfold.decorators import action, display
 from unfold.widgets import (
     UnfoldAdminIntegerFieldWidget,
@@ -22,9 +24,10 @@ from unfold.widgets import (
 
 from accounts.refusals import Refusal
 from wallet import issuing, pools, trail
-from wallet.admin import cells
+from wallet.admin import cells, lines
 from wallet.admin.amounts import AmountField
 from wallet.admin.base import ActForm, is_operator, operator, said
+from wallet.admin.exporting import Exportable, Report
 from wallet.admin.filters import CurrencyFilter
 from wallet.admin.trails import Traced
 from wallet.assets.models import CreditPool
@@ -37,14 +40,26 @@ class PoolForm(ActForm):
     """What an operator says of a pool."""
 
     opens_at = forms.SplitDateTimeField(
+        label=_("Opens (UTC)"),
         required=False,
         widget=UnfoldAdminSplitDateTimeWidget,
-        help_text="Claims are accepted from this instant on. Empty: at once.",
+        help_text=_("Claims are accepted from this instant on. Empty: at once."),
     )
 
     class Meta:
         model = CreditPool
         fields = FIELDS
+        labels: ClassVar = {
+            "per_user_limit": _("Limit per user"),
+            "closes_at": _("Closes (UTC)"),
+            "is_active": _("Active"),
+            "time_zone": _("Time zone"),
+        }
+        help_texts: ClassVar = {
+            "name": _("Users read it above its credits, e.g. Welcome bonus."),
+            "currency": _("ISO 4217, e.g. INR. It stays once there are credits."),
+            "time_zone": _('Where days end: "until 31 March" ends as 1 April begins there, e.g. Asia/Kolkata.'),
+        }
 
     def asked(self) -> dict[str, Any]:
         """Return what the acts are asked for: the fields that were changed."""
@@ -59,28 +74,38 @@ class IssueForm(forms.Form):
 
     key = forms.RegexField(r"\A[A-Za-z0-9_-]{16,64}\Z", widget=forms.HiddenInput)
     count = forms.IntegerField(
-        min_value=1, max_value=issuing.MOST_AT_ONCE, widget=UnfoldAdminIntegerFieldWidget, help_text="Up to 100,000 at once."
+        label=_("How many"),
+        min_value=1,
+        max_value=issuing.MOST_AT_ONCE,
+        widget=UnfoldAdminIntegerFieldWidget,
+        help_text=_("Up to 100,000 at once."),
     )
-    title = forms.CharField(max_length=200, widget=UnfoldAdminTextInputWidget)
-    total_value = AmountField(label="Value of each")
+    title = forms.CharField(
+        label=_("Title"),
+        max_length=200,
+        widget=UnfoldAdminTextInputWidget,
+        help_text=_("What users read, e.g. Festival of lights."),
+    )
+    total_value = AmountField(label=_("Value of each"), help_text=_("In the pool's currency, e.g. 250.00."))
     last_day = forms.DateField(
+        label=_("Last day"),
         required=False,
         widget=UnfoldAdminSingleDateWidget,
-        help_text="The last day they can be claimed, where the pool is. Empty: they never expire.",
+        help_text=_("The last day they can be claimed, where the pool is. Empty: they never expire."),
     )
 
     expires_at = forms.SplitDateTimeField(
-        label="Or an exact instant (UTC)",
+        label=_("Or an exact instant (UTC)"),
         required=False,
         widget=UnfoldAdminSplitDateTimeWidget,
-        help_text="Instead of a day: the first instant they can no longer be claimed.",
+        help_text=_("Instead of a day: the first instant they can no longer be claimed."),
     )
 
     def clean(self) -> dict[str, Any]:
         """Take one end, not two."""
         cleaned = super().clean() or {}
         if cleaned.get("last_day") and cleaned.get("expires_at"):
-            raise ValidationError({"expires_at": "Give the day or the instant, not both."}, code="invalid")
+            raise ValidationError({"expires_at": _("Give the day or the instant, not both.")}, code="invalid")
         return cleaned
 
     def fields_of_each(self) -> dict[str, Any]:
@@ -91,7 +116,7 @@ class IssueForm(forms.Form):
 
 
 @admin.register(CreditPool)
-class PoolAdmin(Traced):
+class PoolAdmin(Traced, Exportable):
     """Pools: open, change, fill; never deleted, for the books refer to them. Untick "active" instead."""
 
     form = PoolForm
@@ -99,8 +124,9 @@ class PoolAdmin(Traced):
     list_display = ("name", "kind", "currency", "is_open", "opens", "closes", "limit", "available", "claimed", "expired")
     list_filter = ("kind", "is_active", CurrencyFilter)
     search_fields = ("name",)
-    search_help_text = "Name"
+    search_help_text = _("Name")
     actions_detail = ("issue",)
+    report = Report("pools", lines.POOL_COLUMNS, lines.pool_line)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CreditPool]:
         """Return all pools with how many of their credits are in which state, in one query."""
@@ -131,7 +157,7 @@ class PoolAdmin(Traced):
         else:
             obj.pk = pools.open_pool(operator(request), **form.asked()).pk
 
-    @action(description="Issue credits", url_path="issue", icon="add_card")  # type: ignore[untyped-decorator]
+    @action(description=_("Issue credits"), url_path="issue", icon="add_card")  # type: ignore[untyped-decorator]
     def issue(self, request: HttpRequest, object_id: UUID | str) -> HttpResponse:
         """Ask which credits and how many, then issue them in this pool."""
         operator(request)
@@ -142,7 +168,8 @@ class PoolAdmin(Traced):
         form = IssueForm(request.POST or None, initial={"key": secrets.token_urlsafe(24)})
         if request.method == "POST" and form.is_valid() and self.issued(request, pool, form):
             return redirect("admin:assets_creditpool_change", pool.pk)
-        context = {**self.admin_site.each_context(request), "title": "Issue credits", "opts": self.opts, "pool": pool}
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "pool": pool}
+        context |= {"title": _("Issue credits"), "heading": _("Issue credits")}
         return TemplateResponse(request, "admin/issue_credits.html", context | {"form": form, "media": self.media + form.media})
 
     def issued(self, request: HttpRequest, pool: CreditPool, form: IssueForm) -> bool:
@@ -155,41 +182,43 @@ class PoolAdmin(Traced):
         except (Refusal, ValidationError) as error:
             form.add_error(None, said(error))
             return False
-        again = "This form was sent before: nothing was issued a second time. " if done.replayed else ""
-        messages.success(request, f"{again}{done.count:,} {'credit' if done.count == 1 else 'credits'} issued in {pool}.")
+        text = ngettext("%(count)s credit issued in %(pool)s.", "%(count)s credits issued in %(pool)s.", done.count)
+        said_so = text % {"count": f"{done.count:,}", "pool": pool}
+        again = _("This form was sent before: nothing was issued a second time.") if done.replayed else ""
+        messages.success(request, f"{again} {said_so}".strip())
         return True
 
-    @display(description="open", boolean=True)  # type: ignore[untyped-decorator]
+    @display(description=_("open"), boolean=True)  # type: ignore[untyped-decorator]
     def is_open(self, pool: CreditPool) -> bool:
         """Return whether the pool takes claims."""
         return pool.is_open
 
-    @display(description="opens (UTC)", ordering="opens_at")  # type: ignore[untyped-decorator]
+    @display(description=_("opens (UTC)"), ordering="opens_at")  # type: ignore[untyped-decorator]
     def opens(self, pool: CreditPool) -> Any:
         """Return from when on claims are taken."""
         return cells.moment(pool.opens_at)
 
-    @display(description="closes (UTC)", ordering="closes_at")  # type: ignore[untyped-decorator]
+    @display(description=_("closes (UTC)"), ordering="closes_at", empty_value=_("stays open"))  # type: ignore[untyped-decorator]
     def closes(self, pool: CreditPool) -> Any:
         """Return until when."""
         return cells.moment(pool.closes_at)
 
-    @display(description="per user", ordering="per_user_limit", empty_value="no limit")  # type: ignore[untyped-decorator]
+    @display(description=_("per user"), ordering="per_user_limit", empty_value=_("no limit"))  # type: ignore[untyped-decorator]
     def limit(self, pool: CreditPool) -> int | None:
         """Return how many one user may claim."""
         return pool.per_user_limit
 
-    @display(ordering="available_now")  # type: ignore[untyped-decorator]
+    @display(description=_("available"), ordering="available_now")  # type: ignore[untyped-decorator]
     def available(self, pool: Any) -> str:
         """Return how many can be claimed now."""
         return f"{pool.available_now:,}"
 
-    @display(ordering="claimed_now")  # type: ignore[untyped-decorator]
+    @display(description=_("claimed"), ordering="claimed_now")  # type: ignore[untyped-decorator]
     def claimed(self, pool: Any) -> str:
         """Return how many are owned."""
         return f"{pool.claimed_now:,}"
 
-    @display  # type: ignore[untyped-decorator]
+    @display(description=_("expired"))  # type: ignore[untyped-decorator]
     def expired(self, pool: Any) -> str:
         """Return how many ended unused."""
-        return f"{pool.issued_now - pool.available_now - pool.claimed_now:,}"
+        return f"{lines.expired(pool):,}"

@@ -8,29 +8,32 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from wallet.admin import cells
+from wallet.admin import cells, lines
 from wallet.admin.base import ReadOnlyAdmin
+from wallet.admin.exporting import Exportable, Report
 from wallet.admin.filters import DayFilter
 from wallet.ledger import signing
 from wallet.ledger.models import Seal
 
 
 @admin.register(Seal)
-class SealAdmin(ReadOnlyAdmin):
+class SealAdmin(Exportable, ReadOnlyAdmin):
     """The seals, newest first, without their leaves: those are for proofs, and large."""
 
     list_display = ("number", "entries", "amounts", "sealed", "signature_valid")
     list_filter = (("sealed_at", DayFilter),)
     search_fields = ("=seq",)
-    search_help_text = "Number of the seal"
+    search_help_text = _("Number of the seal")
     ordering = ("-seq",)
+    report = Report("seals", lines.SEAL_COLUMNS, lines.seal_line)
     fields = (
-        "seq",
+        "number",
         "entries",
         "amounts",
-        "sealed_at",
+        "sealed",
         "signature_valid",
         "root_hex",
         "previous_hex",
@@ -42,48 +45,48 @@ class SealAdmin(ReadOnlyAdmin):
         """Return the seals without what is large."""
         return Seal.objects.defer("leaves")
 
-    @display(description="seal", ordering="seq")  # type: ignore[untyped-decorator]
+    @display(description=_("seal"), ordering="seq")  # type: ignore[untyped-decorator]
     def number(self, seal: Seal) -> str:
         """Return which seal it is."""
         return f"#{seal.seq}"
 
-    @display(description="entries", ordering="count")  # type: ignore[untyped-decorator]
+    @display(description=_("entries"), ordering="count")  # type: ignore[untyped-decorator]
     def entries(self, seal: Seal) -> Any:
         """Return how many entries it holds, with a link to them."""
         address = f"{reverse('admin:ledger_entry_changelist')}?seal={seal.seq}"
         return format_html(cells.LINK, address, f"{seal.count:,}")
 
-    @display(description="sums")  # type: ignore[untyped-decorator]
+    @display(description=_("sums"))  # type: ignore[untyped-decorator]
     def amounts(self, seal: Seal) -> str:
         """Return the sum per currency."""
         return ", ".join(f"{value}\N{NO-BREAK SPACE}{code}" for code, value in json.loads(seal.sums).items())
 
-    @display(description="sealed (UTC)", ordering="sealed_at")  # type: ignore[untyped-decorator]
+    @display(description=_("sealed (UTC)"), ordering="sealed_at")  # type: ignore[untyped-decorator]
     def sealed(self, seal: Seal) -> Any:
         """Return when."""
         return cells.moment(seal.sealed_at)
 
-    @display(description="signature valid", boolean=True)  # type: ignore[untyped-decorator]
+    @display(description=_("signature valid"), boolean=True)  # type: ignore[untyped-decorator]
     def signature_valid(self, seal: Seal) -> bool:
         """Return whether a key that we trust signed what the row says now."""
         return signing.is_signed(seal)
 
-    @display(description="root")  # type: ignore[untyped-decorator]
+    @display(description=_("root"))  # type: ignore[untyped-decorator]
     def root_hex(self, seal: Seal) -> Any:
         """Return the Merkle root."""
         return cells.digest(seal.root)
 
-    @display(description="root before")  # type: ignore[untyped-decorator]
+    @display(description=_("root before"))  # type: ignore[untyped-decorator]
     def previous_hex(self, seal: Seal) -> Any:
         """Return the root of the seal before."""
         return cells.digest(seal.previous_root)
 
-    @display(description="public key")  # type: ignore[untyped-decorator]
+    @display(description=_("public key"))  # type: ignore[untyped-decorator]
     def key_hex(self, seal: Seal) -> Any:
         """Return by which key the signature is verified."""
         return cells.digest(seal.public_key)
 
-    @display(description="signature")  # type: ignore[untyped-decorator]
+    @display(description=_("signature"))  # type: ignore[untyped-decorator]
     def signature_hex(self, seal: Seal) -> Any:
         """Return the signature."""
         return cells.digest(seal.signature)

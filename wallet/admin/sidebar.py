@@ -4,6 +4,8 @@ from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse_lazy
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 
@@ -13,7 +15,7 @@ def is_superuser(request: HttpRequest) -> bool:
     return isinstance(request.user, User) and request.user.is_active and request.user.is_superuser
 
 
-def room(title: str, icon: str, name: str) -> dict[str, Any]:
+def room(title: str | Promise, icon: str, name: str) -> dict[str, Any]:
     """Return one entry of the side bar; a page that has an entry of its own does not light up its room's as well."""
     link = reverse_lazy(name if name == "system" else f"admin:{name}")
 
@@ -32,32 +34,32 @@ def within(address: str) -> tuple[str, ...]:
 def rooms(request: HttpRequest) -> list[dict[str, Any]]:
     """Return the side bar: what this person may enter."""
     supply = [
-        room("Overview", "space_dashboard", "index"),
-        room("Pools", "inventory_2", "assets_creditpool_changelist"),
-        room("Credits", "redeem", "assets_cashbackasset_changelist"),
-        room("Import", "upload_file", "assets_cashbackasset_import"),
+        room(_("Overview"), "space_dashboard", "index"),
+        room(_("Pools"), "inventory_2", "assets_creditpool_changelist"),
+        room(_("Credits"), "redeem", "assets_cashbackasset_changelist"),
+        room(_("Import"), "upload_file", "assets_cashbackasset_import"),
     ]
     books = [
-        room("Ownership", "key", "ledger_claimedasset_changelist"),
-        room("Owners", "group", "ledger_claimedasset_owners"),
-        room("Ledger", "menu_book", "ledger_entry_changelist"),
-        room("Seals", "verified", "ledger_seal_changelist"),
+        room(_("Ownership"), "key", "ledger_claimedasset_changelist"),
+        room(_("Owners"), "group", "ledger_claimedasset_owners"),
+        room(_("Ledger"), "menu_book", "ledger_entry_changelist"),
+        room(_("Seals"), "verified", "ledger_seal_changelist"),
     ]
     trail = [
-        room("Issued", "add_card", "assets_issuance_changelist"),
-        room("Changes", "history", "assets_cashbackassetevent_changelist"),
-        room("System", "monitor_heart", "system"),
+        room(_("Issued"), "add_card", "assets_issuance_changelist"),
+        room(_("Changes"), "history", "assets_cashbackassetevent_changelist"),
+        room(_("System"), "monitor_heart", "system"),
     ]
     groups = [
-        {"title": "Supply", "items": supply},
-        {"title": "Books", "items": books},
-        {"title": "Trail", "items": trail},
+        {"title": _("Supply"), "items": supply},
+        {"title": _("Books"), "items": books},
+        {"title": _("Trail"), "items": trail},
     ]
     if is_superuser(request):
         people = [
-            room("Users", "person", "accounts_user_changelist"),
-            room("Schedules", "schedule", "django_q_schedule_changelist"),
-            room("Failed tasks", "error", "django_q_failure_changelist"),
+            room(_("Users"), "person", "accounts_user_changelist"),
+            room(_("Schedules"), "schedule", "django_q_schedule_changelist"),
+            room(_("Failed tasks"), "error", "django_q_failure_changelist"),
         ]
-        groups.append({"title": "Superuser", "items": people})
+        groups.append({"title": _("Superuser"), "items": people})
     return groups

@@ -7,12 +7,15 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
 from wallet import trail
 from wallet.admin import cells
 from wallet.admin.base import OperatorAdmin, ReadOnlyAdmin, operator, reading
+from wallet.admin.exporting import Exportable, Report
 from wallet.admin.filters import ActFilter, CurrencyFilter, DayFilter, DoorFilter, IssueDoorFilter, PoolFilter
+from wallet.admin.lines import CHANGE_COLUMNS, ISSUE_COLUMNS, change_line, issue_line, told
 from wallet.assets.models import CashbackAsset, CreditPool, Issuance
 
 AssetEvent: Any = CashbackAsset.pgh_event_model  # type: ignore[attr-defined]
@@ -33,7 +36,8 @@ class Traced(OperatorAdmin):
             return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]
         context = {
             **self.admin_site.each_context(request),
-            "title": f"History of {row}",
+            "title": _("History of %(row)s") % {"row": row},
+            "heading": _("History"),
             "opts": self.opts,
             "row": row,
             "lines": [line(change) for change in self.changes(row)],
@@ -59,18 +63,18 @@ def line(change: trail.Change) -> dict[str, Any]:
 def cell(value: Any) -> str:
     """Return a field's content in words."""
     if value is trail.UNKNOWN:
-        return "not kept"
+        return str(_("not kept"))
     if isinstance(value, datetime):
         return f"{cells.utc(value):%Y-%m-%d %H:%M:%S} UTC"
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
     if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "none" if value is None else str(value)
+        return str(_("yes") if value else _("no"))
+    return str(_("none")) if value is None else str(value)
 
 
 @admin.register(AssetEvent)
-class ChangeAdmin(ReadOnlyAdmin):
+class ChangeAdmin(Exportable, ReadOnlyAdmin):
     """Every change, expiry and deletion of a credit, newest first; a claim is in the ledger."""
 
     list_display = ("at", "act", "who", "door", "credit", "value", "status", "pool")
@@ -78,47 +82,43 @@ class ChangeAdmin(ReadOnlyAdmin):
     list_filter = (ActFilter, DoorFilter, PoolFilter, CurrencyFilter, ("pgh_created_at", DayFilter))
     list_select_related = ("pgh_context", "pool")
     search_fields = ("title", "pgh_context__metadata__email")
-    search_help_text = "Credit's title or operator's email"
+    search_help_text = _("Credit's title or operator's email")
     ordering = ("-pgh_id",)
+    report = Report("changes", CHANGE_COLUMNS, change_line)
 
-    @display(description="when (UTC)", ordering="pgh_id")  # type: ignore[untyped-decorator]
+    @display(description=_("when (UTC)"), ordering="pgh_id")  # type: ignore[untyped-decorator]
     def at(self, event: Any) -> Any:
         """Return when it was done."""
         return cells.moment(event.pgh_created_at)
 
-    @display(description="act")  # type: ignore[untyped-decorator]
+    @display(description=_("act"))  # type: ignore[untyped-decorator]
     def act(self, event: Any) -> str:
         """Return what was done."""
-        return said(event, "act") or event.pgh_label
+        return told(event, "act") or event.pgh_label
 
-    @display(description="who")  # type: ignore[untyped-decorator]
+    @display(description=_("who"))  # type: ignore[untyped-decorator]
     def who(self, event: Any) -> str | None:
         """Return who did it; nobody, when it was the clock."""
-        return said(event, "email")
+        return told(event, "email")
 
-    @display(description="door")  # type: ignore[untyped-decorator]
+    @display(description=_("door"))  # type: ignore[untyped-decorator]
     def door(self, event: Any) -> str | None:
         """Return through which door."""
-        return said(event, "door")
+        return told(event, "door")
 
-    @display(description="credit", ordering="title")  # type: ignore[untyped-decorator]
+    @display(description=_("credit"), ordering="title")  # type: ignore[untyped-decorator]
     def credit(self, event: Any) -> Any:
         """Return a link to the credit's whole history; only its title when it is gone."""
         return event.title if event.pgh_label == "delete" else cells.history(event.pgh_obj_id, event.title)
 
-    @display(description="value", ordering="total_value")  # type: ignore[untyped-decorator]
+    @display(description=_("value"), ordering="total_value")  # type: ignore[untyped-decorator]
     def value(self, event: Any) -> str:
         """Return its value afterwards."""
         return cells.money(event.total_value, event.currency)
 
 
-def said(event: Any, name: str) -> str | None:
-    """Return one word of the context that was kept beside a change."""
-    return event.pgh_context.metadata.get(name) if event.pgh_context else None
-
-
 @admin.register(Issuance)
-class IssuanceAdmin(ReadOnlyAdmin):
+class IssuanceAdmin(Exportable, ReadOnlyAdmin):
     """What was issued by whom through which door, a line for each statement; written by PostgreSQL itself."""
 
     list_display = ("at", "count", "value_of_all", "pool_name", "who", "door")
@@ -126,25 +126,26 @@ class IssuanceAdmin(ReadOnlyAdmin):
     list_filter = (PoolFilter, CurrencyFilter, IssueDoorFilter, ("issued_at", DayFilter))
     list_select_related = ("pool", "created_by")
     search_fields = ("created_by__email", "pool__name")
-    search_help_text = "Operator's email or the pool's name"
+    search_help_text = _("Operator's email or the pool's name")
     ordering = ("-id",)
+    report = Report("issued", ISSUE_COLUMNS, issue_line)
 
-    @display(description="when (UTC)", ordering="id")  # type: ignore[untyped-decorator]
+    @display(description=_("when (UTC)"), ordering="id")  # type: ignore[untyped-decorator]
     def at(self, issuance: Issuance) -> Any:
         """Return when they were issued."""
         return cells.moment(issuance.issued_at)
 
-    @display(description="value", ordering="value")  # type: ignore[untyped-decorator]
+    @display(description=_("value"), ordering="value")  # type: ignore[untyped-decorator]
     def value_of_all(self, issuance: Issuance) -> str:
         """Return the value of all together."""
         return cells.money(issuance.value, issuance.currency)
 
-    @display(description="pool", ordering="pool__name")  # type: ignore[untyped-decorator]
+    @display(description=_("pool"), ordering="pool__name")  # type: ignore[untyped-decorator]
     def pool_name(self, issuance: Issuance) -> Any:
         """Return a link to the pool."""
         return cells.link(issuance.pool)
 
-    @display(description="who", ordering="created_by__email")  # type: ignore[untyped-decorator]
+    @display(description=_("who"), ordering="created_by__email")  # type: ignore[untyped-decorator]
     def who(self, issuance: Issuance) -> str | None:
         """Return who issued them."""
         return issuance.created_by.email if issuance.created_by else None
