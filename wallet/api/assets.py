@@ -3,6 +3,7 @@
 from typing import ClassVar
 from uuid import UUID
 
+from django.db.models import Q
 from drf_spectacular.utils import OpenApiResponse, extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
@@ -18,6 +19,7 @@ from wallet.api.bodies import AssetBody, Nothing, RecreateBody
 from wallet.api.claims import answered
 from wallet.api.door import Door
 from wallet.api.filters import AssetFilter
+from wallet.api.parts import parts
 from wallet.api.schema import described
 from wallet.api.serializers import AssetSerializer, ClaimSerializer
 from wallet.assets.models import AssetExpired, CashbackAsset
@@ -61,6 +63,10 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, Door):
         """Return what the caller may see, as it is now."""
         assets = CashbackAsset.objects.visible_to(self.user).with_current_status()
         return assets.select_related("claimed_by") if self.user.is_admin else assets
+
+    def parts(self) -> list[Q]:
+        """Return the parts that the list is found in."""
+        return parts(self.user, self.request.query_params)
 
     @described("Issue a credit", responses={201: AssetSerializer})
     def create(self, request: Request) -> Response:

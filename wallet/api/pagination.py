@@ -49,6 +49,14 @@ class Order:
         return behind if self.descending else behind | Q(**{f"{self.column}__isnull": True})
 
 
+def first(rows: Rows, parts: list[Q], most: int) -> Rows:
+    """Return the first of the ordered rows in all parts, by one query: the first of each part, and of these the first."""
+    if len(parts) == 1:
+        return rows.filter(parts[0])[:most]
+    heads = [rows.filter(part).values("pk")[:most] for part in parts]
+    return rows.filter(pk__in=heads[0].union(*heads[1:], all=True))[:most]
+
+
 class CursorPages(BasePagination):
     """`?cursor=&page_size=&ordering=`; a view names its columns in `orderings` and its default in `ordering`.
 
@@ -81,7 +89,7 @@ class CursorPages(BasePagination):
         rows = going.sort(queryset)
         if place:
             rows = rows.filter(going.after(queryset.model._meta.get_field(order.column).to_python(place[1]), place[2]))
-        found = list(rows[: size + 1])
+        found = list(first(rows, view.parts(), size + 1))
         more, self.page = len(found) > size, found[:size]
         if backwards:
             self.page.reverse()

@@ -162,7 +162,9 @@ class CashbackAsset(models.Model):
     expires_at = models.DateTimeField(
         null=True, blank=True, help_text="First instant it can no longer be claimed. Empty: never."
     )
-    recreated_from = models.ForeignKey("self", models.PROTECT, null=True, blank=True, editable=False, related_name="children")
+    recreated_from = models.ForeignKey(
+        "self", models.PROTECT, null=True, blank=True, editable=False, related_name="children", db_index=False
+    )
     generation = models.PositiveIntegerField(default=1, editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     created_by = models.ForeignKey(
@@ -217,13 +219,19 @@ class CashbackAsset(models.Model):
             ),
             models.UniqueConstraint(fields=("pool", "claimed_by", "claim_slot"), name="asset_claim_slot"),
         )
+        # A claim writes into no index but those of its own row and its owner's: what lists are cut from ends with the claim.
         indexes = (
-            # Claim any of a pool, the pool's supply, and the sweep.
+            # Claim any of a pool, and the pool's supply.
             models.Index(
                 "pool", F("expires_at").asc(nulls_last=True), "id", condition=Q(status="AVAILABLE"), name="asset_claimable"
             ),
-            models.Index("expires_at", condition=Q(status="AVAILABLE"), name="asset_due"),
-            models.Index(fields=("claimed_by", "-claimed_at"), condition=Q(claimed_by__isnull=False), name="asset_owned"),
+            # Each order of the lists; the second is also the sweep's, the last a search's.
+            models.Index(fields=("status", "id"), condition=~Q(status="CLAIMED"), name="asset_newest"),
+            models.Index(fields=("status", "expires_at", "id"), condition=~Q(status="CLAIMED"), name="asset_ending"),
+            models.Index(fields=("status", "total_value", "id"), condition=~Q(status="CLAIMED"), name="asset_value"),
+            models.Index(fields=("title", "id"), condition=~Q(status="CLAIMED"), name="asset_title"),
+            models.Index(fields=("claimed_by", "id"), condition=Q(claimed_by__isnull=False), name="asset_owned"),
+            models.Index(fields=("recreated_from",), condition=Q(recreated_from__isnull=False), name="asset_child"),
         )
 
     def __str__(self) -> str:

@@ -78,7 +78,7 @@ class Migration(migrations.Migration):
                 ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
                 ('claimed_by', models.ForeignKey(blank=True, db_index=False, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='assets', to=settings.AUTH_USER_MODEL)),
                 ('created_by', models.ForeignKey(blank=True, db_index=False, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='issued_assets', to=settings.AUTH_USER_MODEL)),
-                ('recreated_from', models.ForeignKey(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='assets.cashbackasset')),
+                ('recreated_from', models.ForeignKey(blank=True, db_index=False, editable=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='children', to='assets.cashbackasset')),
             ],
             options={
                 'verbose_name': 'credit',
@@ -191,11 +191,27 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='cashbackasset',
-            index=models.Index(models.F('expires_at'), condition=models.Q(('status', 'AVAILABLE')), name='asset_due'),
+            index=models.Index(condition=models.Q(('status', 'CLAIMED'), _negated=True), fields=['status', 'id'], name='asset_newest'),
         ),
         migrations.AddIndex(
             model_name='cashbackasset',
-            index=models.Index(condition=models.Q(('claimed_by__isnull', False)), fields=['claimed_by', '-claimed_at'], name='asset_owned'),
+            index=models.Index(condition=models.Q(('status', 'CLAIMED'), _negated=True), fields=['status', 'expires_at', 'id'], name='asset_ending'),
+        ),
+        migrations.AddIndex(
+            model_name='cashbackasset',
+            index=models.Index(condition=models.Q(('status', 'CLAIMED'), _negated=True), fields=['status', 'total_value', 'id'], name='asset_value'),
+        ),
+        migrations.AddIndex(
+            model_name='cashbackasset',
+            index=models.Index(condition=models.Q(('status', 'CLAIMED'), _negated=True), fields=['title', 'id'], name='asset_title'),
+        ),
+        migrations.AddIndex(
+            model_name='cashbackasset',
+            index=models.Index(condition=models.Q(('claimed_by__isnull', False)), fields=['claimed_by', 'id'], name='asset_owned'),
+        ),
+        migrations.AddIndex(
+            model_name='cashbackasset',
+            index=models.Index(condition=models.Q(('recreated_from__isnull', False)), fields=['recreated_from'], name='asset_child'),
         ),
         migrations.AddConstraint(
             model_name='cashbackasset',
