@@ -1,6 +1,9 @@
 """The checker sees what it is there to see: each promise is broken once, behind PostgreSQL's back."""
 
-from collections.abc import Callable
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
@@ -8,6 +11,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.db import connection
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from accounts.models import User
@@ -16,7 +20,7 @@ from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.idempotency import Request, fingerprint
 from wallet.ledger.models import Entry
 from wallet.proofs.attempts import TRACEBACK, WITHOUT_WAIT, Attempt
-from wallet.proofs.verify import Violation, verify
+from wallet.proofs.verify import Violation, stuck, unrest, verify
 
 Issue = Callable[..., CashbackAsset]
 Tamper = Callable[..., None]
@@ -244,6 +248,68 @@ def test_two_answers_under_one_key_are_seen(claim: claims.Claim, pool: CreditPoo
     found = verify(connection, [told, replace(told, receipt=claim.receipt | {"amount": "900.00"})])
 
     assert broken(found) == {"I7"}
+
+
+@pytest.fixture
+def holder(transactional_db: None) -> Iterator[BaseDatabaseWrapper]:
+    """Somebody else, in a transaction that writes and does not end."""
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute("BEGIN")
+        cursor.execute("SELECT pg_current_xact_id()")
+    yield other
+    other.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_transaction_that_does_not_end_is_seen(holder: BaseDatabaseWrapper) -> None:
+    time.sleep(0.2)
+
+    (found,) = stuck(connection, seconds=0.1)
+
+    assert found.invariant == "I11"
+    assert re.fullmatch(rf"process {pid_of(holder)} is in a transaction since .* \(ClientRead\)", found.sentence)
+    assert stuck(connection) == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_is_in_a_transaction_or_waits_when_all_is_over_is_seen(holder: BaseDatabaseWrapper) -> None:
+    waiter = connection.copy()
+    waiter.inc_thread_sharing()
+    pids = pid_of(holder), pid_of(waiter)
+    with holder.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(1)")
+    thread = threading.Thread(target=lambda: waiter.cursor().execute("SELECT pg_advisory_xact_lock(1)"))
+    thread.start()
+    while len(found := unrest(connection, sessions=2)) < 2:
+        time.sleep(0.01)
+
+    holder.close()
+    thread.join()
+    waiter.close()
+
+    assert {violation.sentence for violation in found} == {
+        f"process {pids[0]} is still there: idle in transaction, ClientRead",
+        f"process {pids[1]} is still there: active, advisory",
+    }
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_session_that_was_not_there_before_is_seen() -> None:
+    other = connection.copy()
+    other.ensure_connection()
+
+    assert unrest(connection, sessions=1) == []
+    assert [violation.sentence for violation in unrest(connection)] == [
+        f"process {pid_of(other)} is still there: idle, ClientRead"
+    ]
+    other.close()
+
+
+def pid_of(other: BaseDatabaseWrapper) -> int:
+    """Return PostgreSQL's process of a connection."""
+    other.ensure_connection()
+    return int(other.connection.info.backend_pid)
 
 
 def test_it_reads_and_writes_nothing(claim: claims.Claim, django_assert_num_queries: Callable[..., object]) -> None:

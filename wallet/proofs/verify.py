@@ -27,6 +27,7 @@ from wallet.proofs import invariants
 from wallet.proofs.attempts import TRACEBACK, WITHOUT_WAIT, Attempt
 from wallet.proofs.seals import seal_violations
 
+LONGEST_SECONDS = 10  # that any transaction may take
 MOST = 1_000  # violations of one kind: enough to see what is wrong, and no more memory
 Supply = Mapping[tuple[UUID, str], tuple[int, Decimal]]
 
@@ -81,6 +82,7 @@ def verify(
         for row in rows(connection, f"{sql} LIMIT {MOST}")
     ]
     found += answers_differ(connection)
+    found += stuck(connection)
     found += [Violation("I8", sentence) for sentence in islice(seal_violations(since, progress, roots), MOST)]
     if issued is not None:
         found += supply_is_whole(connection, issued)
@@ -175,6 +177,11 @@ def errors_of_ours(log: Iterable[Attempt]) -> list[Violation]:
     ]
 
 
-def unrest(connection: BaseDatabaseWrapper) -> list[Violation]:
-    """I11 when all is over: find who still waits for a lock or holds a transaction open in this database."""
-    return [Violation("I11", row[0]) for row in rows(connection, invariants.UNREST)]
+def stuck(connection: BaseDatabaseWrapper, seconds: float = LONGEST_SECONDS) -> list[Violation]:
+    """I11 at any time: find who holds a transaction open, or waits for a lock, for longer than that."""
+    return [Violation("I11", row[0]) for row in rows(connection, invariants.STUCK, [seconds])]
+
+
+def unrest(connection: BaseDatabaseWrapper, sessions: int = 0) -> list[Violation]:
+    """I11 when all is over: find who still waits for a lock, is in a transaction, or is there beyond so many sessions."""
+    return [Violation("I11", row[0]) for row in rows(connection, invariants.UNREST, [sessions])]
