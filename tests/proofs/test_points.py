@@ -1,5 +1,6 @@
 """Every point of a claim: somebody else acts in between, or the claim breaks off there."""
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -161,6 +162,48 @@ def test_a_claim_that_breaks_off_leaves_nothing_and_the_retry_gets_one(
 
     assert (again.status_code, Entry.objects.count()) == (201, 1)
     assert CashbackAsset.objects.get().claimed_by_id == alice.pk
+    assert verify(connection) == []
+
+
+def status_of_a_child(work: Callable[[], Any]) -> int:
+    """Do the work in a process of its own that ends with it, on a connection of its own, and return its exit status."""
+    connection.close()
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        finally:
+            os._exit(1)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("point", range(POINTS))
+def test_a_process_that_ends_in_the_middle_of_a_claim_leaves_nothing_and_the_retry_gets_one(
+    point: int, after: bool, pool: CreditPool, alice: User
+) -> None:
+    ask = lambda: claims.claim_any(pool.pk, alice, request(alice, pool))  # noqa: E731
+
+    def work() -> None:
+        with at_statement(point, lambda: os._exit(9), after=after):
+            ask()
+
+    assert status_of_a_child(work) == 9
+    assert (Entry.objects.count(), IdempotencyKey.objects.count()) == (0, 0)
+    assert ask().status_code == 201
+    assert CashbackAsset.objects.get().claimed_by_id == alice.pk
+    assert verify(connection) == []
+
+
+def test_a_process_that_ends_before_it_answers_has_claimed_and_the_retry_hears_of_it(pool: CreditPool, alice: User) -> None:
+    ask = lambda: claims.claim_any(pool.pk, alice, request(alice, pool))  # noqa: E731
+
+    assert status_of_a_child(lambda: (ask(), os._exit(9))) == 9
+    entry = Entry.objects.get()
+
+    again = ask()
+
+    assert (again.receipt["id"], again.replayed) == (str(entry.pk), True)
     assert verify(connection) == []
 
 
