@@ -13,10 +13,10 @@ from django.core.management.base import CommandError
 from wallet.management import screen
 from wallet.management.commands.prove_claims import interrupt
 from wallet.management.door import Door, positive
-from wallet.proofs.faults import writing
+from wallet.proofs.faults import generated, writing
 from wallet.proofs.faults.catalogue import FAULTS
 from wallet.proofs.faults.play import play
-from wallet.proofs.faults.writing import COLUMNS, Row, row
+from wallet.proofs.faults.writing import COLUMNS, FIGURES, Row, row
 
 SHOWN = 5  # violations of each fault
 REPORT = Path(__file__).resolve().parents[3] / "docs/proofs.md"
@@ -35,7 +35,15 @@ class Command(Door):
         parser.add_argument("--minutes", type=float, default=0, help="how long in all (default: as short as shows something)")
         parser.add_argument("--seed", type=positive, help="throw the dice of an earlier run")
         parser.add_argument("--only", type=names, default=list(FAULTS), metavar="T3,T5", help="some of " + ", ".join(FAULTS))
-        parser.add_argument("--write", action="store_true", help="write docs/proofs.md from this run")
+        parser.add_argument(
+            "--write",
+            type=Path,
+            nargs="?",
+            const=REPORT,
+            metavar="FILE",
+            help="write the page of this run (default: docs/proofs.md)",
+        )
+        parser.add_argument("--generated", type=Path, metavar="FILE", help="tell of these tests too (pytest's --junitxml)")
         parser.add_argument("--logs", type=Path, metavar="FOLDER", help="leave the clients' logs there, as JSON lines")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -49,14 +57,17 @@ class Command(Door):
             f"Seed {seed}. {screen.counted(len(seconds), 'fault')}, some {sum(seconds.values()) / 60:.1f} minutes."
         )
         begun = time.monotonic()
-        rows = []
+        rows = generated.rows(options["generated"]) if options["generated"] else []
+        for each in rows:
+            self.tell(each)
         for name, outcome in play(seconds, seed, self.begins, options["logs"]):
             rows.append(row(name, outcome))
             self.tell(rows[-1])
-        screen.table(self.stdout, COLUMNS, [each.cells() for each in rows], right=COLUMNS[2:7])
+        screen.table(self.stdout, COLUMNS, [each.cells() for each in rows], right=FIGURES)
         if options["write"]:
-            REPORT.write_text(writing.document(rows, seed, time.monotonic() - begun))
-            self.stdout.write(f"Written to {REPORT}.")
+            facts = writing.facts(seed, options["minutes"], time.monotonic() - begun)
+            options["write"].write_text(writing.document(rows, facts, seed, options["minutes"]))
+            self.stdout.write(f"Written to {options['write']}.")
         if red := [each for each in rows if each.violations]:
             raise CommandError(f"RED: {', '.join(each.name for each in red)}. Seed {seed}.")
         self.stdout.write(self.style.SUCCESS(f"GREEN: nothing lost, nothing doubled, nothing unexplained. Seed {seed}."))

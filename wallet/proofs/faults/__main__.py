@@ -38,7 +38,8 @@ stage.start()
 prepare()
 for name, seconds in wanted.items():
     say(now=name)
-    outcome = FAULTS[name].run(Scene(stage, seconds, seed, name))
+    fault = FAULTS[name]
+    outcome = fault.run(Scene(stage, seconds, seed, name, fault.least(seconds)))
     attempts.write(folder / f"{name}.jsonl", outcome.log)
     fields = asdict(outcome)
     del fields["log"]

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -36,7 +37,7 @@ ROLLED_BACK = 0.6
 SHORT, LONG = (300, 2.5, 8), (3000, 8.0, 32)  # credits, over how many seconds they end, claimers
 LONG_RUN_SECONDS = 10
 LAST_MOMENT = timedelta(milliseconds=15)  # before its end a credit is wanted
-TASK_SECONDS, RETRY_SECONDS, CLUSTERS_SECONDS = 3, 1, 40
+TASK_SECONDS, RETRY_SECONDS, CLUSTERS_SECONDS = 2.5, 1, 40
 CLAIMED_AND_EXPIRED = """
     SELECT format('asset %s was claimed and expired', pgh_obj_id) FROM assets_cashbackassetevent
     WHERE status = 'EXPIRED' AND pgh_obj_id IN (SELECT asset_id FROM ledger_entry)
@@ -91,14 +92,13 @@ def expire_under_claims(scene: Scene) -> Outcome:
     place = ending(scene, count, seconds)
     logs: list[list[Attempt]] = []
     over = threading.Event()
-    threads = [threading.Thread(target=chase, args=(scene, place, number, logs, over)) for number in range(claimers)]
-    threads += [threading.Thread(target=sweep, args=(over,)) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    time.sleep(seconds + 1.5)
-    over.set()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(claimers + 2) as threads:
+        work = [threads.submit(chase, scene, place, number, logs, over) for number in range(claimers)]
+        work += [threads.submit(sweep, over) for _ in range(2)]
+        time.sleep(seconds + 1.5)
+        over.set()
+    for each in work:
+        each.result()
     expiry.expire_due()
     found = [Violation("I6", row[0]) for sql in (CLAIMED_AND_EXPIRED, EXPIRED_TWICE) for row in rows(connection, sql)]
     ended = Counter(CashbackAsset.objects.values_list("status", flat=True))
@@ -116,15 +116,14 @@ def chase(scene: Scene, place: Arena, number: int, logs: list[list[Attempt]], ov
     dice = random.Random(f"{scene.seed}/{number}")  # noqa: S311  (the run must be repeatable)
     asker = Asker(Fickle(dice), number, scene.seed)
     logs.append(asker.log)
-    while not over.is_set():
-        last_moment = timezone.now() + LAST_MOMENT
-        soon = CashbackAsset.objects.filter(status=Status.AVAILABLE, expires_at__lte=last_moment).order_by("expires_at")
-        wanted = list(soon.values_list("pk", flat=True)[:20])
-        if wanted:
-            asker.ask("asset", str(dice.choice(wanted)), dice.choice(place.racers), None)
-        else:
-            time.sleep(0.005)
-    asker.way.close()
+    with contextlib.closing(asker.way):
+        while not over.is_set():
+            last_moment = timezone.now() + LAST_MOMENT
+            soon = CashbackAsset.objects.filter(status=Status.AVAILABLE, expires_at__lte=last_moment).order_by("expires_at")
+            if wanted := list(soon.values_list("pk", flat=True)[:20]):
+                asker.ask("asset", str(dice.choice(wanted)), dice.choice(place.racers), None)
+            else:
+                time.sleep(0.005)
 
 
 def sweep(over: threading.Event) -> None:
@@ -158,8 +157,9 @@ def run_twice(scene: Scene) -> Outcome:
     database(scene)
     diary().unlink(missing_ok=True)
     place = ending(scene, 400, 0.1)
-    time.sleep(1.2)
     with clusters(2):
+        # While the clusters come up, the credits end.
+        time.sleep(1.2)
         async_task("wallet.proofs.faults.clock.slow_sweep")
         wait_for_runs(2)
     swept = CashbackAsset.objects.filter(status=Status.EXPIRED).count()
@@ -183,7 +183,7 @@ def wait_for_runs(least: int) -> None:
 
 @contextmanager
 def clusters(number: int) -> Iterator[None]:
-    """Run clusters on the scene's database, which give a task to another after 2 s."""
+    """Run clusters on the scene's database, which give a task to another while the first is still at it."""
     environ = dict(os.environ) | {"DATABASE_URL": scratch.url(connection.settings_dict), "CLUSTER_RETRY": str(RETRY_SECONDS)}
     command = [sys.executable, "manage.py", "qcluster"]
     quiet = subprocess.DEVNULL

@@ -41,24 +41,21 @@ class Client(Asker):
         while not self.load.over.is_set():
             racer, turn = self.random.choice(arena.racers), turn + 1
             if self.random.random() < SHARE_BY_ID:
-                self.persist("asset", self.random.choice(arena.credits), racer, None, self.load.tries)
+                self.persist("asset", self.random.choice(arena.credits), racer, None, CLOSING_TRIES)
             else:
-                self.persist("pool", arena.pool, racer, f"under-load-{self.load.seed}-{self.number}-{turn}", self.load.tries)
+                self.persist("pool", arena.pool, racer, f"under-load-{self.load.seed}-{self.number}-{turn}", CLOSING_TRIES)
 
 
 class Load:
     """A number of clients, a thread each, and a sealer beside them; a context manager."""
 
-    def __init__(
-        self, arena: Arena, way: Callable[[], Way], clients: int, seed: int, *, tries: int = CLOSING_TRIES, sealing: bool = True
-    ) -> None:
-        self.arena, self.way, self.seed, self.tries = arena, way, seed, tries
+    def __init__(self, arena: Arena, way: Callable[[], Way], clients: int, seed: int) -> None:
+        self.arena, self.way, self.seed = arena, way, seed
         self.over = threading.Event()
         self.errors: list[BaseException] = []
         self.askers: list[Client] = []
         self.threads = [threading.Thread(target=self.one, args=(number,)) for number in range(clients)]
-        if sealing:
-            self.threads.append(threading.Thread(target=self.seal))
+        self.threads.append(threading.Thread(target=self.seal))
 
     def __enter__(self) -> "Load":
         for thread in self.threads:

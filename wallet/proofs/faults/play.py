@@ -17,6 +17,7 @@ ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "cashback.settings",
     "STATEMENT_TIMEOUT_MS": "5000",
     "LOCK_TIMEOUT_MS": "2000",
+    "REDIS_TIMEOUT_MS": "100",
     "RATE_CLAIM": "off",
     "CLAIM_LOCK": "",
     "ACCESS_TOKEN_MINUTES": "1000",

@@ -8,6 +8,8 @@ from random import Random
 from types import TracebackType
 from typing import Any
 
+from cashback.local.places import POSTGRES_PORT, make_folder
+
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 CHUNK = 65536
 
@@ -91,11 +93,16 @@ class DroppedAnswer(Pair):
 
 
 class Proxy:
-    """Listens on a unix socket or on a port of this machine, and cuts with probability `share`; a context manager."""
+    """Listens on a unix socket or on a port of this machine, and cuts with probability `share`; a context manager.
 
-    def __init__(self, pair: type[Pair], target: Path | int, entrance: Path | None, share: float, random: Random) -> None:
+    Whoever connects is led to the `target` of that moment.
+    """
+
+    def __init__(
+        self, pair: type[Pair], target: Path | int, entrance: Path | None, share: float = 0, dice: Random | None = None
+    ) -> None:
         self.pair, self.target, self.entrance = pair, target, entrance
-        self.share, self.random = share, random
+        self.share, self.random = share, dice or Random(0)  # noqa: S311  (the run must be repeatable)
         self.cuts = 0
         self.port = 0
         self.loop = asyncio.new_event_loop()
@@ -155,3 +162,11 @@ class Proxy:
         if isinstance(self.target, int):
             return asyncio.open_connection("127.0.0.1", self.target)
         return asyncio.open_unix_connection(self.target)
+
+
+def entrance(folder: Path) -> Path:
+    """Return the socket in `folder` at which a proxy passes for PostgreSQL; the folder is made."""
+    make_folder(folder, 0o755)
+    path = folder / f".s.PGSQL.{POSTGRES_PORT}"
+    path.unlink(missing_ok=True)
+    return path

@@ -30,6 +30,7 @@ APP_ROLE = "cashback_app"
 CREDITS_PER_SECOND = 400  # more than these clients can claim, so that the pool never runs dry
 MOST_CREDITS = 60_000
 SETTLING_SECONDS = 10
+CLIENTS = 12
 # What a sound request may be refused for: it came too late, or not now. A pool that runs dry leaves clients without work.
 EXPECTED = {"asset_already_claimed", "busy", "request_in_progress"}
 
@@ -46,6 +47,7 @@ class Outcome:
     violations: list[Violation]
     note: str = ""
     log: list[Attempt] = field(default_factory=list, repr=False)
+    skipped: bool = False
 
     def noted(self, note: str) -> "Outcome":
         """Return the same outcome with something to say."""
@@ -54,12 +56,13 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Scene:
-    """Where, how long, and by which dice a fault strikes."""
+    """Where, how long, how often at least, and by which dice a fault strikes."""
 
     stage: Stage
     seconds: float
     seed: int
     name: str = ""
+    least: int = 1
 
     @property
     def random(self) -> random.Random:
@@ -127,8 +130,7 @@ def under_load(
     scene: Scene,
     strike: Callable[[Act], int],
     *,
-    least: int = 1,
-    clients: int = 12,
+    clients: int = CLIENTS,
     environ: Mapping[str, str] | None = None,
     port: Callable[[web.Web], Any] | None = None,
     way: Callable[[int], Any] = web.OverHttp,
@@ -137,7 +139,6 @@ def under_load(
     """Let clients claim over HTTP while `strike` breaks things (it returns how often), and judge.
 
     Arguments:
-        least: how often it must have struck for the run to count.
         environ: the web workers', when it is not the usual one.
         port: a context manager that puts something between clients and web, and yields the port to ask.
         way: makes a client of a port.
@@ -147,7 +148,7 @@ def under_load(
     with serving(environ, port) as (server, entrance):
         with Load(place, partial(way, entrance), clients, scene.seed) as load:
             count = strike(Act(scene, place, load, server, scene.random))
-    return judged(load.log, place, count, least, note=note)
+    return judged(load.log, place, count, scene.least, note=note)
 
 
 @contextmanager
@@ -195,17 +196,20 @@ def judged(
 
 
 def settle() -> None:
-    """Seal all there is, as soon as the database answers."""
+    """Seal all there is as soon as the database answers, and give sessions whose client is gone a moment to notice."""
     deadline = time.monotonic() + SETTLING_SECONDS
     while True:
         try:
             sealing.seal_all()
-            return
+            break
         except (Refusal, DatabaseError, InterfaceError):
             if time.monotonic() > deadline:
                 raise
             connection.close()
             time.sleep(0.1)
+    while unrest(connection) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    connection.close()
 
 
 def unanswered(log: list[Attempt]) -> list[Violation]:

@@ -48,7 +48,7 @@ POOL_WAIT_SECONDS = 2  # after which the web says 503
 
 def kill_backends(scene: Scene) -> Outcome:
     """T3: a session of the web is terminated every 50 ms."""
-    return under_load(scene, killing, least=int(scene.seconds * 8))
+    return under_load(scene, killing)
 
 
 def killing(act: Act) -> int:
@@ -71,7 +71,11 @@ def parameters() -> dict[str, Any]:
 def held(asset: str, asleep: float = 0.0) -> Iterator[subprocess.Popen[str]]:
     """Let another process hold an asset's row; with `asleep` seconds it is busy, else it idles in its transaction."""
     where = " ".join(f"{name}={value}" for name, value in parameters().items())
-    options = f"-c idle_in_transaction_session_timeout={int(IDLE_SECONDS * 1000)} -c statement_timeout=0"
+    # Once it is killed its session ends at once, be it asleep in PostgreSQL.
+    options = (
+        f"-c idle_in_transaction_session_timeout={int(IDLE_SECONDS * 1000)} -c statement_timeout=0"
+        " -c client_connection_check_interval=100"
+    )
     command = [sys.executable, "-c", HOLDER, where, options, asset, str(asleep)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=Path("/"))
     try:
@@ -153,7 +157,7 @@ def crowd_out(scene: Scene) -> Outcome:
         with Load(place, partial(web.OverHttp, port), 5 * SESSIONS, scene.seed) as load:
             time.sleep(scene.seconds / 2)
             limit_sessions(1)
-            time.sleep(max(POOL_WAIT_SECONDS + 1, scene.seconds / 2))
+            time.sleep(max(POOL_WAIT_SECONDS + 0.5, scene.seconds / 2))
             limit_sessions(SESSIONS)
             load.over.set()
             begun, asker = time.monotonic(), Asker(web.OverHttp(port), 5 * SESSIONS, scene.seed)

@@ -31,7 +31,7 @@ def soak(scene: Scene) -> Outcome:
         return count
 
     with cache.with_redis_in_use():
-        outcome = under_load(scene, strike, least=max(1, int(scene.seconds / 6)))
+        outcome = under_load(scene, strike)
     if scene.seconds >= 2 * WARM_SECONDS and grown[0] > GROWTH:
         outcome.violations.append(Violation("memory", f"the web's workers grew by {100 * grown[0]:.1f} %"))
     return outcome.noted(f"memory of the workers {100 * grown[0]:+.1f} %")
@@ -72,6 +72,5 @@ def server(act: Act) -> None:
 
 def redis(act: Act) -> None:
     """Lose Redis in one of five ways."""
-    lose = act.random.choice((cache.killed, cache.stopped, cache.emptied, cache.restarted, cache.full))
-    with lose(act.scene.stage):
+    with act.random.choice(cache.WAYS)(act.scene.stage):
         time.sleep(EVERY_SECONDS)

@@ -86,10 +86,13 @@ class Stage:
     def kill(self) -> None:
         """Kill every process of PostgreSQL, as a machine that stops does."""
         pid = self.postgres_pid()
+        memory = processes.shared_memory(pid)
         for each in [pid, *processes.children(pid)]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each, signal.SIGKILL)
         processes.wait_until_gone(pid)
+        for file in memory:
+            file.unlink(missing_ok=True)
 
     def copy(self, name: str, *options: str) -> "Stage":
         """Return a stage with a copy of this PostgreSQL (pg_basebackup), not started."""

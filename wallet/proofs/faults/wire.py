@@ -4,9 +4,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from cashback.local.places import POSTGRES_PORT, make_folder
+from cashback.local.places import POSTGRES_PORT
 from wallet.proofs import scratch, web
-from wallet.proofs.faults.proxy import DroppedAnswer, DroppedCommit, Proxy
+from wallet.proofs.faults.proxy import DroppedAnswer, DroppedCommit, Proxy, entrance
 from wallet.proofs.faults.scene import APP_ROLE, Act, Outcome, Scene, environment, under_load
 
 SHARE = 0.1
@@ -14,18 +14,15 @@ SHARE = 0.1
 
 def lose_commits(scene: Scene) -> Outcome:
     """T5: one reply to COMMIT in ten is lost; the web and the clients try again with the same key."""
-    folder = scene.stage.place.folder / "wire"
-    make_folder(folder, 0o755)
-    entrance = folder / f".s.PGSQL.{POSTGRES_PORT}"
-    entrance.unlink(missing_ok=True)
-    with Proxy(DroppedCommit, scene.stage.place.postgres_socket, entrance, SHARE, scene.random) as proxy:
-        url = f"postgresql://{APP_ROLE}@:{POSTGRES_PORT}/{scratch.PREFIX}{scene.name.lower()}?host={folder}"
+    wire = entrance(scene.stage.place.folder / "wire")
+    with Proxy(DroppedCommit, scene.stage.place.postgres_socket, wire, SHARE, scene.random) as proxy:
+        url = f"postgresql://{APP_ROLE}@:{POSTGRES_PORT}/{scratch.PREFIX}{scene.name.lower()}?host={wire.parent}"
 
         def strike(act: Act) -> int:
             time.sleep(scene.seconds)
             return proxy.cuts
 
-        return under_load(scene, strike, least=int(scene.seconds * 4), environ=environment(DATABASE_URL=url))
+        return under_load(scene, strike, environ=environment(DATABASE_URL=url))
 
 
 def lose_answers(scene: Scene) -> Outcome:
@@ -42,4 +39,4 @@ def lose_answers(scene: Scene) -> Outcome:
         time.sleep(scene.seconds)
         return proxies[0].cuts
 
-    return under_load(scene, strike, least=int(scene.seconds * 4), port=between)
+    return under_load(scene, strike, port=between)

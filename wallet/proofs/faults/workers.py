@@ -16,7 +16,7 @@ RESTART_EVERY_SECONDS = 1.5
 
 def kill_workers(scene: Scene) -> Outcome:
     """T4: a web worker is killed every 0.5 s; the row that its like held is free within 100 ms."""
-    outcome = under_load(scene, killing, least=int(scene.seconds * 1.2))
+    outcome = under_load(scene, killing)
     freed = lock_of_the_dead(stocked(outcome))
     if freed > LOCK_FREE_SECONDS:
         outcome.violations.append(Violation("time", f"a killed holder's row was free after {1000 * freed:.0f} ms"))
@@ -45,7 +45,7 @@ def restart_workers(scene: Scene) -> Outcome:
     Each request has a connection of its own: on one that is kept, a client cannot tell a request that was cut off from one
     that was sent as the server hung up.
     """
-    outcome = under_load(scene, restarting, least=max(1, int(scene.seconds / (2 * RESTART_EVERY_SECONDS))), way=OneByOne)
+    outcome = under_load(scene, restarting, way=OneByOne)
     dropped = [attempt for attempt in outcome.log if attempt.outcome == "unknown"]
     found = [Violation("dropped", f"{attempt.id} was cut off: {attempt.code}") for attempt in dropped]
     outcome.violations.extend(found)

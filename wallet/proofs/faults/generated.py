@@ -1,0 +1,38 @@
+"""What acts and requests made up by a generator came to, as pytest reported it (--junitxml)."""
+
+from collections import defaultdict
+from pathlib import Path
+from xml.etree import ElementTree  # noqa: S405  (pytest wrote it a moment ago)
+
+from wallet.proofs.faults.writing import Row
+
+WHAT = {
+    "P1": "any sequence of acts, against a plain dict",
+    "P6": "whatever the schema allows, and much that it does not, sent by four callers",
+}
+
+
+def rows(report: Path) -> list[Row]:
+    """Return a line for each proof that the report's tests belong to; a test says so by its properties."""
+    cases = defaultdict[str, list[ElementTree.Element]](list)
+    for case in ElementTree.parse(report).iter("testcase"):  # noqa: S314
+        cases[properties(case).get("proof", "?")].append(case)
+    return [row(name, of_it) for name, of_it in cases.items()]
+
+
+def row(name: str, cases: list[ElementTree.Element]) -> Row:
+    """Return the line of one proof."""
+    count, claims = (sum(int(properties(case).get(key, 0)) for case in cases) for key in ("count", "claims"))
+    found = [f"{case.get('name')}: {first_line(bad)}" for case in cases for bad in [*case.iter("failure"), *case.iter("error")]]
+    notes = dict.fromkeys(properties(case).get("note", "") for case in cases)
+    return Row(name, WHAT.get(name, "a test that never began"), count, claims, 0, 0, len(found), ", ".join(notes), found)
+
+
+def properties(case: ElementTree.Element) -> dict[str, str]:
+    """Return what a test recorded of itself."""
+    return {each.get("name", ""): each.get("value", "") for each in case.iter("property")}
+
+
+def first_line(bad: ElementTree.Element) -> str:
+    """Return what a failure says first."""
+    return (bad.get("message") or bad.text or "it failed").strip().partition("\n")[0]
