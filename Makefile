@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
+GENERATED := $(VENV)/generated.xml
 NEW_KEY := $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))'
 
 .DEFAULT_GOAL := help
@@ -26,8 +27,8 @@ test: $(READY)  ## Run all tests on a real PostgreSQL and Redis
 	$(BIN)/python -m pytest tests/proofs
 
 prove: $(READY)  ## Break everything while clients claim (MINUTES=10 SEED=…), and write docs/proofs.md
-	PROVE_SEQUENCES=200 $(BIN)/python -m pytest -q tests/proofs/test_machine.py
-	$(BIN)/python manage.py prove --write --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+	-PROVE_SEQUENCES=200 PROVE_EXAMPLES=60 $(BIN)/python -m pytest -n 2 -q --junitxml=$(GENERATED) tests/proofs/test_machine.py tests/api/test_fuzz.py
+	$(BIN)/python manage.py prove --write $(WRITE) --generated $(GENERATED) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 bench: $(READY)  ## Measure everything beside its yardstick (some 30 minutes), and write docs/benchmarks.md
 	$(BIN)/python manage.py bench --write

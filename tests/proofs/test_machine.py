@@ -4,6 +4,8 @@ PROVE_SEQUENCES=200 makes it thorough.
 """
 
 import os
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import count
@@ -27,6 +29,7 @@ from wallet.proofs.verify import verify
 SEQUENCES = int(os.environ.get("PROVE_SEQUENCES", "15"))
 STEPS = 50
 names = count()
+tally = Counter[str]()
 pick = st.integers(0, 10**6)
 
 
@@ -82,6 +85,7 @@ class Wallet(RuleBasedStateMachine):
             heard = refusal.code
         assert heard == expected
         assert heard == "done" or self.rows() == before
+        tally["refusals"] += heard != "done"
         return result
 
     @rule(ends=st.booleans())
@@ -105,6 +109,7 @@ class Wallet(RuleBasedStateMachine):
             expected = "claim_limit_reached"
         if self.answer(expected, lambda: claims.claim(asset, user)):
             credit.status, credit.owner = "CLAIMED", user.pk
+            tally["claims"] += 1
 
     @rule(who=st.integers(0, 2))
     def claim_any(self, who: int) -> None:
@@ -116,6 +121,7 @@ class Wallet(RuleBasedStateMachine):
             assert credit.status == "AVAILABLE"
             assert credit.ends or not any(self.paper.credits[asset].ends for asset in left)
             credit.status, credit.owner = "CLAIMED", user.pk
+            tally["claims"] += 1
             self.paper.answers[user.pk, key] = claim.receipt
 
     @precondition(lambda self: self.paper.answers)
@@ -192,7 +198,8 @@ class Wallet(RuleBasedStateMachine):
 
 
 @pytest.mark.django_db
-def test_any_sequence_of_acts_does_what_a_dict_would() -> None:
+def test_any_sequence_of_acts_does_what_a_dict_would(record_property: Callable[[str, object], None]) -> None:
+    record_property("proof", "P1")
     run_state_machine_as_test(
         Wallet,
         settings=settings(
@@ -202,4 +209,9 @@ def test_any_sequence_of_acts_does_what_a_dict_would() -> None:
             derandomize=SEQUENCES < 100,
             suppress_health_check=list(HealthCheck),
         ),
+    )
+    record_property("count", SEQUENCES)
+    record_property("claims", tally["claims"])
+    record_property(
+        "note", f"{SEQUENCES} sequences of up to {STEPS} acts, {tally['refusals']:,} of them refused and nothing changed"
     )
