@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 from cashback.local import redis
 from cashback.local.sockets import ask_redis
-from cashback.store import PAUSE_SECONDS
 from wallet.proofs.attempts import Attempt
 from wallet.proofs.faults.scene import Act, Outcome, Scene, under_load
 from wallet.proofs.faults.stage import Stage
 from wallet.proofs.verify import Violation
 
 SLOWER_SECONDS = 0.15
+LEFT_ALONE_SECONDS = 1.0  # after it failed Redis is not asked
 ENOUGH = 1_000  # requests on either side: of fewer, the 99th percentile is the luck of a handful
 Span = tuple[float, float]
 
@@ -33,8 +33,7 @@ def lose_redis(scene: Scene) -> Outcome:
             begun = time.time()
             with way(scene.stage):
                 time.sleep(step)
-            # Redis is left alone for a moment after it failed.
-            time.sleep(min(PAUSE_SECONDS, step / 4))
+            time.sleep(min(LEFT_ALONE_SECONDS, step / 4))
             lost[way.__name__] = (begun, time.time())
         return len(lost)
 
