@@ -86,7 +86,11 @@ class AssetFilter(FilterSet):  # type: ignore[misc]
     mine = django_filters.ChoiceFilter(
         choices=[("true", "Yes"), ("false", "No")], method="of_the_caller", help_text="Whether the caller claimed it."
     )
-    search = django_filters.CharFilter("title", "icontains", max_length=200, help_text="Text within the title, in any case.")
+    search = django_filters.CharFilter(method="in_parts", max_length=200, help_text="Text within the title, in any case.")
+
+    def in_parts(self, assets: AssetQuerySet, name: str, text: str) -> AssetQuerySet:
+        """Keep all: each part of the list is searched in its own way (see wallet.api.parts)."""
+        return assets
 
     def that_are(self, assets: AssetQuerySet, name: str, status: str) -> AssetQuerySet:
         """Keep what is in `status` now."""
@@ -99,8 +103,9 @@ class AssetFilter(FilterSet):  # type: ignore[misc]
 
 
 class OwnershipFilter(AssetFilter):
-    """Narrows the ownership report."""
+    """Narrows the ownership report, which is read as a whole."""
 
+    search = django_filters.CharFilter("title", "icontains", max_length=200, help_text="Text within the title, in any case.")
     owner = django_filters.CharFilter(
         "claimed_by__email", "icontains", max_length=254, help_text="Text within the owner's email, in any case."
     )

@@ -14,24 +14,26 @@ from wallet.assets.querysets import DUE
 
 
 def parts(user: User, asked: Mapping[str, str]) -> list[Q]:
-    """Return the parts in which `user` finds what the parameters ask for; they narrow nothing."""
-    own = Q(claimed_by=user)
+    """Return the parts in which `user` finds what the parameters ask for; the search is in them, other filters are not."""
+    text = asked.get("search", "")
+    holds = Q(title__icontains=text) if text else Q()
+    own = Q(claimed_by=user) & holds
     if asked.get("mine") == "true":
         return [own]
-    titled = of_titles(asked.get("search", ""))
-    unclaimed = {
+    titled = of_titles(text) if text else Q()
+    of = {
         Status.AVAILABLE: [Q(status=Status.AVAILABLE) & titled],
         Status.EXPIRED: [Q(status=Status.EXPIRED) & titled, DUE & titled],
-        Status.CLAIMED: [Q(status=Status.CLAIMED) if user.is_admin else own],
+        Status.CLAIMED: [Q(status=Status.CLAIMED) & holds if user.is_admin else own],
     }
     if status := asked.get("status"):
-        return unclaimed[Status(status)]
-    if user.is_admin and not titled:
+        return of[Status(status)]
+    if user.is_admin and not text:
         return [Q()]
-    return [unclaimed[Status.AVAILABLE][0], unclaimed[Status.EXPIRED][0], *unclaimed[Status.CLAIMED]]
+    return [of[Status.AVAILABLE][0], of[Status.EXPIRED][0], *of[Status.CLAIMED]]
 
 
 def of_titles(text: str) -> Q:
-    """Return a condition that names the titles which hold the text, when they are few enough to name."""
-    titles = CashbackAsset.objects.titles_with(text) if text else None
-    return Q() if titles is None else Q(title__in=titles)
+    """Return a condition that names the titles which hold the text, or, when they are too many to name, asks each title."""
+    titles = CashbackAsset.objects.titles_with(text)
+    return Q(title__icontains=text) if titles is None else Q(title__in=titles)

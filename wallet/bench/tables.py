@@ -67,7 +67,7 @@ class Tables:
             cursor.execute("SET statement_timeout = 0; SET maintenance_work_mem = '512MB'; SET work_mem = '256MB'")
             cursor.execute(
                 "CREATE TEMP TABLE bench_pool AS SELECT id, row_number() OVER (ORDER BY id) - 1 AS n FROM assets_creditpool;"
-                "CREATE TEMP TABLE bench_person AS SELECT id, row_number() OVER (ORDER BY id) - 1 AS n FROM accounts_user;"
+                "CREATE TEMP TABLE bench_person AS SELECT id, row_number() OVER (ORDER BY email) - 1 AS n FROM accounts_user;"
                 "ANALYZE bench_pool; ANALYZE bench_person"
             )
             with unguarded(cursor):
