@@ -5,9 +5,11 @@ import shutil
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from decimal import Decimal
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Browser, BrowserContext, Page
@@ -15,7 +17,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import User
 from tests.history import backdate
-from wallet import claims, pools, sealing
+from wallet import changing, claims, pools, sealing
 from wallet.assets.models import CashbackAsset, CreditPool
 
 FLAGS = [
@@ -144,3 +146,15 @@ def shop(
     sealing.seal_all()
     claims.claim(CashbackAsset.objects.claimable().filter(title="Metro recharge")[0].pk, alice)
     return alice
+
+
+@pytest.fixture
+def office(shop: User, ada: User) -> None:
+    """The same shop as its operators see it: something was changed, expired, recreated and deleted, and the clock is set up."""
+    call_command("schedule_tasks", stdout=StringIO())
+    credits = list(CashbackAsset.objects.claimable().filter(title="Thanks for inviting a friend").order_by("pk"))
+    changing.update(credits[0].pk, ada, title="Thanks for inviting two friends", total_value=Decimal("300.00"))
+    for credit in credits[1:4]:
+        changing.expire(credit.pk, ada)
+    changing.recreate(credits[1].pk, ada)
+    changing.delete(credits[4].pk, ada)
