@@ -3,13 +3,15 @@
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from django_redis.cache import RedisCache
 from django_redis.exceptions import ConnectionInterrupted
 from redis.exceptions import ConnectionError as NoAnswer
-from redis.exceptions import RedisError
+from redis.exceptions import LockError, RedisError
+from redis.lock import Lock
 
 PAUSE_SECONDS = 1.0
 
@@ -39,9 +41,15 @@ class PatientRedisCache(RedisCache):  # type: ignore[misc]
 
     def ask(self, name: str, *args: Any, **options: Any) -> Any:
         """Call one of the cache's methods, if it is time to."""
+        return self.heed(getattr(super(), name), *args, **options)
+
+    def heed(self, question: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Ask Redis a question, if it is time to, and remember whether it answered."""
         self.wait_for_turn()
         try:
-            answer = getattr(super(), name)(*args, **options)
+            answer = question(*args, **options)
+        except LockError:  # an answer too: the lock is another's by now
+            raise
         except (RedisError, ConnectionInterrupted):
             self.server.failing, self.server.asked_again_at = True, time.monotonic() + PAUSE_SECONDS
             raise
@@ -75,8 +83,22 @@ class PatientRedisCache(RedisCache):  # type: ignore[misc]
         """Count."""
         return self.ask("incr", *args, **options)
 
-    def lock(self, *args: Any, **options: Any) -> Any:
-        """Return a lock, not yet held; made only while Redis answers."""
-        if self.server.failing:
-            raise NoAnswer("Redis did not answer a moment ago")
-        return super().lock(*args, **options)
+    def lock(self, *args: Any, **options: Any) -> "PatientLock":
+        """Return a lock, not yet held."""
+        return PatientLock(self, super().lock(*args, **options))
+
+
+@dataclass(frozen=True)
+class PatientLock:
+    """A lock of redis-py's (see there), asked for as patiently as the rest."""
+
+    cache: PatientRedisCache
+    lock: Lock
+
+    def acquire(self) -> bool:
+        """Wait for the lock and return whether it is held."""
+        return bool(self.cache.heed(self.lock.acquire))
+
+    def release(self) -> None:
+        """Give the lock back; raise LockError when it was lost."""
+        self.cache.heed(self.lock.release)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.core.cache import caches
-from redis.exceptions import RedisError
+from redis.exceptions import LockError, RedisError
 
 from accounts.throttles import STORE_DOWN
 from cashback import local
@@ -39,7 +39,28 @@ def test_a_redis_that_hangs_is_left_alone_for_a_moment(hanging: None) -> None:
 
     assert sum(seconds > 0.05 for seconds in taken) <= 2
     with pytest.raises(RedisError):
-        caches["default"].lock("crowd")
+        caches["default"].lock("crowd").acquire()
+
+
+def test_a_crowd_at_a_redis_that_hangs_does_not_wait_one_by_one(hanging: None) -> None:
+    begun = time.monotonic()
+    for _ in range(20):
+        with pytest.raises(RedisError):
+            caches["default"].lock("crowd").acquire()
+
+    assert time.monotonic() - begun < 3
+
+
+def test_a_lock_is_held_by_one_and_is_free_again_afterwards() -> None:
+    first, second = (caches["default"].lock("crowd", timeout=5, blocking_timeout=0.05) for _ in range(2))
+
+    assert (first.acquire(), second.acquire()) == (True, False)
+    first.release()
+    assert second.acquire()
+    with pytest.raises(LockError):
+        first.release()
+    assert caches["default"].get("asked all the same") is None
+    second.release()
 
 
 def test_what_it_says_is_passed_on() -> None:
