@@ -11,7 +11,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from wallet.management import screen
-from wallet.management.commands.prove_claims import interrupt
+from wallet.management.commands.prove_claims import interrupt, refuse_unwritable
 from wallet.management.door import Door, positive
 from wallet.proofs.faults import generated, writing
 from wallet.proofs.faults.catalogue import FAULTS
@@ -51,6 +51,10 @@ class Command(Door):
             signal.signal(signal.SIGTERM, interrupt)
         seed = options["seed"] or secrets.randbelow(10**9) + 1
         seconds = {name: FAULTS[name].seconds(60 * options["minutes"]) for name in options["only"]}
+        if options["generated"] and not options["generated"].is_file():
+            raise CommandError(f"There is no file {options['generated']}.", returncode=2)
+        if options["write"]:
+            refuse_unwritable(options["write"])
         if options["logs"]:
             options["logs"].mkdir(parents=True, exist_ok=True)
         self.stdout.write(
