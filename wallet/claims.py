@@ -4,7 +4,7 @@ Claims that arrive together share one transaction, in which none waits for a str
 leaves the company and is made alone. Either way the same rows are locked and the same rules of PostgreSQL decide.
 """
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -206,7 +206,8 @@ def hand_over(matches: Sequence[Match]) -> Outcomes:
     matches = [match for match in matches if match[0] not in outcomes]
     try:
         CashbackAsset.objects.hand_over([(asset, each.user.pk) for each, asset in matches])
-        entries = Entry.objects.bulk_create(entry_of(*match) for match in matches)
+        entries = [entry_of(*match) for match in matches]
+        Entry.objects.append(entries)
     except IntegrityError as error:
         if refusal := REFUSALS.get(broken_rule(error)):
             raise refusal from error
@@ -240,17 +241,16 @@ def screened(matches: Sequence[Match]) -> Outcomes:
     everybody, so that no two companies wait for each other.
     """
     outcomes: Outcomes = {}
-    pooled = [(each, asset.pool_id) for each, asset in matches if asset.pool_id]
-    pools = CreditPool.objects.with_is_open().in_bulk({pool_id for _, pool_id in pooled})
-    held = Counter(CashbackAsset.objects.take_turns({(pool_id, each.user.pk) for each, pool_id in pooled}))
-    for each, pool_id in pooled:
-        pool, turn = pools[pool_id], (pool_id, each.user.pk)
-        if not pool.is_open:
+    pooled = [(each, (asset.pool_id, each.user.pk)) for each, asset in matches if asset.pool_id]
+    rooms = CashbackAsset.objects.take_turns({turn for _, turn in pooled})
+    for each, turn in pooled:
+        room = rooms[turn]
+        if not room.is_open:
             outcomes[each] = PoolClosed()
-        elif pool.per_user_limit is not None and held[turn] >= pool.per_user_limit:
+        elif room.left is not None and room.left <= 0:
             outcomes[each] = ClaimLimitReached()
-        else:
-            held[turn] += 1
+        elif room.left is not None:
+            room.left -= 1
     return outcomes
 
 

@@ -1,6 +1,7 @@
 """Questions about many pools or assets."""
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
@@ -21,10 +22,13 @@ SELECT pg_advisory_xact_lock(turn) FROM (
     ORDER BY turn
 ) AS queue
 """
-COUNT_HELD = """\
-SELECT pool_id, claimed_by_id, max(claim_slot) FROM assets_cashbackasset
-JOIN unnest(%s::uuid[], %s::uuid[]) AS turns (pool, taker) ON pool_id = pool AND claimed_by_id = taker
-GROUP BY pool_id, claimed_by_id
+ROOM = """\
+SELECT turns.pool, turns.taker,
+    pool.is_active AND pool.opens_at <= now() AND (pool.closes_at IS NULL OR now() < pool.closes_at),
+    pool.per_user_limit - coalesce((
+        SELECT max(claim_slot) FROM assets_cashbackasset WHERE pool_id = turns.pool AND claimed_by_id = turns.taker
+    ), 0)
+FROM unnest(%s::uuid[], %s::uuid[]) AS turns (pool, taker) JOIN assets_creditpool AS pool ON pool.id = turns.pool
 """
 HAND_OVER = """\
 UPDATE assets_cashbackasset AS asset SET status = 'CLAIMED', claimed_by_id = given.taker
@@ -52,6 +56,14 @@ TITLES = """
 """
 MOST_TITLES = 5_000  # looked through; where there are more, a search reads the list itself
 MOST_NAMED = 500  # what so many titles hold is found soon anyway
+
+
+@dataclass
+class Room:
+    """Whether a pool takes claims, and how many more it allows one user (None: any number)."""
+
+    is_open: bool
+    left: int | None
 
 
 class AssetQuerySet(models.QuerySet["CashbackAsset"]):
@@ -102,17 +114,19 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
             for asset in assets:
                 rows.write_row(asset.row())
 
-    def take_turns(self, turns: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], int]:
-        """Wait until no other transaction claims for these users in these pools, and return how many credits each holds there.
+    def take_turns(self, turns: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], "Room"]:
+        """Wait until no other transaction claims for these users in these pools, and return what room each has there.
 
         Arguments:
             turns: ids of pool and user.
         """
-        columns = [list(column) for column in zip(*turns, strict=True)] if turns else [[], []]
+        if not turns:
+            return {}
+        columns = [list(column) for column in zip(*turns, strict=True)]
         with connection.cursor() as cursor:
             cursor.execute(TAKE_TURNS, columns)
-            cursor.execute(COUNT_HELD, columns)  # a statement of its own, to see what was committed while the first waited
-            return {(pool, user): held for pool, user, held in cursor.fetchall()}
+            cursor.execute(ROOM, columns)  # a statement of its own, to see what was committed while the first waited
+            return {(pool, user): Room(is_open, left) for pool, user, is_open, left in cursor.fetchall()}
 
     def hand_over(self, matches: Sequence[tuple["CashbackAsset", UUID]]) -> None:
         """Make each locked, AVAILABLE row the user's with the id; the instant and the slot are PostgreSQL's (rules.handover).
