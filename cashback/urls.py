@@ -12,10 +12,11 @@ from accounts import pages
 from cashback import operations, system
 
 urlpatterns = [
+    # First, because the busiest: addresses are tried from the top.
+    path("api/v1/", include("wallet.api.urls")),
     path("", include("wallet.pages.urls")),
     path("", include("accounts.page_urls")),
     path("language/", set_language, name="set_language"),
-    path("api/v1/", include("wallet.api.urls")),
     path("api/v1/auth/", include("accounts.api_urls")),
     path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),

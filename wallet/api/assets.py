@@ -102,14 +102,14 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, Door):
     @action(detail=True, methods=["post"], throttle_classes=[ClaimThrottle])
     def claim(self, request: Request, pk: UUID) -> Response:
         """Claim this credit. Asking again is safe: its owner gets the first claim."""
-        self.body()
+        self.must_be_empty()
         return answered(claims.claim(pk, self.user, idempotency.keyed(request, self.user, "claim", "asset", pk)))
 
     @described("Expire a credit", AssetNotAvailable, responses=AssetSerializer)
     @action(detail=True, methods=["post"])
     def expire(self, request: Request, pk: UUID) -> Response:
         """End an AVAILABLE credit's life now."""
-        self.body()
+        self.must_be_empty()
         return self.shown(changing.expire(pk, self.user))
 
     @described("Recreate a credit", AssetNotExpired, AlreadyRecreated, responses={201: AssetSerializer})

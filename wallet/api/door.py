@@ -62,6 +62,11 @@ class Door(GenericViewSet[Any]):
         body.is_valid(raise_exception=True)
         return dict(body.validated_data)
 
+    def must_be_empty(self) -> None:
+        """Refuse a body that holds anything. Raises ValidationError."""
+        if self.request.data != {}:
+            self.body()
+
     def shown(self, thing: Any, status: int = 200) -> Response:
         """Answer with one thing, as lists show it."""
         assert self.serializer_class is not None

@@ -93,5 +93,5 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, Door):
     @action(detail=True, methods=["post"], throttle_classes=[ClaimThrottle])
     def claim(self, request: Request, pk: UUID) -> Response:
         """Claim the credit of this pool that expires first, once per key."""
-        self.body()
+        self.must_be_empty()
         return answered(claims.claim_any(pk, self.user, idempotency.must_be_keyed(request, self.user, "claim", "pool", pk)))
