@@ -133,3 +133,24 @@ def test_answers_are_forgotten_after_seven_days(alice: User) -> None:
 
     assert tasks.forget_old_answers() == 1
     assert IdempotencyKey.objects.get().key == "young"
+
+
+def test_a_batch_begins_where_the_one_before_ended(
+    due: Callable[[int], None], django_assert_num_queries: Callable[..., Any]
+) -> None:
+    due(5)
+
+    count, place = expiry.expire_batch(2)
+    again, further = expiry.expire_batch(2, place)
+    rest, end = expiry.expire_batch(2, further)
+
+    assert (count, again, rest) == (2, 2, 1)
+    ordered = sorted(CashbackAsset.objects.values_list("expires_at", "pk"))
+    assert [place, further, end] == [ordered[1], ordered[3], ordered[4]]
+
+
+def test_a_sweep_whose_time_is_over_leaves_the_others_for_the_next(due: Callable[[int], None]) -> None:
+    due(3)
+
+    assert expiry.expire_due(batch=1, rest=1, seconds=0) == 0
+    assert expiry.expire_due(batch=1, rest=0.1, seconds=60) == 3

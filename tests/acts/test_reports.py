@@ -1,11 +1,12 @@
 """Who owns what, and what is still owed."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.db.models import Value
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
@@ -74,7 +75,7 @@ def test_ownership_says_who_holds_what_since_when(issue: Issue, alice: User) -> 
     taken, free = issue(title="Taken"), issue(title="Free", currency="JPY", total_value=Decimal(5))
     claim = claims.claim(taken.pk, alice)
 
-    rows = list(reports.ownership_rows(reports.ownership().order_by("id")))
+    rows = [reports.ownership_row(asset) for asset in reports.ownership().order_by("id")]
 
     assert rows == [
         {
@@ -98,6 +99,38 @@ def test_ownership_says_who_holds_what_since_when(issue: Issue, alice: User) -> 
             "pool": None,
         },
     ]
+
+
+def test_the_lines_that_postgresql_writes_say_what_the_rows_say(
+    issue: Issue, open_pool: Callable[..., CreditPool], alice: User, bob: User
+) -> None:
+    for currency, value in (("JPY", "500"), ("KWD", "1.005"), ("INR", "0.10"), ("USD", "1000000000")):
+        issue(currency=currency, total_value=Decimal(value), title='Tab\t, "quoted" \\N and ₹')
+    for user in (alice, bob):
+        claims.claim(issue(pool=open_pool(name=f"{user}'s"), expires_at=timezone.now() + timedelta(days=1)).pk, user)
+    CashbackAsset.objects.bulk_create(
+        [CashbackAsset(title="Due", total_value=1, currency="INR", expires_at=timezone.now() - timedelta(days=1))]
+    )
+    assets = reports.ownership().order_by("id")
+
+    lines = list(reports.ownership_lines(assets))
+
+    assert [list(line) for line in lines] == [list(reports.ownership_row(asset).values()) for asset in assets]
+    assert {status for _, _, _, _, status, *_ in lines} == {"AVAILABLE", "CLAIMED", "EXPIRED"}
+
+
+def test_an_instant_at_a_full_second_is_written_as_python_writes_it(issue: Issue) -> None:
+    moment = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+    issue()
+
+    assert CashbackAsset.objects.values_list(reports.InstantText(Value(moment)), flat=True).get() == reports.instant(moment)
+
+
+def test_a_file_is_sent_in_pieces_and_each_line_once() -> None:
+    blocks = list(reports.as_csv(["n"], ([n] for n in range(2 * reports.LINES_AT_ONCE + 1))))
+
+    assert len(blocks) == 3
+    assert "".join(blocks).split() == ["n", *map(str, range(2 * reports.LINES_AT_ONCE + 1))]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,5 @@
 """/reports/: who owns what, and what became of what was issued."""
 
-import csv
-from collections.abc import Iterator
 from typing import Any, ClassVar, cast
 
 from django.http import StreamingHttpResponse
@@ -34,26 +32,11 @@ class CsvRenderer(BaseRenderer):
         return data
 
 
-class Line:
-    """What csv writes to: hands each line back instead of keeping it."""
-
-    def write(self, line: str) -> str:
-        """Return the line."""
-        return line
-
-
-def lines(assets: AssetQuerySet) -> Iterator[str]:
-    """Yield the ownership report as CSV, its header first; no cell of it is a formula."""
-    writer = csv.writer(Line())
-    yield writer.writerow(reports.OWNERSHIP_COLUMNS)
-    for row in reports.ownership_rows(assets):
-        yield writer.writerow(map(reports.inert, row.values()))
-
-
 def download(assets: AssetQuerySet) -> StreamingHttpResponse:
     """Answer with all lines of the report as a file that is never whole in memory."""
+    lines = reports.as_csv(reports.OWNERSHIP_COLUMNS, reports.ownership_lines(assets))
     headers = {"Content-Disposition": 'attachment; filename="ownership.csv"'}
-    return StreamingHttpResponse(lines(assets), content_type="text/csv; charset=utf-8", headers=headers)
+    return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
 
 
 class OwnershipViewSet(Door):

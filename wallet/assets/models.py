@@ -20,6 +20,11 @@ from wallet.assets.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMA
 from wallet.assets.moulds import ISSUED, Row
 from wallet.assets.querysets import AssetQuerySet, PoolQuerySet
 
+# How many decimals the row's currency has.
+DECIMALS_OF_ROW: Any = Case(
+    When(currency__in=NO_DECIMALS, then=Value(0)), When(currency__in=THREE_DECIMALS, then=Value(3)), default=Value(2)
+)
+
 
 class Kind(models.TextChoices):
     """Why a pool hands out credit."""
@@ -199,16 +204,7 @@ class CashbackAsset(models.Model):
             ),
             models.CheckConstraint(condition=Q(total_value__gt=0, total_value__lte=MAX_VALUE), name="asset_value_range"),
             models.CheckConstraint(
-                condition=Q(
-                    total_value=Round(
-                        "total_value",
-                        Case(  # type: ignore[arg-type]
-                            When(currency__in=NO_DECIMALS, then=Value(0)),
-                            When(currency__in=THREE_DECIMALS, then=Value(3)),
-                            default=Value(2),
-                        ),
-                    )
-                ),
+                condition=Q(total_value=Round("total_value", DECIMALS_OF_ROW)),
                 name="asset_value_scale",
             ),
             models.CheckConstraint(condition=Q(currency__in=CURRENCIES), name="asset_currency_known"),
@@ -267,7 +263,7 @@ class Issuance(models.Model):
     value = models.DecimalField(max_digits=24, decimal_places=4)
 
     class Meta:
-        verbose_name, verbose_name_plural = _("issue"), _("issues")
+        verbose_name, verbose_name_plural = _("issue"), _("issued")
         ordering = ("-id",)
         triggers: ClassVar = rules.append_only("issuance_append_only")
         indexes = (models.Index(fields=("issued_at",), name="issuance_issued"),)

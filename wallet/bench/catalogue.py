@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wallet.bench import lists, supply
+from wallet.bench import claiming, files, lists, supply, sweep
 from wallet.bench.bed import Bed
 from wallet.bench.figures import Figure
 
@@ -17,6 +17,9 @@ class Bench:
 
 
 BENCHES = {
+    "large": Bench("claims over HTTP on 5,000,000 assets and 2,000,000 entries, beside 10,000 and 4,000", claiming.large),
     "lists": Bench("lists over HTTP on 5,000,000 assets and 2,000,000 entries, beside 10,000 and 4,000", lists.lists),
+    "sweep": Bench("the sweep of a million due credits beside one of 10,000, and claims beside the clock's sweep", sweep.sweep),
+    "ownership": Bench("the ownership report of a million credits as a file over HTTP, beside COPY TO", files.ownership),
     "issue": Bench("a million credits issued from a file by command, beside one raw COPY of the same rows", supply.issue),
 }

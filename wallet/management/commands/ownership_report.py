@@ -1,6 +1,5 @@
 """`manage.py ownership_report`: who owns what."""
 
-import csv
 import os
 import tempfile
 from argparse import ArgumentParser
@@ -94,10 +93,8 @@ def person(email: str) -> User:
 def write_csv(assets: AssetQuerySet, out: OutputWrapper) -> None:
     """Write one line an asset as it comes from the database; no cell is a formula."""
     audit.record("export", "done")
-    writer = csv.writer(out)
-    writer.writerow(reports.OWNERSHIP_COLUMNS)
-    for row in reports.ownership_rows(assets):
-        writer.writerow(reports.inert(row[name]) for name in reports.OWNERSHIP_COLUMNS)
+    for block in reports.as_csv(reports.OWNERSHIP_COLUMNS, reports.ownership_lines(assets)):
+        out.write(block, ending="")
 
 
 @contextmanager

@@ -140,7 +140,7 @@ def slow_sweep() -> int:
     """Sweep for longer than a cluster waits before it gives the task to another (run by the clusters of T21)."""
     begun, total = time.monotonic(), 0
     while time.monotonic() - begun < TASK_SECONDS:
-        total += expiry.expire_batch(5)
+        total += expiry.expire_batch(5)[0]
         time.sleep(0.05)
     with diary().open("a") as file:
         file.write(f"{os.getpid()} swept {total}\n")
