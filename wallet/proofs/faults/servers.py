@@ -28,7 +28,7 @@ UP_SECONDS = 1.5  # between a start and the next stop
 SERVING_SECONDS = 10
 DISK = "224m"
 FULL_SECONDS = 2.0
-SHOWN_SECONDS = 1.0  # of claims before a primary dies, and after
+SHOWN_SECONDS = 1.0  # of claims before a primary dies
 FOLLOWS = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync' AND flush_lsn >= %s"
 
 
@@ -86,7 +86,6 @@ def succeeded(alive: list[Stage], proxy: Proxy, number: int) -> float:
     promote(alive[1])
     proxy.target = alive[1].place.postgres_socket
     shutil.rmtree(alive.pop(0).place.folder)
-    time.sleep(SHOWN_SECONDS)
     return killed
 
 

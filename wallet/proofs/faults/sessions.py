@@ -157,7 +157,7 @@ def crowd_out(scene: Scene) -> Outcome:
         with Load(place, partial(web.OverHttp, port), 5 * SESSIONS, scene.seed) as load:
             time.sleep(scene.seconds / 2)
             limit_sessions(1)
-            time.sleep(max(POOL_WAIT_SECONDS + 0.5, scene.seconds / 2))
+            time.sleep(max(POOL_WAIT_SECONDS + 1, scene.seconds / 2))
             limit_sessions(SESSIONS)
             load.over.set()
             begun, asker = time.monotonic(), Asker(web.OverHttp(port), 5 * SESSIONS, scene.seed)
