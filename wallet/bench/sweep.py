@@ -20,7 +20,7 @@ MANY, QUICK_MANY = 1_000_000, 40_000
 FEW = 10_000
 CONSTANT = 0.8  # within 20 %
 SECONDS, QUICK_SECONDS = 10, 3
-CLOCK = "import django; django.setup(); from wallet import tasks\nwhile True: tasks.sweep()"
+CLOCK = "import django; django.setup(); from wallet import tasks; print('up')\nwhile True: tasks.sweep()"
 DUE = """
 INSERT INTO assets_cashbackasset (id, title, total_value, currency, status, expires_at, generation, created_at)
 SELECT uuidv7(make_interval(secs => s - {count})), 'Due', 10, 'INR', 'AVAILABLE',
@@ -81,8 +81,10 @@ def claims_beside(bed: Bed) -> list[tuple[float, float]]:
 @contextmanager
 def sweeping() -> Iterator[None]:
     """Have the clock sweep without end, in a process of its own, as it does."""
-    process = subprocess.Popen([sys.executable, "-c", CLOCK], cwd=ROOT, env=environment())
+    process = subprocess.Popen([sys.executable, "-c", CLOCK], cwd=ROOT, env=environment(), stdout=subprocess.PIPE)
+    assert process.stdout is not None
     try:
+        process.stdout.readline()  # it is up
         yield
         if process.poll() is not None:
             raise RuntimeError("the sweep ended by itself")
