@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,6 +12,8 @@ from django_redis.exceptions import ConnectionInterrupted
 from redis.exceptions import ConnectionError as NoAnswer
 from redis.exceptions import LockError, RedisError
 from redis.lock import Lock
+
+from accounts.together import Together
 
 PAUSE_SECONDS = 1.0
 
@@ -77,11 +79,11 @@ class PatientRedisCache(RedisCache):  # type: ignore[misc]
 
     def add(self, *args: Any, **options: Any) -> Any:
         """Write a value unless there is one."""
-        return self.ask("add", *args, **options)
+        return commands.ask(Command(self, "add", args, options))
 
     def incr(self, *args: Any, **options: Any) -> Any:
-        """Count."""
-        return self.ask("incr", *args, **options)
+        """Count. Raises ValueError when there is nothing to add to."""
+        return commands.ask(Command(self, "incr", args, options))
 
     def lock(self, *args: Any, **options: Any) -> "PatientLock":
         """Return a lock, not yet held."""
@@ -102,3 +104,35 @@ class PatientLock:
     def release(self) -> None:
         """Give the lock back; raise LockError when it was lost."""
         self.cache.heed(self.lock.release)
+
+
+@dataclass(frozen=True)
+class Command:
+    """One call of a limit's count, which many threads make in the same moment."""
+
+    cache: PatientRedisCache
+    name: str
+    args: tuple[Any, ...]
+    options: dict[str, Any]
+
+    def alone(self) -> Any:
+        """Make the call by itself."""
+        return self.cache.ask(self.name, *self.args, **self.options)
+
+    def answer(self, said: Any) -> Any:
+        """Return what Redis said as the cache's method would."""
+        if self.name == "incr":
+            return int(said) if said else ValueError("there is nothing to add to")
+        return bool(said)
+
+
+def piped(asked: Sequence[Command]) -> list[Any]:
+    """Send the commands in one go and return their answers."""
+    cache = asked[0].cache
+    pipeline = cache.client.get_client(write=True).pipeline(transaction=False)
+    for command in asked:
+        getattr(cache.client, command.name)(*command.args, **command.options, client=pipeline)
+    return [command.answer(said) for command, said in zip(asked, cache.heed(pipeline.execute), strict=True)]
+
+
+commands = Together(piped, alone=Command.alone)
