@@ -40,21 +40,21 @@ class Fault:
 
 FAULTS = {
     "T0": Fault("five mutants, each of which must be caught", mutants.catch_mutants),
-    "T3": Fault("a database session of the web terminated every 50 ms", sessions.kill_backends, 2, 0.11, target=1000),
+    "T3": Fault("a database session of the web terminated every 50 ms", sessions.kill_backends, 2, 0.10, target=1000),
     "T4": Fault("a web worker killed every 0.5 s", workers.kill_workers, 2, 0.18, target=200),
-    "T5": Fault("one reply to COMMIT in ten lost before it reaches the web", wire.lose_commits, 2, 0.13, target=1000),
+    "T5": Fault("one reply to COMMIT in ten lost before it reaches the web", wire.lose_commits, 2, 0.20, target=1000),
     "T6": Fault(
-        "one client in ten cut off before its answer, or before the answer's last byte", wire.lose_answers, 2, 0.04, target=200
+        "one client in ten cut off before its answer, or before the answer's last byte", wire.lose_answers, 2, 0.03, target=200
     ),
     "T7": Fault("the holder of a row stopped (SIGSTOP)", sessions.stop_holder),
     "T9": Fault("PostgreSQL stopped at once and started again", servers.stop_at_once, 2, 0.10, target=20),
-    "T10": Fault("the primary lost, its synchronous standby promoted", servers.fail_over, 0, 0.08, target=5),
+    "T10": Fault("the primary lost, its synchronous standby promoted", servers.fail_over, 0, 0.06, target=5),
     "T13": Fault("a row held for 10 s", sessions.slow_holder),
-    "T14": Fault("five times more clients than sessions", sessions.crowd_out, 1, 0.03),
+    "T14": Fault("five times more clients than sessions", sessions.crowd_out, 1, 0.02),
     "T15": Fault("a disk full, then freed", servers.fill_disk, 1, 0.02),
-    "T16": Fault("Redis killed, stopped, emptied, restarted, full", cache.lose_redis, 3, 0.10, always=5),
+    "T16": Fault("Redis killed, stopped, emptied, restarted, full", cache.lose_redis, 3, 0.06, always=5),
     "T20": Fault("credits ending while they are claimed and rolled back", clock.expire_under_claims, 2.5, 0.02),
     "T21": Fault("a task that two clusters run twice", clock.run_twice),
-    "T23": Fault("all web workers replaced in good order, again and again", workers.restart_workers, 2, 0.07, target=20),
+    "T23": Fault("all web workers replaced in good order, again and again", workers.restart_workers, 2, 0.06, target=20),
     "T24": Fault("all of these in turn, as the dice will have it", soak.soak, 8, 0.10, target=20),
 }

@@ -132,6 +132,7 @@ def under_load(
     *,
     clients: int = CLIENTS,
     environ: Mapping[str, str] | None = None,
+    workers: int = web.WORKERS,
     port: Callable[[web.Web], Any] | None = None,
     way: Callable[[int], Any] = web.OverHttp,
     note: str = "",
@@ -140,22 +141,27 @@ def under_load(
 
     Arguments:
         environ: the web workers', when it is not the usual one.
+        workers: how many there are.
         port: a context manager that puts something between clients and web, and yields the port to ask.
         way: makes a client of a port.
     """
     database(scene)
     place = stock(scene)
-    with serving(environ, port) as (server, entrance):
+    with serving(environ, port, workers) as (server, entrance):
         with Load(place, partial(way, entrance), clients, scene.seed) as load:
             count = strike(Act(scene, place, load, server, scene.random))
     return judged(load.log, place, count, scene.least, note=note)
 
 
 @contextmanager
-def serving(environ: Mapping[str, str] | None, port: Callable[[web.Web], Any] | None) -> Iterator[tuple[web.Web, int]]:
+def serving(
+    environ: Mapping[str, str] | None, port: Callable[[web.Web], Any] | None, workers: int = web.WORKERS
+) -> Iterator[tuple[web.Web, int]]:
     """Run the web and yield it with the port that clients shall ask."""
     with contextlib.ExitStack() as stack:
-        server = stack.enter_context(web.server(environ or environment(), "--preload", "--graceful-timeout", "10"))
+        server = stack.enter_context(
+            web.server(environ or environment(), "--preload", "--graceful-timeout", "10", "--workers", str(workers))
+        )
         yield server, stack.enter_context(port(server)) if port else server.port
 
 

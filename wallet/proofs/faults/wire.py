@@ -10,6 +10,7 @@ from wallet.proofs.faults.proxy import DroppedAnswer, DroppedCommit, Proxy, entr
 from wallet.proofs.faults.scene import APP_ROLE, Act, Outcome, Scene, environment, under_load
 
 SHARE = 0.1
+WORKERS = 4  # claims that meet in one worker share a COMMIT: in more workers fewer meet, and more replies can be lost
 
 
 def lose_commits(scene: Scene) -> Outcome:
@@ -22,7 +23,7 @@ def lose_commits(scene: Scene) -> Outcome:
             time.sleep(scene.seconds)
             return proxy.cuts
 
-        return under_load(scene, strike, environ=environment(DATABASE_URL=url))
+        return under_load(scene, strike, environ=environment(DATABASE_URL=url), workers=WORKERS)
 
 
 def lose_answers(scene: Scene) -> Outcome:
