@@ -23,7 +23,16 @@ origin: ContextVar[dict[str, str]] = ContextVar("origin")
 SHELL = {"door": "shell"}
 
 Event = Literal[
-    "register", "sign_in", "sign_out", "password_change", "person_change", "token_refresh", "limit", "permission", "export"
+    "register",
+    "sign_in",
+    "sign_out",
+    "password_change",
+    "email_change",
+    "person_change",
+    "token_refresh",
+    "limit",
+    "permission",
+    "export",
 ]
 
 

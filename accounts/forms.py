@@ -97,6 +97,15 @@ class ConfirmedForm(forms.Form):
     current_password = password_field("current-password", label=gettext_lazy("Present password"))
 
 
+class EmailForm(ConfirmedForm):
+    """The email there shall be, confirmed by the password."""
+
+    email = forms.EmailField(
+        label=gettext_lazy("New email"), max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"})
+    )
+    field_order = ("email", "current_password")
+
+
 class PasswordForm(ConfirmedForm):
     """The password there is and the one there shall be."""
 

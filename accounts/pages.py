@@ -12,12 +12,13 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView
 
-from accounts import audit, passwords, registration, throttles
-from accounts.forms import ConfirmedForm, PasswordForm, RegistrationForm, SignInForm, limited, seconds_to_wait
+from accounts import audit, emails, passwords, registration, throttles
+from accounts.forms import ConfirmedForm, EmailForm, PasswordForm, RegistrationForm, SignInForm, limited, seconds_to_wait
 from accounts.models import User
 from accounts.registration import EmailTaken
 from accounts.throttles import RateLimited
@@ -48,6 +49,7 @@ class ActForm(PatientForm):
     """A form for one act, whose refusals stand beside its fields."""
 
     success_url = reverse_lazy("account")
+    taken = gettext_lazy("This email already has an account. Sign in instead.")
 
     def form_valid(self, form: BaseForm) -> HttpResponse:
         """Do what the form asks, or show what was refused."""
@@ -56,7 +58,7 @@ class ActForm(PatientForm):
         except RateLimited as refusal:
             form.add_error(None, limited(refusal))
         except EmailTaken:
-            form.add_error("email", _("This email already has an account. Sign in instead."))
+            form.add_error("email", self.taken)
         except ValidationError as error:
             form.add_error(None, error)
         return super().form_valid(form) if form.is_valid() else self.form_invalid(form)
@@ -94,6 +96,21 @@ class Account(LoginRequiredMixin, TemplateView):
     """Who one is here, and what one may change."""
 
     template_name = "accounts/account.html"
+
+
+class ChangeEmail(LoginRequiredMixin, ActForm):
+    """Change the email; every sign-in goes on."""
+
+    form_class = EmailForm
+    template_name = "accounts/email.html"
+    taken = gettext_lazy("This email already has an account. Choose another one.")
+
+    def act(self, given: dict[str, Any]) -> None:
+        """Change it."""
+        user = cast(User, self.request.user)
+        throttles.check_password_change(user)
+        emails.change_email(user, given["current_password"], given["email"])
+        messages.success(self.request, _("Your email is changed. Sign in with it from now on."))
 
 
 class ChangePassword(LoginRequiredMixin, ActForm):

@@ -1,7 +1,11 @@
 """Becoming a user."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 from psycopg.errors import UniqueViolation
 
 from accounts import audit
@@ -25,13 +29,20 @@ def register(email: str, password: str) -> User:
     user = User(email=normal_email(email))
     user.clean_fields(exclude=["password"])
     check_new(password, user, "password")
+    with unique_email():
+        user = User.objects.create_user(email, password)
+    audit.record("register", "done", user, email=audit.digest(email))
+    return user
+
+
+@contextmanager
+def unique_email() -> Iterator[None]:
+    """Write one email inside. What PostgreSQL refuses it for is raised as EmailTaken or ValidationError, naming `email`."""
     try:
         with transaction.atomic():
-            user = User.objects.create_user(email, password)
+            yield
     except IntegrityError as error:
         if isinstance(error.__cause__, UniqueViolation):
             raise EmailTaken from error
         # PostgreSQL's idea of lower case is wider than ours: an email of letters that it would still change.
-        raise ValidationError({"email": ValidationError("Write the email in plain letters.", code="invalid")}) from error
-    audit.record("register", "done", user, email=audit.digest(email))
-    return user
+        raise ValidationError({"email": ValidationError(_("Write the email in plain letters."), code="invalid")}) from error

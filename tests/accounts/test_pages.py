@@ -163,7 +163,7 @@ def test_who_is_signed_in_is_not_asked_again(client: Client, alice: User) -> Non
     assert client.get("/sign-in/")["Location"] == "/dashboard/"
 
 
-@pytest.mark.parametrize("name", ["register", "sign_in", "sign_out", "password", "sign_out_elsewhere"])
+@pytest.mark.parametrize("name", ["register", "sign_in", "sign_out", "password", "email", "sign_out_elsewhere"])
 def test_a_form_from_elsewhere_is_refused(alice: User, name: str) -> None:
     strict = Client(enforce_csrf_checks=True)
     strict.force_login(alice)
@@ -247,7 +247,7 @@ def test_the_account_says_who_one_is_and_what_one_may_change(client: Client, ali
 
     page = client.get("/account/").content.decode()
 
-    for text in (alice.email, "/password/", "/account/sign-out-elsewhere/", "/sign-out/"):
+    for text in (alice.email, "/account/email/", "/password/", "/account/sign-out-elsewhere/", "/sign-out/"):
         assert text in page
 
 

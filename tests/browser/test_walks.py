@@ -31,7 +31,7 @@ USERS = [
     "/account/",
     "/password/",
 ]
-USERS += ["/account/sign-out-elsewhere/", "/no-such-page/"]
+USERS += ["/account/email/", "/account/sign-out-elsewhere/", "/no-such-page/"]
 STRANGERS = ["/", "/sign-in/", "/register/"]
 NEVER_WIDER = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 

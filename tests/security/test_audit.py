@@ -124,6 +124,17 @@ def test_a_changed_password_is_recorded_once_at_either_door(client: Client, alic
     assert told(audited()) == [("password_change", "done", str(alice.pk), door) for door in ("api", "pages")]
 
 
+def test_a_changed_email_is_recorded_once_and_by_its_digest(client: Client, alice: User, audited: Audited) -> None:
+    client.force_login(alice)
+
+    client.post("/account/email/", {"email": "Rao@example.com", "current_password": PASSWORD})
+    client.post("/account/email/", {"email": "other@example.com", "current_password": "wrong"})
+
+    assert told(audited()) == [("email_change", "done", str(alice.pk), "pages")]
+    assert audited()[0]["email"] == audit.digest("rao@example.com")
+    assert audited()[0]["before"] == audit.digest("alice@example.com")
+
+
 def test_a_replayed_refresh_token_is_recorded_with_its_family(client: Client, alice: User, audited: Audited) -> None:
     pair = issue_pair(alice)
     for _ in range(2):

@@ -79,9 +79,9 @@ def test_guessing_the_present_password_is_limited_before_it_is_hashed(
     adas.post("/password/", {"current_password": "wrong", "new_password": NEW})
     hashed.clear()
 
-    for address in ("/password/", "/admin/password_change/", "/api/v1/auth/password/"):
+    for address in ("/password/", "/account/email/", "/admin/password_change/", "/api/v1/auth/password/"):
         body = {"current_password": PASSWORD, "new_password": NEW, "old_password": PASSWORD, "new_password1": NEW}
-        adas.post(address, body | {"new_password2": NEW})
+        adas.post(address, body | {"new_password2": NEW, "email": "new@example.com"})
 
     assert hashed == []
     ada.refresh_from_db()

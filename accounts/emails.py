@@ -1,0 +1,35 @@
+"""Changing the email that a person signs in with."""
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+
+from accounts import audit
+from accounts.models import User, normal_email
+from accounts.passwords import check_current, wrong_current
+from accounts.registration import unique_email
+
+
+def change_email(user: User, current: str, email: str) -> None:
+    """Let `user`, who proves to be it by the present password, sign in with another email. Every sign-in goes on.
+
+    The unique email decides between two who want the same. Raises ValidationError, naming `email` or `current_password`,
+    and EmailTaken; then nothing changed. Count the try before calling.
+    """
+    check_current(user, current)
+    wanted = checked(email, user)
+    with unique_email():
+        # Only beside the password that was checked, as when a password is changed.
+        found = User.objects.filter(pk=user.pk, password=user.password).update(email=wanted)
+    if not found:
+        raise wrong_current()
+    before, user.email = user.email, wanted
+    audit.record("email_change", "done", user, email=audit.digest(wanted), before=audit.digest(before))
+
+
+def checked(email: str, user: User) -> str:
+    """Return the email as it is stored; raise ValidationError unless it is one, and another one than now."""
+    wanted = normal_email(email)
+    User(email=wanted).clean_fields(exclude=["password"])
+    if wanted == user.email:
+        raise ValidationError({"email": ValidationError(_("This is your email already."), code="same")})
+    return wanted

@@ -1,0 +1,117 @@
+"""Changing the email that one signs in with."""
+
+from typing import Any
+
+import pytest
+from django.test import Client
+from pytest_django import DjangoAssertNumQueries
+
+from accounts import emails, tokens
+from accounts.models import User
+from accounts.registration import EmailTaken
+from tests.conftest import PASSWORD
+from tests.together import at_once
+
+EMAIL = "/account/email/"
+CHANGE = {"email": "Alice.Rao@Example.com", "current_password": PASSWORD}
+
+
+@pytest.fixture
+def alices(client: Client, alice: User) -> Client:
+    client.force_login(alice)
+    return client
+
+
+def email_of(user: User) -> str:
+    return User.objects.get(pk=user.pk).email
+
+
+def errors(answer: Any) -> dict[str, list[str]]:
+    return dict(answer.context["form"].errors)
+
+
+def test_the_new_email_signs_in_in_any_case_and_the_old_one_no_more(alices: Client, alice: User) -> None:
+    answer = alices.post(EMAIL, CHANGE, follow=True)
+
+    assert answer.redirect_chain == [("/account/", 302)]
+    assert "alice.rao@example.com" in answer.content.decode()
+    assert tokens.verified("ALICE.RAO@example.com", PASSWORD) == alice
+    with pytest.raises(tokens.BadCredentials):
+        tokens.verified("alice@example.com", PASSWORD)
+
+
+def test_every_sign_in_goes_on(alices: Client, alice: User) -> None:
+    elsewhere = Client()
+    elsewhere.force_login(alice)
+    pair = tokens.issue_pair(alice)
+
+    alices.post(EMAIL, CHANGE)
+
+    assert [browser.get("/account/").status_code for browser in (alices, elsewhere)] == [200, 200]
+    assert tokens.refresh(pair.refresh).access
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "text"),
+    [
+        ({"current_password": "wrong"}, "current_password", "This is not your present password."),
+        ({"current_password": "x" * 129}, "current_password", "Ensure this value has at most 128 characters (it has 129)."),
+        ({"current_password": ""}, "current_password", "This field is required."),
+        ({"email": "alice"}, "email", "Enter a valid email address."),
+        ({"email": "ALICE@example.com"}, "email", "This is your email already."),
+        ({"email": "BOB@example.com"}, "email", "This email already has an account. Choose another one."),
+        (
+            {"email": "Aliceß" + "x" * 255 + "@example.com"},
+            "email",
+            "Ensure this value has at most 254 characters (it has 273).",
+        ),
+    ],
+)
+def test_what_is_refused_stands_beside_its_field_and_changes_nothing(
+    *, alices: Client, alice: User, bob: User, change: dict[str, str], field: str, text: str
+) -> None:
+    answer = alices.post(EMAIL, CHANGE | change)
+
+    assert answer.status_code == 200
+    assert text in errors(answer)[field]
+    assert list(errors(answer)) == [field]
+    assert (email_of(alice), email_of(bob)) == ("alice@example.com", "bob@example.com")
+
+
+def test_a_wrong_password_does_not_tell_whether_an_email_has_an_account(alices: Client, bob: User) -> None:
+    taken, free = (
+        errors(alices.post(EMAIL, {"email": email, "current_password": "wrong"})) for email in (bob.email, "nobody@example.com")
+    )
+
+    assert taken == free == {"current_password": ["This is not your present password."]}
+
+
+def test_guesses_at_the_present_password_are_counted(alices: Client, alice: User) -> None:
+    answers = [alices.post(EMAIL, CHANGE | {"current_password": "wrong"}) for _ in range(5)]
+    answers.append(alices.post(EMAIL, CHANGE))
+
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429]
+    assert int(answers[-1]["Retry-After"]) > 0
+    assert email_of(alice) == "alice@example.com"
+
+
+def test_a_stranger_is_asked_to_sign_in_first(client: Client, alice: User) -> None:
+    assert client.post(EMAIL, CHANGE)["Location"] == f"/sign-in/?next={EMAIL}"
+    assert email_of(alice) == "alice@example.com"
+
+
+def test_a_change_is_one_statement(alice: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    with django_assert_num_queries(3):  # savepoint, email, release
+        emails.change_email(alice, PASSWORD, "alice.rao@example.com")
+
+    assert alice.email == email_of(alice) == "alice.rao@example.com"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_who_want_the_same_email_at_once_one_gets_it() -> None:
+    people = [User.objects.create_user(f"{name}@example.com", PASSWORD) for name in ("alice", "bob", "carol")]
+
+    outcomes = at_once(lambda user: emails.change_email(user, PASSWORD, "rao@example.com"), people)
+
+    assert [type(outcome) for outcome in outcomes if outcome is not None] == [EmailTaken] * 2
+    assert User.objects.filter(email="rao@example.com").count() == 1
