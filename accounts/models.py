@@ -7,6 +7,7 @@ from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models.functions import Lower, Now
 from django.utils.crypto import constant_time_compare
+from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 
@@ -48,9 +49,11 @@ class User(AbstractBaseUser):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     email = models.EmailField(unique=True, error_messages={"unique": "This email already has an account. Sign in instead."})
     role = models.CharField(max_length=5, choices=Role.choices, default=Role.USER)
-    is_active = models.BooleanField(default=True, help_text="Untick instead of deleting: the ledger keeps its owner.")
-    is_superuser = models.BooleanField(default=False, help_text="May change roles, people and schedules.")
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    is_active = models.BooleanField(
+        _("active"), default=True, help_text="Untick instead of deleting: the ledger keeps its owner."
+    )
+    is_superuser = models.BooleanField(_("superuser"), default=False, help_text="May change roles, people and schedules.")
+    created_at = models.DateTimeField(_("member since"), db_default=Now(), editable=False)
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"

@@ -22,9 +22,9 @@ class Migration(migrations.Migration):
                 ('id', models.UUIDField(default=accounts.ids.uuid7, editable=False, primary_key=True, serialize=False)),
                 ('email', models.EmailField(error_messages={'unique': 'This email already has an account. Sign in instead.'}, max_length=254, unique=True)),
                 ('role', models.CharField(choices=[('ADMIN', 'Admin'), ('USER', 'User')], default='USER', max_length=5)),
-                ('is_active', models.BooleanField(default=True, help_text='Untick instead of deleting: the ledger keeps its owner.')),
-                ('is_superuser', models.BooleanField(default=False, help_text='May change roles, people and schedules.')),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
+                ('is_active', models.BooleanField(default=True, help_text='Untick instead of deleting: the ledger keeps its owner.', verbose_name='active')),
+                ('is_superuser', models.BooleanField(default=False, help_text='May change roles, people and schedules.', verbose_name='superuser')),
+                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False, verbose_name='member since')),
             ],
             options={
                 'ordering': ('-id',),

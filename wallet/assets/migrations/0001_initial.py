@@ -58,7 +58,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'issue',
-                'verbose_name_plural': 'issues',
+                'verbose_name_plural': 'issued',
                 'ordering': ('-id',),
                 'indexes': [models.Index(fields=['issued_at'], name='issuance_issued')],
             },
