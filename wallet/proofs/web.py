@@ -24,6 +24,7 @@ WORKERS, THREADS = 2, 16
 START_SECONDS = 60
 ANSWER_SECONDS = 60
 HOST = "127.0.0.1"
+HOME = Path(__file__).resolve().parents[2]
 
 
 class NoWebServer(Refusal):
@@ -46,12 +47,13 @@ class Web:
 
 
 @contextmanager
-def server(environ: Mapping[str, str] | None = None, *extra: str) -> Iterator[Web]:
+def server(environ: Mapping[str, str] | None = None, *extra: str, home: Path = HOME) -> Iterator[Web]:
     """Run web workers and yield them; raise NoWebServer when they do not come up.
 
     Arguments:
         environ: theirs, which names their database; this process's unless given.
         extra: more of gunicorn's options.
+        home: the folder with the code to run.
     """
     with socket.create_server((HOST, 0), backlog=2048) as listener:
         port: int = listener.getsockname()[1]
@@ -60,7 +62,7 @@ def server(environ: Mapping[str, str] | None = None, *extra: str) -> Iterator[We
             pass_fds=[listener.fileno()],
             stdout=subprocess.DEVNULL,
             env=environ,
-            cwd=Path(__file__).resolve().parents[2],
+            cwd=home,
         )
         try:
             wait_until_up(process, port)
