@@ -27,6 +27,7 @@ test: $(READY)  ## Run all tests on a real PostgreSQL and Redis
 	$(BIN)/python -m pytest tests/proofs
 
 prove: $(READY)  ## Break everything while clients claim (MINUTES=10 SEED=…), and write docs/proofs.md
+	@rm -f $(GENERATED)
 	-PROVE_SEQUENCES=200 PROVE_EXAMPLES=60 $(BIN)/python -m pytest -n 2 -q --junitxml=$(GENERATED) tests/proofs/test_machine.py tests/api/test_fuzz.py
 	$(BIN)/python manage.py prove --write $(WRITE) --generated $(GENERATED) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
