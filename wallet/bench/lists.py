@@ -43,28 +43,47 @@ LISTS = {
 
 @dataclass(frozen=True, eq=False)
 class Client:
-    """Somebody who asks over one keep-alive connection."""
+    """People who ask one server, each list over one keep-alive connection."""
 
-    connection: http.client.HTTPConnection
+    port: int
     tokens: dict[str, str]
 
-    def get(self, path: str, who: str = ANYBODY) -> bytes:
+    def get(self, connection: http.client.HTTPConnection, path: str, who: str) -> bytes:
         """Return the body of a list; raise RuntimeError unless it is 200."""
-        self.connection.request("GET", f"/api/v1/{path}", headers={"Authorization": f"Bearer {self.tokens[who]}"})
-        answer = self.connection.getresponse()
+        connection.request("GET", f"/api/v1/{path}", headers={"Authorization": f"Bearer {self.tokens[who]}"})
+        answer = connection.getresponse()
         body = answer.read()
         if answer.status != 200:
             raise RuntimeError(f"{path}: {answer.status} {body[:200]!r}")
         return body
 
+    @contextmanager
+    def connected(self) -> Iterator[http.client.HTTPConnection]:
+        """Yield a connection."""
+        connection = http.client.HTTPConnection(web.HOST, self.port, timeout=web.ANSWER_SECONDS)
+        yield connection
+        connection.close()
+
     def time(self, path: str, who: str) -> float:
         """Return the median time of the list's answers, in milliseconds."""
         taken = []
-        for _ in range(ASKED):
-            started = time.perf_counter()
-            self.get(path, who)
-            taken.append(time.perf_counter() - started)
+        with self.connected() as connection:
+            self.get(connection, path, who)
+            for _ in range(ASKED):
+                started = time.perf_counter()
+                self.get(connection, path, who)
+                taken.append(time.perf_counter() - started)
         return 1000 * statistics.median(taken)
+
+    def nth_page(self, number: int) -> str:
+        """Return the address of a page deep in the list of assets, found by going there, a hundred rows at a time."""
+        # The same row begins the page of 25 and, four times sooner, the one of a hundred.
+        path = "assets/?page_size=100"
+        with self.connected() as connection:
+            for _ in range(number // 4):
+                parts = urlsplit(json.loads(self.get(connection, path, ANYBODY))["next"])
+                path = f"assets/?{parts.query}"
+        return path.replace("page_size=100", "page_size=25")
 
 
 def lists(bed: Bed) -> list[Figure]:
@@ -74,7 +93,7 @@ def lists(bed: Bed) -> list[Figure]:
         small = stack.enter_context(place(bed, "small", SMALL))
         figures = [compared(bed, name, {large: path, small: path}) for name, path in LISTS.items()]
         pages = bed.size(PAGES, QUICK_PAGES)
-        deep = {client: nth_page(client, pages if client is large else 20) for client in (large, small)}
+        deep = {large: large.nth_page(pages), small: small.nth_page(20)}
         figures.append(compared(bed, f"assets, page {pages:,} by cursor", deep))
     return figures
 
@@ -95,16 +114,4 @@ def place(bed: Bed, name: str, tables: Tables) -> Iterator[Client]:
     tables.fill()
     tokens = {ANYBODY: token(ANYBODY), HEAVY: token(HEAVY), ADMIN: token(ADMIN, Role.ADMIN)}
     with web.server(environment(), "--preload") as server:
-        connection = http.client.HTTPConnection(web.HOST, server.port, timeout=web.ANSWER_SECONDS)
-        yield Client(connection, tokens)
-        connection.close()
-
-
-def nth_page(client: Client, number: int) -> str:
-    """Return the address of a page deep in the list of assets, found by going there, a hundred rows at a time."""
-    # The same row begins the page of 25 and, four times sooner, the one of a hundred.
-    path = "assets/?page_size=100"
-    for _ in range(number // 4):
-        parts = urlsplit(json.loads(client.get(path))["next"])
-        path = f"assets/?{parts.query}"
-    return path.replace("page_size=100", "page_size=25")
+        yield Client(server.port, tokens)

@@ -1,0 +1,108 @@
+"""A database with tables that are large enough for the planner to care, and a judge of plans."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from django.db import connection, connections
+from django.test.utils import CaptureQueriesContext
+from pytest_django import DjangoDbBlocker
+
+from accounts.models import Role, User
+from wallet.bench.tables import Tables
+from wallet.proofs import scratch
+
+LARGE = {
+    "assets_cashbackasset",
+    "ledger_entry",
+    "ledger_idempotencykey",
+    "accounts_user",
+    "accounts_tokenfamily",
+    "assets_cashbackassetevent",
+}
+SIZE = Tables(assets=100_000, entries=40_000, people=10_000, heavy=4_000)
+MORE = """
+INSERT INTO accounts_tokenfamily (id, user_id, refresh_hash, auth_hash, expires_at, revoked_reason)
+    SELECT uuidv7(), id, md5(id::text), md5(email), now() + interval '14 days', '' FROM accounts_user;
+INSERT INTO ledger_idempotencykey (user_id, route, key, fingerprint, status_code, body, entry_id, created_at)
+    SELECT user_id, 'claim', request_key, md5(request_key), 201, '{}', id, now() - random() * interval '6 days'
+    FROM ledger_entry;
+INSERT INTO assets_cashbackassetevent
+    (pgh_created_at, pgh_label, pgh_obj_id, id, title, total_value, currency, status, generation, created_at, pool_id)
+    SELECT now(), 'update', id, id, title, total_value, currency, status, generation, created_at, pool_id
+    FROM assets_cashbackasset WHERE status = 'EXPIRED';
+"""
+
+
+@pytest.fixture(scope="module")
+def large(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Work in a database of its own with large tables; nothing of it is left."""
+    with django_db_blocker.unblock():
+        settings = connection.settings_dict
+        usual = settings["NAME"]
+        connections.close_all()
+        name = f"{scratch.PREFIX}plans"
+        scratch.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        scratch.run(f'CREATE DATABASE "{name}" TEMPLATE "{usual}"')
+        settings["NAME"] = name
+        try:
+            SIZE.fill()
+            with connection.cursor() as cursor:
+                cursor.execute(MORE)
+                cursor.execute("VACUUM (ANALYZE)")
+            yield
+        finally:
+            connections.close_all()
+            settings["NAME"] = usual
+            scratch.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def anybody(large: None) -> User:
+    return User.objects.get(email="person2@example.com")
+
+
+@pytest.fixture
+def heavy(large: None) -> User:
+    """Whoever has a tenth of all claims."""
+    return User.objects.get(email="person0@example.com")
+
+
+@pytest.fixture
+def operator(large: None) -> User:
+    found = User.objects.get(email="person1@example.com")
+    User.objects.filter(pk=found.pk).update(role=Role.ADMIN)
+    found.refresh_from_db()
+    return found
+
+
+def plans_of(ask: Callable[[], Any]) -> list[tuple[str, dict[str, Any]]]:
+    """Do something and return every statement it sent with its plan."""
+    with CaptureQueriesContext(connection) as asked:
+        ask()
+    statements = [query["sql"].strip() for query in asked.captured_queries]
+    statements = [sql.removeprefix("COPY (").removesuffix(") TO STDOUT") for sql in statements]
+    return [(sql, plan(sql)) for sql in statements if sql.startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"))]
+
+
+def plan(sql: str) -> dict[str, Any]:
+    """Return PostgreSQL's plan of a statement that is not run."""
+    with connection.cursor() as cursor:
+        cursor.cursor.execute(f"EXPLAIN (FORMAT JSON) {sql}")
+        found = cursor.fetchone()[0]
+    tree: dict[str, Any] = (json.loads(found) if isinstance(found, str) else found)[0]["Plan"]
+    return tree
+
+
+def read_whole(node: dict[str, Any]) -> set[str]:
+    """Return the large tables that a plan reads from their first row to the last."""
+    found = {node["Relation Name"]} & LARGE if node["Node Type"] == "Seq Scan" else set()
+    return found.union(*(read_whole(child) for child in node.get("Plans", ())))
+
+
+def judge(ask: Callable[[], Any]) -> list[str]:
+    """Return the statements that read a large table whole."""
+    asked = plans_of(ask)
+    assert asked, "nothing was asked"
+    return [f"{', '.join(sorted(tables))}: {sql[:2_000]}" for sql, tree in asked if (tables := read_whole(tree))]

@@ -1,0 +1,208 @@
+"""No hot query reads a large table whole: asked of PostgreSQL's planner, for every query that a door sends."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from django.db import connection, transaction
+from django.test import Client
+from rest_framework.test import APIClient
+
+from accounts import tokens
+from accounts.models import TokenFamily, User
+from tests.plans.conftest import judge
+from wallet import claims, expiry, reports
+from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.claims import Wanted
+from wallet.ledger import idempotency
+from wallet.ledger.idempotency import Request
+from wallet.ledger.models import Entry
+
+pytestmark = [pytest.mark.usefixtures("large"), pytest.mark.django_db]
+ROOT = "/api/v1"
+ORDERINGS = ("created_at", "-created_at", "expires_at", "-expires_at", "total_value", "-total_value")
+FILTERS = (
+    "status=AVAILABLE",
+    "status=CLAIMED",
+    "status=EXPIRED",
+    "pool={pool}",
+    "pool={pool}&status=AVAILABLE",
+    "currency=INR",
+    "min_value=890",
+    "max_value=3",
+    "expires_before=2027-03-01",
+    "expires_after=2026-12-01T00:00:00Z",
+    "mine=true",
+    "mine=false",
+    "search=platinum",
+    "search=diwali",
+    "search=zanzibar",
+    "search=diwali&status=AVAILABLE&ordering=expires_at",
+)
+
+
+def by(user: User) -> APIClient:
+    caller = APIClient()
+    caller.credentials(HTTP_AUTHORIZATION=f"Bearer {tokens.issue_pair(user).access}")
+    return caller
+
+
+def asking(caller: Any, path: str) -> Callable[[], None]:
+    """Return what asks for a list, and for the page behind its first."""
+
+    def ask() -> None:
+        answer = caller.get(path)
+        assert answer.status_code == 200, answer.content
+        if answer.headers["Content-Type"] == "application/json" and (following := answer.json().get("next")):
+            assert caller.get(following).status_code == 200
+
+    return ask
+
+
+@pytest.mark.parametrize("ordering", ORDERINGS)
+@pytest.mark.parametrize("who", ["anybody", "heavy"])
+def test_no_order_of_the_credits_reads_them_all(request: pytest.FixtureRequest, who: str, ordering: str) -> None:
+    caller = by(request.getfixturevalue(who))
+
+    assert judge(asking(caller, f"{ROOT}/assets/?ordering={ordering}")) == []
+
+
+@pytest.mark.parametrize("narrowed", FILTERS)
+def test_no_filter_of_the_credits_reads_them_all(anybody: User, narrowed: str) -> None:
+    query = narrowed.format(pool=CreditPool.objects.values_list("pk", flat=True)[0])
+
+    assert judge(asking(by(anybody), f"{ROOT}/assets/?{query}")) == []
+
+
+@pytest.mark.parametrize("narrowed", ["", *(each for each in FILTERS if "search" not in each)])
+def test_no_list_of_an_operator_reads_all_credits(operator: User, narrowed: str) -> None:
+    query = narrowed.format(pool=CreditPool.objects.values_list("pk", flat=True)[0])
+
+    assert judge(asking(by(operator), f"{ROOT}/assets/?{query}")) == []
+
+
+@pytest.mark.parametrize("path", ["auth/me/", "pools/", "claims/", "wallet/"])
+@pytest.mark.parametrize("who", ["anybody", "heavy", "operator"])
+def test_no_other_list_reads_a_table_whole(request: pytest.FixtureRequest, who: str, path: str) -> None:
+    assert judge(asking(by(request.getfixturevalue(who)), f"{ROOT}/{path}")) == []
+
+
+@pytest.mark.parametrize("narrowed", ["user={user}", "asset={asset}", "from=2026-11-22T00:00:00Z", "to=2026-11-22"])
+def test_no_filter_of_the_ledger_reads_it_whole(operator: User, heavy: User, narrowed: str) -> None:
+    query = narrowed.format(user=heavy.pk, asset=Entry.objects.values_list("asset", flat=True)[0])
+
+    assert judge(asking(by(operator), f"{ROOT}/claims/?{query}")) == []
+
+
+@pytest.mark.parametrize("narrowed", ["", "status=CLAIMED", "min_value=890"])
+def test_no_page_of_the_ownership_report_reads_all_credits(operator: User, narrowed: str) -> None:
+    assert judge(asking(by(operator), f"{ROOT}/reports/ownership/?{narrowed}")) == []
+
+
+def test_the_file_of_one_owner_reads_only_theirs(anybody: User) -> None:
+    theirs = reports.ownership().filter(claimed_by=anybody).order_by("-id")
+
+    assert judge(lambda: list(reports.ownership_lines(theirs))) == []
+
+
+def test_a_claim_reads_no_table_whole(anybody: User) -> None:
+    asset = CashbackAsset.objects.filter(status="AVAILABLE", expires_at=None).order_by("id")[500]
+    keyed = Request(user=anybody, route="claim", key=uuid4().hex, fingerprint="f" * 64)
+
+    def claim() -> None:
+        with transaction.atomic():
+            claims.claim_assets([Wanted(asset.pk, anybody, keyed)], patient=True)
+
+    assert judge(claim) == []
+    assert Entry.objects.filter(asset=asset, user=anybody).exists()
+
+
+def test_a_claim_of_any_reads_no_table_whole(anybody: User) -> None:
+    pool = CreditPool.objects.all()[3]
+    keyed = Request(user=anybody, route="claim", key=uuid4().hex, fingerprint="f" * 64)
+
+    def claim() -> None:
+        with transaction.atomic():
+            claims.claim_of_pools([Wanted(pool.pk, anybody, keyed)], patient=True)
+
+    assert judge(claim) == []
+    assert Entry.objects.filter(user=anybody, request_key=keyed.key).exists()
+
+
+def test_a_request_that_was_answered_is_found_by_its_key(anybody: User) -> None:
+    key = idempotency.IdempotencyKey.objects.filter(user=anybody)[0]
+    again = Request(user=anybody, route=key.route, key=key.key, fingerprint=key.fingerprint)
+
+    assert judge(lambda: idempotency.stored(again)) == []
+
+
+def test_the_sweep_reads_what_is_due_only(large: None) -> None:
+    assert judge(lambda: expiry.expire_batch(1_000)) == []
+
+
+def test_old_answers_are_found_by_their_age(large: None) -> None:
+    assert judge(idempotency.forget_old) == []
+
+
+def test_a_refresh_token_is_found_by_its_family(anybody: User) -> None:
+    pair = tokens.issue_pair(anybody)
+
+    assert judge(lambda: tokens.refresh(pair.refresh)) == []
+
+
+def test_a_sign_in_finds_its_person_by_email(anybody: User) -> None:
+    assert judge(lambda: User.objects.get_by_natural_key("Person7@Example.com")) == []
+
+
+def test_the_families_of_a_person_are_found_by_the_person(anybody: User) -> None:
+    assert judge(lambda: list(TokenFamily.objects.alive().filter(user=anybody))) == []
+
+
+@pytest.mark.parametrize("path", ["/claims/", "/offers/", "/dashboard/", "/"])
+def test_no_page_of_a_person_reads_a_table_whole(heavy: User, path: str) -> None:
+    browser = Client()
+    browser.force_login(heavy)
+
+    assert judge(asking(browser, path)) == []
+
+
+@pytest.mark.parametrize(
+    "room",
+    [
+        "assets/cashbackasset/",
+        "assets/cashbackasset/?q=01a1b2c3-0000-7000-8000-000000000000",
+        pytest.param("assets/creditpool/", marks=pytest.mark.xfail(reason="counts every credit of the pools it shows")),
+        pytest.param("ledger/claimedasset/", marks=pytest.mark.xfail(reason="totals all it holds, and puts claims first")),
+        "assets/cashbackassetevent/",
+        "assets/issuance/",
+        "ledger/entry/",
+        "ledger/seal/",
+    ],
+)
+def test_no_room_of_the_console_reads_a_table_whole(operator: User, room: str) -> None:
+    browser = Client()
+    browser.force_login(operator)
+
+    assert judge(asking(browser, f"/admin/{room}")) == []
+
+
+def test_the_judge_sees_a_missing_index(operator: User) -> None:
+    caller = by(operator)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE assets_cashbackasset DROP CONSTRAINT assets_cashbackasset_pkey CASCADE")
+
+    red = judge(asking(caller, f"{ROOT}/assets/"))
+
+    assert len(red) == 2
+    assert all("assets_cashbackasset" in sentence.partition(":")[0] for sentence in red)
+
+
+@pytest.mark.parametrize("path", ["assets/", "assets/?mine=true", "assets/?ordering=total_value", "claims/", "wallet/"])
+def test_the_judge_sees_a_planner_that_has_no_index(heavy: User, path: str) -> None:
+    caller = by(heavy)
+    with connection.cursor() as cursor:
+        for way in ("indexscan", "indexonlyscan", "bitmapscan"):
+            cursor.execute(f"SET LOCAL enable_{way} = off")
+
+    assert judge(asking(caller, f"{ROOT}/{path}")) != []
