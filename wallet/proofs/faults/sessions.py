@@ -43,7 +43,7 @@ with psycopg.connect(sys.argv[1], options=sys.argv[2]) as session:
 """
 IDLE_SECONDS, LOCK_SECONDS = 5.0, 2.0
 SESSIONS, RECOVERY_SECONDS, HANG_SECONDS = 8, 5, 15
-POOL_WAIT_SECONDS = 2  # after which the web says 503
+NONE_SECONDS = 3.0  # without any session: long enough for the web to say 503
 
 
 def kill_backends(scene: Scene) -> Outcome:
@@ -156,8 +156,8 @@ def crowd_out(scene: Scene) -> Outcome:
     with serving(environment(DATABASE_POOL="4"), None) as (_, port):
         with Load(place, partial(web.OverHttp, port), 5 * SESSIONS, scene.seed) as load:
             time.sleep(scene.seconds / 2)
-            limit_sessions(1)
-            time.sleep(max(POOL_WAIT_SECONDS + 1, scene.seconds / 2))
+            limit_sessions(0)
+            time.sleep(max(NONE_SECONDS, scene.seconds / 2))
             limit_sessions(SESSIONS)
             load.over.set()
             begun, asker = time.monotonic(), Asker(web.OverHttp(port), 5 * SESSIONS, scene.seed)
