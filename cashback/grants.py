@@ -18,7 +18,7 @@ WRITTEN_ONCE = (
 )
 # pghistory writes the context of a change with INSERT … ON CONFLICT DO UPDATE.
 NEVER_DELETED = ("pghistory_context",)
-READ = ("django_migrations",)
+READ = ("django_migrations", "ledger_subtotal")
 # How long the role waits in PostgreSQL, unless its connection says otherwise: for a lock, for a statement, for its client.
 PATIENCE = {"lock_timeout": "2s", "statement_timeout": "5s", "idle_in_transaction_session_timeout": "5s"}
 

@@ -1,5 +1,6 @@
 """The sweep: write down what the clock has decided."""
 
+import math
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -17,7 +18,7 @@ Place = tuple[datetime, UUID]
 
 
 def expire_due(
-    progress: Callable[[int], None] = lambda _: None, batch: int = BATCH, *, rest: float = 0.0, seconds: float = float("inf")
+    progress: Callable[[int], None] = lambda _: None, batch: int = BATCH, *, rest: float = 0.0, seconds: float = math.inf
 ) -> int:
     """Mark every due asset EXPIRED, `batch` rows a transaction, and return how many this call marked.
 

@@ -36,6 +36,7 @@ GOLDEN = {
     "ledger_entry": {"SELECT", "INSERT"},
     "ledger_idempotencykey": ALL,
     "ledger_seal": {"SELECT", "INSERT"},
+    "ledger_subtotal": {"SELECT"},
     "pghistory_context": {"SELECT", "INSERT", "UPDATE"},
 }
 

@@ -25,4 +25,4 @@ class WalletViewSet(Door):
     def list(self, request: Request) -> Response:
         """Return per currency the exact sum and the number of the caller's claims."""
         check_parameters(request, set())
-        return self.shown({"balances": Entry.objects.filter(user=self.user).balances()})
+        return self.shown({"balances": Entry.objects.balances_of(self.user)})

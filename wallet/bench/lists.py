@@ -12,6 +12,7 @@ from functools import partial
 from urllib.parse import urlsplit
 
 from accounts.models import Role
+from wallet import sealing
 from wallet.bench.bed import Bed
 from wallet.bench.figures import Figure
 from wallet.bench.tables import Tables, token
@@ -112,6 +113,7 @@ def place(bed: Bed, name: str, tables: Tables) -> Iterator[Client]:
     bed.tell(f"making {tables.assets:,} assets and {tables.entries:,} entries")
     bed.fresh(name)
     tables.fill()
+    sealing.seal_all()
     tokens = {ANYBODY: token(ANYBODY), HEAVY: token(HEAVY), ADMIN: token(ADMIN, Role.ADMIN)}
     with web.server(environment(), "--preload") as server:
         yield Client(server.port, tokens)

@@ -60,8 +60,8 @@ class Entry(models.Model):
         indexes = (
             models.Index(fields=("user", "-claimed_at", "-id"), name="entry_history"),
             models.Index(fields=("-claimed_at", "-id"), name="entry_newest"),
-            # Answers a balance from the index alone.
-            models.Index(fields=("user", "currency"), include=("amount",), name="entry_balance"),
+            # What a balance adds to the subtotals, from the index alone.
+            models.Index(fields=("user", "xid"), include=("currency", "amount"), name="entry_balance"),
             models.Index("xid", "id", name="entry_commit_order"),
         )
 
@@ -131,7 +131,7 @@ class Seal(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("seal"), _("seals")
         ordering = ("-seq",)
-        triggers: ClassVar = append_only("seal_append_only")
+        triggers: ClassVar = [*append_only("seal_append_only"), rules.carried]
         constraints = (
             models.CheckConstraint(condition=Q(seq__gte=1, count__gte=1), name="seal_holds_entries"),
             models.UniqueConstraint(fields=("from_xid",), name="seal_no_fork"),
@@ -139,3 +139,19 @@ class Seal(models.Model):
 
     def __str__(self) -> str:
         return f"seal {self.seq}"
+
+
+class Subtotal(models.Model):
+    """What a user's sealed entries in one currency come to; written by PostgreSQL itself with each seal.
+
+    So a balance is a subtotal and the few entries since, however many there were before.
+    """
+
+    pk = models.CompositePrimaryKey("user_id", "currency")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
+    currency = models.CharField(max_length=3)
+    amount = models.DecimalField(max_digits=24, decimal_places=4)
+    claims = models.PositiveBigIntegerField()
+
+    def __str__(self) -> str:
+        return f"{written(self.amount, self.currency)} {self.currency}"

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connection, models
-from django.db.models import Count, Sum
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -19,6 +18,15 @@ SELECT * FROM unnest(
 )
 """
 COLUMNS = ("id", "kind", "asset_id", "user_id", "amount", "currency", "claimed_at", "request_key", "actor_id")
+BALANCES = """
+SELECT currency, sum(amount), sum(claims) FROM (
+    SELECT currency, amount, claims FROM ledger_subtotal WHERE user_id = %(user)s
+    UNION ALL
+    SELECT currency, amount, 1 FROM ledger_entry WHERE user_id = %(user)s
+        AND xid >= coalesce((SELECT to_xid FROM ledger_seal ORDER BY seq DESC LIMIT 1), '0')
+) AS part
+GROUP BY currency ORDER BY currency
+"""
 
 
 class EntryQuerySet(models.QuerySet["Entry"]):
@@ -38,6 +46,11 @@ class EntryQuerySet(models.QuerySet["Entry"]):
         """Order by the deciding instant, latest first; the id breaks ties."""
         return self.order_by("-claimed_at", "-id")
 
-    def balances(self) -> Any:
-        """Return per currency `balance` (exact sum of the amounts) and `claims` (their number)."""
-        return self.order_by("currency").values("currency").annotate(balance=Sum("amount"), claims=Count("pk"))
+    def balances_of(self, user: "User") -> list[dict[str, Any]]:
+        """Return per currency the user's `balance` (exact sum of all their entries' amounts) and `claims` (their number).
+
+        One statement, so that subtotals and last seal are of one moment.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute(BALANCES, {"user": user.pk})
+            return [{"currency": code, "balance": total, "claims": int(claims)} for code, total, claims in cursor.fetchall()]

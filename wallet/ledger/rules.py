@@ -60,3 +60,29 @@ claimed_has_entry = at_commit(
     END IF;
     """,
 )
+
+# What a seal closes is added to the subtotals in the same breath, so that the two never disagree.
+carried = pgtrigger.Trigger(
+    name="seal_carried",
+    operation=pgtrigger.Insert,
+    when=pgtrigger.After,
+    func="""
+    INSERT INTO ledger_subtotal (user_id, currency, amount, claims)
+        SELECT user_id, currency, sum(amount), count(*) FROM ledger_entry
+        WHERE xid >= NEW.from_xid AND xid < NEW.to_xid GROUP BY user_id, currency
+    ON CONFLICT (user_id, currency) DO UPDATE
+        SET amount = ledger_subtotal.amount + excluded.amount, claims = ledger_subtotal.claims + excluded.claims;
+    RETURN NULL;
+    """,
+)
+
+# Run by a migration: the trigger writes as the tables' owner, for the application may only read the subtotals.
+CARRIED_BY_OWNER = """
+DO $$
+DECLARE f regprocedure;
+BEGIN
+    SELECT tgfoid INTO STRICT f FROM pg_trigger
+        WHERE tgrelid = 'ledger_seal'::regclass AND tgname LIKE 'pgtrigger_seal_carried_%';
+    EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = public, pg_temp', f);
+END $$;
+"""

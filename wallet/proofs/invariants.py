@@ -125,6 +125,19 @@ ANSWERS = """
         to_char(entry.claimed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
 """
 
+# A subtotal is what the sealed entries of its user come to; balances are made of subtotals.
+SUBTOTALS_DIFFER = """
+    WITH sealed AS (
+        SELECT user_id, currency, sum(amount) AS amount, count(*) AS claims FROM ledger_entry
+        WHERE xid < (SELECT max(to_xid) FROM ledger_seal) GROUP BY user_id, currency
+    )
+    SELECT format('the subtotal of user %s is %s %s of %s claims, their sealed entries come to %s of %s',
+        user_id, coalesce(kept.amount, 0), currency, coalesce(kept.claims, 0), coalesce(sealed.amount, 0),
+        coalesce(sealed.claims, 0))
+    FROM sealed FULL JOIN ledger_subtotal AS kept USING (user_id, currency)
+    WHERE (kept.amount, kept.claims) IS DISTINCT FROM (sealed.amount, sealed.claims)
+"""
+
 # Nobody keeps a transaction open, and nobody waits, longer than any request may take. A backup only reads.
 STUCK = """
     SELECT format('process %%s is in a transaction since %%s (%%s)', pid, xact_start, coalesce(wait_event, state))
@@ -151,6 +164,7 @@ SENTENCES = [
     ("I4", ASSET_AND_ENTRY_DIFFER),
     ("I5", SUMS_DIFFER),
     ("I5", ISSUED_DIFFERS),
+    ("I5", SUBTOTALS_DIFFER),
     ("I6", CLAIMED_LATE),
     ("I7", KEY_WITH_TWO_CLAIMS),
     ("I7", KEY_WITHOUT_ANSWER),

@@ -90,6 +90,20 @@ class Migration(migrations.Migration):
                 'constraints': [models.CheckConstraint(condition=models.Q(('count__gte', 1), ('seq__gte', 1)), name='seal_holds_entries'), models.UniqueConstraint(fields=('from_xid',), name='seal_no_fork')],
             },
         ),
+        migrations.CreateModel(
+            name='Subtotal',
+            fields=[
+                ('pk', models.CompositePrimaryKey('user_id', 'currency', blank=True, editable=False, primary_key=True, serialize=False)),
+                ('currency', models.CharField(max_length=3)),
+                ('amount', models.DecimalField(decimal_places=4, max_digits=24)),
+                ('claims', models.PositiveBigIntegerField()),
+                ('user', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL)),
+            ],
+        ),
+        pgtrigger.migrations.AddTrigger(
+            model_name='seal',
+            trigger=pgtrigger.compiler.Trigger(name='seal_carried', sql=pgtrigger.compiler.UpsertTriggerSql(func='\n    INSERT INTO ledger_subtotal (user_id, currency, amount, claims)\n        SELECT user_id, currency, sum(amount), count(*) FROM ledger_entry\n        WHERE xid >= NEW.from_xid AND xid < NEW.to_xid GROUP BY user_id, currency\n    ON CONFLICT (user_id, currency) DO UPDATE\n        SET amount = ledger_subtotal.amount + excluded.amount, claims = ledger_subtotal.claims + excluded.claims;\n    RETURN NULL;\n    ', hash='8e393ae1b75e9563213e66a901550ce398f8c237', operation='INSERT', pgid='pgtrigger_seal_carried_177f3', table='ledger_seal', when='AFTER')),
+        ),
         pgtrigger.migrations.AddTrigger(
             model_name='seal',
             trigger=pgtrigger.compiler.Trigger(name='seal_append_only_rows', sql=pgtrigger.compiler.UpsertTriggerSql(func="RAISE EXCEPTION 'this table is append-only' USING ERRCODE = 'check_violation', CONSTRAINT = 'seal_append_only';", hash='2645e14e866cc69347fa83d5255b3510477c2cae', operation='UPDATE OR DELETE', pgid='pgtrigger_seal_append_only_rows_bcc8b', table='ledger_seal', when='BEFORE')),
@@ -112,7 +126,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddIndex(
             model_name='entry',
-            index=models.Index(fields=['user', 'currency'], include=('amount',), name='entry_balance'),
+            index=models.Index(fields=['user', 'xid'], include=('currency', 'amount'), name='entry_balance'),
         ),
         migrations.AddIndex(
             model_name='entry',

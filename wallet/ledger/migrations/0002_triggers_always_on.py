@@ -2,10 +2,13 @@
 
 from django.db import migrations
 
-from wallet.ledger.rules import ENABLE_ALWAYS
+from wallet.ledger.rules import CARRIED_BY_OWNER, ENABLE_ALWAYS
 
 
 class Migration(migrations.Migration):
     dependencies = [("ledger", "0001_initial"), ("assets", "0001_initial")]
 
-    operations = [migrations.RunSQL(ENABLE_ALWAYS, migrations.RunSQL.noop)]
+    operations = [
+        migrations.RunSQL(ENABLE_ALWAYS, migrations.RunSQL.noop),
+        migrations.RunSQL(CARRIED_BY_OWNER, migrations.RunSQL.noop),
+    ]

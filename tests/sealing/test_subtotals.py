@@ -1,0 +1,78 @@
+"""What balances are made of: subtotals that each seal adds to, and the entries since."""
+
+from collections.abc import Callable
+from decimal import Decimal
+
+import pytest
+from django.db import connection
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.models import User
+from wallet import claims, sealing
+from wallet.assets.models import CashbackAsset
+from wallet.ledger.models import Entry, Subtotal
+from wallet.proofs.verify import fresh, verify
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Issue = Callable[..., CashbackAsset]
+
+
+def claim(issue: Issue, user: User, value: str, currency: str = "INR") -> None:
+    claims.claim(issue(total_value=Decimal(value), currency=currency).pk, user)
+
+
+def balance(user: User) -> list[tuple[str, Decimal, int]]:
+    return [(line["currency"], line["balance"], line["claims"]) for line in Entry.objects.balances_of(user)]
+
+
+def test_a_balance_is_the_same_before_and_after_each_seal(issue: Issue, alice: User, bob: User) -> None:
+    claim(issue, alice, "1.50")
+    claim(issue, alice, "500", "JPY")
+    before = balance(alice)
+    sealing.seal_all()
+    sealed = balance(alice)
+    claim(issue, alice, "0.25")
+    claim(issue, bob, "9")
+    since = balance(alice)
+    sealing.seal_all()
+
+    assert before == sealed == [("INR", Decimal("1.50"), 1), ("JPY", Decimal(500), 1)]
+    assert since == balance(alice) == [("INR", Decimal("1.75"), 2), ("JPY", Decimal(500), 1)]
+    assert balance(bob) == [("INR", Decimal(9), 1)]
+    assert Subtotal.objects.count() == 3
+
+
+def test_nobody_has_a_balance_without_a_claim(alice: User) -> None:
+    assert balance(alice) == []
+
+
+def test_a_balance_is_one_question(issue: Issue, alice: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    claim(issue, alice, "1")
+    sealing.seal_all()
+    claim(issue, alice, "2")
+
+    with django_assert_num_queries(1):
+        assert balance(alice) == [("INR", Decimal(3), 2)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "UPDATE ledger_subtotal SET amount = amount + 1",
+        "UPDATE ledger_subtotal SET claims = 7",
+        "DELETE FROM ledger_subtotal",
+    ],
+)
+def test_the_checker_sees_a_subtotal_that_is_wrong(issue: Issue, alice: User, wrong: str) -> None:
+    claim(issue, alice, "1")
+    sealing.seal_all()
+    with fresh() as reader:
+        assert verify(reader) == []
+    with connection.cursor() as cursor:
+        cursor.execute(wrong)
+
+    with fresh() as reader:
+        (found,) = verify(reader)
+
+    assert found.invariant == "I5"
+    assert str(alice.pk) in found.sentence
