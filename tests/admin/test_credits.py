@@ -65,7 +65,7 @@ def test_a_credit_takes_its_pools_currency_and_ends_with_a_day_there(console: Cl
         {"total_value": "1000000001"},
         {"total_value": "NaN"},
         {"currency": ""},
-        {"currency": "inr"},
+        {"currency": "rupees"},
         {"currency": "JPY"},
         {"pool": "01900000-0000-7000-8000-000000000000"},
         {"pool": "no-uuid"},

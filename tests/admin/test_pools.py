@@ -22,11 +22,18 @@ OpenPool = Callable[..., CreditPool]
 Issue = Callable[..., CashbackAsset]
 
 
+def test_a_currency_is_typed_in_any_case(console: Client) -> None:
+    console.post(ADD, FIELDS | {"currency": " inr"})
+
+    assert CreditPool.objects.get().currency == "INR"
+
+
 def test_a_pool_is_opened(console: Client) -> None:
     answer = console.post(ADD, FIELDS | {"per_user_limit": "2", "closes_at_0": "2099-01-01", "closes_at_1": "00:00:00"})
 
     pool = CreditPool.objects.get()
-    assert (answer.status_code, answer["Location"]) == (302, POOLS)
+    assert (answer.status_code, answer["Location"]) == (302, reverse("admin:assets_creditpool_change", args=[pool.pk]))
+    assert "Issue credits in it next." in told(answer)[-1]
     assert (pool.name, pool.kind, pool.currency, pool.per_user_limit) == ("Diwali", "PROMOTION", "INR", 2)
     assert (pool.time_zone, pool.is_active, pool.closes_at) == ("Asia/Kolkata", True, datetime(2099, 1, 1, tzinfo=UTC))
     assert abs(pool.opens_at - timezone.now()) < timedelta(minutes=1)

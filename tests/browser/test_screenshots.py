@@ -11,6 +11,7 @@ from playwright.sync_api import Page
 
 from accounts.models import User
 from tests.browser.conftest import DESKTOP, PHONE, Visit
+from tests.browser.console import every_page, settled
 from wallet.ledger.models import Entry
 
 pytestmark = [pytest.mark.screenshots, pytest.mark.django_db(transaction=True)]
@@ -57,7 +58,7 @@ def test_every_page_is_drawn(
     sealed, fresh = Entry.objects.filter(user=shop).earliest("xid"), Entry.objects.filter(user=shop).latest("xid")
     addresses = {"wallet": "/dashboard/", "history": "/claims/", "account": "/account/", "password": "/password/"}
     addresses |= {"receipt": f"/claims/{sealed.pk}/", "receipt-fresh": f"/claims/{fresh.pk}/"}
-    addresses |= {"sign-out-elsewhere": "/account/sign-out-elsewhere/"}
+    addresses |= {"email": "/account/email/", "sign-out-elsewhere": "/account/sign-out-elsewhere/"}
     for name, address in addresses.items():
         page.goto(address)
         taken(page, f"{name}-{end}")
@@ -65,3 +66,16 @@ def test_every_page_is_drawn(
     taken(newcomer, f"wallet-empty-{end}")
     newcomer.goto("/claims/")
     taken(newcomer, f"history-empty-{end}")
+
+
+@pytest.mark.parametrize(("scheme", "size"), LOOKS, ids=[f"{scheme}-{size[0]}" for scheme, size in LOOKS])
+def test_every_page_of_the_console_is_drawn(
+    *, visit: Visit, signed_in: Callable[..., Page], office: None, root: User, scheme: str, size: tuple[str, Any]
+) -> None:
+    look: dict[str, Any] = {"color_scheme": scheme, "viewport": size[1], "device_scale_factor": 1, "reduced_motion": "reduce"}
+    stranger = visit("/admin/login/", **look)
+    taken(stranger, f"console-{settled(stranger, 'sign-in')}-{size[0]}-{scheme}")
+
+    page = signed_in(root, "/admin/", **look)
+    for name in every_page(page):
+        taken(page, f"console-{name}-{size[0]}-{scheme}")

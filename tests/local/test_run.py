@@ -46,7 +46,8 @@ def port():
 def test_product_comes_up_from_nothing_and_leaves_nothing_behind(machine, port):
     child = run(machine, "--workers", "1", PORT=port)
     lines = output_until(child, "Ctrl-C stops everything")
-    assert lines[-1] == f"The product is at http://127.0.0.1:{port}/ - Ctrl-C stops everything.\n"
+    at = f"http://127.0.0.1:{port}/"
+    assert lines[-1] == f"The product is at {at}, its console for the ADMIN at {at}admin/ - Ctrl-C stops everything.\n"
     # The three lines as a reader would paste them.
     pasted = subprocess.run(["bash", "-c", "\necho\n".join(lines[-5:-2])], capture_output=True, text=True, check=True).stdout
     listed, claim = (json.loads(line) for line in pasted.split("\n") if line)

@@ -1,12 +1,23 @@
-"""How an operator types an amount."""
+"""How an operator types an amount and its currency."""
 
 from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from unfold.widgets import UnfoldAdminDecimalFieldWidget
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget
 
 from wallet import table
+
+
+class CurrencyField(forms.CharField):
+    """A currency's code, typed in any case."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=3, widget=UnfoldAdminTextInputWidget, **options)
+
+    def to_python(self, value: Any) -> Any:
+        """Return the code in capitals."""
+        return (super().to_python(value) or "").upper()
 
 
 class AmountField(forms.DecimalField):

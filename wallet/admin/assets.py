@@ -1,30 +1,26 @@
 """The room of the credits."""
 
-from typing import Any, ClassVar
+from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
-from django.core.exceptions import ValidationError
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSingleDateWidget, UnfoldAdminTextInputWidget
 
 from wallet import changing, issuing, reports, trail
 from wallet.admin import cells, uploading
-from wallet.admin.amounts import AmountField
-from wallet.admin.base import ActForm, is_operator, operator
+from wallet.admin.base import is_operator, operator
 from wallet.admin.bulk import Bulk, each
+from wallet.admin.describing import AssetForm
 from wallet.admin.exporting import Exportable, Report
 from wallet.admin.extending import ExtendForm
 from wallet.admin.filters import CurrencyFilter, DayFilter, PoolFilter, StatusFilter
 from wallet.admin.searching import ById
 from wallet.admin.trails import Traced
 from wallet.assets.models import CashbackAsset, Status
-from wallet.assets.money import written
 
 LABELS = {"AVAILABLE": "success", "CLAIMED": "info", "EXPIRED": "warning"}
 
@@ -60,59 +56,6 @@ DELETE = Bulk(
 )
 
 
-class AssetForm(ActForm):
-    """What an operator says of a credit."""
-
-    total_value = AmountField(
-        label=_("Value"), help_text=_("A plain amount, e.g. 250.00, with no more decimals than its currency has.")
-    )
-    currency = forms.CharField(
-        label=_("Currency"),
-        max_length=3,
-        required=False,
-        widget=UnfoldAdminTextInputWidget,
-        help_text=_("ISO 4217, e.g. INR. Empty: the pool's."),
-    )
-    last_day = forms.DateField(
-        label=_("Or the last day"),
-        required=False,
-        widget=UnfoldAdminSingleDateWidget,
-        help_text=_("Instead of an instant: the last day it can be claimed, where the pool is."),
-    )
-
-    class Meta:
-        model = CashbackAsset
-        fields = ("title", "total_value", "currency", "pool", "expires_at", "last_day")
-        labels: ClassVar = {"title": _("Title"), "pool": _("Pool"), "expires_at": _("Expires (UTC)")}
-        help_texts: ClassVar = {
-            "title": _("What the user reads, e.g. Welcome bonus."),
-            "pool": _("Its window and its limit per user then hold. Empty: whoever is first may claim it, at any time."),
-            "expires_at": _("The first instant it can no longer be claimed. Empty: never."),
-        }
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.instance.total_value is not None:  # type: ignore[attr-defined]
-            value, currency = self.instance.total_value, self.instance.currency  # type: ignore[attr-defined]
-            self.initial["total_value"] = written(value, currency)
-
-    def clean(self) -> dict[str, Any]:
-        """Fill in the pool's currency; take one end, not two."""
-        cleaned = super().clean()
-        if not cleaned.get("currency"):
-            cleaned["currency"] = cleaned["pool"].currency if cleaned.get("pool") else self.instance.currency  # type: ignore[attr-defined]
-        if "last_day" in self.changed_data and "expires_at" in self.changed_data:
-            raise ValidationError({"last_day": _("Give the instant or the day, not both.")}, code="invalid")
-        return cleaned
-
-    def asked(self) -> dict[str, Any]:
-        """Return what the acts are asked for: the fields that were changed."""
-        asked = {name: self.cleaned_data[name] for name in self.changed_data}
-        if "last_day" in asked:
-            asked["expires_at"] = asked.pop("last_day")
-        return asked
-
-
 @admin.register(CashbackAsset)
 class AssetAdmin(ById, Traced, Exportable):
     """Credits: issue, change and delete while that is allowed; claimed and expired ones are only looked at."""
@@ -136,7 +79,7 @@ class AssetAdmin(ById, Traced, Exportable):
         (_("History"), {"fields": ("status_now", "owner", "claimed", "parent", "generation", "created", "issuer")}),
     )
     add_fieldsets = fieldsets[:1]
-    readonly_fields = ("status_now", "owner", "claimed", "parent", "generation", "created", "issuer")
+    readonly_fields = ("named", "status_now", "owner", "claimed", "parent", "generation", "created", "issuer")
 
     def get_urls(self) -> list[Any]:
         """Add the import to the room's addresses."""
@@ -172,7 +115,7 @@ class AssetAdmin(ById, Traced, Exportable):
         """Show what is only looked at as the lists write it."""
         if obj is None or self.has_change_permission(request, obj):
             return super().get_fieldsets(request, obj)
-        return ((None, {"fields": ("title", "value", "pool_name", "ends")}), self.fieldsets[1])
+        return ((None, {"fields": ("named", "value", "pool_name", "ends")}), self.fieldsets[1])
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Issue or change the credit by the act."""
@@ -212,6 +155,11 @@ class AssetAdmin(ById, Traced, Exportable):
     def delete_chosen(self, request: HttpRequest, chosen: QuerySet[CashbackAsset]) -> HttpResponse | None:
         """Delete the chosen credits that nobody owns."""
         return each(self, request, chosen, DELETE)
+
+    @display(description=_("title"))  # type: ignore[untyped-decorator]
+    def named(self, asset: CashbackAsset) -> str:
+        """Return the title, without the advice to who types one."""
+        return asset.title
 
     @display(description=_("value"), ordering="total_value")  # type: ignore[untyped-decorator]
     def value(self, asset: CashbackAsset) -> str:

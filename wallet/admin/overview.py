@@ -8,6 +8,8 @@ from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts import tally
 from wallet import analytics
@@ -17,11 +19,31 @@ from wallet.assets.models import CreditPool
 from wallet.assets.money import written
 from wallet.reports import States
 
-PERIODS = {"24h": "Last 24 hours", "7d": "Last 7 days", "30d": "Last 30 days", "90d": "Last 90 days"}
+PERIODS = {
+    "24h": gettext_lazy("Last 24 hours"),
+    "7d": gettext_lazy("Last 7 days"),
+    "30d": gettext_lazy("Last 30 days"),
+    "90d": gettext_lazy("Last 90 days"),
+}
 HOURS = {"24h": 24, "7d": 7 * 24, "30d": 30 * 24, "90d": 90 * 24}
 SOON = 14  # days
-IN_PERIOD = ("issued", "claimed", "expired", "deleted")
-STATES = ("available", "claimed", "expired", "deleted")
+IN_PERIOD = {
+    "issued": gettext_lazy("issued"),
+    "claimed": gettext_lazy("claimed"),
+    "expired": gettext_lazy("expired"),
+    "deleted": gettext_lazy("deleted"),
+}
+NOW = {
+    "available": gettext_lazy("on offer"),
+    "claimed": gettext_lazy("liability"),
+    "expired": gettext_lazy("ended unused"),
+}
+STATES = {
+    "available": gettext_lazy("available"),
+    "claimed": gettext_lazy("claimed"),
+    "expired": gettext_lazy("expired"),
+    "deleted": gettext_lazy("deleted"),
+}
 NONE = (0, Decimal(0))
 
 
@@ -35,16 +57,16 @@ class Choice(forms.Form):
 
     def __init__(self, data: Any, pools: dict[str, str]) -> None:
         super().__init__(data, initial={"period": "7d"})
-        self.fields["pool"].choices = [("", "All pools"), *pools.items()]  # type: ignore[attr-defined]
+        self.fields["pool"].choices = [("", _("All pools")), *pools.items()]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
         """Refuse days that are no period, or one longer than a year."""
         cleaned: dict[str, Any] = super().clean() or {}
         since, until = cleaned.get("since"), cleaned.get("until")
         if until and until.year >= date.max.year:
-            raise ValidationError({"until": "Choose a day before the year 9999."})
+            raise ValidationError({"until": _("Choose a day before the year 9999.")})
         if since and until and not since <= until < since + analytics.LONGEST:
-            raise ValidationError({"until": "Choose a day after the first one, at most a year later."})
+            raise ValidationError({"until": _("Choose a day after the first one, at most a year later.")})
         return cleaned
 
     def chosen(self, now: datetime) -> Period:
@@ -67,7 +89,7 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     pool = choice.cleaned_data.get("pool") or None if choice.is_valid() else None
     supply = analytics.supply(pool)
     return context | {
-        "title": "Overview",
+        "title": _("Overview"),
         "choice": choice,
         "period": period,
         "panels": panels(analytics.flows(period, pool), supply),
@@ -84,16 +106,13 @@ def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
 def panels(flows: dict[str, States], supply: dict[tuple[Any, ...], States]) -> list[dict[str, Any]]:
     """Return per currency what happened in the period, and how it stands now."""
     now: dict[str, dict[str, tuple[int, Decimal]]] = {}
-    for (code, *_), states in supply.items():
+    for (code, *_rest), states in supply.items():
         add(now.setdefault(code, {}), states)
     return [
         {
             "currency": code,
-            "moved": [figure(name, flows.get(code, {}).get(name, NONE), code) for name in IN_PERIOD],
-            "now": [
-                figure(title, now.get(code, {}).get(state, NONE), code)
-                for title, state in (("on offer", "available"), ("liability", "claimed"), ("ended unused", "expired"))
-            ],
+            "moved": [figure(str(title), flows.get(code, {}).get(name, NONE), code) for name, title in IN_PERIOD.items()],
+            "now": [figure(str(title), now.get(code, {}).get(state, NONE), code) for state, title in NOW.items()],
         }
         for code in sorted({*flows, *now})
     ]
@@ -146,7 +165,7 @@ def busiest(period: Period, pool: str | None) -> Chart:
     rows = analytics.busiest(period, pool)  # type: ignore[arg-type]
     return chart(
         [
-            (row["name"] or "No pool", row["claims"], f"{grouped(row['value'], row['currency'])} {row['currency']}")
+            (row["name"] or _("No pool"), row["claims"], f"{grouped(row['value'], row['currency'])} {row['currency']}")
             for row in rows
         ]
     )
@@ -163,7 +182,7 @@ def tie_out(supply: dict[tuple[Any, ...], States], logged: dict[Any, int], pools
     groups: dict[tuple[str, str], dict[str, Any]] = {}
     lines: dict[Any, States] = {(*key, 1): {} for key in logged} | supply
     for (code, pool, generation), states in sorted(lines.items(), key=lambda line: line[0][2]):
-        name = pools.get(str(pool), "No pool")
+        name = pools.get(str(pool), _("No pool"))
         group = groups.setdefault((name, code), {"pool": name, "id": pool, "currency": code, "lines": [], "issued": 0})
         issued = sum(count for count, _ in states.values())
         group["issued"] += issued
@@ -174,4 +193,4 @@ def tie_out(supply: dict[tuple[Any, ...], States], logged: dict[Any, int], pools
         group["moved"] = group["issued"] - group["logged"]
     issued, told = sum(group["issued"] for group in groups.values()), sum(logged.values())
     ordered = [groups[key] for key in sorted(groups)]
-    return {"groups": ordered, "states": STATES, "issued": issued, "logged": told, "tied": issued == told}
+    return {"groups": ordered, "states": list(STATES.values()), "issued": issued, "logged": told, "tied": issued == told}

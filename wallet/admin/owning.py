@@ -8,6 +8,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
 
 from wallet import reports
 from wallet.admin import cells
@@ -24,9 +25,9 @@ REPORT = Report("owners", reports.OWNER_COLUMNS, reports.owner_row)
 class Narrow(forms.Form):
     """Whose credits, in which currency, from which pool."""
 
-    q = forms.CharField(required=False, max_length=254, label="Email", widget=forms.TextInput(attrs={"type": "search"}))
-    currency = forms.ChoiceField(required=False, choices=[("", "All"), *((code, code) for code in CURRENCIES)])
-    pool = forms.ModelChoiceField(CreditPool.objects.order_by("name"), required=False, empty_label="All")
+    q = forms.CharField(required=False, max_length=254, label=_("Email"), widget=forms.TextInput(attrs={"type": "search"}))
+    currency = forms.ChoiceField(required=False, choices=[("", _("All")), *((code, code) for code in CURRENCIES)])
+    pool = forms.ModelChoiceField(CreditPool.objects.order_by("name"), required=False, empty_label=_("All"))
 
     def claims(self) -> EntryQuerySet:
         """Return the claims that are meant; an answer that is none narrows nothing."""
@@ -46,7 +47,7 @@ def owners(request: HttpRequest) -> HttpResponse:
     query.pop("p", None)
     context = {
         **admin.site.each_context(request),
-        "title": "Owners",
+        "title": _("Owners"),
         "form": form,
         "page": page,
         "lines": [line(owner) for owner in page],

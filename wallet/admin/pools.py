@@ -9,7 +9,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Model, Q, QuerySet
 from django.db.models.functions import Now
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
@@ -25,7 +25,7 @@ from unfold.widgets import (
 from accounts.refusals import Refusal
 from wallet import issuing, pools, trail
 from wallet.admin import cells, lines
-from wallet.admin.amounts import AmountField
+from wallet.admin.amounts import AmountField, CurrencyField
 from wallet.admin.base import ActForm, is_operator, operator, said
 from wallet.admin.exporting import Exportable, Report
 from wallet.admin.filters import CurrencyFilter
@@ -46,6 +46,8 @@ class PoolForm(ActForm):
         help_text=_("Claims are accepted from this instant on. Empty: at once."),
     )
 
+    currency = CurrencyField(label=_("Currency"), help_text=_("ISO 4217, e.g. INR. It stays once there are credits."))
+
     class Meta:
         model = CreditPool
         fields = FIELDS
@@ -57,7 +59,6 @@ class PoolForm(ActForm):
         }
         help_texts: ClassVar = {
             "name": _("Users read it above its credits, e.g. Welcome bonus."),
-            "currency": _("ISO 4217, e.g. INR. It stays once there are credits."),
             "time_zone": _('Where days end: "until 31 March" ends as 1 April begins there, e.g. Asia/Kolkata.'),
         }
 
@@ -156,6 +157,11 @@ class PoolAdmin(Traced, Exportable):
             pools.update_pool(obj.pk, operator(request), **form.asked())
         else:
             obj.pk = pools.open_pool(operator(request), **form.asked()).pk
+
+    def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
+        """Lead to the new pool, which is empty: credits are issued from there."""
+        messages.info(request, _("It is empty. Issue credits in it next."))
+        return redirect("admin:assets_creditpool_change", obj.pk)
 
     @action(description=_("Issue credits"), url_path="issue", icon="add_card")  # type: ignore[untyped-decorator]
     def issue(self, request: HttpRequest, object_id: UUID | str) -> HttpResponse:

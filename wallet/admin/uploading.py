@@ -17,6 +17,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from accounts.models import User
@@ -38,23 +40,25 @@ class UploadForm(forms.Form):
     """Which file, and the pool of the lines that name none."""
 
     file = forms.FileField(
-        label="CSV file",
+        label=_("CSV file"),
         widget=UnfoldAdminFileFieldWidget,
-        help_text="UTF-8, at most 1 MB, with a line of column names: title, total_value, currency, pool, expires_at.",
+        help_text=_("UTF-8, at most 1 MB, with a line of column names: title, total_value, currency, pool, expires_at."),
     )
     pool = forms.ModelChoiceField(
         CreditPool.objects.order_by("name"),
         required=False,
         widget=UnfoldAdminSelectWidget,
-        empty_label="None: each line names its pool, or a currency",
-        help_text="The pool of the lines that name none.",
+        empty_label=_("None: each line names its pool, or a currency"),
+        help_text=_("The pool of the lines that name none."),
     )
 
     def clean_file(self) -> Any:
         """Refuse a file that is too large."""
         file = self.cleaned_data["file"]
         if file.size > MOST_BYTES:
-            raise forms.ValidationError("The file is larger than 1 MB. Split it, or use manage.py import_assets.", code="size")
+            raise forms.ValidationError(
+                _("The file is larger than 1 MB. Split it, or use manage.py import_assets."), code="size"
+            )
         return file
 
 
@@ -65,7 +69,7 @@ def upload(request: HttpRequest) -> HttpResponse:
     found: dict[str, Any] = {}
     if request.method == "POST" and form.is_valid():
         found = checked(actor, form.cleaned_data["file"].read(), form.cleaned_data["pool"])
-    context = {**admin.site.each_context(request), "title": "Import credits", "form": form, "columns": importing.COLUMNS}
+    context = {**admin.site.each_context(request), "title": _("Import credits"), "form": form, "columns": importing.COLUMNS}
     return TemplateResponse(request, "admin/import_credits.html", context | found | {"media": form.media})
 
 
@@ -138,7 +142,7 @@ def confirm(request: HttpRequest) -> HttpResponse:
     kept = taken(actor, request.POST.get("key", ""))
     if kept is None:
         messages.warning(
-            request, "This file was imported already, or it waited longer than half an hour. Nothing was done now."
+            request, _("This file was imported already, or it waited longer than half an hour. Nothing was done now.")
         )
         return redirect("admin:assets_cashbackasset_changelist")
     pool = CreditPool.objects.filter(pk=UUID(kept["pool"])).first() if kept["pool"] else None
@@ -147,7 +151,9 @@ def confirm(request: HttpRequest) -> HttpResponse:
         with credit_file(b64decode(kept["content"]), actor, pool, expected) as file:
             count = importing.import_assets(file)
     except (Refusal, forms.ValidationError) as error:
-        messages.error(request, f"{said(error)} Upload the file again to see what is wrong with it.")
+        messages.error(request, f"{said(error)} {_('Upload the file again to see what is wrong with it.')}")
         return redirect("admin:assets_cashbackasset_import")
-    messages.success(request, f"{count:,} {'credit' if count == 1 else 'credits'} imported.")
+    messages.success(
+        request, ngettext("%(count)s credit imported.", "%(count)s credits imported.", count) % {"count": f"{count:,}"}
+    )
     return redirect("admin:assets_cashbackasset_changelist")

@@ -161,4 +161,5 @@ def _welcome(address: str, sign_ins: str) -> str:
     facts = user.groupdict() if user else {"email": "<email>", "password": "<password>"}
     facts |= {"api": f"{address}/api/v1", "access": VALUE_OF.format("access"), "id": VALUE_OF.format("id")}
     curls = "\n".join(curl.format(**facts) for curl in CURLS)
-    return f"\n{sign_ins}\n\n{curls}\n\nThe product is at {address}/ - Ctrl-C stops everything."
+    where = f"The product is at {address}/, its console for the ADMIN at {address}/admin/"
+    return f"\n{sign_ins}\n\n{curls}\n\n{where} - Ctrl-C stops everything."

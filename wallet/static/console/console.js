@@ -17,6 +17,12 @@ document.addEventListener("DOMContentLoaded", () => {
     box.setAttribute("data-simplebar-aria-label", name);
   }
 
+  // On a phone each cell bears its column's name; the theme takes the first for the one to choose by, whatever it holds.
+  const first = document.querySelector("#result_list thead th .text")?.textContent.trim();
+  for (const cell of document.querySelectorAll("#result_list tbody tr > :first-child[data-label]")) {
+    if (first && !cell.querySelector("input")) cell.dataset.label = first;
+  }
+
   for (const part of document.querySelectorAll("div[x-on\\:click], span[x-on\\:click]")) {
     if (part.id === "changelist-filter-close") continue;
     part.setAttribute("role", "button");
