@@ -33,7 +33,7 @@ def test_a_pool_is_opened(console: Client) -> None:
 
     pool = CreditPool.objects.get()
     assert (answer.status_code, answer["Location"]) == (302, reverse("admin:assets_creditpool_change", args=[pool.pk]))
-    assert "Issue credits in it next." in told(answer)[-1]
+    assert f'href="{reverse("admin:assets_creditpool_issue", args=[pool.pk])}"' in told(answer)[-1]
     assert (pool.name, pool.kind, pool.currency, pool.per_user_limit) == ("Diwali", "PROMOTION", "INR", 2)
     assert (pool.time_zone, pool.is_active, pool.closes_at) == ("Asia/Kolkata", True, datetime(2099, 1, 1, tzinfo=UTC))
     assert abs(pool.opens_at - timezone.now()) < timedelta(minutes=1)

@@ -12,6 +12,8 @@ from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
+from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.decorators import action, display
@@ -160,7 +162,10 @@ class PoolAdmin(Traced, Exportable):
 
     def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
         """Lead to the new pool, which is empty: credits are issued from there."""
-        messages.info(request, _("It is empty. Issue credits in it next."))
+        way = reverse("admin:assets_creditpool_issue", args=[obj.pk])
+        messages.info(
+            request, format_html('{} <a class="underline" href="{}">{}</a>', _("It is empty."), way, _("Issue credits"))
+        )
         return redirect("admin:assets_creditpool_change", obj.pk)
 
     @action(description=_("Issue credits"), url_path="issue", icon="add_card")  # type: ignore[untyped-decorator]
