@@ -5,7 +5,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, Generic, TypeVar, cast
 
-from django.db import connection
+from django.db import OperationalError, connection
+from psycopg_pool import PoolTimeout
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -36,7 +37,7 @@ class Together(Generic[Asked, Answer]):
 
     Arguments:
         act: answers many at once: an answer or an exception for each, in their order. It must not wait for others' locks,
-            for everybody waits for it. When it raises, nothing may have been done, and each is asked alone.
+            for everybody waits for it. When it raises, each is asked alone: what it did before must bear being done again.
         alone: answers one, in the caller's own thread, with whatever patience it takes.
         most: how many are asked for in one call.
     """
@@ -75,6 +76,10 @@ class Together(Generic[Asked, Answer]):
         outcomes: Sequence[Any] = [Alone() for _ in group]
         try:
             outcomes = self.act([seat.asked for seat in group])
+        except OperationalError as error:
+            # Who has waited in vain for a connection need not wait for another one.
+            if isinstance(error.__cause__, PoolTimeout):
+                outcomes = [error for _ in group]
         except Exception:  # noqa: BLE001, S110  (each meets it again alone, where it is told)
             pass
         finally:

@@ -6,21 +6,36 @@ leaves the company and is made alone. Either way the same rows are locked and th
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import OperationalError, transaction
 
 from accounts.models import User
 from accounts.refusals import Refusal
 from accounts.together import Alone, Together
 from wallet import crowd, gone
 from wallet.assets.models import AssetExpired, AssetNotFound, CashbackAsset, CreditPool, PoolNotFound, Status
-from wallet.contention import Busy, act, broken_rule, impatient
+from wallet.contention import Busy, act, impatient
+from wallet.handover import Claim, ClaimLimitReached, Match, Outcomes, PoolClosed, Wanted, answered_before, hand_over
 from wallet.ledger import idempotency
-from wallet.ledger.idempotency import Answer, IdempotencyKeyReused, Request, RequestInProgress
+from wallet.ledger.idempotency import Answer, Request
 from wallet.ledger.models import Entry
+
+# Claiming in one place for those who call it, with the refusals that the handover knows of.
+__all__ = [
+    "AllInFlight",
+    "AssetAlreadyClaimed",
+    "Claim",
+    "ClaimLimitReached",
+    "PoolClosed",
+    "PoolSoldOut",
+    "Refusal",
+    "Wanted",
+    "claim",
+    "claim_any",
+    "claim_assets",
+    "hand_over",
+]
 
 
 class AssetAlreadyClaimed(Refusal):
@@ -37,59 +52,10 @@ class PoolSoldOut(Refusal):
     detail = "All credits of this pool are gone. Look at the other pools."
 
 
-class PoolClosed(Refusal):
-    """The pool takes no claims now."""
-
-    code = "pool_closed"
-    detail = "This pool is not open for claims now. See its opens_at and closes_at."
-
-
-class ClaimLimitReached(Refusal):
-    """The user holds as many credits of the pool as it allows."""
-
-    code = "claim_limit_reached"
-    detail = "You already hold all the credits that this pool allows one person."
-
-
 class AllInFlight(Busy):
     """Every credit left in the pool is in somebody's open claim, which may yet fail."""
 
     detail = "The last credits of this pool are being claimed right now. Ask again in a second with the same Idempotency-Key."
-
-
-# PostgreSQL decides; this only says it in the caller's words.
-REFUSALS: dict[str, type[Refusal]] = {
-    "asset_claimed_before_expiry": AssetExpired,
-    "pool_open": PoolClosed,
-    "pool_claim_limit": ClaimLimitReached,
-    "entry_request_key": IdempotencyKeyReused,
-}
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What a claim came to.
-
-    `receipt` is the claim in JSON types (Entry.receipt). `status_code` is 201 for a new claim and 200 when the asset was
-    the user's already; `replayed` tells that this very request had been answered before.
-    """
-
-    receipt: dict[str, Any]
-    status_code: int = 201
-    replayed: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Wanted:
-    """One claim that was asked for: of the asset, or of any asset of the pool, with the id `target`."""
-
-    target: UUID
-    user: User
-    request: Request | None = None
-
-
-Outcomes = dict[Wanted, Claim | Refusal | Alone]
-Match = tuple[Wanted, CashbackAsset]  # who is to have which locked, AVAILABLE asset
 
 
 def claim(asset_id: UUID, user: User, request: Request | None = None) -> Claim:
@@ -101,7 +67,7 @@ def claim(asset_id: UUID, user: User, request: Request | None = None) -> Claim:
     if request is None and gone.is_somebody_elses(asset_id, user):
         raise AssetAlreadyClaimed
     with crowd.one_at_a_time(asset_id):
-        return of_one.ask(Wanted(asset_id, user, request))
+        return joined(of_one, Wanted(asset_id, user, request))
 
 
 def claim_any(pool_id: UUID, user: User, request: Request) -> Claim:
@@ -110,14 +76,22 @@ def claim_any(pool_id: UUID, user: User, request: Request) -> Claim:
     Raises PoolNotFound, PoolClosed, PoolSoldOut, ClaimLimitReached, IdempotencyKeyReused, RequestInProgress, Busy.
     A refusal changes nothing.
     """
-    return of_any.ask(Wanted(pool_id, user, request))
+    return joined(of_any, Wanted(pool_id, user, request))
+
+
+def joined(company: Together[Wanted, Claim], wanted: Wanted) -> Claim:
+    """Claim in company; raise Busy when the company got no connection."""
+    try:
+        return company.ask(wanted)
+    except OperationalError as error:
+        raise Busy from error
 
 
 def claim_assets(wanted: Sequence[Wanted], *, patient: bool) -> Outcomes:
     """Claim each one's asset: reserve the keys, lock the rows, look at the locked rows, hand them over."""
     outcomes, rest = answered_before(wanted, patient=patient)
-    rows = CashbackAsset.objects.filter(pk__in={each.target for each in rest}).order_by("pk")
-    locked = rows.select_for_update(no_key=True, of=("self",), skip_locked=not patient).in_bulk()
+    rows = CashbackAsset.objects.filter(pk__in={each.target for each in rest}).order_by()
+    locked = {asset.pk: asset for asset in rows.select_for_update(no_key=True, of=("self",), skip_locked=not patient)}
     first: dict[UUID, Match] = {}
     for each in rest:
         asset = locked.get(each.target)
@@ -168,9 +142,13 @@ def claim_of_pools(wanted: Sequence[Wanted], *, patient: bool) -> Outcomes:
             some = left.exclude(pk__in=[asset.pk for asset in locked]).exists()
             outcomes |= {each: AllInFlight() if some else PoolSoldOut() for each in late}
     try:
-        return outcomes | hand_over(matches)
+        made = hand_over(matches)
     except AssetExpired as late:
         raise AllInFlight from late  # it ended between the two statements: look for the next
+    # What was locked for somebody who may not have it is free again.
+    freed = {each.target for each, _ in matches if not isinstance(made[each], Claim)}
+    sold_out = [each for each, outcome in outcomes.items() if isinstance(outcome, PoolSoldOut) and each.target in freed]
+    return outcomes | made | {each: Alone() for each in sold_out}
 
 
 def by_target(wanted: Iterable[Wanted]) -> dict[UUID, list[Wanted]]:
@@ -179,79 +157,6 @@ def by_target(wanted: Iterable[Wanted]) -> dict[UUID, list[Wanted]]:
     for each in wanted:
         found[each.target].append(each)
     return dict(sorted(found.items()))
-
-
-def answered_before(wanted: Sequence[Wanted], *, patient: bool) -> tuple[Outcomes, list[Wanted]]:
-    """Reserve the keys; return the answers given before under them, and those who are still without one."""
-    outcomes: Outcomes = {}
-    ours = idempotency.reserve([each.request for each in wanted if each.request])
-    for each in wanted:
-        if each.request and each.request not in ours:
-            try:
-                answer = idempotency.stored(each.request)
-                outcomes[each] = Claim(answer.body, answer.status_code, replayed=True)
-            except IdempotencyKeyReused as refusal:
-                outcomes[each] = refusal
-            except RequestInProgress as refusal:
-                outcomes[each] = refusal if patient else Alone()
-    return outcomes, [each for each in wanted if each not in outcomes]
-
-
-def hand_over(matches: Sequence[Match]) -> Outcomes:
-    """Give the locked assets to those who are to have them, write the entries, and store the answers.
-
-    One that would break a rule of its pool is refused beforehand when there are others, whom it would take along.
-    """
-    outcomes: Outcomes = screened(matches) if len(matches) > 1 else {}
-    matches = [match for match in matches if match[0] not in outcomes]
-    try:
-        CashbackAsset.objects.hand_over([(asset, each.user.pk) for each, asset in matches])
-        entries = [entry_of(*match) for match in matches]
-        Entry.objects.append(entries)
-    except IntegrityError as error:
-        if refusal := REFUSALS.get(broken_rule(error)):
-            raise refusal from error
-        raise
-    claims = [Claim(entry.receipt()) for entry in entries]
-    idempotency.store(
-        (each.request, Answer(claim.status_code, claim.receipt), entry)
-        for (each, _), claim, entry in zip(matches, claims, entries, strict=True)
-        if each.request
-    )
-    return outcomes | {each: claim for (each, _), claim in zip(matches, claims, strict=True)}
-
-
-def entry_of(each: Wanted, asset: CashbackAsset) -> Entry:
-    """Return the entry, not yet written, of an asset that was just handed over."""
-    return Entry(
-        asset=asset,
-        user_id=each.user.pk,
-        actor_id=each.user.pk,
-        amount=asset.total_value,
-        currency=asset.currency,
-        claimed_at=asset.claimed_at,  # type: ignore[misc]
-        request_key=each.request.key if each.request else None,
-    )
-
-
-def screened(matches: Sequence[Match]) -> Outcomes:
-    """Refuse those whose pool is closed or whose limit is reached, and wait for each user's turn in each pool.
-
-    The trigger decides all the same; here one refusal is kept from undoing its neighbours. Turns are taken in one order by
-    everybody, so that no two companies wait for each other.
-    """
-    outcomes: Outcomes = {}
-    pooled = [(each, (asset.pool_id, each.user.pk)) for each, asset in matches if asset.pool_id]
-    rooms = CashbackAsset.objects.take_turns({turn for _, turn in pooled})
-    for each, turn in pooled:
-        room = rooms[turn]
-        if not room.is_open:
-            outcomes[each] = PoolClosed()
-        elif room.left is not None and room.left <= 0:
-            outcomes[each] = ClaimLimitReached()
-        elif room.left is not None:
-            room.left -= 1
-    return outcomes
 
 
 def in_company(claim_all: Callable[..., Outcomes]) -> Callable[[Sequence[Wanted]], list[Claim | Refusal | Alone]]:

@@ -7,6 +7,7 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from psycopg_pool import PoolTimeout
 
 from accounts.refusals import Refusal
 
@@ -51,14 +52,19 @@ def broken_rule(error: BaseException) -> str:
 def is_lost(error: BaseException) -> bool:
     """Tell whether the connection ended, so that the outcome of a COMMIT is unknown."""
     code = sqlstate(error)
-    if code is None:
+    if code is None and not is_full(error):
         return isinstance(error, (OperationalError, InterfaceError))
-    return code in LOSSES or code.startswith("08")
+    return code is not None and (code in LOSSES or code.startswith("08"))
 
 
 def is_overload(error: BaseException) -> bool:
-    """Tell whether the server refused to wait or to take more."""
-    return sqlstate(error) in OVERLOADS
+    """Tell whether the server refused to wait or to take more, or no connection was free."""
+    return sqlstate(error) in OVERLOADS or is_full(error)
+
+
+def is_full(error: BaseException) -> bool:
+    """Tell whether all connections of this process were taken for as long as the pool waits."""
+    return isinstance(error.__cause__, PoolTimeout)
 
 
 def worth_another_try(error: Exception, repeatable: bool) -> bool:

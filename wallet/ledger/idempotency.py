@@ -31,6 +31,7 @@ WHERE (kept.user_id, kept.route, kept.key) = (given.user_id, given.route, given.
 """
 RELEASE = """\
 DELETE FROM ledger_idempotencykey WHERE (user_id, route, key) IN (SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[]))
+    AND status_code IS NULL
 """
 
 

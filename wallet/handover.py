@@ -1,0 +1,139 @@
+"""What every way of claiming ends with: locked assets are handed over, and what happened is written."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import IntegrityError
+
+from accounts.models import User
+from accounts.refusals import Refusal
+from accounts.together import Alone
+from wallet.assets.models import AssetExpired, CashbackAsset
+from wallet.contention import broken_rule
+from wallet.ledger import idempotency
+from wallet.ledger.idempotency import Answer, IdempotencyKeyReused, Request, RequestInProgress
+from wallet.ledger.models import Entry
+
+
+class PoolClosed(Refusal):
+    """The pool takes no claims now."""
+
+    code = "pool_closed"
+    detail = "This pool is not open for claims now. See its opens_at and closes_at."
+
+
+class ClaimLimitReached(Refusal):
+    """The user holds as many credits of the pool as it allows."""
+
+    code = "claim_limit_reached"
+    detail = "You already hold all the credits that this pool allows one person."
+
+
+# PostgreSQL decides; this only says it in the caller's words.
+REFUSALS: dict[str, type[Refusal]] = {
+    "asset_claimed_before_expiry": AssetExpired,
+    "pool_open": PoolClosed,
+    "pool_claim_limit": ClaimLimitReached,
+    "entry_request_key": IdempotencyKeyReused,
+}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a claim came to.
+
+    `receipt` is the claim in JSON types (Entry.receipt). `status_code` is 201 for a new claim and 200 when the asset was
+    the user's already; `replayed` tells that this very request had been answered before.
+    """
+
+    receipt: dict[str, Any]
+    status_code: int = 201
+    replayed: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Wanted:
+    """One claim that was asked for: of the asset, or of any asset of the pool, with the id `target`."""
+
+    target: UUID
+    user: User
+    request: Request | None = None
+
+
+Outcomes = dict[Wanted, Claim | Refusal | Alone]
+Match = tuple[Wanted, CashbackAsset]  # who is to have which locked, AVAILABLE asset
+
+
+def answered_before(wanted: Sequence[Wanted], *, patient: bool) -> tuple[Outcomes, list[Wanted]]:
+    """Reserve the keys; return the answers given before under them, and those who are still without one."""
+    outcomes: Outcomes = {}
+    ours = idempotency.reserve([each.request for each in wanted if each.request])
+    for each in wanted:
+        if each.request and each.request not in ours:
+            try:
+                answer = idempotency.stored(each.request)
+                outcomes[each] = Claim(answer.body, answer.status_code, replayed=True)
+            except IdempotencyKeyReused as refusal:
+                outcomes[each] = refusal
+            except RequestInProgress as refusal:
+                outcomes[each] = refusal if patient else Alone()
+    return outcomes, [each for each in wanted if each not in outcomes]
+
+
+def hand_over(matches: Sequence[Match]) -> Outcomes:
+    """Give the locked assets to those who are to have them, write the entries, and store the answers.
+
+    One that would break a rule of its pool is refused beforehand when there are others, whom it would take along.
+    """
+    outcomes: Outcomes = screened(matches) if len(matches) > 1 else {}
+    matches = [match for match in matches if match[0] not in outcomes]
+    try:
+        CashbackAsset.objects.hand_over([(asset, each.user.pk) for each, asset in matches])
+        entries = [entry_of(*match) for match in matches]
+        Entry.objects.append(entries)
+    except IntegrityError as error:
+        if refusal := REFUSALS.get(broken_rule(error)):
+            raise refusal from error
+        raise
+    claims = [Claim(entry.receipt()) for entry in entries]
+    idempotency.store(
+        (each.request, Answer(claim.status_code, claim.receipt), entry)
+        for (each, _), claim, entry in zip(matches, claims, entries, strict=True)
+        if each.request
+    )
+    return outcomes | {each: claim for (each, _), claim in zip(matches, claims, strict=True)}
+
+
+def entry_of(each: Wanted, asset: CashbackAsset) -> Entry:
+    """Return the entry, not yet written, of an asset that was just handed over."""
+    return Entry(
+        asset=asset,
+        user_id=each.user.pk,
+        actor_id=each.user.pk,
+        amount=asset.total_value,
+        currency=asset.currency,
+        claimed_at=asset.claimed_at,  # type: ignore[misc]
+        request_key=each.request.key if each.request else None,
+    )
+
+
+def screened(matches: Sequence[Match]) -> Outcomes:
+    """Refuse those whose pool is closed or whose limit is reached, and wait for each user's turn in each pool.
+
+    The trigger decides all the same; here one refusal is kept from undoing its neighbours. Turns are taken in one order by
+    everybody, so that no two companies wait for each other.
+    """
+    outcomes: Outcomes = {}
+    pooled = [(each, (asset.pool_id, each.user.pk)) for each, asset in matches if asset.pool_id]
+    rooms = CashbackAsset.objects.take_turns({turn for _, turn in pooled})
+    for each, turn in pooled:
+        room = rooms[turn]
+        if not room.is_open:
+            outcomes[each] = PoolClosed()
+        elif room.left is not None and room.left <= 0:
+            outcomes[each] = ClaimLimitReached()
+        elif room.left is not None:
+            room.left -= 1
+    return outcomes
