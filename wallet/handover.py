@@ -69,16 +69,20 @@ Match = tuple[Wanted, CashbackAsset]  # who is to have which locked, AVAILABLE a
 def answered_before(wanted: Sequence[Wanted], *, patient: bool) -> tuple[Outcomes, list[Wanted]]:
     """Reserve the keys; return the answers given before under them, and those who are still without one."""
     outcomes: Outcomes = {}
-    ours = idempotency.reserve([each.request for each in wanted if each.request])
+    free = idempotency.reserve([each.request for each in wanted if each.request])
     for each in wanted:
-        if each.request and each.request not in ours:
-            try:
-                answer = idempotency.stored(each.request)
-                outcomes[each] = Claim(answer.body, answer.status_code, replayed=True)
-            except IdempotencyKeyReused as refusal:
-                outcomes[each] = refusal
-            except RequestInProgress as refusal:
-                outcomes[each] = refusal if patient else Alone()
+        if each.request is None:
+            continue
+        if each.request.name in free:
+            free.remove(each.request.name)  # the same request again, in the same company, is not the first any more
+            continue
+        try:
+            answer = idempotency.stored(each.request)
+            outcomes[each] = Claim(answer.body, answer.status_code, replayed=True)
+        except IdempotencyKeyReused as refusal:
+            outcomes[each] = refusal
+        except RequestInProgress as refusal:
+            outcomes[each] = refusal if patient else Alone()
     return outcomes, [each for each in wanted if each not in outcomes]
 
 

@@ -17,6 +17,7 @@ from wallet.ledger.models import Entry, IdempotencyKey
 
 KEPT = timedelta(days=7)
 LOCK_NOT_AVAILABLE = "55P03"
+Name = tuple[UUID, str, str]  # user, route, key: what the same request sent twice has in common
 # In one order, so that no two transactions wait for each other's keys.
 RESERVE = """\
 INSERT INTO ledger_idempotencykey (user_id, route, key, fingerprint)
@@ -50,7 +51,7 @@ class RequestInProgress(Refusal):
     retry_after = 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Request:
     """One request that its sender may repeat: who asks, for what kind of act, under which key, and a digest of the rest."""
 
@@ -65,8 +66,8 @@ class Request:
         return self.user.pk
 
     @property
-    def name(self) -> tuple[UUID, str, str]:
-        """What the same request sent twice has in common."""
+    def name(self) -> Name:
+        """What it has in common with the same request sent again."""
         return (self.user.pk, self.route, self.key)
 
 
@@ -83,8 +84,8 @@ def fingerprint(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
 
-def reserve(requests: Sequence[Request]) -> set[Request]:
-    """Take the keys for this transaction and return the requests whose key it was; `stored` has the answer to the others.
+def reserve(requests: Sequence[Request]) -> set[Name]:
+    """Take the keys for this transaction and return the names that were free; `stored` has the answer to the others.
 
     Waits for a transaction that holds one of the keys. Raises RequestInProgress when it does not end within the lock timeout.
     """
@@ -93,14 +94,11 @@ def reserve(requests: Sequence[Request]) -> set[Request]:
     try:
         with connection.cursor() as cursor:
             cursor.execute(RESERVE, columns(requests, "user_id", "route", "key", "fingerprint"))
-            taken = set(cursor.fetchall())
+            return set(cursor.fetchall())
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", None) == LOCK_NOT_AVAILABLE:
             raise RequestInProgress from error
         raise
-    # The first of those that came with the same key in the same moment.
-    first = {request.name: request for request in reversed(requests)}
-    return {request for name, request in first.items() if name in taken}
 
 
 def stored(request: Request) -> Answer:

@@ -1,0 +1,199 @@
+"""Claims that share one transaction: each with an outcome of its own, none at another's cost."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.together import Alone
+from wallet import claims
+from wallet.assets.models import AssetExpired, AssetNotFound, CashbackAsset, CreditPool
+from wallet.claims import Claim, Wanted
+from wallet.ledger.idempotency import IdempotencyKeyReused, Request
+from wallet.ledger.models import Entry, IdempotencyKey
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Issue = Callable[..., CashbackAsset]
+OpenPool = Callable[..., CreditPool]
+Ask = Callable[..., Request]
+Rows = Callable[[], list[Any]]
+of_assets = claims.in_company(claims.claim_assets)
+of_pools = claims.in_company(claims.claim_of_pools)
+
+
+def names(outcomes: list[Any]) -> list[str]:
+    return [type(outcome).__name__ for outcome in outcomes]
+
+
+def test_each_gets_what_it_wanted(issue: Issue, alice: User, bob: User) -> None:
+    one, other = issue(title="one"), issue(title="other")
+
+    outcomes = of_assets([Wanted(one.pk, alice), Wanted(other.pk, bob)])
+
+    assert [outcome.receipt["title"] for outcome in outcomes if isinstance(outcome, Claim)] == ["one", "other"]
+    assert set(Entry.objects.values_list("asset", "user")) == {(one.pk, alice.pk), (other.pk, bob.pk)}
+
+
+def test_of_those_who_want_the_same_the_first_gets_it(issue: Issue, alice: User, bob: User, ada: User) -> None:
+    asset = issue()
+
+    outcomes = of_assets([Wanted(asset.pk, user) for user in (bob, alice, ada)])
+
+    assert names(outcomes) == ["Claim", "AssetAlreadyClaimed", "AssetAlreadyClaimed"]
+    assert Entry.objects.get().user == bob
+
+
+def test_a_user_who_asks_twice_hears_of_the_first_claim_alone(issue: Issue, alice: User) -> None:
+    asset = issue()
+
+    outcomes = of_assets([Wanted(asset.pk, alice), Wanted(asset.pk, alice)])
+
+    assert names(outcomes) == ["Claim", "Alone"]
+    assert claims.claim(asset.pk, alice).status_code == 200
+
+
+def test_a_credit_that_somebody_holds_keeps_nobody_waiting(
+    issue: Issue, alice: User, bob: User, elsewhere: psycopg.Connection[Any]
+) -> None:
+    held, free = issue(), issue()
+    elsewhere.execute("SELECT FROM assets_cashbackasset WHERE id = %s FOR UPDATE", [held.pk])
+
+    outcomes = of_assets([Wanted(held.pk, alice), Wanted(free.pk, bob), Wanted(uuid4(), bob)])
+
+    assert names(outcomes) == ["Alone", "Claim", "Alone"]
+
+
+def test_what_is_gone_is_told_to_each_in_its_own_words(issue: Issue, alice: User, bob: User) -> None:
+    claimed, ended, free = issue(), issue(), issue()
+    claims.claim(claimed.pk, bob)
+    CashbackAsset.objects.filter(pk=ended.pk).update(status="EXPIRED")
+
+    outcomes = of_assets([Wanted(asset.pk, alice) for asset in (claimed, ended, free)] + [Wanted(claimed.pk, bob)])
+
+    assert names(outcomes) == ["AssetAlreadyClaimed", "AssetExpired", "Claim", "Claim"]
+    assert [outcome.status_code for outcome in outcomes if isinstance(outcome, Claim)] == [201, 200]
+
+
+def test_a_limit_refuses_one_and_not_its_neighbours(
+    issue: Issue, open_pool: OpenPool, alice: User, bob: User, ask: Ask
+) -> None:
+    pool = open_pool(per_user_limit=1)
+    for _ in range(3):
+        issue(pool=pool)
+
+    outcomes = of_pools([Wanted(pool.pk, user, ask(user, pool.pk)) for user in (alice, alice, bob)])
+
+    assert names(outcomes) == ["Claim", "ClaimLimitReached", "Claim"]
+    assert sorted(Entry.objects.values_list("user__email", flat=True)) == ["alice@example.com", "bob@example.com"]
+
+
+def test_nobody_hears_sold_out_of_what_was_refused_to_a_neighbour(
+    issue: Issue, open_pool: OpenPool, alice: User, bob: User, ask: Ask
+) -> None:
+    pool = open_pool(per_user_limit=1)
+    issue(pool=pool), issue(pool=pool)
+
+    outcomes = of_pools([Wanted(pool.pk, user, ask(user, pool.pk)) for user in (alice, alice, bob)])
+
+    assert names(outcomes) == ["Claim", "ClaimLimitReached", "Alone"]
+    assert claims.claim_any(pool.pk, bob, ask(bob, pool.pk)).status_code == 201
+
+
+def test_more_than_there_is_are_sold_out(issue: Issue, open_pool: OpenPool, alice: User, bob: User, ask: Ask) -> None:
+    pool, empty = open_pool(name="one"), open_pool(name="other")
+    issue(pool=pool)
+
+    outcomes = of_pools([Wanted(each.pk, user, ask(user, each.pk)) for each in (pool, empty) for user in (alice, bob)])
+
+    assert names(outcomes) == ["Claim", "PoolSoldOut", "PoolSoldOut", "PoolSoldOut"]
+
+
+def test_a_closed_pool_refuses_its_own_only(issue: Issue, open_pool: OpenPool, alice: User, ask: Ask) -> None:
+    closed, opened = open_pool(name="closed", is_active=False), open_pool(name="open")
+    shut, free = issue(pool=closed), issue(pool=opened)
+
+    by_id = of_assets([Wanted(shut.pk, alice), Wanted(free.pk, alice)])
+    by_pool = of_pools([Wanted(each, alice, ask(alice, each)) for each in (closed.pk, opened.pk, uuid4())])
+
+    assert names(by_id) == ["PoolClosed", "Claim"]
+    assert names(by_pool) == ["PoolClosed", "PoolSoldOut", "PoolNotFound"]
+
+
+def test_a_refused_key_is_free_again_and_an_answered_one_is_kept(
+    issue: Issue, open_pool: OpenPool, alice: User, bob: User, ask: Ask
+) -> None:
+    pool = open_pool()
+    issue(pool=pool)
+    first, refused = ask(alice, pool.pk), ask(bob, pool.pk)
+
+    outcomes = of_pools([Wanted(pool.pk, alice, first), Wanted(pool.pk, bob, refused)])
+
+    assert names(outcomes) == ["Claim", "PoolSoldOut"]
+    assert list(IdempotencyKey.objects.values_list("key", "status_code")) == [(first.key, 201)]
+
+
+def test_the_same_request_twice_in_one_company_is_done_once(issue: Issue, open_pool: OpenPool, alice: User, ask: Ask) -> None:
+    pool = open_pool()
+    issue(pool=pool), issue(pool=pool)
+    request = ask(alice, pool.pk)
+
+    outcomes = of_pools([Wanted(pool.pk, alice, request), Wanted(pool.pk, alice, request)])
+
+    assert names(outcomes) == ["Claim", "Alone"]
+    again = claims.claim_any(pool.pk, alice, request)
+    assert (again.replayed, again.receipt) == (True, outcomes[0].receipt)  # type: ignore[union-attr]
+    assert Entry.objects.count() == 1
+
+
+def test_a_key_of_another_request_is_refused_and_stays_the_others(
+    issue: Issue, open_pool: OpenPool, alice: User, bob: User, ask: Ask
+) -> None:
+    one, other = open_pool(name="one"), open_pool(name="other")
+    issue(pool=one), issue(pool=other)
+    claims.claim_any(one.pk, alice, ask(alice, one.pk, "the-key-of-one-pool"))
+
+    outcomes = of_pools(
+        [Wanted(other.pk, alice, ask(alice, other.pk, "the-key-of-one-pool")), Wanted(other.pk, bob, ask(bob, other.pk))]
+    )
+
+    assert names(outcomes) == [IdempotencyKeyReused.__name__, "Claim"]
+    assert claims.claim_any(one.pk, alice, ask(alice, one.pk, "the-key-of-one-pool")).replayed
+
+
+def test_when_all_are_refused_nothing_stays(open_pool: OpenPool, alice: User, bob: User, ask: Ask, everything: Rows) -> None:
+    pool = open_pool()
+    before = everything()
+
+    outcomes = of_pools([Wanted(pool.pk, user, ask(user, pool.pk)) for user in (alice, bob)])
+
+    assert names(outcomes) == ["PoolSoldOut", "PoolSoldOut"]
+    assert everything() == before
+
+
+def test_one_that_ended_between_look_and_change_takes_nobody_along(issue: Issue, alice: User, bob: User) -> None:
+    ending = issue(expires_at=timezone.now() + timedelta(seconds=0.2))
+    free = issue()
+
+    # The one that ends breaks a rule of the table, and the whole company with it: each is claimed alone.
+    with pytest.raises(AssetExpired):
+        while True:
+            late = timezone.now() > ending.expires_at  # type: ignore[operator]
+            of_assets([Wanted(ending.pk, alice), Wanted(free.pk, bob)] if late else [])
+
+    assert Entry.objects.count() == 0
+    assert claims.claim(free.pk, bob).status_code == 201
+    with pytest.raises(AssetExpired):
+        claims.claim(ending.pk, alice)
+
+
+def test_an_unknown_credit_is_not_found_alone(alice: User) -> None:
+    unknown = uuid4()
+
+    assert isinstance(of_assets([Wanted(unknown, alice)])[0], Alone)
+    with pytest.raises(AssetNotFound):
+        claims.claim(unknown, alice)
