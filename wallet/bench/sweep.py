@@ -24,7 +24,7 @@ CLOCK = "import django; django.setup(); from wallet import tasks; print('up')\nw
 DUE = """
 INSERT INTO assets_cashbackasset (id, title, total_value, currency, status, expires_at, generation, created_at)
 SELECT uuidv7(make_interval(secs => s - {count})), 'Due', 10, 'INR', 'AVAILABLE',
-    now() - make_interval(secs => (s * 7919) % {count} + 1), 1, now() - make_interval(days => 90)
+    now() - make_interval(secs => (s::bigint * 7919) % {count} + 1), 1, now() - make_interval(days => 90)
 FROM generate_series(0, {count} - 1) AS s
 """
 
