@@ -276,3 +276,36 @@ def test_the_shell_sees_one_sentence_a_line_and_an_exit_code(csv_file: Write, sh
     assert "Traceback" not in refused.err
     assert refused.err.splitlines()[1].startswith("  credits.csv, line 2, total_value:")
     assert done.out == "1 credit imported: INR 10.00.\n"
+
+
+def test_lines_that_differ_in_their_title_alone_are_each_a_credit_of_its_own(command: Command, csv_file: Write) -> None:
+    command("import_assets", str(csv_file("One,5,INR,,2090-01-01", " Two ,5,INR,,2090-01-01", "One,5,INR,,2090-01-01")))
+
+    assert sorted(CashbackAsset.objects.values_list("title", flat=True)) == ["One", "One", "Two"]
+    assert CashbackAsset.objects.values("total_value", "currency", "expires_at").distinct().count() == 1
+
+
+@pytest.mark.parametrize("title", ["", "  ", "a\x07b", "x" * 201])
+def test_a_wrong_title_is_found_on_a_line_that_is_like_one_before(command: Command, csv_file: Write, title: str) -> None:
+    assert "line 3, title" in refusal(command, csv_file("One,5,INR,,", f"{title},5,INR,,"))
+
+
+def test_a_file_of_more_kinds_than_are_remembered_is_imported_whole(
+    command: Command, csv_file: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "MOST_MOULDS", 2)
+
+    command("import_assets", str(csv_file(*(f"Kind,{1 + number % 5},INR,," for number in range(20)))))
+
+    assert CashbackAsset.objects.count() == 20
+    assert CashbackAsset.objects.values("total_value").distinct().count() == 5
+
+
+def test_progress_is_told_of_the_whole_file(csv_file: Write, db: None) -> None:
+    path = csv_file(*(f"Cashback {number},5.00,INR,,2090-01-01" for number in range(5_000)))
+    told: list[int] = []
+
+    importing.CreditFile(path, None, None, told.append).check()
+
+    assert sum(told) == path.stat().st_size
+    assert 2 < len(told) < 10

@@ -1,0 +1,93 @@
+"""What the benchmark says of what it measured; nothing here takes a time."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from wallet.bench import writing
+from wallet.bench.bed import Bed
+from wallet.bench.catalogue import BENCHES
+from wallet.bench.figures import Figure, short
+from wallet.bench.plot import bars
+from wallet.bench.run import Result, figure
+from wallet.proofs.faults.stage import stage_in
+
+CLAIMS = Figure("claims <32>", 0.3, "more", [(40, 100), (10, 100), (35, 100)], "claims/s", "a | b")
+SLOW = Figure("page 10,000", 1.5, "less", [(30, 10), (20, 10)], "ms")
+
+
+def test_a_ratio_is_the_median_of_the_rounds_own() -> None:
+    slowed_down = Figure("x", 0.5, "more", [(80, 100), (8, 10), (50, 100)], "rows/s")
+
+    assert slowed_down.ratio == 0.8
+    assert (slowed_down.measured, slowed_down.yardstick) == (50, 100)
+
+
+@pytest.mark.parametrize(("better", "ratio", "reached"), [("more", 0.5, True), ("more", 0.49, False), ("less", 0.51, False)])
+def test_a_target_is_reached_from_its_own_side(better: str, ratio: float, reached: bool) -> None:
+    assert Figure("x", 0.5, better, [(ratio, 1)], "s").reached is reached  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("number", "written"), [(1234567.8, "1,234,568"), (123.4, "123"), (12.34, "12.3"), (0.01234, "0.0123")]
+)
+def test_figures_are_written_as_far_as_they_mean_something(number: float, written: str) -> None:
+    assert short(number) == written
+
+
+def test_the_two_sides_take_turns_at_going_first() -> None:
+    order: list[str] = []
+    bed = Bed(stage_in(Path("/tmp")), rounds=3, quick=True)
+
+    rounds = bed.alternate(lambda: order.append("A") or "a", lambda: order.append("B") or "b")  # type: ignore[func-returns-value]
+
+    assert rounds == [("a", "b")] * 3
+    assert order == ["A", "B", "B", "A", "A", "B"]
+
+
+def test_the_page_hides_neither_a_miss_nor_what_broke(tmp_path: Path) -> None:
+    first, second = list(BENCHES)[:2]
+
+    page = writing.write([Result(first, [CLAIMS, SLOW]), Result(second, [], "it fell")], tmp_path, rounds=3, quick=True)
+
+    said = page.read_text()
+    assert "| claims <32> | ≥ 0.30 | 0.35 | 35 | 100 | claims/s | reached | a \\| b |" in said
+    assert "| page 10,000 | ≤ 1.50 | 2.50 | 25 | 10 | ms | MISSED |" in said
+    assert "| BROKE | it fell |" in said
+    assert "1 of 2 reached, 1 missed, 1 measurements broke" in said
+    assert "quick: small tables" in said
+    assert [path.name for path in (tmp_path / "benchmarks").iterdir()] == [f"{first}.svg"]
+
+
+def test_a_plot_is_drawn_for_light_and_dark() -> None:
+    drawn = bars("claims & more", [CLAIMS, SLOW])
+
+    root = ElementTree.fromstring(drawn)
+    assert [each.get("class") for each in root.iter("{http://www.w3.org/2000/svg}rect")] == ["ground", "good", "bad"]
+    assert "prefers-color-scheme: dark" in drawn
+    assert "Claims &amp; more" in drawn
+
+
+def test_a_figure_comes_whole_out_of_its_process() -> None:
+    through_json = {**CLAIMS.__dict__, "rounds": [list(pair) for pair in CLAIMS.rounds]}
+
+    assert figure(through_json) == CLAIMS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"), [(["nothing"], "There is no nothing"), (["issue", "--write"], "one run of all")]
+)
+def test_a_wrong_command_line_measures_nothing(arguments: list[str], said: str) -> None:
+    with pytest.raises(CommandError, match=said) as refused:
+        call_command("bench", *arguments)
+
+    assert refused.value.returncode == 2
+
+
+def test_what_can_be_measured_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("bench", "--list")
+
+    said = capsys.readouterr().out
+    assert all(name in said for name in BENCHES)
