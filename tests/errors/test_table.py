@@ -37,7 +37,7 @@ CONTRACT = {
 
 
 # What only the shell runs answers by its exit code.
-SHELL = ("wallet.proofs", "wallet.management")
+SHELL = ("wallet.proofs", "wallet.bench", "wallet.management")
 
 
 def children(kind: type[Refusal]) -> Iterator[type[Refusal]]:
