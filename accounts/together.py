@@ -12,6 +12,7 @@ Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 
 MOST = 64  # in one call: more would only make the first wait for the last
+PATIENCE_SECONDS = 10.0  # longer than a statement may take; then who leads is taken for lost, and each goes alone
 
 
 class Alone(Exception):
@@ -38,7 +39,8 @@ class Together(Generic[Asked, Answer]):
     Arguments:
         act: answers many at once: an answer or an exception for each, in their order. It must not wait for others' locks,
             for everybody waits for it. When it raises, each is asked alone: what it did before must bear being done again.
-        alone: answers one, in the caller's own thread, with whatever patience it takes.
+        alone: answers one, in the caller's own thread, with whatever patience it takes. Asked, too, when a call does not end:
+            what was asked for may then be done twice.
         most: how many are asked for in one call.
     """
 
@@ -59,8 +61,8 @@ class Together(Generic[Asked, Answer]):
         with self.mutex:
             self.seats.append(seat)
             waits, self.led = self.led, True
-        if waits:
-            seat.called.acquire()
+        if waits and not seat.called.acquire(timeout=PATIENCE_SECONDS) and self.left(seat):
+            return self.alone(asked)
         if not seat.served:
             self.lead()
         if isinstance(seat.outcome, Alone):
@@ -73,9 +75,10 @@ class Together(Generic[Asked, Answer]):
         """Ask for everybody who is seated, this thread's own caller first, and call the next leader."""
         with self.mutex:
             group = [self.seats.popleft() for _ in range(min(len(self.seats), self.most))]
-        outcomes: Sequence[Any] = [Alone() for _ in group]
+        outcomes: list[Any] = [Alone() for _ in group]
         try:
-            outcomes = self.act([seat.asked for seat in group])
+            answers = self.act([seat.asked for seat in group])
+            outcomes = [answer for answer, _ in zip(answers, group, strict=True)]
         except OperationalError as error:
             # Who has waited in vain for a connection need not wait for another one.
             if isinstance(error.__cause__, PoolTimeout):
@@ -83,11 +86,22 @@ class Together(Generic[Asked, Answer]):
         except Exception:  # noqa: BLE001, S110  (each meets it again alone, where it is told)
             pass
         finally:
-            give_back_connection()
-            self.hand_on()
-            for seat, outcome in zip(group, outcomes, strict=True):
-                seat.outcome, seat.served = outcome, True
-                seat.called.release()
+            try:
+                give_back_connection()
+            finally:
+                self.hand_on()
+                for seat, outcome in zip(group, outcomes, strict=True):
+                    seat.outcome, seat.served = outcome, True
+                    seat.called.release()
+
+    def left(self, seat: Seat[Asked, Answer]) -> bool:
+        """Give up a seat and return True, unless it was called at this very moment."""
+        with self.mutex:
+            if seat.called.acquire(blocking=False):
+                return False
+            if seat in self.seats:
+                self.seats.remove(seat)
+            return True
 
     def hand_on(self) -> None:
         """Have the next one in the row lead."""

@@ -115,3 +115,23 @@ def test_no_more_than_the_most_are_asked_for_at_once() -> None:
 
     assert at_once(together.ask, range(20)) == list(range(20))
     assert max(groups) <= 2
+
+
+def test_who_is_called_by_nobody_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("accounts.together.PATIENCE_SECONDS", 0.05)
+    ended = threading.Event()
+
+    def hangs(asked: Sequence[int]) -> Sequence[str]:
+        ended.wait(5)
+        return [f"together {one}" for one in asked]
+
+    together = Together(hangs, alone=lambda one: f"alone {one}")
+    leader = threading.Thread(target=together.ask, args=(0,))
+    leader.start()
+    while not together.led:
+        pass
+
+    assert [together.ask(1), together.ask(2)] == ["alone 1", "alone 2"]
+    ended.set()
+    leader.join()
+    assert together.ask(3) == "together 3"
