@@ -128,7 +128,9 @@ def serving(home: Path = ROOT) -> Iterator[web.Web]:
     """Serve this process's database with the code in `home`, everything on, warm."""
     # The keys of this process, for a copy of the code elsewhere would make its own.
     keys = {name: getattr(settings, name) for name in ("SECRET_KEY", "JWT_SIGNING_KEY", "SEAL_SIGNING_KEY")}
-    with web.server(environment(**EVERYTHING_ON, **keys), "--preload", home=home) as server:
+    # Earlier code was served by gunicorn's own worker.
+    worker = [] if home == ROOT else ["--worker-class", "gthread"]
+    with web.server(environment(**EVERYTHING_ON, **keys), "--preload", *worker, home=home) as server:
         yield server
 
 

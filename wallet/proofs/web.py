@@ -21,6 +21,7 @@ from wallet.proofs.attempts import TRACEBACK, WITHOUT_WAIT
 from wallet.proofs.ways import Heard
 
 WORKERS, THREADS = 2, 16
+WORKER = "cashback.worker.Worker"
 START_SECONDS = 60
 ANSWER_SECONDS = 60
 HOST = "127.0.0.1"
@@ -77,7 +78,7 @@ def server(environ: Mapping[str, str] | None = None, *extra: str, home: Path = H
 
 def options(descriptor: int) -> list[str]:
     """Return gunicorn's command line."""
-    kind = ["--bind", f"fd://{descriptor}", "--worker-class", "gthread"]
+    kind = ["--bind", f"fd://{descriptor}", "--worker-class", WORKER]
     size = ["--workers", str(WORKERS), "--threads", str(THREADS), "--keep-alive", "75", "--timeout", "60"]
     return [*kind, *size, "--log-level", "error", "--no-control-socket"]
 

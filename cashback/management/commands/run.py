@@ -126,7 +126,7 @@ def _start(children: Children, listener: socket.socket, workers: int, threads: i
         "--bind",
         f"fd://{listener.fileno()}",
         "--worker-class",
-        "gthread",
+        "cashback.worker.Worker",
     ]
     limits = ["--workers", str(workers), "--threads", str(threads), "--timeout", "30", "--graceful-timeout", "5"]
     quiet = ["--log-level", "warning", "--no-control-socket"]
