@@ -170,7 +170,7 @@ def read_database() -> dict[str, Any]:
     # there are fewer than threads. 0 for commands and the cluster, whose forks could not share them.
     pooled = env.int("DATABASE_POOL", 0)
     if pooled:
-        options["pool"] = {"min_size": 1, "max_size": pooled, "timeout": 2, "max_idle": 5, "reconnect_timeout": 5}
+        options["pool"] = {"min_size": 1, "max_size": pooled, "timeout": 2, "max_idle": 5, "reconnect_timeout": 2}
     database["CONN_MAX_AGE"] = 0 if pooled else env.int("CONN_MAX_AGE", 60)
     database["CONN_HEALTH_CHECKS"] = True
     database["TEST"] = {"NAME": env.str("TEST_DATABASE", "test_cashback")}
