@@ -44,18 +44,18 @@ CLAIM_ANY = f"""\
 {COUNTED}
 SELECT taker AS taker FROM bench_todo WHERE n = :n \\gset
 INSERT INTO ledger_idempotencykey (user_id, route, key, fingerprint)
-    VALUES (:taker::uuid, 'claim', 'pgbench-' || :n, 'f') ON CONFLICT DO NOTHING;
+    VALUES (:taker::uuid, 'claim', 'pgbench-' || :n || :pool, 'f') ON CONFLICT DO NOTHING;
 SELECT is_active FROM assets_creditpool WHERE id = :pool::uuid;
 SELECT id AS asset, title AS title FROM assets_cashbackasset
     WHERE pool_id = :pool::uuid AND status = 'AVAILABLE' AND (expires_at IS NULL OR expires_at > statement_timestamp())
     ORDER BY expires_at ASC NULLS LAST, id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED \\gset
 {HANDED_OVER}
 INSERT INTO ledger_entry (id, kind, asset_id, user_id, amount, currency, claimed_at, request_key, actor_id)
-    VALUES (uuidv7(), 'CLAIM', :asset::uuid, :taker::uuid, 25.50, 'INR', :claimed_at::timestamptz, 'pgbench-' || :n,
+    VALUES (uuidv7(), 'CLAIM', :asset::uuid, :taker::uuid, 25.50, 'INR', :claimed_at::timestamptz, 'pgbench-' || :n || :pool,
         :taker::uuid);
 UPDATE ledger_idempotencykey SET status_code = 201, body = '{{}}', entry_id = (
         SELECT id FROM ledger_entry WHERE asset_id = :asset::uuid
-    ) WHERE user_id = :taker::uuid AND route = 'claim' AND key = 'pgbench-' || :n;
+    ) WHERE user_id = :taker::uuid AND route = 'claim' AND key = 'pgbench-' || :n || :pool;
 COMMIT;
 """  # noqa: S608  (made of the constants above)
 
