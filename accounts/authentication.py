@@ -31,16 +31,16 @@ def verified(raw_token: bytes) -> AccessToken:
 
 
 def living(ids: Sequence[UUID]) -> list[TokenFamily | None]:
-    """Return the living family with each id, and its user, or None."""
+    """Return the living family with each id, and its user, or None; two who ask for the same get objects of their own."""
     with connection.cursor() as cursor:
         cursor.execute(LIVING, [list(ids)])
-        found = {row[0]: TokenFamily(id=row[0], auth_hash=row[1], user=person(row[2:])) for row in cursor.fetchall()}
-    return [found.get(each) for each in ids]
+        rows = {row[0]: row for row in cursor.fetchall()}
+    return [family(*rows[each]) if each in rows else None for each in ids]
 
 
-def person(row: Sequence[Any]) -> User:
-    """Return the user that a row tells of."""
-    return User.from_db("default", PERSON, row)
+def family(pk: UUID, auth_hash: str, *person: Any) -> TokenFamily:
+    """Return the family that a row tells of, with its user."""
+    return TokenFamily(id=pk, auth_hash=auth_hash, user=User.from_db("default", PERSON, person))
 
 
 families = Together(living, alone=lambda each: living([each])[0])
@@ -64,12 +64,12 @@ class TokenAuthentication(JWTAuthentication):
     def get_user(self, validated_token: Token) -> User:  # type: ignore[override]  # it may be any model there
         """Return the user of the token's living family; raise InvalidToken."""
         try:
-            family = families.ask(UUID(validated_token.get(FAMILY)))
+            found = families.ask(UUID(validated_token.get(FAMILY)))
         except (TypeError, ValueError, AttributeError) as error:
             raise InvalidToken from error
-        if family is None or not family.admits(validated_token.get("sub")):
+        if found is None or not found.admits(validated_token.get("sub")):
             raise InvalidToken
-        return family.user
+        return found.user
 
 
 class TokenScheme(SimpleJWTScheme):  # type: ignore[misc]

@@ -97,10 +97,6 @@ class User(AbstractBaseUser):
 class TokenFamilyQuerySet(models.QuerySet["TokenFamily"]):
     """Questions about families of tokens."""
 
-    def alive(self) -> "TokenFamilyQuerySet":
-        """Return those neither revoked nor expired, by the database's clock."""
-        return self.filter(revoked_at__isnull=True, expires_at__gt=Now())
-
     def revoke(self, reason: "Revoked") -> int:
         """End those that are not ended yet, and return how many."""
         return self.filter(revoked_at__isnull=True).update(revoked_at=Now(), revoked_reason=reason)

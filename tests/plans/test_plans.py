@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.test import Client
 from rest_framework.test import APIClient
 
-from accounts import tokens
+from accounts import authentication, tokens
 from accounts.models import TokenFamily, User
 from tests.plans.conftest import judge
 from wallet import claims, expiry, reports
@@ -156,7 +156,14 @@ def test_a_sign_in_finds_its_person_by_email(anybody: User) -> None:
 
 
 def test_the_families_of_a_person_are_found_by_the_person(anybody: User) -> None:
-    assert judge(lambda: list(TokenFamily.objects.alive().filter(user=anybody))) == []
+    assert judge(lambda: list(TokenFamily.objects.filter(user=anybody))) == []
+
+
+def test_those_who_ask_are_found_by_their_families(anybody: User) -> None:
+    tokens.issue_pair(anybody)
+    families = list(TokenFamily.objects.filter(user=anybody).values_list("pk", flat=True))
+
+    assert judge(lambda: authentication.living([*families, uuid4()])) == []
 
 
 @pytest.mark.parametrize("path", ["/claims/", "/offers/", "/dashboard/", "/"])

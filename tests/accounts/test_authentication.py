@@ -1,0 +1,41 @@
+"""Who asks, looked up for many at once."""
+
+from uuid import uuid4
+
+import pytest
+
+from accounts.authentication import living
+from accounts.models import Revoked, TokenFamily, User
+from accounts.tokens import issue_pair
+
+pytestmark = pytest.mark.django_db
+
+
+def family_of(user: User) -> TokenFamily:
+    issue_pair(user)
+    return TokenFamily.objects.filter(user=user).latest("created_at")
+
+
+def test_each_family_is_found_with_its_user_and_what_is_not_there_is_not(alice: User, bob: User) -> None:
+    one, other = family_of(alice), family_of(bob)
+
+    found = living([other.pk, uuid4(), one.pk])
+
+    assert [family and family.user.email for family in found] == [bob.email, None, alice.email]
+
+
+def test_a_revoked_family_is_not_found(alice: User) -> None:
+    family = family_of(alice)
+    TokenFamily.objects.filter(pk=family.pk).revoke(Revoked.LOGOUT)
+
+    assert living([family.pk]) == [None]
+
+
+def test_two_requests_with_one_token_share_no_object(alice: User) -> None:
+    family = family_of(alice)
+
+    one, other = living([family.pk, family.pk])
+
+    assert one is not None
+    assert other is not None
+    assert one.user is not other.user
