@@ -99,12 +99,15 @@ class Campaign:
         requests = [load.request("GET", "/api/v1/auth/me/", token) for token in tokens]
         return load.ask(port, requests, CROWD)
 
-    def check(self, more: int = 0) -> None:
-        """Let the checker judge all that was claimed; raise RuntimeError when it finds anything.
+    def by_pgbench(self, script: str, size: int) -> float:
+        """Let pgbench claim the credits of a new pool, and return how many a second."""
+        size -= size % CONNECTIONS  # each of its clients makes as many
+        rate = pgbench.claims_a_second(script, self.pool(size), size, CONNECTIONS)
+        self.answered += size
+        return rate
 
-        Arguments:
-            more: how many claims pgbench made.
-        """
+    def check(self) -> None:
+        """Let the checker judge all that was claimed; raise RuntimeError when it finds anything."""
         pgbench.forget_answers()
         sealing.seal_all()
         with fresh() as reader:
@@ -112,8 +115,8 @@ class Campaign:
             with reader.cursor() as cursor:
                 cursor.execute("SELECT count(*) FROM ledger_entry")
                 entries = cursor.fetchone()[0]
-        if found or entries != self.answered + more:
-            raise RuntimeError(f"{entries} entries, {self.answered + more} answered; {found[:3]}")
+        if found or entries != self.answered:
+            raise RuntimeError(f"{entries} entries, {self.answered} answered; {found[:3]}")
 
 
 def campaign(bed: Bed) -> Campaign:
@@ -144,21 +147,14 @@ def claims(bed: Bed) -> list[Figure]:
     """Claim distinct credits by turns with pgbench, and with the code as it was."""
     size = bed.size(CLAIMS, QUICK_CLAIMS)
     here = campaign(bed)
-    by_pgbench = 0
-
-    def yardstick() -> float:
-        nonlocal by_pgbench
-        by_pgbench += (size // CONNECTIONS) * CONNECTIONS
-        return pgbench.claims_a_second(pgbench.CLAIM, here.pool(size), size, CONNECTIONS)
-
     with contextlib.ExitStack() as stack:
         now = stack.enter_context(serving())
         old = stack.enter_context(serving(stack.enter_context(code(BEFORE))))
         for server in (now, old):
             here.claim_each(server.port, size // 10)
-        to_pgbench = bed.alternate(lambda: here.claim_each(now.port, size).rate, yardstick)
+        to_pgbench = bed.alternate(lambda: here.claim_each(now.port, size).rate, lambda: here.by_pgbench(pgbench.CLAIM, size))
         to_before = bed.alternate(lambda: here.claim_each(now.port, size).rate, lambda: here.claim_each(old.port, size).rate)
-    here.check(by_pgbench)
+    here.check()
     what = f"claims of distinct credits over HTTP, {CONNECTIONS} connections, everything on"
     return [
         Figure(f"{what}, beside pgbench's", SHARE_OF_PGBENCH, "more", to_pgbench, "claims/s", generator(here)),
@@ -170,17 +166,10 @@ def hot_pool(bed: Bed) -> list[Figure]:
     """Claim whatever comes of one pool by turns with pgbench."""
     size = bed.size(CLAIMS, QUICK_CLAIMS)
     here = campaign(bed)
-    by_pgbench = 0
-
-    def yardstick() -> float:
-        nonlocal by_pgbench
-        by_pgbench += (size // CONNECTIONS) * CONNECTIONS
-        return pgbench.claims_a_second(pgbench.CLAIM_ANY, here.pool(size), size, CONNECTIONS)
-
     with serving() as server:
         here.claim_any(server.port, size // 10)
-        rates = bed.alternate(lambda: here.claim_any(server.port, size).rate, yardstick)
-    here.check(by_pgbench)
+        rates = bed.alternate(lambda: here.claim_any(server.port, size).rate, lambda: here.by_pgbench(pgbench.CLAIM_ANY, size))
+    here.check()
     what = f"claims of any credit of one pool, {CONNECTIONS} connections, each with its key, beside pgbench's"
     return [Figure(what, SHARE_OF_PGBENCH, "more", rates, "claims/s", generator(here))]
 
