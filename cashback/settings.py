@@ -4,6 +4,7 @@ import logging
 import re
 from datetime import timedelta
 from ipaddress import ip_network
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,11 @@ def read_level(name: str, default: str) -> str:
 DEBUG: bool = env.bool("DEBUG", False)
 SECRET_KEY = read_key("SECRET_KEY")
 JWT_SIGNING_KEY = read_key("JWT_SIGNING_KEY")
-if JWT_SIGNING_KEY == SECRET_KEY:
-    raise ImproperlyConfigured("JWT_SIGNING_KEY must differ from SECRET_KEY: who learns one must not hold the other.")
 # Signs the ledger's seals; the public keys (hex) of keys it took the place of are still trusted.
 SEAL_SIGNING_KEY = read_key("SEAL_SIGNING_KEY")
+for name, other in combinations(("SEAL_SIGNING_KEY", "JWT_SIGNING_KEY", "SECRET_KEY"), 2):
+    if globals()[name] == globals()[other]:
+        raise ImproperlyConfigured(f"{name} must differ from {other}: who learns one must not hold the other.")
 SEAL_PUBLIC_KEYS: list[str] = env.list("SEAL_PUBLIC_KEYS", default=[])
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if LOCAL else [])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])

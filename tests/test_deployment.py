@@ -48,11 +48,15 @@ def test_a_weak_key_refuses_to_start(name: str, weak: str) -> None:
     assert f"{name} must be at least 32 random bytes" in start.stderr
 
 
-def test_one_key_for_both_uses_refuses_to_start() -> None:
-    start = manage("check", JWT_SIGNING_KEY=PRODUCTION["SECRET_KEY"])
+@pytest.mark.parametrize(
+    ("name", "other"),
+    [("JWT_SIGNING_KEY", "SECRET_KEY"), ("SEAL_SIGNING_KEY", "SECRET_KEY"), ("SEAL_SIGNING_KEY", "JWT_SIGNING_KEY")],
+)
+def test_one_key_for_two_uses_refuses_to_start(name: str, other: str) -> None:
+    start = manage("check", **{name: PRODUCTION[other]})
 
     assert start.returncode == 1
-    assert "must differ from SECRET_KEY" in start.stderr
+    assert f"{name} must differ from {other}" in start.stderr
 
 
 def test_without_a_database_a_deployment_refuses_to_start_and_starts_none() -> None:
