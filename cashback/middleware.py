@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.middleware.common import CommonMiddleware
+from django.urls import reverse
 
 from accounts import audit
 from accounts.throttles import client_ip
@@ -87,6 +89,13 @@ def declared_length(request: HttpRequest) -> int:
         return 0
 
 
+def is_turned_away(user: Any, answer: HttpResponse) -> bool:
+    """Tell whether somebody known was sent to the console's sign-in: its way to say that they may not."""
+    if answer.status_code != HTTPStatus.FOUND or user is None or not user.is_authenticated:
+        return False
+    return answer.headers["Location"].partition("?")[0] == reverse("admin:login")
+
+
 class DoorMiddleware:
     """Name the door a request came through, for the history of what it changes and for the log of who tried what."""
 
@@ -100,7 +109,7 @@ class DoorMiddleware:
         with through(door), audit.coming_from(**where):
             answer = self.get_response(request)
             user = getattr(request, "user", None)
-            if answer.status_code == HTTPStatus.FORBIDDEN:
+            if answer.status_code == HTTPStatus.FORBIDDEN or is_turned_away(user, answer):
                 audit.record("permission", "refused", user)
             elif answer.headers.get("Content-Disposition", "").startswith("attachment"):
                 audit.record("export", "done", user)

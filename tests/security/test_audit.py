@@ -222,6 +222,41 @@ def test_whoever_may_not_is_recorded_once_at_each_door(alice: User, ada: User, a
     ]
 
 
+@pytest.mark.parametrize("room", ["admin:index", "admin:ledger_entry_changelist", "system"])
+def test_a_user_who_is_turned_away_from_the_console_is_recorded_once(
+    client: Client, alice: User, audited: Audited, room: str
+) -> None:
+    client.force_login(alice)
+
+    assert client.get(reverse(room)).status_code == 302
+    assert told(audited()) == [("permission", "refused", str(alice.pk), "admin")]
+
+
+def test_a_demoted_operator_is_recorded_where_the_console_was_open_before(client: Client, ada: User, audited: Audited) -> None:
+    client.force_login(ada)
+    client.get("/admin/")
+    User.objects.filter(pk=ada.pk).update(role="USER")
+
+    client.post(reverse("admin:assets_cashbackasset_add"), {})
+
+    assert told(audited()) == [("permission", "refused", str(ada.pk), "admin")]
+
+
+def test_who_is_sent_to_sign_in_because_nobody_knows_them_was_refused_nothing(db: None, audited: Audited) -> None:
+    for address in ("/admin/", "/dashboard/"):
+        assert Client().get(address).status_code == 302
+
+    assert audited() == []
+
+
+def test_an_operator_who_is_led_on_within_the_console_was_refused_nothing(client: Client, ada: User, audited: Audited) -> None:
+    client.force_login(ada)
+
+    assert client.get("/admin/login/").status_code == 302
+    assert client.get("/admin/ledger").status_code == 301
+    assert audited() == []
+
+
 def test_a_stranger_who_may_not_is_recorded_as_nobody(db: None, audited: Audited) -> None:
     Client(enforce_csrf_checks=True).post("/sign-in/", {})
 
