@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
@@ -10,10 +11,14 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 
 from accounts.models import User
+from tests.history import backdate
 from wallet import claims, sealing
 from wallet.assets.models import CashbackAsset
-from wallet.ledger.models import Entry
+from wallet.ledger import signing
+from wallet.ledger.models import Entry, Seal
 from wallet.ledger.rules import ENABLE_ALWAYS
+from wallet.proofs.seals import seal_violations
+from wallet.proofs.verify import fresh, verify
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -82,8 +87,91 @@ def test_a_seal_that_was_published_and_is_gone_is_red(entries: list[Entry], tmp_
         verify_ledger("--roots", str(roots))
 
 
-def test_roots_that_are_not_there_are_refused_before_anything_is_read(db: None, tmp_path: Path) -> None:
-    with pytest.raises(CommandError, match="There is no file") as refused:
-        verify_ledger("--roots", str(tmp_path / "none"))
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "cannot be read"),
+        ("", "holds no seal"),
+        ("not json\n", "line 1: this is no seal"),
+        ('{"a": 1}\n', "line 1: this is no seal"),
+        ("[]\n", "line 1: this is no seal"),
+        ("\n", "line 1: this is no seal"),
+        ("SEAL\n{}\n", "line 2: this is no seal"),
+        ('SEAL\n{"seq":', "line 2: this is no seal"),
+    ],
+)
+def test_roots_that_are_no_file_of_seals_are_refused_before_anything_is_read(
+    entries: list[Entry], tmp_path: Path, text: str | None, said: str
+) -> None:
+    roots = tmp_path / "seals.jsonl"
+    if text is not None:
+        roots.write_text(text.replace("SEAL", json.dumps(signing.published(Seal.objects.get()))))
+
+    with pytest.raises(CommandError, match=said) as refused:
+        verify_ledger("--roots", str(roots))
 
     assert refused.value.returncode == 2
+
+
+def test_it_says_with_how_many_published_seals_it_compared(
+    entries: list[Entry], issue: Callable[..., CashbackAsset], alice: User, tmp_path: Path
+) -> None:
+    roots = tmp_path / "seals.jsonl"
+    claims.claim(issue().pk, alice)
+    call_command("seal_ledger", "--export", str(roots), stdout=StringIO())
+
+    assert "Compared with 2 published seals." in verify_ledger("--roots", str(roots))
+    assert "Compared" not in verify_ledger()
+
+
+def test_since_the_next_seal_there_is_only_what_is_not_sealed_yet(
+    entries: list[Entry], issue: Callable[..., CashbackAsset], alice: User
+) -> None:
+    assert "GREEN" in verify_ledger("--since", "2")
+
+    backdate(claims.claim(issue().pk, alice), timedelta(seconds=11))
+
+    with pytest.raises(CommandError, match="RED: 1 violation found"):
+        verify_ledger("--since", "2")
+
+
+def test_since_a_seal_that_nothing_comes_before_there_is_nothing_to_verify(entries: list[Entry]) -> None:
+    with pytest.raises(CommandError, match="--since 3 leaves nothing to read: the last seal is 1") as refused:
+        verify_ledger("--since", "3")
+
+    assert refused.value.returncode == 2
+    assert list(seal_violations(since=3)) == []
+
+
+def test_a_ledger_that_lives_while_it_is_read_is_green(
+    entries: list[Entry], issue: Callable[..., CashbackAsset], alice: User
+) -> None:
+    """What is claimed and sealed during a reading that takes longer than ten seconds is nobody's fault."""
+
+    def meanwhile(_: int) -> None:
+        backdate(claims.claim(issue().pk, alice), timedelta(seconds=11))
+        sealing.seal_all()
+
+    with fresh() as reader:
+        found = verify(reader, progress=meanwhile)
+
+    assert found == []
+    assert Seal.objects.count() == 2
+    assert list(seal_violations(progress=meanwhile)) == []
+
+
+@pytest.mark.parametrize("transaction_id", [2**62, 2**40])
+def test_an_entry_of_a_transaction_that_has_not_begun_is_red(
+    entries: list[Entry], issue: Callable[..., CashbackAsset], alice: User, transaction_id: int
+) -> None:
+    late = claims.claim(issue().pk, alice).receipt["id"]
+    rewrite("UPDATE ledger_entry SET xid = %s WHERE id = %s", str(transaction_id), late)
+    sealing.seal_all()
+
+    with fresh() as reader:
+        (found,) = verify(reader)
+
+    assert str(found) == (
+        f"I8: entry {late} says that transaction {transaction_id} wrote it, which has not begun: it is never sealed"
+        ' (see "Restoring")'
+    )

@@ -28,6 +28,7 @@ from wallet.proofs.attempts import TRACEBACK, WITHOUT_WAIT, Attempt
 from wallet.proofs.seals import seal_violations
 
 LONGEST_SECONDS = 10  # that any transaction may take
+SNAPSHOT = "snapshot"
 MOST = 1_000  # violations of one kind: enough to see what is wrong, and no more memory
 Supply = Mapping[tuple[UUID, str], tuple[int, Decimal]]
 
@@ -45,9 +46,13 @@ class Violation:
 
 @contextmanager
 def fresh(alias: str = "default") -> Iterator[BaseDatabaseWrapper]:
-    """Open a connection that nobody used before, and read one unchanging snapshot through it."""
-    connection = connections[alias].copy()
+    """Open a connection that nobody used before, and read one unchanging snapshot through it.
+
+    Meanwhile it is known to Django as SNAPSHOT, so that models are read through it too.
+    """
+    connection = connections[alias].copy(alias=SNAPSHOT)
     connection.inc_thread_sharing()
+    connections[SNAPSHOT] = connection
     try:
         with connection.cursor() as cursor:
             cursor.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
@@ -55,6 +60,7 @@ def fresh(alias: str = "default") -> Iterator[BaseDatabaseWrapper]:
         yield connection
     finally:
         connection.close()
+        del connections[SNAPSHOT]
 
 
 def verify(
@@ -72,7 +78,7 @@ def verify(
         connection: read through, never written; give one with a snapshot of its own (`fresh`).
         log: what clients remember; without it I2 and I3 cannot be judged. Their users must have claimed nothing else.
         issued: how many credits, of what value, were issued per pool and currency, when somebody knows.
-        since: the first seal to look at.
+        since: the first seal to look at; what is not sealed is looked at in any case.
         roots: a file of seals kept outside the database, to compare with.
         progress: told how many entries each seal held.
     """
@@ -83,7 +89,8 @@ def verify(
     ]
     found += answers_differ(connection)
     found += stuck(connection)
-    found += [Violation("I8", sentence) for sentence in islice(seal_violations(since, progress, roots), MOST)]
+    sealed = seal_violations(since, progress, roots, using=connection.alias)
+    found += [Violation("I8", sentence) for sentence in islice(sealed, MOST)]
     if issued is not None:
         found += supply_is_whole(connection, issued)
     if log is not None:

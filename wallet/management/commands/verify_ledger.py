@@ -6,9 +6,10 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from wallet.ledger.models import Entry
+from wallet.ledger.models import Entry, Seal
 from wallet.management import screen
 from wallet.management.door import Door, positive
+from wallet.proofs.roots import NotSeals, published_seals
 from wallet.proofs.verify import Violation, fresh, verify
 
 SHOWN = 20  # violations
@@ -29,16 +30,31 @@ class Command(Door):
         parser.add_argument("--roots", type=Path, metavar="FILE", help="compare with the seals in this file")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["roots"] and not options["roots"].is_file():
-            raise CommandError(f"There is no file {options['roots']}.", returncode=2)
+        self.check_since(options["since"])
+        published = self.published(options["roots"])
         with fresh() as reader:
             total = Entry.objects.count()
             with screen.progress(self.stderr, "Verifying, entries", total) as advance:
                 found = verify(reader, since=options["since"], roots=options["roots"], progress=advance)
-        self.judge(found, total)
+        self.judge(found, total, published)
 
-    def judge(self, found: list[Violation], total: int) -> None:
+    def check_since(self, since: int) -> None:
+        """Raise CommandError when there is no seal that the reading could begin after."""
+        last = Seal.objects.order_by("-seq").values_list("seq", flat=True).first() or 0
+        if since > last + 1:
+            raise CommandError(f"--since {since} leaves nothing to read: the last seal is {last}.", returncode=2)
+
+    def published(self, file: Path | None) -> int:
+        """Return how many seals the file holds; raise CommandError when it is no file of seals."""
+        try:
+            return sum(1 for _ in published_seals(file)) if file else 0
+        except NotSeals as error:
+            raise CommandError(f"Nothing was verified: {error}.", returncode=2) from error
+
+    def judge(self, found: list[Violation], total: int, published: int) -> None:
         """Print the verdict; raise CommandError when it is red."""
+        if published:
+            self.stdout.write(f"Compared with {screen.counted(published, 'published seal')}.")
         if not found:
             self.stdout.write(
                 self.style.SUCCESS(f"GREEN: all is as promised, in {screen.counted(total, 'row')} of the ledger.")
