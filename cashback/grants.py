@@ -1,23 +1,25 @@
 """What the role that the application connects with may do, table by table: never change or empty what is append-only.
 
+Of an entry it may write all but the transaction's id, by which entries are sealed: that is PostgreSQL's to say. It makes no
+tables, not even temporary ones, and runs no function that has its owner's powers but through the table it belongs to.
+
 The owner of the tables runs migrations and these grants; the application is neither the owner nor a superuser.
 """
 
 from django.db import connection
 from psycopg import sql
 
+from wallet.ledger.querysets import COLUMNS
+
 APP_ROLE = "cashback_app"
 
-# Append-only: what happened, what was sealed, what was issued, what operators changed.
-WRITTEN_ONCE = (
-    "assets_cashbackassetevent",
-    "assets_creditpoolevent",
-    "assets_issuance",
-    "ledger_entry",
-    "ledger_seal",
-)
-# pghistory writes the context of a change with INSERT … ON CONFLICT DO UPDATE.
-NEVER_DELETED = ("pghistory_context",)
+# Append-only: what was sealed, what was issued, what operators changed.
+WRITTEN_ONCE = ("assets_cashbackassetevent", "assets_creditpoolevent", "assets_issuance", "ledger_seal")
+BY_COLUMN = {
+    "ledger_entry": f"SELECT, INSERT ({', '.join(COLUMNS)})",
+    # pghistory writes the context of a change with INSERT … ON CONFLICT DO UPDATE.
+    "pghistory_context": "SELECT, INSERT, UPDATE (metadata, updated_at)",
+}
 READ = ("django_migrations", "ledger_subtotal")
 # How long the role waits in PostgreSQL, unless its connection says otherwise: for a lock, for a statement, for its client.
 PATIENCE = {"lock_timeout": "2s", "statement_timeout": "5s", "idle_in_transaction_session_timeout": "5s"}
@@ -29,9 +31,24 @@ def privileges(table: str) -> str:
         return "SELECT"
     if table in WRITTEN_ONCE:
         return "SELECT, INSERT"
-    if table in NEVER_DELETED:
-        return "SELECT, INSERT, UPDATE"
-    return "SELECT, INSERT, UPDATE, DELETE"
+    return BY_COLUMN.get(table, "SELECT, INSERT, UPDATE, DELETE")
+
+
+def owners_functions() -> list[str]:
+    """Return the functions that run with their owner's powers, each with its arguments' types."""
+    functions = (
+        "SELECT oid::regprocedure::text FROM pg_proc WHERE prosecdef AND pronamespace = 'public'::regnamespace ORDER BY 1"
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(functions)
+        return [name for (name,) in cursor.fetchall()]
+
+
+def database() -> str:
+    """Return the name of the database, which a pooler in front of it may call otherwise."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_database()")
+        return str(cursor.fetchone()[0])
 
 
 def statements(role: str) -> list[sql.Composable]:
@@ -40,13 +57,19 @@ def statements(role: str) -> list[sql.Composable]:
     grants = [
         sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}"),
         sql.SQL("REVOKE CREATE ON SCHEMA public FROM PUBLIC, {}"),
+        sql.SQL("REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC, {}"),
+        *(sql.SQL(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC, {{}}") for function in owners_functions()),
         sql.SQL("GRANT USAGE ON SCHEMA public TO {}"),
         sql.SQL("GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {}"),
     ]
     tables = connection.introspection.table_names()
     each = [(sql.SQL(f"GRANT {privileges(table)} ON {{}} TO {{}}"), sql.Identifier(table)) for table in tables]
     limits = [sql.SQL(f"ALTER ROLE {{}} SET {setting} = '{limit}'") for setting, limit in PATIENCE.items()]
-    return [*(grant.format(name) for grant in (*grants, *limits)), *(grant.format(table, name) for grant, table in each)]
+    here = sql.Identifier(database())
+    return [
+        *(grant.format(name, database=here) for grant in (*grants, *limits)),
+        *(grant.format(table, name) for grant, table in each),
+    ]
 
 
 def exists(role: str) -> bool:

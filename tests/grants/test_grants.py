@@ -11,18 +11,20 @@ from django.db import connection
 
 from accounts.models import User
 from cashback import grants
-from wallet import claims
+from wallet import claims, sealing
 from wallet.assets.models import CashbackAsset
+from wallet.ledger.models import Entry
 
 ALL = {"SELECT", "INSERT", "UPDATE", "DELETE"}
+READ_AND_APPEND = {"SELECT", "INSERT"}
 GOLDEN = {
     "accounts_tokenfamily": ALL,
     "accounts_user": ALL,
     "assets_cashbackasset": ALL,
-    "assets_cashbackassetevent": {"SELECT", "INSERT"},
+    "assets_cashbackassetevent": READ_AND_APPEND,
     "assets_creditpool": ALL,
-    "assets_creditpoolevent": {"SELECT", "INSERT"},
-    "assets_issuance": {"SELECT", "INSERT"},
+    "assets_creditpoolevent": READ_AND_APPEND,
+    "assets_issuance": READ_AND_APPEND,
     "auth_group": ALL,
     "auth_group_permissions": ALL,
     "auth_permission": ALL,
@@ -33,11 +35,18 @@ GOLDEN = {
     "django_q_schedule": ALL,
     "django_q_task": ALL,
     "django_session": ALL,
-    "ledger_entry": {"SELECT", "INSERT"},
+    "ledger_entry": {"SELECT"},
     "ledger_idempotencykey": ALL,
-    "ledger_seal": {"SELECT", "INSERT"},
+    "ledger_seal": READ_AND_APPEND,
     "ledger_subtotal": {"SELECT"},
-    "pghistory_context": {"SELECT", "INSERT", "UPDATE"},
+    "pghistory_context": READ_AND_APPEND,
+}
+# Beyond what is held on the whole table. An entry's `xid` is not here: PostgreSQL alone says when an entry was written.
+GOLDEN_COLUMNS = {
+    ("ledger_entry", "INSERT"): {
+        *("id", "kind", "asset_id", "user_id", "amount", "currency", "claimed_at", "request_key", "actor_id"),
+    },
+    ("pghistory_context", "UPDATE"): {"metadata", "updated_at"},
 }
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -59,16 +68,79 @@ def app() -> Iterator[psycopg.Connection[Any]]:
         session.rollback()
 
 
-def test_the_role_has_the_golden_privileges_and_no_other() -> None:
+def told(question: str, *values: Any) -> list[tuple[Any, ...]]:
+    """Return what PostgreSQL's catalogue says."""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT table_name, array_agg(privilege_type::text) FROM information_schema.role_table_grants"
-            " WHERE grantee = %s GROUP BY table_name",
-            [grants.APP_ROLE],
-        )
-        held = {table: set(privileges) for table, privileges in cursor.fetchall()}
+        cursor.execute(question, values or None)
+        return list(cursor.fetchall())
 
-    assert held == GOLDEN
+
+# Who holds what in an access list, the owner and superusers left out. PUBLIC is nobody's name: 0, written "-".
+HELD = """
+    SELECT {name}, acl.grantee::regrole::text, array_agg(acl.privilege_type) FROM {catalogue}
+    CROSS JOIN aclexplode(coalesce({list}, acldefault('{kind}', {owner}))) AS acl
+    WHERE acl.grantee <> {owner} AND {where} GROUP BY 1, 2
+"""
+
+
+def held(**parts: str) -> dict[tuple[str, str], set[str]]:
+    return {(name, grantee): set(privileges) for name, grantee, privileges in told(HELD.format(**parts))}
+
+
+def test_the_role_has_the_golden_privileges_and_no_other_and_everybody_has_none() -> None:
+    tables = held(
+        name="relname", catalogue="pg_class", list="relacl", kind="r", owner="relowner",
+        where="relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f')",
+    )  # fmt: skip
+
+    assert tables == {(table, grants.APP_ROLE): privileges for table, privileges in GOLDEN.items()}
+
+
+def test_the_role_has_the_golden_privileges_on_columns_and_everybody_has_none() -> None:
+    lists = told(
+        "SELECT attrelid::regclass::text, acl.privilege_type, acl.grantee::regrole::text, array_agg(attname::text)"
+        " FROM pg_attribute CROSS JOIN aclexplode(attacl) AS acl"
+        " WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace) GROUP BY 1, 2, 3"
+    )
+
+    assert {grantee for _, _, grantee, _ in lists} == {grants.APP_ROLE}
+    assert {(table, privilege): set(columns) for table, privilege, _, columns in lists} == GOLDEN_COLUMNS
+
+
+def test_nobody_but_its_owner_runs_a_function_that_has_its_owners_powers() -> None:
+    functions = held(
+        name="proname", catalogue="pg_proc", list="proacl", kind="f", owner="proowner",
+        where="pronamespace = 'public'::regnamespace AND prosecdef",
+    )  # fmt: skip
+    with_powers = told("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef")
+
+    assert functions == {}
+    assert [name.rpartition("_")[0] for (name,) in with_powers] == ["pgtrigger_seal_carried"]
+
+
+def test_the_role_makes_no_table_in_the_schema_nor_a_temporary_one() -> None:
+    schemas = held(
+        name="nspname", catalogue="pg_namespace", list="nspacl", kind="n", owner="nspowner", where="nspname = 'public'"
+    )
+    databases = held(
+        name="'here'", catalogue="pg_database", list="datacl", kind="d", owner="datdba", where="datname = current_database()"
+    )
+    powers = {
+        grantee: held for (_, grantee), held in {**schemas, **databases}.items() if "CREATE" in held or "TEMPORARY" in held
+    }
+
+    assert schemas[("public", grants.APP_ROLE)] == {"USAGE"}
+    assert powers == {}
+
+
+def test_the_role_counts_with_the_sequences_and_does_not_set_them_back() -> None:
+    sequences = held(
+        name="relname", catalogue="pg_class", list="relacl", kind="s", owner="relowner",
+        where="relnamespace = 'public'::regnamespace AND relkind = 'S'",
+    )  # fmt: skip
+
+    assert {grantee for _, grantee in sequences} == {grants.APP_ROLE}
+    assert {frozenset(privileges) for privileges in sequences.values()} == {frozenset({"USAGE", "SELECT"})}
 
 
 def test_the_role_owns_nothing_and_is_no_superuser(app: psycopg.Connection[Any]) -> None:
@@ -94,6 +166,12 @@ def test_the_role_owns_nothing_and_is_no_superuser(app: psycopg.Connection[Any])
         "ALTER TABLE ledger_entry DROP CONSTRAINT entry_amount_range",
         "DROP TABLE ledger_entry",
         "DROP FUNCTION pg_current_xact_id",
+        "UPDATE pghistory_context SET created_at = now()",
+        "UPDATE pghistory_context SET id = gen_random_uuid()",
+        "INSERT INTO ledger_entry (id, xid) VALUES (gen_random_uuid(), '1')",
+        "INSERT INTO ledger_entry SELECT * FROM ledger_entry",
+        "COPY ledger_entry FROM STDIN",
+        "CREATE TEMP TABLE mine (from_xid xid8, to_xid xid8)",
         "SET session_replication_role = replica",
         "SET ROLE cashback",
         "SET SESSION AUTHORIZATION cashback",
@@ -122,6 +200,24 @@ def test_the_role_can_claim(
     assert claim.status_code == 201
 
 
+def test_nobody_raises_a_balance_by_the_function_that_seals_raise_it_with(
+    issue: Callable[..., CashbackAsset], alice: User, app: psycopg.Connection[Any]
+) -> None:
+    claims.claim(issue().pk, alice)
+    sealing.seal_all()
+    ((function,),) = told("SELECT proname FROM pg_proc WHERE proname LIKE 'pgtrigger_seal_carried_%'")
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE theirs (from_xid xid8, to_xid xid8); ALTER TABLE theirs OWNER TO {grants.APP_ROLE}")
+
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="function"):
+        app.execute(f"CREATE TRIGGER mine AFTER INSERT ON theirs FOR EACH ROW EXECUTE FUNCTION public.{function}()")
+
+    app.rollback()
+    with connection.cursor() as cursor:
+        cursor.execute("DROP TABLE theirs")
+    assert [line["balance"] for line in Entry.objects.balances_of(alice)] == [100]
+
+
 def test_the_role_does_not_wait_for_ever(app: psycopg.Connection[Any]) -> None:
     limits = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
     with psycopg.connect(**app.info.get_parameters() | {"options": ""}) as plain:
@@ -134,7 +230,7 @@ def test_a_dry_run_prints_the_sql_and_changes_nothing() -> None:
     call_command("grant_app_role", "--role", "somebody_new", "--dry-run", stdout=out)
 
     assert out.getvalue().startswith('CREATE ROLE "somebody_new" LOGIN NOSUPERUSER')
-    assert 'GRANT SELECT, INSERT ON "ledger_entry" TO "somebody_new";' in out.getvalue()
+    assert 'GRANT SELECT, INSERT ON "ledger_seal" TO "somebody_new";' in out.getvalue()
     with connection.cursor() as cursor:
         cursor.execute("SELECT FROM pg_roles WHERE rolname = 'somebody_new'")
         assert cursor.fetchone() is None

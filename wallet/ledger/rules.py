@@ -86,3 +86,15 @@ BEGIN
     EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = public, pg_temp', f);
 END $$;
 """
+
+# Run by a migration: that function runs for the rows of ledger_seal and for nobody's own table. Whoever could make it a
+# trigger of a table of theirs could raise subtotals without a seal.
+CARRIED_FOR_SEALS_ALONE = """
+DO $$
+DECLARE f regprocedure;
+BEGIN
+    SELECT tgfoid INTO STRICT f FROM pg_trigger
+        WHERE tgrelid = 'ledger_seal'::regclass AND tgname LIKE 'pgtrigger_seal_carried_%';
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
+END $$;
+"""

@@ -1,0 +1,11 @@
+"""Take from everybody the function that writes the subtotals: it belongs to the seals."""
+
+from django.db import migrations
+
+from wallet.ledger.rules import CARRIED_FOR_SEALS_ALONE
+
+
+class Migration(migrations.Migration):
+    dependencies = [("ledger", "0002_triggers_always_on")]
+
+    operations = [migrations.RunSQL(CARRIED_FOR_SEALS_ALONE, migrations.RunSQL.noop)]
