@@ -1,5 +1,7 @@
 """A past that no test can wait for."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 from django.db import connection
@@ -25,3 +27,14 @@ def backdate(claim: Claim, by: timedelta) -> None:
                 always = "ALWAYS" if enabled == "A" else ""
                 cursor.execute(f'ALTER TABLE {table} ENABLE {always} TRIGGER "{name}"')
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+
+
+@contextmanager
+def lifted(rule: str, table: str) -> Iterator[None]:
+    """Lift one trigger of ours from a table, as its owner, and put it back."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tgname FROM pg_trigger WHERE tgname LIKE %s", [f"pgtrigger_{rule}_%"])
+        ((name,),) = cursor.fetchall()
+        cursor.execute(f'ALTER TABLE {table} DISABLE TRIGGER "{name}"')
+        yield
+        cursor.execute(f'ALTER TABLE {table} ENABLE ALWAYS TRIGGER "{name}"')

@@ -14,6 +14,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from tests.admin.conftest import seal_an_entry
+from tests.history import lifted
 from wallet import claims
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry, Seal
@@ -57,7 +58,8 @@ def test_a_fresh_entry_says_that_it_is_not_sealed_yet(console: Client, issue: Is
 def test_the_list_of_seals_says_whether_each_signature_holds(console: Client, sealed: Seal) -> None:
     forged = Seal(**{field.attname: getattr(sealed, field.attname) for field in Seal._meta.concrete_fields})
     forged.seq, forged.from_xid, forged.to_xid = 2, sealed.to_xid, sealed.to_xid + 1
-    forged.save(force_insert=True)
+    with lifted("seal_follows", "ledger_seal"):
+        forged.save(force_insert=True)
 
     admin = console.get(SEALS).context["cl"].model_admin
 

@@ -131,7 +131,7 @@ class Seal(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("seal"), _("seals")
         ordering = ("-seq",)
-        triggers: ClassVar = [*append_only("seal_append_only"), rules.carried]
+        triggers: ClassVar = [*append_only("seal_append_only"), rules.follows, rules.carried]
         constraints = (
             models.CheckConstraint(condition=Q(seq__gte=1, count__gte=1), name="seal_holds_entries"),
             models.UniqueConstraint(fields=("from_xid",), name="seal_no_fork"),

@@ -61,6 +61,26 @@ claimed_has_entry = at_commit(
     """,
 )
 
+# A seal closes what comes after the seal before it, and nothing that an open transaction may still add to. Otherwise one
+# row would end all sealing: what comes after a range that reaches into the future is never closed.
+follows = pgtrigger.Trigger(
+    name="seal_follows",
+    operation=pgtrigger.Insert,
+    when=pgtrigger.Before,
+    declare=[("last", "record")],
+    func=f"""
+    SELECT seq, root, to_xid INTO last FROM ledger_seal ORDER BY seq DESC LIMIT 1;
+    IF NEW.seq <> coalesce(last.seq, 0) + 1 OR NEW.previous_root <> coalesce(last.root, sha256(''))
+        OR NEW.from_xid <> coalesce(last.to_xid, '0') THEN
+        {refuse("seal_follows", "a seal follows the seal before it")}
+    END IF;
+    IF NEW.to_xid <= NEW.from_xid OR NEW.to_xid > pg_snapshot_xmin(pg_current_snapshot()) THEN
+        {refuse("seal_closed", "a seal ends before the first transaction that is still open")}
+    END IF;
+    RETURN NEW;
+    """,
+)
+
 # What a seal closes is added to the subtotals in the same breath, so that the two never disagree.
 carried = pgtrigger.Trigger(
     name="seal_carried",
