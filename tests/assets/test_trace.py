@@ -4,12 +4,15 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+import pghistory
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from accounts.models import User
+from cashback.grants import APP_ROLE
 from wallet import changing, issuing, pools
 from wallet.assets.models import CashbackAsset, CreditPool, Issuance
+from wallet.contention import broken_rule
 from wallet.trace import through
 
 PoolEvent: Any = CreditPool.pgh_event_model  # type: ignore[attr-defined]
@@ -70,3 +73,56 @@ def test_the_trail_is_append_only(
         with connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
             cursor.execute(attack.format(table))
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    "attack",
+    [
+        """UPDATE pghistory_context SET metadata = metadata || '{"email": "innocent@example.com", "door": "clock"}'""",
+        "UPDATE pghistory_context SET metadata = metadata",
+        "UPDATE pghistory_context SET created_at = now(), metadata = '{}'",
+        "INSERT INTO pghistory_context SELECT * FROM pghistory_context ON CONFLICT (id) DO UPDATE SET metadata = '{}'",
+        "DELETE FROM pghistory_context",
+        "TRUNCATE pghistory_context",
+    ],
+)
+@pytest.mark.parametrize("role", ["origin", "replica"])
+def test_who_did_it_is_never_rewritten(issue: Callable[..., CashbackAsset], ada: User, attack: str, role: str) -> None:
+    changing.expire(issue().pk, ada)
+
+    with pytest.raises(IntegrityError) as refusal, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL session_replication_role = {role}")
+        cursor.execute(attack)
+
+    assert broken_rule(refusal.value) == "context_append_only"
+    assert AssetEvent.objects.get().pgh_context.metadata["email"] == "ada@example.com"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_application_does_not_rewrite_who_did_it(issue: Callable[..., CashbackAsset], ada: User) -> None:
+    changing.expire(issue().pk, ada)
+
+    with pytest.raises(IntegrityError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL ROLE {APP_ROLE}; UPDATE pghistory_context SET metadata = '{{}}'")
+
+
+def test_a_context_does_not_move_to_another_moment_even_while_it_is_made(
+    issue: Callable[..., CashbackAsset], ada: User
+) -> None:
+    changing.expire(issue().pk, ada)
+
+    with pytest.raises(IntegrityError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("UPDATE pghistory_context SET created_at = now() + interval '1 hour'")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_is_done_in_one_transaction_may_tell_more_and_more(issue: Callable[..., CashbackAsset]) -> None:
+    first, second = issue(), issue()
+
+    with transaction.atomic(), pghistory.context(act="first"):
+        CashbackAsset.objects.filter(pk=first.pk).update(title="Lamp")
+        with pghistory.context(more="second"):
+            CashbackAsset.objects.filter(pk=second.pk).update(title="Candle")
+
+    assert [event.pgh_context.metadata for event in AssetEvent.objects.all()] == [{"act": "first", "more": "second"}] * 2

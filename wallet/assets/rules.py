@@ -182,6 +182,25 @@ def no_truncate(name: str) -> pgtrigger.Trigger:
     )
 
 
+# Who did something, through which door: pghistory adds to it while the transaction lasts that it began in, and it is never
+# another's afterwards. Within a transaction `now()` does not move, and no two begin in the same microsecond by chance.
+context_kept = pgtrigger.Trigger(
+    name="context_kept",
+    operation=pgtrigger.Update,
+    when=pgtrigger.Before,
+    condition=pgtrigger.Condition(
+        "OLD.created_at IS DISTINCT FROM now() OR NEW.created_at <> OLD.created_at OR NEW.id <> OLD.id"
+    ),
+    func=refuse("context_append_only", "this table is append-only"),
+)
+context_never_deleted = pgtrigger.Trigger(
+    name="context_never_deleted",
+    operation=pgtrigger.Delete,
+    when=pgtrigger.Before,
+    func=refuse("context_append_only", "this table is append-only"),
+)
+
+CONTEXT_RULES = [context_kept, context_never_deleted, no_truncate("context_append_only")]
 ASSET_RULES = [
     born_available,
     issued,

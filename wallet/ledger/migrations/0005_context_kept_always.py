@@ -1,0 +1,11 @@
+"""Make the triggers that keep who did it fire under session_replication_role = replica too, like all others."""
+
+from django.db import migrations
+
+from wallet.ledger.rules import ENABLE_ALWAYS
+
+
+class Migration(migrations.Migration):
+    dependencies = [("ledger", "0004_seal_follows"), ("assets", "0002_context_kept")]
+
+    operations = [migrations.RunSQL(ENABLE_ALWAYS, migrations.RunSQL.noop)]
