@@ -113,27 +113,19 @@ def update(asset_id: UUID, actor: User | None, **changes: Any) -> CashbackAsset:
 
 
 def change(asset: CashbackAsset, actor: User | None, **changes: Any) -> None:
-    """Write the changes to a locked, AVAILABLE asset; the trail is told what its fields were, its rows say what they are."""
-    before = columns(asset)
+    """Write the changes to a locked, AVAILABLE asset."""
     for name in CHANGEABLE:
         setattr(asset, name, changes.get(name, getattr(asset, name)))
     if "expires_at" in changes:
         asset.expires_at = instant(changes["expires_at"], asset.pool)
     check(asset)
-    now = columns(asset)
-    changed = {name: None if was is None else str(was) for name, was in before.items() if was != now[name]}
-    with trace(actor, "update", before=changed):
+    with trace(actor, "update"):
         try:
             asset.save(update_fields=CHANGEABLE)
         except IntegrityError as error:
             if broken_rule(error) == "asset_not_due":
                 raise AssetNotAvailable from error
             raise
-
-
-def columns(asset: CashbackAsset) -> dict[str, Any]:
-    """Return what may change of an asset, by the names of its columns."""
-    return {name: getattr(asset, name) for name in ("title", "total_value", "currency", "pool_id", "expires_at")}
 
 
 @act(repeatable=False)

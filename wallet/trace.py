@@ -24,10 +24,10 @@ def through(name: str) -> Iterator[None]:
         door.reset(token)
 
 
-def trace(actor: User | None, act: str, **more: Any) -> Any:
-    """Return the context in which the history rows of changes name the act, the door and the person, and `more` in JSON."""
+def trace(actor: User | None, act: str) -> Any:
+    """Return the context in which the history rows of changes name the act, the door and the person."""
     who = {"user": str(actor.pk), "email": actor.email} if actor else {}
-    return pghistory.context(act=act, door=door.get(), **who, **more)
+    return pghistory.context(act=act, door=door.get(), **who)
 
 
 def announce_issue() -> None:

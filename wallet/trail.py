@@ -65,10 +65,11 @@ def changes(model: Any, pk: UUID, names: tuple[str, ...]) -> Iterator[Change]:
 
 def differences(event: Any, before: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Any, Any]]:
     """Yield (name, before, after) of each field that changed."""
-    kept = event.pgh_context.metadata.get("before") if event.pgh_context else None
+    kept = before_of(event)
     if kept is not None:
-        # The act said what the fields were: the trail of a credit begins with its first change, not with its issue.
-        yield from ((name, read(event, name, was), getattr(event, name)) for name, was in kept.items() if name in names)
+        # The row itself says what it was: the trail of a credit begins with its first change, not with its issue.
+        pairs = ((name, read(event, name, kept[name]), getattr(event, name)) for name in names if name in kept)
+        yield from ((name, was, now) for name, was, now in pairs if was != now)
     elif before is None and event.pgh_label == "update" and event.status == "EXPIRED":
         yield "status", "AVAILABLE", "EXPIRED"  # an expiry changes nothing else: PostgreSQL sees to it
     elif before is not None or event.pgh_label == "insert":
@@ -77,6 +78,13 @@ def differences(event: Any, before: Any, names: tuple[str, ...]) -> Iterator[tup
                 yield name, was, after
     else:
         yield from ((name, UNKNOWN, getattr(event, name)) for name in names)
+
+
+def before_of(event: Any) -> dict[str, str | None] | None:
+    """Return what a change kept of the row as it was; the oldest rows have it, if at all, from the act that changed them."""
+    if getattr(event, "before", None) is not None:
+        return dict(event.before)
+    return event.pgh_context.metadata.get("before") if event.pgh_context else None
 
 
 def read(event: Any, name: str, was: str | None) -> Any:

@@ -55,5 +55,5 @@ def test_the_trail_keeps_what_the_fields_were(ada: User, issue: Issue) -> None:
     changing.extend(issue(expires_at=SOON).pk, ada, LATER)
 
     event = CashbackAsset.pgh_event_model.objects.get()  # type: ignore[attr-defined]
-    assert event.pgh_context.metadata["before"] == {"expires_at": "2040-01-01 00:00:00+00:00"}
+    assert event.before["expires_at"] == "2040-01-01T00:00:00+00:00"
     assert event.expires_at == LATER

@@ -9,11 +9,13 @@ from django.db import connection
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from pghistory.models import Context
 
 from accounts.models import User
 from wallet import changing, claims, expiry, pools
 from wallet.assets.models import CashbackAsset, CreditPool, Issuance
 
+AssetEvent: Any = CashbackAsset.pgh_event_model  # type: ignore[attr-defined]
 CHANGES, ISSUED = reverse("admin:assets_cashbackassetevent_changelist"), reverse("admin:assets_issuance_changelist")
 OpenPool = Callable[..., CreditPool]
 Issue = Callable[..., CashbackAsset]
@@ -91,15 +93,37 @@ def test_what_the_clock_did_is_nobodys(console: Client) -> None:
     assert trail(console, asset)[0][:2] == ("expire due", None)
 
 
-def test_a_change_typed_by_hand_says_that_its_before_was_not_kept(console: Client, issue: Issue) -> None:
-    asset = issue(title="Lamp")
+def test_a_change_typed_by_hand_tells_what_was_before_too(console: Client, issue: Issue, open_pool: OpenPool) -> None:
+    asset = issue(title="Lamp", pool=open_pool(name="Diwali"))
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE assets_cashbackasset SET title = 'Forged' WHERE id = %s", [asset.pk])
+        cursor.execute(
+            "UPDATE assets_cashbackasset SET title = 'Forged', total_value = 12.34, pool_id = NULL,"
+            " expires_at = '2040-01-01T05:30+05:30' WHERE id = %s",
+            [asset.pk],
+        )
 
-    act, who, door, fields = trail(console, asset)[0]
+    assert trail(console, asset)[0][3] == {
+        "title": ("Lamp", "Forged"),
+        "total value": ("100", "12.34"),
+        "pool": ("Diwali", "none"),
+        "expires at": ("none", "2040-01-01 00:00:00 UTC"),
+    }
 
-    assert (act, who, door) == ("update", None, None)
-    assert fields["title"] == ("not kept", "Forged")
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [({"act": "update", "before": {"title": "Lamp"}}, ("Lamp", "Welcome bonus")), ({}, ("not kept", "Welcome bonus"))],
+)
+def test_the_oldest_changes_tell_what_their_act_said_was_before(
+    console: Client, issue: Issue, said: dict[str, Any], shown: tuple[str, str]
+) -> None:
+    """PostgreSQL did not always keep it."""
+    asset = issue()
+    context = Context.objects.create(metadata=said)
+    columns = {field.attname: getattr(asset, field.attname) for field in CashbackAsset._meta.concrete_fields}
+    AssetEvent.objects.create(pgh_label="update", pgh_obj_id=asset.pk, pgh_context=context, **columns)
+
+    assert trail(console, asset)[0][3]["title"] == shown
 
 
 def test_a_deletion_stays_in_the_list_of_changes(console: Client, ada: User, issue: Issue) -> None:

@@ -10,7 +10,7 @@ from django.db import DatabaseError, IntegrityError, connection, transaction
 
 from accounts.models import User
 from cashback.grants import APP_ROLE
-from wallet import changing, issuing, pools
+from wallet import changing, claims, issuing, pools
 from wallet.assets.models import CashbackAsset, CreditPool, Issuance
 from wallet.contention import broken_rule
 from wallet.trace import through
@@ -60,6 +60,35 @@ def test_a_deletion_keeps_what_was_deleted(issue: Callable[..., CashbackAsset], 
         "user": str(ada.pk),
         "email": "ada@example.com",
     }
+
+
+def test_a_change_keeps_what_was_before_to_the_last_digit(issue: Callable[..., CashbackAsset], ada: User) -> None:
+    asset = issue(total_value=Decimal("123456789.01"))
+
+    changing.update(asset.pk, ada, total_value=Decimal("0.10"), title="Lamp")
+
+    event = AssetEvent.objects.get()
+    assert (event.title, event.total_value) == ("Lamp", Decimal("0.10"))
+    assert event.before == {
+        "title": "Welcome bonus",
+        "total_value": "123456789.0100",
+        "currency": "INR",
+        "pool_id": None,
+        "expires_at": None,
+    }
+
+
+def test_an_expiry_keeps_no_before_for_it_changes_nothing_else(issue: Callable[..., CashbackAsset], ada: User) -> None:
+    changing.expire(issue().pk, ada)
+
+    event = AssetEvent.objects.get()
+    assert (event.status, event.before) == ("EXPIRED", None)
+
+
+def test_a_claim_leaves_no_row_in_the_trail(issue: Callable[..., CashbackAsset], alice: User) -> None:
+    claims.claim(issue().pk, alice)
+
+    assert AssetEvent.objects.count() == 0
 
 
 @pytest.mark.parametrize("table", ["assets_creditpoolevent", "assets_cashbackassetevent", "assets_issuance"])

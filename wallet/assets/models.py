@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.ids import uuid7
 from accounts.refusals import Refusal
 from wallet.assets import rules
-from wallet.assets.history import kept
+from wallet.assets.history import UpdateWithBefore, kept
 from wallet.assets.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMALS, check_amount, check_currency
 from wallet.assets.moulds import ISSUED, Row
 from wallet.assets.querysets import AssetQuerySet, PoolQuerySet
@@ -129,9 +129,10 @@ class CreditPool(models.Model):
 
 # A claim is not tracked here: the ledger records it, once.
 @pghistory.track(
-    pghistory.UpdateEvent(condition=pgtrigger.Condition("OLD.* IS DISTINCT FROM NEW.* AND NEW.status <> 'CLAIMED'")),
+    UpdateWithBefore(condition=pgtrigger.Condition("OLD.* IS DISTINCT FROM NEW.* AND NEW.status <> 'CLAIMED'")),
     pghistory.DeleteEvent(),
     append_only=True,
+    attrs={"before": models.JSONField(null=True, editable=False)},
     meta=kept(_("change of a credit"), _("changes"), "asset_changed"),
 )
 class CashbackAsset(models.Model):
