@@ -112,11 +112,3 @@ def test_a_request_key_is_used_once_by_a_user_for_ever(entry: Entry, issue: Call
         ]
     )
     assert rule == "entry_request_key"
-
-
-def test_every_trigger_of_ours_is_enabled_always(db: None) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal")
-        triggers = cursor.fetchall()
-    assert len(triggers) >= 19
-    assert [name for name, enabled in triggers if enabled != "A"] == []

@@ -1,0 +1,61 @@
+"""Every trigger there is, table by table: one that goes, comes or sleeps fails here."""
+
+import re
+
+from django.db import connection
+
+GOLDEN = {
+    "assets_cashbackasset": {
+        "asset_born_available",
+        "asset_claim_only",
+        "asset_claimed_has_entry",
+        "asset_due",
+        "asset_final",
+        "asset_handover",
+        "asset_issued",
+        "asset_keep_claimed",
+        "asset_pool_currency_changed",
+        "asset_same",
+        "delete_delete",
+        "update_update",
+    },
+    "assets_cashbackassetevent": {"append_only", "history_append_only_table"},
+    "assets_creditpool": {"delete_delete", "insert_insert", "pool_currency", "update_update"},
+    "assets_creditpoolevent": {"append_only", "history_append_only_table"},
+    "assets_issuance": {"issuance_append_only_rows", "issuance_append_only_table"},
+    "ledger_entry": {"entry_append_only_rows", "entry_append_only_table", "entry_equals_asset"},
+    "ledger_seal": {"seal_append_only_rows", "seal_append_only_table", "seal_carried", "seal_follows"},
+    "pghistory_context": {"context_append_only_table", "context_kept", "context_never_deleted"},
+}
+
+
+def triggers() -> list[tuple[str, str, str]]:
+    """Return table, name and state of each trigger that is no foreign key's."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tgrelid::regclass::text, tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1, 2")
+        return list(cursor.fetchall())
+
+
+def rule(trigger: str) -> str:
+    """Return a trigger's name without what pgtrigger puts around it."""
+    named = re.fullmatch(r"pgtrigger_(\w+)_[0-9a-f]{5}", trigger)
+    return named[1] if named else trigger
+
+
+def test_the_triggers_are_the_golden_ones(db: None) -> None:
+    there: dict[str, set[str]] = {}
+    for table, name, _ in triggers():
+        there.setdefault(table, set()).add(rule(name))
+
+    assert there == GOLDEN
+    assert len(triggers()) == sum(map(len, GOLDEN.values()))
+
+
+def test_every_trigger_is_enabled_always(db: None) -> None:
+    assert [(table, name) for table, name, enabled in triggers() if enabled != "A"] == []
+
+
+def test_every_foreign_key_is_watched(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE tgisinternal AND tgenabled <> 'O'")
+        assert cursor.fetchall() == []
