@@ -2,9 +2,10 @@
 
 I1 no asset with two claims · I2 every acknowledged claim is in the ledger · I3 every entry was acknowledged, or its client
 does not know · I4 status, owner and amount of an asset equal its entry · I5 issued = available + claimed + expired, in count
-and money, per pool and currency · I6 nothing claimed at or after its expiry · I7 one key, one claim, one answer · I8 what
-was sealed is as it was, and what is older than 10 s is sealed · I9 limits per user hold · I10 clients never heard of an error
-of ours but 503, which says when to come back · I11 no transaction and no wait is older than 10 s.
+and money, per pool and currency, and each asset is as its last change left it · I6 nothing claimed at or after its expiry ·
+I7 one key, one claim, one answer · I8 what was sealed is as it was, and what is older than 10 s is sealed · I9 limits per
+user hold · I10 clients never heard of an error of ours but 503, which says when to come back · I11 no transaction and no
+wait is older than 10 s.
 """
 
 import json
