@@ -114,6 +114,11 @@ def sums(rows: list[tuple[Any, ...]]) -> str:
     totals: dict[str, Decimal] = defaultdict(Decimal)
     for row in rows:
         totals[row[5]] += row[4]
+    return stated(totals)
+
+
+def stated(totals: dict[str, Decimal]) -> str:
+    """Return the sums per currency as a seal states them: JSON with sorted keys."""
     return json.dumps({currency: written(total, currency) for currency, total in sorted(totals.items())})
 
 

@@ -16,6 +16,7 @@ from wallet.assets.models import CashbackAsset
 from wallet.contention import broken_rule
 from wallet.ledger import merkle, signing
 from wallet.ledger.models import Entry, Seal
+from wallet.proofs import seals
 from wallet.proofs.seals import seal_violations
 
 MakeClaims = Callable[[int], list[str]]
@@ -52,6 +53,38 @@ def test_seals_follow_one_another_without_a_gap(make_claims: MakeClaims) -> None
     assert (second.from_xid, third.from_xid) == (first.to_xid, second.to_xid)
     assert (bytes(second.previous_root), bytes(third.previous_root)) == (bytes(first.root), bytes(second.root))
     assert sorted(sealed_ids()) == sorted(made)
+    assert list(seal_violations()) == []
+
+
+@pytest.mark.parametrize("key", ["plain-key-of-mine", 'quo"te\\back/slash', "tab\tand\nline", "naïve 🔑", "\x7f\u2028", None])
+def test_whatever_a_key_holds_the_checker_reads_what_was_sealed(
+    make_claims: MakeClaims, attack: Callable[..., None], key: str | None
+) -> None:
+    """PostgreSQL writes JSON in other letters than Python does: what is no plain text is read again, and written by Python."""
+    first, _ = make_claims(2)
+    attack("UPDATE ledger_entry SET request_key = %s WHERE id = %s", key, first)
+    sealing.seal_all()
+    assert list(seal_violations()) == []
+
+    attack("UPDATE ledger_entry SET request_key = 'another' WHERE id = %s", first)
+
+    assert list(seal_violations()) == [f"entry {first} was changed after seal 1 was made"]
+
+
+def test_an_instant_at_a_full_second_is_read_as_it_was_sealed(make_claims: MakeClaims, attack: Callable[..., None]) -> None:
+    (entry,) = make_claims(1)
+    attack("UPDATE ledger_entry SET claimed_at = date_trunc('second', claimed_at) WHERE id = %s", entry)
+    sealing.seal_all()
+
+    assert list(seal_violations()) == []
+
+
+def test_nearly_all_is_read_in_the_letters_of_postgresql(make_claims: MakeClaims, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or a large ledger would take minutes."""
+    make_claims(3)
+    sealing.seal_all()
+    monkeypatch.setattr(seals, "exact_leaves", lambda *_: pytest.fail("an entry was read twice"))
+
     assert list(seal_violations()) == []
 
 

@@ -7,11 +7,12 @@ TWO_CLAIMS = """
     FROM ledger_entry WHERE kind = 'CLAIM' GROUP BY asset_id HAVING count(*) > 1
 """
 
+# One join of two whole tables: a look-up of each in the other never ends on a large ledger.
 ASSET_AND_ENTRY_DIFFER = """
-    WITH claim AS (SELECT * FROM ledger_entry WHERE kind = 'CLAIM'), pair AS (
+    WITH pair AS (
         SELECT asset.id AS asset, claim.id AS entry, CASE
             WHEN asset.id IS NULL THEN 'has no asset'
-            WHEN claim.id IS NULL THEN 'is missing, though the asset is CLAIMED'
+            WHEN claim.id IS NULL THEN CASE WHEN asset.status = 'CLAIMED' THEN 'is missing, though the asset is CLAIMED' END
             WHEN asset.status <> 'CLAIMED' THEN 'tells of a claim, but the asset is ' || asset.status
             WHEN asset.claimed_by_id IS DISTINCT FROM claim.user_id THEN
                 format('names user %s, but the asset is %s''s', claim.user_id, coalesce(asset.claimed_by_id::text, 'nobody'))
@@ -19,8 +20,8 @@ ASSET_AND_ENTRY_DIFFER = """
             WHEN (asset.total_value, asset.currency) <> (claim.amount, claim.currency) THEN
                 format('has %s %s, but the asset %s %s', claim.amount, claim.currency, asset.total_value, asset.currency)
             END AS what
-        FROM (SELECT * FROM assets_cashbackasset WHERE status = 'CLAIMED' OR id IN (SELECT asset_id FROM claim)) AS asset
-        FULL JOIN claim ON claim.asset_id = asset.id
+        FROM assets_cashbackasset AS asset
+        FULL JOIN (SELECT * FROM ledger_entry WHERE kind = 'CLAIM') AS claim ON claim.asset_id = asset.id
     )
     SELECT format('entry %s of asset %s %s', coalesce(entry::text, '-'), coalesce(asset::text, '-'), what)
     FROM pair WHERE what IS NOT NULL

@@ -59,6 +59,8 @@ def fresh(alias: str = "default") -> Iterator[BaseDatabaseWrapper]:
             cursor.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
             cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         yield connection
+        with connection.cursor() as cursor:
+            cursor.execute("ROLLBACK")
     finally:
         connection.close()
         del connections[SNAPSHOT]
