@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wallet.bench import claiming, files, hot, lists, supply, sweep
+from wallet.bench import claiming, files, hot, lists, supply, sweep, verifying
 from wallet.bench.bed import Bed
 from wallet.bench.figures import Figure
 
@@ -26,4 +26,5 @@ BENCHES = {
     "sweep": Bench("the sweep of a million due credits beside one of 10,000, and claims beside the clock's sweep", sweep.sweep),
     "ownership": Bench("the ownership report of a million credits as a file over HTTP, beside COPY TO", files.ownership),
     "issue": Bench("a million credits issued from a file by command, beside one raw COPY of the same rows", supply.issue),
+    "verify": Bench("verify_ledger on a million sealed entries: time and memory, beside what was promised", verifying.verify),
 }
