@@ -157,6 +157,8 @@ TEMPLATES = [
 def read_database() -> dict[str, Any]:
     """Return Django's description of the database, with the limits of DESIGN §5 on every connection."""
     database: dict[str, Any] = env.db_url_config(read_database_url())
+    if database["ENGINE"] == "django.db.backends.postgresql":
+        database["ENGINE"] = "cashback.database"
     limits = {
         "lock_timeout": env.int("LOCK_TIMEOUT_MS", 2_000),
         "statement_timeout": env.int("STATEMENT_TIMEOUT_MS", 5_000),
@@ -170,7 +172,7 @@ def read_database() -> dict[str, Any]:
     # there are fewer than threads. 0 for commands and the cluster, whose forks could not share them.
     pooled = env.int("DATABASE_POOL", 0)
     if pooled:
-        options["pool"] = {"min_size": 1, "max_size": pooled, "timeout": 2, "max_idle": 5, "reconnect_timeout": 2}
+        options["pool"] = {"min_size": 1, "max_size": pooled, "timeout": 2, "max_idle": 5}
     database["CONN_MAX_AGE"] = 0 if pooled else env.int("CONN_MAX_AGE", 60)
     database["CONN_HEALTH_CHECKS"] = True
     database["TEST"] = {"NAME": env.str("TEST_DATABASE", "test_cashback")}
