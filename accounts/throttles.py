@@ -6,6 +6,7 @@ authentication, and a count costs no SQL.
 
 import logging
 import time
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Any, cast
 
@@ -116,6 +117,7 @@ def client_ip(request: HttpRequest | Request) -> str:
     return parsed(forwarded) or parsed(request.META.get("REMOTE_ADDR", "")) or "unknown"
 
 
+@lru_cache(maxsize=4096)
 def parsed(text: str) -> str:
     """Return the address in its one normal form, or nothing when it is none."""
     try:

@@ -191,7 +191,7 @@ def read_caches() -> dict[str, Any]:
     here = {name: memory | {"LOCATION": name} for name in ("local", "gone")}
     url = env.str("REDIS_URL", "") or (local.redis_url() if LOCAL else None)
     if not url:
-        return {"default": memory} | here
+        return {"default": memory, "counts": memory} | here
     patience = env.int("REDIS_TIMEOUT_MS", 100) / 1000
     redis = {
         "BACKEND": "cashback.store.PatientRedisCache",
@@ -203,7 +203,7 @@ def read_caches() -> dict[str, Any]:
             "SOCKET_TIMEOUT": patience,
         },
     }
-    return {"default": redis} | here
+    return {"default": redis, "counts": redis | {"BACKEND": "cashback.store.CountingRedisCache"}} | here
 
 
 CACHES = read_caches()
@@ -248,7 +248,7 @@ RATES = {
     "sign_in": read_rate("RATE_SIGN_IN", "5/m"),
     "register": read_rate("RATE_REGISTER", "10/h"),
 }
-RATELIMIT_USE_CACHE = "default"
+RATELIMIT_USE_CACHE = "counts"
 # Without Redis the limits hold per process only; the product says so at start instead of refusing to start.
 # It knows django-redis' own class by name, not ours made of it.
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"] if REDIS else ["django_ratelimit.E003", "django_ratelimit.W001"]
