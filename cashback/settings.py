@@ -121,13 +121,13 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "cashback.middleware.BodyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "cashback.visitors.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "cashback.middleware.SlashMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django_htmx.middleware.HtmxMiddleware",
+    "cashback.visitors.CsrfViewMiddleware",
+    "cashback.visitors.AuthenticationMiddleware",
+    "cashback.visitors.MessageMiddleware",
+    "cashback.visitors.HtmxMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 

@@ -124,12 +124,12 @@ class CountingRedisCache(PatientRedisCache):
 
     counted: tuple[str, int] = ("", 0)
 
-    def add(self, key: str, value: int, timeout: int) -> bool:  # type: ignore[override]
+    def add(self, key: str, value: int, timeout: int) -> bool:
         """Count one more, and return whether it is the first; the `value` of a first one is 1."""
         self.counted = key, tries.ask(Try(self, key, timeout))
         return self.counted[1] == value
 
-    def incr(self, key: str) -> int:  # type: ignore[override]
+    def incr(self, key: str) -> int:
         """Return the count that `add` came to."""
         assert self.counted[0] == key
         return self.counted[1]

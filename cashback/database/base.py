@@ -1,7 +1,8 @@
 """The engine that settings.DATABASES names: Django's own, but for its pool of connections."""
 
 import select
-from typing import Any
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
@@ -43,6 +44,10 @@ def lives(idle: Connection[Any]) -> bool:
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's connection to PostgreSQL, from a pool of ours when settings ask for one."""
 
+    # Django's own, of which its types do not tell.
+    _connection_pools: ClassVar[dict[str, Pool]]
+    _configure_connection: Callable[[Connection[Any]], None]
+
     @property
     def pool(self) -> Pool | None:
         """Return this process's pool, made when it is first asked for."""
@@ -51,7 +56,8 @@ class DatabaseWrapper(base.DatabaseWrapper):
             return None
         if self.alias not in self._connection_pools:
             how = self.get_connection_params() | {"autocommit": True}
-            made = Pool(kwargs=how, open=False, configure=self._configure_connection, reconnect_timeout=AGAIN_SECONDS, **options)
+            made = Pool(
+                kwargs=how, open=False, configure=self._configure_connection, reconnect_timeout=AGAIN_SECONDS, **options
+            )
             self._connection_pools.setdefault(self.alias, made)
-        found: Pool = self._connection_pools[self.alias]
-        return found
+        return self._connection_pools[self.alias]

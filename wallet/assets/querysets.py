@@ -70,7 +70,7 @@ class Room:
 
 @cache
 def lock_statement(model: type["CashbackAsset"], skip_locked: bool) -> str:
-    """Return the SQL that locks assets by an array of ids: as the ORM writes it, but written once, for that takes longer than to run it.
+    """Return the SQL that locks assets by an array of ids, as the ORM writes it; once, for that takes longer than to run it.
 
     Call it in a transaction: elsewhere the ORM writes no lock.
     """
@@ -102,8 +102,8 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
         self.select_for_update(no_key=True, of=("self",)).only("pk").get(pk=asset_id)
         return self.with_current_status().get(pk=asset_id)
 
-    def lock_all(self, ids: Sequence[UUID], *, skip_locked: bool) -> "models.RawQuerySet[CashbackAsset]":
-        """Lock the assets with these ids for this transaction and return them; those that others hold are waited for or skipped."""
+    def lock_all(self, ids: Iterable[UUID], *, skip_locked: bool) -> "Iterable[CashbackAsset]":
+        """Lock these assets for this transaction and return them; those that others hold are waited for or skipped."""
         return self.raw(lock_statement(self.model, skip_locked), [list(ids)])
 
     def visible_to(self, user: "User") -> Self:
