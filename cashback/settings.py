@@ -167,6 +167,7 @@ def read_database() -> dict[str, Any]:
     options = database.setdefault("OPTIONS", {})
     # A socket's folder stands behind the question mark of a URL; Django's dbshell looks for it under HOST.
     database["HOST"] = options.pop("host", database["HOST"])
+    options["prepare_threshold"] = 1  # for the cursors that prepare at all
     options["options"] = " ".join(f"-c {name}={value}" for name, value in limits.items())
     # The threads of a web process share so many connections: one that each keeps for itself is no use to the others when
     # there are fewer than threads. 0 for commands and the cluster, whose forks could not share them.

@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base
-from psycopg import Connection
+from django.db.backends.utils import CursorWrapper
+from psycopg import Connection, Cursor
 from psycopg_pool import ConnectionPool
 from psycopg_pool.pool import AddConnection
 
@@ -61,3 +62,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
             )
             self._connection_pools.setdefault(self.alias, made)
         return self._connection_pools[self.alias]
+
+    def prepared_cursor(self) -> CursorWrapper:
+        """Return a cursor whose statements PostgreSQL plans once a connection: for those that are asked all the time."""
+        with self.wrap_database_errors:
+            self.ensure_connection()
+            return self._prepare_cursor(Cursor(self.connection))  # type: ignore[attr-defined, no-any-return]

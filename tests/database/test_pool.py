@@ -80,3 +80,17 @@ def test_who_waits_is_served_when_the_server_comes_back(tmp_path: Path) -> None:
 
             assert served.execute("SELECT 1").fetchone() == (1,)
             pool.putconn(served)
+
+
+def test_a_statement_asked_all_the_time_is_planned_once_a_connection() -> None:
+    connection.close()  # what was prepared before
+    for number in range(3):
+        with connection.prepared_cursor() as cursor:
+            cursor.execute("SELECT %s::int + 1", [number])
+            assert cursor.fetchone() == (number + 1,)
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE statement LIKE 'SELECT $1::int + 1'"
+        )
+        assert cursor.fetchall() == [(2,)]
