@@ -14,7 +14,8 @@ from django.utils.translation import gettext_lazy, gettext_noop, ngettext, ngett
 from unfold.forms import AuthenticationForm as ConsoleForm
 
 from accounts import audit, throttles
-from accounts.passwords import LONGEST_PASSWORD
+from accounts.models import User
+from accounts.passwords import LONGEST_PASSWORD, check_new
 from accounts.throttles import RateLimited
 
 # Said by Django's validators, in English only: named here, they stand in our catalogue and are translated.
@@ -89,6 +90,13 @@ class RegistrationForm(forms.Form):
         widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True}),
     )
     password = password_field("new-password", label=gettext_lazy("Password"), help_text=lazy(password_rules, SafeString)())
+
+    def clean(self) -> dict[str, Any]:
+        """Judge the password beside a wrong email too, for then the act never sees it: all mistakes are told at once."""
+        given: dict[str, Any] = super().clean() or {}
+        if "email" in self.errors and "password" in given:
+            check_new(given["password"], User(), "password")
+        return given
 
 
 class ConfirmedForm(forms.Form):

@@ -63,6 +63,12 @@ def test_what_is_wrong_stands_beside_its_field(client: Client, alice: User, chan
     assert "_auth_user_id" not in client.session
 
 
+def test_a_wrong_email_does_not_hide_what_is_wrong_with_the_password(client: Client, db: None) -> None:
+    answer = client.post("/register/", {"email": "carol", "password": "password123"})
+
+    assert errors(answer) == {"email": ["Enter a valid email address."], "password": ["This password is too common."]}
+
+
 def test_an_eleventh_registration_is_asked_to_wait(client: Client, db: None) -> None:
     for _ in range(10):
         client.post("/register/", {"email": "carol@example.com", "password": "password123"})
