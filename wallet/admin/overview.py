@@ -16,7 +16,7 @@ from wallet import analytics
 from wallet.admin.charts import Chart, chart
 from wallet.analytics import Period
 from wallet.assets.models import CreditPool
-from wallet.assets.money import written
+from wallet.assets.money import grouped
 from wallet.reports import States
 
 PERIODS = {
@@ -128,12 +128,6 @@ def add(total: dict[str, tuple[int, Decimal]], states: States) -> None:
 def figure(title: str, state: tuple[int, Any], currency: str) -> dict[str, Any]:
     """Return one figure: its name, value and count."""
     return {"title": title, "value": grouped(state[1], currency), "count": state[0]}
-
-
-def grouped(value: Any, currency: str) -> str:
-    """Return an exact amount with separators between thousands."""
-    whole, point, places = written(Decimal(value), currency).partition(".")
-    return f"{int(whole):,}{point}{places}"
 
 
 def claims_chart(period: Period, pool: str | None) -> Chart:
