@@ -10,7 +10,7 @@ from django.utils.functional import lazy
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop, ngettext, ngettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext_lazy
 from unfold.forms import AuthenticationForm as ConsoleForm
 
 from accounts import audit, throttles
@@ -125,12 +125,8 @@ class PasswordForm(ConfirmedForm):
 def limited(refusal: RateLimited) -> ValidationError:
     """Return the refusal as an error of the whole form, which carries the seconds to wait."""
     seconds = refusal.retry_after or 1
-    text = ngettext(
-        "Too many tries. Wait %(seconds)s second and try again.",
-        "Too many tries. Wait %(seconds)s seconds and try again.",
-        seconds,
-    )
-    return ValidationError(text, code=refusal.code, params={"seconds": seconds})
+    params = {"seconds": seconds, "time": throttles.spoken(seconds)}
+    return ValidationError(_("Too many tries. Wait %(time)s and try again."), code=refusal.code, params=params)
 
 
 def seconds_to_wait(form: forms.BaseForm) -> int | None:

@@ -10,6 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts import tokens
 from accounts.models import User
+from accounts.throttles import spoken
 from tests.conftest import PASSWORD
 
 CREDENTIALS = {"username": "alice@example.com", "password": PASSWORD}
@@ -76,7 +77,8 @@ def test_an_eleventh_registration_is_asked_to_wait(client: Client, db: None) -> 
     answer = client.post("/register/", {"email": "carol@example.com", "password": PASSWORD})
 
     assert answer.status_code == 429
-    assert errors(answer)["__all__"] == [f"Too many tries. Wait {answer['Retry-After']} seconds and try again."]
+    wait = spoken(int(answer["Retry-After"]))
+    assert errors(answer)["__all__"] == [f"Too many tries. Wait {wait} and try again."]
     assert User.objects.count() == 0
 
 
