@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from django.conf import settings
-from django.template import Library
+from django.template import Context, Library
 from django.templatetags.static import static
+from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -70,3 +71,10 @@ def languages() -> list[tuple[str, str]]:
 def fresh_key() -> str:
     """Return a new idempotency key: sent twice, a form is done once."""
     return secrets.token_urlsafe(24)
+
+
+@register.simple_tag(takes_context=True)
+def way_back(context: Context) -> SafeString | str:
+    """Return the field that says which page a form is on; nothing on the offers, where one returns to anyway."""
+    address = context.get("back") or context["request"].get_full_path()
+    return "" if address == reverse("offers") else format_html('<input type="hidden" name="back" value="{}">', address)
