@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
+from accounts import throttles
 from accounts.models import User
 from tests.browser.conftest import DESKTOP, PHONE, Visit
 from tests.browser.console import every_page, settled
+from wallet import claims
+from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry
 
 pytestmark = [pytest.mark.screenshots, pytest.mark.django_db(transaction=True)]
@@ -23,6 +26,7 @@ LOOKS = list(itertools.product(["light", "dark"], [("desktop", DESKTOP), ("phone
 def taken(page: Page, name: str) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     page.wait_for_load_state("networkidle")
+    page.mouse.move(0, 0)  # nothing is pointed at
     page.wait_for_timeout(300)
     # As high as its content, so that what is fixed to the bottom stands at the bottom.
     width = page.viewport_size["width"]  # type: ignore[index]
@@ -66,6 +70,44 @@ def test_every_page_is_drawn(
     taken(newcomer, f"wallet-empty-{end}")
     newcomer.goto("/claims/")
     taken(newcomer, f"history-empty-{end}")
+
+
+@pytest.mark.parametrize(("scheme", "size"), LOOKS, ids=[f"{scheme}-{size[0]}" for scheme, size in LOOKS])
+def test_every_no_is_drawn(
+    *,
+    visit: Visit,
+    signed_in: Callable[..., Page],
+    shop: User,
+    bob: User,
+    settings: Any,
+    complaints: list[str],
+    scheme: str,
+    size: tuple[str, Any],
+) -> None:
+    look: dict[str, Any] = {"color_scheme": scheme, "viewport": size[1], "device_scale_factor": 1}
+    end = f"{size[0]}-{scheme}"
+    page, plain = signed_in(bob, **look), signed_in(bob, **look, java_script_enabled=False)
+    claims.claim(CashbackAsset.objects.get(title="Goodwill credit").pk, shop)
+    page.get_by_role("button", name="Claim Goodwill credit").click()
+    page.locator(".outcome").wait_for()
+    settings.RATES = settings.RATES | {"claim": "1/h", "sign_in": "1/h"}
+    throttles.check_claim(bob)
+    page.get_by_role("button", name="Claim Metro recharge").click()
+    page.locator(".outcome").nth(1).wait_for()
+    taken(page, f"offers-refused-{end}")
+    page.goto("/no-such-page/")
+    taken(page, f"not-found-{end}")
+    plain.get_by_role("button", name="Claim Metro recharge").click()
+    taken(plain, f"try-again-{end}")
+
+    stranger = visit("/sign-in/", **look, locale="hi-IN")
+    for _ in range(2):
+        stranger.locator("[name=username]").fill(bob.email)
+        stranger.locator("[name=password]").fill("not the password")
+        stranger.locator("main button[type=submit]").click()
+        stranger.wait_for_load_state()
+    taken(stranger, f"sign-in-wait-{end}")
+    complaints.clear()
 
 
 @pytest.mark.parametrize(("scheme", "size"), LOOKS, ids=[f"{scheme}-{size[0]}" for scheme, size in LOOKS])
