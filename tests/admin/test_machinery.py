@@ -150,8 +150,12 @@ def test_schedules_that_were_never_set_up_are_told(console: Client) -> None:
 
 def test_a_schedules_last_run_its_result_and_its_lateness_are_told(console: Client) -> None:
     now = timezone.now()
-    Task.objects.create(id="a" * 32, name="sweep", func="x", started=now, stopped=now, success=True, result=7)
-    Schedule.objects.create(name=SWEEP, func="x", task="a" * 32, next_run=now - timedelta(minutes=5))
+    for key, ago, result in (("a", 0, 7), ("b", 60, 6)):
+        ended = now - timedelta(seconds=ago)
+        Task.objects.create(
+            id=key * 32, name=key, group=SWEEP, func="x", started=ended, stopped=ended, success=True, result=result
+        )
+    Schedule.objects.create(name=SWEEP, func="x", task="still at work", next_run=now - timedelta(minutes=5))
 
     line = lines(console)[SWEEP]
 
