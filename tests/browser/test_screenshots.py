@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page
 
-from accounts import throttles
 from accounts.models import User
 from tests.browser.conftest import DESKTOP, PHONE, Visit
 from tests.browser.console import every_page, settled
-from wallet import claims
-from wallet.assets.models import CashbackAsset
+from tests.browser.noes import every_no, forget_expected
 from wallet.ledger.models import Entry
 
 pytestmark = [pytest.mark.screenshots, pytest.mark.django_db(transaction=True)]
@@ -86,28 +84,10 @@ def test_every_no_is_drawn(
 ) -> None:
     look: dict[str, Any] = {"color_scheme": scheme, "viewport": size[1], "device_scale_factor": 1}
     end = f"{size[0]}-{scheme}"
-    page, plain = signed_in(bob, **look), signed_in(bob, **look, java_script_enabled=False)
-    claims.claim(CashbackAsset.objects.get(title="Goodwill credit").pk, shop)
-    page.get_by_role("button", name="Claim Goodwill credit").click()
-    page.locator(".outcome").wait_for()
-    settings.RATES = settings.RATES | {"claim": "1/h", "sign_in": "1/h"}
-    throttles.check_claim(bob)
-    page.get_by_role("button", name="Claim Metro recharge").click()
-    page.locator(".outcome").nth(1).wait_for()
-    taken(page, f"offers-refused-{end}")
-    page.goto("/no-such-page/")
-    taken(page, f"not-found-{end}")
-    plain.get_by_role("button", name="Claim Metro recharge").click()
-    taken(plain, f"try-again-{end}")
-
-    stranger = visit("/sign-in/", **look, locale="hi-IN")
-    for _ in range(2):
-        stranger.locator("[name=username]").fill(bob.email)
-        stranger.locator("[name=password]").fill("not the password")
-        stranger.locator("main button[type=submit]").click()
-        stranger.wait_for_load_state()
-    taken(stranger, f"sign-in-wait-{end}")
-    complaints.clear()
+    page, stranger = signed_in(bob, **look), visit("/", **look, locale="hi-IN")
+    for shown, name in every_no(page, stranger, bob, shop, settings):
+        taken(shown, f"{name}-{end}")
+    forget_expected(complaints)
 
 
 @pytest.mark.parametrize(("scheme", "size"), LOOKS, ids=[f"{scheme}-{size[0]}" for scheme, size in LOOKS])

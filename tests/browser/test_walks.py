@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 from accounts.models import User
 from tests.browser.conftest import NARROW, Visit
+from tests.browser.noes import every_no, forget_expected
 from tests.conftest import PASSWORD
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
@@ -293,3 +294,22 @@ def test_axe_finds_nothing(
 
     assert found == {}
     complaints[:] = [text for text in complaints if "404" not in text]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_no_is_for_everybody(
+    *, visit: Visit, signed_in: SignedIn, shop: User, bob: User, settings: Any, complaints: list[str], scheme: Any
+) -> None:
+    look: dict[str, Any] = {"color_scheme": scheme, "viewport": NARROW, "reduced_motion": "reduce"}
+    page, stranger = signed_in(bob, **look), visit("/", **look, locale="hi-IN")
+    found = {}
+
+    for shown, name in every_no(page, stranger, bob, shop, settings):
+        shown.wait_for_load_state("networkidle")
+        if violations := Axe().run(shown).response["violations"]:
+            found[name] = [(violation["id"], [node["html"] for node in violation["nodes"]]) for violation in violations]
+        if not shown.evaluate(NEVER_WIDER):
+            found[f"{name}, 320 pixels"] = ["wider"]
+
+    assert found == {}
+    forget_expected(complaints)
