@@ -13,6 +13,7 @@ from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.test import Client, RequestFactory
 from django_redis import get_redis_connection
+from django.utils import translation
 from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.test import APIRequestFactory
 
@@ -125,6 +126,26 @@ def test_the_refusal_says_when_to_come_back() -> None:
 
     assert 1 <= refused.value.retry_after <= 86_400
     assert refused.value.message == f"Too many tries. Wait {refused.value.retry_after} seconds and try again."
+
+
+@pytest.mark.parametrize(
+    ("seconds", "english", "hindi"),
+    [
+        (1, "1 second", "1 सेकंड"),
+        (120, "120 seconds", "120 सेकंड"),
+        (121, "3 minutes", "3 मिनट"),
+        (3_541, "60 minutes", "60 मिनट"),
+        (7_201, "3 hours", "3 घंटे"),
+        (86_400, "24 hours", "24 घंटे"),
+    ],
+)
+def test_a_wait_is_said_as_people_say_it_and_never_too_short(seconds: int, english: str, hindi: str) -> None:
+    said = []
+    for language in ("en", "hi"):
+        with translation.override(language):
+            said.append(throttles.spoken(seconds))
+
+    assert said == [english, hindi]
 
 
 def test_a_claim_is_counted_per_user_whatever_their_address(
