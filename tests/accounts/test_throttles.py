@@ -12,8 +12,8 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.test import Client, RequestFactory
-from django_redis import get_redis_connection
 from django.utils import translation
+from django_redis import get_redis_connection
 from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.test import APIRequestFactory
 
