@@ -1,5 +1,6 @@
 """The sweep."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -216,3 +217,16 @@ def test_a_sweep_whose_time_is_over_leaves_the_others_for_the_next(due: Callable
 
     assert expiry.expire_due(batch=1, rest=1, seconds=0) == 0
     assert expiry.expire_due(batch=1, rest=0.1, seconds=60) == 3
+
+
+def test_the_clock_rests_after_each_of_its_small_batches(due: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr(tasks, "BATCH", 2)
+    monkeypatch.setattr(expiry.time, "sleep", rests.append)
+    due(5)
+    begun = time.monotonic()
+
+    assert tasks.sweep() == 5
+
+    assert len(rests) == 3
+    assert 0 < sum(rests) < tasks.REST * (time.monotonic() - begun)
