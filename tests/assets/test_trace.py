@@ -70,3 +70,12 @@ def test_the_trail_is_append_only(
         with connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
             cursor.execute(attack.format(table))
+
+
+def test_each_index_of_the_history_of_credits_answers_somebody(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexdef FROM pg_indexes WHERE tablename = %s", [AssetEvent._meta.db_table])
+        columns = {row[0].rpartition("(")[2].rstrip(")") for row in cursor.fetchall()}
+
+    # A row; the trail of one credit; a period; what one act changed; one pool's. A sweep writes into each, for every row.
+    assert columns == {"pgh_id", "pgh_obj_id", "pgh_created_at", "pgh_context_id", "pool_id"}

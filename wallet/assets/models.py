@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.ids import uuid7
 from accounts.refusals import Refusal
 from wallet.assets import rules
+from wallet.assets.history import kept, not_looked_up
 from wallet.assets.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMALS, check_amount, check_currency
 from wallet.assets.moulds import ISSUED, Row
 from wallet.assets.querysets import AssetQuerySet, PoolQuerySet
@@ -72,17 +73,6 @@ def check_time_zone(name: str) -> None:
 def end_of(day: date, time_zone: str = "UTC") -> datetime:
     """Return the first instant after `day` in the IANA zone `time_zone`."""
     return datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(time_zone))
-
-
-def kept(one: Any, many: Any, index: str) -> dict[str, Any]:
-    """Return the Meta of a table of history: its names, and the index that answers from when to when."""
-    return {
-        "verbose_name": one,
-        "verbose_name_plural": many,
-        # pghistory's own trigger refuses UPDATE and DELETE of history; this one refuses to empty it.
-        "triggers": [rules.no_truncate("history_append_only")],
-        "indexes": [models.Index(fields=("pgh_created_at",), name=index)],
-    }
 
 
 @pghistory.track(
@@ -143,6 +133,11 @@ class CreditPool(models.Model):
     pghistory.DeleteEvent(),
     append_only=True,
     meta=kept(_("change of a credit"), _("changes"), "asset_changed"),
+    attrs={
+        "claimed_by": not_looked_up(settings.AUTH_USER_MODEL),
+        "created_by": not_looked_up(settings.AUTH_USER_MODEL),
+        "recreated_from": not_looked_up("assets.CashbackAsset"),
+    },
 )
 class CashbackAsset(models.Model):
     """One cashback credit: money that one user may claim once, until it expires."""

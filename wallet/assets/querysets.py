@@ -37,6 +37,15 @@ UPDATE assets_cashbackasset AS asset SET status = 'CLAIMED', claimed_by_id = giv
 FROM unnest(%s::uuid[], %s::uuid[]) AS given (asset, taker) WHERE asset.id = given.asset
 RETURNING asset.id, asset.status, asset.claimed_by_id, asset.claimed_at, asset.claim_slot
 """
+# One statement: what it has locked is judged as it is now, and whoever holds a row is not waited for.
+EXPIRE = """\
+WITH held AS MATERIALIZED (
+    SELECT id FROM assets_cashbackasset
+    WHERE id = ANY(%s::uuid[]) AND status = 'AVAILABLE' AND expires_at <= statement_timestamp()
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE assets_cashbackasset AS asset SET status = 'EXPIRED' FROM held WHERE asset.id = held.id
+"""
 
 # "Now" is the database's clock at the start of the statement, never this machine's.
 DUE = Q(status="AVAILABLE", expires_at__lte=Now())
@@ -160,6 +169,13 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
             changed = {row[0]: row[1:] for row in cursor.fetchall()}
         for asset, _ in matches:
             asset.status, asset.claimed_by_id, asset.claimed_at, asset.claim_slot = changed[asset.pk]
+
+    def expire(self, ids: Sequence[UUID]) -> int:
+        """Make those of the rows EXPIRED that are due and that nobody holds; return how many they were."""
+        with connection.cursor() as cursor:
+            cursor.execute(EXPIRE, [list(ids)])
+            count: int = cursor.rowcount
+            return count
 
     def soonest_expiry_first(self) -> Self:
         """Order so that what would be lost first is handed out first."""
