@@ -1,5 +1,6 @@
 """The room of the people, for superusers: Django's model permissions are theirs alone (User.has_perm)."""
 
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -27,6 +28,11 @@ class KnownUserForm(UserChangeForm):  # type: ignore[misc]
     clean_email = NewUserForm.clean_email
 
 
+def moment(instant: datetime) -> str:
+    """Return an instant in UTC, to the minute, as the console writes all of them."""
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M}"
+
+
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]
     """People: add, change the role, let in or keep out; never delete, for the ledger keeps its owner."""
@@ -34,19 +40,30 @@ class UserAdmin(DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]
     form = KnownUserForm
     add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("email", "role", "is_active", "is_superuser", "created_at")
+    list_display = ("email", "role", "is_active", "is_superuser", "since")
     list_filter = ("role", "is_active", "is_superuser")
     search_fields = ("email",)
+    search_help_text = "Email"
     ordering = ("-id",)
     filter_horizontal = ()
-    readonly_fields = ("created_at", "last_login")
+    readonly_fields = ("since", "last")
     show_full_result_count = False
     fieldsets: ClassVar[Any] = (
         (None, {"fields": ("email", "password")}),
         ("What they may do", {"fields": ("role", "is_active", "is_superuser")}),
-        ("History", {"fields": ("created_at", "last_login")}),
+        ("History", {"fields": ("since", "last")}),
     )
     add_fieldsets = ((None, {"fields": ("email", "role", "password1", "password2")}),)
+
+    @admin.display(description="member since (UTC)", ordering="created_at")
+    def since(self, person: User) -> str:
+        """Return when they became a user."""
+        return moment(person.created_at)
+
+    @admin.display(description="last sign-in (UTC)")
+    def last(self, person: User) -> str | None:
+        """Return when they last signed in to the pages or the console."""
+        return moment(person.last_login) if person.last_login else None
 
     def log_addition(self, request: HttpRequest, obj: User, message: Any) -> LogEntry:
         """Record who let somebody in."""

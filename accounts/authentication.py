@@ -32,7 +32,7 @@ def verified(raw_token: bytes) -> AccessToken:
 
 def living(ids: Sequence[UUID]) -> list[TokenFamily | None]:
     """Return the living family with each id, and its user, or None; two who ask for the same get objects of their own."""
-    with connection.cursor() as cursor:
+    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
         cursor.execute(LIVING, [list(ids)])
         rows = {row[0]: row for row in cursor.fetchall()}
     return [family(*rows[each]) if each in rows else None for each in ids]

@@ -10,11 +10,12 @@ from django.utils.functional import lazy
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, gettext_noop, ngettext, ngettext_lazy
+from django.utils.translation import gettext_lazy, gettext_noop, ngettext_lazy
 from unfold.forms import AuthenticationForm as ConsoleForm
 
 from accounts import audit, throttles
-from accounts.passwords import LONGEST_PASSWORD
+from accounts.models import User
+from accounts.passwords import LONGEST_PASSWORD, check_new
 from accounts.throttles import RateLimited
 
 # Said by Django's validators, in English only: named here, they stand in our catalogue and are translated.
@@ -90,6 +91,13 @@ class RegistrationForm(forms.Form):
     )
     password = password_field("new-password", label=gettext_lazy("Password"), help_text=lazy(password_rules, SafeString)())
 
+    def clean(self) -> dict[str, Any]:
+        """Judge the password beside a wrong email too, for then the act never sees it: all mistakes are told at once."""
+        given: dict[str, Any] = super().clean() or {}
+        if "email" in self.errors and "password" in given:
+            check_new(given["password"], User(), "password")
+        return given
+
 
 class ConfirmedForm(forms.Form):
     """The password there is."""
@@ -117,12 +125,8 @@ class PasswordForm(ConfirmedForm):
 def limited(refusal: RateLimited) -> ValidationError:
     """Return the refusal as an error of the whole form, which carries the seconds to wait."""
     seconds = refusal.retry_after or 1
-    text = ngettext(
-        "Too many tries. Wait %(seconds)s second and try again.",
-        "Too many tries. Wait %(seconds)s seconds and try again.",
-        seconds,
-    )
-    return ValidationError(text, code=refusal.code, params={"seconds": seconds})
+    params = {"seconds": seconds, "time": throttles.spoken(seconds)}
+    return ValidationError(_("Too many tries. Wait %(time)s and try again."), code=refusal.code, params=params)
 
 
 def seconds_to_wait(form: forms.BaseForm) -> int | None:

@@ -6,12 +6,15 @@ authentication, and a count costs no SQL.
 
 import logging
 import time
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
+from math import ceil
 from typing import Any, cast
 
 from django.conf import settings
 from django.core.cache import caches
 from django.http import HttpRequest
+from django.utils.translation import ngettext
 from django_ratelimit.core import get_usage
 from django_redis.exceptions import ConnectionInterrupted
 from redis.exceptions import RedisError
@@ -23,6 +26,7 @@ from accounts.models import User
 from accounts.refusals import Refusal
 
 log = logging.getLogger(__name__)
+MINUTE, HOUR = 60, 3600  # seconds
 
 STORE_DOWN = (RedisError, ConnectionInterrupted)
 # What one process lets through per identity while Redis is away: enough to sign in, too little to guess.
@@ -40,6 +44,17 @@ class RateLimited(Refusal):
     def __init__(self, seconds: int) -> None:
         self.retry_after = seconds  # type: ignore[misc]
         super().__init__(f"Too many tries. Wait {seconds} {'second' if seconds == 1 else 'seconds'} and try again.")
+
+
+def spoken(seconds: int) -> str:
+    """Return a wait as people say it, in the reader's language: whole minutes or hours when it is more than two, rounded up."""
+    if seconds <= 2 * MINUTE:
+        return ngettext("%(count)s second", "%(count)s seconds", seconds) % {"count": seconds}
+    if seconds <= 2 * HOUR:
+        minutes = ceil(seconds / MINUTE)
+        return ngettext("%(count)s minute", "%(count)s minutes", minutes) % {"count": minutes}
+    hours = ceil(seconds / HOUR)
+    return ngettext("%(count)s hour", "%(count)s hours", hours) % {"count": hours}
 
 
 def check(action: str, *identities: str) -> None:
@@ -116,6 +131,7 @@ def client_ip(request: HttpRequest | Request) -> str:
     return parsed(forwarded) or parsed(request.META.get("REMOTE_ADDR", "")) or "unknown"
 
 
+@lru_cache(maxsize=4096)
 def parsed(text: str) -> str:
     """Return the address in its one normal form, or nothing when it is none."""
     try:

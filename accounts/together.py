@@ -42,6 +42,7 @@ class Together(Generic[Asked, Answer]):
         alone: answers one, in the caller's own thread, with whatever patience it takes. Asked, too, when a call does not end:
             what was asked for may then be done twice.
         most: how many are asked for in one call.
+        uses_database: whether a call takes a connection, which its leader gives back before anything else.
     """
 
     def __init__(
@@ -49,8 +50,9 @@ class Together(Generic[Asked, Answer]):
         act: Callable[[Sequence[Asked]], Sequence[Answer | Exception]],
         alone: Callable[[Asked], Answer],
         most: int = MOST,
+        uses_database: bool = True,
     ) -> None:
-        self.act, self.alone, self.most = act, alone, most
+        self.act, self.alone, self.most, self.uses_database = act, alone, most, uses_database
         self.mutex = threading.Lock()
         self.seats: deque[Seat[Asked, Answer]] = deque()
         self.led = False
@@ -87,7 +89,8 @@ class Together(Generic[Asked, Answer]):
             pass
         finally:
             try:
-                give_back_connection()
+                if self.uses_database:
+                    give_back_connection()
             finally:
                 self.hand_on()
                 for seat, outcome in zip(group, outcomes, strict=True):

@@ -10,7 +10,7 @@ from django.core.checks import Warning as CheckWarning
 @register()
 def database_is_postgresql(**_: Any) -> list[CheckMessage]:
     """Rules are kept by PostgreSQL's own constraints and triggers: no other engine will do."""
-    if settings.DATABASES["default"]["ENGINE"] == "django.db.backends.postgresql":
+    if settings.DATABASES["default"]["ENGINE"] == "cashback.database":
         return []
     return [Error("The database must be PostgreSQL 15 or newer.", hint="Set DATABASE_URL=postgresql://…", id="cashback.E001")]
 

@@ -14,6 +14,8 @@ class Negotiation(DefaultContentNegotiation):
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> tuple[BaseRenderer, str]:
         """Return the renderer and its media type. Raises ValidationError."""
+        if request.META.get("HTTP_ACCEPT") == renderers[0].media_type and not request.META.get("QUERY_STRING"):
+            return renderers[0], renderers[0].media_type  # what apps ask for
         formats = [renderer.format for renderer in renderers]
         name = str(api_settings.URL_FORMAT_OVERRIDE)
         if request.query_params.get(name, formats[0]) not in formats:

@@ -123,13 +123,13 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "cashback.middleware.BodyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "cashback.visitors.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "cashback.middleware.SlashMiddleware",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
-    "django_htmx.middleware.HtmxMiddleware",
+    "cashback.visitors.CsrfViewMiddleware",
+    "cashback.visitors.AuthenticationMiddleware",
+    "cashback.visitors.MessageMiddleware",
+    "cashback.visitors.HtmxMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -159,6 +159,8 @@ TEMPLATES = [
 def read_database() -> dict[str, Any]:
     """Return Django's description of the database, with the limits of DESIGN §5 on every connection."""
     database: dict[str, Any] = env.db_url_config(read_database_url())
+    if database["ENGINE"] == "django.db.backends.postgresql":
+        database["ENGINE"] = "cashback.database"
     limits = {
         "lock_timeout": env.int("LOCK_TIMEOUT_MS", 2_000),
         "statement_timeout": env.int("STATEMENT_TIMEOUT_MS", 5_000),
@@ -167,12 +169,13 @@ def read_database() -> dict[str, Any]:
     options = database.setdefault("OPTIONS", {})
     # A socket's folder stands behind the question mark of a URL; Django's dbshell looks for it under HOST.
     database["HOST"] = options.pop("host", database["HOST"])
+    options["prepare_threshold"] = 1  # for the cursors that prepare at all
     options["options"] = " ".join(f"-c {name}={value}" for name, value in limits.items())
     # The threads of a web process share so many connections: one that each keeps for itself is no use to the others when
     # there are fewer than threads. 0 for commands and the cluster, whose forks could not share them.
     pooled = env.int("DATABASE_POOL", 0)
     if pooled:
-        options["pool"] = {"min_size": 1, "max_size": pooled, "timeout": 2, "max_idle": 5, "reconnect_timeout": 2}
+        options["pool"] = {"min_size": 1, "max_size": pooled, "timeout": 2, "max_idle": 5}
     database["CONN_MAX_AGE"] = 0 if pooled else env.int("CONN_MAX_AGE", 60)
     database["CONN_HEALTH_CHECKS"] = True
     database["TEST"] = {"NAME": env.str("TEST_DATABASE", "test_cashback")}
@@ -191,7 +194,7 @@ def read_caches() -> dict[str, Any]:
     here = {name: memory | {"LOCATION": name} for name in ("local", "gone")}
     url = env.str("REDIS_URL", "") or (local.redis_url() if LOCAL else None)
     if not url:
-        return {"default": memory} | here
+        return {"default": memory, "counts": memory} | here
     patience = env.int("REDIS_TIMEOUT_MS", 100) / 1000
     redis = {
         "BACKEND": "cashback.store.PatientRedisCache",
@@ -203,7 +206,7 @@ def read_caches() -> dict[str, Any]:
             "SOCKET_TIMEOUT": patience,
         },
     }
-    return {"default": redis} | here
+    return {"default": redis, "counts": redis | {"BACKEND": "cashback.store.CountingRedisCache"}} | here
 
 
 CACHES = read_caches()
@@ -248,7 +251,7 @@ RATES = {
     "sign_in": read_rate("RATE_SIGN_IN", "5/m"),
     "register": read_rate("RATE_REGISTER", "10/h"),
 }
-RATELIMIT_USE_CACHE = "default"
+RATELIMIT_USE_CACHE = "counts"
 # Without Redis the limits hold per process only; the product says so at start instead of refusing to start.
 # It knows django-redis' own class by name, not ours made of it.
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"] if REDIS else ["django_ratelimit.E003", "django_ratelimit.W001"]

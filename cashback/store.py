@@ -79,11 +79,11 @@ class PatientRedisCache(RedisCache):  # type: ignore[misc]
 
     def add(self, *args: Any, **options: Any) -> Any:
         """Write a value unless there is one."""
-        return commands.ask(Command(self, "add", args, options))
+        return self.ask("add", *args, **options)
 
     def incr(self, *args: Any, **options: Any) -> Any:
         """Count. Raises ValueError when there is nothing to add to."""
-        return commands.ask(Command(self, "incr", args, options))
+        return self.ask("incr", *args, **options)
 
     def lock(self, *args: Any, **options: Any) -> "PatientLock":
         """Return a lock, not yet held."""
@@ -107,32 +107,44 @@ class PatientLock:
 
 
 @dataclass(frozen=True)
-class Command:
-    """One call of a limit's count, which many threads make in the same moment."""
+class Try:
+    """One more of something that is limited, and how long it is remembered."""
 
-    cache: PatientRedisCache
-    name: str
-    args: tuple[Any, ...]
-    options: dict[str, Any]
-
-    def alone(self) -> Any:
-        """Make the call by itself."""
-        return self.cache.ask(self.name, *self.args, **self.options)
-
-    def answer(self, said: Any) -> Any:
-        """Return what Redis said as the cache's method would."""
-        if self.name == "incr":
-            return int(said) if said else ValueError("there is nothing to add to")
-        return bool(said)
+    counts: "CountingRedisCache"
+    key: str
+    seconds: int
 
 
-def piped(asked: Sequence[Command]) -> list[Any]:
-    """Send the commands in one go and return their answers."""
-    cache = asked[0].cache
-    pipeline = cache.client.get_client(write=True).pipeline(transaction=False)
-    for command in asked:
-        getattr(cache.client, command.name)(*command.args, **command.options, client=pipeline)
-    return [command.answer(said) for command, said in zip(asked, cache.heed(pipeline.execute), strict=True)]
+class CountingRedisCache(PatientRedisCache):
+    """The counts of limits (django-ratelimit's): each is one question to Redis, and who ask in the same moment ask together.
+
+    django-ratelimit first adds a 1, and counts up when there was something already. Here the first call does both, and the
+    second returns what came of it; a thread has a cache object of its own, so nobody comes between the two.
+    """
+
+    counted: tuple[str, int] = ("", 0)
+
+    def add(self, key: str, value: int, timeout: int) -> bool:
+        """Count one more, and return whether it is the first; the `value` of a first one is 1."""
+        self.counted = key, tries.ask(Try(self, key, timeout))
+        return self.counted[1] == value
+
+    def incr(self, key: str) -> int:
+        """Return the count that `add` came to."""
+        assert self.counted[0] == key
+        return self.counted[1]
 
 
-commands = Together(piped, alone=Command.alone)
+def count(asked: Sequence[Try]) -> list[int]:
+    """Count each try, all in one go, and return how many there were of its kind."""
+    counts = asked[0].counts
+    # In a transaction: emptied between the two, Redis would keep a count that nothing ends.
+    pipeline = counts.client.get_client(write=True).pipeline(transaction=True)
+    for each in asked:
+        name = counts.make_key(each.key)
+        pipeline.set(name, 0, ex=each.seconds, nx=True)
+        pipeline.incr(name)
+    return [int(said) for said in counts.heed(pipeline.execute)[1::2]]
+
+
+tries = Together(count, alone=lambda each: count([each])[0], uses_database=False)

@@ -48,15 +48,18 @@ def services() -> list[tuple[str, str, bool]]:
 
 
 def schedules() -> list[dict[str, Any]]:
-    """Return what should run, when it ran last, with what result, and whether it is late or was never set up; two queries."""
+    """Return what should run, when it ran last, with what result, and whether it is late or was never set up; two queries.
+
+    A schedule names its newest task, which is mostly still at work: what ended last is found by the name that tasks inherit.
+    """
     known = {schedule.name: schedule for schedule in Schedule.objects.filter(name__in=SCHEDULES)}
-    tasks = Task.objects.in_bulk([schedule.task for schedule in known.values() if schedule.task])
-    return [described(name, known.get(name), tasks) for name in SCHEDULES]
+    ended = Task.objects.filter(group__in=SCHEDULES).order_by("group", "-stopped").distinct("group")
+    tasks = {task.group: task for task in ended}
+    return [described(name, known.get(name), tasks.get(name)) for name in SCHEDULES]
 
 
-def described(name: str, schedule: Any, tasks: dict[str, Any]) -> dict[str, Any]:
+def described(name: str, schedule: Any, task: Any) -> dict[str, Any]:
     """Return one schedule as the page shows it."""
-    task = tasks.get(schedule.task) if schedule else None
     # The clock looks every half minute; two minutes behind means that nobody is looking.
     late = bool(schedule and schedule.next_run and (timezone.now() - schedule.next_run).total_seconds() > 120)
     return {

@@ -15,7 +15,7 @@ from accounts.refusals import Refusal
 from accounts.together import Alone, Together
 from wallet import crowd, gone
 from wallet.assets.models import AssetExpired, AssetNotFound, CashbackAsset, CreditPool, PoolNotFound, Status
-from wallet.contention import Busy, act, impatient
+from wallet.contention import Busy, act
 from wallet.handover import Claim, ClaimLimitReached, Match, Outcomes, PoolClosed, Wanted, answered_before, hand_over
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import Answer, Request
@@ -90,8 +90,8 @@ def joined(company: Together[Wanted, Claim], wanted: Wanted) -> Claim:
 def claim_assets(wanted: Sequence[Wanted], *, patient: bool) -> Outcomes:
     """Claim each one's asset: reserve the keys, lock the rows, look at the locked rows, hand them over."""
     outcomes, rest = answered_before(wanted, patient=patient)
-    rows = CashbackAsset.objects.filter(pk__in={each.target for each in rest}).order_by()
-    locked = {asset.pk: asset for asset in rows.select_for_update(no_key=True, of=("self",), skip_locked=not patient)}
+    rows = CashbackAsset.objects.lock_all({each.target for each in rest}, skip_locked=not patient)
+    locked = {asset.pk: asset for asset in rows}
     first: dict[UUID, Match] = {}
     for each in rest:
         asset = locked.get(each.target)
@@ -101,7 +101,7 @@ def claim_assets(wanted: Sequence[Wanted], *, patient: bool) -> Outcomes:
             outcomes[each] = final(each, asset)
         else:
             first.setdefault(each.target, (each, asset))
-    outcomes |= hand_over(list(first.values()))
+    outcomes |= hand_over(list(first.values()), patient=patient)
     for each in rest:
         if each not in outcomes:
             winner, asset = first[each.target]
@@ -142,7 +142,7 @@ def claim_of_pools(wanted: Sequence[Wanted], *, patient: bool) -> Outcomes:
             some = left.exclude(pk__in=[asset.pk for asset in locked]).exists()
             outcomes |= {each: AllInFlight() if some else PoolSoldOut() for each in late}
     try:
-        made = hand_over(matches)
+        made = hand_over(matches, patient=patient)
     except AssetExpired as late:
         raise AllInFlight from late  # it ended between the two statements: look for the next
     # What was locked for somebody who may not have it is free again.
@@ -164,7 +164,6 @@ def in_company(claim_all: Callable[..., Outcomes]) -> Callable[[Sequence[Wanted]
 
     def together(wanted: Sequence[Wanted]) -> list[Claim | Refusal | Alone]:
         with transaction.atomic(durable=True):
-            impatient()
             outcomes = claim_all(wanted, patient=False)
             outcomes |= {each: Alone() for each, outcome in outcomes.items() if isinstance(outcome, Busy)}
             unmade = [each for each in wanted if not isinstance(outcomes[each], Claim)]

@@ -15,7 +15,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ATTEMPTS = 3
-MOMENT_MS = 50
+MOMENT_MS = 50  # how long many wait for a lock that one of them wants
 # PostgreSQL, appendix A: nothing of the transaction stayed, and the same again may pass.
 CONFLICTS = {"40P01", "40001"}
 # The server will not wait or take more: lock, statement, too many connections, out of memory or disk, shutting down.
@@ -30,12 +30,6 @@ class Busy(Refusal):
     code = "busy"
     detail = "Too many people are asking at this moment. Ask again in a second, with the same Idempotency-Key if you sent one."
     retry_after = 1
-
-
-def impatient() -> None:
-    """Let this transaction wait for no lock longer than a moment: many are waiting for it."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SET LOCAL lock_timeout = {MOMENT_MS}")
 
 
 def sqlstate(error: BaseException) -> str | None:

@@ -11,7 +11,7 @@ from accounts.models import User
 from accounts.refusals import Refusal
 from accounts.together import Alone
 from wallet.assets.models import AssetExpired, CashbackAsset
-from wallet.contention import broken_rule
+from wallet.contention import MOMENT_MS, broken_rule
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import Answer, IdempotencyKeyReused, Request, RequestInProgress
 from wallet.ledger.models import Entry
@@ -69,7 +69,7 @@ Match = tuple[Wanted, CashbackAsset]  # who is to have which locked, AVAILABLE a
 def answered_before(wanted: Sequence[Wanted], *, patient: bool) -> tuple[Outcomes, list[Wanted]]:
     """Reserve the keys; return the answers given before under them, and those who are still without one."""
     outcomes: Outcomes = {}
-    free = idempotency.reserve([each.request for each in wanted if each.request])
+    free = idempotency.reserve([each.request for each in wanted if each.request], None if patient else MOMENT_MS)
     for each in wanted:
         if each.request is None:
             continue
@@ -86,12 +86,12 @@ def answered_before(wanted: Sequence[Wanted], *, patient: bool) -> tuple[Outcome
     return outcomes, [each for each in wanted if each not in outcomes]
 
 
-def hand_over(matches: Sequence[Match]) -> Outcomes:
+def hand_over(matches: Sequence[Match], *, patient: bool = True) -> Outcomes:
     """Give the locked assets to those who are to have them, write the entries, and store the answers.
 
-    One that would break a rule of its pool is refused beforehand when there are others, whom it would take along.
+    In company (not patient) one that would break a rule of its pool is refused beforehand, for it would take the others along.
     """
-    outcomes: Outcomes = screened(matches) if len(matches) > 1 else {}
+    outcomes: Outcomes = {} if patient else screened(matches)
     matches = [match for match in matches if match[0] not in outcomes]
     try:
         CashbackAsset.objects.hand_over([(asset, each.user.pk) for each, asset in matches])
@@ -124,14 +124,14 @@ def entry_of(each: Wanted, asset: CashbackAsset) -> Entry:
 
 
 def screened(matches: Sequence[Match]) -> Outcomes:
-    """Refuse those whose pool is closed or whose limit is reached, and wait for each user's turn in each pool.
+    """Refuse those whose pool is closed or whose limit is reached, and wait a moment for each user's turn in each pool.
 
     The trigger decides all the same; here one refusal is kept from undoing its neighbours. Turns are taken in one order by
     everybody, so that no two companies wait for each other.
     """
     outcomes: Outcomes = {}
     pooled = [(each, (asset.pool_id, each.user.pk)) for each, asset in matches if asset.pool_id]
-    rooms = CashbackAsset.objects.take_turns({turn for _, turn in pooled})
+    rooms = CashbackAsset.objects.take_turns({turn for _, turn in pooled}, MOMENT_MS)
     for each, turn in pooled:
         room = rooms[turn]
         if not room.is_open:

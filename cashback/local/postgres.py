@@ -24,6 +24,9 @@ SETTINGS = {
     "shared_buffers": "256MB",
     # Disks do not turn any more: reading a row by an index costs little more than the next one of the table.
     "random_page_cost": "1.1",
+    # Half of it between two checkpoints: after each, the first change of a page writes the whole page to the log, and a mass
+    # expiry or import that brings a checkpoint about every half gigabyte writes most of its pages again and again.
+    "max_wal_size": "4GB",
     "timezone": "UTC",
     "log_timezone": "UTC",
     "log_checkpoints": "off",

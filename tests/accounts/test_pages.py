@@ -10,6 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts import tokens
 from accounts.models import User
+from accounts.throttles import spoken
 from tests.conftest import PASSWORD
 
 CREDENTIALS = {"username": "alice@example.com", "password": PASSWORD}
@@ -63,6 +64,12 @@ def test_what_is_wrong_stands_beside_its_field(client: Client, alice: User, chan
     assert "_auth_user_id" not in client.session
 
 
+def test_a_wrong_email_does_not_hide_what_is_wrong_with_the_password(client: Client, db: None) -> None:
+    answer = client.post("/register/", {"email": "carol", "password": "password123"})
+
+    assert errors(answer) == {"email": ["Enter a valid email address."], "password": ["This password is too common."]}
+
+
 def test_an_eleventh_registration_is_asked_to_wait(client: Client, db: None) -> None:
     for _ in range(10):
         client.post("/register/", {"email": "carol@example.com", "password": "password123"})
@@ -70,7 +77,8 @@ def test_an_eleventh_registration_is_asked_to_wait(client: Client, db: None) -> 
     answer = client.post("/register/", {"email": "carol@example.com", "password": PASSWORD})
 
     assert answer.status_code == 429
-    assert errors(answer)["__all__"] == [f"Too many tries. Wait {answer['Retry-After']} seconds and try again."]
+    wait = spoken(int(answer["Retry-After"]))
+    assert errors(answer)["__all__"] == [f"Too many tries. Wait {wait} and try again."]
     assert User.objects.count() == 0
 
 

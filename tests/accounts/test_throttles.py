@@ -2,6 +2,8 @@
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,8 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.cache import caches
 from django.test import Client, RequestFactory
+from django.utils import translation
+from django_redis import get_redis_connection
 from pytest_django import DjangoAssertNumQueries, Settings
 from rest_framework.test import APIRequestFactory
 
@@ -31,14 +35,15 @@ def _long_windows(settings: Settings) -> None:
 @pytest.fixture
 def _dead_store(settings: Settings, tmp_path: Path) -> None:
     """Redis is gone: its address is a socket that nobody listens on."""
-    default = django_settings.CACHES["default"] | {"LOCATION": f"unix://{tmp_path}/nobody.sock"}
-    settings.CACHES = django_settings.CACHES | {"default": default}
+    gone = {"LOCATION": f"unix://{tmp_path}/nobody.sock"}
+    settings.CACHES = django_settings.CACHES | {name: django_settings.CACHES[name] | gone for name in ("default", "counts")}
 
 
 @pytest.fixture
 def _no_store(settings: Settings) -> None:
     """There never was a Redis."""
-    settings.CACHES = django_settings.CACHES | {"default": django_settings.CACHES["local"] | {"LOCATION": "default"}}
+    memory = django_settings.CACHES["local"] | {"LOCATION": "default"}
+    settings.CACHES = django_settings.CACHES | {"default": memory, "counts": memory}
 
 
 def allowed(action: str, tries: int, identity: str) -> int:
@@ -123,6 +128,26 @@ def test_the_refusal_says_when_to_come_back() -> None:
     assert refused.value.message == f"Too many tries. Wait {refused.value.retry_after} seconds and try again."
 
 
+@pytest.mark.parametrize(
+    ("seconds", "english", "hindi"),
+    [
+        (1, "1 second", "1 सेकंड"),
+        (120, "120 seconds", "120 सेकंड"),
+        (121, "3 minutes", "3 मिनट"),
+        (3_541, "60 minutes", "60 मिनट"),
+        (7_201, "3 hours", "3 घंटे"),
+        (86_400, "24 hours", "24 घंटे"),
+    ],
+)
+def test_a_wait_is_said_as_people_say_it_and_never_too_short(seconds: int, english: str, hindi: str) -> None:
+    said = []
+    for language in ("en", "hi"):
+        with translation.override(language):
+            said.append(throttles.spoken(seconds))
+
+    assert said == [english, hindi]
+
+
 def test_a_claim_is_counted_per_user_whatever_their_address(
     alice: User, bob: User, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
@@ -197,26 +222,58 @@ def test_where_there_is_no_redis_limits_hold_in_this_process() -> None:
     assert allowed("claim", 8, "user:x") == 5
 
 
-def test_a_store_that_is_emptied_in_the_middle_of_a_count_holds_nobody_up(
-    settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
-    settings.RATES = {**settings.RATES, "claim": "1000000/m"}
+@contextmanager
+def emptied_all_the_time() -> Iterator[None]:
+    """Somebody else empties the store of the counts, again and again."""
     over = threading.Event()
 
     def empty() -> None:
         while not over.is_set():
-            caches["default"].clear()
+            caches["counts"].clear()
 
     emptier = threading.Thread(target=empty)
     emptier.start()
     try:
-        deadline = time.monotonic() + 20
-        waits = set()
-        while "Redis does not count" not in caplog.text and time.monotonic() < deadline:
-            waits.add(throttles.seconds_to_wait("claim", "user:1"))
+        yield
     finally:
         over.set()
         emptier.join()
 
-    assert "Redis does not count" in caplog.text
+
+@pytest.mark.usefixtures("_no_store")
+def test_a_store_that_is_emptied_in_the_middle_of_a_count_holds_nobody_up(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.RATES = {**settings.RATES, "claim": "1000000/m"}
+    deadline = time.monotonic() + 20
+    waits = set()
+
+    with emptied_all_the_time():
+        while "does not count" not in caplog.text and time.monotonic() < deadline:
+            waits.add(throttles.seconds_to_wait("claim", "user:1"))
+
+    assert "does not count" in caplog.text
     assert waits == {0}
+
+
+def test_redis_has_no_middle_of_a_count(caplog: pytest.LogCaptureFixture) -> None:
+    with emptied_all_the_time():
+        for _ in range(500):
+            throttles.seconds_to_wait("claim", "user:1")
+
+    assert "does not count" not in caplog.text
+    caches["counts"].clear()
+    throttles.seconds_to_wait("claim", "user:1")
+    assert all(get_redis_connection().ttl(key) > 0 for key in get_redis_connection().keys("*"))
+
+
+def test_a_try_is_one_question_to_redis() -> None:
+    redis = get_redis_connection()
+    throttles.seconds_to_wait("claim", "user:1")
+    before = redis.info("commandstats")
+
+    throttles.seconds_to_wait("claim", "user:1")
+
+    after = redis.info("commandstats")
+    asked = {name for name in after if after[name]["calls"] > before.get(name, {"calls": 0})["calls"]}
+    assert asked == {"cmdstat_multi", "cmdstat_set", "cmdstat_incrby", "cmdstat_exec", "cmdstat_info"}

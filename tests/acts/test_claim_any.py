@@ -241,7 +241,7 @@ def test_an_answer_that_is_forgotten_while_it_is_asked_for_is_asked_for_again(
 
     def forget(execute: Any, sql: str, *rest: Any) -> Any:
         result = execute(sql, *rest)
-        if sql.startswith("INSERT INTO ledger_idempotencykey"):
+        if "INSERT INTO ledger_idempotencykey" in sql:
             elsewhere.execute("DELETE FROM ledger_idempotencykey")
             elsewhere.commit()
         return result

@@ -1,5 +1,6 @@
 """The sweep."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
@@ -135,18 +136,80 @@ def test_answers_are_forgotten_after_seven_days(alice: User) -> None:
     assert IdempotencyKey.objects.get().key == "young"
 
 
-def test_a_batch_begins_where_the_one_before_ended(
-    due: Callable[[int], None], django_assert_num_queries: Callable[..., Any]
+def spread(count: int) -> list[CashbackAsset]:
+    """Insert assets of which the youngest ended first, and return them in the order in which they ended."""
+    credit: dict[str, Any] = {"title": "Due", "total_value": Decimal(1), "currency": "INR"}
+    now = timezone.now()
+    made = [CashbackAsset(**credit, expires_at=now - timedelta(seconds=number + 1)) for number in range(count)]
+    return CashbackAsset.objects.bulk_create(made)[::-1]
+
+
+def expired() -> set[Any]:
+    return set(CashbackAsset.objects.filter(status="EXPIRED").values_list("pk", flat=True))
+
+
+def test_a_window_holds_what_ended_first_in_the_order_of_the_table(db: None) -> None:
+    assets = spread(5)
+
+    first = expiry.find_due(3)
+    second = expiry.find_due(3, first)
+
+    assert first
+    assert second
+    assert first.ids == sorted(asset.pk for asset in assets[:3])
+    assert second.ids == sorted(asset.pk for asset in assets[3:])
+    assert expiry.find_due(3, second) is None
+    assert expired() == set()
+
+
+def test_assets_that_end_at_one_instant_are_found_once_each(
+    due: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(expiry, "WINDOW", 1)
     due(5)
+    told: list[int] = []
 
-    count, place = expiry.expire_batch(2)
-    again, further = expiry.expire_batch(2, place)
-    rest, end = expiry.expire_batch(2, further)
+    assert expiry.expire_due(told.append, batch=2) == 5
+    assert told == [2, 2, 1]
 
-    assert (count, again, rest) == (2, 2, 1)
-    ordered = sorted(CashbackAsset.objects.values_list("expires_at", "pk"))
-    assert [place, further, end] == [ordered[1], ordered[3], ordered[4]]
+
+def test_a_batch_goes_on_where_the_one_before_ended(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expiry, "WINDOW", 2)
+    first = {asset.pk for asset in spread(5)[:4]}
+
+    count, window = expiry.expire_batch(2)
+    assert (count, len(expired() & first)) == (2, 2)
+    count, window = expiry.expire_batch(2, window)
+    assert (count, expired()) == (2, first)
+    count, window = expiry.expire_batch(2, window)
+    assert (count, len(expired())) == (1, 5)
+
+    assert expiry.expire_batch(2, window) == (0, None)
+
+
+def test_what_was_changed_since_it_was_found_is_judged_anew(due: Callable[[int], None], issue: Issue) -> None:
+    due(1)
+    later = issue(expires_at=timezone.now() + timedelta(days=1))
+    found = expiry.find_due(3)
+    assert found
+
+    assert expiry.mark_expired([*found.ids, later.pk]) == 1
+    assert expiry.mark_expired([*found.ids, later.pk]) == 0
+    assert expired() == set(found.ids)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_batch_where_somebody_holds_every_asset_does_not_end_the_sweep(
+    due: Callable[[int], None], elsewhere: psycopg.Connection[Any]
+) -> None:
+    due(3)
+    held = list(CashbackAsset.objects.order_by("pk").values_list("pk", flat=True)[:2])
+    elsewhere.execute("SELECT FROM assets_cashbackasset WHERE id = ANY(%s) FOR UPDATE", [held])
+
+    assert expiry.expire_due(batch=2) == 1
+
+    elsewhere.rollback()
+    assert expiry.expire_due(batch=2) == 2
 
 
 def test_a_sweep_whose_time_is_over_leaves_the_others_for_the_next(due: Callable[[int], None]) -> None:
@@ -154,3 +217,16 @@ def test_a_sweep_whose_time_is_over_leaves_the_others_for_the_next(due: Callable
 
     assert expiry.expire_due(batch=1, rest=1, seconds=0) == 0
     assert expiry.expire_due(batch=1, rest=0.1, seconds=60) == 3
+
+
+def test_the_clock_rests_after_each_of_its_small_batches(due: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    rests: list[float] = []
+    monkeypatch.setattr(tasks, "BATCH", 2)
+    monkeypatch.setattr(expiry.time, "sleep", rests.append)
+    due(5)
+    begun = time.monotonic()
+
+    assert tasks.sweep() == 5
+
+    assert len(rests) == 3
+    assert 0 < sum(rests) < tasks.REST * (time.monotonic() - begun)

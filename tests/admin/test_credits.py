@@ -14,6 +14,7 @@ from accounts.models import User
 from tests.admin.conftest import CREDITS, state, told
 from wallet import changing, claims
 from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.ledger.models import Entry
 
 ADD = reverse("admin:assets_cashbackasset_add")
 FIELDS = {"title": "Refund", "total_value": "12.50", "currency": "INR"}
@@ -126,6 +127,22 @@ def test_a_credit_whose_life_is_over_is_only_looked_at(
         assert browser.post(page("change", asset), FIELDS | {"_saveasnew": "1"}).status_code == 403
 
     assert (state(asset), CashbackAsset.objects.count()) == (before, 1)
+
+
+def test_a_claimed_credit_names_its_id_and_leads_to_its_entry(console: Client, claimed: CashbackAsset) -> None:
+    shown = console.get(page("change", claimed)).content.decode()
+
+    assert reverse("admin:ledger_entry_change", args=[Entry.objects.get(asset=claimed).pk]) in shown
+    assert f">{claimed.pk}<" in shown
+
+
+def test_an_expired_credit_and_what_was_made_of_it_lead_to_each_other(
+    console: Client, ada: User, expired: CashbackAsset
+) -> None:
+    child = changing.recreate(expired.pk, ada)
+
+    assert page("change", child) in console.get(page("change", expired)).content.decode()
+    assert page("change", expired) in console.get(page("change", child)).content.decode()
 
 
 def test_a_due_credit_is_over_before_any_sweep(console: Client, issue: Issue) -> None:

@@ -9,6 +9,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
+from tests.admin.conftest import seal_an_entry
 from wallet import claims
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
@@ -51,6 +52,13 @@ def test_an_entry_is_shown_without_a_field_to_type_in(console: Client, entry: En
     assert "100.00\N{NO-BREAK SPACE}INR" in page
     assert reverse("admin:assets_cashbackasset_change", args=[entry.asset_id]) in page
     assert 'name="_save"' not in page
+
+
+def test_what_never_changes_has_no_way_to_a_history(console: Client, entry: Entry) -> None:
+    seal = seal_an_entry()
+
+    for address in (reverse("admin:ledger_entry_change", args=[entry.pk]), reverse("admin:ledger_seal_change", args=[seal.pk])):
+        assert "/history/" not in console.get(address).content.decode()
 
 
 def test_the_list_leads_to_the_credit_and_to_all_that_the_user_owns(console: Client, entry: Entry) -> None:

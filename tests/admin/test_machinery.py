@@ -105,6 +105,21 @@ def test_the_totals_are_those_of_all_owners_meant(console: Client, owned: Credit
     ]
 
 
+def test_large_sums_are_grouped_for_people_and_plain_in_files(console: Client, alice: User, issue: Issue) -> None:
+    for currency in ("INR", "USD"):
+        claims.claim(issue(total_value=Decimal("1234567.50"), currency=currency).pk, alice)
+    seal = seal_an_entry()
+
+    assert [total["value"] for total in console.get(OWNERS).context["totals"]] == ["12,34,567.50", "1,234,567.50"]
+    assert [line[2] for line in owners(console)] == ["12,34,567.50", "1,234,567.50"]
+    ownership = console.get(reverse("admin:ledger_claimedasset_changelist"))
+    assert [total["value"] for total in ownership.context["totals"]] == ["12,34,567.50", "1,234,567.50"]
+    assert "1,234,567.50\N{NO-BREAK SPACE}USD" in ownership.content.decode()
+    assert console.get(SEALS).context["cl"].model_admin.amounts(seal) == "1,234,567.50\N{NO-BREAK SPACE}USD"
+    file = console.get(reverse("admin:ledger_claimedasset_owners_export", args=["csv"]))
+    assert b"1234567.50" in b"".join(file.streaming_content)
+
+
 def test_a_page_of_a_hundred_owners_takes_as_many_queries_as_one(
     console: Client, issue: Issue, crowd: Callable[[int], list[User]], django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
@@ -137,8 +152,12 @@ def test_schedules_that_were_never_set_up_are_told(console: Client) -> None:
 
 def test_a_schedules_last_run_its_result_and_its_lateness_are_told(console: Client) -> None:
     now = timezone.now()
-    Task.objects.create(id="a" * 32, name="sweep", func="x", started=now, stopped=now, success=True, result=7)
-    Schedule.objects.create(name=SWEEP, func="x", task="a" * 32, next_run=now - timedelta(minutes=5))
+    for key, ago, result in (("a", 0, 7), ("b", 60, 6)):
+        ended = now - timedelta(seconds=ago)
+        Task.objects.create(
+            id=key * 32, name=key, group=SWEEP, func="x", started=ended, stopped=ended, success=True, result=result
+        )
+    Schedule.objects.create(name=SWEEP, func="x", task="still at work", next_run=now - timedelta(minutes=5))
 
     line = lines(console)[SWEEP]
 

@@ -156,6 +156,11 @@ def test_a_period_that_is_none_is_said_and_the_last_week_shown(console: Client, 
     assert answer.context["period"].until - answer.context["period"].since == timedelta(days=7)
 
 
+def test_the_period_that_is_shown_is_the_one_that_reads_as_chosen(console: Client) -> None:
+    for query, period in (({}, "7d"), ({"pool": ""}, "7d"), ({"period": "24h"}, "24h")):
+        assert shown(console, query)["choice"]["period"].value() == period
+
+
 @pytest.mark.parametrize("since", ["0001-01-01", "2026-01-01"])
 def test_a_first_day_alone_reaches_as_far_as_a_year(console: Client, since: str) -> None:
     period = shown(console, {"since": since})["period"]

@@ -1,5 +1,7 @@
 """The room of the people, for superusers."""
 
+from datetime import UTC, datetime
+
 import pytest
 from django.test import Client
 from django.urls import reverse
@@ -79,6 +81,16 @@ def test_an_operator_sees_nobody_not_even_themselves(console: Client, ada: User,
         assert console.post(page(name, user), {"is_superuser": "on"}).status_code == 403
 
     assert not User.objects.filter(is_superuser=True).exists()
+
+
+def test_a_person_is_told_as_they_write_themselves_and_in_utc(roots: Client, alice: User) -> None:
+    User.objects.filter(pk=alice.pk).update(created_at=datetime(2026, 3, 31, 18, 30, tzinfo=UTC))
+
+    shown, listed = (roots.get(address).content.decode() for address in (page("change", alice), PEOPLE))
+
+    assert "2026-03-31 18:30" in shown
+    assert "2026-03-31 18:30" in listed
+    assert "Alice@example.com" not in shown
 
 
 def test_people_are_searched_and_filtered(roots: Client, alice: User, ada: User) -> None:

@@ -155,3 +155,12 @@ def test_what_is_done_in_one_transaction_may_tell_more_and_more(issue: Callable[
             CashbackAsset.objects.filter(pk=second.pk).update(title="Candle")
 
     assert [event.pgh_context.metadata for event in AssetEvent.objects.all()] == [{"act": "first", "more": "second"}] * 2
+
+
+def test_each_index_of_the_history_of_credits_answers_somebody(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT indexdef FROM pg_indexes WHERE tablename = %s", [AssetEvent._meta.db_table])
+        columns = {row[0].rpartition("(")[2].rstrip(")") for row in cursor.fetchall()}
+
+    # A row; the trail of one credit; a period; what one act changed; one pool's. A sweep writes into each, for every row.
+    assert columns == {"pgh_id", "pgh_obj_id", "pgh_created_at", "pgh_context_id", "pool_id"}

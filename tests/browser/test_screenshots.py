@@ -12,6 +12,7 @@ from playwright.sync_api import Page
 from accounts.models import User
 from tests.browser.conftest import DESKTOP, PHONE, Visit
 from tests.browser.console import every_page, settled
+from tests.browser.noes import every_no, forget_expected
 from wallet.ledger.models import Entry
 
 pytestmark = [pytest.mark.screenshots, pytest.mark.django_db(transaction=True)]
@@ -23,6 +24,7 @@ LOOKS = list(itertools.product(["light", "dark"], [("desktop", DESKTOP), ("phone
 def taken(page: Page, name: str) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     page.wait_for_load_state("networkidle")
+    page.mouse.move(0, 0)  # nothing is pointed at
     page.wait_for_timeout(300)
     # As high as its content, so that what is fixed to the bottom stands at the bottom.
     width = page.viewport_size["width"]  # type: ignore[index]
@@ -66,6 +68,26 @@ def test_every_page_is_drawn(
     taken(newcomer, f"wallet-empty-{end}")
     newcomer.goto("/claims/")
     taken(newcomer, f"history-empty-{end}")
+
+
+@pytest.mark.parametrize(("scheme", "size"), LOOKS, ids=[f"{scheme}-{size[0]}" for scheme, size in LOOKS])
+def test_every_no_is_drawn(
+    *,
+    visit: Visit,
+    signed_in: Callable[..., Page],
+    shop: User,
+    bob: User,
+    settings: Any,
+    complaints: list[str],
+    scheme: str,
+    size: tuple[str, Any],
+) -> None:
+    look: dict[str, Any] = {"color_scheme": scheme, "viewport": size[1], "device_scale_factor": 1}
+    end = f"{size[0]}-{scheme}"
+    page, stranger = signed_in(bob, **look), visit("/", **look, locale="hi-IN")
+    for shown, name in every_no(page, stranger, bob, shop, settings):
+        taken(shown, f"{name}-{end}")
+    forget_expected(complaints)
 
 
 @pytest.mark.parametrize(("scheme", "size"), LOOKS, ids=[f"{scheme}-{size[0]}" for scheme, size in LOOKS])

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 
 from accounts.models import User
 from tests.browser.conftest import NARROW, Visit
+from tests.browser.noes import every_no, forget_expected
 from tests.conftest import PASSWORD
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
@@ -151,7 +152,7 @@ def test_time_is_told_in_the_visitors_zone_and_counted_down(signed_in: SignedIn,
 
     expect(page.locator(".ticket").filter(has_text="later")).to_contain_text("1 Mar 2099, 12:00")
     expect(page.locator(".ticket").filter(has_text="soon")).to_contain_text(re.compile(r"Ends in 5 hrs? (29|30) min"))
-    expect(page.get_by_role("contentinfo")).to_contain_text("Times are in your time zone, Asia/")
+    expect(page.get_by_role("contentinfo")).to_contain_text("Times are in your time zone, India Standard Time.")
 
 
 def test_what_ends_before_ones_eyes_cannot_be_tapped(signed_in: SignedIn, alice: User, issue: Issue) -> None:
@@ -293,3 +294,22 @@ def test_axe_finds_nothing(
 
     assert found == {}
     complaints[:] = [text for text in complaints if "404" not in text]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_no_is_for_everybody(
+    *, visit: Visit, signed_in: SignedIn, shop: User, bob: User, settings: Any, complaints: list[str], scheme: Any
+) -> None:
+    look: dict[str, Any] = {"color_scheme": scheme, "viewport": NARROW, "reduced_motion": "reduce"}
+    page, stranger = signed_in(bob, **look), visit("/", **look, locale="hi-IN")
+    found = {}
+
+    for shown, name in every_no(page, stranger, bob, shop, settings):
+        shown.wait_for_load_state("networkidle")
+        if violations := Axe().run(shown).response["violations"]:
+            found[name] = [(violation["id"], [node["html"] for node in violation["nodes"]]) for violation in violations]
+        if not shown.evaluate(NEVER_WIDER):
+            found[f"{name}, 320 pixels"] = ["wider"]
+
+    assert found == {}
+    forget_expected(complaints)

@@ -1,6 +1,6 @@
 """Claiming with a button."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -10,11 +10,15 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.refusals import Refusal
 from tests.pages.conftest import told
-from wallet import changing, claims, pools
+from wallet import changing, claims, contention, handover, pools
+from wallet.assets import models as assets
 from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.ledger import idempotency
 from wallet.ledger.idempotency import Request, fingerprint
 from wallet.ledger.models import Entry
+from wallet.pages.claiming import WORDS
 
 OpenPool = Callable[..., CreditPool]
 Issue = Callable[..., CashbackAsset]
@@ -161,6 +165,21 @@ def test_a_sold_out_pool_and_a_used_up_limit_are_told_apart(alices: Client, open
         "All gone. The last credit of this pool was just claimed. Look at the other pools.",
     ]
     assert Entry.objects.count() == 1
+
+
+def test_every_refusal_of_a_claim_has_words_of_its_own() -> None:
+    rooms = {module.__name__ for module in (claims, handover, contention, idempotency, assets)}
+    codes = {refusal.code for refusal in kinds(Refusal) if refusal.__module__ in rooms}
+
+    assert len(codes) == 9
+    assert codes - WORDS.keys() == set()
+
+
+def kinds(refusal: type[Refusal]) -> Iterator[type[Refusal]]:
+    """Yield all that are kinds of a refusal and have a code."""
+    for kind in refusal.__subclasses__():
+        yield kind
+        yield from kinds(kind)
 
 
 def test_a_key_of_another_pool_asks_for_a_fresh_page(alices: Client, open_pool: OpenPool, issue: Issue) -> None:

@@ -124,3 +124,13 @@ def test_without_a_script_one_returns_to_where_the_form_was(alices: Client, issu
     answer: Any = alices.post(reverse("claim_asset", args=[issue().pk]), {"back": back})
 
     assert (answer.status_code, answer["Location"]) == (302, where)
+
+
+def test_a_form_says_which_page_it_is_on_unless_that_is_the_offers(alices: Client, issue: Issue) -> None:
+    issue(title="Lamp")
+
+    found = alices.get(reverse("offers"), {"q": "lamp"}).content.decode()
+
+    assert 'name="back" value="/offers/?q=lamp"' in found
+    assert 'name="back" value="/"' in alices.get(reverse("landing")).content.decode()
+    assert 'name="back"' not in alices.get(reverse("offers")).content.decode()

@@ -14,7 +14,7 @@ from accounts.models import User
 from tests.history import backdate
 from wallet import claims
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.pages.balances import balances
+from wallet.pages.balances import balance, balances
 
 DASHBOARD = reverse("dashboard")
 OpenPool = Callable[..., CreditPool]
@@ -82,6 +82,17 @@ def test_a_wallet_at_rest_is_a_level_line(alice: User, issue: Issue) -> None:
     (balance,) = balances(alice)
 
     assert (balance.line, balance.opening, balance.days) == ("M0 12.0H600", 100, [])
+
+
+def test_the_table_lists_the_latest_days_and_leads_to_the_rest() -> None:
+    today = timezone.now().astimezone(UTC).date()
+    days = [today - timedelta(days=ago) for ago in range(14, -1, -1)]
+    rows = [{"day": day, "gained": Decimal(1), "claims": 1} for day in days]
+
+    long, short = balance("INR", rows), balance("INR", rows[1:])
+
+    assert [day.day for day in long.latest] == [day.day for day in short.latest] == days[:0:-1]
+    assert (long.earlier, short.earlier) == (True, False)
 
 
 def test_the_chart_says_in_words_what_it_draws(alices: Client, alice: User, issue: Issue) -> None:

@@ -1,13 +1,10 @@
 """What a user may claim: searched, filtered, sorted, page by page."""
 
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
-from django.contrib.staticfiles import finders
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -221,17 +218,3 @@ def test_what_ends_within_two_days_is_counted_down(alices: Client, issue: Issue)
     issue(title="later", expires_at=timezone.now() + timedelta(hours=49))
 
     assert alices.get(OFFERS).content.decode().count(" data-ends>") == 1
-
-
-def test_a_full_page_weighs_less_than_a_hundred_kilobytes(alices: Client, open_pool: OpenPool, issue: Issue) -> None:
-    for number in range(12):
-        pool = open_pool(name=f"A pool with a rather long name, number {number}", per_user_limit=3)
-        for value in (10, 20):
-            issue(pool=pool, title=f"A credit with quite a long title, number {number}", total_value=Decimal(value))
-    page = alices.get(OFFERS).content.decode()
-
-    files = {path.split("#")[0] for path in re.findall(r'(?:src|href)="/static/([^"]+)"', page)}
-    sizes = {name: Path(str(finders.find(name))).stat().st_size for name in files}
-
-    assert "cashback/style.css" in sizes
-    assert len(page.encode()) + sum(sizes.values()) < 100_000

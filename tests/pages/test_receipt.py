@@ -54,7 +54,7 @@ def test_a_fresh_claim_is_not_sealed_yet_and_asks_again_by_itself(alices: Client
     assert "Not sealed yet" in page
     assert 'hx-trigger="every 5s"' in page
     assert answer["Location"] == address(entry)
-    assert told(answer) == ["This claim is not sealed yet. Its proof will be here within a few seconds."]
+    assert told(answer) == ["This claim is not sealed yet. Its proof will be here within a minute."]
 
 
 @pytest.mark.django_db(transaction=True)

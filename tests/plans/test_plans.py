@@ -1,12 +1,14 @@
 """No hot query reads a large table whole: asked of PostgreSQL's planner, for every query that a door sends."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.db import connection, transaction
 from django.test import Client
+from django.utils import timezone
 from rest_framework.test import APIClient
 
 from accounts import authentication, tokens
@@ -138,7 +140,13 @@ def test_a_request_that_was_answered_is_found_by_its_key(anybody: User) -> None:
 
 
 def test_the_sweep_reads_what_is_due_only(large: None) -> None:
-    assert judge(lambda: expiry.expire_batch(1_000)) == []
+    past = timezone.now() - timedelta(days=1)
+    due = CashbackAsset(title="Due", total_value=1, currency="INR", expires_at=past)
+    CashbackAsset.objects.insert_all([due])
+
+    assert judge(lambda: expiry.find_due(1_000)) == []
+    assert judge(lambda: CashbackAsset.objects.expire([due.pk, *(uuid4() for _ in range(999))])) == []
+    assert CashbackAsset.objects.get(pk=due.pk).status == "EXPIRED"
 
 
 def test_old_answers_are_found_by_their_age(large: None) -> None:

@@ -7,6 +7,7 @@ from django.contrib.admin.models import LogEntry
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
+from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
@@ -21,8 +22,21 @@ from wallet.admin.filters import CurrencyFilter, DayFilter, PoolFilter, StatusFi
 from wallet.admin.searching import ById
 from wallet.admin.trails import Traced
 from wallet.assets.models import CashbackAsset, Status
+from wallet.ledger.models import Entry
 
 LABELS = {"AVAILABLE": "success", "CLAIMED": "info", "EXPIRED": "warning"}
+HISTORY = (
+    "identity",
+    "status_now",
+    "owner",
+    "claimed",
+    "entry",
+    "parent",
+    "children",
+    "generation",
+    "created",
+    "issuer",
+)
 
 
 EXPIRE = Bulk(
@@ -76,10 +90,10 @@ class AssetAdmin(ById, Traced, Exportable):
     report = Report("credits", reports.CREDIT_COLUMNS, reports.credit_row)
     fieldsets = (
         (None, {"fields": ("title", "total_value", "currency", "pool", "expires_at", "last_day")}),
-        (_("History"), {"fields": ("status_now", "owner", "claimed", "parent", "generation", "created", "issuer")}),
+        (_("History"), {"fields": HISTORY}),
     )
     add_fieldsets = fieldsets[:1]
-    readonly_fields = ("named", "status_now", "owner", "claimed", "parent", "generation", "created", "issuer")
+    readonly_fields = ("named", *HISTORY)
 
     def get_urls(self) -> list[Any]:
         """Add the import to the room's addresses."""
@@ -156,6 +170,11 @@ class AssetAdmin(ById, Traced, Exportable):
         """Delete the chosen credits that nobody owns."""
         return each(self, request, chosen, DELETE)
 
+    @display(description=_("id"))  # type: ignore[untyped-decorator]
+    def identity(self, asset: CashbackAsset) -> str:
+        """Return its id, by which the API, the exports and the lists' search know it."""
+        return str(asset.pk)
+
     @display(description=_("title"))  # type: ignore[untyped-decorator]
     def named(self, asset: CashbackAsset) -> str:
         """Return the title, without the advice to who types one."""
@@ -186,6 +205,11 @@ class AssetAdmin(ById, Traced, Exportable):
         """Return when it got its owner."""
         return cells.moment(asset.claimed_at)
 
+    @display(description=_("entry"))  # type: ignore[untyped-decorator]
+    def entry(self, asset: CashbackAsset) -> Any:
+        """Return a link to the ledger's entry of its claim, which leads on to the seal."""
+        return cells.link(Entry.objects.filter(asset=asset).first())
+
     @display(description=_("owner"), ordering="claimed_by__email")  # type: ignore[untyped-decorator]
     def owner(self, asset: CashbackAsset) -> Any:
         """Return the owner, with a link to all that they own."""
@@ -205,3 +229,8 @@ class AssetAdmin(ById, Traced, Exportable):
     def parent(self, asset: CashbackAsset) -> Any:
         """Return a link to the credit that this one was recreated from."""
         return cells.link(asset.recreated_from)
+
+    @display(description=_("recreated as"))  # type: ignore[untyped-decorator]
+    def children(self, asset: CashbackAsset) -> Any:
+        """Return links to the credits that were recreated from this one."""
+        return format_html_join(", ", "{}", ((cells.link(child),) for child in asset.children.order_by("pk")))

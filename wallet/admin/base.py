@@ -140,8 +140,8 @@ class ReadOnlyAdmin(OperatorAdmin):
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Show one row; there is nothing to send here."""
-        return super().changeform_view(reading(request), object_id, form_url, extra_context)
+        """Show one row; there is nothing to send here, and no history of what never changes."""
+        return super().changeform_view(reading(request), object_id, form_url, {"show_history": False} | (extra_context or {}))
 
 
 def reading(request: HttpRequest) -> HttpRequest:

@@ -11,12 +11,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.models import User
-from wallet.assets.money import written
+from wallet.assets.money import grouped
 
 
 def money(amount: Decimal, currency: str) -> str:
     """Return an exact amount and its currency, held on one line."""
-    return f"{written(amount, currency)}\N{NO-BREAK SPACE}{currency}"
+    return f"{grouped(amount, currency)}\N{NO-BREAK SPACE}{currency}"
 
 
 LINK = '<a href="{}" class="text-primary-600 dark:text-primary-400 hover:underline">{}</a>'

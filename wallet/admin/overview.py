@@ -16,7 +16,7 @@ from wallet import analytics
 from wallet.admin.charts import Chart, chart
 from wallet.analytics import Period
 from wallet.assets.models import CreditPool
-from wallet.assets.money import written
+from wallet.assets.money import grouped
 from wallet.reports import States
 
 PERIODS = {
@@ -56,7 +56,7 @@ class Choice(forms.Form):
     pool = forms.ChoiceField(required=False)
 
     def __init__(self, data: Any, pools: dict[str, str]) -> None:
-        super().__init__(data, initial={"period": "7d"})
+        super().__init__({"period": "7d"} | data)
         self.fields["pool"].choices = [("", _("All pools")), *pools.items()]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class Choice(forms.Form):
 def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Put everything that the index shows into its context: a fixed number of grouped queries, however much there is."""
     pools = {str(pk): name for pk, name in CreditPool.objects.order_by("name").values_list("pk", "name")}
-    choice = Choice(request.GET if request.GET else None, pools)
+    choice = Choice(request.GET.dict(), pools)
     period = choice.chosen(timezone.now())
     pool = choice.cleaned_data.get("pool") or None if choice.is_valid() else None
     supply = analytics.supply(pool)
@@ -128,12 +128,6 @@ def add(total: dict[str, tuple[int, Decimal]], states: States) -> None:
 def figure(title: str, state: tuple[int, Any], currency: str) -> dict[str, Any]:
     """Return one figure: its name, value and count."""
     return {"title": title, "value": grouped(state[1], currency), "count": state[0]}
-
-
-def grouped(value: Any, currency: str) -> str:
-    """Return an exact amount with separators between thousands."""
-    whole, point, places = written(Decimal(value), currency).partition(".")
-    return f"{int(whole):,}{point}{places}"
 
 
 def claims_chart(period: Period, pool: str | None) -> Chart:

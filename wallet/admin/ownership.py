@@ -50,7 +50,8 @@ class OwnershipAdmin(ById, Exportable, ReadOnlyAdmin):
         """Show the list with the totals of all that it holds, not of one page."""
         response: Any = super().changelist_view(request, extra_context)
         if "cl" in (shown := getattr(response, "context_data", {})):
-            shown["totals"] = reports.ownership_totals(shown["cl"].get_queryset(request))
+            totals = reports.ownership_totals(shown["cl"].get_queryset(request))
+            shown["totals"] = [owning.read(total) for total in totals]
         return response  # type: ignore[no-any-return]
 
     def changeform_view(

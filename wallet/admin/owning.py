@@ -1,5 +1,6 @@
 """Who owns how many credits, and of what value: a line for each user and currency, with totals."""
 
+from decimal import Decimal
 from typing import Any
 
 from django import forms
@@ -15,7 +16,7 @@ from wallet.admin import cells
 from wallet.admin.base import operator, reading
 from wallet.admin.exporting import FORMATS, Report, TooLong, as_csv
 from wallet.assets.models import CreditPool
-from wallet.assets.money import CURRENCIES
+from wallet.assets.money import CURRENCIES, grouped
 from wallet.ledger.querysets import EntryQuerySet
 
 A_PAGE = 100
@@ -51,7 +52,7 @@ def owners(request: HttpRequest) -> HttpResponse:
         "form": form,
         "page": page,
         "lines": [line(owner) for owner in page],
-        "totals": reports.owners_totals(claims),
+        "totals": [read(total) for total in reports.owners_totals(claims)],
         "query": query.urlencode(),
     }
     return TemplateResponse(request, "admin/owners.html", context)
@@ -59,8 +60,13 @@ def owners(request: HttpRequest) -> HttpResponse:
 
 def line(owner: dict[str, Any]) -> dict[str, Any]:
     """Return one owner as the page writes it."""
-    said = reports.owner_row(owner)
+    said = read(reports.owner_row(owner))
     return said | {"owner": cells.owned_by(owner["owner"]), "last_claim": cells.moment(owner["last_claim"])}
+
+
+def read(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a line of a report with its value as people read it."""
+    return line | {"value": grouped(Decimal(line["value"]), line["currency"])}
 
 
 def export(request: HttpRequest, shape: str) -> HttpResponseBase:

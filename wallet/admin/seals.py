@@ -1,6 +1,7 @@
 """The room of the seals: what was sealed when, and whether each signature holds."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
@@ -59,7 +60,7 @@ class SealAdmin(Exportable, ReadOnlyAdmin):
     @display(description=_("sums"))  # type: ignore[untyped-decorator]
     def amounts(self, seal: Seal) -> str:
         """Return the sum per currency."""
-        return ", ".join(f"{value}\N{NO-BREAK SPACE}{code}" for code, value in json.loads(seal.sums).items())
+        return ", ".join(cells.money(Decimal(value), code) for code, value in json.loads(seal.sums).items())
 
     @display(description=_("sealed (UTC)"), ordering="sealed_at")  # type: ignore[untyped-decorator]
     def sealed(self, seal: Seal) -> Any:

@@ -30,6 +30,21 @@ def kept(one: Any, many: Any, index: str) -> dict[str, Any]:
     }
 
 
+def not_looked_up(to: str) -> Any:
+    """Return a reference that history keeps and nobody asks for: an index on it would cost each row of a sweep a write."""
+    return models.ForeignKey(
+        to,
+        models.DO_NOTHING,
+        null=True,
+        blank=True,
+        editable=False,
+        db_constraint=False,
+        db_index=False,
+        related_name="+",
+        related_query_name="+",
+    )
+
+
 # What may change of a credit, as it was before; text, so that no amount passes through a float. An expiry changes nothing but
 # the status, which PostgreSQL sees to, and a claim is not kept here.
 BEFORE = (

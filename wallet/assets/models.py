@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.ids import uuid7
 from accounts.refusals import Refusal
 from wallet.assets import rules
-from wallet.assets.history import UpdateWithBefore, kept
+from wallet.assets.history import UpdateWithBefore, kept, not_looked_up
 from wallet.assets.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMALS, check_amount, check_currency
 from wallet.assets.moulds import ISSUED, Row
 from wallet.assets.querysets import AssetQuerySet, PoolQuerySet
@@ -132,8 +132,13 @@ class CreditPool(models.Model):
     UpdateWithBefore(condition=pgtrigger.Condition("OLD.* IS DISTINCT FROM NEW.* AND NEW.status <> 'CLAIMED'")),
     pghistory.DeleteEvent(),
     append_only=True,
-    attrs={"before": models.JSONField(null=True, editable=False)},
     meta=kept(_("change of a credit"), _("changes"), "asset_changed"),
+    attrs={
+        "claimed_by": not_looked_up(settings.AUTH_USER_MODEL),
+        "created_by": not_looked_up(settings.AUTH_USER_MODEL),
+        "recreated_from": not_looked_up("assets.CashbackAsset"),
+        "before": models.JSONField(null=True, editable=False),
+    },
 )
 class CashbackAsset(models.Model):
     """One cashback credit: money that one user may claim once, until it expires."""

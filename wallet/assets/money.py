@@ -3,6 +3,7 @@
 from decimal import Decimal
 
 from django.core.exceptions import ValidationError
+from django.utils import numberformat
 
 TWO_DECIMALS = [
     "AED",
@@ -146,6 +147,8 @@ CURRENCIES = sorted(DECIMALS)
 # The most one credit may be worth, in units of its currency: a typed zero too many should not become a debt.
 MAX_VALUE = Decimal(1_000_000_000)
 
+THOUSANDS, LAKHS = 3, (3, 2, 0)  # 1,234,567.00 and 12,34,567.00
+
 
 def check_currency(currency: str) -> None:
     """Raise ValidationError unless `currency` is an ISO 4217 code in capitals."""
@@ -165,3 +168,11 @@ def check_amount(amount: Decimal, currency: str) -> None:
 def written(amount: Decimal, currency: str) -> str:
     """Return `amount` with exactly its currency's decimals, e.g. "100.00" for INR, "100" for JPY."""
     return f"{amount:.{DECIMALS[currency]}f}"
+
+
+def grouped(amount: Decimal, currency: str, *, lakhs: bool = False) -> str:
+    """Return the same with its digits grouped for people: rupees by `lakhs`, any other currency by thousands unless asked."""
+    grouping = LAKHS if lakhs or currency == "INR" else THOUSANDS
+    return numberformat.format(
+        amount, ".", DECIMALS[currency], grouping=grouping, thousand_sep=",", force_grouping=True, use_l10n=False
+    )

@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import connection, models
 from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Value, When
+from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce, Now
 
 from wallet.assets.moulds import ISSUED, Issuable
@@ -15,16 +17,16 @@ if TYPE_CHECKING:
     from accounts.models import User
     from wallet.assets.models import CashbackAsset, CreditPool  # noqa: F401  (names of the type parameters)
 
-# The lock that rules.HANDOVER takes, by everybody in the same order.
+# The lock that rules.HANDOVER takes, by everybody in the same order; then, in a statement of its own, what was committed
+# while the first one waited. One trip for all three.
 TAKE_TURNS = """\
+SET LOCAL lock_timeout = %s;
 SELECT pg_advisory_xact_lock(turn) FROM (
     SELECT hashtextextended(pool::text || taker::text, 0) AS turn FROM unnest(%s::uuid[], %s::uuid[]) AS turns (pool, taker)
     ORDER BY turn
-) AS queue
-"""
-ROOM = """\
+) AS queue;
 SELECT turns.pool, turns.taker,
-    pool.is_active AND pool.opens_at <= now() AND (pool.closes_at IS NULL OR now() < pool.closes_at),
+    pool.is_active AND pool.opens_at <= clock_timestamp() AND (pool.closes_at IS NULL OR clock_timestamp() < pool.closes_at),
     pool.per_user_limit - coalesce((
         SELECT max(claim_slot) FROM assets_cashbackasset WHERE pool_id = turns.pool AND claimed_by_id = turns.taker
     ), 0)
@@ -34,6 +36,15 @@ HAND_OVER = """\
 UPDATE assets_cashbackasset AS asset SET status = 'CLAIMED', claimed_by_id = given.taker
 FROM unnest(%s::uuid[], %s::uuid[]) AS given (asset, taker) WHERE asset.id = given.asset
 RETURNING asset.id, asset.status, asset.claimed_by_id, asset.claimed_at, asset.claim_slot
+"""
+# One statement: what it has locked is judged as it is now, and whoever holds a row is not waited for.
+EXPIRE = """\
+WITH held AS MATERIALIZED (
+    SELECT id FROM assets_cashbackasset
+    WHERE id = ANY(%s::uuid[]) AND status = 'AVAILABLE' AND expires_at <= statement_timestamp()
+    ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE assets_cashbackasset AS asset SET status = 'EXPIRED' FROM held WHERE asset.id = held.id
 """
 
 # "Now" is the database's clock at the start of the statement, never this machine's.
@@ -66,6 +77,17 @@ class Room:
     left: int | None
 
 
+@cache
+def lock_statement(model: type["CashbackAsset"], skip_locked: bool) -> str:
+    """Return the SQL that locks assets by an array of ids, as the ORM writes it; once, for that takes longer than to run it.
+
+    Call it in a transaction: elsewhere the ORM writes no lock.
+    """
+    wanted = model.objects.filter(pk__in=RawSQL("SELECT unnest(%s::uuid[])", [[]])).order_by()  # noqa: S611
+    sql, _ = wanted.select_for_update(no_key=True, of=("self",), skip_locked=skip_locked).query.sql_with_params()
+    return str(sql)
+
+
 class AssetQuerySet(models.QuerySet["CashbackAsset"]):
     """Sets of assets."""
 
@@ -88,6 +110,10 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
         """
         self.select_for_update(no_key=True, of=("self",)).only("pk").get(pk=asset_id)
         return self.with_current_status().get(pk=asset_id)
+
+    def lock_all(self, ids: Iterable[UUID], *, skip_locked: bool) -> "Iterable[CashbackAsset]":
+        """Lock these assets for this transaction and return them; those that others hold are waited for or skipped."""
+        return self.raw(lock_statement(self.model, skip_locked), [list(ids)])
 
     def visible_to(self, user: "User") -> Self:
         """Keep what `user` may see: everything for an ADMIN, else their own and what nobody claimed in pools that are shown."""
@@ -114,18 +140,20 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
             for asset in assets:
                 rows.write_row(asset.row())
 
-    def take_turns(self, turns: Collection[tuple[UUID, UUID]]) -> dict[tuple[UUID, UUID], "Room"]:
+    def take_turns(self, turns: Collection[tuple[UUID, UUID]], patience_ms: int) -> dict[tuple[UUID, UUID], "Room"]:
         """Wait until no other transaction claims for these users in these pools, and return what room each has there.
 
         Arguments:
             turns: ids of pool and user.
+            patience_ms: how long this transaction waits for any lock from here on.
         """
         if not turns:
             return {}
         columns = [list(column) for column in zip(*turns, strict=True)]
         with connection.cursor() as cursor:
-            cursor.execute(TAKE_TURNS, columns)
-            cursor.execute(ROOM, columns)  # a statement of its own, to see what was committed while the first waited
+            cursor.execute(TAKE_TURNS, [patience_ms, *columns, *columns])
+            while cursor.nextset():
+                pass  # to the answer of the last statement
             return {(pool, user): Room(is_open, left) for pool, user, is_open, left in cursor.fetchall()}
 
     def hand_over(self, matches: Sequence[tuple["CashbackAsset", UUID]]) -> None:
@@ -141,6 +169,13 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
             changed = {row[0]: row[1:] for row in cursor.fetchall()}
         for asset, _ in matches:
             asset.status, asset.claimed_by_id, asset.claimed_at, asset.claim_slot = changed[asset.pk]
+
+    def expire(self, ids: Sequence[UUID]) -> int:
+        """Make those of the rows EXPIRED that are due and that nobody holds; return how many they were."""
+        with connection.cursor() as cursor:
+            cursor.execute(EXPIRE, [list(ids)])
+            count: int = cursor.rowcount
+            return count
 
     def soonest_expiry_first(self) -> Self:
         """Order so that what would be lost first is handed out first."""

@@ -84,16 +84,24 @@ def fingerprint(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
 
-def reserve(requests: Sequence[Request]) -> set[Name]:
+def reserve(requests: Sequence[Request], patience_ms: int | None = None) -> set[Name]:
     """Take the keys for this transaction and return the names that were free; `stored` has the answer to the others.
 
     Waits for a transaction that holds one of the keys. Raises RequestInProgress when it does not end within the lock timeout.
+
+    Arguments:
+        patience_ms: how long this transaction waits for any lock from here on; None: as long as the connection's limit says.
     """
     if not requests:
         return set()
     try:
         with connection.cursor() as cursor:
-            cursor.execute(RESERVE, columns(requests, "user_id", "route", "key", "fingerprint"))
+            asked = columns(requests, "user_id", "route", "key", "fingerprint")
+            if patience_ms is None:
+                cursor.execute(RESERVE, asked)
+            else:
+                cursor.execute(f"SET LOCAL lock_timeout = {int(patience_ms)}; {RESERVE}", asked)
+                cursor.nextset()
             return set(cursor.fetchall())
     except OperationalError as error:
         if getattr(error.__cause__, "sqlstate", None) == LOCK_NOT_AVAILABLE:

@@ -15,6 +15,7 @@ from wallet.ledger.models import Entry
 
 LONGEST, SHORTEST = timedelta(days=90), timedelta(days=7)
 WIDTH, HEIGHT, ROOM = 600, 160, 12  # the drawing's units; ROOM stays free above the line
+LISTED = 14  # days in the table beside the chart; the history has every claim
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,16 @@ class Balance:
     end: date
     opening: Decimal
     days: list[Day]
+
+    @property
+    def latest(self) -> list[Day]:
+        """Return the days of the table, newest first."""
+        return self.days[: -LISTED - 1 : -1]
+
+    @property
+    def earlier(self) -> bool:
+        """Tell whether the chart shows days that the table has no room for."""
+        return len(self.days) > LISTED
 
     @property
     def line(self) -> str:

@@ -14,7 +14,7 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import tally, throttles
@@ -121,12 +121,8 @@ def refused(refusal: Refusal) -> Outcome:
     """Return a refusal in a visitor's words; one that passes with time carries how long to wait."""
     wait = refusal.retry_after
     if refusal.code == "rate_limited" and wait:
-        text = ngettext(
-            "Wait %(wait)s second and try again: nothing is lost.",
-            "Wait %(wait)s seconds and try again: nothing is lost.",
-            wait,
-        )
-        return Outcome(messages.WARNING, gettext("Too many tries"), text % {"wait": wait}, 429, wait)
+        text = gettext("Wait %(time)s and try again: nothing is lost.") % {"time": throttles.spoken(wait)}
+        return Outcome(messages.WARNING, gettext("Too many tries"), text, 429, wait)
     title, said = WORDS.get(refusal.code, (_("Nothing was claimed"), refusal.message))
     return Outcome(messages.WARNING, str(title), str(said), 503 if wait else 200, wait)
 

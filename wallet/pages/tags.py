@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from django.conf import settings
-from django.template import Library
+from django.template import Context, Library
 from django.templatetags.static import static
-from django.utils import numberformat
+from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -15,24 +15,20 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from wallet.assets.models import CreditPool, Kind
-from wallet.assets.money import DECIMALS
+from wallet.assets.money import grouped
 from wallet.pages.offers import is_soon
 
 register = Library()
 
 # Signs that mean one currency to everybody who reads one of our languages; others are written by their code.
 SIGNS = {"INR": "₹", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
-LAKHS = (3, 2, 0)  # 12,34,567.00
 KINDS = {Kind.SIGNUP: _("Sign-up bonus"), Kind.REFERRAL: _("Referral reward"), Kind.PROMOTION: _("Promotion")}
 
 
 @register.filter
 def money(amount: Decimal, currency: str) -> str:
     """Return an exact amount with its currency, grouped as the reader's language does: ₹1,23,456.00, KWD 5.250."""
-    grouping = LAKHS if currency == "INR" or get_language() == "hi" else 3
-    number = numberformat.format(
-        amount, ".", DECIMALS[currency], grouping=grouping, thousand_sep=",", force_grouping=True, use_l10n=False
-    )
+    number = grouped(amount, currency, lakhs=get_language() == "hi")
     sign = SIGNS.get(currency)
     return f"{sign}{number}" if sign else f"{currency}\N{NO-BREAK SPACE}{number}"
 
@@ -75,3 +71,10 @@ def languages() -> list[tuple[str, str]]:
 def fresh_key() -> str:
     """Return a new idempotency key: sent twice, a form is done once."""
     return secrets.token_urlsafe(24)
+
+
+@register.simple_tag(takes_context=True)
+def way_back(context: Context) -> SafeString | str:
+    """Return the field that says which page a form is on; nothing on the offers, where one returns to anyway."""
+    address = context.get("back") or context["request"].get_full_path()
+    return "" if address == reverse("offers") else format_html('<input type="hidden" name="back" value="{}">', address)

@@ -83,7 +83,7 @@ def proof(request: SignedIn, entry_id: UUID) -> HttpResponse:
     try:
         content = sealing.proof(entry)
     except sealing.NotSealedYet:
-        messages.info(request, _("This claim is not sealed yet. Its proof will be here within a few seconds."))
+        messages.info(request, _("This claim is not sealed yet. Its proof will be here within a minute."))
         return redirect("receipt", entry.pk)
     name = f'attachment; filename="claim-{entry.pk}.json"'
     return JsonResponse(content, headers={"Content-Disposition": name}, json_dumps_params={"indent": 2})

@@ -84,7 +84,8 @@
   const say = (text) => { trouble.textContent = text; };
 
   const zone = document.querySelector("[data-zone]");
-  zone.textContent = zone.dataset.zone.replace("{zone}", Intl.DateTimeFormat().resolvedOptions().timeZone);
+  const here = new Intl.DateTimeFormat(language, { timeZoneName: "long" }).formatToParts().find((part) => part.type === "timeZoneName");
+  zone.textContent = zone.dataset.zone.replace("{zone}", here.value);
   enliven(document);
   document.querySelector('[aria-invalid="true"]')?.focus();
   setInterval(tick, 1000);

@@ -6,6 +6,6 @@ from wallet.ledger.rules import ENABLE_ALWAYS
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ledger", "0004_seal_follows"), ("assets", "0002_context_kept")]
+    dependencies = [("ledger", "0004_seal_follows"), ("assets", "0003_context_kept")]
 
     operations = [migrations.RunSQL(ENABLE_ALWAYS, migrations.RunSQL.noop)]

@@ -6,6 +6,6 @@ from wallet.ledger.rules import ENABLE_ALWAYS
 
 
 class Migration(migrations.Migration):
-    dependencies = [("ledger", "0005_context_kept_always"), ("assets", "0003_before_kept")]
+    dependencies = [("ledger", "0005_context_kept_always"), ("assets", "0004_before_kept")]
 
     operations = [migrations.RunSQL(ENABLE_ALWAYS, migrations.RunSQL.noop)]

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('assets', '0002_context_kept'),
+        ('assets', '0003_context_kept'),
     ]
 
     operations = [

@@ -8,7 +8,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('assets', '0001_initial'),
+        ('assets', '0002_history_without_idle_indexes'),
         ('pghistory', '0007_auto_20250421_0444'),
     ]
 

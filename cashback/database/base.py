@@ -1,0 +1,70 @@
+"""The engine that settings.DATABASES names: Django's own, but for its pool of connections."""
+
+import select
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django.db.backends.base.base import NO_DB_ALIAS
+from django.db.backends.postgresql import base
+from django.db.backends.utils import CursorWrapper
+from psycopg import Connection, Cursor
+from psycopg_pool import ConnectionPool
+from psycopg_pool.pool import AddConnection
+
+AGAIN_SECONDS = 0.25
+
+
+class Pool(ConnectionPool[Connection[Any]]):
+    """A pool that hands out no connection whose server is gone, and asks for a lost one again while somebody waits for it.
+
+    psycopg's own sends a question on each connection before it is used, and sleeps a second, then two, when it finds a second
+    one broken: after a failover whoever leads a company would sleep beside connections that are sound again.
+    """
+
+    def _get_ready_connection(self, timeout: float | None) -> Connection[Any] | None:
+        """Return an idle connection that lives, if there is one; the dead that stand before it are replaced."""
+        while (idle := super()._get_ready_connection(timeout)) and not lives(idle):
+            idle.close()
+            self.run_task(AddConnection(self))
+        return idle
+
+    def reconnect_failed(self) -> None:
+        """Try again while somebody waits: each of them does so for as long as the pool's timeout says."""
+        with self._lock:
+            if self._waiting:
+                self._maybe_grow_pool()
+
+
+def lives(idle: Connection[Any]) -> bool:
+    """Tell whether the server still holds its end. It has nothing to say to a connection in rest but that it is over."""
+    waiting = select.poll()
+    waiting.register(idle.fileno(), select.POLLIN)
+    return not waiting.poll(0)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Django's connection to PostgreSQL, from a pool of ours when settings ask for one."""
+
+    # Django's own, of which its types do not tell.
+    _connection_pools: ClassVar[dict[str, Pool]]
+    _configure_connection: Callable[[Connection[Any]], None]
+
+    @property
+    def pool(self) -> Pool | None:
+        """Return this process's pool, made when it is first asked for."""
+        options = self.settings_dict["OPTIONS"].get("pool")
+        if self.alias == NO_DB_ALIAS or not options:
+            return None
+        if self.alias not in self._connection_pools:
+            how = self.get_connection_params() | {"autocommit": True}
+            made = Pool(
+                kwargs=how, open=False, configure=self._configure_connection, reconnect_timeout=AGAIN_SECONDS, **options
+            )
+            self._connection_pools.setdefault(self.alias, made)
+        return self._connection_pools[self.alias]
+
+    def prepared_cursor(self) -> CursorWrapper:
+        """Return a cursor whose statements PostgreSQL plans once a connection: for those that are asked all the time."""
+        with self.wrap_database_errors:
+            self.ensure_connection()
+            return self._prepare_cursor(Cursor(self.connection))  # type: ignore[attr-defined, no-any-return]

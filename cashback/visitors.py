@@ -1,0 +1,59 @@
+"""What a browser's visit needs and an app's call does not: a request to the API with a token of its own passes by.
+
+Such a request is known by its token or refused (accounts/authentication.py): nobody looks at its session.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth import middleware as auth
+from django.contrib.messages import middleware as messages
+from django.contrib.sessions import middleware as sessions
+from django.http import HttpRequest
+from django.middleware import csrf
+from django_htmx import middleware as htmx
+
+if TYPE_CHECKING:
+
+    class Middleware:
+        """Any of Django's."""
+
+        get_response: Any
+
+        def __call__(self, request: HttpRequest) -> Any:
+            """Answer the request."""
+
+else:
+    Middleware = object
+
+
+class ForVisitors(Middleware):
+    """Lets those by who bring a token to the API."""
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Answer the request."""
+        return self.get_response(request) if brings_token(request) else super().__call__(request)
+
+
+def brings_token(request: HttpRequest) -> bool:
+    """Tell whether the API will ask for the token, and for nothing else, who sends this."""
+    return request.path_info.startswith("/api/") and request.META.get("HTTP_AUTHORIZATION", "").startswith("Bearer ")
+
+
+class SessionMiddleware(ForVisitors, sessions.SessionMiddleware):
+    """Visitors have a session."""
+
+
+class CsrfViewMiddleware(ForVisitors, csrf.CsrfViewMiddleware):
+    """What visitors send comes from our own pages. (Its look at each view stays: the API's views are exempt by DRF.)"""
+
+
+class AuthenticationMiddleware(ForVisitors, auth.AuthenticationMiddleware):
+    """Visitors are known by their session."""
+
+
+class MessageMiddleware(ForVisitors, messages.MessageMiddleware):
+    """Visitors are told on the next page what happened on this one."""
+
+
+class HtmxMiddleware(ForVisitors, htmx.HtmxMiddleware):
+    """Parts of a page may be asked for alone."""

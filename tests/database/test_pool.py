@@ -1,0 +1,96 @@
+"""The pool of connections, when the server at the other end is not there any more."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection
+
+from cashback.database.base import Pool, lives
+from wallet.proofs.faults.proxy import Pair, Proxy, entrance
+
+pytestmark = pytest.mark.django_db(transaction=True)
+End = Callable[[list[psycopg.Connection[Any]]], None]
+
+
+def parameters(**more: Any) -> dict[str, Any]:
+    """Return how this test's database is reached."""
+    found = connection.get_connection_params()
+    return {name: found[name] for name in ("dbname", "user", "host", "port")} | {"autocommit": True} | more
+
+
+@pytest.fixture
+def pool() -> Iterator[Pool]:
+    with Pool(kwargs=parameters(), min_size=3, max_size=3, timeout=2, reconnect_timeout=0.25, open=True) as made:
+        made.wait()
+        yield made
+
+
+@pytest.fixture
+def end_sessions() -> End:
+    """End sessions as a server that goes away does, and wait until the clients could know."""
+
+    def end(sessions: list[psycopg.Connection[Any]]) -> None:
+        with psycopg.connect(**parameters()) as killer:
+            for session in sessions:
+                killer.execute("SELECT pg_terminate_backend(%s, 5000)", [session.info.backend_pid])
+
+    return end
+
+
+def test_it_hands_out_a_living_connection_when_all_it_had_are_dead(pool: Pool, end_sessions: End) -> None:
+    dead = list(pool._pool)
+    end_sessions(dead)
+
+    # psycopg's own pool sleeps a second after the second dead one that it finds.
+    with_luck = pool.getconn(timeout=0.9)
+
+    assert with_luck not in dead
+    assert with_luck.execute("SELECT 1").fetchone() == (1,)
+    pool.putconn(with_luck)
+    assert all(each.closed for each in dead)
+
+
+def test_it_hands_out_what_lives_without_asking_the_server(pool: Pool) -> None:
+    first = pool.getconn()
+    first.execute("SELECT 'the last question'")
+    pool.putconn(first)
+    while pool.getconn() is not first:
+        pass  # the others had their turn
+
+    with psycopg.connect(**parameters()) as onlooker:
+        query = "SELECT query FROM pg_stat_activity WHERE pid = %s"
+        assert onlooker.execute(query, [first.info.backend_pid]).fetchone() == ("SELECT 'the last question'",)
+    assert lives(first)
+    pool.putconn(first)
+
+
+def test_who_waits_is_served_when_the_server_comes_back(tmp_path: Path) -> None:
+    real = Path(f"{parameters()['host']}/.s.PGSQL.{parameters()['port'] or 5432}")
+    address = entrance(tmp_path / "address")
+    with Proxy(Pair, tmp_path / "nobody", address) as proxy:
+        how = parameters(host=str(address.parent))
+        with Pool(kwargs=how, min_size=1, max_size=2, timeout=15, reconnect_timeout=0.25, open=True) as pool:
+            threading.Timer(1.5, lambda: setattr(proxy, "target", real)).start()
+
+            served = pool.getconn()
+
+            assert served.execute("SELECT 1").fetchone() == (1,)
+            pool.putconn(served)
+
+
+def test_a_statement_asked_all_the_time_is_planned_once_a_connection() -> None:
+    connection.close()  # what was prepared before
+    for number in range(3):
+        with connection.prepared_cursor() as cursor:
+            cursor.execute("SELECT %s::int + 1", [number])
+            assert cursor.fetchone() == (number + 1,)
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE statement LIKE 'SELECT $1::int + 1'"
+        )
+        assert cursor.fetchall() == [(2,)]
