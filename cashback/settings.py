@@ -126,7 +126,7 @@ MIDDLEWARE = [
     "cashback.visitors.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "cashback.middleware.SlashMiddleware",
-    "cashback.visitors.CsrfViewMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
     "cashback.visitors.AuthenticationMiddleware",
     "cashback.visitors.MessageMiddleware",
     "cashback.visitors.HtmxMiddleware",

@@ -9,7 +9,6 @@ from django.contrib.auth import middleware as auth
 from django.contrib.messages import middleware as messages
 from django.contrib.sessions import middleware as sessions
 from django.http import HttpRequest
-from django.middleware import csrf
 from django_htmx import middleware as htmx
 
 if TYPE_CHECKING:
@@ -41,10 +40,6 @@ def brings_token(request: HttpRequest) -> bool:
 
 class SessionMiddleware(ForVisitors, sessions.SessionMiddleware):
     """Visitors have a session."""
-
-
-class CsrfViewMiddleware(ForVisitors, csrf.CsrfViewMiddleware):
-    """What visitors send comes from our own pages. (Its look at each view stays: the API's views are exempt by DRF.)"""
 
 
 class AuthenticationMiddleware(ForVisitors, auth.AuthenticationMiddleware):

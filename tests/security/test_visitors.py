@@ -68,12 +68,11 @@ def test_every_address_of_the_api_answers_a_token(client: Client, bob: User, pat
     assert answer.status_code in (200, 404)
 
 
-def test_five_middlewares_are_for_visitors_only(settings: Any) -> None:
+def test_four_middlewares_are_for_visitors_only(settings: Any) -> None:
     ours = [name.rpartition(".")[2] for name in settings.MIDDLEWARE if name.startswith(visitors.__name__)]
 
     assert ours == [
         "SessionMiddleware",
-        "CsrfViewMiddleware",
         "AuthenticationMiddleware",
         "MessageMiddleware",
         "HtmxMiddleware",
