@@ -1,6 +1,7 @@
 """django-q2's clusters: two that run the same task twice, and one that was down while its schedule went on."""
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -11,13 +12,14 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+from django.core.management import call_command
 from django.db import connection
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule, Task
 from django_q.scheduler import scheduler
 from django_q.tasks import async_task
 
-from wallet import expiry, tasks
+from wallet import expiry
 from wallet.assets.models import CashbackAsset, Status
 from wallet.proofs import scratch
 from wallet.proofs.arena import Arena
@@ -26,6 +28,7 @@ from wallet.proofs.faults.scene import Outcome, Scene, database, judged
 from wallet.proofs.prove import ROOT
 from wallet.proofs.verify import Violation, fresh, rows, verify
 
+SWEEP = "wallet.tasks.sweep"
 CREDITS = 400
 TASK_SECONDS, RETRY_SECONDS, CLUSTERS_SECONDS = 2.5, 1, 60
 DOWN = timedelta(minutes=5)
@@ -65,9 +68,9 @@ def caught_up(scene: Scene) -> tuple[list[Violation], str]:
     """Let a cluster come up minutes after its schedule was due: one run, and all is as if it had never been away."""
     database(scene)
     place = ended(scene)
-    func, cron = tasks.SCHEDULES[tasks.SWEEP]
-    Schedule.objects.create(name=tasks.SWEEP, func=func, schedule_type=Schedule.CRON, cron=cron, repeats=-1)
-    Schedule.objects.update(next_run=timezone.now() - DOWN)  # its own save would set a time to come
+    call_command("schedule_tasks", stdout=io.StringIO())
+    Schedule.objects.exclude(func=SWEEP).delete()
+    Schedule.objects.update(next_run=timezone.now() - DOWN)
     for _ in range(LOOKS):
         scheduler()  # as the guard of every cluster does twice a minute
     queued, following = OrmQ.objects.count(), Schedule.objects.get().next_run
