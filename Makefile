@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 GENERATED := $(VENV)/generated.xml
+CROWD := $(VENV)/crowd.xml
 NEW_KEY := $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))'
 
 .DEFAULT_GOAL := help
@@ -21,15 +22,19 @@ $(READY): requirements-dev.txt
 run: $(READY)  ## Start everything with demo data (PORT=8000) and print where to go
 	@exec $(BIN)/python manage.py run
 
-# The proofs take the whole machine, so they come after the others and not beside them.
+# Some proofs take the whole machine, so they come after the others and not beside them.
+WHOLE := tests/proofs/test_faults.py tests/proofs/test_race.py tests/proofs/test_stampede.py
 test: $(READY)  ## Run all tests on a real PostgreSQL and Redis
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --ignore=tests/proofs
-	$(BIN)/python -m pytest tests/proofs
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(WHOLE:%=--ignore=%)
+	$(BIN)/python -m pytest $(WHOLE)
 
 prove: $(READY)  ## Break everything while clients claim (MINUTES=10 SEED=…), and write docs/proofs.md
-	@rm -f $(GENERATED)
-	-PROVE_SEQUENCES=200 PROVE_EXAMPLES=60 $(BIN)/python -m pytest -n 2 -q --junitxml=$(GENERATED) tests/proofs/test_machine.py tests/api/test_fuzz.py
-	$(BIN)/python manage.py prove --write $(WRITE) --generated $(GENERATED) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
+	$(eval DICE := $(or $(SEED),$(shell $(BIN)/python -c 'import secrets; print(secrets.randbelow(10**9) + 1)')))
+	@rm -f $(GENERATED) $(CROWD)
+	-PROVE_SEED=$(DICE) PROVE_SEQUENCES=200 PROVE_EXAMPLES=60 $(BIN)/python -m pytest -n 2 -q --junitxml=$(GENERATED) \
+		tests/proofs/test_machine.py tests/proofs/test_points.py tests/proofs/test_breaking.py tests/api/test_fuzz.py
+	-$(BIN)/python -m pytest -q --junitxml=$(CROWD) tests/proofs/test_stampede.py
+	$(BIN)/python manage.py prove --write $(WRITE) --generated $(GENERATED) $(CROWD) --minutes $(or $(MINUTES),10) --seed $(DICE)
 
 bench: $(READY)  ## Measure everything beside its yardstick (some 30 minutes), and write docs/benchmarks.md
 	$(BIN)/python manage.py bench --write

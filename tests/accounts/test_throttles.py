@@ -1,5 +1,6 @@
 """How often one may ask, and who is counted."""
 
+import os
 import threading
 import time
 from collections.abc import Iterator
@@ -7,10 +8,12 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from django.conf import settings as django_settings
 from django.core.cache import caches
+from django.db import connections
 from django.test import Client, RequestFactory
 from django.utils import translation
 from django_redis import get_redis_connection
@@ -24,6 +27,8 @@ from tests.accounts.conftest import Send
 from tests.conftest import PASSWORD
 from tests.together import at_once
 
+# Counting gives the thread's database connection back, if there is one.
+pytestmark = pytest.mark.django_db
 LONG = {"claim": "5/d", "sign_in": "5/d", "register": "10/d"}  # a window that no test sees the end of
 
 
@@ -192,10 +197,24 @@ def test_many_threads_at_once_get_five(db: None) -> None:
 
 
 def test_eight_processes_at_once_get_five() -> None:
-    with get_context("fork").Pool(8) as processes:
-        counts = processes.starmap(allowed, [("sign_in", 3, "email:a")] * 8)
+    context = get_context("fork")
+    barrier, told = context.Barrier(8), context.SimpleQueue()
+    somebody = f"email:{uuid4()}"  # this process may count nothing, and then it forgets nothing
 
-    assert sum(counts) == 5
+    def ask() -> None:
+        del connections["default"]  # the parent's, if it has one
+        barrier.wait(30)
+        told.put((os.getpid(), allowed("sign_in", 3, somebody)))
+
+    processes = [context.Process(target=ask) for _ in range(8)]
+    for process in processes:
+        process.start()
+    answers = [told.get() for _ in processes]
+    for process in processes:
+        process.join()
+
+    assert len({pid for pid, _ in answers}) == 8
+    assert sum(count for _, count in answers) == 5
 
 
 # --- Without Redis -----------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from django.core.management import CommandError, call_command
 from tests.commands.conftest import Ended
 from wallet.ledger.models import Entry
 from wallet.management.commands import prove
+from wallet.proofs.faults import generated
 from wallet.proofs.faults.catalogue import FAULTS
 
 pytestmark = pytest.mark.xdist_group("races")
@@ -27,6 +28,10 @@ GENERATED = """<testsuites><testsuite>
 <testcase name="test_b[GET]"><properties><property name="proof" value="P6"/><property name="count" value="40"/></properties>
 </testcase>
 <testcase name="test_b[POST]"><properties><property name="proof" value="P6"/></properties>{}</testcase>
+</testsuite></testsuites>"""
+CROWD = """<testsuites><testsuite>
+<testcase name="test_c"><properties><property name="proof" value="T1"/><property name="count" value="20"/>
+<property name="claims" value="20"/></properties></testcase>
 </testsuite></testsuites>"""
 FAILED = '<failure message="it answered 500&#10;and more">…</failure>'
 
@@ -109,15 +114,25 @@ def test_acts_and_requests_made_up_by_a_generator_have_their_lines(
     command: Command, played: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     page, report = tmp_path / "page.md", tmp_path / "generated.xml"
+    crowd = tmp_path / "crowd.xml"
     report.write_text(GENERATED.format(""))
+    crowd.write_text(CROWD)
 
-    command("prove", "--only", "T13", "--generated", str(report), "--write", str(page))
+    command("prove", "--only", "T13", "--generated", str(report), str(crowd), "--write", str(page))
 
     assert (
         "| P1 | any sequence of acts, against a plain dict | 200 | 950 | 0 | 0 | 0 | green | 200 sequences |"
         in page.read_text()
     )
     assert re.search(r"\| P6 \| .+ \| 40 \| 0 \| 0 \| 0 \| 0 \| green \|  \|", page.read_text())
+    assert "| T1 | 200 users at once at one credit, over HTTP | 20 | 20 | 0 | 0 | 0 | green |  |" in page.read_text()
+    assert re.findall(r"^\| ([PT]\d+) ", page.read_text(), re.MULTILINE) == ["P1", "P6", "T1", "T13"]
+
+
+def test_each_proof_that_is_a_test_has_its_line() -> None:
+    """What is told by pytest and what is run by the command: together all of them, none twice."""
+    assert set(generated.WHAT) == {"P1", "P3", "P4", "P6", "T1", "T2"}
+    assert not set(generated.WHAT) & set(FAULTS)
 
 
 @pytest.mark.parametrize("bad", [FAILED, '<error message="it answered 500"/>'])

@@ -2,11 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
+from itertools import count, islice
+from types import SimpleNamespace
 
 import pytest
 from django.db import connection
 from pytest_django import DjangoDbBlocker
 
+from accounts.models import User
+from tests.proofs.points import Counted, Point, Stand, Stands, Way
+from wallet import contention, issuing
+from wallet.assets.models import CreditPool, Kind
 from wallet.proofs.attempts import Attempt
 from wallet.proofs.plan import Plan
 from wallet.proofs.prove import prove
@@ -31,6 +38,38 @@ def run(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Callable[[
                 connection.close()
 
     return race
+
+
+@pytest.fixture
+def stands(crowd: Callable[[int], list[User]], monkeypatch: pytest.MonkeyPatch) -> Stands:
+    """Make that many stands for a way of claiming, each with a credit for each of its people and some to spare.
+
+    Whoever has to try again there does so at once.
+    """
+    monkeypatch.setattr(contention, "time", SimpleNamespace(sleep=lambda seconds: None))
+    people, numbers = crowd(2), count()
+
+    def make(way: Way, many: int, spare: int = 0) -> list[Stand]:
+        fields = {"kind": Kind.SIGNUP, "currency": "INR", "per_user_limit": 1}
+        pools = CreditPool.objects.bulk_create(CreditPool(name=f"Stand {n}", **fields) for n in islice(numbers, many))
+        each = range(way.people + spare)
+        credits_ = [[issuing.prepared(None, title="One", total_value=Decimal(1), pool=pool) for _ in each] for pool in pools]
+        issuing.issue_all([credit for of_pool in credits_ for credit in of_pool])
+        return [Stand(pool, of_pool, people[: way.people]) for pool, of_pool in zip(pools, credits_, strict=True)]
+
+    return make
+
+
+@pytest.fixture
+def counted(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Counted:
+    """Tell the page of `make prove` at how many points somebody acts, under the module's PROOF, and return the points."""
+
+    def count(found: list[tuple[Point, Stand]]) -> list[tuple[Point, Stand]]:
+        record_property("proof", request.module.PROOF)
+        record_property("count", len(found))
+        return found
+
+    return count
 
 
 def scratch_databases() -> list[str]:

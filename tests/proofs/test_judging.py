@@ -4,10 +4,12 @@ from dataclasses import replace
 from uuid import UUID
 
 import pytest
+from django.db import connection
 
 from wallet.proofs.arena import Arena
 from wallet.proofs.attempts import Attempt
-from wallet.proofs.faults import cache, servers
+from wallet.proofs.faults import cache, mutants, servers, sessions, soak
+from wallet.proofs.faults.catalogue import FAULTS
 from wallet.proofs.faults.scene import Outcome, judged, unanswered
 
 NOBODY = Arena([], [], "", {})
@@ -80,3 +82,52 @@ def test_it_serves_again_when_a_claim_is_made_that_was_asked_for_afterwards() ->
 
     assert servers.served_again(log, 0.01) == pytest.approx(1.49)
     assert servers.served_again(log, 3.0) == float("inf")
+
+
+def test_a_mutant_that_is_caught_too_late_is_red() -> None:
+    assert mutants.too_late("lock removed", 20.0) == []
+    assert [str(found) for found in mutants.too_late("lock removed", 20.1)] == [
+        "time: lock removed: caught after 20.1 s, at most 20 s were promised"
+    ]
+
+
+def test_a_crowd_is_counted_where_most_of_it_asks_at_once() -> None:
+    one, two, three = (replace(ASKED, started=start, ended=start + 1.5) for start in (0.0, 1.0, 2.0))
+
+    assert sessions.most_at_once([one, two, three]) == 2
+    assert sessions.most_at_once([]) == 0
+
+
+def test_a_slow_answer_and_a_slow_recovery_are_red() -> None:
+    slow = replace(ASKED, ended=sessions.HANG_SECONDS + 0.1)
+
+    assert sessions.slow([ASKED], sessions.RECOVERY_SECONDS) == []
+    assert [found.invariant for found in sessions.slow([slow], sessions.RECOVERY_SECONDS + 0.1)] == ["time", "time"]
+
+
+def test_a_holder_lives_under_the_products_own_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the web's role, with what the settings say: nothing is added that would end it in the product's stead."""
+    started: list[list[str]] = []
+
+    def popen(command: list[str], **_: object) -> None:
+        started.append(command)
+        raise InterruptedError
+
+    monkeypatch.setattr(sessions.subprocess, "Popen", popen)
+    with pytest.raises(InterruptedError), sessions.held("asset"):
+        pass
+
+    (_, _, _, where, options, asset, busy) = started[0]
+    assert "user=cashback_app" in where.split()
+    assert options == connection.settings_dict["OPTIONS"]["options"]
+    assert (asset, busy) == ("asset", "0.0")
+
+
+def test_workers_that_grow_are_red_when_there_was_time_to_tell() -> None:
+    assert [found.invariant for found in soak.grown(100, 106, soak.MEASURED_SECONDS)] == ["memory"]
+    assert soak.grown(100, 104, soak.MEASURED_SECONDS) == []
+    assert soak.grown(100, 200, soak.MEASURED_SECONDS - 1) == []
+
+
+def test_the_memory_of_a_long_run_is_judged() -> None:
+    assert FAULTS["T24"].seconds(600) / 2 >= soak.MEASURED_SECONDS

@@ -7,6 +7,7 @@ import pytest
 from tests.proofs.conftest import Race, scratch_databases
 from wallet.assets.models import CashbackAsset
 from wallet.proofs import mutant
+from wallet.proofs.faults.sessions import most_at_once
 from wallet.proofs.plan import Plan, usual
 
 pytestmark = pytest.mark.xdist_group("races")
@@ -65,7 +66,7 @@ def test_clients_really_ask_at_the_same_time(green: Race) -> None:
     first = [attempt for attempt in green.log if attempt.target == green.log[0].target]
 
     assert max(attempt.started for attempt in first) < max(attempt.ended for attempt in first)
-    assert overlapping(first) >= 5
+    assert most_at_once(first) >= 5
 
 
 def test_without_the_lock_the_checker_sees_the_doubles(without_lock: Race) -> None:
@@ -87,13 +88,3 @@ def test_the_guards_are_never_removed_from_a_real_database(db: None) -> None:
 
 def users(race: Race) -> list[str]:
     return sorted({attempt.user for attempt in race.log})
-
-
-def overlapping(attempts: list) -> int:  # type: ignore[type-arg]
-    """Return the largest number of requests that were under way at one instant."""
-    changes = sorted([(attempt.started, 1) for attempt in attempts] + [(attempt.ended, -1) for attempt in attempts])
-    now = most = 0
-    for _, change in changes:
-        now += change
-        most = max(most, now)
-    return most

@@ -10,6 +10,7 @@ from tests.proofs.conftest import Race
 from wallet.proofs.plan import Plan
 
 pytestmark = pytest.mark.xdist_group("races")
+Told = Callable[..., None]
 
 
 @pytest.fixture(scope="session")
@@ -17,7 +18,19 @@ def stampede(run: Callable[[Plan], Race]) -> Race:
     return run(Plan(users=200, credits=20, pool=1000, limit=None, tries=40, drainers=50, connections=200, seed=2026, http=True))
 
 
-def test_of_two_hundred_requests_for_one_credit_one_is_answered_201_and_the_others_409(stampede: Race) -> None:
+@pytest.fixture
+def told(record_property: Callable[[str, object], None]) -> Told:
+    """Say on the page of `make prove` which proof a test belongs to, how often it was done, and how much was claimed."""
+
+    def record(proof: str, count: int = 0, claims: int = 0) -> None:
+        for name, value in {"proof": proof, "count": count, "claims": claims}.items():
+            record_property(name, value)
+
+    return record
+
+
+def test_of_two_hundred_requests_for_one_credit_one_is_answered_201_and_the_others_409(stampede: Race, told: Told) -> None:
+    told("T1", 20, stampede.report.winners)
     answers: dict[str, Counter[int | None]] = {}
     for attempt in stampede.log:
         if attempt.kind == "asset":
@@ -26,13 +39,15 @@ def test_of_two_hundred_requests_for_one_credit_one_is_answered_201_and_the_othe
     assert list(answers.values()) == [{201: 1, 409: 199}] * 20
 
 
-def test_fifty_clients_drain_a_pool_of_a_thousand_to_the_last_credit(stampede: Race) -> None:
+def test_fifty_clients_drain_a_pool_of_a_thousand_to_the_last_credit(stampede: Race, told: Told) -> None:
+    told("T2", 1, stampede.report.drained)
     claimed = {attempt.entry for attempt in stampede.log if attempt.kind == "pool" and attempt.outcome == "ok"}
 
     assert len(claimed) == stampede.report.drained == 1000
 
 
-def test_nobody_hears_sold_out_while_something_is_left(stampede: Race) -> None:
+def test_nobody_hears_sold_out_while_something_is_left(stampede: Race, told: Told) -> None:
+    told("T2")
     asked = [attempt for attempt in stampede.log if attempt.kind == "pool"]
     # By PostgreSQL's clock: an answer that is repeated is heard long after its claim was decided.
     last = max(datetime.fromisoformat(attempt.receipt["claimed_at"]).timestamp() for attempt in asked if attempt.receipt)
@@ -42,6 +57,7 @@ def test_nobody_hears_sold_out_while_something_is_left(stampede: Race) -> None:
     assert [attempt for attempt in sold_out if attempt.ended < last] == []
 
 
-def test_nothing_is_answered_with_an_error(stampede: Race) -> None:
+def test_nothing_is_answered_with_an_error(stampede: Race, told: Told) -> None:
+    told("T2")
     assert {attempt.status for attempt in stampede.log} <= {200, 201, 409, 503}
     assert stampede.report.violations == []

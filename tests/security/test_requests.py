@@ -1,8 +1,9 @@
 """What a request may hold, whose host it may name, and what an answer never tells."""
 
+import pickle
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +152,35 @@ def spring() -> None:
     Trap.sprung = True
 
 
-def test_nothing_in_redis_is_a_pickle_and_no_pickle_there_is_opened(client: Client, alice: User) -> None:
-    import pickle
+@pytest.fixture
+def trapped() -> Iterator[str]:
+    """Put a trap into Redis in the place of what was cached, and return its name in the cache."""
+    cache.set("a thing", 1)
+    assert get_redis_connection("default").set(caches["default"].make_key("a thing"), pickle.dumps(Trap()), xx=True)
+    Trap.sprung = False
+    yield "a thing"
+    Trap.sprung = False
 
+
+def test_a_cache_that_pickles_would_run_into_the_trap(settings: Settings, trapped: str) -> None:
+    """It shows that the next test can fail."""
+    default = settings.CACHES["default"]
+    options = default["OPTIONS"] | {"SERIALIZER": "django_redis.serializers.pickle.PickleSerializer"}
+    settings.CACHES = settings.CACHES | {"default": default | {"OPTIONS": options}}
+
+    cache.get(trapped)
+
+    assert Trap.sprung
+
+
+def test_our_cache_opens_no_pickle(trapped: str) -> None:
+    with pytest.raises(ValueError, match="decode"):
+        cache.get(trapped)
+
+    assert not Trap.sprung
+
+
+def test_nothing_in_redis_is_a_pickle_and_no_pickle_there_is_opened(client: Client, alice: User) -> None:
     for _ in range(3):
         client.post("/sign-in/", {"username": alice.email, "password": "wrong"})
     redis = get_redis_connection("default")

@@ -1,6 +1,7 @@
 """What can be claimed: pools and the credits in them."""
 
 from datetime import date, datetime, time, timedelta
+from functools import cache
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -64,9 +65,13 @@ class AssetExpired(Refusal):
     detail = "This credit has expired and cannot be claimed any more. Choose another one."
 
 
+# Asked for each time, it would walk the disk.
+time_zones = cache(available_timezones)
+
+
 def check_time_zone(name: str) -> None:
     """Raise ValidationError unless `name` is an IANA time zone."""
-    if name not in available_timezones():
+    if name not in time_zones():
         raise ValidationError(f'"{name}" is not a time zone. Use a name such as Asia/Kolkata.', code="time_zone")
 
 

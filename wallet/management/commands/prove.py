@@ -43,7 +43,14 @@ class Command(Door):
             metavar="FILE",
             help="write the page of this run (default: docs/proofs.md)",
         )
-        parser.add_argument("--generated", type=Path, metavar="FILE", help="tell of these tests too (pytest's --junitxml)")
+        parser.add_argument(
+            "--generated",
+            type=Path,
+            nargs="+",
+            default=[],
+            metavar="FILE",
+            help="tell of these tests too (pytest's --junitxml)",
+        )
         parser.add_argument("--logs", type=Path, metavar="FOLDER", help="leave the clients' logs there, as JSON lines")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -51,8 +58,8 @@ class Command(Door):
             signal.signal(signal.SIGTERM, interrupt)
         seed = options["seed"] or secrets.randbelow(10**9) + 1
         seconds = {name: FAULTS[name].seconds(60 * options["minutes"]) for name in options["only"]}
-        if options["generated"] and not options["generated"].is_file():
-            raise CommandError(f"There is no file {options['generated']}.", returncode=2)
+        for missing in (file for file in options["generated"] if not file.is_file()):
+            raise CommandError(f"There is no file {missing}.", returncode=2)
         if options["write"]:
             refuse_unwritable(options["write"])
         if options["logs"]:
@@ -61,12 +68,13 @@ class Command(Door):
             f"Seed {seed}. {screen.counted(len(seconds), 'fault')}, some {sum(seconds.values()) / 60:.1f} minutes."
         )
         begun = time.monotonic()
-        rows = generated.rows(options["generated"]) if options["generated"] else []
+        rows = generated.rows(options["generated"])
         for each in rows:
             self.tell(each)
         for name, outcome in play(seconds, seed, self.begins, options["logs"]):
             rows.append(row(name, outcome))
             self.tell(rows[-1])
+        rows.sort(key=writing.place)
         screen.table(self.stdout, COLUMNS, [each.cells() for each in rows], right=FIGURES)
         if options["write"]:
             facts = writing.facts(seed, options["minutes"], time.monotonic() - begun)

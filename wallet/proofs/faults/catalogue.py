@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wallet.proofs.faults import cache, clock, mutants, servers, sessions, soak, wire, workers
+from wallet.proofs.faults import cache, clock, clusters, mutants, servers, sessions, soak, wire, workers
 from wallet.proofs.faults.scene import Outcome, Scene
 
 LONG_RUN_SECONDS = 600
@@ -50,11 +50,17 @@ FAULTS = {
     "T9": Fault("PostgreSQL stopped at once and started again", servers.stop_at_once, 2, 0.10, target=20),
     "T10": Fault("the primary lost, its synchronous standby promoted", servers.fail_over, 0, 0.06, target=5),
     "T13": Fault("a row held for 10 s", sessions.slow_holder),
-    "T14": Fault("five times more clients than sessions", sessions.crowd_out, 1, 0.02),
+    "T14": Fault("five times more clients than sessions, then no session at all", sessions.crowd_out, 1, 0.02),
     "T15": Fault("a disk full, then freed", servers.fill_disk, 1, 0.02),
     "T16": Fault("Redis killed, stopped, emptied, restarted, full", cache.lose_redis, 3, 0.06, always=5),
     "T20": Fault("credits ending while they are claimed and rolled back", clock.expire_under_claims, 2.5, 0.02),
-    "T21": Fault("a task that two clusters run twice", clock.run_twice),
+    "T21": Fault("a task that two clusters run twice; a cluster that was down for five minutes", clusters.run_twice),
     "T23": Fault("all web workers replaced in good order, again and again", workers.restart_workers, 2, 0.06, target=20),
-    "T24": Fault("all of these in turn, as the dice will have it", soak.soak, 8, 0.10, target=20),
+    "T24": Fault(
+        "sessions, workers, PostgreSQL, Redis and replies to COMMIT lost, rows held, no session: in turn, as the dice will",
+        soak.soak,
+        8,
+        0.10,
+        target=20,
+    ),
 }

@@ -23,22 +23,34 @@ from wallet.proofs.faults.scene import Outcome, Scene, database, stock
 from wallet.proofs.verify import Violation, fresh, verify
 from wallet.proofs.ways import Direct, Heard, given, person, request
 
+CATCH_SECONDS = 20
+
 
 def catch_mutants(scene: Scene) -> Outcome:
-    """T0: each mutant claims for a moment, and the checker must see what it did."""
+    """T0: each mutant claims for a moment, and the checker must see what it did, within 20 s all in all."""
     found, caught = [], []
     for name, (live, expected) in MUTANTS.items():
+        begun = time.monotonic()
         database(scene)
         place = stock(scene, users=8, credits_=2, pool=20, http=False)
         log = live(place)
         connection.close()
         with fresh() as reader:
             seen = {violation.invariant for violation in verify(reader, log, place.issued)}
+        took = time.monotonic() - begun
+        found += too_late(name, took)
         if expected in seen:
-            caught.append(name)
+            caught.append(f"{name} ({took:.1f} s)")
         else:
             found.append(Violation("T0", f"the mutant was not caught: {name} (seen: {', '.join(sorted(seen)) or 'nothing'})"))
     return Outcome(len(caught), len(MUTANTS), 0, 0, 0, found, f"caught: {', '.join(caught)}")
+
+
+def too_late(name: str, seconds: float) -> list[Violation]:
+    """Find a mutant that took too long to be caught."""
+    if seconds <= CATCH_SECONDS:
+        return []
+    return [Violation("time", f"{name}: caught after {seconds:.1f} s, at most {CATCH_SECONDS} s were promised")]
 
 
 def alter(*statements: str) -> None:

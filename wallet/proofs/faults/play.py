@@ -15,8 +15,6 @@ from wallet.proofs.faults import stage
 ENVIRONMENT = {
     "CASHBACK_ENV": "local",
     "DJANGO_SETTINGS_MODULE": "cashback.settings",
-    "STATEMENT_TIMEOUT_MS": "5000",
-    "LOCK_TIMEOUT_MS": "2000",
     "REDIS_TIMEOUT_MS": "100",
     "RATE_CLAIM": "off",
     "CLAIM_LOCK": "",
@@ -28,6 +26,8 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "CASHBACK_LOCAL_PROFILE": "prove",
 }
+# What is proved is what the product waits by itself.
+UNSAID = {"STATEMENT_TIMEOUT_MS", "LOCK_TIMEOUT_MS"}
 
 
 def play(
@@ -59,7 +59,8 @@ def staged(module: str, *arguments: str) -> Iterator[tuple[Path, dict[str, Any]]
     """
     with stage.folder() as folder, (folder / "errors.txt").open("w+") as errors:
         command = [sys.executable, "-m", module, str(folder), *arguments]
-        environ = dict(os.environ) | ENVIRONMENT | {"CASHBACK_STATE": str(folder)}
+        said = {name: value for name, value in os.environ.items() if name not in UNSAID}
+        environ = said | ENVIRONMENT | {"CASHBACK_STATE": str(folder)}
         process = subprocess.Popen(
             command, cwd=prove.ROOT, env=environ, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
         )

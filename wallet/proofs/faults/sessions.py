@@ -7,9 +7,10 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from wallet import claims
 from wallet.contention import Busy
 from wallet.proofs import arena, web
 from wallet.proofs.asking import Asker
+from wallet.proofs.attempts import Attempt
 from wallet.proofs.faults.load import Load
 from wallet.proofs.faults.scene import APP_ROLE, Act, Outcome, Scene, database, environment, judged, serving, stock, under_load
 from wallet.proofs.verify import Violation
@@ -31,19 +33,21 @@ VICTIM = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND usename = %s ORDER BY state = 'idle', random() LIMIT 1
 """
+# Works on in its transaction, one short statement after the other, for as long as it is told to; then it idles.
 HOLDER = """
 import sys, time, psycopg
 with psycopg.connect(sys.argv[1], options=sys.argv[2]) as session:
     session.execute("SELECT 1 FROM assets_cashbackasset WHERE id = %s FOR NO KEY UPDATE", [sys.argv[3]])
     print("held", flush=True)
-    if float(sys.argv[4]):
-        session.execute("SELECT pg_sleep(%s)", [float(sys.argv[4])])
-    else:
-        time.sleep(600)
+    until = time.monotonic() + float(sys.argv[4])
+    while time.monotonic() < until:
+        session.execute("SELECT pg_sleep(0.1)")
+    time.sleep(600)
 """
 IDLE_SECONDS, LOCK_SECONDS = 5.0, 2.0
 SESSIONS, RECOVERY_SECONDS, HANG_SECONDS = 8, 5, 15
 NONE_SECONDS = 3.0  # without any session: long enough for the web to say 503
+CROWD = 5 * SESSIONS
 
 
 def kill_backends(scene: Scene) -> Outcome:
@@ -68,15 +72,15 @@ def parameters() -> dict[str, Any]:
 
 
 @contextmanager
-def held(asset: str, asleep: float = 0.0) -> Iterator[subprocess.Popen[str]]:
-    """Let another process hold an asset's row; with `asleep` seconds it is busy, else it idles in its transaction."""
-    where = " ".join(f"{name}={value}" for name, value in parameters().items())
-    # Once it is killed its session ends at once, be it asleep in PostgreSQL.
-    options = (
-        f"-c idle_in_transaction_session_timeout={int(IDLE_SECONDS * 1000)} -c statement_timeout=0"
-        " -c client_connection_check_interval=100"
-    )
-    command = [sys.executable, "-c", HOLDER, where, options, asset, str(asleep)]
+def held(asset: str, busy: float = 0.0) -> Iterator[subprocess.Popen[str]]:
+    """Let another process hold an asset's row, in the web's role and with the web's own limits.
+
+    Arguments:
+        busy: for how many seconds it works before it idles in its transaction.
+    """
+    where = " ".join(f"{name}={value}" for name, value in (parameters() | {"user": APP_ROLE}).items())
+    options = connection.settings_dict["OPTIONS"]["options"]
+    command = [sys.executable, "-c", HOLDER, where, options, asset, str(busy)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=Path("/"))
     try:
         assert process.stdout is not None
@@ -90,10 +94,24 @@ def held(asset: str, asleep: float = 0.0) -> Iterator[subprocess.Popen[str]]:
         process.wait()
 
 
+@contextmanager
+def as_the_web() -> Iterator[None]:
+    """Have this process speak to PostgreSQL in the role of the web."""
+    settings = connection.settings_dict
+    owner = settings["USER"]
+    connection.close()
+    settings["USER"] = APP_ROLE
+    try:
+        yield
+    finally:
+        connection.close()
+        settings["USER"] = owner
+
+
 def stop_holder(scene: Scene) -> Outcome:
     """T7: who holds a row is stopped; whoever waits is served once PostgreSQL has ended the idle transaction."""
     place, found = quiet(scene), []
-    with held(place.credits[0]) as holder:
+    with as_the_web(), held(place.credits[0]) as holder:
         begun = time.monotonic()
         os.kill(holder.pid, signal.SIGSTOP)
         claim_in_the_end(place, place.credits[0], begun + 30)
@@ -108,7 +126,7 @@ def stop_holder(scene: Scene) -> Outcome:
 def slow_holder(scene: Scene) -> Outcome:
     """T13: a row is held for 10 s; whoever asks is answered when the lock's timeout is over."""
     place, found = quiet(scene), []
-    with held(place.credits[0], asleep=10):
+    with as_the_web(), held(place.credits[0], busy=10):
         begun = time.monotonic()
         with contextlib.suppress(Busy):
             claims.claim(UUID(place.credits[0]), person(place.racers[0]))
@@ -149,30 +167,63 @@ def claim_in_the_end(place: arena.Arena, asset: str, deadline: float) -> None:
 
 
 def crowd_out(scene: Scene) -> Outcome:
-    """T14: forty clients where the database admits eight sessions, for a while none; then the crowd leaves."""
+    """T14: forty clients where the database admits eight sessions, then none; then it admits eight and the crowd leaves."""
     database(scene)
     place = stock(scene)
     limit_sessions(SESSIONS)
     with serving(environment(DATABASE_POOL="4"), None) as (_, port):
-        with Load(place, partial(web.OverHttp, port), 5 * SESSIONS, scene.seed) as load:
+        with Load(place, partial(web.OverHttp, port), CROWD, scene.seed) as load:
             time.sleep(scene.seconds / 2)
+            emptied = time.time()
             limit_sessions(0)
             time.sleep(max(NONE_SECONDS, scene.seconds / 2))
             limit_sessions(SESSIONS)
             load.over.set()
-            begun, asker = time.monotonic(), Asker(web.OverHttp(port), 5 * SESSIONS, scene.seed)
+            begun, asker = time.monotonic(), Asker(web.OverHttp(port), CROWD, scene.seed)
             asker.persist("pool", place.pool, place.racers[0], f"after-the-crowd-{scene.seed}")
             recovered = time.monotonic() - begun
     log = [*load.log, *asker.log]
-    longest = max(attempt.ended - attempt.started for attempt in log)
+    crowd = [attempt for attempt in log if attempt.ended < emptied]
+    after = [attempt for attempt in log if attempt.ended >= emptied]
+    found = slow(log, recovered)
+    if (waiting := most_at_once([attempt for attempt in log if attempt.started < emptied])) < 4 * SESSIONS:
+        found.append(Violation("count", f"only {waiting} requests were under way at once: that is no crowd"))
+    note = (
+        f"{waiting} requests at once at {SESSIONS} sessions: {fared(crowd)}; then without a session: {fared(after)};"
+        f" serving again after {recovered:.2f} s"
+    )
+    return judged(log, place, turned_away(after), 1, note=note, more=found)
+
+
+def slow(log: Sequence[Attempt], recovered: float) -> list[Violation]:
+    """Find a recovery and answers that took too long."""
     found = []
     if recovered > RECOVERY_SECONDS:
         found.append(Violation("time", f"it took {recovered:.1f} s to serve again, at most {RECOVERY_SECONDS} s were promised"))
-    if longest > HANG_SECONDS:
-        found.append(Violation("time", f"a request waited {longest:.1f} s for its answer"))
-    turned_away = sum(attempt.status == 503 for attempt in log)
-    note = f"longest answer {longest:.1f} s, serving again after {recovered:.2f} s"
-    return judged(log, place, turned_away, 1, note=note, more=found)
+    if longest(log) > HANG_SECONDS:
+        found.append(Violation("time", f"a request waited {longest(log):.1f} s for its answer"))
+    return found
+
+
+def fared(log: Sequence[Attempt]) -> str:
+    """Return in words how requests fared."""
+    return f"{turned_away(log):,} of {len(log):,} answered 503, the slowest answer after {longest(log):.1f} s"
+
+
+def turned_away(log: Sequence[Attempt]) -> int:
+    """Return how many requests were answered 503."""
+    return sum(attempt.status == 503 for attempt in log)
+
+
+def longest(log: Sequence[Attempt]) -> float:
+    """Return how many seconds the slowest answer took."""
+    return max((attempt.ended - attempt.started for attempt in log), default=0.0)
+
+
+def most_at_once(log: Sequence[Attempt]) -> int:
+    """Return the largest number of requests that were under way at one instant."""
+    changes = sorted([(attempt.started, 1) for attempt in log] + [(attempt.ended, -1) for attempt in log])
+    return max(accumulate(change for _, change in changes), default=0)
 
 
 def limit_sessions(most: int) -> None:

@@ -15,15 +15,21 @@ WORKERS = 4  # claims that meet in one worker share a COMMIT: in more workers fe
 
 def lose_commits(scene: Scene) -> Outcome:
     """T5: one reply to COMMIT in ten is lost; the web and the clients try again with the same key."""
-    wire = entrance(scene.stage.place.folder / "wire")
-    with Proxy(DroppedCommit, scene.stage.place.postgres_socket, wire, SHARE, scene.random) as proxy:
-        url = f"postgresql://{APP_ROLE}@:{POSTGRES_PORT}/{scratch.PREFIX}{scene.name.lower()}?host={wire.parent}"
+    with before_postgres(scene, SHARE) as (proxy, url):
 
         def strike(act: Act) -> int:
             time.sleep(scene.seconds)
             return proxy.cuts
 
         return under_load(scene, strike, environ=environment(DATABASE_URL=url), workers=WORKERS)
+
+
+@contextmanager
+def before_postgres(scene: Scene, share: float = 0) -> Iterator[tuple[Proxy, str]]:
+    """Put a proxy before PostgreSQL that loses that share of the replies to COMMIT; yield it and the web's URL through it."""
+    wire = entrance(scene.stage.place.folder / "wire")
+    with Proxy(DroppedCommit, scene.stage.place.postgres_socket, wire, share, scene.random) as proxy:
+        yield proxy, f"postgresql://{APP_ROLE}@:{POSTGRES_PORT}/{scratch.PREFIX}{scene.name.lower()}?host={wire.parent}"
 
 
 def lose_answers(scene: Scene) -> Outcome:

@@ -29,7 +29,8 @@ did not strike often enough is red too.
 {table}
 
 `T0` is why a zero means something: the same checker, and five ways to have built it wrong, each of which it must see. What
-begins with P is no fault: acts and requests as a generator makes them up, judged by a model and by the schema.
+begins with P is no fault: acts and requests as a generator makes them up, judged by a model and by the schema, and each step
+of a claim, at which somebody else acts or the claim breaks off. P1 and P6 throw the run's dice; P3, P4, T1 and T2 throw none.
 
 The invariants: one claim a credit; what was acknowledged is there, and nothing else; credit and entry agree; issued equals
 available, claimed, expired and deleted; nothing claimed at or after its expiry; one key, one claim, one answer; seals verify
@@ -81,6 +82,11 @@ def row(name: str, outcome: dict[str, Any]) -> Row:
         violations=sentences,
         skipped=outcome["skipped"],
     )
+
+
+def place(row: Row) -> tuple[str, int]:
+    """Return what sorts the lines: P before T, each by its number."""
+    return row.name[:1], int(row.name[1:] or 0)
 
 
 def facts(seed: int, asked: float, seconds: float) -> str:
