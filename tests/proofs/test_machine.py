@@ -8,11 +8,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import cache
 from itertools import count
 from typing import Any
 from uuid import UUID
-from zoneinfo import available_timezones
 
 import pytest
 from django.db import connection
@@ -23,7 +21,6 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from accounts.models import User
 from accounts.refusals import Refusal
 from wallet import changing, claims, issuing, pools
-from wallet.assets import models
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.idempotency import Request, fingerprint
 from wallet.proofs.verify import verify
@@ -224,7 +221,6 @@ def test_any_sequence_of_acts_does_what_a_dict_would(
 ) -> None:
     record_property("proof", "P1")
     # Read from the disk anew for each pool that is written.
-    monkeypatch.setattr(models, "available_timezones", cache(available_timezones))
     tally.clear()
     run_state_machine_as_test(
         seed(f"{SEED}/{part}")(Wallet),

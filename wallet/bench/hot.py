@@ -22,7 +22,7 @@ from wallet.bench.bed import Bed
 from wallet.bench.earlier import BEFORE, STEPS, code
 from wallet.bench.figures import Figure
 from wallet.proofs import arena, web
-from wallet.proofs.faults.scene import environment
+from wallet.proofs.faults.scene import APP_ROLE, environment
 from wallet.proofs.prove import ROOT
 from wallet.proofs.verify import fresh, verify
 
@@ -131,8 +131,13 @@ def serving(home: Path = ROOT) -> Iterator[web.Web]:
     """Serve this process's database with the code in `home`, everything on, warm."""
     # The keys of this process, for a copy of the code elsewhere would make its own.
     keys = {name: getattr(settings, name) for name in ("SECRET_KEY", "JWT_SIGNING_KEY", "SEAL_SIGNING_KEY")}
-    # Earlier code was served by gunicorn's own worker.
-    worker = [] if home == ROOT else ["--worker-class", "gthread"]
+    worker = []
+    if home != ROOT:
+        # Earlier code was served by gunicorn's own worker, and named an entry's every column.
+        worker = ["--worker-class", "gthread"]
+        with connection.cursor() as cursor:
+            cursor.execute(f"GRANT INSERT ON ledger_entry TO {APP_ROLE}")
+        connection.close()
     with web.server(environment(**EVERYTHING_ON, **keys), "--preload", *worker, home=home) as server:
         yield server
 

@@ -20,7 +20,7 @@ from wallet.proofs.arena import Racer
 from wallet.proofs.attempts import TRACEBACK, WITHOUT_WAIT
 from wallet.proofs.ways import Heard
 
-WORKERS, THREADS = 2, 16
+WORKERS, THREADS = 2, 24
 WORKER = "cashback.worker.Worker"
 START_SECONDS = 60
 ANSWER_SECONDS = 60

@@ -32,6 +32,9 @@ CURLS = [
     '-H "Authorization: Bearer $TOKEN" | {id})/claim/ -H "Authorization: Bearer $TOKEN"',
 ]
 
+# Claims that arrive together share one: more threads than connections wait for company, not for a connection.
+CONNECTIONS = 8
+
 
 class Command(BaseCommand):
     """Servers, tables, demo data, web and worker, in this order."""
@@ -43,7 +46,7 @@ class Command(BaseCommand):
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
         parser.add_argument("--port", type=int, default=os.environ.get("PORT") or 8000, help="port (default: $PORT, else 8000)")
         parser.add_argument("--workers", type=int, default=2, help="web processes (default: %(default)s)")
-        parser.add_argument("--threads", type=int, default=8, help="threads of each (default: %(default)s)")
+        parser.add_argument("--threads", type=int, default=24, help="threads of each (default: %(default)s)")
 
     def handle(self, *args: Any, host: str, port: int, workers: int, threads: int, **options: Any) -> None:
         """Start everything, wait for its end, end what is left."""
@@ -134,7 +137,7 @@ def _start(children: Children, listener: socket.socket, workers: int, threads: i
     environ = {name: value for name, value in os.environ.items() if (name, value) != ("STATEMENT_TIMEOUT_MS", "0")}
     # On the project's own server the application is not the owner of its tables: it cannot rewrite history.
     environ["DATABASE_URL"] = environ.get("DATABASE_URL") or local.database_url(role=APP_ROLE)
-    pool = {"DATABASE_POOL": environ.get("DATABASE_POOL", str(threads))}
+    pool = {"DATABASE_POOL": environ.get("DATABASE_POOL", str(min(threads, CONNECTIONS)))}
     children.start("web server", [*gunicorn, *limits, *quiet], folder, environ | pool, [listener.fileno()])
     children.start("worker", [sys.executable, "manage.py", "qcluster"], folder, environ)
 
