@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from django.db.backends.base.base import NO_DB_ALIAS
-from django.db.backends.postgresql import base
+from django.db.backends.postgresql import base, operations
 from django.db.backends.utils import CursorWrapper
-from psycopg import Connection, Cursor
+from psycopg import ClientCursor, Connection, Cursor
 from psycopg_pool import ConnectionPool
 from psycopg_pool.pool import AddConnection
 
@@ -42,9 +42,19 @@ def lives(idle: Connection[Any]) -> bool:
     return not waiting.poll(0)
 
 
+class DatabaseOperations(operations.DatabaseOperations):
+    """Django's, which looks for a statement's text where only one kind of cursor leaves it."""
+
+    def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
+        """Return the statement with its values in it, for whoever logs or counts statements."""
+        sent = super().last_executed_query(cursor, sql, params) if isinstance(cursor, ClientCursor) else None
+        return sent or str(self.compose_sql(sql, params))
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     """Django's connection to PostgreSQL, from a pool of ours when settings ask for one."""
 
+    ops_class = DatabaseOperations
     # Django's own, of which its types do not tell.
     _connection_pools: ClassVar[dict[str, Pool]]
     _configure_connection: Callable[[Connection[Any]], None]
