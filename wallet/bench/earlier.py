@@ -17,6 +17,8 @@ STEPS = {
     "276559d": "claims that arrive together share one transaction; who asks is looked up together too",
     "f72e4bb": "one statement for who asks, one for the entries; a signature is checked once",
     "a9c0dac": "the API's addresses first; no serializer for an empty body",
+    "04fb890": "fewer trips for a company, one question for a count, none to a connection from the pool",
+    "858cf19": "a call with a token passes by what pages need",
 }
 
 
