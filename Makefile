@@ -23,7 +23,7 @@ run: $(READY)  ## Start everything with demo data (PORT=8000) and print where to
 	@exec $(BIN)/python manage.py run
 
 # Some proofs take the whole machine, so they come after the others and not beside them.
-WHOLE := tests/proofs/test_faults.py tests/proofs/test_race.py tests/proofs/test_stampede.py
+WHOLE := tests/proofs/test_faults.py tests/proofs/test_stampede.py
 test: $(READY)  ## Run all tests on a real PostgreSQL and Redis
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(WHOLE:%=--ignore=%)
 	$(BIN)/python -m pytest $(WHOLE)
