@@ -1,10 +1,5 @@
-"""How much a browser that never was here has to fetch: a page at its fullest, with all that it asks for.
+"""How much a browser that never was here has to fetch: a page at its fullest, with all that it asks for, nothing compressed."""
 
-In English nothing is compressed. A letter of Hindi takes three bytes: there the files weigh what a deployment sends, which
-compresses them once (CompressedManifestStaticFilesStorage), and the page itself is still plain.
-"""
-
-import gzip
 import re
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -34,7 +29,7 @@ def weight(browser: Client, address: str, language: str) -> int:
     files = {path.split("#")[0] for path in re.findall(r'(?:src|href)="/static/([^"]+)"', page)}
     assert "cashback/style.css" in files
     sent = [Path(str(finders.find(name))).read_bytes() for name in files]
-    return len(page.encode()) + sum(len(file if language == "en" else gzip.compress(file)) for file in sent)
+    return len(page.encode()) + sum(len(file) for file in sent)
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from wallet.pages.offers import POOLS_KNOWN, POOLS_SHOWN, credits_on_offer, grou
 from wallet.pages.people import SignedIn, signed_in
 
 ON_LANDING = 6
-OFFERS_SHOWN = 12
+OFFERS_SHOWN = 9
 ENDING_FIRST = 3
 
 
