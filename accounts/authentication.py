@@ -12,6 +12,7 @@ from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
 from rest_framework_simplejwt.tokens import AccessToken, Token
 from rest_framework_simplejwt.utils import aware_utcnow
 
+from accounts.ids import array
 from accounts.models import TokenFamily, User
 from accounts.together import Together
 from accounts.tokens import FAMILY
@@ -20,7 +21,7 @@ PERSON = {field.attname: field.column for field in User._meta.concrete_fields}
 LIVING = f"""\
 SELECT family.id, family.auth_hash, {", ".join(f"person.{column}" for column in PERSON.values())}
 FROM accounts_tokenfamily AS family JOIN accounts_user AS person ON person.id = family.user_id
-WHERE family.id = ANY(%s) AND family.revoked_at IS NULL AND family.expires_at > now()
+WHERE family.id = ANY(%s::uuid[]) AND family.revoked_at IS NULL AND family.expires_at > now()
 """  # noqa: S608  (made of our own columns)
 
 
@@ -33,7 +34,7 @@ def verified(raw_token: bytes) -> AccessToken:
 def living(ids: Sequence[UUID]) -> list[TokenFamily | None]:
     """Return the living family with each id, and its user, or None; two who ask for the same get objects of their own."""
     with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
-        cursor.execute(LIVING, [list(ids)])
+        cursor.execute(LIVING, [array(ids)])
         rows = {row[0]: row for row in cursor.fetchall()}
     return [family(*rows[each]) if each in rows else None for each in ids]
 
@@ -51,6 +52,9 @@ class TokenAuthentication(JWTAuthentication):
 
     So signing out, a password change, a demotion and a deactivation act on the very next request.
     """
+
+    def __init__(self) -> None:
+        """Keep nothing: one is made for each request, and ours asks for no model of users."""
 
     def get_validated_token(self, raw_token: bytes) -> Token:
         """Return the token if we signed it and it has not expired; raise InvalidToken."""

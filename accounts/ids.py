@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Iterable
 from uuid import UUID
 
 
@@ -13,3 +14,8 @@ def uuid7() -> UUID:
     random = int.from_bytes(os.urandom(10), "big")
     milliseconds = time.time_ns() // 1_000_000
     return UUID(int=milliseconds << 80 | 7 << 76 | (random >> 68) << 64 | 2 << 62 | random & (1 << 62) - 1)
+
+
+def array(ids: Iterable[UUID]) -> str:
+    """Return PostgreSQL's text for an array of UUIDs: to be sent as `%s::uuid[]`, in a fraction of the time a list takes."""
+    return f"{{{','.join(map(str, ids))}}}"

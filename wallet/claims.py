@@ -14,9 +14,20 @@ from accounts.models import User
 from accounts.refusals import Refusal
 from accounts.together import Alone, Together
 from wallet import crowd, gone
-from wallet.assets.models import AssetExpired, AssetNotFound, CashbackAsset, CreditPool, PoolNotFound, Status
-from wallet.contention import Busy, act
-from wallet.handover import Claim, ClaimLimitReached, Match, Outcomes, PoolClosed, Wanted, answered_before, hand_over
+from wallet.assets.models import AssetExpired, AssetNotFound, CashbackAsset, CreditPool, Status
+from wallet.assets.querysets import Rooms
+from wallet.contention import MOMENT_MS, Busy, act
+from wallet.handover import (
+    Claim,
+    ClaimLimitReached,
+    Match,
+    Outcomes,
+    PoolClosed,
+    Wanted,
+    answered_before,
+    hand_over,
+    turned_away,
+)
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import Answer, Request
 from wallet.ledger.models import Entry
@@ -90,8 +101,7 @@ def joined(company: Together[Wanted, Claim], wanted: Wanted) -> Claim:
 def claim_assets(wanted: Sequence[Wanted], *, patient: bool) -> Outcomes:
     """Claim each one's asset: reserve the keys, lock the rows, look at the locked rows, hand them over."""
     outcomes, rest = answered_before(wanted, patient=patient)
-    rows = CashbackAsset.objects.lock_all({each.target for each in rest}, skip_locked=not patient)
-    locked = {asset.pk: asset for asset in rows}
+    locked, rooms = locked_for(rest, patient=patient)
     first: dict[UUID, Match] = {}
     for each in rest:
         asset = locked.get(each.target)
@@ -99,15 +109,23 @@ def claim_assets(wanted: Sequence[Wanted], *, patient: bool) -> Outcomes:
             outcomes[each] = AssetNotFound() if patient else Alone()  # or it is locked by somebody
         elif asset.status != Status.AVAILABLE:
             outcomes[each] = final(each, asset)
+        elif asset.pk in first:
+            winner, _ = first[asset.pk]
+            outcomes[each] = Alone() if winner.user.pk == each.user.pk else AssetAlreadyClaimed()
+        elif not patient and (refusal := turned_away(each, asset.pool_id, rooms)):
+            outcomes[each] = refusal
         else:
-            first.setdefault(each.target, (each, asset))
-    outcomes |= hand_over(list(first.values()), patient=patient)
-    for each in rest:
-        if each not in outcomes:
-            winner, asset = first[each.target]
-            won = isinstance(outcomes[winner], Claim) and asset.claimed_by_id != each.user.pk
-            outcomes[each] = AssetAlreadyClaimed() if won else Alone()
-    return outcomes
+            first[asset.pk] = (each, asset)
+    return outcomes | hand_over(list(first.values()))
+
+
+def locked_for(wanted: Sequence[Wanted], *, patient: bool) -> tuple[dict[UUID, CashbackAsset], Rooms]:
+    """Lock the rows, waiting for them or not; in company, return what room there is, too. Alone, the trigger tells."""
+    if not wanted:
+        return {}, {}
+    if patient:
+        return CashbackAsset.objects.lock_all([each.target for each in wanted]), {}
+    return CashbackAsset.objects.lock_free([(each.target, each.user.pk) for each in wanted], MOMENT_MS)
 
 
 def final(each: Wanted, asset: CashbackAsset) -> Claim | Refusal:
@@ -124,16 +142,14 @@ def final(each: Wanted, asset: CashbackAsset) -> Claim | Refusal:
 
 
 def claim_of_pools(wanted: Sequence[Wanted], *, patient: bool) -> Outcomes:
-    """Claim an asset of each one's pool: reserve the keys, lock as many rows as are wanted, hand them over."""
+    """Claim an asset of each one's pool: reserve the keys, look for room, lock as many rows as are wanted, hand them over."""
     outcomes, rest = answered_before(wanted, patient=patient)
-    pools = CreditPool.objects.with_is_open().in_bulk({each.target for each in rest})
+    turns = [(each.target, each.user.pk) for each in rest]
+    rooms = CreditPool.objects.rooms_for(turns, None if patient else MOMENT_MS) if rest else {}
+    refused = {each: refusal for each in rest if (refusal := turned_away(each, each.target, rooms))}
     matches: list[Match] = []
-    for pool_id, many in by_target(rest).items():
-        pool = pools.get(pool_id)
-        if pool is None or not pool.is_open:
-            outcomes |= {each: PoolClosed() if pool else PoolNotFound() for each in many}
-            continue
-        left = CashbackAsset.objects.claimable().filter(pool=pool)
+    for pool_id, many in by_target(each for each in rest if each not in refused).items():
+        left = CashbackAsset.objects.claimable().filter(pool=pool_id)
         queue = left.soonest_expiry_first().select_for_update(no_key=True, skip_locked=True, of=("self",))
         locked = list(queue[: len(many)])
         matches += zip(many, locked, strict=False)
@@ -142,13 +158,9 @@ def claim_of_pools(wanted: Sequence[Wanted], *, patient: bool) -> Outcomes:
             some = left.exclude(pk__in=[asset.pk for asset in locked]).exists()
             outcomes |= {each: AllInFlight() if some else PoolSoldOut() for each in late}
     try:
-        made = hand_over(matches, patient=patient)
+        return outcomes | refused | hand_over(matches)
     except AssetExpired as late:
         raise AllInFlight from late  # it ended between the two statements: look for the next
-    # What was locked for somebody who may not have it is free again.
-    freed = {each.target for each, _ in matches if not isinstance(made[each], Claim)}
-    sold_out = [each for each, outcome in outcomes.items() if isinstance(outcome, PoolSoldOut) and each.target in freed]
-    return outcomes | made | {each: Alone() for each in sold_out}
 
 
 def by_target(wanted: Iterable[Wanted]) -> dict[UUID, list[Wanted]]:

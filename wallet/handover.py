@@ -5,16 +5,19 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
 
+from accounts.ids import array
 from accounts.models import User
 from accounts.refusals import Refusal
 from accounts.together import Alone
-from wallet.assets.models import AssetExpired, CashbackAsset
+from wallet.assets.models import AssetExpired, CashbackAsset, PoolNotFound
+from wallet.assets.querysets import HAND_OVER, Rooms
 from wallet.contention import MOMENT_MS, broken_rule
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import Answer, IdempotencyKeyReused, Request, RequestInProgress
 from wallet.ledger.models import Entry
+from wallet.ledger.querysets import APPEND
 
 
 class PoolClosed(Refusal):
@@ -86,58 +89,66 @@ def answered_before(wanted: Sequence[Wanted], *, patient: bool) -> tuple[Outcome
     return outcomes, [each for each in wanted if each not in outcomes]
 
 
-def hand_over(matches: Sequence[Match], *, patient: bool = True) -> Outcomes:
-    """Give the locked assets to those who are to have them, write the entries, and store the answers.
+def turned_away(each: Wanted, pool_id: UUID | None, rooms: Rooms) -> Refusal | Alone | None:
+    """Return why `each` is to have no credit of the pool now; None when they are, and then one place of theirs is taken.
 
-    In company (not patient) one that would break a rule of its pool is refused beforehand, for it would take the others along.
+    The trigger decides all the same; here one refusal is kept from undoing its neighbours.
     """
-    outcomes: Outcomes = {} if patient else screened(matches)
-    matches = [match for match in matches if match[0] not in outcomes]
+    if pool_id is None:
+        return None
+    room = rooms[pool_id, each.user.pk]
+    if not room.turn:
+        return Alone()  # another claim of this user's is under way there
+    if not room.exists:
+        return PoolNotFound()
+    if not room.is_open:
+        return PoolClosed()
+    if room.left is not None:
+        if room.left <= 0:
+            return ClaimLimitReached()
+        room.left -= 1
+    return None
+
+
+def hand_over(matches: Sequence[Match]) -> Outcomes:
+    """Give the locked, AVAILABLE assets to those who are to have them, write the entries, and store the answers.
+
+    The instant and the slot are PostgreSQL's (rules.HANDOVER). Raises AssetExpired, PoolClosed, ClaimLimitReached or
+    IdempotencyKeyReused for all of them when it refuses one.
+    """
+    if not matches:
+        return {}
+    entries = [entry_of(*match) for match in matches]
+    assets, takers = array(asset.pk for _, asset in matches), array(each.user.pk for each, _ in matches)
+    ids, keys = array(entry.pk for entry in entries), [entry.request_key for entry in entries]
     try:
-        CashbackAsset.objects.hand_over([(asset, each.user.pk) for each, asset in matches])
-        entries = [entry_of(*match) for match in matches]
-        Entry.objects.append(entries)
+        with connection.cursor() as cursor:
+            # Owner and entry in one trip.
+            cursor.execute(f"{HAND_OVER};{APPEND}", [assets, takers, ids, assets, keys])
+            cursor.nextset()
+            instants = dict(cursor.fetchall())
     except IntegrityError as error:
         if refusal := REFUSALS.get(broken_rule(error)):
             raise refusal from error
         raise
+    for entry in entries:
+        entry.claimed_at = instants[entry.asset_id]
     claims = [Claim(entry.receipt()) for entry in entries]
     idempotency.store(
         (each.request, Answer(claim.status_code, claim.receipt), entry)
         for (each, _), claim, entry in zip(matches, claims, entries, strict=True)
         if each.request
     )
-    return outcomes | {each: claim for (each, _), claim in zip(matches, claims, strict=True)}
+    return {each: claim for (each, _), claim in zip(matches, claims, strict=True)}
 
 
 def entry_of(each: Wanted, asset: CashbackAsset) -> Entry:
-    """Return the entry, not yet written, of an asset that was just handed over."""
+    """Return the entry of an asset that is to be handed over, not yet written: its instant is PostgreSQL's."""
     return Entry(
         asset=asset,
         user_id=each.user.pk,
         actor_id=each.user.pk,
         amount=asset.total_value,
         currency=asset.currency,
-        claimed_at=asset.claimed_at,  # type: ignore[misc]
         request_key=each.request.key if each.request else None,
     )
-
-
-def screened(matches: Sequence[Match]) -> Outcomes:
-    """Refuse those whose pool is closed or whose limit is reached, and wait a moment for each user's turn in each pool.
-
-    The trigger decides all the same; here one refusal is kept from undoing its neighbours. Turns are taken in one order by
-    everybody, so that no two companies wait for each other.
-    """
-    outcomes: Outcomes = {}
-    pooled = [(each, (asset.pool_id, each.user.pk)) for each, asset in matches if asset.pool_id]
-    rooms = CashbackAsset.objects.take_turns({turn for _, turn in pooled}, MOMENT_MS)
-    for each, turn in pooled:
-        room = rooms[turn]
-        if not room.is_open:
-            outcomes[each] = PoolClosed()
-        elif room.left is not None and room.left <= 0:
-            outcomes[each] = ClaimLimitReached()
-        elif room.left is not None:
-            room.left -= 1
-    return outcomes

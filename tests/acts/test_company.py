@@ -1,5 +1,6 @@
 """Claims that share one transaction: each with an outcome of its own, none at another's cost."""
 
+import time
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -92,7 +93,7 @@ def test_a_limit_refuses_one_and_not_its_neighbours(
     assert sorted(Entry.objects.values_list("user__email", flat=True)) == ["alice@example.com", "bob@example.com"]
 
 
-def test_nobody_hears_sold_out_of_what_was_refused_to_a_neighbour(
+def test_what_is_refused_to_one_is_there_for_a_neighbour(
     issue: Issue, open_pool: OpenPool, alice: User, bob: User, ask: Ask
 ) -> None:
     pool = open_pool(per_user_limit=1)
@@ -100,8 +101,39 @@ def test_nobody_hears_sold_out_of_what_was_refused_to_a_neighbour(
 
     outcomes = of_pools([Wanted(pool.pk, user, ask(user, pool.pk)) for user in (alice, alice, bob)])
 
-    assert names(outcomes) == ["Claim", "ClaimLimitReached", "Alone"]
-    assert claims.claim_any(pool.pk, bob, ask(bob, pool.pk)).status_code == 201
+    assert names(outcomes) == ["Claim", "ClaimLimitReached", "Claim"]
+
+
+def test_a_credit_refused_to_the_first_is_the_next_ones(issue: Issue, open_pool: OpenPool, alice: User, bob: User) -> None:
+    pool = open_pool(per_user_limit=1)
+    mine, wanted = issue(pool=pool), issue(pool=pool)
+    claims.claim(mine.pk, alice)
+
+    outcomes = of_assets([Wanted(wanted.pk, alice), Wanted(wanted.pk, bob)])
+
+    assert names(outcomes) == ["ClaimLimitReached", "Claim"]
+
+
+@pytest.fixture
+def turn_of_alice(open_pool: OpenPool, alice: User, elsewhere: psycopg.Connection[Any]) -> CreditPool:
+    """Return a pool in which another claim of Alice's is under way."""
+    pool = open_pool(per_user_limit=2)
+    elsewhere.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"{pool.pk}{alice.pk}"])
+    return pool
+
+
+def test_whose_turn_it_is_not_goes_alone_and_nobody_waits(
+    issue: Issue, turn_of_alice: CreditPool, alice: User, bob: User, ask: Ask
+) -> None:
+    pool = turn_of_alice
+    one, other, _ = issue(pool=pool), issue(pool=pool), issue(pool=pool)
+    begun = time.monotonic()
+
+    by_id = of_assets([Wanted(one.pk, alice), Wanted(other.pk, bob)])
+    by_pool = of_pools([Wanted(pool.pk, user, ask(user, pool.pk)) for user in (alice, bob)])
+
+    assert names(by_id) == names(by_pool) == ["Alone", "Claim"]
+    assert time.monotonic() - begun < 1  # they are not waited for as a lone claim waits
 
 
 def test_more_than_there_is_are_sold_out(issue: Issue, open_pool: OpenPool, alice: User, bob: User, ask: Ask) -> None:

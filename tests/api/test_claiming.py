@@ -155,9 +155,9 @@ def test_what_a_claim_costs(
     pool, asset, same = open_pool(), issue(), key()
     issue(pool=pool)
 
-    with django_assert_num_queries(6):  # who; begin, lock, hand over, entry, commit
+    with django_assert_num_queries(5):  # who; begin, lock, hand over with its entry, commit
         as_alice.post(of_asset(asset))
-    with django_assert_num_queries(10):  # … and reserve the key, find the pool, take a turn, store the answer
+    with django_assert_num_queries(8):  # … and reserve the key, look for room, store the answer
         as_alice.post(of_pool(pool), headers=same)
     with django_assert_num_queries(5):  # who; begin, the key is taken, its answer, commit
         as_alice.post(of_pool(pool), headers=same)

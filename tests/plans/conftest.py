@@ -81,7 +81,8 @@ def plans_of(ask: Callable[[], Any]) -> list[tuple[str, dict[str, Any]]]:
     """Do something and return every statement it sent with its plan."""
     with CaptureQueriesContext(connection) as asked:
         ask()
-    statements = [query["sql"].strip() for query in asked.captured_queries]
+    # Several may go in one trip.
+    statements = [sql.strip() for query in asked.captured_queries for sql in query["sql"].split(";")]
     statements = [sql.removeprefix("COPY (").removesuffix(") TO STDOUT") for sql in statements]
     return [(sql, plan(sql)) for sql in statements if sql.startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"))]
 

@@ -108,25 +108,27 @@ def test_the_file_of_one_owner_reads_only_theirs(anybody: User) -> None:
     assert judge(lambda: list(reports.ownership_lines(theirs))) == []
 
 
-def test_a_claim_reads_no_table_whole(anybody: User) -> None:
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_claim_reads_no_table_whole(anybody: User, patient: bool) -> None:
     asset = CashbackAsset.objects.filter(status="AVAILABLE", expires_at=None).order_by("id")[500]
     keyed = Request(user=anybody, route="claim", key=uuid4().hex, fingerprint="f" * 64)
 
     def claim() -> None:
         with transaction.atomic():
-            claims.claim_assets([Wanted(asset.pk, anybody, keyed)], patient=True)
+            claims.claim_assets([Wanted(asset.pk, anybody, keyed)], patient=patient)
 
     assert judge(claim) == []
     assert Entry.objects.filter(asset=asset, user=anybody).exists()
 
 
-def test_a_claim_of_any_reads_no_table_whole(anybody: User) -> None:
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_claim_of_any_reads_no_table_whole(anybody: User, patient: bool) -> None:
     pool = CreditPool.objects.all()[3]
     keyed = Request(user=anybody, route="claim", key=uuid4().hex, fingerprint="f" * 64)
 
     def claim() -> None:
         with transaction.atomic():
-            claims.claim_of_pools([Wanted(pool.pk, anybody, keyed)], patient=True)
+            claims.claim_of_pools([Wanted(pool.pk, anybody, keyed)], patient=patient)
 
     assert judge(claim) == []
     assert Entry.objects.filter(user=anybody, request_key=keyed.key).exists()

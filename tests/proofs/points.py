@@ -19,13 +19,12 @@ Act = Callable[[], Any]
 # What a statement does, by words that it alone has. One that does something else is a point all the same.
 DEEDS = {
     "INSERT INTO ledger_idempotencykey": "key",
-    "FOR NO KEY UPDATE": "lock",
-    "pg_advisory_xact_lock": "turns",
-    "UPDATE assets_cashbackasset": "handover",
-    "INSERT INTO ledger_entry": "entry",
+    "FOR NO KEY UPDATE": "lock",  # of credits, and in company the turns and the room in their pools
+    "per_user_limit": "room",
+    "UPDATE assets_cashbackasset": "handover",  # and the entry, in one trip
     "UPDATE ledger_idempotencykey": "answer",
 }
-ALWAYS = {"key", "lock", "handover", "entry", "answer", "commit"}  # what every claim under a key does
+ALWAYS = {"key", "lock", "handover", "answer", "commit"}  # what every claim under a key does
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,11 @@ class Way:
     def ended(self) -> str:
         """What is heard when the last credit has ended."""
         return "pool_sold_out" if self.company is claims.of_any else "asset_expired"
+
+    @property
+    def turn(self) -> str:
+        """The deed with which a user's other claims of the pool begin to wait."""
+        return "handover" if self.alone else "room" if self.company is claims.of_any else "lock"
 
     def wanted(self, stand: Stand, user: User, key: str = "the-first-key", credit: int = 0) -> Wanted:
         target = stand.pool.pk if self.company is claims.of_any else stand.credits[credit].pk
@@ -104,9 +108,9 @@ class Point:
     def deed(self) -> str:
         return self.deeds[self.number]
 
-    def is_past(self, *deeds: str) -> bool:
-        """Tell whether the claim has done the first of the deeds that it does at all."""
-        first = min(self.deeds.index(deed) for deed in deeds if deed in self.deeds)
+    def is_past(self, deed: str) -> bool:
+        """Tell whether the claim has done the deed."""
+        first = self.deeds.index(deed)
         return self.number > first or (self.number == first and self.after)
 
 

@@ -100,7 +100,7 @@ def test_who_claims_twice_at_once_gets_one_where_one_is_allowed(
         with at(point, partial(rival, way, other)) as came:
             heard = way.hear(stand)
 
-        began, over = point.is_past("turns", "handover"), point.is_past("commit")
+        began, over = point.is_past(way.turn), point.is_past("commit")
         first = "claim_limit_reached" if over else "busy" if began else "201"
         assert (came, heard[0]) == ([first], "201" if began else "claim_limit_reached"), str(point)
         assert heard[1:] == ["201"] * (way.people - 1), str(point)

@@ -12,6 +12,7 @@ from accounts.refusals import Refusal
 from wallet.ledger import idempotency
 
 HEADER = "Idempotency-Key"
+IN_META = "HTTP_IDEMPOTENCY_KEY"  # request.headers would read all of them for this one
 KEY = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 REPLAYED = {"Idempotency-Replayed": "true"}
 
@@ -25,7 +26,7 @@ class IdempotencyKeyRequired(Refusal):
 
 def key_of(request: http.Request) -> str | None:
     """Return the request's key, or None. Raises ValidationError when it is none that could be."""
-    key = request.headers.get(HEADER)
+    key = request.META.get(IN_META)
     if key is not None and not KEY.fullmatch(key):
         raise ValidationError({HEADER: "A key is 16 to 64 of A-Z a-z 0-9 _ - and nothing else."}, code="idempotency_key")
     return key

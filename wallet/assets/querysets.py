@@ -1,6 +1,6 @@
 """Questions about many pools or assets."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, Self
@@ -11,31 +11,31 @@ from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, 
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce, Now
 
+from accounts.ids import array
 from wallet.assets.moulds import ISSUED, Issuable
 
 if TYPE_CHECKING:
     from accounts.models import User
     from wallet.assets.models import CashbackAsset, CreditPool  # noqa: F401  (names of the type parameters)
 
-# The lock that rules.HANDOVER takes, by everybody in the same order; then, in a statement of its own, what was committed
-# while the first one waited. One trip for all three.
-TAKE_TURNS = """\
-SET LOCAL lock_timeout = %s;
-SELECT pg_advisory_xact_lock(turn) FROM (
-    SELECT hashtextextended(pool::text || taker::text, 0) AS turn FROM unnest(%s::uuid[], %s::uuid[]) AS turns (pool, taker)
-    ORDER BY turn
-) AS queue;
-SELECT turns.pool, turns.taker,
+# What room each user has in each pool. In company the turn that rules.HANDOVER will take is taken here, if nobody has it.
+ROOMS = """\
+SELECT turns.pool, turns.taker, {turn}, pool.id IS NOT NULL,
     pool.is_active AND pool.opens_at <= clock_timestamp() AND (pool.closes_at IS NULL OR clock_timestamp() < pool.closes_at),
     pool.per_user_limit - coalesce((
         SELECT max(claim_slot) FROM assets_cashbackasset WHERE pool_id = turns.pool AND claimed_by_id = turns.taker
     ), 0)
-FROM unnest(%s::uuid[], %s::uuid[]) AS turns (pool, taker) JOIN assets_creditpool AS pool ON pool.id = turns.pool
+FROM {turns} LEFT JOIN assets_creditpool AS pool ON pool.id = turns.pool
 """
+TURN = "pg_try_advisory_xact_lock(hashtextextended(turns.pool::text || turns.taker::text, 0))"
+TURNS_IN_POOLS = "unnest(%s::uuid[], %s::uuid[]) AS turns (pool, taker)"
+TURNS_FOR_ASSETS = """(
+    SELECT asset.pool_id, given.taker FROM unnest(%s::uuid[], %s::uuid[]) AS given (asset, taker)
+    JOIN assets_cashbackasset AS asset ON asset.id = given.asset WHERE asset.status = 'AVAILABLE' AND asset.pool_id IS NOT NULL
+) AS turns (pool, taker)"""
 HAND_OVER = """\
 UPDATE assets_cashbackasset AS asset SET status = 'CLAIMED', claimed_by_id = given.taker
 FROM unnest(%s::uuid[], %s::uuid[]) AS given (asset, taker) WHERE asset.id = given.asset
-RETURNING asset.id, asset.status, asset.claimed_by_id, asset.claimed_at, asset.claim_slot
 """
 # One statement: what it has locked is judged as it is now, and whoever holds a row is not waited for.
 EXPIRE = """\
@@ -71,10 +71,18 @@ MOST_NAMED = 500  # what so many titles hold is found soon anyway
 
 @dataclass
 class Room:
-    """Whether a pool takes claims, and how many more it allows one user (None: any number)."""
+    """Whether it is this user's turn in the pool, whether there is one that takes claims, and how many more it allows the user.
 
+    `left` is None for any number. It may be too large by what was claimed this very moment, never too small.
+    """
+
+    turn: bool
+    exists: bool
     is_open: bool
     left: int | None
+
+
+Rooms = dict[tuple[UUID, UUID], Room]  # by the ids of pool and user
 
 
 @cache
@@ -86,6 +94,11 @@ def lock_statement(model: type["CashbackAsset"], skip_locked: bool) -> str:
     wanted = model.objects.filter(pk__in=RawSQL("SELECT unnest(%s::uuid[])", [[]])).order_by()  # noqa: S611
     sql, _ = wanted.select_for_update(no_key=True, of=("self",), skip_locked=skip_locked).query.sql_with_params()
     return str(sql)
+
+
+def rooms_of(rows: Iterable[Sequence[Any]]) -> Rooms:
+    """Return what ROOMS found, by pool and user."""
+    return {(pool, taker): Room(*room) for pool, taker, *room in rows}
 
 
 class AssetQuerySet(models.QuerySet["CashbackAsset"]):
@@ -111,9 +124,34 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
         self.select_for_update(no_key=True, of=("self",)).only("pk").get(pk=asset_id)
         return self.with_current_status().get(pk=asset_id)
 
-    def lock_all(self, ids: Iterable[UUID], *, skip_locked: bool) -> "Iterable[CashbackAsset]":
-        """Lock these assets for this transaction and return them; those that others hold are waited for or skipped."""
-        return self.raw(lock_statement(self.model, skip_locked), [list(ids)])
+    def lock_all(self, ids: Sequence[UUID]) -> dict[UUID, "CashbackAsset"]:
+        """Lock these assets for this transaction, waiting for whoever holds one, and return those that there are by id."""
+        with connection.cursor() as cursor:
+            cursor.execute(lock_statement(self.model, skip_locked=False), [array(ids)])
+            return self.by_id(cursor.fetchall())
+
+    def lock_free(self, takers: Sequence[tuple[UUID, UUID]], patience_ms: int) -> tuple[dict[UUID, "CashbackAsset"], Rooms]:
+        """Lock those of the assets that nobody holds, and turns in their pools; return the locked by id, and the rooms.
+
+        One trip for all of it.
+
+        Arguments:
+            takers: ids of assets and of the users who want them.
+            patience_ms: how long this transaction waits for any lock from here on.
+        """
+        assets, users = (array(column) for column in zip(*takers, strict=True))
+        lock, rooms = lock_statement(self.model, skip_locked=True), ROOMS.format(turn=TURN, turns=TURNS_FOR_ASSETS)
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout = %s; {lock}; {rooms}", [patience_ms, assets, assets, users])
+            cursor.nextset()
+            locked = self.by_id(cursor.fetchall())
+            cursor.nextset()
+            return locked, rooms_of(cursor.fetchall())
+
+    def by_id(self, rows: Iterable[Sequence[Any]]) -> dict[UUID, "CashbackAsset"]:
+        """Return what `lock_statement` found."""
+        names = [field.attname for field in self.model._meta.concrete_fields]
+        return {asset.pk: asset for asset in (self.model.from_db(self.db, names, row) for row in rows)}
 
     def visible_to(self, user: "User") -> Self:
         """Keep what `user` may see: everything for an ADMIN, else their own and what nobody claimed in pools that are shown."""
@@ -139,36 +177,6 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
         with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(copy) as rows:
             for asset in assets:
                 rows.write_row(asset.row())
-
-    def take_turns(self, turns: Collection[tuple[UUID, UUID]], patience_ms: int) -> dict[tuple[UUID, UUID], "Room"]:
-        """Wait until no other transaction claims for these users in these pools, and return what room each has there.
-
-        Arguments:
-            turns: ids of pool and user.
-            patience_ms: how long this transaction waits for any lock from here on.
-        """
-        if not turns:
-            return {}
-        columns = [list(column) for column in zip(*turns, strict=True)]
-        with connection.cursor() as cursor:
-            cursor.execute(TAKE_TURNS, [patience_ms, *columns, *columns])
-            while cursor.nextset():
-                pass  # to the answer of the last statement
-            return {(pool, user): Room(is_open, left) for pool, user, is_open, left in cursor.fetchall()}
-
-    def hand_over(self, matches: Sequence[tuple["CashbackAsset", UUID]]) -> None:
-        """Make each locked, AVAILABLE row the user's with the id; the instant and the slot are PostgreSQL's (rules.handover).
-
-        Raises IntegrityError with the name of the rule that refused: `asset_claimed_before_expiry`, `pool_open` or
-        `pool_claim_limit`.
-        """
-        if not matches:
-            return
-        with connection.cursor() as cursor:
-            cursor.execute(HAND_OVER, [[asset.pk for asset, _ in matches], [user for _, user in matches]])
-            changed = {row[0]: row[1:] for row in cursor.fetchall()}
-        for asset, _ in matches:
-            asset.status, asset.claimed_by_id, asset.claimed_at, asset.claim_slot = changed[asset.pk]
 
     def expire(self, ids: Sequence[UUID]) -> int:
         """Make those of the rows EXPIRED that are due and that nobody holds; return how many they were."""
@@ -197,6 +205,22 @@ class PoolQuerySet(models.QuerySet["CreditPool"]):
     def with_is_open(self) -> Self:
         """Annotate `is_open`: active and within its window now."""
         return self.annotate(is_open=Case(When(OPEN, then=True), default=False, output_field=models.BooleanField()))
+
+    def rooms_for(self, turns: Sequence[tuple[UUID, UUID]], patience_ms: int | None) -> Rooms:
+        """Return what room users have in pools, given the ids of both.
+
+        Arguments:
+            patience_ms: None, or how long this transaction waits for any lock from here on: then turns are taken, too.
+        """
+        pools, users = (array(column) for column in zip(*turns, strict=True))
+        with connection.cursor() as cursor:
+            if patience_ms is None:
+                cursor.execute(ROOMS.format(turn="true", turns=TURNS_IN_POOLS), [pools, users])
+            else:
+                rooms = ROOMS.format(turn=TURN, turns=TURNS_IN_POOLS)
+                cursor.execute(f"SET LOCAL lock_timeout = %s; {rooms}", [patience_ms, pools, users])
+                cursor.nextset()
+            return rooms_of(cursor.fetchall())
 
     def with_can_claim(self, assets: AssetQuerySet, user: "User") -> Self:
         """Annotate `can_claim`: whether `user` would get a credit from the pool if they asked now."""

@@ -1,6 +1,5 @@
 """Questions about many entries."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connection, models
@@ -9,15 +8,15 @@ if TYPE_CHECKING:
     from accounts.models import User
     from wallet.ledger.models import Entry  # noqa: F401  (name of the type parameter)
 
-
-# What is written of a new entry; the transaction's id is PostgreSQL's.
-APPEND = """\
-INSERT INTO ledger_entry (id, kind, asset_id, user_id, amount, currency, claimed_at, request_key, actor_id)
-SELECT * FROM unnest(
-    %s::uuid[], %s::text[], %s::uuid[], %s::uuid[], %s::numeric[], %s::text[], %s::timestamptz[], %s::text[], %s::uuid[]
-)
-"""
+# What is written of a new entry; the transaction's id is PostgreSQL's. It says what its asset says.
 COLUMNS = ("id", "kind", "asset_id", "user_id", "amount", "currency", "claimed_at", "request_key", "actor_id")
+APPEND = f"""\
+INSERT INTO ledger_entry ({", ".join(COLUMNS)})
+SELECT given.id, 'CLAIM', asset.id, claimed_by_id, total_value, currency, claimed_at, given.key, claimed_by_id
+FROM unnest(%s::uuid[], %s::uuid[], %s::text[]) AS given (id, asset, key)
+JOIN assets_cashbackasset AS asset ON asset.id = given.asset
+RETURNING asset_id, claimed_at
+"""  # noqa: S608  (made of our own columns)
 BALANCES = """
 SELECT currency, sum(amount), sum(claims) FROM (
     SELECT currency, amount, claims FROM ledger_subtotal WHERE user_id = %(user)s
@@ -35,12 +34,6 @@ class EntryQuerySet(models.QuerySet["Entry"]):
     def visible_to(self, user: "User") -> Self:
         """Keep what `user` may see: all for an ADMIN, else their own."""
         return self if user.is_admin else self.filter(user=user)
-
-    def append(self, entries: Sequence["Entry"]) -> None:
-        """Write new entries with one statement. Raises IntegrityError with the name of the rule that refused one."""
-        if entries:
-            with connection.cursor() as cursor:
-                cursor.execute(APPEND, [[getattr(entry, name) for entry in entries] for name in COLUMNS])
 
     def newest_first(self) -> Self:
         """Order by the deciding instant, latest first; the id breaks ties."""
