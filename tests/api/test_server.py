@@ -1,19 +1,22 @@
-"""The web server's worker: a connection stays with its thread while nobody waits for one."""
+"""The web server's worker: a connection stays with its thread while nobody waits for one, a process with its core."""
 
 import http.client
 import os
+import signal
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from wallet.proofs import web
 
+ENVIRON = dict(os.environ) | {"DJANGO_SETTINGS_MODULE": "cashback.settings", "LOG_LEVEL": "ERROR"}
+
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[web.Web]:
-    environ = dict(os.environ) | {"DJANGO_SETTINGS_MODULE": "cashback.settings", "LOG_LEVEL": "ERROR"}
-    with web.server(environ, "--workers", "1", "--threads", "2") as serving:
+    with web.server(ENVIRON, "--workers", "1", "--threads", "2") as serving:
         yield serving
 
 
@@ -65,3 +68,31 @@ def test_a_client_that_hangs_up_frees_its_thread(server: web.Web) -> None:
         connection.close()
 
     assert asked(connected(server)) == 200
+
+
+def wait_for_workers(server: web.Web, count: int) -> list[int]:
+    deadline = time.monotonic() + 20
+    while len(pids := server.workers()) != count or any(len(os.sched_getaffinity(pid)) != 1 for pid in pids):
+        assert time.monotonic() < deadline, "the workers do not come back, or keep to no core"
+        time.sleep(0.02)
+    return pids
+
+
+def test_where_cores_have_as_many_workers_each_keeps_to_one_and_so_does_its_successor() -> None:
+    cores = sorted(os.sched_getaffinity(0))
+
+    with web.server(ENVIRON, "--workers", str(2 * len(cores)), "--threads", "2", "--preload") as server:
+        for _ in range(3):
+            pids = wait_for_workers(server, 2 * len(cores))
+            assert sorted(core for pid in pids for core in os.sched_getaffinity(pid)) == sorted(2 * cores)
+            os.kill(pids[-1], signal.SIGKILL)
+
+
+def test_where_cores_cannot_be_shared_out_evenly_the_system_chooses() -> None:
+    cores = os.sched_getaffinity(0)
+    workers = len(cores) + 1
+
+    with web.server(ENVIRON, "--workers", str(workers), "--threads", "2", "--preload") as server:
+        assert asked(connected(server)) == 200
+        expected = cores if workers % len(cores) else set[int]()
+        assert all(not expected or os.sched_getaffinity(pid) == expected for pid in server.workers())
