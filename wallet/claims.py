@@ -146,21 +146,25 @@ def claim_of_pools(wanted: Sequence[Wanted], *, patient: bool) -> Outcomes:
     outcomes, rest = answered_before(wanted, patient=patient)
     turns = [(each.target, each.user.pk) for each in rest]
     rooms = CreditPool.objects.rooms_for(turns, None if patient else MOMENT_MS) if rest else {}
-    refused = {each: refusal for each in rest if (refusal := turned_away(each, each.target, rooms))}
+    outcomes |= {each: refusal for each in rest if (refusal := turned_away(each, each.target, rooms))}
     matches: list[Match] = []
-    for pool_id, many in by_target(each for each in rest if each not in refused).items():
+    for pool_id, many in by_target(rest).items():
         left = CashbackAsset.objects.claimable().filter(pool=pool_id)
         queue = left.soonest_expiry_first().select_for_update(no_key=True, skip_locked=True, of=("self",))
-        locked = list(queue[: len(many)])
-        matches += zip(many, locked, strict=False)
-        if late := many[len(locked) :]:
-            # Skipping locked rows found too few: either no more are left, or they are in claims that may be rolled back.
+        takers = [each for each in many if each not in outcomes]
+        locked = list(queue[: len(takers)]) if takers else []
+        matches += zip(takers, locked, strict=False)
+        late = takers[len(locked) :]
+        limited = [each for each in many if isinstance(outcomes.get(each), ClaimLimitReached)]
+        if late or limited:
             some = left.exclude(pk__in=[asset.pk for asset in locked]).exists()
+            # Skipping locked rows found too few: either no more are left, or they are in claims that may be rolled back.
             outcomes |= {each: AllInFlight() if some else PoolSoldOut() for each in late}
+            outcomes |= {each: PoolSoldOut() for each in limited if not some}
     try:
-        return outcomes | refused | hand_over(matches)
-    except AssetExpired as late:
-        raise AllInFlight from late  # it ended between the two statements: look for the next
+        return outcomes | hand_over(matches)
+    except AssetExpired as late_one:
+        raise AllInFlight from late_one  # it ended between the two statements: look for the next
 
 
 def by_target(wanted: Iterable[Wanted]) -> dict[UUID, list[Wanted]]:

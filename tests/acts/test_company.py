@@ -101,7 +101,7 @@ def test_what_is_refused_to_one_is_there_for_a_neighbour(
 
     outcomes = of_pools([Wanted(pool.pk, user, ask(user, pool.pk)) for user in (alice, alice, bob)])
 
-    assert names(outcomes) == ["Claim", "ClaimLimitReached", "Claim"]
+    assert names(outcomes) == ["Claim", "PoolSoldOut", "Claim"]
 
 
 def test_a_credit_refused_to_the_first_is_the_next_ones(issue: Issue, open_pool: OpenPool, alice: User, bob: User) -> None:

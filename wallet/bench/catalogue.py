@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wallet.bench import claiming, files, hot, lists, supply, sweep, verifying
+from wallet.bench import claiming, files, hot, lists, profiling, supply, sweep, verifying
 from wallet.bench.bed import Bed
 from wallet.bench.figures import Figure
 
@@ -21,6 +21,7 @@ BENCHES = {
     "pool": Bench("claims of any credit of one hot pool over HTTP, beside pgbench", hot.hot_pool),
     "stampede": Bench("500 users at one credit, beside as many who ask who they are", hot.stampede),
     "steps": Bench("the CPU that a claim costs in Python, step by step, beside the code before", hot.steps),
+    "profile": Bench("the profile of one claim: what its CPU in Python goes to, beside the code before", profiling.profile),
     "large": Bench("claims over HTTP on 5,000,000 assets and 2,000,000 entries, beside 10,000 and 4,000", claiming.large),
     "lists": Bench("lists over HTTP on 5,000,000 assets and 2,000,000 entries, beside 10,000 and 4,000", lists.lists),
     "sweep": Bench("the sweep of a million due credits beside one of 10,000, and claims beside the clock's sweep", sweep.sweep),

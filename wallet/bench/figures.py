@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import inf, isfinite
 from statistics import median
 from typing import Literal
 
@@ -12,12 +13,12 @@ COLUMNS = ("bench", "what", "target", "reached", "measured", "yardstick", "unit"
 class Figure:
     """Something measured beside its yardstick, round by round, in one run.
 
-    `target` is what the ratio measured / yardstick is to reach: at least for "more", at most for "less". `rounds` holds
-    (measured, yardstick) in `unit`.
+    `target` is what the ratio measured / yardstick is to reach: at least for "more", at most for "less"; None: it is only
+    told. `rounds` holds (measured, yardstick) in `unit`.
     """
 
     what: str
-    target: float
+    target: float | None
     better: Literal["more", "less"]
     rounds: list[tuple[float, float]]
     unit: str
@@ -26,7 +27,7 @@ class Figure:
     @property
     def ratio(self) -> float:
         """The median of the rounds' own ratios: what slowed a whole round down counts on both sides."""
-        return median(measured / yardstick for measured, yardstick in self.rounds)
+        return median(measured / yardstick if yardstick else inf for measured, yardstick in self.rounds)
 
     @property
     def measured(self) -> float:
@@ -40,14 +41,18 @@ class Figure:
 
     @property
     def reached(self) -> bool:
-        """Whether the ratio is on the right side of the target."""
+        """Whether the ratio is on the right side of the target, where there is one."""
+        if self.target is None:
+            return True
         return self.ratio >= self.target if self.better == "more" else self.ratio <= self.target
 
     def cells(self, bench: str) -> Sequence[str]:
         """Return the figure as a line of a table, in the order of COLUMNS."""
         sign = "≥" if self.better == "more" else "≤"
-        verdict = "reached" if self.reached else "MISSED"
-        figures = (f"{sign} {self.target:.2f}", f"{self.ratio:.2f}", short(self.measured), short(self.yardstick))
+        target = "" if self.target is None else f"{sign} {self.target:.2f}"
+        verdict = "" if self.target is None else "reached" if self.reached else "MISSED"
+        ratio = f"{self.ratio:.2f}" if isfinite(self.ratio) else ""
+        figures = (target, ratio, short(self.measured), short(self.yardstick))
         return (bench, self.what, *figures, self.unit, verdict, self.note)
 
 

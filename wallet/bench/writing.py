@@ -52,7 +52,7 @@ def write(results: Sequence[Result], folder: Path, *, rounds: int, quick: bool) 
 
 def document(results: Sequence[Result], *, rounds: int, quick: bool) -> str:
     """Return the page, in Markdown."""
-    figures = [figure for result in results for figure in result.figures]
+    figures = [figure for result in results for figure in result.figures if figure.target is not None]
     missed = sum(not figure.reached for figure in figures)
     broke = sum(bool(result.broke) for result in results)
     return PAGE.format(

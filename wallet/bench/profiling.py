@@ -1,0 +1,119 @@
+"""The profile of one claim: what its CPU in Python goes to, today and before."""
+
+import contextlib
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from wallet.bench import hot
+from wallet.bench.bed import Bed
+from wallet.bench.earlier import BEFORE, code
+from wallet.bench.figures import Figure
+from wallet.proofs import web
+
+SAMPLES_A_SECOND = 100
+PATIENCE_SECONDS = 60  # until the sampler has written what it saw
+# Whose work a line of code is, by how its file's name begins; of several beginnings the longest counts.
+PARTS = {
+    "accounts/": "the product's own code",
+    "accounts/authentication.py": "who asks: the token and its user",
+    "accounts/throttles.py": "the limit: counting in Redis",
+    "accounts/together.py": "the product's own code: calling companies together",
+    "cashback/": "the product's own code",
+    "cashback/database/": "the ORM and the driver of PostgreSQL",
+    "cashback/store.py": "the limit: counting in Redis",
+    "cashback/worker.py": "gunicorn: HTTP and threads",
+    "django/": "Django around the view",
+    "django/core/cache/": "the limit: counting in Redis",
+    "django/db/": "the ORM and the driver of PostgreSQL",
+    "django_htmx/": "Django around the view",
+    "django_ratelimit/": "the limit: counting in Redis",
+    "django_redis/": "the limit: counting in Redis",
+    "gunicorn/": "gunicorn: HTTP and threads",
+    "jwt/": "who asks: the token and its user",
+    "psycopg/": "the ORM and the driver of PostgreSQL",
+    "psycopg_pool/": "the ORM and the driver of PostgreSQL",
+    "redis/": "the limit: counting in Redis",
+    "rest_framework/": "REST framework around the claim",
+    "rest_framework_simplejwt/": "who asks: the token and its user",
+    "wallet/": "the product's own code",
+    "whitenoise/": "Django around the view",
+}
+REST = "the rest"
+
+
+class NotSeen(Exception):
+    """The sampler may not look into the web's processes, or saw nothing there."""
+
+
+def profile(bed: Bed) -> list[Figure]:
+    """Ask for the CPU that a claim costs the web's processes, and sample what they are at meanwhile."""
+    size = bed.size(hot.CLAIMS, hot.QUICK_CLAIMS)
+    here = hot.campaign(bed)
+    costs: dict[str, list[Counter[str]]] = {"now": [], "before": []}
+    with contextlib.ExitStack() as stack:
+        servers = {
+            "now": stack.enter_context(hot.serving()),
+            "before": stack.enter_context(hot.serving(stack.enter_context(code(BEFORE)))),
+        }
+        for server in servers.values():
+            here.claim_each(server.port, size // 10)
+        for number in range(bed.rounds):
+            bed.tell(f"round {number + 1} of {bed.rounds}")
+            for name, server in servers.items():
+                costs[name].append(cost(here, server, size))
+    here.check()
+    parts = sorted({part for cost in costs["now"] + costs["before"] for part in cost})
+    rounds = list(zip(costs["now"], costs["before"], strict=True))
+    whole = Figure("CPU of a claim in Python", None, "less", [(now.total(), before.total()) for now, before in rounds], "ms")
+    parted = [
+        Figure(f"of it: {part}", None, "less", [(now[part], before[part]) for now, before in rounds], "ms") for part in parts
+    ]
+    return [whole, *sorted(parted, key=lambda figure: -figure.yardstick)]
+
+
+def cost(here: hot.Campaign, server: web.Web, size: int) -> Counter[str]:
+    """Return the milliseconds of CPU that a claim costs, by part: measured undisturbed, shared out by a second run."""
+    before = hot.cpu(server)
+    here.claim_each(server.port, size)
+    milliseconds = (hot.cpu(server) - before) / size * 1000
+    with TemporaryDirectory() as folder:
+        files = [Path(folder, str(pid)) for pid in server.workers()]
+        samplers = [sampler(pid, file) for pid, file in zip(server.workers(), files, strict=True)]
+        try:
+            here.claim_each(server.port, size)
+        finally:
+            for each in samplers:
+                each.send_signal(2)  # Ctrl-C: write what was seen
+                each.wait(PATIENCE_SECONDS)
+        seen = sum((shares(file.read_text()) for file in files if file.exists()), Counter[str]())
+    if not seen:
+        raise NotSeen("py-spy may not look into the web's processes: run as root, or with kernel.yama.ptrace_scope=0")
+    return Counter({part: milliseconds * count / seen.total() for part, count in seen.items()})
+
+
+def sampler(pid: int, file: Path) -> subprocess.Popen[bytes]:
+    """Start looking at which code holds the interpreter in a process, many times a second."""
+    tool = Path(sys.executable).parent / "py-spy"
+    how = ["--gil", "--rate", str(SAMPLES_A_SECOND), "--duration", "unlimited", "--format", "raw", "--output", str(file)]
+    return subprocess.Popen([tool, "record", "--pid", str(pid), *how], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def shares(text: str) -> Counter[str]:
+    """Return how often each part was seen, from py-spy's lines: frames from the outermost in, and how often."""
+    seen = Counter[str]()
+    for line in text.splitlines():
+        stack, _, count = line.rpartition(" ")
+        seen[part_of(stack.split(";"))] += int(count)
+    return seen
+
+
+def part_of(stack: list[str]) -> str:
+    """Return whose work it is: the innermost frame of somebody's, for the standard library works for whoever called it."""
+    for frame in reversed(stack):
+        file = frame.rpartition("(")[2]
+        if found := max((start for start in PARTS if file.startswith(start)), key=len, default=""):
+            return PARTS[found]
+    return REST
