@@ -36,8 +36,8 @@ prove: $(READY)  ## Break everything while clients claim (MINUTES=10 SEED=…), 
 	-$(BIN)/python -m pytest -q --junitxml=$(CROWD) tests/proofs/test_stampede.py
 	$(BIN)/python manage.py prove --write $(WRITE) --generated $(GENERATED) $(CROWD) --minutes $(or $(MINUTES),10) --seed $(DICE)
 
-bench: $(READY)  ## Measure everything beside its yardstick (some 30 minutes), and write docs/benchmarks.md
-	$(BIN)/python manage.py bench --write
+bench: $(READY)  ## Measure everything beside its yardstick (some 30 minutes; ROUNDS=5), and write docs/benchmarks.md
+	$(BIN)/python manage.py bench --write $(ROUNDS:%=--rounds %)
 
 test-browser: $(READY)  ## Walk through the pages in a real browser (needs chromium on PATH)
 	$(BIN)/python -m pytest tests/browser -m browser

@@ -20,7 +20,7 @@ BY_COLUMN = {
     # pghistory writes the context of a change with INSERT … ON CONFLICT DO UPDATE.
     "pghistory_context": "SELECT, INSERT, UPDATE (metadata, updated_at)",
 }
-READ = ("django_migrations", "ledger_subtotal")
+READ = ("assets_supply", "django_migrations", "ledger_subtotal")
 # How long the role waits in PostgreSQL, unless its connection says otherwise: for a lock, for a statement, for its client.
 PATIENCE = {"lock_timeout": "2s", "statement_timeout": "5s", "idle_in_transaction_session_timeout": "5s"}
 

@@ -98,7 +98,7 @@ def busiest(period: Period, pool_id: UUID | None = None) -> list[dict[str, Any]]
 
 def supply(pool_id: UUID | None = None) -> dict[tuple[Any, ...], States]:
     """Return by (currency, pool, generation) how many credits, of what value, are in which state now, deleted ones too."""
-    return reports.counted(in_pool(pool_id), "currency", "pool", "generation")
+    return reports.supply(in_pool(pool_id), "currency", "pool", "generation")
 
 
 def logged(pool_id: UUID | None = None) -> dict[tuple[str, UUID | None], int]:

@@ -1,6 +1,7 @@
 """Who owns what, and what is still owed."""
 
 import csv
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -9,10 +10,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Count, F, Func, Max, Q, Sum, TextField
+from django.db.models import Count, F, Func, Max, Q, Sum, TextField, Value
 from django.db.models.functions import Cast, Lower, Round
 
-from wallet.assets.models import DECIMALS_OF_ROW, CashbackAsset, CreditPool, Status
+from wallet.assets.models import DECIMALS_OF_ROW, CashbackAsset, CreditPool, Status, Supply
 from wallet.assets.money import written
 from wallet.assets.querysets import AssetQuerySet
 from wallet.ledger.models import Entry
@@ -187,27 +188,31 @@ def summary(pool_id: UUID | None = None, currency: str | None = None) -> list[di
     `expired`, `deleted`, `remaining` (may still be claimed) and `liability` (claimed and still owed). `issued` is the
     number of rows ever inserted, which the four others add up to.
     """
-    wanted = Q()
-    if pool_id:
-        wanted &= Q(pool=pool_id)
+    wanted = Q(pool=pool_id) if pool_id else Q()
     if currency:
         wanted &= Q(currency=currency)
-    lines = counted(wanted, "currency", "pool")
+    lines = supply(wanted, "currency", "pool")
     pools = CreditPool.objects.in_bulk([pool for _, pool in lines if pool])
     ordered = sorted(lines.items(), key=lambda line: (line[0][0], str(line[0][1] or "")))
     return [{"currency": code, "pool": named(pools.get(pool)), **totals(states, code)} for (code, pool), states in ordered]
 
 
-def counted(wanted: Q, *names: str) -> dict[tuple[Any, ...], States]:
-    """Return the credits that answer to `wanted`, deleted ones too, by the columns `names`: (count, value) of each state."""
-    lines: dict[tuple[Any, ...], States] = {}
-    living: Any = CashbackAsset.objects.with_current_status().filter(wanted).order_by()
-    deleted: Any = CashbackAsset.pgh_event_model.objects.filter(wanted, pgh_label="delete").order_by()  # type: ignore[attr-defined]
-    for rows in (living.values(*names, state=Lower("current_status")), deleted.values(*names, state=F("pgh_label"))):
-        for row in rows.annotate(count=Count("pk"), value=Sum("total_value")):
-            state = "deleted" if row["state"] == "delete" else row["state"]
-            lines.setdefault(tuple(row[name] for name in names), {})[state] = (row["count"], row["value"])
-    return lines
+def supply(wanted: Q, *names: str) -> dict[tuple[Any, ...], States]:
+    """Return the credits of pools and currencies, deleted ones too, by the columns `names`: (count, value) of each state now.
+
+    They are not counted but told (see models.Supply), all but the few whose time is over and whom no sweep has marked yet. One
+    statement, so that both are of one moment.
+    """
+    told: Any = Supply.objects.filter(wanted).order_by().values(*names, state=Lower("status"))
+    due: Any = CashbackAsset.objects.due().filter(wanted).order_by().values(*names, state=Value("due", TextField()))
+    found = told.annotate(n=Sum("number"), v=Sum("value")).union(due.annotate(n=Count("pk"), v=Sum("total_value")), all=True)
+    lines: dict[tuple[Any, ...], dict[str, tuple[int, Any]]] = defaultdict(lambda: defaultdict(lambda: (0, Decimal(0))))
+    for row in found:
+        states, number, value = lines[tuple(row[name] for name in names)], row["n"], row["v"]
+        for state, sign in {"due": [("available", -1), ("expired", 1)]}.get(row["state"], [(row["state"], 1)]):
+            states[state] = (states[state][0] + sign * number, states[state][1] + sign * value)
+    kept = {key: {name: state for name, state in states.items() if any(state)} for key, states in lines.items()}
+    return {key: states for key, states in kept.items() if states}
 
 
 def named(pool: CreditPool | None) -> dict[str, str] | None:

@@ -61,13 +61,13 @@ def test_the_summary_of_nothing_is_empty(db: None) -> None:
     assert reports.summary() == []
 
 
-def test_the_summary_asks_three_questions_however_many_pools(
+def test_the_summary_asks_two_questions_however_many_pools(
     pool: CreditPool, open_pool: Callable[..., CreditPool], issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for n in range(5):
         issue(pool=open_pool(name=f"pool {n}"))
 
-    with django_assert_num_queries(3):
+    with django_assert_num_queries(2):
         assert len(reports.summary()) == 6
 
 

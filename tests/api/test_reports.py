@@ -139,7 +139,7 @@ def test_the_summary_ties_out(
 ) -> None:
     changing.delete(issue(total_value=Decimal(3)).pk, ada)
 
-    with django_assert_num_queries(4):  # who asks, the living, the deleted, the pools
+    with django_assert_num_queries(3):  # who asks, the supply, the pools
         lines = as_ada.get(SUMMARY).json()["lines"]
 
     by_place = {(line["currency"], line["pool"] and line["pool"]["name"]): line for line in lines}

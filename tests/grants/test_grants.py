@@ -25,6 +25,7 @@ GOLDEN = {
     "assets_creditpool": ALL,
     "assets_creditpoolevent": READ_AND_APPEND,
     "assets_issuance": READ_AND_APPEND,
+    "assets_supply": {"SELECT"},
     "auth_group": ALL,
     "auth_group_permissions": ALL,
     "auth_permission": ALL,
@@ -115,7 +116,12 @@ def test_nobody_but_its_owner_runs_a_function_that_has_its_owners_powers() -> No
     with_powers = told("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef")
 
     assert functions == {}
-    assert [name.rpartition("_")[0] for (name,) in with_powers] == ["pgtrigger_seal_carried"]
+    assert {name.rpartition("_")[0] for (name,) in with_powers} == {
+        "pgtrigger_seal_carried",
+        "pgtrigger_supply_changed",
+        "pgtrigger_supply_deleted",
+        "pgtrigger_supply_issued",
+    }
 
 
 def test_the_role_makes_no_table_in_the_schema_nor_a_temporary_one() -> None:

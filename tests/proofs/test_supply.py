@@ -53,7 +53,8 @@ def tamper(statement: str) -> None:
 
 
 def found() -> list[str]:
-    return [str(violation) for violation in verify(connection)]
+    """Return what the checker says but of the told supply, which then differs too (tests/acts/test_supply.py)."""
+    return [str(violation) for violation in verify(connection) if "are told to be" not in violation.sentence]
 
 
 def left(asset: CashbackAsset, what: str) -> str:

@@ -38,7 +38,7 @@ def pool_line(pool: Any) -> dict[str, Any]:
         "active": "yes" if pool.is_active else "no",
         "time_zone": pool.time_zone,
         "issued": pool.issued_now,
-        "available": pool.available_now,
+        "available": pool.available,
         "claimed": pool.claimed_now,
         "expired": expired(pool),
     }
@@ -46,7 +46,7 @@ def pool_line(pool: Any) -> dict[str, Any]:
 
 def expired(pool: Any) -> int:
     """Return how many of the pool's credits ended unused."""
-    return int(pool.issued_now - pool.available_now - pool.claimed_now)
+    return int(pool.issued_now - pool.available - pool.claimed_now)
 
 
 def seal_line(seal: Seal) -> dict[str, Any]:

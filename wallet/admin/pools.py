@@ -7,8 +7,7 @@ from uuid import UUID
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
-from django.db.models import Count, Model, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Model, Q, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
@@ -132,13 +131,9 @@ class PoolAdmin(Traced, Exportable):
     report = Report("pools", lines.POOL_COLUMNS, lines.pool_line)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CreditPool]:
-        """Return all pools with how many of their credits are in which state, in one query."""
-        live = Q(assets__status="AVAILABLE") & (Q(assets__expires_at=None) | Q(assets__expires_at__gt=Now()))
-        counted = CreditPool.objects.with_is_open().annotate(
-            issued_now=Count("assets"),
-            available_now=Count("assets", filter=live),
-            claimed_now=Count("assets", filter=Q(assets__status="CLAIMED")),
-        )
+        """Return all pools with how many of their credits are in which state, none of them counted."""
+        pools = CreditPool.objects.with_is_open().with_supply()
+        counted = pools.annotate(issued_now=pools.told(~Q(status="DELETED")), claimed_now=pools.told(Q(status="CLAIMED")))
         return counted.order_by("-id")
 
     def changes(self, row: Any) -> list[trail.Change]:
@@ -219,10 +214,10 @@ class PoolAdmin(Traced, Exportable):
         """Return how many one user may claim."""
         return pool.per_user_limit
 
-    @display(description=_("available"), ordering="available_now")  # type: ignore[untyped-decorator]
+    @display(description=_("available"), ordering="available")  # type: ignore[untyped-decorator]
     def available(self, pool: Any) -> str:
         """Return how many can be claimed now."""
-        return f"{pool.available_now:,}"
+        return f"{pool.available:,}"
 
     @display(description=_("claimed"), ordering="claimed_now")  # type: ignore[untyped-decorator]
     def claimed(self, pool: Any) -> str:

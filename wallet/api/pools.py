@@ -48,7 +48,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, Door):
     def get_queryset(self) -> PoolQuerySet:
         """Return what the caller may see, with what they could claim."""
         assets = CashbackAsset.objects.all()
-        return CreditPool.objects.visible_to(self.user).with_supply(assets).with_can_claim(assets, self.user)
+        return CreditPool.objects.visible_to(self.user).with_supply().with_can_claim(assets, self.user)
 
     @described("Open a pool", responses={201: PoolSerializer})
     def create(self, request: Request) -> Response:

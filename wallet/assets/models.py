@@ -271,3 +271,23 @@ class Issuance(models.Model):
 
     def __str__(self) -> str:
         return f"{self.count} credits"
+
+
+class Supply(models.Model):
+    """What one statement, or many, changed in a group of credits; written by PostgreSQL itself (rules.SUPPLY_RULES).
+
+    The sums over a group are how many credits it holds, and of what value: told without counting them.
+    """
+
+    pool = models.ForeignKey(CreditPool, models.PROTECT, null=True, related_name="supply")
+    currency = models.CharField(max_length=3)
+    generation = models.PositiveIntegerField()
+    status = models.CharField(max_length=9, help_text="An asset's, or DELETED.")
+    number = models.BigIntegerField()
+    value = models.DecimalField(max_digits=24, decimal_places=4)
+
+    class Meta:
+        verbose_name, verbose_name_plural = _("supply"), _("supply")
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.status}"

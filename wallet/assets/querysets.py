@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import connection, models
-from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Sum, Value, When
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce, Now
 
@@ -197,10 +197,18 @@ class PoolQuerySet(models.QuerySet["CreditPool"]):
         """Keep what `user` may see: an inactive pool is an ADMIN's draft."""
         return self if user.is_admin else self.filter(is_active=True)
 
-    def with_supply(self, assets: AssetQuerySet) -> Self:
-        """Annotate `available`: how many of the pool's `assets` can be claimed now."""
-        counted = assets.claimable().filter(pool=OuterRef("pk")).order_by().values("pool").annotate(n=Count("pk")).values("n")
-        return self.annotate(available=Coalesce(Subquery(counted), 0, output_field=IntegerField()))
+    def with_supply(self) -> Self:
+        """Annotate `available`: how many of the pool's credits can be claimed now."""
+        assets: Any = self.model._meta.get_field("assets").related_model
+        due = assets.objects.due().filter(pool=OuterRef("pk")).order_by().values("pool").annotate(n=Count("pk")).values("n")
+        offered: Any = self.told(Q(status="AVAILABLE"))
+        return self.annotate(available=offered - Coalesce(Subquery(due), 0, output_field=IntegerField()))
+
+    def told(self, which: Q) -> Coalesce:
+        """Return how many credits of a pool are in these states, as models.Supply tells without counting them."""
+        supply: Any = self.model._meta.get_field("supply").related_model
+        lines = supply.objects.filter(which, pool=OuterRef("pk")).order_by().values("pool").annotate(n=Sum("number"))
+        return Coalesce(Subquery(lines.values("n")), 0, output_field=IntegerField())
 
     def with_is_open(self) -> Self:
         """Annotate `is_open`: active and within its window now."""

@@ -38,6 +38,8 @@ LISTS = {
     "claims, page 1, of a user with many entries": "claims/",
     "claims, page 1, as an ADMIN": "claims/",
     "wallet of a user with many entries": "wallet/",
+    "pools with what is left of each": "pools/",
+    "summary of the supply, as an ADMIN": "reports/summary/",
 }
 
 

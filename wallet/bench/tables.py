@@ -11,6 +11,7 @@ from accounts.models import Role, User
 from accounts.tokens import issue_pair
 from wallet import pools
 from wallet.assets.models import Kind
+from wallet.assets.rules import BEGIN_SUPPLY
 
 POOLS = 50
 TABLES = ("assets_cashbackasset", "ledger_entry")
@@ -73,6 +74,7 @@ class Tables:
             with unguarded(cursor):
                 cursor.execute(ASSETS.format(**values))
                 cursor.execute(ENTRIES)
+                cursor.execute(BEGIN_SUPPLY)
             cursor.execute("DROP TABLE bench_pool, bench_person")
             cursor.execute("VACUUM (ANALYZE)")
             cursor.execute("CHECKPOINT")

@@ -4,7 +4,7 @@ from typing import Any
 
 import pgtrigger
 
-from wallet.assets.rules import refuse
+from wallet.assets.rules import ADD_UP_SUPPLY, refuse
 
 # Run by a migration after each one that makes triggers: they then fire under session_replication_role = replica too, so
 # that a restore or a replica's writer keeps the rules.
@@ -81,20 +81,36 @@ follows = pgtrigger.Trigger(
     """,
 )
 
-# What a seal closes is added to the subtotals in the same breath, so that the two never disagree.
+# What a seal closes is added to the subtotals in the same breath, so that the two never disagree. The supply is added up at the
+# same time, for the same reason: so that nobody has to read all that ever happened.
 carried = pgtrigger.Trigger(
     name="seal_carried",
     operation=pgtrigger.Insert,
     when=pgtrigger.After,
-    func="""
+    func=f"""
     INSERT INTO ledger_subtotal (user_id, currency, amount, claims)
         SELECT user_id, currency, sum(amount), count(*) FROM ledger_entry
         WHERE xid >= NEW.from_xid AND xid < NEW.to_xid GROUP BY user_id, currency
     ON CONFLICT (user_id, currency) DO UPDATE
         SET amount = ledger_subtotal.amount + excluded.amount, claims = ledger_subtotal.claims + excluded.claims;
+    {ADD_UP_SUPPLY}
     RETURN NULL;
     """,
 )
+
+# Run by a migration: what writes subtotals and supply does so as the tables' owner, for the application may only read them;
+# and those functions run for the tables they are made for and for nobody's own. Whoever could make one a trigger of a table
+# of theirs could raise subtotals without a seal.
+WRITTEN_BY_OWNER = """
+DO $$
+DECLARE f regprocedure;
+BEGIN
+    FOR f IN SELECT tgfoid FROM pg_trigger WHERE tgname ~ '^pgtrigger_(seal_carried|supply_(issued|changed|deleted))_' LOOP
+        EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = public, pg_temp', f);
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
+    END LOOP;
+END $$;
+"""
 
 # Run by a migration: the trigger writes as the tables' owner, for the application may only read the subtotals.
 CARRIED_BY_OWNER = """

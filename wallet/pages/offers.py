@@ -70,9 +70,8 @@ def open_pools() -> PoolQuerySet:
 
 def with_facts(pools: PoolQuerySet) -> PoolQuerySet:
     """Annotate how many credits each has left (`available`) and the value of the next one (`next_value`)."""
-    assets = CashbackAsset.objects.all()
-    following = assets.claimable().filter(pool=OuterRef("pk")).soonest_expiry_first()
-    return pools.with_supply(assets).annotate(next_value=Subquery(following.values("total_value")[:1]))
+    following = CashbackAsset.objects.claimable().filter(pool=OuterRef("pk")).soonest_expiry_first()
+    return pools.with_supply().annotate(next_value=Subquery(following.values("total_value")[:1]))
 
 
 def pools_on_offer() -> PoolQuerySet:

@@ -156,6 +156,7 @@ SENTENCES = [
     ("I4", ASSET_AND_ENTRY_DIFFER),
     ("I5", SUMS_DIFFER),
     ("I5", supply.ISSUED_DIFFERS),
+    ("I5", supply.SUPPLY_DIFFERS),
     ("I5", supply.NOT_AS_IT_WAS_LEFT),
     ("I5", supply.EXPIRED_BY_NOBODY),
     ("I5", SUBTOTALS_DIFFER),

@@ -4,6 +4,8 @@ The log of issues and the trail of changes are append-only, but under no seal: w
 credit that was never changed, only its pool's count and sum are known; its title is not.
 """
 
+from wallet.assets.rules import COUNTED, RECOUNTED
+
 # Issued, less what was deleted, and each change as what it was before taken away and what it became added.
 ISSUED_DIFFERS = """
     WITH change AS (
@@ -36,6 +38,23 @@ ISSUED_DIFFERS = """
         coalesce(pool_id::text, '-'), currency, issued, issued_value, there, there_value)
     FROM pair WHERE (issued, issued_value) <> (there, there_value)
 """
+
+# What is told of the supply without counting it is what counting comes to.
+SUPPLY_DIFFERS = f"""
+    WITH told AS (
+        SELECT {COUNTED}, sum(number) AS number, sum(value) AS value FROM assets_supply GROUP BY {COUNTED}
+    ), recounted AS ({RECOUNTED}), pair AS (
+        SELECT coalesce(told.pool_id, recounted.pool_id) AS pool_id, currency, generation, status,
+            coalesce(told.number, 0) AS told, coalesce(told.value, 0) AS told_value,
+            coalesce(recounted.number, 0) AS there, coalesce(recounted.value, 0) AS there_value
+        FROM (SELECT *, coalesce(pool_id::text, '') AS pool FROM told) AS told
+        FULL JOIN (SELECT *, coalesce(pool_id::text, '') AS pool FROM recounted) AS recounted
+            USING (pool, currency, generation, status)
+    )
+    SELECT format('pool %s in %s, generation %s: %s (%s) are told to be %s, but %s (%s) are there',
+        coalesce(pool_id::text, '-'), currency, generation, told, told_value, status, there, there_value)
+    FROM pair WHERE (told, told_value) <> (there, there_value)
+"""  # noqa: S608  (made of our own columns)
 
 # A change writes down the row that it left. Afterwards a credit may only be claimed, which is the ledger's to tell.
 NOT_AS_IT_WAS_LEFT = """

@@ -27,8 +27,8 @@ from wallet.proofs.plan import Plan
 from wallet.proofs.verify import Violation, fresh, unrest, verify
 
 APP_ROLE = "cashback_app"
-CREDITS_PER_SECOND = 400  # more than these clients can claim, so that the pool never runs dry
-MOST_CREDITS = 60_000
+CREDITS_PER_SECOND = 1_500  # more than these clients can claim, so that the pool never runs dry
+MOST_CREDITS = 100_000
 SETTLING_SECONDS = 10
 CLIENTS = 12
 # What a sound request may be refused for: it came too late, or not now. A pool that runs dry leaves clients without work.
