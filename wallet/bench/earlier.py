@@ -19,6 +19,9 @@ STEPS = {
     "a9c0dac": "the API's addresses first; no serializer for an empty body",
     "04fb890": "fewer trips for a company, one question for a count, none to a connection from the pool",
     "858cf19": "a call with a token passes by what pages need",
+    "8bd2633": "a busy connection stays with its thread, what never goes is spared the collector",
+    "4aba573": "lock and look for room in one trip, hand over and write in another",
+    "5146398": "each worker keeps to a core",
 }
 
 

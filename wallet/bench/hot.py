@@ -133,8 +133,8 @@ def serving(home: Path = ROOT) -> Iterator[web.Web]:
     keys = {name: getattr(settings, name) for name in ("SECRET_KEY", "JWT_SIGNING_KEY", "SEAL_SIGNING_KEY")}
     worker = []
     if home != ROOT:
-        # Earlier code was served by gunicorn's own worker, and named an entry's every column.
-        worker = ["--worker-class", "gthread"]
+        # The earliest code was served by gunicorn's own worker, and named an entry's every column.
+        worker = [] if (home / "cashback/worker.py").exists() else ["--worker-class", "gthread"]
         with connection.cursor() as cursor:
             cursor.execute(f"GRANT INSERT ON ledger_entry TO {APP_ROLE}")
         connection.close()
