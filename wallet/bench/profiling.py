@@ -67,7 +67,9 @@ def profile(bed: Bed) -> list[Figure]:
     here.check()
     parts = sorted({part for cost in costs["now"] + costs["before"] for part in cost})
     rounds = list(zip(costs["now"], costs["before"], strict=True))
-    whole = Figure("CPU of a claim in Python", None, "less", [(now.total(), before.total()) for now, before in rounds], "ms")
+    totals = [(float(now.total()), float(before.total())) for now, before in rounds]
+    how = f"shared out by which code held the interpreter, looked at {SAMPLES_A_SECOND} times a second (py-spy)"
+    whole = Figure("CPU of a claim in Python", None, "less", totals, "ms", how)
     parted = [
         Figure(f"of it: {part}", None, "less", [(now[part], before[part]) for now, before in rounds], "ms") for part in parts
     ]
