@@ -160,7 +160,9 @@ def claim_of_pools(wanted: Sequence[Wanted], *, patient: bool) -> Outcomes:
             some = left.exclude(pk__in=[asset.pk for asset in locked]).exists()
             # Skipping locked rows found too few: either no more are left, or they are in claims that may be rolled back.
             outcomes |= {each: AllInFlight() if some else PoolSoldOut() for each in late}
-            outcomes |= {each: PoolSoldOut() for each in limited if not some}
+            # Whoever was in the place that the user has left may get nothing after all.
+            waits = {each.user.pk for each in late}
+            outcomes |= {each: PoolSoldOut() if not some else Alone() for each in limited if not some or each.user.pk in waits}
     try:
         return outcomes | hand_over(matches)
     except AssetExpired as late_one:

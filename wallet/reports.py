@@ -209,7 +209,8 @@ def supply(wanted: Q, *names: str) -> dict[tuple[Any, ...], States]:
     lines: dict[tuple[Any, ...], dict[str, tuple[int, Any]]] = defaultdict(lambda: defaultdict(lambda: (0, Decimal(0))))
     for row in found:
         states, number, value = lines[tuple(row[name] for name in names)], row["n"], row["v"]
-        for state, sign in {"due": [("available", -1), ("expired", 1)]}.get(row["state"], [(row["state"], 1)]):
+        moved = [("available", -1), ("expired", 1)] if row["state"] == "due" else [(row["state"], 1)]
+        for state, sign in moved:
             states[state] = (states[state][0] + sign * number, states[state][1] + sign * value)
     kept = {key: {name: state for name, state in states.items() if any(state)} for key, states in lines.items()}
     return {key: states for key, states in kept.items() if states}

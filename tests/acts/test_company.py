@@ -136,6 +136,20 @@ def test_whose_turn_it_is_not_goes_alone_and_nobody_waits(
     assert time.monotonic() - begun < 1  # they are not waited for as a lone claim waits
 
 
+def test_nobody_is_at_the_limit_by_a_claim_that_is_still_to_be_made(
+    issue: Issue, open_pool: OpenPool, alice: User, ask: Ask, elsewhere: psycopg.Connection[Any]
+) -> None:
+    pool = open_pool(per_user_limit=1)
+    held = issue(pool=pool)
+    elsewhere.execute("SELECT FROM assets_cashbackasset WHERE id = %s FOR UPDATE", [held.pk])
+
+    outcomes = of_pools(
+        [Wanted(pool.pk, alice, ask(alice, pool.pk, key)) for key in ("the-first-key-of-hers", "another-key-of-hers")]
+    )
+
+    assert names(outcomes) == ["Alone", "Alone"]
+
+
 def test_more_than_there_is_are_sold_out(issue: Issue, open_pool: OpenPool, alice: User, bob: User, ask: Ask) -> None:
     pool, empty = open_pool(name="one"), open_pool(name="other")
     issue(pool=pool)

@@ -26,7 +26,7 @@ CHANGE_COLUMNS = ("at", "act", "who", "door", "asset", "title", "value", "curren
 
 
 def pool_line(pool: Any) -> dict[str, Any]:
-    """Return a pool with how many of its credits are in which state, as the list counted them."""
+    """Return a pool with how many of its credits are in which state, as the list has them."""
     return {
         "pool": pool.pk,
         "name": pool.name,

@@ -131,10 +131,10 @@ class PoolAdmin(Traced, Exportable):
     report = Report("pools", lines.POOL_COLUMNS, lines.pool_line)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CreditPool]:
-        """Return all pools with how many of their credits are in which state, none of them counted."""
+        """Return all pools with how many of their credits are in which state, as models.Supply tells."""
         pools = CreditPool.objects.with_is_open().with_supply()
-        counted = pools.annotate(issued_now=pools.told(~Q(status="DELETED")), claimed_now=pools.told(Q(status="CLAIMED")))
-        return counted.order_by("-id")
+        told = pools.annotate(issued_now=pools.told(~Q(status="DELETED")), claimed_now=pools.told(Q(status="CLAIMED")))
+        return told.order_by("-id")
 
     def changes(self, row: Any) -> list[trail.Change]:
         """Return the changes of the pool."""

@@ -218,7 +218,7 @@ class CashbackAsset(models.Model):
         )
         # A claim writes into no index but those of its own row and its owner's: what lists are cut from ends with the claim.
         indexes = (
-            # Claim any of a pool, and the pool's supply.
+            # Claim any of a pool, and what of it is due.
             models.Index(
                 "pool", F("expires_at").asc(nulls_last=True), "id", condition=Q(status="AVAILABLE"), name="asset_claimable"
             ),
@@ -279,7 +279,8 @@ class Supply(models.Model):
     The sums over a group are how many credits it holds, and of what value: told without counting them.
     """
 
-    pool = models.ForeignKey(CreditPool, models.PROTECT, null=True, related_name="supply")
+    # db_constraint=False: its check would have every claim lock the pool's row. Its credits' own holds.
+    pool = models.ForeignKey(CreditPool, models.PROTECT, null=True, related_name="supply", db_constraint=False)
     currency = models.CharField(max_length=3)
     generation = models.PositiveIntegerField()
     status = models.CharField(max_length=9, help_text="An asset's, or DELETED.")

@@ -62,13 +62,16 @@ def profile(bed: Bed) -> list[Figure]:
             here.claim_each(server.port, size // 10)
         for number in range(bed.rounds):
             bed.tell(f"round {number + 1} of {bed.rounds}")
-            for name, server in servers.items():
-                costs[name].append(cost(here, server, size))
+            for name in list(servers)[:: -1 if number % 2 else 1]:
+                costs[name].append(cost(here, servers[name], size))
     here.check()
     parts = sorted({part for cost in costs["now"] + costs["before"] for part in cost})
     rounds = list(zip(costs["now"], costs["before"], strict=True))
     totals = [(float(now.total()), float(before.total())) for now, before in rounds]
-    how = f"shared out by which code held the interpreter, looked at {SAMPLES_A_SECOND} times a second (py-spy)"
+    how = (
+        f"shared out by which code held the interpreter, looked at {SAMPLES_A_SECOND} times a second (py-spy);"
+        " the kernel's share is spread alike"
+    )
     whole = Figure("CPU of a claim in Python", None, "less", totals, "ms", how)
     parted = [
         Figure(f"of it: {part}", None, "less", [(now[part], before[part]) for now, before in rounds], "ms") for part in parts
@@ -89,9 +92,11 @@ def cost(here: hot.Campaign, server: web.Web, size: int) -> Counter[str]:
         finally:
             for each in samplers:
                 each.send_signal(2)  # Ctrl-C: write what was seen
+            for each in samplers:
                 each.wait(PATIENCE_SECONDS)
         seen = sum((shares(file.read_text()) for file in files if file.exists()), Counter[str]())
-    if not seen:
+        missing = [file for file in files if not file.exists()]
+    if missing or not seen:
         raise NotSeen("py-spy may not look into the web's processes: run as root, or with kernel.yama.ptrace_scope=0")
     return Counter({part: milliseconds * count / seen.total() for part, count in seen.items()})
 

@@ -98,20 +98,6 @@ carried = pgtrigger.Trigger(
     """,
 )
 
-# Run by a migration: what writes subtotals and supply does so as the tables' owner, for the application may only read them;
-# and those functions run for the tables they are made for and for nobody's own. Whoever could make one a trigger of a table
-# of theirs could raise subtotals without a seal.
-WRITTEN_BY_OWNER = """
-DO $$
-DECLARE f regprocedure;
-BEGIN
-    FOR f IN SELECT tgfoid FROM pg_trigger WHERE tgname ~ '^pgtrigger_(seal_carried|supply_(issued|changed|deleted))_' LOOP
-        EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = public, pg_temp', f);
-        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
-    END LOOP;
-END $$;
-"""
-
 # Run by a migration: the trigger writes as the tables' owner, for the application may only read the subtotals.
 CARRIED_BY_OWNER = """
 DO $$

@@ -6,7 +6,7 @@ import pgtrigger.migrations
 from django.db import migrations, models
 
 
-from wallet.assets.rules import BEGIN_SUPPLY
+from wallet.assets.rules import BEGIN_SUPPLY, SUPPLY_BY_OWNER
 
 
 class Migration(migrations.Migration):
@@ -34,7 +34,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='supply',
             name='pool',
-            field=models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='supply', to='assets.creditpool'),
+            field=models.ForeignKey(db_constraint=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='supply', to='assets.creditpool'),
         ),
         pgtrigger.migrations.AddTrigger(
             model_name='cashbackasset',
@@ -49,4 +49,5 @@ class Migration(migrations.Migration):
             trigger=pgtrigger.compiler.Trigger(name='supply_deleted', sql=pgtrigger.compiler.UpsertTriggerSql(func="\n        INSERT INTO assets_supply (pool_id, currency, generation, status, number, value)\n            SELECT pool_id, currency, generation, status, sum(sign), sum(sign * total_value) FROM (SELECT pool_id, currency, generation, status, total_value, -1 AS sign FROM former UNION ALL SELECT pool_id, currency, generation, 'DELETED', total_value, 1 FROM former) AS moves GROUP BY pool_id, currency, generation, status\n            HAVING sum(sign) <> 0 OR sum(sign * total_value) <> 0;\n        RETURN NULL;\n        ", hash='6d05e3faca5fb4b61386773762397dfe3ac38ba1', level='STATEMENT', operation='DELETE', pgid='pgtrigger_supply_deleted_d1309', referencing='REFERENCING OLD TABLE AS former ', table='assets_cashbackasset', when='AFTER')),
         ),
         migrations.RunSQL(BEGIN_SUPPLY, migrations.RunSQL.noop),
+        migrations.RunSQL(SUPPLY_BY_OWNER, migrations.RunSQL.noop),
     ]

@@ -28,7 +28,7 @@ from wallet.proofs.verify import Violation, fresh, unrest, verify
 
 APP_ROLE = "cashback_app"
 CREDITS_PER_SECOND = 1_500  # more than these clients can claim, so that the pool never runs dry
-MOST_CREDITS = 100_000
+MOST_CREDITS = 200_000  # as many as a scene of two minutes needs
 SETTLING_SECONDS = 10
 CLIENTS = 12
 # What a sound request may be refused for: it came too late, or not now. A pool that runs dry leaves clients without work.

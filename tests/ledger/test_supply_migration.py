@@ -1,0 +1,76 @@
+"""A database with data comes to tell its supply, and goes back."""
+
+from collections.abc import Callable, Iterator
+from io import StringIO
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+
+from accounts.models import User
+from cashback import grants
+from wallet import changing, claims, sealing
+from wallet.assets.models import CashbackAsset, CreditPool, Supply
+from wallet.proofs.verify import fresh, verify
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def migrate(*target: str) -> None:
+    call_command("migrate", *target, verbosity=0, interactive=False)
+
+
+@pytest.fixture
+def back() -> Iterator[None]:
+    """Return to the migration before, and make sure that all are there afterwards."""
+    try:
+        migrate("ledger", "0006")
+        migrate("assets", "0004")
+        yield
+    finally:
+        migrate()
+
+
+def triggers(state: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal AND tgenabled = %s", [state])
+        return int(cursor.fetchone()[0])
+
+
+def test_what_was_there_before_is_told(
+    back: None, issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], alice: User, ada: User
+) -> None:
+    pool = open_pool()
+    taken, ended, gone = (issue(pool=pool) for _ in range(3))
+    issue()
+    claims.claim(taken.pk, alice)
+    changing.expire(ended.pk, ada)
+    changing.delete(gone.pk, ada)
+
+    migrate()
+
+    told = set(Supply.objects.values_list("pool", "status", "number"))
+    assert told == {(pool.pk, "CLAIMED", 1), (pool.pk, "EXPIRED", 1), (pool.pk, "DELETED", 1), (None, "AVAILABLE", 1)}
+    with fresh() as reader:
+        assert verify(reader) == []
+
+
+def test_after_going_back_the_application_claims_and_seals(
+    back: None, issue: Callable[..., CashbackAsset], alice: User
+) -> None:
+    call_command("grant_app_role", stdout=StringIO())
+    asset = issue()
+    assert triggers("O") == 0
+
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET ROLE {grants.APP_ROLE}")
+    try:
+        claimed = claims.by_itself(claims.claim_assets)(claims.Wanted(asset.pk, alice))
+        sealed = sealing.seal_next()
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET ROLE")
+
+    assert claimed.status_code == 201
+    assert sealed is not None
+    assert sealed.count == 1
