@@ -160,13 +160,14 @@ def claim_of_pools(wanted: Sequence[Wanted], *, patient: bool) -> Outcomes:
             some = left.exclude(pk__in=[asset.pk for asset in locked]).exists()
             # Skipping locked rows found too few: either no more are left, or they are in claims that may be rolled back.
             outcomes |= {each: AllInFlight() if some else PoolSoldOut() for each in late}
-            # Whoever was in the place that the user has left may get nothing after all.
-            waits = {each.user.pk for each in late}
-            outcomes |= {each: PoolSoldOut() if not some else Alone() for each in limited if not some or each.user.pk in waits}
+            # They are told of a limit only when it is reached: by what is there, or by a neighbour who gets a row.
+            waiting = {each.user.pk for each in late}
+            unsure = [each for each in limited if not some or each.user.pk in waiting]
+            outcomes |= {each: Alone() if some else PoolSoldOut() for each in unsure}
     try:
         return outcomes | hand_over(matches)
-    except AssetExpired as late_one:
-        raise AllInFlight from late_one  # it ended between the two statements: look for the next
+    except AssetExpired as ended:
+        raise AllInFlight from ended  # it ended between the two statements: look for the next
 
 
 def by_target(wanted: Iterable[Wanted]) -> dict[UUID, list[Wanted]]:

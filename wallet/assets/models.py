@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.ids import uuid7
 from accounts.refusals import Refusal
-from wallet.assets import rules
+from wallet.assets import rules, telling
 from wallet.assets.history import UpdateWithBefore, kept, not_looked_up
 from wallet.assets.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMALS, check_amount, check_currency
 from wallet.assets.moulds import ISSUED, Row
@@ -191,7 +191,7 @@ class CashbackAsset(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("credit"), _("credits")
         ordering = ("-id",)
-        triggers: ClassVar = rules.ASSET_RULES
+        triggers: ClassVar = [*rules.ASSET_RULES, *telling.SUPPLY_RULES]
         constraints = (
             models.CheckConstraint(condition=Q(status__in=Status.values), name="asset_status_known"),
             models.CheckConstraint(
@@ -274,7 +274,7 @@ class Issuance(models.Model):
 
 
 class Supply(models.Model):
-    """What one statement, or many, changed in a group of credits; written by PostgreSQL itself (rules.SUPPLY_RULES).
+    """What one statement, or many, changed in a group of credits; written by PostgreSQL itself (telling.SUPPLY_RULES).
 
     The sums over a group are how many credits it holds, and of what value: told without counting them.
     """

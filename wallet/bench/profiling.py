@@ -1,6 +1,7 @@
 """The profile of one claim: what its CPU in Python goes to, today and before."""
 
 import contextlib
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -65,7 +66,7 @@ def profile(bed: Bed) -> list[Figure]:
             for name in list(servers)[:: -1 if number % 2 else 1]:
                 costs[name].append(cost(here, servers[name], size))
     here.check()
-    parts = sorted({part for cost in costs["now"] + costs["before"] for part in cost})
+    parts = sorted({part for each in costs["now"] + costs["before"] for part in each})
     rounds = list(zip(costs["now"], costs["before"], strict=True))
     totals = [(float(now.total()), float(before.total())) for now, before in rounds]
     how = (
@@ -91,7 +92,7 @@ def cost(here: hot.Campaign, server: web.Web, size: int) -> Counter[str]:
             here.claim_each(server.port, size)
         finally:
             for each in samplers:
-                each.send_signal(2)  # Ctrl-C: write what was seen
+                each.send_signal(signal.SIGINT)  # write what was seen
             for each in samplers:
                 each.wait(PATIENCE_SECONDS)
         seen = sum((shares(file.read_text()) for file in files if file.exists()), Counter[str]())

@@ -11,7 +11,7 @@ from accounts.models import Role, User
 from accounts.tokens import issue_pair
 from wallet import pools
 from wallet.assets.models import Kind
-from wallet.assets.rules import BEGIN_SUPPLY
+from wallet.assets.telling import BEGIN_SUPPLY
 
 POOLS = 50
 TABLES = ("assets_cashbackasset", "ledger_entry")

@@ -4,7 +4,8 @@ from typing import Any
 
 import pgtrigger
 
-from wallet.assets.rules import ADD_UP_SUPPLY, refuse
+from wallet.assets.rules import refuse, run_by_owner
+from wallet.assets.telling import ADD_UP_SUPPLY
 
 # Run by a migration after each one that makes triggers: they then fire under session_replication_role = replica too, so
 # that a restore or a replica's writer keeps the rules.
@@ -98,25 +99,5 @@ carried = pgtrigger.Trigger(
     """,
 )
 
-# Run by a migration: the trigger writes as the tables' owner, for the application may only read the subtotals.
-CARRIED_BY_OWNER = """
-DO $$
-DECLARE f regprocedure;
-BEGIN
-    SELECT tgfoid INTO STRICT f FROM pg_trigger
-        WHERE tgrelid = 'ledger_seal'::regclass AND tgname LIKE 'pgtrigger_seal_carried_%';
-    EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = public, pg_temp', f);
-END $$;
-"""
-
-# Run by a migration: that function runs for the rows of ledger_seal and for nobody's own table. Whoever could make it a
-# trigger of a table of theirs could raise subtotals without a seal.
-CARRIED_FOR_SEALS_ALONE = """
-DO $$
-DECLARE f regprocedure;
-BEGIN
-    SELECT tgfoid INTO STRICT f FROM pg_trigger
-        WHERE tgrelid = 'ledger_seal'::regclass AND tgname LIKE 'pgtrigger_seal_carried_%';
-    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
-END $$;
-"""
+# Whoever could make this function a trigger of a table of theirs could raise subtotals without a seal.
+CARRIED_BY_OWNER = run_by_owner("ledger_seal", "seal_carried")

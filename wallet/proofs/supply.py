@@ -4,7 +4,7 @@ The log of issues and the trail of changes are append-only, but under no seal: w
 credit that was never changed, only its pool's count and sum are known; its title is not.
 """
 
-from wallet.assets.rules import COUNTED, RECOUNTED
+from wallet.assets.telling import COUNTED, RECOUNTED
 
 # Issued, less what was deleted, and each change as what it was before taken away and what it became added.
 ISSUED_DIFFERS = """

@@ -6,7 +6,7 @@ import pgtrigger.migrations
 from django.db import migrations, models
 
 
-from wallet.assets.rules import BEGIN_SUPPLY, SUPPLY_BY_OWNER
+from wallet.assets.telling import BEGIN_SUPPLY, SUPPLY_BY_OWNER
 
 
 class Migration(migrations.Migration):

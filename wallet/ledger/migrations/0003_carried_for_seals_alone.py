@@ -2,10 +2,10 @@
 
 from django.db import migrations
 
-from wallet.ledger.rules import CARRIED_FOR_SEALS_ALONE
+from wallet.ledger.rules import CARRIED_BY_OWNER
 
 
 class Migration(migrations.Migration):
     dependencies = [("ledger", "0002_triggers_always_on")]
 
-    operations = [migrations.RunSQL(CARRIED_FOR_SEALS_ALONE, migrations.RunSQL.noop)]
+    operations = [migrations.RunSQL(CARRIED_BY_OWNER, migrations.RunSQL.noop)]
