@@ -102,6 +102,11 @@ def test_no_page_of_the_ownership_report_reads_all_credits(operator: User, narro
     assert judge(asking(by(operator), f"{ROOT}/reports/ownership/?{narrowed}")) == []
 
 
+@pytest.mark.parametrize("narrowed", ["", "currency=INR"])
+def test_the_summary_counts_no_credits(operator: User, narrowed: str) -> None:
+    assert judge(asking(by(operator), f"{ROOT}/reports/summary/?{narrowed}")) == []
+
+
 def test_the_file_of_one_owner_reads_only_theirs(anybody: User) -> None:
     theirs = reports.ownership().filter(claimed_by=anybody).order_by("-id")
 
