@@ -1,6 +1,6 @@
 """What the role that the application connects with may do, table by table: never change or empty what is append-only.
 
-Of an entry it may write all but the transaction's id, by which entries are sealed: that is PostgreSQL's to say. It makes no
+First the triggers are made what they must be, whatever a migration or a restore left (`harden_triggers`). Of an entry it may write all but the transaction's id, by which entries are sealed: that is PostgreSQL's to say. It makes no
 tables, not even temporary ones, and runs no function that has its owner's powers but through the table it belongs to.
 
 The owner of the tables runs migrations and these grants; the application is neither the owner nor a superuser.
@@ -13,14 +13,12 @@ from wallet.ledger.querysets import COLUMNS
 
 APP_ROLE = "cashback_app"
 
-# Append-only: what was sealed, what was issued, what operators changed.
-WRITTEN_ONCE = ("assets_cashbackassetevent", "assets_creditpoolevent", "assets_issuance", "ledger_seal")
-BY_COLUMN = {
-    "ledger_entry": f"SELECT, INSERT ({', '.join(COLUMNS)})",
-    # pghistory writes the context of a change with INSERT … ON CONFLICT DO UPDATE.
-    "pghistory_context": "SELECT, INSERT, UPDATE (metadata, updated_at)",
-}
-READ = ("assets_supply", "django_migrations", "ledger_subtotal")
+# Append-only: what was sealed.
+WRITTEN_ONCE = ("ledger_seal",)
+BY_COLUMN = {"ledger_entry": f"SELECT, INSERT ({', '.join(COLUMNS)})"}
+# What was issued and what operators changed is written by the owner's triggers, and so are the sums.
+TRAIL = ("assets_cashbackassetevent", "assets_creditpoolevent", "assets_issuance", "pghistory_context")
+READ = (*TRAIL, "assets_supply", "django_migrations", "ledger_subtotal")
 # How long the role waits in PostgreSQL, unless its connection says otherwise: for a lock, for a statement, for its client.
 PATIENCE = {"lock_timeout": "2s", "statement_timeout": "5s", "idle_in_transaction_session_timeout": "5s"}
 
@@ -55,9 +53,11 @@ def statements(role: str) -> list[sql.Composable]:
     """Return the SQL that gives `role` exactly its privileges on the tables that are there, and takes all others."""
     name = sql.Identifier(role)
     grants = [
+        sql.SQL("SELECT public.harden_triggers()"),
         sql.SQL("REVOKE ALL ON ALL TABLES IN SCHEMA public FROM {}"),
         sql.SQL("REVOKE CREATE ON SCHEMA public FROM PUBLIC, {}"),
-        sql.SQL("REVOKE TEMPORARY ON DATABASE {database} FROM PUBLIC, {}"),
+        sql.SQL("REVOKE CONNECT, TEMPORARY ON DATABASE {database} FROM PUBLIC, {}"),
+        sql.SQL("GRANT CONNECT ON DATABASE {database} TO {}"),
         *(sql.SQL(f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC, {{}}") for function in owners_functions()),
         sql.SQL("GRANT USAGE ON SCHEMA public TO {}"),
         sql.SQL("GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {}"),

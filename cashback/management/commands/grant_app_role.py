@@ -40,5 +40,7 @@ class Command(BaseCommand):
                 raise CommandError(
                     f"{error}: connect as the owner of the tables, with CREATEROLE or an existing role."
                 ) from None
+            if isinstance(error.__cause__, errors.UndefinedFunction):
+                raise CommandError(f"{error}: run `manage.py migrate` first.") from None
             raise
         self.stdout.write(f"{'Created' if created else 'Found'} {role}; its privileges are set.")
