@@ -1,10 +1,14 @@
 """What `manage.py check` says about this deployment, with ids and hints."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
+from django.db import connections
+
+from wallet.proofs.enforcement import weakened_rules
 
 
 @register()
@@ -22,3 +26,14 @@ def limits_are_shared(**_: Any) -> list[CheckMessage]:
         return []
     hint = "Set REDIS_URL so that all processes count together. Claims stay correct either way."
     return [CheckWarning("Rate limits are counted per process.", hint=hint, id="cashback.W001")]
+
+
+@register(Tags.database, deploy=True)
+def rules_are_enforced(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """No setting weakens a rule; asked by `check --deploy --database default`, not by migrate, which mends it."""
+    hint = "Run `manage.py migrate` and `manage.py grant_app_role` as the owner of the tables."
+    return [
+        Error(f"PostgreSQL does not enforce a rule: {sentence}.", hint=hint, id="cashback.E002")
+        for alias in databases or ()
+        for sentence in weakened_rules(connections[alias])
+    ]

@@ -1,7 +1,8 @@
 """What the role that the application connects with may do, table by table: never change or empty what is append-only.
 
-First the triggers are made what they must be, whatever a migration or a restore left (`harden_triggers`). Of an entry it may write all but the transaction's id, by which entries are sealed: that is PostgreSQL's to say. It makes no
-tables, not even temporary ones, and runs no function that has its owner's powers but through the table it belongs to.
+First the triggers are made what they must be, whatever a migration or a restore left (`harden_triggers`). Of an entry the role
+may write all but the transaction's id, by which entries are sealed: that is PostgreSQL's to say. It makes no tables, not even
+temporary ones, and runs no function that has its owner's powers but through the table it belongs to. Nobody else connects.
 
 The owner of the tables runs migrations and these grants; the application is neither the owner nor a superuser.
 """

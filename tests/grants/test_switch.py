@@ -79,8 +79,8 @@ def refused(session: psycopg.Connection[Any], attack: Attack, rule: str) -> None
 
 def insert_entry(asset: CashbackAsset, user: User, amount: str = "total_value", at: str = "now()") -> str:
     return (
-        f"INSERT INTO public.ledger_entry ({ENTRY}) SELECT gen_random_uuid(), 'CLAIM', id, '{user.pk}', {amount}, currency, {at},"
-        f" '{user.pk}' FROM public.assets_cashbackasset WHERE id = '{asset.pk}'"
+        f"INSERT INTO public.ledger_entry ({ENTRY}) SELECT gen_random_uuid(), 'CLAIM', id, '{user.pk}', {amount}, currency,"
+        f" {at}, '{user.pk}' FROM public.assets_cashbackasset WHERE id = '{asset.pk}'"
     )
 
 
