@@ -6,18 +6,19 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
+from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from accounts.refusals import Refusal
 from wallet.assets.money import written
-from wallet.contention import act
+from wallet.contention import Busy, act, broken_rule, sqlstate
 from wallet.ledger import merkle, signing
 from wallet.ledger.models import Entry, Seal
 from wallet.ledger.querysets import EntryQuerySet
 
 MOST_LEAVES = 10_000  # a seal: its transaction must end within the idle timeout, on a slow and busy machine too
-SEALER = 0x5EA1  # advisory lock: one sealer at a time
+# What the slower of two sealers at once is told: the next seal is there already, or another transaction is about to write it.
+TAKEN, LOCKED = {"seal_follows", "seal_no_fork", "ledger_seal_pkey"}, "55P03"
 
 
 class NotSealedYet(Refusal):
@@ -28,25 +29,43 @@ class NotSealedYet(Refusal):
     retry_after = 5
 
 
+class NoValidSeal(NotSealedYet):
+    """The seal that covers the entry is malformed, or does not hold it: its proof never comes."""
+
+    detail = "The seal that covers this claim is not valid, so there is no proof. The claim itself is not affected."
+    retry_after = None
+
+
 def seal_all(progress: Callable[[int], None] = lambda _: None) -> list[Seal]:
-    """Seal every closed entry and return the new seals, oldest first; another sealer at work leaves nothing to do."""
+    """Seal every closed entry and return the new seals, oldest first; another sealer at work leaves nothing to do.
+
+    No lock keeps sealers apart, for whoever connects could hold it for ever: of two equal seals the table takes one.
+    """
     seals = []
-    while seal := seal_next():
-        seals.append(seal)
-        progress(seal.count)
+    try:
+        while seal := seal_next():
+            seals.append(seal)
+            progress(seal.count)
+    except (IntegrityError, Busy) as error:
+        if not is_anothers(error):
+            raise
     return seals
+
+
+def is_anothers(error: Exception) -> bool:
+    """Tell whether a seal was not saved because another sealer makes the same."""
+    locked = error.__cause__ is not None and sqlstate(error.__cause__) == LOCKED
+    return broken_rule(error) in TAKEN or (isinstance(error, Busy) and locked)
 
 
 @act(repeatable=True)
 def seal_next() -> Seal | None:
-    """Seal the next entries whose transactions ended, up to 10,000; None when there are none or another sealer is at it.
+    """Seal the next entries whose transactions ended, up to 10,000; None when there are none.
 
     The horizon is the oldest transaction still running: below it nothing can be added, in whatever order transactions
     commit. Ids or times would skip what commits late.
     """
-    if not sole_sealer():
-        return None
-    last = Seal.objects.defer("leaves").order_by("-seq").first()
+    last = Seal.objects.only("seq", "root", "to_xid").order_by("-seq").first()
     start = last.to_xid if last else 0
     rows, end = closed_rows(start, horizon())
     if not rows:
@@ -54,13 +73,6 @@ def seal_next() -> Seal | None:
     seal = sealed(rows, last, start, end)
     seal.save(force_insert=True)
     return seal
-
-
-def sole_sealer() -> bool:
-    """Take the sealers' lock for this transaction, if it is free."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [SEALER])
-        return bool(cursor.fetchone()[0])
 
 
 def horizon() -> int:
@@ -125,12 +137,15 @@ def stated(totals: dict[str, Decimal]) -> str:
 def proof(entry: Entry) -> dict[str, Any]:
     """Return what proves that an entry is under a seal: leaf, its place, the path to the root, and the seal.
 
-    Raises NotSealedYet.
+    Raises NotSealedYet, and NoValidSeal when it never will be.
     """
-    seal = Seal.objects.filter(from_xid__lte=entry.xid, to_xid__gt=entry.xid).first()
+    covering = Seal.objects.covering(entry.xid)
+    seal = covering.well_formed().first()
     if seal is None:
-        raise NotSealedYet
+        raise NoValidSeal if covering.exists() else NotSealedYet
     ids, leaves = unpacked(seal)
+    if entry.pk.bytes not in ids:
+        raise NoValidSeal
     index = ids.index(entry.pk.bytes)
     row = tuple(getattr(entry, column) for column in signing.LEAF_COLUMNS)
     return {
@@ -149,6 +164,6 @@ def unpacked(seal: Seal) -> tuple[list[bytes], list[bytes]]:
 
 
 def how_far() -> dict[str, Any]:
-    """Return the `last` seal (or None) and how many entries came after it and are `unsealed`."""
-    last = Seal.objects.defer("leaves").first()
+    """Return the `last` well-formed seal (or None) and how many entries came after it and are `unsealed`."""
+    last = Seal.objects.well_formed().defer("leaves").first()
     return {"last": last, "unsealed": Entry.objects.filter(xid__gte=last.to_xid if last else 0).count()}

@@ -75,7 +75,13 @@ def test_two_swapped_entries_are_found(entries: list[str], attack: Attack) -> No
 
 @pytest.mark.parametrize(
     "change",
-    ["count = 2", 'sums = \'{"INR": "1.00"}\'', "root = decode(repeat('00', 32), 'hex')", "sealed_at = now()", "seq = 4"],
+    [
+        "count = 2, leaves = substring(leaves for 96)",
+        'sums = \'{"INR": "1.00"}\'',
+        "root = decode(repeat('00', 32), 'hex')",
+        "sealed_at = now()",
+        "seq = 4",
+    ],
 )
 def test_a_rewritten_seal_is_found(entries: list[str], attack: Attack, change: str) -> None:
     attack(f"UPDATE ledger_seal SET {change} WHERE seq = 3")

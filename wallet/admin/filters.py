@@ -125,5 +125,5 @@ class SealFilter(TextFilter):  # type: ignore[misc]
         """Keep the entries that the seal covers; a number that is no seal's keeps none."""
         if not (number := self.value() or ""):
             return queryset
-        seal = Seal.objects.defer("leaves").filter(pk=int(number)).first() if SEQ.fullmatch(number) else None
+        seal = Seal.objects.only("from_xid", "to_xid").filter(pk=int(number)).first() if SEQ.fullmatch(number) else None
         return queryset.filter(xid__gte=seal.from_xid, xid__lt=seal.to_xid) if seal else queryset.none()

@@ -67,5 +67,5 @@ class EntryAdmin(ById, Exportable, ReadOnlyAdmin):
     @display(description=_("seal"))  # type: ignore[untyped-decorator]
     def seal(self, entry: Entry) -> Any:
         """Return a link to the seal that covers the entry."""
-        found = Seal.objects.defer("leaves").filter(from_xid__lte=entry.xid, to_xid__gt=entry.xid).first()
+        found = Seal.objects.covering(entry.xid).only("seq").first()
         return cells.link(found) or _("not sealed yet: wait a few seconds")

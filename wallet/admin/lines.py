@@ -21,6 +21,7 @@ SEAL_COLUMNS = (
     "public_key",
     "signature",
 )
+MALFORMED = "malformed"
 ISSUE_COLUMNS = ("issued_at", "count", "value", "currency", "pool", "issued_by", "door")
 CHANGE_COLUMNS = ("at", "act", "who", "door", "asset", "title", "value", "currency", "status", "pool", "expires_at")
 
@@ -51,11 +52,12 @@ def expired(pool: Any) -> int:
 
 def seal_line(seal: Seal) -> dict[str, Any]:
     """Return a seal without its leaves, bytes in hexadecimal: all that its signature is verified by."""
+    well_formed = seal.is_well_formed
     return {
         "seal": seal.seq,
-        "sealed_at": instant(seal.sealed_at),
+        "sealed_at": instant(seal.sealed_at) if well_formed else MALFORMED,
         "entries": seal.count,
-        "sums": ", ".join(f"{value} {code}" for code, value in json.loads(seal.sums).items()),
+        "sums": ", ".join(f"{value} {code}" for code, value in json.loads(seal.sums).items()) if well_formed else MALFORMED,
         "from_xid": str(seal.from_xid),
         "to_xid": str(seal.to_xid),
         **{name: bytes(getattr(seal, name)).hex() for name in SEAL_COLUMNS[-4:]},

@@ -14,7 +14,8 @@ from wallet.assets.money import CURRENCIES, MAX_VALUE, written
 from wallet.assets.rules import append_only
 from wallet.ledger import rules
 from wallet.ledger.fields import TransactionIdField
-from wallet.ledger.querysets import EntryQuerySet
+from wallet.ledger.querysets import EntryQuerySet, SealQuerySet
+from wallet.ledger.seal_shape import SHAPE
 
 
 class Kind(models.TextChoices):
@@ -128,12 +129,17 @@ class Seal(models.Model):
     signature = models.BinaryField(max_length=64)
     leaves = models.BinaryField()
 
+    # Annotation of SealQuerySet.whatever_shape.
+    is_well_formed: bool
+
+    objects: ClassVar[SealQuerySet] = SealQuerySet.as_manager()  # type: ignore[assignment]
+
     class Meta:
         verbose_name, verbose_name_plural = _("seal"), _("seals")
         ordering = ("-seq",)
         triggers: ClassVar = [*append_only("seal_append_only"), rules.follows, rules.carried]
         constraints = (
-            models.CheckConstraint(condition=Q(seq__gte=1, count__gte=1), name="seal_holds_entries"),
+            *(models.CheckConstraint(condition=condition, name=name) for name, condition in SHAPE.items()),
             models.UniqueConstraint(fields=("from_xid",), name="seal_no_fork"),
         )
 

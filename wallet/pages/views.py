@@ -70,7 +70,7 @@ def my_claims(request: SignedIn) -> HttpResponse:
 def receipt(request: SignedIn, entry_id: UUID) -> HttpResponse:
     """Show one claim of the user's own, and whether the ledger has sealed it; a part of the page asks for the latter again."""
     entry = own(request, entry_id)
-    seal = Seal.objects.filter(from_xid__lte=entry.xid, to_xid__gt=entry.xid).defer("leaves").first()
+    seal = Seal.objects.covering(entry.xid).well_formed().defer("leaves").first()
     template = "pages/_seal.html" if request.htmx else "pages/receipt.html"
     return render(request, template, {"entry": entry, "seal": seal})
 
@@ -82,6 +82,9 @@ def proof(request: SignedIn, entry_id: UUID) -> HttpResponse:
     entry = own(request, entry_id)
     try:
         content = sealing.proof(entry)
+    except sealing.NoValidSeal as refusal:
+        messages.error(request, refusal.message)
+        return redirect("receipt", entry.pk)
     except sealing.NotSealedYet:
         messages.info(request, _("This claim is not sealed yet. Its proof will be here within a minute."))
         return redirect("receipt", entry.pk)

@@ -57,14 +57,21 @@ def seal_violations(
     """
     yield from unsealed_violations(using)
     seals = Seal.objects.using(using)
-    last = seals.defer("leaves").filter(seq=since - 1).first()
-    for seal in seals.filter(seq__gte=since).order_by("seq").iterator(chunk_size=1):
-        yield from chain_violations(seal, last)
+    yield from (f"seal {seq} is malformed: it breaks {rule}" for seq, rule in seals.filter(seq__gte=since).malformed())
+    last = None
+    for seal in seals.well_formed().filter(seq__gte=since).order_by("seq").iterator(chunk_size=1):
+        yield from chain_violations(seal, last if last and last.seq == seal.seq - 1 else before(seal))
         yield from content_violations(seal)
         progress(seal.count)
         last = seal
     if published:
         yield from publication_violations(published, using)
+
+
+def before(seal: Seal) -> Seal | None:
+    """Return the seal before another, of whatever shape, or None."""
+    chained = Seal.objects.using(seal._state.db).only("seq", "root", "to_xid")
+    return chained.filter(seq=seal.seq - 1).first()
 
 
 def chain_violations(seal: Seal, last: Seal | None) -> Iterator[str]:

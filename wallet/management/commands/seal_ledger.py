@@ -36,16 +36,24 @@ class Command(Door):
         seals = sealing.seal_all()
         self.stdout.write(f"Sealed {sum(seal.count for seal in seals)} entries under {len(seals)} new seals.")
         if options["export"]:
-            self.stdout.write(f"Exported {export(options['export'])} seals to {options['export']}.")
+            count, malformed = export(options["export"])
+            self.stdout.write(f"Exported {count} seals to {options['export']}.")
+            if malformed:
+                raise CommandError(f"Not exported, for they are malformed: {', '.join(f'seal {seq}' for seq in malformed)}.")
 
 
-def export(file: Path) -> int:
-    """Append the seals that the file lacks and return how many; raise CommandError when it cannot be read or written."""
+def export(file: Path) -> tuple[int, list[int]]:
+    """Append the seals that the file lacks; return how many, and which could not be written.
+
+    Raises CommandError when the file cannot be read or written.
+    """
     try:
         last = last_line(file)["seq"] if file.exists() and file.stat().st_size else 0
-        missing = Seal.objects.defer("leaves").filter(seq__gt=last).order_by("seq")
+        missing = Seal.objects.filter(seq__gt=last).order_by("seq")
+        malformed = [seq for seq, _ in missing.malformed()]
+        seals = missing.well_formed().defer("leaves").iterator()
         with file.open("a") as lines:
-            return sum(bool(lines.write(json.dumps(signing.published(seal)) + "\n")) for seal in missing.iterator())
+            return sum(bool(lines.write(json.dumps(signing.published(seal)) + "\n")) for seal in seals), malformed
     except (OSError, ValueError, KeyError) as error:
         raise CommandError(f"{file} cannot be appended to: {error}") from error
 

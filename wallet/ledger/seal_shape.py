@@ -1,0 +1,19 @@
+"""What any row of seals looks like, signed or not. PostgreSQL refuses others; readers name those that were there before."""
+
+from datetime import UTC, datetime
+
+from django.db.models import BigIntegerField, F, Q
+from django.db.models.functions import Cast, Length
+from django.db.models.lookups import Exact
+
+# An amount as money.written writes it, per currency, as sealing.stated does.
+SUM = r'"[A-Z]{3}": "[0-9]{1,24}(\.[0-9]{1,4})?"'
+# The name of each check, and what it asks. The root before is the last seal's, which another rule sees to.
+SHAPE = {
+    "seal_holds_entries": Q(seq__gte=1, count__gte=1),
+    "seal_hashes_whole": Q(Exact(Length("root"), 32), Exact(Length("public_key"), 32), Exact(Length("signature"), 64)),
+    "seal_leaves_whole": Q(Exact(Length("leaves"), Cast(F("count"), BigIntegerField()) * 48)),
+    "seal_sums_stated": Q(sums__regex=rf"^\{{{SUM}(, {SUM}){{0,254}}\}}$"),
+    "seal_time_possible": Q(sealed_at__gte=datetime(2000, 1, 1, tzinfo=UTC), sealed_at__lt=datetime(3000, 1, 1, tzinfo=UTC)),
+}
+WELL_FORMED = Q(*SHAPE.values())
