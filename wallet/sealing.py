@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db import IntegrityError, connection
 from django.utils import timezone
@@ -26,7 +26,7 @@ class NotSealedYet(Refusal):
 
     code = "not_sealed_yet"
     detail = "This claim is not sealed yet. Its proof will be there within a few seconds: ask again."
-    retry_after = 5
+    retry_after: ClassVar[int | None] = 5
 
 
 class NoValidSeal(NotSealedYet):

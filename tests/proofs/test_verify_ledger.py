@@ -132,7 +132,39 @@ def test_since_the_next_seal_there_is_only_what_is_not_sealed_yet(
     backdate(claims.claim(issue().pk, alice), timedelta(seconds=11))
 
     with pytest.raises(CommandError, match="RED: 1 violation found"):
-        verify_ledger("--since", "2")
+        verify_ledger("--since", "2", "--wait", "0")
+
+
+def test_a_scheduler_that_was_just_started_may_seal_what_was_left_before_it_is_judged(
+    entries: list[Entry], issue: Callable[..., CashbackAsset], alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backdate(claims.claim(issue().pk, alice), timedelta(minutes=5))
+    looks: list[float] = []
+
+    def pause(seconds: float) -> None:
+        looks.append(seconds)
+        if len(looks) == 3:
+            sealing.seal_all()
+
+    monkeypatch.setattr("wallet.management.commands.verify_ledger.time.sleep", pause)
+
+    assert "GREEN: all is as promised, in 4 rows of the ledger." in verify_ledger()
+    assert len(looks) == 3
+
+
+def test_what_nobody_seals_is_red_after_the_wait(
+    entries: list[Entry], issue: Callable[..., CashbackAsset], alice: User
+) -> None:
+    backdate(claims.claim(issue().pk, alice), timedelta(minutes=5))
+
+    with pytest.raises(CommandError, match="RED: 1 violation found"):
+        verify_ledger("--wait", "1")
+
+
+def test_a_ledger_without_late_entries_is_judged_at_once(entries: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wallet.management.commands.verify_ledger.time.sleep", lambda _: pytest.fail("it waited"))
+
+    assert "GREEN" in verify_ledger()
 
 
 def test_since_a_seal_that_nothing_comes_before_there_is_nothing_to_verify(entries: list[Entry]) -> None:

@@ -123,10 +123,38 @@ def test_a_long_range_is_sealed_in_parts_that_split_no_transaction(
 def test_sealers_at_once_make_one_chain(make_claims: MakeClaims) -> None:
     made = make_claims(6)
 
-    at_once(lambda _: sealing.seal_all(), range(8))
+    sealed = at_once(lambda _: sealing.seal_all(), range(8))
 
+    assert [len(seals) for seals in sealed if seals] == [1]  # a sealer that comes too late has nothing to say
     assert sorted(sealed_ids()) == sorted(made)
     assert list(seal_violations()) == []
+
+
+def test_a_stranger_who_holds_a_lock_does_not_stop_sealing(make_claims: MakeClaims, elsewhere: psycopg.Connection[Any]) -> None:
+    """Whoever connects can hold any advisory lock, for as long as they like."""
+    elsewhere.execute("SELECT pg_advisory_lock(objid) FROM unnest(ARRAY[0, 1, 24225]) AS objid")  # 24225: the sealers' once
+    make_claims(2)
+
+    assert [seal.count for seal in sealing.seal_all()] == [2]
+
+
+def test_a_seal_that_another_is_about_to_write_leaves_nothing_to_do(
+    make_claims: MakeClaims, elsewhere: psycopg.Connection[Any]
+) -> None:
+    make_claims(1)
+    sealing.seal_all()
+    made = make_claims(1)
+    rest = "root, count, sums, sealed_at, public_key, signature, leaves"
+    elsewhere.execute(
+        f"INSERT INTO ledger_seal (seq, previous_root, from_xid, to_xid, {rest})"
+        f" SELECT 2, root, to_xid, pg_snapshot_xmin(pg_current_snapshot()), {rest} FROM ledger_seal"
+    )
+
+    assert sealing.seal_all() == []
+    elsewhere.rollback()
+
+    assert [seal.seq for seal in sealing.seal_all()] == [2]
+    assert sealed_ids()[-1:] == made
 
 
 def test_sealing_under_claims_skips_none_and_doubles_none(

@@ -129,6 +129,13 @@ def differences(seal: Seal, then: dict[bytes, bytes], now: dict[bytes, bytes]) -
             yield f"entry {UUID(bytes=entry)} was changed after seal {seal.seq} was made"
 
 
+def is_late(using: str = "default") -> bool:
+    """Tell whether a closed entry should have been sealed by now."""
+    with connections[using].cursor() as cursor:
+        cursor.execute(LATE)
+        return cursor.fetchone() is not None
+
+
 def unsealed_violations(using: str) -> Iterator[str]:
     """Yield the first closed entry that should have been sealed by now, and those that no seal will ever reach."""
     with connections[using].cursor() as cursor:

@@ -1,5 +1,6 @@
 """`manage.py verify_ledger`: does the ledger hold what it promises, and does it still say what was sealed?"""
 
+import time
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,13 @@ from wallet.ledger.models import Entry, Seal
 from wallet.management import screen
 from wallet.management.door import Door, positive
 from wallet.proofs.roots import NotSeals, published_seals
+from wallet.proofs.seals import is_late
 from wallet.proofs.verify import Violation, fresh, verify
 
 SHOWN = 20  # violations
+# The schedule starts a sealer each minute, and looks for what is due each half minute: so long may the first seal take after
+# the scheduler was started again.
+WAIT_SECONDS = 90
 
 
 class Command(Door):
@@ -27,11 +32,19 @@ class Command(Door):
         parser.add_argument(
             "--since", type=positive, default=1, metavar="SEQ", help="first seal to recompute (default: the first)"
         )
+        parser.add_argument(
+            "--wait",
+            type=int,
+            default=WAIT_SECONDS,
+            metavar="SECONDS",
+            help="how long entries that should be sealed by now may still take, before they are judged (default: %(default)s)",
+        )
         parser.add_argument("--roots", type=Path, metavar="FILE", help="compare with the seals in this file")
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.check_since(options["since"])
         published = self.published(options["roots"])
+        self.wait_for_seals(options["wait"])
         with fresh() as reader:
             total = Entry.objects.count()
             with screen.progress(self.stderr, "Verifying, entries", total) as advance:
@@ -43,6 +56,12 @@ class Command(Door):
         last = Seal.objects.order_by("-seq").values_list("seq", flat=True).first() or 0
         if since > last + 1:
             raise CommandError(f"--since {since} leaves nothing to read: the last seal is {last}.", returncode=2)
+
+    def wait_for_seals(self, seconds: int) -> None:
+        """Wait while entries are late, at most so long: a scheduler that was just started seals what was left."""
+        deadline = time.monotonic() + seconds
+        while is_late() and time.monotonic() < deadline:
+            time.sleep(min(1, seconds))
 
     def published(self, file: Path | None) -> int:
         """Return how many seals the file holds; raise CommandError when it is no file of seals."""

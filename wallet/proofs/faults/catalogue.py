@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wallet.proofs.faults import cache, clock, clusters, mutants, servers, sessions, soak, wire, workers
+from wallet.proofs.faults import attacks, cache, clock, clusters, mutants, servers, sessions, soak, wire, workers
 from wallet.proofs.faults.scene import Outcome, Scene
 
 LONG_RUN_SECONDS = 600
@@ -62,5 +62,12 @@ FAULTS = {
         8,
         0.10,
         target=20,
+    ),
+    "T28": Fault(
+        "the application's role tries to switch the rules off, forge and stop sealing, again and again",
+        attacks.try_to_switch_off,
+        2,
+        0.02,
+        target=400,
     ),
 }
