@@ -28,6 +28,26 @@ def limits_are_shared(**_: Any) -> list[CheckMessage]:
     return [CheckWarning("Rate limits are counted per process.", hint=hint, id="cashback.W001")]
 
 
+EVERYBODYS = """
+    SELECT privilege_type FROM pg_database CROSS JOIN aclexplode(coalesce(datacl, acldefault('d', datdba))) AS acl
+    WHERE datname = current_database() AND acl.grantee = 0 ORDER BY 1
+"""
+
+
+@register(Tags.database, deploy=True)
+def nobody_connects_unnamed(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """Whoever connects may hold advisory locks and make temporary tables: only roles that were named may."""
+    found = []
+    for alias in databases or ():
+        with connections[alias].cursor() as cursor:
+            cursor.execute(EVERYBODYS)
+            held = ", ".join(privilege for (privilege,) in cursor.fetchall())
+        if held:
+            hint = "Run `manage.py grant_app_role` as the owner of the database."
+            found.append(CheckWarning(f"Every role of the server has {held} on the database.", hint=hint, id="cashback.W002"))
+    return found
+
+
 @register(Tags.database, deploy=True)
 def rules_are_enforced(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """No setting weakens a rule; asked by `check --deploy --database default`, not by migrate, which mends it."""

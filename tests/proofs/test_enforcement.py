@@ -59,6 +59,16 @@ def test_every_rule_is_enforced(db: None) -> None:
     assert "no issues" in check("--tag", "database", "--deploy")
 
 
+@pytest.mark.parametrize("privilege", ["CONNECT", "TEMPORARY"])
+def test_a_database_that_is_open_to_everybody_is_named(db: None, privilege: str) -> None:
+    with pytest.raises(Undo), transaction.atomic():
+        ((name,),) = query("SELECT current_database()")
+        sql(f'GRANT {privilege} ON DATABASE "{name}" TO PUBLIC')
+        with pytest.raises(SystemCheckError, match=rf"cashback\.W002.*has {privilege} on the database"):
+            check("--tag", "database", "--deploy", "--fail-level", "WARNING")
+        raise Undo
+
+
 @pytest.mark.parametrize("hole", HOLES)
 def test_a_hole_is_named(db: None, hole: str) -> None:
     rule = trigger("entry_append_only_rows")

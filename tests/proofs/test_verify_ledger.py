@@ -6,6 +6,7 @@ from datetime import timedelta
 from io import StringIO
 from pathlib import Path
 
+import psycopg
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -159,6 +160,26 @@ def test_what_nobody_seals_is_red_after_the_wait(
 
     with pytest.raises(CommandError, match="RED: 1 violation found"):
         verify_ledger("--wait", "1")
+
+
+def test_an_entry_that_an_open_transaction_keeps_from_being_sealed_is_red(
+    entries: list[Entry], issue: Callable[..., CashbackAsset], alice: User
+) -> None:
+    """Of any database of the server, in a session whose transaction nobody but a superuser sees."""
+    settings = connection.get_connection_params()
+    for name in ("cursor_factory", "context", "prepare_threshold"):
+        settings.pop(name, None)
+    with psycopg.connect(**settings | {"dbname": "postgres"}) as stranger:
+        stranger.execute("SELECT pg_current_xact_id()")
+        claim = claims.claim(issue().pk, alice)
+        assert list(seal_violations()) == []
+        backdate(claim, timedelta(seconds=61))
+
+        (found,) = seal_violations()
+
+    assert found.startswith(f"entry {claim.receipt['id']} is older than 60 s and cannot be sealed")
+    sealing.seal_all()
+    assert list(seal_violations()) == []
 
 
 def test_a_ledger_without_late_entries_is_judged_at_once(entries: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:

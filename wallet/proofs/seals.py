@@ -29,6 +29,15 @@ LATE = """
         AND xid < pg_snapshot_xmin(pg_current_snapshot()) AND claimed_at < transaction_timestamp() - interval '10 seconds'
     ORDER BY xid, id LIMIT 1
 """
+# No transaction of ours takes a minute. Whoever can connect to any database of the server can leave one open, and hold up all
+# sealing; whose it is, only a superuser may see.
+HELD_UP = """
+    SELECT format('entry %s is older than 60 s and cannot be sealed: an older transaction is open on this server', id)
+    FROM ledger_entry
+    WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()) AND xid < pg_snapshot_xmax(pg_current_snapshot())
+        AND claimed_at < transaction_timestamp() - interval '60 seconds'
+    ORDER BY xid, id LIMIT 1
+"""
 # What can be seen was written by a transaction that has begun; only the reader's own may be younger than its snapshot.
 AHEAD = """
     SELECT format('entry %s says that transaction %s wrote it, which has not begun: it is never sealed (see "Restoring")',
@@ -137,8 +146,8 @@ def is_late(using: str = "default") -> bool:
 
 
 def unsealed_violations(using: str) -> Iterator[str]:
-    """Yield the first closed entry that should have been sealed by now, and those that no seal will ever reach."""
+    """Yield the first entry that should have been closed or sealed by now, and those that no seal will ever reach."""
     with connections[using].cursor() as cursor:
-        for sql in (LATE, AHEAD):
+        for sql in (LATE, HELD_UP, AHEAD):
             cursor.execute(sql)
             yield from (sentence for (sentence,) in cursor.fetchmany(MOST_UNSEALED))
