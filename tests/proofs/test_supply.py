@@ -50,6 +50,7 @@ def tamper(statement: str) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; ALTER TABLE assets_cashbackasset DISABLE TRIGGER USER")
         cursor.execute(f"UPDATE assets_cashbackasset SET {statement}")
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SELECT public.harden_triggers()")
 
 
 def found() -> list[str]:
@@ -169,5 +170,6 @@ def test_changes_from_before_postgresql_kept_them_tie_out_by_what_their_act_said
         )
         cursor.execute("UPDATE assets_cashbackasset SET total_value = 1, pool_id = NULL WHERE id = %s", [asset.pk])
         cursor.execute("UPDATE assets_cashbackassetevent SET before = NULL")
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SELECT public.harden_triggers()")
 
     assert found() == []

@@ -194,3 +194,18 @@ def test_a_well_formed_seal_that_does_not_hold_its_entries_gives_no_proof(sealed
 
     with pytest.raises(sealing.NoValidSeal):
         sealing.proof(Entry.objects.get(pk=sealed[1]))
+
+
+@pytest.mark.usefixtures("_no_checks")
+def test_an_upgrade_is_not_stopped_by_a_malformed_seal_that_is_there(sealed: list[str]) -> None:
+    sql(insert("never"))
+
+    call_command("migrate", "ledger", "0008", fake=True, verbosity=0)
+    call_command("migrate", verbosity=0)
+
+    assert "seal 2 is malformed: it breaks seal_time_possible" in list(seal_violations())
+    with pytest.raises(IntegrityError):
+        sql(insert("deep"))
+    with connection.cursor() as cursor:  # the fixture puts them back
+        for name in SHAPE.keys() - {"seal_holds_entries"}:
+            cursor.execute(f"ALTER TABLE ledger_seal DROP CONSTRAINT {name}")
