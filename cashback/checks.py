@@ -37,7 +37,7 @@ EVERYBODYS = """
 @register(Tags.database, deploy=True)
 def nobody_connects_unnamed(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """Whoever connects may hold advisory locks and make temporary tables: only roles that were named may."""
-    found = []
+    found: list[CheckMessage] = []
     for alias in databases or ():
         with connections[alias].cursor() as cursor:
             cursor.execute(EVERYBODYS)
