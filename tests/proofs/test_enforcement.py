@@ -115,5 +115,5 @@ def test_verify_ledger_is_red_while_the_switch_lives() -> None:
     finally:
         call_command("grant_app_role", stdout=StringIO())
 
-    assert "I12: function _pgtrigger_should_ignore believes a setting that any session may change" in said.getvalue()
+    assert "I25: function _pgtrigger_should_ignore believes a setting that any session may change" in said.getvalue()
     call_command("verify_ledger", stdout=StringIO(), stderr=StringIO())

@@ -1,4 +1,4 @@
-"""Does PostgreSQL still enforce every rule, whatever a session sets (invariant I12)? Asked by verify and by a deploy check."""
+"""Does PostgreSQL still enforce every rule, whatever a session sets (invariant I25)? Asked by verify and by a deploy check."""
 
 import pgtrigger
 from django.db.backends.base.base import BaseDatabaseWrapper
