@@ -20,6 +20,8 @@ from wallet.claims import Wanted
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import Request
 from wallet.ledger.models import Entry
+from wallet.pages.offer_rows import OfferRows
+from wallet.pages.offers import offers_like, open_pools
 
 pytestmark = [pytest.mark.usefixtures("large"), pytest.mark.django_db]
 ROOT = "/api/v1"
@@ -187,6 +189,30 @@ def test_no_page_of_a_person_reads_a_table_whole(heavy: User, path: str) -> None
     browser.force_login(heavy)
 
     assert judge(asking(browser, path)) == []
+
+
+def test_the_first_page_anybody_sees_groups_no_credits(large: None) -> None:
+    assert judge(asking(Client(), "/")) == []
+
+
+@pytest.mark.parametrize("query", ["page=3", "ends=30", "pool={pool}", "min=890", "max=3", "q=platinum"])
+def test_no_narrowed_page_of_offers_reads_a_table_whole(anybody: User, query: str) -> None:
+    browser = Client()
+    browser.force_login(anybody)
+
+    assert judge(asking(browser, f"/offers/?{query.format(pool=CreditPool.objects.values_list('pk', flat=True)[0])}")) == []
+
+
+def test_more_of_an_offer_is_found_beside_the_one_that_was_taken(anybody: User) -> None:
+    asset = CashbackAsset.objects.claimable().filter(pool__isnull=False)[0]
+
+    assert judge(lambda: offers_like(asset.pk, anybody)) == []
+
+
+def test_the_judge_sees_a_query_that_groups_all_credits(large: None) -> None:
+    rows = OfferRows(CashbackAsset.objects.claimable(), open_pools())
+
+    assert judge(lambda: list(rows.grouped())) != []
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from datetime import date, datetime, time, timedelta
 from functools import cache
 from typing import Any, ClassVar
+from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
 import pghistory
@@ -11,7 +12,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
-from django.db.models.functions import Now, Round
+from django.db.models.functions import Cast, Coalesce, Now, Round
 from django.utils.translation import gettext_lazy as _
 
 from accounts.fields import GeneratedUUIDField, ValidatedCharField
@@ -222,6 +223,18 @@ class CashbackAsset(models.Model):
             # Claim any of a pool, and what of it is due.
             models.Index(
                 "pool", F("expires_at").asc(nulls_last=True), "id", condition=Q(status="AVAILABLE"), name="asset_claimable"
+            ),
+            # The offers of a pool, one after the other (pages.offer_rows).
+            models.Index(
+                Coalesce("pool", Value(UUID(int=0))),
+                Coalesce("expires_at", Cast(Value("infinity"), models.DateTimeField())),
+                "title",
+                "total_value",
+                "currency",
+                "id",
+                include=("pool", "expires_at"),
+                condition=Q(status="AVAILABLE"),
+                name="asset_offered",
             ),
             # Each order of the lists; the second is also the sweep's, the last a search's.
             models.Index(fields=("status", "id"), condition=~Q(status="CLAIMED"), name="asset_newest"),
