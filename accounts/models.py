@@ -9,6 +9,7 @@ from django.db.models.functions import Lower, Now
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
 
+from accounts.fields import GeneratedUUIDField
 from accounts.ids import uuid7
 
 
@@ -46,7 +47,7 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractBaseUser):
     """A person, known by email. Role and `is_active` are read from this row on every request."""
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
     email = models.EmailField(unique=True, error_messages={"unique": "This email already has an account. Sign in instead."})
     role = models.CharField(max_length=5, choices=Role.choices, default=Role.USER)
     is_active = models.BooleanField(
@@ -116,7 +117,7 @@ class TokenFamily(models.Model):
     Only one refresh token of a family is good at a time, and only its digest is kept: nothing in this table lets anybody in.
     """
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(User, models.CASCADE, related_name="token_families")
     refresh_hash = models.CharField(max_length=64, help_text="SHA-256 of the id of the refresh token that is good now.")
     # Django's digest of the password: a change by any road (page, API, admin, shell) ends the families made before it.

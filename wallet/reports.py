@@ -172,6 +172,22 @@ def ownership_totals(assets: AssetQuerySet) -> list[dict[str, Any]]:
     ]
 
 
+def supply_totals(wanted: Q) -> list[dict[str, Any]]:
+    """Return what `ownership_totals` says of the credits of pools and currencies, without counting them (see `supply`)."""
+    lines = supply(wanted, "currency")
+    return [
+        {
+            "currency": code,
+            "current_status": status,
+            "count": states[status.lower()][0],
+            "value": written(states[status.lower()][1], code),
+        }
+        for (code,), states in sorted(lines.items())
+        for status in sorted(Status.values)
+        if status.lower() in states
+    ]
+
+
 def inert(cell: Any) -> Any:
     """Return a cell that no spreadsheet takes for a formula (OWASP, CSV injection): a quote before what begins one.
 

@@ -13,6 +13,9 @@ from pytest_django import DjangoAssertNumQueries
 from accounts.models import User
 from wallet import changing, claims, pools
 from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.pages import offer_rows
+from wallet.pages.offer_rows import ORDERS, OfferRows
+from wallet.pages.offers import open_pools
 
 OFFERS = reverse("offers")
 OpenPool = Callable[..., CreditPool]
@@ -133,6 +136,47 @@ def test_equal_credits_of_a_pool_are_one_offer_with_how_many_are_left(
     assert most.asset_id in [asset.pk for asset in equal]
     assert {offer.asset_id for offer in offers} >= {asset.pk for asset in others}
     assert "3 left" in answer.content.decode()
+
+
+def test_beyond_a_thousand_an_offer_says_so(alices: Client, open_pool: OpenPool) -> None:
+    for number in (1_000, 1):
+        pool = open_pool(name=f"{number}")
+        alike = [CashbackAsset(title="tea", total_value=1, currency="INR", pool=pool) for _ in range(1_000 + (number == 1))]
+        CashbackAsset.objects.insert_all(alike)
+
+    page = alices.get(OFFERS).content.decode()
+
+    assert page.count("<span>1,000+ left</span>") == 1
+    assert page.count("<span>1,000 left</span>") == 2  # the offer, and its pool
+
+
+def test_jumps_find_what_grouping_finds(open_pool: OpenPool, issue: Issue) -> None:
+    """Offers of several pools and of none, with and without an end, whatever the order, the page and how far jumps lead."""
+    ends = [None, *(timezone.now() + timedelta(days=days) for days in (1, 2))]
+    shown, hidden = [None, *(open_pool(name=name) for name in "ab")], open_pool(name="hidden", is_active=False)
+    for number in range(70):
+        facts = {"title": "xyz"[number % 3], "currency": "INR", "total_value": Decimal(1 + number % 2)}
+        issue(pool=[*shown, hidden][number % 4], expires_at=ends[number % 5 % 3], **facts)
+    issue(currency="JPY", total_value=Decimal(1), title="x")
+
+    for order in ORDERS:
+        rows = OfferRows(CashbackAsset.objects.claimable(), open_pools(), order)
+        grouped = [{**row, "asset_id": None} for row in rows.grouped()]
+        assert len(grouped) > 25
+        assert sum(row["left"] for row in grouped) == CashbackAsset.objects.exclude(pool=hidden).count()
+        for start, stop in [(0, 6), (6, 13), (20, 29), (0, 100), (99, 109)]:
+            assert [{**row, "asset_id": None} for row in rows[start:stop]] == grouped[start:stop], (order, start)
+
+
+@pytest.mark.parametrize("most", [0, 5, 20])
+def test_where_jumps_do_not_lead_all_are_grouped(issue: Issue, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    for number in range(30):
+        issue(title=f"{number:02}")
+    monkeypatch.setattr(offer_rows, "MOST_JUMPS", most)
+
+    for order, start in [("ends", 0), ("title", 0), ("title", 20)]:
+        rows = OfferRows(CashbackAsset.objects.claimable(), open_pools(), order)
+        assert [row["title"] for row in rows[start : start + 6]] == [f"{number:02}" for number in range(start, start + 6)]
 
 
 def test_a_crowd_is_not_sent_after_the_same_credit(alices: Client, open_pool: OpenPool, issue: Issue) -> None:

@@ -6,11 +6,13 @@ from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin as DjangoModelAdmin
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
+from django.core.paginator import Paginator
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
+from django.utils.functional import cached_property
 from django.views.decorators.csrf import csrf_protect
 from unfold.admin import ModelAdmin
 
@@ -80,10 +82,31 @@ class WithoutTransaction(DjangoModelAdmin[Any]):
             return redirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
 
 
+MOST_COUNTED = 5_000
+
+
+class AtLeast(int):
+    """A count that ended before the rows did."""
+
+    def __str__(self) -> str:
+        return f"{int(self):,}+"
+
+
+class BoundedPaginator(Paginator):  # type: ignore[type-arg]
+    """Pages of the first MOST_COUNTED rows: to count all of a large table takes as long as there are rows."""
+
+    @cached_property
+    def count(self) -> int:
+        """Return how many rows there are; AtLeast(MOST_COUNTED) where there are more."""
+        counted: int = self.object_list.order_by()[: MOST_COUNTED + 1].count()  # type: ignore[attr-defined]
+        return counted if counted <= MOST_COUNTED else AtLeast(MOST_COUNTED)
+
+
 class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
     """A room for operators: they may look. What else they may do, a room says itself; everybody else may nothing."""
 
     list_per_page = 100
+    paginator = BoundedPaginator
     show_full_result_count = False
     list_filter_submit = True
 

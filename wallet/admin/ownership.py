@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
@@ -17,8 +17,12 @@ from wallet.admin.base import ReadOnlyAdmin, operator, reading
 from wallet.admin.exporting import Exportable, Report
 from wallet.admin.filters import CurrencyFilter, DayFilter, PoolFilter, StatusFilter
 from wallet.admin.searching import ById
-from wallet.assets.models import CashbackAsset
+from wallet.assets.models import CashbackAsset, CreditPool, Status
+from wallet.assets.money import CURRENCIES
 from wallet.ledger.models import ClaimedAsset
+
+# What the supply is told by.
+WITH_SUPPLY = {"pool", "currency", "status"}
 
 
 @admin.register(ClaimedAsset)
@@ -27,7 +31,7 @@ class OwnershipAdmin(ById, Exportable, ReadOnlyAdmin):
 
     list_display = ("title", "value", "status_now", "owner", "claimed", "pool_name")
     list_filter = (StatusFilter, PoolFilter, CurrencyFilter, ("claimed_at", DayFilter))
-    ordering = (F("claimed_at").desc(nulls_last=True), "-id")
+    ordering = ("-id",)  # as the API's report: by its key the first page is found without the rest
     search_fields = ("claimed_by__email",)
     search_help_text = _("Owner's email or the credit's id")
     change_list_template = "admin/ownership.html"
@@ -50,9 +54,21 @@ class OwnershipAdmin(ById, Exportable, ReadOnlyAdmin):
         """Show the list with the totals of all that it holds, not of one page."""
         response: Any = super().changelist_view(request, extra_context)
         if "cl" in (shown := getattr(response, "context_data", {})):
-            totals = reports.ownership_totals(shown["cl"].get_queryset(request))
-            shown["totals"] = [owning.read(total) for total in totals]
+            shown["totals"] = [owning.read(total) for total in self.totals(request, shown["cl"])]
         return response  # type: ignore[no-any-return]
+
+    def totals(self, request: HttpRequest, listed: Any) -> list[dict[str, Any]]:
+        """Return the totals of a list per currency and status: of whole pools and currencies without counting credits."""
+        if listed.query or not listed.filter_params.keys() <= WITH_SUPPLY:
+            return reports.ownership_totals(listed.get_queryset(request))
+        known = {str(pool) for pool in CreditPool.objects.values_list("pk", flat=True)}
+        given = {name: values[-1] for name, values in listed.filter_params.items()}
+        wanted = Q(
+            **{name: given[name] for name, all_ in (("pool", known), ("currency", CURRENCIES)) if given.get(name) in all_}
+        )
+        totals = reports.supply_totals(wanted)
+        status = given.get("status")
+        return [total for total in totals if status not in Status.values or total["current_status"] == status]
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None

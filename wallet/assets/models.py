@@ -3,6 +3,7 @@
 from datetime import date, datetime, time, timedelta
 from functools import cache
 from typing import Any, ClassVar
+from uuid import UUID
 from zoneinfo import ZoneInfo, available_timezones
 
 import pghistory
@@ -11,9 +12,10 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
-from django.db.models.functions import Now, Round
+from django.db.models.functions import Cast, Coalesce, Now, Round
 from django.utils.translation import gettext_lazy as _
 
+from accounts.fields import GeneratedUUIDField, ValidatedCharField
 from accounts.ids import uuid7
 from accounts.refusals import Refusal
 from wallet.assets import rules, telling
@@ -90,17 +92,17 @@ def end_of(day: date, time_zone: str = "UTC") -> datetime:
 class CreditPool(models.Model):
     """A named set of assets in one currency, open for a time, with a limit per user."""
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100, unique=True)
     kind = models.CharField(max_length=9, choices=Kind.choices)
-    currency = models.CharField(max_length=3, validators=[check_currency], help_text="ISO 4217, e.g. INR.")
+    currency = ValidatedCharField(max_length=3, validators=[check_currency], help_text="ISO 4217, e.g. INR.")
     per_user_limit = models.PositiveSmallIntegerField(
         null=True, blank=True, help_text="How many credits one user may claim. Empty: no limit."
     )
     opens_at = models.DateTimeField(db_default=Now(), help_text="Claims are accepted from this instant on.")
     closes_at = models.DateTimeField(null=True, blank=True, help_text="First instant without claims. Empty: stays open.")
     is_active = models.BooleanField(default=True, help_text="Untick to stop claims at once and hide the pool from users.")
-    time_zone = models.CharField(
+    time_zone = ValidatedCharField(
         max_length=64, default="UTC", validators=[check_time_zone], help_text='In which "until 31 March" ends.'
     )
 
@@ -148,10 +150,10 @@ class CreditPool(models.Model):
 class CashbackAsset(models.Model):
     """One cashback credit: money that one user may claim once, until it expires."""
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
     title = models.CharField(max_length=200)
     total_value = models.DecimalField(max_digits=18, decimal_places=4)
-    currency = models.CharField(
+    currency = ValidatedCharField(
         max_length=3,
         validators=[check_currency],
         help_text="ISO 4217, e.g. INR.",
@@ -221,6 +223,18 @@ class CashbackAsset(models.Model):
             # Claim any of a pool, and what of it is due.
             models.Index(
                 "pool", F("expires_at").asc(nulls_last=True), "id", condition=Q(status="AVAILABLE"), name="asset_claimable"
+            ),
+            # The offers of a pool, one after the other (pages.offer_rows).
+            models.Index(
+                Coalesce("pool", Value(UUID(int=0))),
+                Coalesce("expires_at", Cast(Value("infinity"), models.DateTimeField())),
+                "title",
+                "total_value",
+                "currency",
+                "id",
+                include=("pool", "expires_at"),
+                condition=Q(status="AVAILABLE"),
+                name="asset_offered",
             ),
             # Each order of the lists; the second is also the sweep's, the last a search's.
             models.Index(fields=("status", "id"), condition=~Q(status="CLAIMED"), name="asset_newest"),

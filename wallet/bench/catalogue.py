@@ -23,7 +23,7 @@ BENCHES = {
     "steps": Bench("the CPU that a claim costs in Python, step by step, beside the code before", hot.steps),
     "profile": Bench("the profile of one claim: what its CPU in Python goes to, beside the code before", profiling.profile),
     "large": Bench("claims over HTTP on 5,000,000 assets and 2,000,000 entries, beside 10,000 and 4,000", claiming.large),
-    "lists": Bench("lists over HTTP on 5,000,000 assets and 2,000,000 entries, beside 10,000 and 4,000", lists.lists),
+    "lists": Bench("lists and pages over HTTP on 5,000,000 assets and 2,000,000 entries, beside 10,000 and 4,000", lists.lists),
     "sweep": Bench("the sweep of a million due credits beside one of 10,000, and claims beside the clock's sweep", sweep.sweep),
     "ownership": Bench("the ownership report of a million credits as a file over HTTP, beside COPY TO", files.ownership),
     "issue": Bench("a million credits issued from a file by command, beside one raw COPY of the same rows", supply.issue),

@@ -10,11 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from django.conf import settings
+
 from accounts.models import Role
 from wallet import sealing
 from wallet.bench.bed import Bed
 from wallet.bench.figures import Figure
-from wallet.bench.tables import Tables, token
+from wallet.bench.tables import Tables, session, token
 from wallet.proofs import web
 from wallet.proofs.faults.scene import environment
 
@@ -40,19 +42,26 @@ LISTS = {
     "wallet of a user with many entries": "wallet/",
     "pools with what is left of each": "pools/",
     "summary of the supply, as an ADMIN": "reports/summary/",
+    "the first page that a stranger sees": "/",
+    "the page of offers": "/offers/",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Client:
-    """People who ask one server, each list over one keep-alive connection."""
+    """People who ask one server, each list over one keep-alive connection; a page with a session, the API with a token."""
 
     port: int
     tokens: dict[str, str]
+    sessions: dict[str, str]
 
     def get(self, connection: http.client.HTTPConnection, path: str, who: str) -> bytes:
-        """Return the body of a list; raise RuntimeError unless it is 200."""
-        connection.request("GET", f"/api/v1/{path}", headers={"Authorization": f"Bearer {self.tokens[who]}"})
+        """Return the body of a list, or of the page at a path from the root; raise RuntimeError unless it is 200."""
+        if path.startswith("/"):
+            cookie = {"Cookie": f"{settings.SESSION_COOKIE_NAME}={self.sessions[who]}"} if path != "/" else {}
+            connection.request("GET", path, headers=cookie)
+        else:
+            connection.request("GET", f"/api/v1/{path}", headers={"Authorization": f"Bearer {self.tokens[who]}"})
         answer = connection.getresponse()
         body = answer.read()
         if answer.status != 200:
@@ -131,4 +140,4 @@ def place(bed: Bed, name: str, tables: Tables) -> Iterator[Client]:
     sealing.seal_all()
     tokens = {ANYBODY: token(ANYBODY), HEAVY: token(HEAVY), ADMIN: token(ADMIN, Role.ADMIN)}
     with web.server(environment(), "--preload") as server:
-        yield Client(server.port, tokens)
+        yield Client(server.port, tokens, {ANYBODY: session(ANYBODY)})

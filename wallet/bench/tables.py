@@ -3,9 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
+from django.conf import settings
+from django.contrib.auth import login
 from django.db import connection
+from django.http import HttpRequest
 
 from accounts.models import Role, User
 from accounts.tokens import issue_pair
@@ -115,3 +119,12 @@ def token(email: str, role: Role | None = None) -> str:
         person.role = role
         person.save(update_fields=["role"])
     return issue_pair(person).access
+
+
+def session(email: str) -> str:
+    """Return the key of a session in which the person is signed in to the pages."""
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore()
+    login(request, User.objects.get_by_natural_key(email))
+    request.session.save()
+    return str(request.session.session_key)

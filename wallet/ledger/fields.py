@@ -1,5 +1,6 @@
 """Column types of PostgreSQL that Django does not know."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.db import models
@@ -7,6 +8,11 @@ from django.db import models
 
 class TransactionIdField(models.Field[int, int]):
     """The id of the transaction that wrote a row, PostgreSQL's `xid8`: 64 bits, never wraps."""
+
+    def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
+        """Return what a migration keeps: the class that stays beside the migrations, wherever this one moves."""
+        name, _, args, kwargs = super().deconstruct()
+        return name, "wallet.ledger.migrations._frozen.TransactionIdField", args, kwargs
 
     def db_type(self, connection: Any) -> str:
         """Return the column's type."""

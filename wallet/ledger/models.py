@@ -8,6 +8,7 @@ from django.db.models import F, Func, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from accounts.fields import GeneratedUUIDField
 from accounts.ids import uuid7
 from wallet.assets.models import CashbackAsset
 from wallet.assets.money import CURRENCIES, MAX_VALUE, written
@@ -31,7 +32,7 @@ MOVES = {Kind.CLAIM: ("pool", "wallet")}
 class Entry(models.Model):
     """One immutable row of the ledger. `claimed_at` is the instant PostgreSQL decided, `xid` the transaction that wrote it."""
 
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=5, choices=Kind.choices, default=Kind.CLAIM)
     asset = models.ForeignKey(CashbackAsset, models.PROTECT, related_name="entries")
     # db_index=False: an index below begins with the same column, or nobody looks the row up by it.

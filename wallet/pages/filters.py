@@ -63,6 +63,10 @@ class OfferFilter(Narrowing):
     def apply(self, credits: AssetQuerySet) -> AssetQuerySet:
         """Return those of `credits` that are wanted."""
         given = self.given()
+        # Its titles are looked up first: an index then finds their credits.
+        if "q" in given and (titles := credits.titles_with(given["q"])) is not None:
+            del given["q"]
+            credits = credits.filter(title__in=titles)
         columns = {"q": "title__icontains", "pool": "pool", "min": "total_value__gte", "max": "total_value__lte"}
         wanted = Q(**{column: given[name] for name, column in columns.items() if name in given})
         if days := given.get("ends"):

@@ -1,17 +1,23 @@
 """Part of a list at a time, without counting the whole."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
-from django.db.models import QuerySet
 from django.http import Http404
 
 T = TypeVar("T")
 U = TypeVar("U")
+R_co = TypeVar("R_co", covariant=True)
 
 PAGE_SIZE = 20
 LAST_PAGE = 1_000
+
+
+class Rows(Protocol[R_co]):
+    """What a part is cut from: a query, or what reads one."""
+
+    def __getitem__(self, part: slice, /) -> Iterable[R_co]: ...
 
 
 @dataclass(frozen=True)
@@ -32,7 +38,7 @@ class Page(Generic[T]):
         return Page([make(item) for item in self.items], self.number, self.next)
 
 
-def page_of(rows: "QuerySet[Any, T]", number: str | None, size: int = PAGE_SIZE) -> Page[T]:
+def page_of(rows: Rows[T], number: str | None, size: int = PAGE_SIZE) -> Page[T]:
     """Return page `number` (as it stands in the address, from 1) of ordered rows, by one query. Raises Http404."""
     wanted = int(number) if number and number.isascii() and number.isdecimal() and len(number) < 6 else 0 if number else 1
     if not 1 <= wanted <= LAST_PAGE:

@@ -7,35 +7,19 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Aggregate, Case, CharField, Count, F, OuterRef, Q, Subquery, UUIDField, Value, When
+from django.db.models import Case, CharField, F, OuterRef, Q, Subquery, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import User
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.assets.querysets import OPEN, AssetQuerySet, PoolQuerySet
+from wallet.assets.querysets import OPEN, PoolQuerySet
+from wallet.pages.offer_rows import OfferRows
 
 POOLS_SHOWN = 6
 POOLS_KNOWN = 100  # whose limits are looked up for one page; beyond them the claim itself says no
 SOON = timedelta(days=2)
 REMEMBERED = timedelta(days=7)  # how long a pool that closed is still shown as closed
-
-ALIKE = ("pool_id", "pool__name", "title", "total_value", "currency", "expires_at")
-TIES = ("title", "total_value", "currency", "pool_id", "expires_at")
-ORDERS: dict[str, Any] = {
-    "ends": F("expires_at").asc(nulls_last=True),
-    "high": F("total_value").desc(),
-    "low": F("total_value").asc(),
-    "title": F("title").asc(),
-}
-
-
-class AnyOne(Aggregate):
-    """One value of the group, another at each look, so that a crowd does not run for the same credit."""
-
-    function = "ARRAY_AGG"
-    template = "(%(function)s(%(expressions)s))[1 + floor(random() * count(*))::int]"
-    output_field = UUIDField()
 
 
 @dataclass(frozen=True)
@@ -92,19 +76,8 @@ def pools_for(user: User) -> PoolQuerySet:
     return known.order_by("phase", F("can_claim").desc(), F("closes_at").asc(nulls_last=True), "name")
 
 
-def credits_on_offer() -> AssetQuerySet:
-    """Return what can be claimed now and is in no closed pool."""
-    return CashbackAsset.objects.claimable().filter(Q(pool=None) | Q(pool__in=open_pools()))
-
-
-def grouped(credits: AssetQuerySet, order: str = "ends") -> Any:
-    """Return the offers that `credits` make, as rows in one of the ORDERS: equal credits of a pool are one."""
-    rows: Any = credits.order_by().values(*ALIKE)
-    return rows.annotate(left=Count("pk"), asset_id=AnyOne("pk")).order_by(ORDERS[order], *TIES)
-
-
 def offer(row: dict[str, Any], refused: Iterable[UUID] = ()) -> Offer:
-    """Return a row of `grouped` as an offer; it cannot be claimed when its pool is one of `refused`."""
+    """Return a row of OfferRows as an offer; it cannot be claimed when its pool is one of `refused`."""
     name = row.pop("pool__name")
     return Offer(**row, pool_name=name, can_claim=row["pool_id"] not in refused)
 
@@ -121,5 +94,6 @@ def offers_like(asset_id: UUID, user: User) -> Offer | None:
         return None
     facts = {name: getattr(asset, name) for name in ("pool_id", "title", "total_value", "currency", "expires_at")}
     ended = {"expires_at__isnull": True} if facts.pop("expires_at") is None else {"expires_at": asset.expires_at}
-    row = grouped(credits_on_offer().filter(**facts, **ended)).first()
-    return offer(row, refusing(pools_for(user).filter(pk=facts["pool_id"]))) if row else None
+    alike = CashbackAsset.objects.claimable().filter(**facts, **ended)
+    rows = OfferRows(alike, open_pools().filter(pk=facts["pool_id"]))[:1]
+    return offer(rows[0], refusing(pools_for(user).filter(pk=facts["pool_id"]))) if rows else None

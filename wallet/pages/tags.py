@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from django.conf import settings
 from django.template import Context, Library
+from django.template.defaultfilters import floatformat
 from django.templatetags.static import static
 from django.urls import reverse
 from django.utils.formats import date_format
@@ -16,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from wallet.assets.models import CreditPool, Kind
 from wallet.assets.money import grouped
+from wallet.pages.offer_rows import MOST_COUNTED
 from wallet.pages.offers import is_soon
 
 register = Library()
@@ -47,6 +49,12 @@ def moment(instant: datetime, purpose: str = "") -> SafeString:
 
 
 register.filter("is_soon", is_soon)
+
+
+@register.filter
+def left(number: int) -> str:
+    """Return how many credits of an offer are left, grouped as the reader's language does; "1,000+" beyond what is counted."""
+    return f"{floatformat(MOST_COUNTED, '0g')}+" if number > MOST_COUNTED else floatformat(number, "0g")
 
 
 @register.filter

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from wallet import claims, sealing
+from wallet.assets.models import CashbackAsset
 from wallet.ledger.idempotency import Request, fingerprint
 from wallet.ledger.models import Entry, Seal
 from wallet.pages import offers as on_offer
@@ -17,7 +18,8 @@ from wallet.pages.balances import balances
 from wallet.pages.claiming import answer, claim_door, form_key
 from wallet.pages.filters import HistoryFilter, OfferFilter
 from wallet.pages.listing import page_of
-from wallet.pages.offers import POOLS_KNOWN, POOLS_SHOWN, credits_on_offer, grouped, offer, offers_like, pools_for, refusing
+from wallet.pages.offer_rows import OfferRows
+from wallet.pages.offers import POOLS_KNOWN, POOLS_SHOWN, offer, offers_like, open_pools, pools_for, refusing
 from wallet.pages.people import SignedIn, signed_in
 
 ON_LANDING = 6
@@ -29,7 +31,7 @@ ENDING_FIRST = 3
 def landing(request: HttpRequest) -> HttpResponse:
     """Say what this is and what is on offer now, to anybody."""
     pools = on_offer.pools_on_offer()[:POOLS_SHOWN]
-    offers = [offer(row) for row in grouped(credits_on_offer())[:ON_LANDING]]
+    offers = [offer(row) for row in OfferRows(CashbackAsset.objects.claimable(), open_pools())[:ON_LANDING]]
     return render(request, "pages/landing.html", {"pools": pools, "offers": offers})
 
 
@@ -39,7 +41,8 @@ def offers(request: SignedIn) -> HttpResponse:
     """Show the pools and what can be claimed now, searched, filtered and sorted as asked."""
     pools = list(pools_for(request.user)[:POOLS_KNOWN])
     wanted = OfferFilter(request.GET, [pool for pool in pools if pool.phase == "1 open"])  # type: ignore[attr-defined]
-    rows = page_of(grouped(wanted.apply(credits_on_offer()), wanted.order()), request.GET.get("page"), OFFERS_SHOWN)
+    found = OfferRows(wanted.apply(CashbackAsset.objects.claimable()), open_pools(), wanted.order())
+    rows = page_of(found, request.GET.get("page"), OFFERS_SHOWN)
     refused = refusing(pools)
     page = rows.of(lambda row: offer(row, refused))
     shown = pools[:POOLS_SHOWN] if page.number == 1 and not wanted.narrows() else []
@@ -52,7 +55,8 @@ def offers(request: SignedIn) -> HttpResponse:
 def dashboard(request: SignedIn) -> HttpResponse:
     """Show the user's wallet: balances, how they grew, and what could be claimed before it ends."""
     refused = refusing(pools_for(request.user)[:POOLS_KNOWN])
-    rows = grouped(credits_on_offer().filter(expires_at__isnull=False).exclude(pool__in=refused))[:ENDING_FIRST]
+    ending = CashbackAsset.objects.claimable().filter(expires_at__isnull=False)
+    rows = OfferRows(ending, open_pools().exclude(pk__in=refused))[:ENDING_FIRST]
     return render(request, "pages/dashboard.html", {"balances": balances(request.user), "ending": [offer(row) for row in rows]})
 
 

@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-from wallet.ledger.rules import CARRIED_BY_OWNER
+from wallet.ledger.migrations._frozen import CARRIED_BY_OWNER
 
 
 class Migration(migrations.Migration):

@@ -4,7 +4,7 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations
 
-from wallet.ledger.rules import ENABLE_ALWAYS
+from wallet.ledger.migrations._frozen import ENABLE_ALWAYS
 
 
 class Migration(migrations.Migration):

@@ -2,7 +2,7 @@
 
 from django.db import migrations
 
-from wallet.ledger.rules import ENABLE_ALWAYS
+from wallet.ledger.migrations._frozen import ENABLE_ALWAYS
 
 
 class Migration(migrations.Migration):

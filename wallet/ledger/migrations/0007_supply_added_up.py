@@ -4,8 +4,7 @@ import pgtrigger.compiler
 import pgtrigger.migrations
 from django.db import migrations
 
-
-from wallet.ledger.rules import CARRIED_BY_OWNER, ENABLE_ALWAYS
+from wallet.ledger.migrations._frozen import CARRIED_BY_OWNER, ENABLE_ALWAYS
 
 
 class Migration(migrations.Migration):

@@ -1,0 +1,58 @@
+"""Migrations stand alone: the same database comes of them whatever becomes of the code around them."""
+
+import ast
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+
+OURS = {package.parent.name for package in settings.BASE_DIR.glob("*/__init__.py")}
+FILES = sorted(path for name in OURS for path in (settings.BASE_DIR / name).glob("**/migrations/*.py"))
+
+
+def imported_of_ours(source: str) -> set[str]:
+    """Return the modules of ours that a migration imports, other than what is frozen beside it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            found.add("." * node.level + (node.module or ""))
+    ours = {name for name in found if name.partition(".")[0] in OURS or name.startswith(".")}
+    return {name for name in ours if not name.endswith(".migrations._frozen")}
+
+
+def test_every_migration_is_looked_at() -> None:
+    assert {"accounts", "wallet"} <= OURS
+    assert {path.name for path in FILES} >= {
+        "_frozen.py",
+        "0002_token_families.py",
+        "0005_supply.py",
+        "0007_supply_added_up.py",
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(settings.BASE_DIR)))
+def test_no_migration_imports_code_that_can_change(path: Path) -> None:
+    assert imported_of_ours(path.read_text()) == set()
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("from wallet.ledger.rules import ENABLE_ALWAYS", {"wallet.ledger.rules"}),
+        ("import django.db, accounts.ids", {"accounts.ids"}),
+        ("def forwards(apps, editor):\n    from cashback import grants", {"cashback"}),
+        ("from ..models import Entry", {"..models"}),
+        ("from wallet.ledger.migrations._frozen import ENABLE_ALWAYS", set()),
+        ("from django.db import migrations", set()),
+    ],
+)
+def test_an_import_is_seen_wherever_it_stands(source: str, found: set[str]) -> None:
+    assert imported_of_ours(source) == found
+
+
+@pytest.mark.django_db
+def test_the_models_are_what_the_migrations_say() -> None:
+    call_command("makemigrations", check=True, dry_run=True, verbosity=0)  # exits when anything is missing
