@@ -25,15 +25,7 @@ class Children:
         self, name: str, command: Sequence[str], folder: Path, environ: Mapping[str, str], descriptors: Sequence[int] = ()
     ) -> None:
         """Start `command` in `folder`; `descriptors` stay open in it. It gets SIGTERM should this process be killed."""
-        self._starts[name] = partial(
-            subprocess.Popen,
-            [sys.executable, "-m", "cashback.local.tether", str(os.getpid()), *command],
-            cwd=folder,
-            env=dict(environ),
-            pass_fds=descriptors,
-            # Ctrl-C in the terminal must reach the starter only, who then ends them in good order.
-            start_new_session=True,
-        )
+        self._starts[name] = partial(_started, command, folder, environ, descriptors)
         self._running[name] = self._starts[name]()
 
     def exit_code(self, name: str) -> int | None:
@@ -68,6 +60,19 @@ class Children:
                 child.wait(max(0.0, deadline - time.monotonic()))
             _kill_group(child)
         self._running.clear()
+
+
+def _started(
+    command: Sequence[str], folder: Path, environ: Mapping[str, str], descriptors: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "cashback.local.tether", str(os.getpid()), *command],
+        cwd=folder,
+        env=dict(environ),
+        pass_fds=descriptors,
+        # Ctrl-C in the terminal must reach the starter only, who then ends them in good order.
+        start_new_session=True,
+    )
 
 
 def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:

@@ -3,6 +3,7 @@
 import select
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.db import OperationalError, connection, transaction
@@ -13,7 +14,8 @@ from accounts.models import User
 from accounts.tokens import issue_pair
 from tests.conftest import PASSWORD
 from tests.database.conftest import Pair
-from wallet import contention
+from tests.together import at_once
+from wallet import claims, contention
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.contention import Busy, act
 from wallet.ledger.models import Entry
@@ -153,8 +155,27 @@ def test_an_act_is_tried_again_with_a_new_session(by_address: Pair, monkeypatch:
     assert all(session.closed for session in sessions)
 
 
+def test_claims_that_arrive_together_at_a_standby_are_all_busy(
+    by_address: Pair, issue: Issue, crowd: Callable[[int], list[User]]
+) -> None:
+    wanted = [(issue().pk, user) for user in crowd(6)]
+    by_address.go()  # type: ignore[attr-defined]
+
+    assert [type(outcome) for outcome in at_once(claimed, wanted)] == [Busy] * 6
+
+    by_address.promote()
+    assert at_once(claimed, wanted) == [201] * 6
+
+
+def claimed(wanted: tuple[UUID, User]) -> int:
+    return claims.claim(*wanted).status_code
+
+
 @pytest.mark.parametrize("limit", ["idle_in_transaction_session_timeout", "transaction_timeout"])
 def test_a_session_that_the_server_ended_for_idling_is_an_operational_error(limit: str, db: None) -> None:
+    if limit == "transaction_timeout" and connection.pg_version < 170_000:  # type: ignore[attr-defined]
+        pytest.skip("PostgreSQL 17 brought it")
+
     with pytest.raises(OperationalError), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL {limit} = 50")
         select.select([connection.connection.fileno()], [], [], 20)  # it says that it is over
