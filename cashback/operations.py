@@ -31,7 +31,7 @@ def healthz(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Say whether this process can serve: the database reachable and migrated. Redis is reported, not needed."""
+    """Say whether this process can serve: the database reachable, migrated and taking writes. Redis is reported, not needed."""
     database = database_state()
     ready = database == "ok"
     body = {"status": "ready" if ready else "not ready", "database": database, "redis": redis_state()}
@@ -49,12 +49,23 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def database_state() -> str:
-    """Return "ok", "unreachable", or how many migrations are missing."""
+    """Return "ok", "unreachable", "read-only" (a standby), or how many migrations are missing."""
     try:
         missing = shipped_migrations() - set(MigrationRecorder(connection).applied_migrations())
+        writable = takes_writes()
     except Error:
         return "unreachable"
+    if not writable:
+        connection.end_session()  # type: ignore[attr-defined]
+        return "read-only"
     return f"{len(missing)} migration{'' if len(missing) == 1 else 's'} missing" if missing else "ok"
+
+
+def takes_writes() -> bool:
+    """Return whether the database takes writes: a standby does not, nor a primary that was made read-only."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'")
+        return bool(cursor.fetchone()[0])
 
 
 @cache

@@ -12,6 +12,7 @@ import django_stubs_ext
 import environ
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
+from psycopg.conninfo import conninfo_to_dict
 
 from cashback import local
 
@@ -155,10 +156,32 @@ TEMPLATES = [
 
 # --- Data -------------------------------------------------------------------------------------------------------------
 
+# How long an address or a server that says nothing is waited for; DATABASE_URL may say otherwise (`?connect_timeout=5`).
+# Without these, libpq waits 130 s for a connection, and as long as TCP retries for an answer of a machine that is gone.
+NETWORK_LIMITS = {
+    "connect_timeout": 2,  # seconds, for each host and address; libpq takes no less
+    "keepalives_idle": 3,  # seconds without a word until the other end is asked whether it is there
+    "keepalives_interval": 2,  # seconds between two such questions
+    "keepalives_count": 3,  # so many without an answer end the connection
+    "tcp_user_timeout": 9_000,  # milliseconds that what was sent may stay unacknowledged (Linux)
+}
+
+
+def read_hosts(url: str) -> dict[str, str]:
+    """Return HOST and PORT of a URL that names several hosts, as libpq understands it; empty for one host."""
+    _, _, rest = url.partition("://")
+    hosts = re.split("[/?]", rest, maxsplit=1)[0].rpartition("@")[2]
+    if "," not in hosts:
+        return {}
+    found = conninfo_to_dict(f"postgresql://{hosts}/")
+    ports = str(found.get("port", ""))
+    return {"HOST": str(found["host"]), "PORT": ports if ports.strip(",") else ""}
+
 
 def read_database() -> dict[str, Any]:
-    """Return Django's description of the database, with the limits of DESIGN §5 on every connection."""
-    database: dict[str, Any] = env.db_url_config(read_database_url())
+    """Return Django's description of the database, with the limits of DESIGN §5 and of the network on every connection."""
+    url = read_database_url()
+    database: dict[str, Any] = env.db_url_config(url) | read_hosts(url)
     if database["ENGINE"] == "django.db.backends.postgresql":
         database["ENGINE"] = "cashback.database"
     limits = {
@@ -166,7 +189,7 @@ def read_database() -> dict[str, Any]:
         "statement_timeout": env.int("STATEMENT_TIMEOUT_MS", 5_000),
         "idle_in_transaction_session_timeout": 5_000,
     }
-    options = database.setdefault("OPTIONS", {})
+    options = database["OPTIONS"] = NETWORK_LIMITS | database.get("OPTIONS", {})
     # A socket's folder stands behind the question mark of a URL; Django's dbshell looks for it under HOST.
     database["HOST"] = options.pop("host", database["HOST"])
     options["prepare_threshold"] = 1  # for the cursors that prepare at all

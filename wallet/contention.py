@@ -16,8 +16,9 @@ R = TypeVar("R")
 
 ATTEMPTS = 3
 MOMENT_MS = 50  # how long many wait for a lock that one of them wants
-# PostgreSQL, appendix A: nothing of the transaction stayed, and the same again may pass.
-CONFLICTS = {"40P01", "40001"}
+# PostgreSQL, appendix A: nothing of the transaction stayed, and the same again may pass. 25006: a write met a standby, and
+# the session is closed (cashback/database); the next one may be with the primary.
+CONFLICTS = {"40P01", "40001", "25006"}
 # The server will not wait or take more: lock, statement, too many connections, out of memory or disk, shutting down.
 OVERLOADS = {"55P03", "57014", "53000", "53100", "53200", "53300"}
 # The connection ended; at COMMIT nobody knows on which side of it.

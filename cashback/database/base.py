@@ -1,17 +1,29 @@
 """The engine that settings.DATABASES names: Django's own, but for its pool of connections."""
 
+import logging
 import select
+import time
 from collections.abc import Callable
+from types import TracebackType
 from typing import Any, ClassVar
 
+from django.db import OperationalError
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base, operations
 from django.db.backends.utils import CursorWrapper
+from django.db.utils import DatabaseErrorWrapper
+from django.utils.functional import cached_property
 from psycopg import ClientCursor, Connection, Cursor
 from psycopg_pool import ConnectionPool
 from psycopg_pool.pool import AddConnection
 
+log = logging.getLogger(__name__)
 AGAIN_SECONDS = 0.25
+READ_ONLY_SERVER = "25006"  # a write met a standby, or a primary that takes no writes
+# What ends a session, or leaves it useless, but is an InternalError to psycopg: read-only, idle too long in a transaction,
+# a transaction that took too long.
+SESSION_ENDS = {READ_ONLY_SERVER, "25P03", "25P04"}
+REPLACE_SECONDS = 1.0  # between two times that a pool replaces all its sessions
 
 
 class Pool(ConnectionPool[Connection[Any]]):
@@ -34,6 +46,12 @@ class Pool(ConnectionPool[Connection[Any]]):
             if self._waiting:
                 self._maybe_grow_pool()
 
+    def replace_all(self) -> None:
+        """Replace every session, those in use when they come back; not again within a second."""
+        if time.monotonic() - self._drained_at >= REPLACE_SECONDS:
+            log.warning("The database takes no writes here: all sessions with it are replaced.")
+            self.drain()
+
 
 def lives(idle: Connection[Any]) -> bool:
     """Tell whether the server still holds its end. It has nothing to say to a connection in rest but that it is over."""
@@ -49,6 +67,27 @@ class DatabaseOperations(operations.DatabaseOperations):
         """Return the statement with its values in it, for whoever logs or counts statements."""
         sent = super().last_executed_query(cursor, sql, params) if isinstance(cursor, ClientCursor) else None
         return sent or str(self.compose_sql(sql, params))
+
+
+class ErrorWrapper(DatabaseErrorWrapper):
+    """Django's, to which an error that ends the session is an OperationalError, as every other loss of it.
+
+    A session with a server that takes no writes is closed: the next one may find the primary.
+    """
+
+    wrapper: "DatabaseWrapper"
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
+        """Raise Django's exception in place of psycopg's."""
+        if error is None:
+            return
+        sqlstate = getattr(error, "sqlstate", None)
+        if sqlstate == READ_ONLY_SERVER:
+            self.wrapper.end_session()
+        if sqlstate in SESSION_ENDS:
+            self.wrapper.errors_occurred = True
+            raise OperationalError(*error.args).with_traceback(traceback) from error
+        super().__exit__(kind, error, traceback)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
@@ -72,6 +111,20 @@ class DatabaseWrapper(base.DatabaseWrapper):
             )
             self._connection_pools.setdefault(self.alias, made)
         return self._connection_pools[self.alias]
+
+    @cached_property
+    def wrap_database_errors(self) -> ErrorWrapper:
+        """Return what turns psycopg's exceptions into Django's."""
+        return ErrorWrapper(self)
+
+    def end_session(self) -> None:
+        """End the session with a server that takes no writes, and those that the pool has; a transaction is lost."""
+        if self.connection is not None:
+            self.connection.close()
+        if not self.in_atomic_block:
+            self.close()
+        if self.pool:
+            self.pool.replace_all()
 
     def prepared_cursor(self) -> CursorWrapper:
         """Return a cursor whose statements PostgreSQL plans once a connection: for those that are asked all the time."""

@@ -4,14 +4,17 @@ import fcntl
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import NoReturn
 from urllib.parse import quote, urlencode
 
 from cashback.local import execution, keeper, places, postgres, redis
 from cashback.local.cannot import Cannot
 from cashback.local.places import POSTGRES_PORT, Place
+from cashback.local.supervision import Part
 
 log = logging.getLogger(__name__)
+WITHOUT_REDIS = "The product goes on without Redis: rate limits and caches are kept per process."
 # The lock this process and its forks hold, per folder: whoever is on it keeps the servers up.
 _held: dict[Place, int] = {}
 
@@ -56,6 +59,16 @@ def attach(*, postgres: bool = True, redis: bool = True) -> None:
             _start(place, *_missing(place, postgres, redis))
 
 
+def parts(environ: Mapping[str, str] = os.environ) -> list[Part]:
+    """Return the servers that this process started, or that `environ` leaves to it, for a supervisor to keep up."""
+    place, found = places.here(), []
+    if not environ.get("DATABASE_URL"):
+        found.append(Part("PostgreSQL", partial(_down, place, "postgres"), partial(attach, redis=False), precedes_others=True))
+    if not environ.get("REDIS_URL") and execution.redis_binary() is not None:
+        found.append(Part("Redis", partial(_down, place, "redis"), partial(attach, postgres=False), without=WITHOUT_REDIS))
+    return found
+
+
 def up(*, postgres: bool = True, redis: bool = True) -> None:
     """Start what is asked for and keep it up until `down`."""
     attach(postgres=postgres, redis=redis)
@@ -93,6 +106,10 @@ def _missing(place: Place, want_postgres: bool, want_redis: bool) -> list[str]:
     wanted = {"postgres": want_postgres, "redis": want_redis}
     servers = {"postgres": postgres, "redis": redis}
     return [name for name, want in wanted.items() if want and not servers[name].is_up(place)]
+
+
+def _down(place: Place, name: str) -> str | None:
+    return "" if _missing(place, name == "postgres", name == "redis") else None
 
 
 def _start(place: Place, *names: str) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 GRACE_SECONDS = 10.0
@@ -18,19 +19,26 @@ class Children:
 
     def __init__(self) -> None:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._starts: dict[str, Callable[[], subprocess.Popen[bytes]]] = {}
 
     def start(
         self, name: str, command: Sequence[str], folder: Path, environ: Mapping[str, str], descriptors: Sequence[int] = ()
     ) -> None:
         """Start `command` in `folder`; `descriptors` stay open in it. It gets SIGTERM should this process be killed."""
-        self._running[name] = subprocess.Popen(
-            [sys.executable, "-m", "cashback.local.tether", str(os.getpid()), *command],
-            cwd=folder,
-            env=dict(environ),
-            pass_fds=descriptors,
-            # Ctrl-C in the terminal must reach the starter only, who then ends them in good order.
-            start_new_session=True,
-        )
+        self._starts[name] = partial(_started, command, folder, environ, descriptors)
+        self._running[name] = self._starts[name]()
+
+    def exit_code(self, name: str) -> int | None:
+        """Return how a child ended, None while it runs; what it started and left behind is asked to end with it."""
+        code = self._running[name].poll()
+        if code is not None:
+            _signal_group(self._running[name], signal.SIGTERM)
+        return code
+
+    def restart(self, name: str) -> None:
+        """Start a child again as it was started before; whatever is left of the one that ended is killed first."""
+        _kill_group(self._running[name])
+        self._running[name] = self._starts[name]()
 
     def ended(self) -> str | None:
         """Return the name of a child that ended by itself, if any."""
@@ -54,7 +62,24 @@ class Children:
         self._running.clear()
 
 
-def _kill_group(child: subprocess.Popen[bytes]) -> None:
+def _started(
+    command: Sequence[str], folder: Path, environ: Mapping[str, str], descriptors: Sequence[int]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "cashback.local.tether", str(os.getpid()), *command],
+        cwd=folder,
+        env=dict(environ),
+        pass_fds=descriptors,
+        # Ctrl-C in the terminal must reach the starter only, who then ends them in good order.
+        start_new_session=True,
+    )
+
+
+def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
+        os.killpg(child.pid, number)
+
+
+def _kill_group(child: subprocess.Popen[bytes]) -> None:
+    _signal_group(child, signal.SIGKILL)
     child.wait()

@@ -1,6 +1,7 @@
 """The local PostgreSQL: made once, started, asked, stopped. Callers hold the starting lock (see keeper)."""
 
 import contextlib
+import errno
 import os
 import re
 import shlex
@@ -34,6 +35,7 @@ SETTINGS = {
 # Tests may lose their data with the machine's power, never with a killed process: commits stay synchronous.
 # A profile that begins with "test": what is lost in a crash of the machine is made again.
 SETTINGS_OF_TESTS = {"fsync": "off", "full_page_writes": "off"}
+SEGMENT = 16 * 1024 * 1024  # of the write-ahead log: a server that starts needs room for one
 LOG_LIMIT = 8 * 1024 * 1024
 START_SECONDS = 60
 STOP_SECONDS = 20.0
@@ -66,7 +68,7 @@ def start(place: Place) -> None:
             return
         if time.monotonic() > deadline:
             raise Cannot(
-                f"PostgreSQL does not start ({_reason(place.postgres_log)}): see {place.postgres_log}, or set DATABASE_URL."
+                f"PostgreSQL does not start ({_why_it_does_not_start(place)}): see {place.postgres_log}, or set DATABASE_URL."
             )
         time.sleep(0.2)
 
@@ -156,6 +158,12 @@ def _is_server(place: Place, number: int | None) -> bool:
 def _shorten_log(log: Path) -> None:
     if log.exists() and log.stat().st_size > LOG_LIMIT:
         log.replace(log.with_suffix(".log.1"))
+
+
+def _why_it_does_not_start(place: Place) -> str:
+    # On a full disk the log cannot say so: it has no room either.
+    full = shutil.disk_usage(place.data).free < SEGMENT
+    return os.strerror(errno.ENOSPC) if full else _reason(place.postgres_log)
 
 
 def _reason(log: Path) -> str:

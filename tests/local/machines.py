@@ -73,9 +73,13 @@ class Machine:
 
     def clear(self) -> None:
         """Stop the servers and remove the folder."""
+        self.clear_servers()
+        shutil.rmtree(self.state, ignore_errors=True)
+
+    def clear_servers(self) -> None:
+        """Stop the servers."""
         if self.place.folder.is_dir():
             keeper.stop_servers(self.place)
-        shutil.rmtree(self.state, ignore_errors=True)
 
 
 def eventually(condition: Callable[[], bool]) -> bool:

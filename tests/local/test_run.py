@@ -1,12 +1,10 @@
 """`manage.py run`: the whole product, from an empty folder to Ctrl-C."""
 
 import json
-import os
 import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -38,6 +36,10 @@ def output_until(child, words):
 
 @pytest.fixture
 def port():
+    return free_port()
+
+
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return str(probe.getsockname()[1])
@@ -58,26 +60,6 @@ def test_product_comes_up_from_nothing_and_leaves_nothing_behind(machine, port):
     assert (child.returncode, out) == (0, "\nStopping…\n")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(port)))
-
-
-@pytest.mark.skipif(not Path("/proc").exists(), reason="finds the worker in /proc")
-def test_end_of_the_worker_ends_everything(machine, port):
-    child = run(machine, "--workers", "1", "--port", port)
-    output_until(child, "Ctrl-C stops everything")
-    worker, web = (_child_of(child.pid, word) for word in (b"qcluster", b"gunicorn"))
-    os.kill(worker, signal.SIGKILL)
-    _, err = child.communicate(timeout=30)
-    assert child.returncode == 1
-    assert "CommandError: The worker ended by itself; everything else is stopped." in err
-    assert not Path(f"/proc/{web}").exists()
-
-
-def _child_of(parent, word):
-    for children in Path(f"/proc/{parent}/task/{parent}").glob("children"):
-        for pid in map(int, children.read_text().split()):
-            if word in Path(f"/proc/{pid}/cmdline").read_bytes():
-                return pid
-    raise AssertionError(f"no {word!r}")
 
 
 def test_busy_port_is_one_sentence(machine):

@@ -1,5 +1,6 @@
 """What every room of the admin has in common: who may enter, and how an act is called from a form."""
 
+from http import HTTPStatus
 from typing import Any
 
 from django import forms
@@ -18,6 +19,7 @@ from unfold.admin import ModelAdmin
 
 from accounts.models import User
 from accounts.refusals import Refusal
+from wallet.contention import Busy
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 
@@ -70,7 +72,10 @@ class WithoutTransaction(DjangoModelAdmin[Any]):
             return self._changeform_view(*arguments)  # type: ignore[attr-defined, no-any-return]
         except (Refusal, ValidationError) as error:
             request.refused = error  # type: ignore[attr-defined]
-            return self._changeform_view(*arguments)  # type: ignore[attr-defined, no-any-return]
+            answer: HttpResponse = self._changeform_view(*arguments)  # type: ignore[attr-defined]
+            if isinstance(error, Busy):
+                answer.status_code, answer.headers["Retry-After"] = HTTPStatus.SERVICE_UNAVAILABLE, str(error.retry_after)
+            return answer
 
     @method_decorator(csrf_protect)
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:

@@ -9,6 +9,7 @@ import socket
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,6 +21,7 @@ from django.db import OperationalError, connections
 from cashback import local
 from cashback.grants import APP_ROLE
 from cashback.local.children import Children
+from cashback.local.supervision import GaveUp, Part, Supervisor
 
 # A line of `seed` that names a demo user: email, password, role.
 SIGN_IN = re.compile(r"(?P<email>[^\s@]+@\S+)\s+(?P<password>\S+)\s+USER\b")
@@ -34,6 +36,7 @@ CURLS = [
 
 # Claims that arrive together share one: more threads than connections wait for company, not for a connection.
 CONNECTIONS = 8
+NAMES = WEB, WORKER = "web server", "worker"
 
 
 class Command(BaseCommand):
@@ -49,7 +52,7 @@ class Command(BaseCommand):
         parser.add_argument("--threads", type=int, default=24, help="threads of each (default: %(default)s)")
 
     def handle(self, *args: Any, host: str, port: int, workers: int, threads: int, **options: Any) -> None:
-        """Start everything, wait for its end, end what is left."""
+        """Start everything, start again what stops, end what is left."""
         _on_end(_interrupt)
         children = Children()
         try:
@@ -57,7 +60,8 @@ class Command(BaseCommand):
                 local.attach_if_wanted()
                 sign_ins = self._prepare()
                 _start(children, listener, workers, threads)
-            self._serve(children, _address(host), port, sign_ins)
+                # It stays open here: who asks while the web server is started again waits, and is not refused.
+                self._serve(children, _address(host), port, sign_ins)
         except local.Cannot as refusal:
             raise CommandError(str(refusal)) from None
         except OperationalError as error:
@@ -90,11 +94,14 @@ class Command(BaseCommand):
         return seed.getvalue().strip()
 
     def _serve(self, children: Children, host: str, port: int, sign_ins: str) -> None:
-        ended = children.wait(until=lambda: _answers(host, port))
-        if not ended:
-            self._say(_welcome(f"http://{host}:{port}", sign_ins))
-            ended = children.wait()
-        raise CommandError(f"The {ended} ended by itself; everything else is stopped. Its reason stands above.")
+        if ended := children.wait(until=lambda: _answers(host, port)):
+            raise CommandError(f"The {ended} ended by itself; everything else is stopped. Its reason stands above.")
+        self._say(_welcome(f"http://{host}:{port}", sign_ins))
+        servers = local.parts() if settings.LOCAL else []
+        try:
+            Supervisor([*servers, *(_part(children, name) for name in NAMES)], self._say).run()
+        except GaveUp as end:
+            raise CommandError(f"{end} Its reason stands above.") from None
 
 
 def _on_end(handler: Callable[..., Any] | signal.Handlers) -> None:
@@ -138,8 +145,16 @@ def _start(children: Children, listener: socket.socket, workers: int, threads: i
     # On the project's own server the application is not the owner of its tables: it cannot rewrite history.
     environ["DATABASE_URL"] = environ.get("DATABASE_URL") or local.database_url(role=APP_ROLE)
     pool = {"DATABASE_POOL": environ.get("DATABASE_POOL", str(min(threads, CONNECTIONS)))}
-    children.start("web server", [*gunicorn, *limits, *quiet], folder, environ | pool, [listener.fileno()])
-    children.start("worker", [sys.executable, "manage.py", "qcluster"], folder, environ)
+    children.start(WEB, [*gunicorn, *limits, *quiet], folder, environ | pool, [listener.fileno()])
+    children.start(WORKER, [sys.executable, "manage.py", "qcluster"], folder, environ)
+
+
+def _part(children: Children, name: str) -> Part:
+    def how_it_stopped() -> str | None:
+        code = children.exit_code(name)
+        return None if code is None else f"exit code {code}"
+
+    return Part(f"The {name}", how_it_stopped, partial(children.restart, name))
 
 
 def _address(host: str) -> str:

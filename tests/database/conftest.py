@@ -1,0 +1,108 @@
+"""A hot standby of the test's own server, at an address that can lead to either of the two."""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from django.db import connection, connections
+from pytest_django import Settings
+
+from cashback.local import places, postgres
+from cashback.local.places import Place
+from wallet.proofs.faults import stage
+from wallet.proofs.faults.stage import Stage
+
+SECONDS = 20.0
+
+
+class Pair:
+    """A primary (the test's server) and its standby, and one address that leads to one of them, as behind a router."""
+
+    def __init__(self, made: Path) -> None:
+        self.primary = Stage(Place(made, "prove", places.here().folder))
+        self.standby = self.primary.copy("standby", "--write-recovery-conf", "--wal-method=stream")
+        conninfo = f"host={self.primary.place.run} port={places.POSTGRES_PORT} user={postgres.ROLE}"
+        self.standby.configure(primary_conninfo=conninfo, hot_standby="on")
+        postgres.start(self.standby.place)
+        self.address = made / "address"
+        places.make_folder(self.address, 0o755)
+        self.lead_to(self.standby)
+
+    def lead_to(self, server: Stage) -> None:
+        """Have the address lead to the other server; sessions that are open stay where they are."""
+        entry = self.address / server.place.postgres_socket.name
+        entry.unlink(missing_ok=True)
+        entry.symlink_to(server.place.postgres_socket)
+
+    def session_at(self, server: Stage) -> psycopg.Connection[Any]:
+        """Return a session of a stranger with a server."""
+        found = connection.get_connection_params()
+        names = {name: found[name] for name in ("dbname", "user", "port")}
+        return psycopg.connect(**names, host=str(server.place.run), autocommit=True)
+
+    def catch_up(self) -> None:
+        """Wait until the standby shows all that the primary has committed."""
+        with self.session_at(self.primary) as primary, self.session_at(self.standby) as standby:
+            position = primary.execute("SELECT pg_current_wal_lsn()").fetchone()
+            deadline = time.monotonic() + SECONDS
+            while standby.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", position).fetchone() != (True,):
+                assert time.monotonic() < deadline, "the standby does not follow"
+                time.sleep(0.02)
+
+    def promote(self) -> None:
+        """Make the standby a primary of its own."""
+        with self.session_at(self.standby) as session:
+            assert session.execute("SELECT pg_promote(true, 30)").fetchone() == (True,)
+
+
+@pytest.fixture
+def pair(django_db_setup: None) -> Iterator[Pair]:
+    """Both servers; Django goes on with the primary until a test says otherwise."""
+    if "DATABASE_URL" in os.environ:
+        pytest.skip("only a server of the tests' own is copied")
+    with stage.folder() as made:
+        two = Pair(made)
+        try:
+            yield two
+        finally:
+            postgres.stop(two.standby.place)
+            shutil.rmtree(two.standby.place.folder, ignore_errors=True)
+
+
+@pytest.fixture
+def no_rates(settings: Settings) -> None:
+    settings.RATES = dict.fromkeys(settings.RATES, "off")
+
+
+@pytest.fixture
+def by_address(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    """Django reaches its database by the pair's address, which leads to the standby, once `go` is called."""
+    yield from reached(pair, monkeypatch)
+
+
+@pytest.fixture
+def pooled_by_address(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    """The same, with a pool of three sessions."""
+    yield from reached(pair, monkeypatch, pool={"min_size": 3, "max_size": 3, "timeout": 5, "max_idle": 600})
+
+
+def reached(pair: Pair, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iterator[Pair]:
+    """Have Django ask at the address, until the test is over."""
+
+    def go() -> None:
+        pair.catch_up()
+        connections.close_all()
+        settings = connection.settings_dict
+        monkeypatch.setitem(settings, "HOST", str(pair.address))
+        monkeypatch.setitem(settings, "OPTIONS", settings["OPTIONS"] | options)
+
+    pair.go = go  # type: ignore[attr-defined]
+    yield pair
+    connections.close_all()
+    connection.close_pool()
+    monkeypatch.undo()
