@@ -130,7 +130,8 @@ def test_a_changed_email_is_recorded_once_and_by_its_digest(client: Client, alic
     client.post("/account/email/", {"email": "Rao@example.com", "current_password": PASSWORD})
     client.post("/account/email/", {"email": "other@example.com", "current_password": "wrong"})
 
-    assert told(audited()) == [("email_change", "done", str(alice.pk), "pages")]
+    assert told(audited()) == [("email_change", outcome, str(alice.pk), "pages") for outcome in ("done", "refused")]
+    assert audited()[1]["code"] == "wrong_password"
     assert audited()[0]["email"] == audit.digest("rao@example.com")
     assert audited()[0]["before"] == audit.digest("alice@example.com")
 
@@ -188,7 +189,7 @@ def test_a_limit_that_is_hit_is_recorded_once_a_try(client: Client, alice: User,
     assert told(last) == [("limit", "refused", None, "api"), ("limit", "refused", None, "pages")]
     assert {(event["action"], event["counted"]) for event in last} <= {
         ("sign_in", "ip:127.0.0.1"),
-        ("sign_in", f"email:{audit.digest(alice.email)}"),
+        ("sign_in", f"email:{audit.digest(alice.email)},ip:127.0.0.1"),
     }
 
 
@@ -396,4 +397,5 @@ def test_the_limiters_keys_hold_no_email(db: None, client: Client, settings: Set
     monkeypatch.setattr(throttles, "seconds_to_wait", listening)
     send(client, "token/", {"email": "alice@example.com", "password": "wrong"})
 
-    assert counted == ["ip:127.0.0.1", f"email:{audit.digest('alice@example.com')}"]
+    email = f"email:{audit.digest('alice@example.com')}"
+    assert counted == ["ip:127.0.0.1", f"{email},ip:127.0.0.1", email]
