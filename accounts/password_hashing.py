@@ -1,16 +1,19 @@
-"""Argon2 within limits: a few hashes at a time in each process, at low priority, and never with a pooled connection.
+"""Argon2 within limits: a few hashes at a time for each process, at low priority, and never with a pooled connection.
 
-One hash takes 100 MiB and both cores for a moment. Without a limit, a burst of sign-ins takes the machine's memory and
-time, and keeps the database connections that claims need.
+One hash takes 100 MiB and eight threads. Without a limit, a burst of sign-ins takes the machine's memory and time, and
+keeps the database connections that claims need. Each slot is a process of its own, because a thread of low priority would
+hold up the whole interpreter whenever it is interrupted while it holds its lock.
 """
 
-import contextlib
+import json
+import logging
 import os
+import select
+import subprocess
 import sys
 import threading
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import ClassVar, TypeVar
+from collections import deque
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.hashers import Argon2PasswordHasher
@@ -18,11 +21,11 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 from accounts.refusals import Refusal
 from accounts.together import give_back_connection
 
-T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 WAITING_PER_SLOT = 3  # requests that may wait for one slot: each keeps a thread of the web, which claims need too
-WAIT_SECONDS = 2.0
-NICENESS = 10  # a tenth of the processor time of a thread that claims, when both want it
+WAIT_SECONDS = 2.0  # for a slot
+ANSWER_SECONDS = 20.0  # for a hash: on a machine that is busy throughout, it takes much longer than by itself
 
 
 class HashingBusy(Refusal):
@@ -33,40 +36,68 @@ class HashingBusy(Refusal):
     retry_after = 2
 
 
-class HashingPool:
-    """The threads of one process that hash; `settings.HASHING_SLOTS` of them, and a bounded number of callers that wait.
+class HashingProcess:
+    """One process that hashes; used by one thread at a time."""
 
-    Argon2 releases the interpreter, so that threads suffice. They are started when they are first needed.
-    """
+    def __init__(self) -> None:
+        command = [sys.executable, "-m", "accounts.argon2_process"]
+        # A process group of its own: Ctrl-C reaches whoever serves, and this ends with its input.
+        self.process = subprocess.Popen(
+            command, cwd=settings.BASE_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
+        )
+
+    def ask(self, **request: Any) -> Any:
+        """Return the answer. Raises OSError or ValueError when there is none; then it is of no more use."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps(request).encode() + b"\n")
+        self.process.stdin.flush()
+        answered = select.poll()
+        answered.register(self.process.stdout, select.POLLIN)
+        if not answered.poll(ANSWER_SECONDS * 1000):
+            raise TimeoutError("no answer")
+        return json.loads(self.process.stdout.readline())
+
+    def end(self) -> None:
+        """Kill it."""
+        self.process.kill()
+        self.process.communicate()
+
+
+class HashingPool:
+    """The processes that hash for this one: at most `settings.HASHING_SLOTS`, with a bounded number of callers that wait."""
 
     def __init__(self) -> None:
         slots = settings.HASHING_SLOTS
-        self.threads = ThreadPoolExecutor(slots, "hashing", initializer=lower_priority)
+        self.slots = threading.BoundedSemaphore(slots)
         self.places = threading.BoundedSemaphore(slots * (1 + WAITING_PER_SLOT))
+        self.idle: deque[HashingProcess] = deque()
 
-    def run(self, hash_password: Callable[[], T]) -> T:
-        """Return what `hash_password` returns. Raises HashingBusy at once when too many wait, or after WAIT_SECONDS."""
+    def ask(self, **request: Any) -> Any:
+        """Return the answer of a process. Raises HashingBusy at once when too many wait, or after WAIT_SECONDS."""
         if not self.places.acquire(blocking=False):
             raise HashingBusy
         try:
-            return result(self.threads.submit(hash_password))
+            if not self.slots.acquire(timeout=WAIT_SECONDS):
+                raise HashingBusy
+            try:
+                return self.answer(request)
+            finally:
+                self.slots.release()
         finally:
             self.places.release()
 
-
-def result(future: Future[T]) -> T:
-    """Return the result; raise HashingBusy when the work has not begun within WAIT_SECONDS."""
-    with contextlib.suppress(TimeoutError):
-        return future.result(WAIT_SECONDS)
-    if future.cancel():
-        raise HashingBusy
-    return future.result()
-
-
-def lower_priority() -> None:
-    """Let this thread yield to those that serve requests. Linux has a priority for each thread, other systems do not."""
-    if sys.platform == "linux":
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+    def answer(self, request: dict[str, Any]) -> Any:
+        """Return the answer of an idle process, or of a new one. Raises HashingBusy when it is gone or does not answer."""
+        process = self.idle.pop() if self.idle else HashingProcess()
+        try:
+            found = process.ask(**request)
+        except (OSError, ValueError) as error:
+            process.end()
+            log.warning("a hashing process gave no answer", exc_info=True)
+            raise HashingBusy from error
+        self.idle.append(process)
+        return found
 
 
 class LimitedArgon2PasswordHasher(Argon2PasswordHasher):
@@ -80,17 +111,18 @@ class LimitedArgon2PasswordHasher(Argon2PasswordHasher):
 
     def encode(self, password: str, salt: str) -> str:
         """Return the hash as it is stored. Raises HashingBusy."""
-        return self.limited(lambda: super(LimitedArgon2PasswordHasher, self).encode(password, salt))
+        params = self.params()
+        costs = {name: getattr(params, name) for name in ("time_cost", "memory_cost", "parallelism", "hash_len")}
+        return f"{self.algorithm}{self.ask(password=password, salt=salt, costs=costs)}"
 
     def verify(self, password: str, encoded: str) -> bool:
         """Return whether the password has this hash. Raises HashingBusy."""
-        return self.limited(lambda: super(LimitedArgon2PasswordHasher, self).verify(password, encoded))
+        return bool(self.ask(password=password, encoded=encoded.removeprefix(self.algorithm)))
 
-    @classmethod
-    def limited(cls, hash_password: Callable[[], T]) -> T:
+    def ask(self, **request: Any) -> Any:
         """Give this thread's connection back, then hash in a slot. Raises HashingBusy."""
         give_back_connection()
-        return cls.process_pool().run(hash_password)
+        return self.process_pool().ask(**request)
 
     @classmethod
     def process_pool(cls) -> HashingPool:
@@ -102,7 +134,7 @@ class LimitedArgon2PasswordHasher(Argon2PasswordHasher):
 
     @classmethod
     def forget_pool(cls) -> None:
-        """Begin anew in a forked process, which has none of its parent's threads."""
+        """Begin anew, as a forked process must: what its parent started answers its parent."""
         cls.pool, cls.pool_lock = None, threading.Lock()
 
 

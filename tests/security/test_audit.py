@@ -136,6 +136,53 @@ def test_a_changed_email_is_recorded_once_and_by_its_digest(client: Client, alic
     assert audited()[0]["before"] == audit.digest("alice@example.com")
 
 
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"email": "alice@example.com", "password": NEW}, "email_taken"),
+        (
+            {"email": "carol@example.com", "password": "12345"},
+            "password_entirely_numeric password_too_common password_too_short",
+        ),
+    ],
+)
+def test_a_refused_registration_is_recorded_once_at_either_door(
+    client: Client, alice: User, audited: Audited, body: dict[str, str], code: str
+) -> None:
+    send(client, "register/", body)
+    client.post("/register/", body)
+
+    assert told(audited()) == [("register", "refused", None, door) for door in ("api", "pages")]
+    assert {(event["code"], event["email"]) for event in audited()} == {(code, audit.digest(body["email"]))}
+
+
+@pytest.mark.usefixtures("_two_tries")
+def test_a_registration_beyond_the_limit_is_recorded(client: Client, db: None, audited: Audited) -> None:
+    for number in range(3):
+        send(client, "register/", {"email": f"carol{number}@example.com", "password": NEW})
+
+    event = audited()[-1]
+    assert (event["event"], event["action"], event["counted"]) == ("limit", "register", "ip:127.0.0.1")
+
+
+def test_a_wrong_present_password_is_recorded_wherever_it_is_asked_for(client: Client, alice: User, audited: Audited) -> None:
+    client.force_login(alice)
+    wrong = {"current_password": "wrong secret", "new_password": NEW, "email": "rao@example.com"}
+
+    send(client, "password/", {name: wrong[name] for name in ("current_password", "new_password")}, issue_pair(alice).access)
+    for address in ("/password/", "/account/email/", "/account/sign-out-elsewhere/"):
+        client.post(address, wrong)
+
+    who = str(alice.pk)
+    assert told(audited()) == [
+        ("password_change", "refused", who, "api"),
+        ("password_change", "refused", who, "pages"),
+        ("email_change", "refused", who, "pages"),
+        ("sign_out", "refused", who, "pages"),
+    ]
+    assert {event["code"] for event in audited()} == {"wrong_password"}
+
+
 def test_a_replayed_refresh_token_is_recorded_with_its_family(client: Client, alice: User, audited: Audited) -> None:
     pair = issue_pair(alice)
     for _ in range(2):
