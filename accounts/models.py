@@ -82,7 +82,7 @@ class User(AbstractBaseUser):
         """Whether the Django admin lets this person in."""
         return self.is_admin
 
-    def check_password(self, raw_password: str) -> bool:
+    def check_password(self, raw_password: str | None) -> bool:
         """Return whether this is the password. A hash of weaker settings is renewed, unless it was changed meanwhile."""
 
         def renew(password: str) -> None:

@@ -5,6 +5,7 @@ keeps the database connections that claims need. Each slot is a process of its o
 hold up the whole interpreter whenever it is interrupted while it holds its lock.
 """
 
+import contextlib
 import json
 import logging
 import os
@@ -89,15 +90,23 @@ class HashingPool:
 
     def answer(self, request: dict[str, Any]) -> Any:
         """Return the answer of an idle process, or of a new one. Raises HashingBusy when it is gone or does not answer."""
-        process = self.idle.pop() if self.idle else HashingProcess()
+        process = None
         try:
+            process = self.idle_process()
             found = process.ask(**request)
         except (OSError, ValueError) as error:
-            process.end()
+            if process:
+                process.end()
             log.warning("a hashing process gave no answer", exc_info=True)
             raise HashingBusy from error
         self.idle.append(process)
         return found
+
+    def idle_process(self) -> HashingProcess:
+        """Return a process that has nothing to do; start one when there is none."""
+        with contextlib.suppress(IndexError):
+            return self.idle.pop()
+        return HashingProcess()
 
 
 class LimitedArgon2PasswordHasher(Argon2PasswordHasher):
@@ -115,9 +124,9 @@ class LimitedArgon2PasswordHasher(Argon2PasswordHasher):
         costs = {name: getattr(params, name) for name in ("time_cost", "memory_cost", "parallelism", "hash_len")}
         return f"{self.algorithm}{self.ask(password=password, salt=salt, costs=costs)}"
 
-    def verify(self, password: str, encoded: str) -> bool:
+    def verify(self, password: str, encoded: str | None) -> bool:
         """Return whether the password has this hash. Raises HashingBusy."""
-        return bool(self.ask(password=password, encoded=encoded.removeprefix(self.algorithm)))
+        return bool(self.ask(password=password, encoded=str(encoded).removeprefix(self.algorithm)))
 
     def ask(self, **request: Any) -> Any:
         """Give this thread's connection back, then hash in a slot. Raises HashingBusy."""

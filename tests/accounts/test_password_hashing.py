@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -137,6 +138,13 @@ def test_a_hashing_process_that_is_lost_makes_one_caller_try_again(number: int, 
     monkeypatch.setattr(password_hashing, "ANSWER_SECONDS", 60)
     assert process.returncode == -signal.SIGKILL
     assert make_password(PASSWORD)
+
+
+def test_where_no_process_can_be_started_the_answer_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+
+    with pytest.raises(HashingBusy):
+        make_password(PASSWORD)
 
 
 def test_a_hashing_process_ends_with_whoever_started_it() -> None:
