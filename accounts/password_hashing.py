@@ -126,7 +126,7 @@ class LimitedArgon2PasswordHasher(Argon2PasswordHasher):
 
     def verify(self, password: str, encoded: str | None) -> bool:
         """Return whether the password has this hash. Raises HashingBusy."""
-        return bool(self.ask(password=password, encoded=str(encoded).removeprefix(self.algorithm)))
+        return bool(self.ask(password=password, encoded=str(encoded).removeprefix(str(self.algorithm))))
 
     def ask(self, **request: Any) -> Any:
         """Give this thread's connection back, then hash in a slot. Raises HashingBusy."""
