@@ -73,7 +73,7 @@ class TokenView(OpenDoor):
     serializer_class = CredentialsSerializer
 
     def post(self, request: Request) -> Response:
-        """Exchange email and password for a pair of tokens. At most 5 tries a minute from one address and for one email."""
+        """Exchange email and password for a pair of tokens. At most 5 tries a minute from one address."""
         given = self.given(request)
         throttles.check_sign_in(request, given["email"])
         return Response(asdict(tokens.sign_in(**given)), headers=KEEP_NOWHERE)
@@ -121,7 +121,7 @@ class PasswordView(Door):
         """Change the password. Every other sign-in ends, in browsers and apps alike; this one goes on."""
         given = self.given(request)
         user, token = cast(User, request.user), cast(Any, request.auth)
-        throttles.check_password_change(user)
+        throttles.check_password_change(request, user)
         family = token[tokens.FAMILY] if token else None
         passwords.change_password(user, given["current_password"], given["new_password"], family)
         if family is None:

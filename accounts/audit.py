@@ -12,9 +12,11 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from django.core.exceptions import ValidationError
 from django.utils.crypto import salted_hmac
 
 from accounts.models import User, normal_email
+from accounts.refusals import Refusal
 
 log = logging.getLogger("cashback.audit")
 
@@ -51,6 +53,24 @@ def record(event: Event, outcome: Literal["done", "refused"], user: Any = None, 
     who = str(user.pk) if isinstance(user, User) else None
     facts = {"time": datetime.now(UTC).isoformat(), "event": event, "outcome": outcome, "user": who}
     log.info(json.dumps(facts | origin.get(SHELL) | more))
+
+
+@contextmanager
+def recording_refusal(event: Event, user: Any = None, **more: str) -> Iterator[None]:
+    """Record the event as refused, with the code or codes of the reason, when a refusal or ValidationError leaves the block."""
+    try:
+        yield
+    except (Refusal, ValidationError) as error:
+        record(event, "refused", user, code=code_of(error), **more)
+        raise
+
+
+def code_of(error: Refusal | ValidationError) -> str:
+    """Return the code of a refusal, or the codes of everything that was found invalid; never what was sent."""
+    if isinstance(error, Refusal):
+        return error.code
+    lists = error.error_dict.values() if hasattr(error, "error_dict") else [error.error_list]
+    return " ".join(sorted({one.code or "invalid" for errors in lists for one in errors}))
 
 
 def digest(email: str) -> str:

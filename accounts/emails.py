@@ -13,17 +13,25 @@ def change_email(user: User, current: str, email: str) -> None:
     """Let `user`, who proves to be it by the present password, sign in with another email. Every sign-in goes on.
 
     The unique email decides between two who want the same. Raises ValidationError, naming `email` or `current_password`,
-    and EmailTaken; then nothing changed. Count the try before calling.
+    EmailTaken, RateLimited and HashingBusy; then nothing changed. Count the try before calling.
     """
-    check_current(user, current)
-    wanted = checked(email, user)
-    with unique_email():
-        # Only beside the password that was checked, as when a password is changed.
-        found = User.objects.filter(pk=user.pk, password=user.password).update(email=wanted)
-    if not found:
-        raise wrong_current()
+    with audit.recording_refusal("email_change", user, email=audit.digest(email)):
+        check_current(user, current)
+        wanted = checked(email, user)
+        write(user, wanted)
     before, user.email = user.email, wanted
     audit.record("email_change", "done", user, email=audit.digest(wanted), before=audit.digest(before))
+
+
+def write(user: User, wanted: str) -> None:
+    """Write the email, unless the password was changed or the account was closed since the password was checked.
+
+    PostgreSQL waits for a change of the row that is under way, and looks at the row again: one statement decides.
+    """
+    with unique_email():
+        found = User.objects.filter(pk=user.pk, password=user.password, is_active=True).update(email=wanted)
+    if not found:
+        raise wrong_current()
 
 
 def checked(email: str, user: User) -> str:

@@ -15,6 +15,7 @@ from unfold.forms import AuthenticationForm as ConsoleForm
 
 from accounts import audit, throttles
 from accounts.models import User
+from accounts.password_hashing import HashingBusy
 from accounts.passwords import LONGEST_PASSWORD, check_new
 from accounts.throttles import RateLimited
 
@@ -61,17 +62,19 @@ class SignInForm(AuthenticationForm):
         email = self.cleaned_data.get("username", "")
         try:
             throttles.check_sign_in(cast(HttpRequest, self.request), email)
-        except RateLimited as refusal:
-            raise limited(refusal) from refusal
-        return self.audited(email)
+            return self.audited(email)
+        except (RateLimited, HashingBusy) as refusal:
+            raise as_form_error(refusal) from refusal
 
     def audited(self, email: str) -> dict[str, Any]:
         """Do the same, and record who came in or who did not."""
-        try:
-            cleaned = super().clean()
-        except ValidationError:
-            audit.record("sign_in", "refused", email=audit.digest(email))
-            raise
+        with audit.recording_refusal("sign_in", email=audit.digest(email)):
+            try:
+                cleaned = super().clean()
+            except ValidationError:
+                # Somebody whom the console does not admit counts too: the answer must be the same as to a wrong password.
+                throttles.count_wrong_password(email)
+                raise
         if user := self.get_user():
             audit.record("sign_in", "done", user, email=audit.digest(email))
         return cleaned
@@ -122,14 +125,22 @@ class PasswordForm(ConfirmedForm):
     )
 
 
-def limited(refusal: RateLimited) -> ValidationError:
+# What a visitor reads who must wait, and the status of that answer, by the code of the refusal.
+WAITING = {
+    RateLimited.code: (429, gettext_lazy("Too many tries. Wait %(time)s and try again.")),
+    HashingBusy.code: (503, gettext_lazy("Too many people are asking at this moment. Wait %(time)s and try again.")),
+}
+
+
+def as_form_error(refusal: RateLimited | HashingBusy) -> ValidationError:
     """Return the refusal as an error of the whole form, which carries the seconds to wait."""
     seconds = refusal.retry_after or 1
     params = {"seconds": seconds, "time": throttles.spoken(seconds)}
-    return ValidationError(_("Too many tries. Wait %(time)s and try again."), code=refusal.code, params=params)
+    return ValidationError(WAITING[refusal.code][1], code=refusal.code, params=params)
 
 
-def seconds_to_wait(form: forms.BaseForm) -> int | None:
-    """Return how long the visitor must wait when the form was refused for too many tries, else None."""
+def wait_of(form: forms.BaseForm) -> tuple[int, int] | None:
+    """Return the status to answer and the seconds to wait when the form was refused for now, else None."""
     errors = form.non_field_errors().as_data()
-    return next((error.params["seconds"] for error in errors if error.code == RateLimited.code and error.params), None)
+    waits = ((WAITING[error.code][0], error.params["seconds"]) for error in errors if error.code in WAITING and error.params)
+    return next(waits, None)

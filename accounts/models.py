@@ -3,6 +3,7 @@
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models.functions import Lower, Now
@@ -81,6 +82,16 @@ class User(AbstractBaseUser):
     def is_staff(self) -> bool:
         """Whether the Django admin lets this person in."""
         return self.is_admin
+
+    def check_password(self, raw_password: str | None) -> bool:
+        """Return whether this is the password. A hash of weaker settings is renewed, unless it was changed meanwhile."""
+
+        def renew(password: str) -> None:
+            stored, renewed = self.password, make_password(password)
+            if User.objects.filter(pk=self.pk, password=stored).update(password=renewed):
+                self.password = renewed
+
+        return check_password(raw_password, self.password, renew)
 
     def has_perm(self, perm: str, obj: object = None) -> bool:
         """Deny by default: only a superuser holds Django's model permissions; the admin rooms ask for the role."""

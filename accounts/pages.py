@@ -18,21 +18,23 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView
 
 from accounts import audit, emails, passwords, registration, throttles
-from accounts.forms import ConfirmedForm, EmailForm, PasswordForm, RegistrationForm, SignInForm, limited, seconds_to_wait
+from accounts.forms import ConfirmedForm, EmailForm, PasswordForm, RegistrationForm, SignInForm, as_form_error, wait_of
 from accounts.models import User
+from accounts.password_hashing import HashingBusy
 from accounts.registration import EmailTaken
 from accounts.throttles import RateLimited
 
 
 class PatientForm(FormView[Any]):
-    """A form page that answers too many tries with 429 and Retry-After."""
+    """A form page that answers too many tries with 429, too many people at once with 503, and Retry-After."""
 
     def form_invalid(self, form: BaseForm) -> HttpResponse:
         """Show the form again, with its errors."""
         answer = super().form_invalid(form)
-        if wait := seconds_to_wait(form):
+        if found := wait_of(form):
+            answer.status_code, wait = found
             answer.context_data["wait"] = wait  # type: ignore[attr-defined]
-            answer.status_code, answer["Retry-After"] = 429, str(wait)
+            answer["Retry-After"] = str(wait)
         return answer
 
 
@@ -55,8 +57,8 @@ class ActForm(PatientForm):
         """Do what the form asks, or show what was refused."""
         try:
             self.act(form.cleaned_data)
-        except RateLimited as refusal:
-            form.add_error(None, limited(refusal))
+        except (RateLimited, HashingBusy) as refusal:
+            form.add_error(None, as_form_error(refusal))
         except EmailTaken:
             form.add_error("email", self.taken)
         except ValidationError as error:
@@ -108,7 +110,7 @@ class ChangeEmail(LoginRequiredMixin, ActForm):
     def act(self, given: dict[str, Any]) -> None:
         """Change it."""
         user = cast(User, self.request.user)
-        throttles.check_password_change(user)
+        throttles.check_password_change(self.request, user)
         emails.change_email(user, given["current_password"], given["email"])
         messages.success(self.request, _("Your email is changed. Sign in with it from now on."))
 
@@ -122,7 +124,7 @@ class ChangePassword(LoginRequiredMixin, ActForm):
     def act(self, given: dict[str, Any]) -> None:
         """Change it and keep this session."""
         user = cast(User, self.request.user)
-        throttles.check_password_change(user)
+        throttles.check_password_change(self.request, user)
         passwords.change_password(user, given["current_password"], given["new_password"])
         update_session_auth_hash(self.request, user)
         messages.success(self.request, _("Your password is changed. Every other sign-in has ended."))
@@ -137,7 +139,7 @@ class SignOutElsewhere(LoginRequiredMixin, ActForm):
     def act(self, given: dict[str, Any]) -> None:
         """End them and keep this session."""
         user = cast(User, self.request.user)
-        throttles.check_password_change(user)
+        throttles.check_password_change(self.request, user)
         passwords.end_sign_ins(user, given["current_password"])
         update_session_auth_hash(self.request, user)
         messages.success(self.request, _("Every other sign-in has ended. Only this one goes on."))

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from accounts import audit
+from accounts import audit, throttles
 from accounts.models import Revoked, TokenFamily, User
 
 # Characters. Hashing costs time on purpose, so what is hashed has an end.
@@ -32,11 +32,12 @@ def change_password(user: User, current: str, new: str, family: UUID | str | Non
     """Give `user` a new password; every session and token made before ends, except `family`, which goes on.
 
     A door that serves a session keeps that one by Django's `update_session_auth_hash`. Raises ValidationError, naming
-    `current_password` or `new_password`; then nothing changed. Count the try before calling.
+    `current_password` or `new_password`, RateLimited and HashingBusy; then nothing changed. Count the try before calling.
     """
-    check_current(user, current)
-    check_new(new, user, "new_password")
-    store(user, new, Revoked.PASSWORD, [family] if family else [])
+    with audit.recording_refusal("password_change", user):
+        check_current(user, current)
+        check_new(new, user, "new_password")
+        store(user, new, Revoked.PASSWORD, [family] if family else [])
     audit.record("password_change", "done", user)
 
 
@@ -44,16 +45,19 @@ def end_sign_ins(user: User, current: str) -> None:
     """End every session and token of `user`, whose password stays what it is. A door keeps its own session as above.
 
     Sessions hold a digest of the stored password; stored again under a new salt, it matches none of them. Raises
-    ValidationError, naming `current_password`; then nothing changed. Count the try before calling.
+    ValidationError, naming `current_password`, RateLimited and HashingBusy; then nothing changed. Count the try before
+    calling.
     """
-    check_current(user, current)
-    store(user, current, Revoked.LOGOUT)
+    with audit.recording_refusal("sign_out", user, where="elsewhere"):
+        check_current(user, current)
+        store(user, current, Revoked.LOGOUT)
     audit.record("sign_out", "done", user, where="elsewhere")
 
 
 def check_current(user: User, password: str) -> None:
-    """Raise ValidationError unless this is the user's password."""
+    """Raise ValidationError unless this is the user's password; RateLimited when it was guessed wrong too often."""
     if len(password) > LONGEST_PASSWORD or not user.check_password(password):
+        throttles.count_wrong_password(user.email)
         raise wrong_current()
 
 
@@ -62,7 +66,7 @@ def store(user: User, password: str, reason: Revoked, kept: Sequence[UUID | str]
     hashed = make_password(password)
     with transaction.atomic():
         # Only over the password that was checked: of two changes at once one wins, and nothing is locked while hashing.
-        if not User.objects.filter(pk=user.pk, password=user.password).update(password=hashed):
+        if not User.objects.filter(pk=user.pk, password=user.password, is_active=True).update(password=hashed):
             raise wrong_current()
         user.password = hashed
         families = TokenFamily.objects.filter(user=user)

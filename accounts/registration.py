@@ -26,11 +26,13 @@ def register(email: str, password: str) -> User:
 
     Raises ValidationError, naming `email` or `password`, and EmailTaken. Count the try before calling.
     """
-    user = User(email=normal_email(email))
-    user.clean_fields(exclude=["password"])
-    check_new(password, user, "password")
-    with unique_email():
-        user = User.objects.create_user(email, password)
+    with audit.recording_refusal("register", email=audit.digest(email)):
+        user = User(email=normal_email(email))
+        user.clean_fields(exclude=["password"])
+        check_new(password, user, "password")
+        user.set_password(password)  # outside the transaction, which would keep its connection meanwhile
+        with unique_email():
+            user.save(force_insert=True)
     audit.record("register", "done", user, email=audit.digest(email))
     return user
 

@@ -58,11 +58,14 @@ def spoken(seconds: int) -> str:
 
 
 def check(action: str, *identities: str) -> None:
-    """Count one try of `action` ("claim", "sign_in", "register") for each identity; raise RateLimited if one is over."""
-    wait, counted = max((seconds_to_wait(action, identity), identity) for identity in identities)
-    if wait:
-        audit.record("limit", "refused", action=action, counted=counted)
-        raise RateLimited(wait)
+    """Count one try of `action` ("claim", "sign_in", "register", "wrong_password") for each identity in turn.
+
+    Raises RateLimited at the first identity that is over its limit: a refused try is charged to none that comes after it.
+    """
+    for identity in identities:
+        if wait := seconds_to_wait(action, identity):
+            audit.record("limit", "refused", action=action, counted=identity)
+            raise RateLimited(wait)
 
 
 def check_claim(user: User) -> None:
@@ -71,13 +74,25 @@ def check_claim(user: User) -> None:
 
 
 def check_sign_in(request: HttpRequest | Request, email: str) -> None:
-    """Count one sign-in for the caller's address and for the email tried. Call it before any password is hashed."""
-    check("sign_in", address(request), email_identity(email))
+    """Count one sign-in for the caller's address, then for the email at this address. Call it before hashing a password.
+
+    Nobody at another address is charged, so that nobody can use up the tries of an email that is not theirs.
+    """
+    caller = address(request)
+    check("sign_in", caller, f"{email_identity(email)},{caller}")
 
 
-def check_password_change(user: User) -> None:
-    """Count one guess at the user's present password, as many as at sign-in. Call it before any password is hashed."""
-    check("sign_in", f"user:{user.pk}")
+def check_password_change(request: HttpRequest | Request, user: User) -> None:
+    """Count one guess at the user's present password at this address, limited as sign-in is. Call it before hashing."""
+    check("sign_in", f"user:{user.pk},{address(request)}")
+
+
+def count_wrong_password(email: str) -> None:
+    """Count one wrong password for the email, from whatever address; raise RateLimited when there were too many.
+
+    Call it after the password was found wrong: a right one is never refused for what others tried.
+    """
+    check("wrong_password", email_identity(email))
 
 
 def check_registration(request: HttpRequest | Request) -> None:

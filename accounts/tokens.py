@@ -14,7 +14,7 @@ from django.db.models.functions import Now
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from accounts import audit
+from accounts import audit, throttles
 from accounts.models import Revoked, TokenFamily, User
 from accounts.passwords import LONGEST_PASSWORD
 from accounts.refusals import Refusal
@@ -54,7 +54,8 @@ class Pair:
 def sign_in(email: str, password: str) -> Pair:
     """Return a new pair for the person with this email and password.
 
-    Raises BadCredentials, after the same work whether or not the email is known. Count the try before calling.
+    Raises BadCredentials, after the same work whether or not the email is known, RateLimited and HashingBusy. Count the
+    try before calling.
     """
     user = verified(email, password)
     pair = issue_pair(user)
@@ -63,11 +64,12 @@ def sign_in(email: str, password: str) -> Pair:
 
 
 def verified(email: str, password: str) -> User:
-    """Return the active user with this email and password, or raise BadCredentials."""
-    user = authenticate(None, username=email, password=password) if len(password) <= LONGEST_PASSWORD else None
-    if not isinstance(user, User):
-        audit.record("sign_in", "refused", email=audit.digest(email))
-        raise BadCredentials
+    """Return the active user with this email and password; raise BadCredentials, RateLimited or HashingBusy."""
+    with audit.recording_refusal("sign_in", email=audit.digest(email)):
+        user = authenticate(None, username=email, password=password) if len(password) <= LONGEST_PASSWORD else None
+        if not isinstance(user, User):
+            throttles.count_wrong_password(email)
+            raise BadCredentials
     return user
 
 

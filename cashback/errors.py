@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import tally
+from accounts.password_hashing import HashingBusy
 from accounts.refusals import Refusal
 from accounts.registration import EmailTaken
 from accounts.throttles import RateLimited
@@ -57,6 +58,7 @@ STATUS: dict[type[Refusal], int] = {
     IdempotencyKeyReused: 422,
     RateLimited: 429,
     Busy: 503,
+    HashingBusy: 503,
 }
 PROBLEM_JSON = "application/problem+json"
 

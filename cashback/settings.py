@@ -248,7 +248,11 @@ LOGIN_REDIRECT_URL = "dashboard"
 LOGOUT_REDIRECT_URL = "landing"
 SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
-PASSWORD_HASHERS = ["django.contrib.auth.hashers.Argon2PasswordHasher"]
+PASSWORD_HASHERS = ["accounts.password_hashing.LimitedArgon2PasswordHasher"]
+# How many passwords one process hashes at a time; each takes 100 MiB meanwhile.
+HASHING_SLOTS: int = env.int("HASHING_SLOTS", 2)
+if HASHING_SLOTS < 1:
+    raise ImproperlyConfigured(f'HASHING_SLOTS must be at least 1, not "{HASHING_SLOTS}".')
 AUTH_PASSWORD_VALIDATORS = [
     {
         "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
@@ -272,6 +276,8 @@ SIMPLE_JWT = {
 RATES = {
     "claim": read_rate("RATE_CLAIM", "5/m"),
     "sign_in": read_rate("RATE_SIGN_IN", "5/m"),
+    # Wrong passwords for one email, from all addresses together.
+    "wrong_password": read_rate("RATE_WRONG_PASSWORD", "50/h"),
     "register": read_rate("RATE_REGISTER", "10/h"),
 }
 RATELIMIT_USE_CACHE = "counts"

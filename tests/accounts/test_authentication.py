@@ -1,10 +1,14 @@
 """Who asks, looked up for many at once."""
 
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import pytest
+import time_machine
+from django.conf import settings
+from django.test import Client
 
-from accounts.authentication import living
+from accounts.authentication import living, verified
 from accounts.models import Revoked, TokenFamily, User
 from accounts.tokens import issue_pair
 
@@ -39,3 +43,17 @@ def test_two_requests_with_one_token_share_no_object(alice: User) -> None:
     assert one is not None
     assert other is not None
     assert one.user is not other.user
+
+
+def test_a_token_that_was_verified_before_is_refused_once_it_has_expired(client: Client, alice: User) -> None:
+    access = issue_pair(alice).access
+
+    def status() -> int:
+        return client.get("/api/v1/auth/me/", headers={"Authorization": f"Bearer {access}"}).status_code
+
+    before, remembered = status(), verified.cache_info().hits
+    with time_machine.travel(datetime.now(UTC) + settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"] + timedelta(seconds=1)):
+        after = status()
+
+    assert (before, after) == (200, 401)
+    assert verified.cache_info().hits == remembered + 1

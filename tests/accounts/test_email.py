@@ -1,8 +1,11 @@
 """Changing the email that one signs in with."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import psycopg
 import pytest
+from django.core.exceptions import ValidationError
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
@@ -115,3 +118,33 @@ def test_of_two_who_want_the_same_email_at_once_one_gets_it() -> None:
 
     assert [type(outcome) for outcome in outcomes if outcome is not None] == [EmailTaken] * 2
     assert User.objects.filter(email="rao@example.com").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("change", ["password = '!'", "is_active = false"])
+def test_an_email_is_not_changed_when_the_account_changed_after_the_password_was_checked(
+    elsewhere: psycopg.Connection[Any], change: str
+) -> None:
+    """Somebody else's transaction has changed the row and not committed yet when the email is to be written."""
+    alice = User.objects.create_user("alice@example.com", PASSWORD)
+    elsewhere.execute(f"UPDATE accounts_user SET {change} WHERE id = %s", [alice.pk])  # noqa: S608
+
+    with ThreadPoolExecutor(1) as thread:
+        outcome = thread.submit(at_once, lambda user: emails.change_email(user, PASSWORD, "rao@example.com"), [alice])
+        wait_for_a_lock(elsewhere)
+        elsewhere.commit()
+        (refused,) = outcome.result(10)
+
+    assert isinstance(refused, ValidationError)
+    assert refused.error_dict["current_password"][0].code == "wrong_password"
+    assert email_of(alice) == "alice@example.com"
+
+
+def wait_for_a_lock(holder: psycopg.Connection[Any]) -> None:
+    """Wait until somebody waits for the holder's transaction."""
+    for _ in range(200):
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
+        if holder.execute(waiting, [holder.info.backend_pid]).fetchone():
+            return
+        holder.execute("SELECT pg_stat_clear_snapshot(), pg_sleep(0.01)")
+    raise AssertionError("nobody waits")

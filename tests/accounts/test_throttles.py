@@ -29,7 +29,7 @@ from tests.together import at_once
 
 # Counting gives the thread's database connection back, if there is one.
 pytestmark = pytest.mark.django_db
-LONG = {"claim": "5/d", "sign_in": "5/d", "register": "10/d"}  # a window that no test sees the end of
+LONG = {"claim": "5/d", "sign_in": "5/d", "wrong_password": "7/d", "register": "10/d"}  # a window that no test sees the end of
 
 
 @pytest.fixture(autouse=True)

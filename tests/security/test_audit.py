@@ -130,9 +130,57 @@ def test_a_changed_email_is_recorded_once_and_by_its_digest(client: Client, alic
     client.post("/account/email/", {"email": "Rao@example.com", "current_password": PASSWORD})
     client.post("/account/email/", {"email": "other@example.com", "current_password": "wrong"})
 
-    assert told(audited()) == [("email_change", "done", str(alice.pk), "pages")]
+    assert told(audited()) == [("email_change", outcome, str(alice.pk), "pages") for outcome in ("done", "refused")]
+    assert audited()[1]["code"] == "wrong_password"
     assert audited()[0]["email"] == audit.digest("rao@example.com")
     assert audited()[0]["before"] == audit.digest("alice@example.com")
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        ({"email": "alice@example.com", "password": NEW}, "email_taken"),
+        (
+            {"email": "carol@example.com", "password": "12345"},
+            "password_entirely_numeric password_too_common password_too_short",
+        ),
+    ],
+)
+def test_a_refused_registration_is_recorded_once_at_either_door(
+    client: Client, alice: User, audited: Audited, body: dict[str, str], code: str
+) -> None:
+    send(client, "register/", body)
+    client.post("/register/", body)
+
+    assert told(audited()) == [("register", "refused", None, door) for door in ("api", "pages")]
+    assert {(event["code"], event["email"]) for event in audited()} == {(code, audit.digest(body["email"]))}
+
+
+@pytest.mark.usefixtures("_two_tries")
+def test_a_registration_beyond_the_limit_is_recorded(client: Client, db: None, audited: Audited) -> None:
+    for number in range(3):
+        send(client, "register/", {"email": f"carol{number}@example.com", "password": NEW})
+
+    event = audited()[-1]
+    assert (event["event"], event["action"], event["counted"]) == ("limit", "register", "ip:127.0.0.1")
+
+
+def test_a_wrong_present_password_is_recorded_wherever_it_is_asked_for(client: Client, alice: User, audited: Audited) -> None:
+    client.force_login(alice)
+    wrong = {"current_password": "wrong secret", "new_password": NEW, "email": "rao@example.com"}
+
+    send(client, "password/", {name: wrong[name] for name in ("current_password", "new_password")}, issue_pair(alice).access)
+    for address in ("/password/", "/account/email/", "/account/sign-out-elsewhere/"):
+        client.post(address, wrong)
+
+    who = str(alice.pk)
+    assert told(audited()) == [
+        ("password_change", "refused", who, "api"),
+        ("password_change", "refused", who, "pages"),
+        ("email_change", "refused", who, "pages"),
+        ("sign_out", "refused", who, "pages"),
+    ]
+    assert {event["code"] for event in audited()} == {"wrong_password"}
 
 
 def test_a_replayed_refresh_token_is_recorded_with_its_family(client: Client, alice: User, audited: Audited) -> None:
@@ -188,7 +236,7 @@ def test_a_limit_that_is_hit_is_recorded_once_a_try(client: Client, alice: User,
     assert told(last) == [("limit", "refused", None, "api"), ("limit", "refused", None, "pages")]
     assert {(event["action"], event["counted"]) for event in last} <= {
         ("sign_in", "ip:127.0.0.1"),
-        ("sign_in", f"email:{audit.digest(alice.email)}"),
+        ("sign_in", f"email:{audit.digest(alice.email)},ip:127.0.0.1"),
     }
 
 
@@ -396,4 +444,5 @@ def test_the_limiters_keys_hold_no_email(db: None, client: Client, settings: Set
     monkeypatch.setattr(throttles, "seconds_to_wait", listening)
     send(client, "token/", {"email": "alice@example.com", "password": "wrong"})
 
-    assert counted == ["ip:127.0.0.1", f"email:{audit.digest('alice@example.com')}"]
+    email = f"email:{audit.digest('alice@example.com')}"
+    assert counted == ["ip:127.0.0.1", f"{email},ip:127.0.0.1", email]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wallet.proofs.faults import attacks, cache, clock, clusters, mutants, servers, sessions, soak, wire, workers
+from wallet.proofs.faults import attacks, cache, clock, clusters, hashing, mutants, servers, sessions, soak, wire, workers
 from wallet.proofs.faults.scene import Outcome, Scene
 
 LONG_RUN_SECONDS = 600
@@ -70,4 +70,5 @@ FAULTS = {
         0.02,
         target=400,
     ),
+    "T26": Fault("many sign-ins at once, with right and wrong passwords", hashing.hash_under_claims, 4, 0.06, always=2),
 }

@@ -1,0 +1,358 @@
+"""Passwords are hashed a few at a time, and no database connection waits for it. With the product's own hasher."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.contrib.auth.hashers import Argon2PasswordHasher, check_password, make_password
+from django.db import connection, connections, transaction
+from django.test import Client
+from pytest_django import Settings
+
+from accounts import password_hashing
+from accounts.argon2_process import NICENESS
+from accounts.models import Role, User
+from accounts.password_hashing import WAITING_PER_SLOT, HashingBusy, HashingProcess, LimitedArgon2PasswordHasher
+from accounts.tokens import issue_pair
+from cashback import settings as product
+from tests.conftest import PASSWORD
+from tests.together import at_once
+
+SLOTS = 2
+NEW = "another horse battery"
+Act = Callable[[User, str], Any]
+
+
+@pytest.fixture(autouse=True)
+def _real_hasher(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for limit in ("WAIT_SECONDS", "ANSWER_SECONDS"):
+        monkeypatch.setattr(password_hashing, limit, 60)  # however busy the machine is
+    settings.PASSWORD_HASHERS = product.PASSWORD_HASHERS
+    settings.HASHING_SLOTS = SLOTS
+    settings.RATES = dict.fromkeys(settings.RATES, "off")
+    LimitedArgon2PasswordHasher.forget_pool()
+    yield
+    for process in LimitedArgon2PasswordHasher.process_pool().idle:
+        process.end()
+    LimitedArgon2PasswordHasher.forget_pool()
+
+
+@contextmanager
+def slots_taken() -> Iterator[threading.Event]:
+    """Take every slot of this process until the event is set or the block ends."""
+    pool, over = LimitedArgon2PasswordHasher.process_pool(), threading.Event()
+    for semaphore in [pool.places, pool.slots] * SLOTS:
+        semaphore.acquire()
+
+    def give_back() -> None:
+        over.wait(60)
+        for semaphore in [pool.places, pool.slots] * SLOTS:
+            semaphore.release()
+
+    holder = threading.Thread(target=give_back)
+    holder.start()
+    try:
+        yield over
+    finally:
+        over.set()
+        holder.join()
+
+
+# --- The hash itself -----------------------------------------------------------------------------------------------------
+
+
+def test_the_product_hashes_as_django_does_and_reads_what_it_wrote() -> None:
+    written = Argon2PasswordHasher().encode(PASSWORD, "somesaltandmore1")
+
+    assert LimitedArgon2PasswordHasher().encode(PASSWORD, "somesaltandmore1") == written
+    assert check_password(PASSWORD, written)
+    assert not check_password("wrong", written)
+    assert not LimitedArgon2PasswordHasher().must_update(make_password(PASSWORD))
+
+
+@pytest.mark.parametrize("password", ["पासवर्ड", 'a"b\\c\n', "\x00\u2028 ", ""])
+def test_any_password_is_hashed_as_it_is(password: str) -> None:
+    assert Argon2PasswordHasher().verify(password, make_password(password))
+
+
+def test_no_more_hashes_than_slots_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[HashingProcess] = []
+    begin = HashingProcess.__init__
+    monkeypatch.setattr(HashingProcess, "__init__", lambda self: started.append(self) or begin(self))
+
+    with ThreadPoolExecutor(SLOTS * (1 + WAITING_PER_SLOT)) as callers:
+        hashes = list(callers.map(make_password, [PASSWORD] * SLOTS * (1 + WAITING_PER_SLOT)))
+
+    assert len(set(hashes)) == SLOTS * (1 + WAITING_PER_SLOT)
+    assert len(started) == SLOTS
+
+
+def test_beyond_those_who_may_wait_a_caller_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pool = LimitedArgon2PasswordHasher.process_pool()
+    for _ in range(SLOTS * (1 + WAITING_PER_SLOT)):
+        pool.places.acquire()
+    monkeypatch.setattr(pool, "slots", None)  # nobody may even look at the slots
+
+    with pytest.raises(HashingBusy):
+        make_password(PASSWORD)
+
+
+def test_whoever_waited_in_vain_is_refused_unhashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with slots_taken():
+        monkeypatch.setattr(password_hashing, "WAIT_SECONDS", 0.1)
+        with pytest.raises(HashingBusy):
+            make_password(PASSWORD)
+
+    assert not LimitedArgon2PasswordHasher.process_pool().idle
+    assert make_password(PASSWORD)
+
+
+def hashing_process() -> HashingProcess:
+    """Return the process that hashed for this one."""
+    make_password(PASSWORD)
+    (process,) = LimitedArgon2PasswordHasher.process_pool().idle
+    return process
+
+
+def test_hashing_yields_to_those_who_serve() -> None:
+    pid = hashing_process().process.pid
+
+    assert os.getpriority(os.PRIO_PROCESS, pid) - os.getpriority(os.PRIO_PROCESS, 0) == NICENESS
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_hashing_process_that_is_lost_makes_one_caller_try_again(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    process = hashing_process().process
+    monkeypatch.setattr(password_hashing, "ANSWER_SECONDS", 0.5)
+    os.kill(process.pid, number)
+
+    with pytest.raises(HashingBusy):
+        make_password(PASSWORD)
+
+    monkeypatch.setattr(password_hashing, "ANSWER_SECONDS", 60)
+    assert process.returncode == -signal.SIGKILL
+    assert make_password(PASSWORD)
+
+
+def test_where_no_process_can_be_started_the_answer_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+
+    with pytest.raises(HashingBusy):
+        make_password(PASSWORD)
+
+
+def test_a_hashing_process_ends_with_whoever_started_it() -> None:
+    process = hashing_process().process
+    LimitedArgon2PasswordHasher.process_pool().idle.clear()
+    assert process.stdin is not None
+
+    process.stdin.close()
+
+    assert process.wait(30) == 0
+
+
+def test_a_forked_process_hashes_with_processes_of_its_own() -> None:
+    hashed = make_password(PASSWORD)
+
+    child = os.fork()
+    if not child:
+        os._exit(0 if check_password(PASSWORD, hashed) else 1)
+
+    assert os.waitpid(child, 0)[1] == 0
+    assert check_password(PASSWORD, hashed)
+
+
+# --- No connection waits for it --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def one_connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The threads of this test share one connection, as those of a web process share a few."""
+    settings = connection.settings_dict
+    monkeypatch.setitem(settings, "OPTIONS", settings["OPTIONS"] | {"pool": {"min_size": 1, "max_size": 1, "timeout": 1}})
+    monkeypatch.setitem(settings, "CONN_MAX_AGE", 0)
+    pool = connections.create_connection("default").pool
+    pool.open()
+    yield pool
+    connections.create_connection("default").close_pool()
+
+
+def post(path: str, **body: str) -> Act:
+    """Return an act: a form sent by the browser of somebody, who is signed in except where one signs in."""
+
+    def send(user: User, session: str) -> Any:
+        browser = Client(headers={"Cookie": f"sessionid={session}"})
+        given = {name: text.replace("EMAIL", user.email) for name, text in body.items()}
+        return browser.post(path.replace("PK", str(user.pk)), given)
+
+    return send
+
+
+def call(path: str, **body: str) -> Act:
+    """Return an act: a call of the API."""
+
+    def send(user: User, session: str) -> Any:
+        headers = {"Authorization": f"Bearer {session}"} if "password" in path else {}
+        given = {name: text.replace("EMAIL", user.email) for name, text in body.items()}
+        return Client().post(f"/api/v1/auth/{path}", given, content_type="application/json", headers=headers)
+
+    return send
+
+
+ACTS = {
+    "sign in by API": (call("token/", email="EMAIL", password=PASSWORD), 200),
+    "sign in by API, wrong": (call("token/", email="EMAIL", password="wrong"), 401),
+    "sign in by API, unknown": (call("token/", email="nobody@example.com", password=PASSWORD), 401),
+    "sign in by page": (post("/sign-in/", username="EMAIL", password=PASSWORD), 302),
+    "sign in to the console": (post("/admin/login/?next=/admin/", username="EMAIL", password=PASSWORD), 302),
+    "register by API": (call("register/", email="carol@example.com", password=NEW), 201),
+    "register by page": (post("/register/", email="carol@example.com", password=NEW), 302),
+    "change the password by API": (call("password/", current_password=PASSWORD, new_password=NEW), 204),
+    "change the password": (post("/password/", current_password=PASSWORD, new_password=NEW), 302),
+    "change the email": (post("/account/email/", current_password=PASSWORD, email="carol@example.com"), 302),
+    "sign out elsewhere": (post("/account/sign-out-elsewhere/", current_password=PASSWORD), 302),
+    "a superuser gives a password": (post("/admin/accounts/user/PK/password/", password1=NEW, password2=NEW), 302),
+}
+STRANGERS = ("sign in", "register")
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("name", ACTS)
+def test_whoever_waits_to_be_hashed_holds_no_connection(name: str, request: pytest.FixtureRequest) -> None:
+    act, status = ACTS[name]
+    user = User.objects.create_user("ada@example.com", PASSWORD, role=Role.ADMIN, is_superuser=True)
+    secret = "" if name.startswith(STRANGERS) else issue_pair(user).access if "API" in name else session_of(user)
+    pool = request.getfixturevalue("one_connection")
+
+    with ThreadPoolExecutor(1) as visitor:
+        with slots_taken() as over:
+            answer = visitor.submit(visited, act, user, secret)
+            wait_until_hashing()
+            pool.putconn(pool.getconn(timeout=0.5))  # raises when the visitor keeps the only one
+            over.set()
+        assert answer.result(60).status_code == status
+
+
+def session_of(user: User) -> str:
+    browser = Client()
+    browser.force_login(user)
+    return browser.cookies["sessionid"].value
+
+
+def visited(act: Callable[..., Any], *given: Any) -> Any:
+    """Do it in a thread of its own, which leaves no connection open."""
+    try:
+        return act(*given)
+    finally:
+        connections.close_all()
+
+
+def wait_until_hashing(callers: int = 1) -> None:
+    """Wait until so many besides those who took the slots have come to be hashed."""
+    pool = LimitedArgon2PasswordHasher.process_pool()
+    for _ in range(1000):
+        if pool.places._value <= SLOTS * WAITING_PER_SLOT - callers:
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("nobody came to be hashed")
+
+
+@pytest.mark.django_db
+def test_within_a_transaction_the_connection_stays() -> None:
+    with transaction.atomic():
+        before = connection.connection
+        make_password(PASSWORD)
+
+        assert connection.connection is before
+
+
+# --- What a visitor is answered --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def _busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    with slots_taken():
+        monkeypatch.setattr(password_hashing, "WAIT_SECONDS", 0.05)
+        yield
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("_busy")
+def test_the_api_answers_busy_and_when_to_ask_again() -> None:
+    answer = Client().post(
+        "/api/v1/auth/token/", {"email": "nobody@example.com", "password": PASSWORD}, content_type="application/json"
+    )
+
+    assert (answer.status_code, answer.json()["code"], answer["Retry-After"]) == (503, "busy", "2")
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("_busy")
+@pytest.mark.parametrize("path", ["/sign-in/", "/admin/login/", "/register/"])
+def test_a_page_says_that_too_many_are_asking(path: str) -> None:
+    answer: Any = Client().post(path, {"username": "a@example.com", "email": "a@example.com", "password": PASSWORD})
+
+    said = "Too many people are asking at this moment. Wait 2 seconds and try again."
+    assert said in answer.content.decode()
+    if not path.startswith("/admin/"):
+        assert (answer.status_code, answer["Retry-After"]) == (503, "2")
+    assert User.objects.count() == 0
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_many_sign_ins_at_once_each_is_answered_rightly_or_busy() -> None:
+    User.objects.create_user("alice@example.com", PASSWORD)
+
+    def sign_in(number: int) -> int:
+        password = PASSWORD if number % 2 else "wrong"
+        body = {"email": "alice@example.com", "password": password}
+        return Client().post("/api/v1/auth/token/", body, content_type="application/json").status_code
+
+    statuses = at_once(sign_in, range(24))
+
+    assert set(statuses[1::2]) <= {200, 503}
+    assert set(statuses[::2]) <= {401, 503}
+    assert 200 in statuses
+    assert 401 in statuses
+
+
+# --- What changed meanwhile --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("change", [{"is_active": False}, {"password": "!"}], ids=["closed", "another password"])
+def test_a_sign_in_that_was_hashed_while_the_account_changed_lets_nobody_in(change: dict[str, Any]) -> None:
+    user = User.objects.create_user("alice@example.com", PASSWORD)
+    browser = Client()
+    with ThreadPoolExecutor(2) as visitors:
+        with slots_taken() as over:
+            by_api = visitors.submit(visited, ACTS["sign in by API"][0], user, "")
+            by_page = visitors.submit(visited, browser.post, "/sign-in/", {"username": user.email, "password": PASSWORD})
+            wait_until_hashing(2)
+            User.objects.filter(pk=user.pk).update(**change)
+            over.set()
+        answer, _ = by_api.result(60), by_page.result(60)
+
+    access = answer.json().get("access", "")
+    assert Client().get("/api/v1/auth/me/", headers={"Authorization": f"Bearer {access}"}).status_code == 401
+    assert browser.get("/account/").status_code == 302
+
+
+@pytest.mark.django_db
+def test_a_weaker_hash_is_renewed_but_not_over_a_password_that_was_changed_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    user = User.objects.create_user("alice@example.com", PASSWORD)
+    stale = User.objects.get()
+    monkeypatch.setattr(LimitedArgon2PasswordHasher, "time_cost", 3)
+
+    assert user.check_password(PASSWORD)
+    renewed = User.objects.get().password
+    assert "t=3" in renewed
+
+    assert stale.check_password(PASSWORD)
+    assert User.objects.get().password == renewed
