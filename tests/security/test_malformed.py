@@ -50,7 +50,7 @@ def request(target: bytes = b"/healthz", *headers: bytes, method: bytes = b"GET"
 def signed(**claims: Any) -> bytes:
     """Return the header of an access token that we signed, with odd claims."""
     plain = {"token_type": "access", "iss": "cashback", "aud": "cashback-api", "exp": 4_000_000_000, "jti": "a", "sub": "1"}
-    token = jwt.encode(plain | claims, os.environ.get("JWT_SIGNING_KEY") or settings.JWT_SIGNING_KEY, "HS256")
+    token = jwt.PyJWS().encode(json.dumps(plain | claims).encode(), settings.JWT_SIGNING_KEY, "HS256")
     return b"Authorization: Bearer " + token.encode()
 
 
@@ -184,10 +184,7 @@ ODD_CLAIMS = [*ODD_NUMBERS, "1e308", "a\x00b", "x", "", None, [], [1], {}]
 @pytest.mark.parametrize("name", ["exp", "nbf", "iat", "sub", "jti", "fam", "aud", "iss", "token_type"])
 @pytest.mark.parametrize("value", ODD_CLAIMS)
 def test_no_odd_claim_in_a_token_breaks_anything(server: web.Web, name: str, value: Any) -> None:
-    try:
-        header = signed(**{name: value})
-    except (TypeError, ValueError):
-        pytest.skip("PyJWT does not write this")
+    header = signed(**{name: value})
     family = b"Content-Type: application/json"
     renewing = signed(**{"token_type": "refresh", "fam": FAMILY, name: value})
     body = json.dumps({"refresh": renewing.split()[-1].decode()}).encode()
