@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wallet.proofs.faults import cache, clock, clusters, mutants, servers, sessions, soak, wire, workers
+from wallet.proofs.faults import cache, clock, clusters, mutants, servers, sessions, slow_peers, soak, wire, workers
 from wallet.proofs.faults.scene import Outcome, Scene
 
 LONG_RUN_SECONDS = 600
@@ -62,5 +62,12 @@ FAULTS = {
         8,
         0.10,
         target=20,
+    ),
+    "T25": Fault(
+        "500 slow peers: half heads and bodies, a byte a second, answers never read, silence",
+        slow_peers.slow_peers,
+        3,
+        0.05,
+        always=slow_peers.PEERS,
     ),
 }

@@ -20,6 +20,7 @@ ENOUGH = 1_000  # claims on either side: the rate of fewer is luck
 ROUND_SECONDS = 2.0
 AGAIN_SECONDS = 15  # a peer that has been there for so long comes again: it was cut
 CONNECT_SECONDS = 30
+SETTLING_SECONDS = 1  # until all have been answered what they get
 LARGE = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
 
 
@@ -128,6 +129,7 @@ def slow_peers(scene: Scene) -> Outcome:
         for seconds in rounds(scene.seconds):
             calm.append(span(seconds))
             with Peers(act.web.port, mixed(PEERS)) as peers:
+                time.sleep(SETTLING_SECONDS)
                 slow.append(span(seconds))
             opened += peers.opened
         return opened
