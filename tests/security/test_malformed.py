@@ -193,3 +193,18 @@ def test_no_odd_claim_in_a_token_breaks_anything(server: web.Web, name: str, val
     refreshed = sent(server, request(b"/api/v1/auth/token/refresh/", family, method=b"POST", body=body)).status
 
     assert (asked, refreshed) == (401, 401)
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "status"),
+    [
+        (b"/admin/assets/cashbackasset/import/", 1_000_000, 403),  # read, and refused for its form came from nowhere
+        (b"/admin/assets/cashbackasset/import/", 3_000_000, 413),
+        (b"/api/v1/auth/token/", 65_537, 413),
+        (b"/api/v1/auth/token/", 3_000_000, 413),
+    ],
+)
+def test_a_large_body_is_answered_whether_it_is_awaited_or_not(server: web.Web, path: bytes, size: int, status: int) -> None:
+    kind = b"Content-Type: application/json"
+
+    assert sent(server, request(path, kind, method=b"POST", body=b"x" * size)).status == status
