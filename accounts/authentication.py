@@ -8,14 +8,14 @@ from uuid import UUID
 from django.db import connection
 from drf_spectacular.contrib.rest_framework_simplejwt import SimpleJWTScheme
 from rest_framework_simplejwt.authentication import JWTAuthentication
-from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
+from rest_framework_simplejwt.exceptions import InvalidToken
 from rest_framework_simplejwt.tokens import AccessToken, Token
 from rest_framework_simplejwt.utils import aware_utcnow
 
 from accounts.ids import array
 from accounts.models import TokenFamily, User
 from accounts.together import Together
-from accounts.tokens import FAMILY
+from accounts.tokens import FAMILY, UNREADABLE
 
 PERSON = {field.attname: field.column for field in User._meta.concrete_fields}
 LIVING = f"""\
@@ -61,7 +61,7 @@ class TokenAuthentication(JWTAuthentication):
         try:
             token = verified(raw_token)
             token.check_exp(current_time=aware_utcnow())
-        except (TokenError, RecursionError) as error:  # a token may be nested too deeply to be read
+        except UNREADABLE as error:
             raise InvalidToken from error
         return token
 

@@ -7,6 +7,7 @@ the family's row, locked at each refresh, decides.
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from uuid import UUID
 
 from django.contrib.auth import authenticate
 from django.db import transaction
@@ -20,6 +21,8 @@ from accounts.passwords import LONGEST_PASSWORD
 from accounts.refusals import Refusal
 
 FAMILY = "fam"  # the claim that names a token's family
+# What reading a token raises: it may be nested too deeply, and its claims may be no numbers, or numbers that are no instants.
+UNREADABLE = (TokenError, RecursionError, ArithmeticError, AttributeError, OSError, TypeError, ValueError)
 
 
 class BadCredentials(Refusal):
@@ -124,9 +127,10 @@ def parsed(raw: str) -> RefreshToken:
     """Return the refresh token if we signed it and it has not expired; raise TokenNotValid."""
     try:
         token = RefreshToken(raw)  # type: ignore[arg-type]
-    except (TokenError, RecursionError) as error:  # a token may be nested too deeply to be read
+        UUID(token.get(FAMILY))
+    except UNREADABLE as error:
         raise TokenNotValid from error
-    if FAMILY not in token or "sub" not in token:
+    if "sub" not in token:
         raise TokenNotValid
     return token
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.core import exceptions as django_errors
 from django.db import DataError, InterfaceError, OperationalError
-from django.http import Http404
+from django.http import BadHeaderError, Http404
 from rest_framework import exceptions as drf_errors
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -161,6 +161,7 @@ def _(error: Exception) -> Problem:
     return Problem(503, Busy.code, Busy.detail, retry_after=Busy.retry_after)
 
 
+@problem.register(BadHeaderError)
 @problem.register(DataError)
 @problem.register(UnicodeError)
 @problem.register(django_errors.SuspiciousOperation)

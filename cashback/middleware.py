@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from accounts import audit
 from accounts.throttles import client_ip
+from cashback.headers import CONSOLE, HEADERS, STRICT
 from wallet.admin.uploading import MOST_BYTES
 from wallet.trace import through
 
@@ -20,20 +21,7 @@ DOORS = {"/api/": "api", "/admin/": "admin"}
 UPLOADS = {"/admin/assets/cashbackasset/import/": MOST_BYTES + 16 * 1024}
 Handler = Callable[[HttpRequest], HttpResponse]
 
-# A page of ours loads what this host serves and nothing else, runs no script written into it, and stands in nobody's frame.
-OURS = "default-src 'none'; connect-src 'self'; font-src 'self'; form-action 'self'; img-src 'self' data:"
-CLOSED = "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
-STRICT = f"{OURS}; script-src 'self'; style-src 'self'; {CLOSED}"
-# The console's theme evaluates expressions in its markup (Alpine.js) and writes colours into style elements.
-CONSOLE = f"{OURS}; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; {CLOSED}"
 POLICIES = {"admin": CONSOLE}
-UNUSED = ("accelerometer", "camera", "geolocation", "gyroscope", "magnetometer", "microphone", "payment", "usb")
-HEADERS = {
-    "Permissions-Policy": ", ".join(f"{power}=()" for power in UNUSED),
-    "Cross-Origin-Resource-Policy": "same-origin",
-    # Who comes back after signing out, or shares the machine, finds no balance in the browser's cache.
-    "Cache-Control": "no-store",
-}
 
 
 def door_of(request: HttpRequest) -> str:

@@ -18,6 +18,8 @@ from django.views.decorators.http import require_safe
 from accounts.throttles import STORE_DOWN, client_ip
 
 STARTED = time.time()
+# Whoever sends one of these speaks for somebody else.
+PROXIES_SEND = ("X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "X_REAL_IP", "FORWARDED", "VIA")
 COUNTED = ("accounts_user", "accounts_tokenfamily", "assets_cashbackasset", "ledger_entry", "django_q_ormq")
 
 
@@ -41,7 +43,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Show numbers in Prometheus' text format to this machine and the networks of METRICS_ALLOWED; to others, nothing."""
+    """Show numbers in Prometheus' text format to the networks of METRICS_ALLOWED; to others, nothing."""
     if not may_measure(request):
         raise Http404
     lines = [line for name, kind, text, values in families() for line in exposed(name, kind, text, values)]
@@ -86,14 +88,14 @@ def redis_state() -> str:
 
 
 def may_measure(request: HttpRequest) -> bool:
-    """Return whether the caller is this machine or on the list; a proxy that we were not told of is neither."""
-    if "HTTP_X_FORWARDED_FOR" in request.META and not settings.TRUSTED_PROXIES:
+    """Return whether the caller is on the list; a proxy that we were not told of is not."""
+    if not settings.TRUSTED_PROXIES and any(f"HTTP_{name}" in request.META for name in PROXIES_SEND):
         return False
     try:
         caller = ip_address(client_ip(request))
     except ValueError:
         return False
-    return caller.is_loopback or any(caller in network for network in settings.METRICS_ALLOWED)
+    return any(caller in network for network in settings.METRICS_ALLOWED)
 
 
 Family = tuple[str, str, str, dict[str, float]]

@@ -75,8 +75,9 @@ ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # How many proxies of ours append to X-Forwarded-For; 0 means the header is never believed.
 TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", 0)
-# Who besides this machine may read /metrics, e.g. 10.0.0.0/8
-METRICS_ALLOWED = [ip_network(network) for network in env.list("METRICS_ALLOWED", default=[])]
+# Who may read /metrics, e.g. 10.0.0.0/8. In a deployment this machine too must be named: a proxy on it makes all callers local.
+LOOPBACK = ["127.0.0.0/8", "::1/128"] if LOCAL else []
+METRICS_ALLOWED = [ip_network(network) for network in [*env.list("METRICS_ALLOWED", default=[]), *LOOPBACK]]
 HTTPS: bool = env.bool("HTTPS", not LOCAL)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # asked from inside, without TLS
@@ -302,6 +303,8 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": [],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "cashback.errors.answer",
+    # There is one, in the address: the schema would write any other name into its headers.
+    "ALLOWED_VERSIONS": ["1.0.0"],
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 SPECTACULAR_SETTINGS = {

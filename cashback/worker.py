@@ -3,18 +3,20 @@
 import contextlib
 import gc
 import os
-import select
 from collections import Counter
 from typing import Any, ClassVar
 from weakref import WeakSet
 
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.http.errors import ParseException
+
+from cashback.polling import PollingWorker
+from cashback.server_errors import server_error
 
 MOMENT_MS = 3
 MOST_IN_A_ROW = 100
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
+class Worker(PollingWorker):
     """Spares a busy connection the way through the poller, the main thread and the queue: two changes of thread a request.
 
     A thread lingers only while nobody waits for one, and not for ever: everybody else is served as before.
@@ -49,16 +51,34 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def handle(self, conn: Any) -> Any:
         """Answer a request, and the next ones that come within a moment; return whether the connection is kept."""
-        kept = super().handle(conn)
+        kept = self.answer(conn)
         for _ in range(MOST_IN_A_ROW):
-            if kept is not True or not self.alive or not self.tpool._work_queue.empty() or not speaks(conn):
+            if kept is not True or not self.alive or not self.tpool._work_queue.empty() or not conn.has_next(MOMENT_MS):
                 break
-            kept = super().handle(conn)
+            kept = self.answer(conn)
         return kept
 
+    def answer(self, conn: Any) -> Any:
+        """Answer the request that has arrived; return whether the connection is kept."""
+        conn.take_request()
+        return super().handle(conn)
 
-def speaks(conn: Any) -> bool:
-    """Wait a moment and tell whether the client sends something, be it that it hangs up."""
-    waiting = select.poll()
-    waiting.register(conn.sock, select.POLLIN)
-    return bool(waiting.poll(MOMENT_MS))
+    def handle_request(self, req: Any, conn: Any) -> Any:
+        """Answer a request; hang up afterwards when it is not known where the next one begins."""
+        if not conn.is_framed_as(req.body.reader):
+            req.force_close()
+        return super().handle_request(req, conn)
+
+    def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
+        # What the application did not read of the body has arrived all the same, and is forgotten with its parser.
+        return bool(keepalive)
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer what gunicorn itself refuses, as problem+json."""
+        found = server_error(exc)
+        if isinstance(exc, ParseException) and found.status != 500:
+            self.log.warning("Invalid request from ip=%s: %s", addr[0] if addr else "", exc)
+        else:
+            self.log.exception("Error handling request %s", getattr(req, "uri", ""))
+        with contextlib.suppress(OSError):
+            client.send(found.answer())

@@ -90,17 +90,22 @@ def test_metrics_are_prometheus_text_and_cheap(
 @pytest.mark.parametrize(
     "call",
     [
-        ({"REMOTE_ADDR": "127.0.0.1"}, [], 200),
-        ({"REMOTE_ADDR": "::1"}, [], 200),
+        ({"REMOTE_ADDR": "127.0.0.1"}, [], 404),
+        ({"REMOTE_ADDR": "::1"}, [], 404),
+        ({"REMOTE_ADDR": "127.0.0.1"}, ["127.0.0.0/8"], 200),
+        ({"REMOTE_ADDR": "::1"}, ["::1/128"], 200),
         ({"REMOTE_ADDR": "192.0.2.1"}, [], 404),
         ({"REMOTE_ADDR": "192.0.2.1"}, ["192.0.2.0/24"], 200),
         ({"REMOTE_ADDR": "192.0.2.1"}, ["2001:db8::/32"], 404),
         ({"REMOTE_ADDR": ""}, ["0.0.0.0/0"], 404),
-        ({"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "192.0.2.1"}, [], 404),
+        ({"REMOTE_ADDR": "127.0.0.1", "HTTP_X_FORWARDED_FOR": "192.0.2.1"}, ["127.0.0.0/8"], 404),
+        ({"REMOTE_ADDR": "127.0.0.1", "HTTP_FORWARDED": "for=192.0.2.1"}, ["127.0.0.0/8"], 404),
+        ({"REMOTE_ADDR": "127.0.0.1", "HTTP_X_REAL_IP": "192.0.2.1"}, ["127.0.0.0/8"], 404),
+        ({"REMOTE_ADDR": "127.0.0.1", "HTTP_VIA": "1.1 proxy"}, ["127.0.0.0/8"], 404),
         ({"REMOTE_ADDR": "192.0.2.1", "HTTP_X_FORWARDED_FOR": "127.0.0.1"}, [], 404),
     ],
 )
-def test_metrics_are_for_this_machine_and_those_on_the_list(client: Client, db: None, settings: Settings, call: Any) -> None:
+def test_metrics_are_for_those_on_the_list(client: Client, db: None, settings: Settings, call: Any) -> None:
     caller, allowed, status = call
     settings.METRICS_ALLOWED = [ip_network(network) for network in allowed]
 

@@ -8,7 +8,7 @@ from django.db import connection
 
 from wallet.proofs.arena import Arena
 from wallet.proofs.attempts import Attempt
-from wallet.proofs.faults import cache, mutants, servers, sessions, soak
+from wallet.proofs.faults import cache, mutants, servers, sessions, slow_peers, soak
 from wallet.proofs.faults.catalogue import FAULTS
 from wallet.proofs.faults.scene import Outcome, judged, unanswered
 
@@ -75,6 +75,17 @@ def test_of_too_few_requests_nothing_is_said_and_the_note_says_so() -> None:
     outcome = cache.compared(green(log), [(0, 10)], {"killed": (10, 20)})
 
     assert (outcome.violations, outcome.note.endswith("; too few to judge")) == ([], True)
+
+
+def test_slow_peers_that_cost_claims_are_red_when_there_are_enough_to_tell() -> None:
+    def compared(calm: int, slow: int) -> Outcome:
+        log = requests(calm, 0.0) + requests(slow, 0.0, since=100)
+        return slow_peers.compared(green(log), [(0, 100)], [(100, 200)])
+
+    assert [found.invariant for found in compared(2_000, 1_399).violations] == ["time"]
+    assert compared(2_000, 1_400).violations == []
+    assert compared(2_000, 1_400).note == "14 claims/s with 500 slow peers, 20 without: 0.70"
+    assert (compared(2_000, 999).violations, compared(2_000, 999).note.endswith("(too few to judge)")) == ([], True)
 
 
 def test_it_serves_again_when_a_claim_is_made_that_was_asked_for_afterwards() -> None:

@@ -9,7 +9,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from accounts.models import User
-from cashback.middleware import CONSOLE, STRICT
+from cashback.headers import CONSOLE, STRICT
 from tests.security.addresses import addresses
 
 HEADERS = {

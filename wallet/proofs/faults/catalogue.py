@@ -3,7 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wallet.proofs.faults import attacks, cache, clock, clusters, hashing, mutants, servers, sessions, soak, wire, workers
+from wallet.proofs.faults import (
+    attacks,
+    cache,
+    clock,
+    clusters,
+    hashing,
+    mutants,
+    servers,
+    sessions,
+    slow_peers,
+    soak,
+    wire,
+    workers,
+)
 from wallet.proofs.faults.scene import Outcome, Scene
 
 LONG_RUN_SECONDS = 600
@@ -71,4 +84,11 @@ FAULTS = {
         target=400,
     ),
     "T26": Fault("many sign-ins at once, with right and wrong passwords", hashing.hash_under_claims, 4, 0.06, always=2),
+    "T25": Fault(
+        "500 slow peers: half heads and bodies, a byte a second, answers never read, silence",
+        slow_peers.slow_peers,
+        3,
+        0.05,
+        always=slow_peers.PEERS,
+    ),
 }
