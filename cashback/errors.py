@@ -26,7 +26,7 @@ from wallet.assets.models import AssetExpired, AssetNotFound, PoolNotFound
 from wallet.changing import AlreadyRecreated, AssetNotAvailable, AssetNotExpired
 from wallet.claims import AssetAlreadyClaimed, ClaimLimitReached, PoolClosed, PoolSoldOut
 from wallet.contention import Busy
-from wallet.importing import FileChanged, FileEmpty, FileRefused
+from wallet.importing import FileChanged, FileEmpty, FileRefused, TooManyKinds
 from wallet.ledger.idempotency import IdempotencyKeyReused, RequestInProgress
 from wallet.pages.claiming import FormIncomplete
 from wallet.sealing import NotSealedYet
@@ -38,6 +38,7 @@ STATUS: dict[type[Refusal], int] = {
     FormIncomplete: 400,
     IdempotencyKeyRequired: 400,
     TooLong: 400,
+    TooManyKinds: 400,
     BadCredentials: 401,
     TokenNotValid: 401,
     TokenReused: 401,
