@@ -118,6 +118,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "cashback.request_connections.ConnectionMiddleware",
     "cashback.middleware.HeadersMiddleware",
     "cashback.middleware.DoorMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -130,6 +131,7 @@ MIDDLEWARE = [
     "cashback.visitors.AuthenticationMiddleware",
     "cashback.visitors.MessageMiddleware",
     "cashback.visitors.HtmxMiddleware",
+    "cashback.request_connections.RefusalMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -185,6 +187,13 @@ def read_database() -> dict[str, Any]:
 DATABASES = {"default": read_database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PGHISTORY_APPEND_ONLY = True
+
+# Expensive reads (accounts.expensive_reads): how many searches a process runs at once, and how long PostgreSQL works for one.
+SEARCHES_AT_ONCE: int = env.int("SEARCHES_AT_ONCE", 1)
+SEARCH_TIMEOUT_MS: int = env.int("SEARCH_TIMEOUT_MS", 2_000)
+EXPORT_TIMEOUT_MS: int = env.int("EXPORT_TIMEOUT_MS", 60_000)
+# What a file of an export may grow to, in the system's temporary folder.
+EXPORT_MEGABYTES: int = env.int("EXPORT_MEGABYTES", 1_024)
 
 
 def read_caches() -> dict[str, Any]:
@@ -250,6 +259,8 @@ RATES = {
     "claim": read_rate("RATE_CLAIM", "5/m"),
     "sign_in": read_rate("RATE_SIGN_IN", "5/m"),
     "register": read_rate("RATE_REGISTER", "10/h"),
+    "search": read_rate("RATE_SEARCH", "60/m"),
+    "export": read_rate("RATE_EXPORT", "10/m"),
 }
 RATELIMIT_USE_CACHE = "counts"
 # Without Redis the limits hold per process only; the product says so at start instead of refusing to start.

@@ -46,12 +46,10 @@ class TooManyKinds(Refusal):
     """More different lines than this way of importing judges."""
 
     code = "file_refused"
-
-    def __init__(self, most: int) -> None:
-        super().__init__(
-            f"Nothing was imported: more than {most:,} lines of the file differ in more than their title. "
-            "Split it, or use manage.py import_assets."
-        )
+    detail = (
+        "Nothing was imported: too many lines of the file differ in more than their title. "
+        "Split it, or use manage.py import_assets."
+    )
 
 
 class FileChanged(Refusal):
@@ -159,7 +157,7 @@ class CreditFile:
             return Cast(mould, name)
         self.judged += 1
         if self.most_judged is not None and self.judged > self.most_judged:
-            raise TooManyKinds(self.most_judged)
+            raise TooManyKinds
         asset = self.asset(line, cells, header)
         if isinstance(asset, WrongRow):
             return asset

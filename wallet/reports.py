@@ -141,8 +141,6 @@ def ownership_lines(assets: AssetQuerySet) -> Iterator[list[str | None]]:
     )
     sql, values = text.values_list(*cells).query.sql_with_params()
     with transaction.atomic(), connection.cursor() as cursor, connection.wrap_database_errors:
-        # However long a reader takes: no lock is held that anybody waits for.
-        cursor.execute("SET LOCAL statement_timeout = 0")
         copy = connection.ops.compose_sql(f"COPY ({sql}) TO STDOUT", values)  # type: ignore[attr-defined]
         with cursor.copy(copy) as rows:
             yield from rows.rows()

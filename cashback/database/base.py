@@ -2,14 +2,18 @@
 
 import select
 from collections.abc import Callable
+from threading import BoundedSemaphore
+from time import monotonic
 from typing import Any, ClassVar
 
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base, operations
 from django.db.backends.utils import CursorWrapper
 from psycopg import ClientCursor, Connection, Cursor
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 from psycopg_pool.pool import AddConnection
+
+from accounts.reservation import may_take_reserved
 
 AGAIN_SECONDS = 0.25
 
@@ -19,7 +23,38 @@ class Pool(ConnectionPool[Connection[Any]]):
 
     psycopg's own sends a question on each connection before it is used, and sleeps a second, then two, when it finds a second
     one broken: after a failover whoever leads a company would sleep beside connections that are sound again.
+
+    So many of its connections are reserved (accounts.reservation): whatever else the process does, claims find one.
     """
+
+    def __init__(self, *args: Any, reserved: int = 0, **kwargs: Any) -> None:
+        """Make a pool as psycopg does."""
+        super().__init__(*args, **kwargs)
+        self.unreserved = BoundedSemaphore(self.max_size - reserved)
+        self.lent_unreserved: set[Connection[Any]] = set()
+
+    def getconn(self, timeout: float | None = None) -> Connection[Any]:
+        """Lend a connection; raise PoolTimeout when there is none for this work in time."""
+        if may_take_reserved():
+            return super().getconn(timeout)
+        timeout = self.timeout if timeout is None else timeout
+        deadline = monotonic() + timeout
+        if not self.unreserved.acquire(timeout=timeout):
+            raise PoolTimeout(f"all but the reserved connections were taken for {timeout:.2f} s")
+        try:
+            lent = super().getconn(max(0.0, deadline - monotonic()))
+        except BaseException:
+            self.unreserved.release()
+            raise
+        self.lent_unreserved.add(lent)
+        return lent
+
+    def putconn(self, conn: Connection[Any]) -> None:
+        """Take a connection back."""
+        if conn in self.lent_unreserved:
+            self.lent_unreserved.remove(conn)
+            self.unreserved.release()
+        super().putconn(conn)
 
     def _get_ready_connection(self, timeout: float | None) -> Connection[Any] | None:
         """Return an idle connection that lives, if there is one; the dead that stand before it are replaced."""
@@ -68,7 +103,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.alias not in self._connection_pools:
             how = self.get_connection_params() | {"autocommit": True}
             made = Pool(
-                kwargs=how, open=False, configure=self._configure_connection, reconnect_timeout=AGAIN_SECONDS, **options
+                kwargs=how,
+                open=False,
+                configure=self._configure_connection,
+                reconnect_timeout=AGAIN_SECONDS,
+                reserved=options["max_size"] // 2,
+                **options,
             )
             self._connection_pools.setdefault(self.alias, made)
         return self._connection_pools[self.alias]

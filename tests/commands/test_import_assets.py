@@ -352,7 +352,7 @@ def test_a_file_that_is_read_within_a_request_is_judged_so_far_and_no_further(
 ) -> None:
     path = csv_file(*(f"Cup,{number},INR,," for number in range(1, 40)))
 
-    with pytest.raises(importing.TooManyKinds, match="more than 20 lines"):
+    with pytest.raises(importing.TooManyKinds):
         importing.CreditFile(path, None, most_judged=20).check()
 
     assert len(judged) == 20

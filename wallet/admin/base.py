@@ -14,6 +14,7 @@ from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_protect
 from unfold.admin import ModelAdmin
 
+from accounts.expensive_reads import SEARCH, expensive
 from accounts.models import User
 from accounts.refusals import Refusal
 
@@ -86,6 +87,11 @@ class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
     list_per_page = 100
     show_full_result_count = False
     list_filter_submit = True
+
+    @method_decorator(expensive(SEARCH, lambda request: request.method in SAFE))
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the list, which counts its rows."""
+        return super().changelist_view(request, extra_context)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Show the room to operators."""
