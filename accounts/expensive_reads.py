@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 from django.conf import settings
 from django.db import connection, transaction
 from django.http import HttpRequest
+from psycopg.pq import TransactionStatus
 
 from accounts import throttles
 from accounts.models import User
@@ -127,7 +128,12 @@ class ExpensiveRead:
         with self.places.taken(), under_way(), transaction.atomic():
             with connection.cursor() as cursor:
                 cursor.execute(LIMITS, [str(getattr(settings, self.time_limit))])
-            yield
+            try:
+                yield
+            finally:
+                # What the interface answered already, such as a statement that took too long, ends the transaction too.
+                if connection.connection and connection.connection.info.transaction_status == TransactionStatus.INERROR:
+                    transaction.set_rollback(True)
 
 
 _under_way: ContextVar[bool] = ContextVar("expensive_read_under_way", default=False)

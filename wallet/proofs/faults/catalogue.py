@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from wallet.proofs.faults import cache, clock, clusters, mutants, servers, sessions, soak, wire, workers
+from wallet.proofs.faults import cache, clock, clusters, mutants, servers, sessions, soak, stalled_readers, wire, workers
 from wallet.proofs.faults.scene import Outcome, Scene
 
 LONG_RUN_SECONDS = 600
@@ -63,4 +63,5 @@ FAULTS = {
         0.10,
         target=20,
     ),
+    "T27": Fault("readers who search without a pause, and downloads that nobody reads", stalled_readers.stall_readers, 4, 0.04),
 }
