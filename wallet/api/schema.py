@@ -11,7 +11,6 @@ from django.http import HttpResponse
 from django.utils.translation import get_language, get_supported_language_variant, override
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView
-from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 from accounts.refusals import Refusal
@@ -139,19 +138,20 @@ def response(status: int, codes: list[str]) -> dict[str, Any]:
 
 
 @cache
-def rendered(renderer: type[BaseRenderer], language: str) -> bytes:
-    """Return the schema in a form and a language, made once in each process: it takes a second of the processor."""
+def rendered(form: str, language: str) -> bytes:
+    """Return the schema as "json" or "yaml", made once in each process: it takes a second of the processor."""
+    renderer = next(each for each in SpectacularAPIView.renderer_classes if each.format == form)
     with override(language):
         schema = SpectacularAPIView.generator_class().get_schema(request=None, public=True)
         return bytes(renderer().render(schema, renderer_context={}))
 
 
-class SchemaView(SpectacularAPIView):
+class SchemaView(SpectacularAPIView):  # type: ignore[misc]
     """The OpenAPI schema, as JSON or YAML; a version that is asked for makes no other one."""
 
-    def _get_schema_response(self, request: Request) -> HttpResponse:  # type: ignore[override]
+    def _get_schema_response(self, request: Request) -> HttpResponse:
         renderer = request.accepted_renderer
         language = get_supported_language_variant(get_language() or settings.LANGUAGE_CODE)
         name = f'inline; filename="{self._get_filename(request, None)}"'
-        content = rendered(type(renderer), language)
+        content = rendered(str(renderer.format), language)
         return HttpResponse(content, content_type=renderer.media_type, headers={"Content-Disposition": name})

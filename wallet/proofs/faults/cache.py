@@ -5,7 +5,7 @@ import signal
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from cashback.local import redis
 from cashback.local.sockets import ask_redis
@@ -37,7 +37,7 @@ def lose_redis(scene: Scene) -> Outcome:
             lost[way.__name__] = (begun, time.time())
         return len(lost)
 
-    with environment_with(RATE_CLAIM="1000000/m", CLAIM_LOCK="redis"):  # the web counts claims and queues the crowd there
+    with with_redis_in_use():
         outcome = under_load(scene, strike)
     return compared(outcome, calm, lost)
 
@@ -74,6 +74,11 @@ def taken(log: list[Attempt], spans: list[Span]) -> list[float]:
 def p99(times: list[float]) -> float:
     """Return the 99th percentile; infinite of hardly any."""
     return statistics.quantiles(times, n=100)[98] if len(times) > 1 else float("inf")
+
+
+def with_redis_in_use() -> AbstractContextManager[None]:
+    """Have the web count claims in Redis and queue the crowd there."""
+    return environment_with(RATE_CLAIM="1000000/m", CLAIM_LOCK="redis")
 
 
 @contextmanager
