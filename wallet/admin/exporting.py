@@ -18,7 +18,7 @@ from accounts.expensive_reads import EXPORT, expensive
 from accounts.refusals import Refusal
 from wallet import reports
 from wallet.admin.base import OperatorAdmin, operator, reading
-from wallet.downloads import Download, FileTooLarge, download, text_file
+from wallet.downloads import Download, FileTooLarge, download, paced, text_file
 
 # A workbook is written before its first byte is sent: this many rows take some seconds. CSV has no such end.
 MOST_ROWS = 50_000
@@ -67,7 +67,7 @@ def write_workbook(file: IO[bytes], report: Report, listed: Any) -> None:
         for column, name in enumerate(report.columns):
             sheet.write_string(0, column, name, bold)
         number = 0
-        for number, cells in enumerate(islice(report.lines(listed), MOST_ROWS + 1), start=1):
+        for number, cells in enumerate(paced(islice(report.lines(listed), MOST_ROWS + 1), 50), start=1):
             for column, cell in enumerate(cells):
                 put(sheet, number, column, cell, is_amount=report.columns[column] in AMOUNTS)
     if number > MOST_ROWS:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 from django.http import HttpResponse
-from django.utils.translation import get_language, get_supported_language_variant, override
+from django.utils.translation import get_language, override
 from drf_spectacular.utils import extend_schema
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.request import Request
@@ -151,7 +151,8 @@ class SchemaView(SpectacularAPIView):  # type: ignore[misc]
 
     def _get_schema_response(self, request: Request) -> HttpResponse:
         renderer = request.accepted_renderer
-        language = get_supported_language_variant(get_language() or settings.LANGUAGE_CODE)
+        asked = get_language()
+        language = asked if asked in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
         name = f'inline; filename="{self._get_filename(request, None)}"'
-        content = rendered(str(renderer.format), language)
+        content = rendered(str(renderer.format), str(language))
         return HttpResponse(content, content_type=renderer.media_type, headers={"Content-Disposition": name})
