@@ -29,7 +29,7 @@ View = TypeVar("View", bound=Callable[..., Any])
 WAIT_SECONDS = 2.0
 # After a read for which PostgreSQL worked longer than this, its place stays empty for a time: the machine is others', too.
 # Whoever reads one page after the other waits for it, and is not refused.
-SHORT_SECONDS, REST_SHARE, MOST_REST_SECONDS = 0.05, 1.5, 1.0
+SHORT_SECONDS, REST_SHARE, MOST_REST_SECONDS = 0.05, 3.0, 1.5
 # A time limit for the whole statement, and one core: PostgreSQL would lend others to a scan.
 LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('max_parallel_workers_per_gather', '0', true)"
 
@@ -151,7 +151,7 @@ def under_way() -> Iterator[None]:
 
 # A process has 24 threads and 8 connections: places and waiting together leave most of both to claims.
 SEARCH = ExpensiveRead("search", Places(most=settings.SEARCHES_AT_ONCE, most_waiting=8, rests=True), "SEARCH_TIMEOUT_MS")
-EXPORT = ExpensiveRead("export", Places(most=1, most_waiting=2, rests=False), "EXPORT_TIMEOUT_MS")
+EXPORT = ExpensiveRead("export", Places(most=1, most_waiting=2, rests=True), "EXPORT_TIMEOUT_MS")
 
 
 def expensive(kind: ExpensiveRead, when: Callable[[HttpRequest], bool] = lambda _: True) -> Callable[[View], View]:
