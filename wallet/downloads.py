@@ -70,13 +70,13 @@ def paced(items: Iterable[Item], at_once: int = 1) -> Iterator[Item]:
             computed = time.thread_time()
 
 
-def text_file(name: str, pieces: Iterable[str]) -> Download:
+def text_file(name: str, pieces: Iterable[str | bytes]) -> Download:
     """Answer with CSV that comes in pieces; raise ReadsBusy, or FileTooLarge beyond EXPORT_MEGABYTES."""
 
     def write(file: IO[bytes]) -> None:
         left = settings.EXPORT_MEGABYTES * MEGABYTE
         for piece in paced(pieces):
-            left -= file.write(piece.encode())
+            left -= file.write(piece if isinstance(piece, bytes) else piece.encode())
             if left < 0:
                 raise FileTooLarge
 

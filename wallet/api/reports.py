@@ -61,8 +61,7 @@ class OwnershipViewSet(Door):
         """Return one line per credit: a page of them as JSON, or with `format=csv` all of them as a file."""
         found = cast("AssetQuerySet", self.filter_queryset(self.get_queryset()))
         if request.accepted_renderer.format == "csv":
-            lines = reports.ownership_lines(CursorPages.order(request, self).sort(found))
-            return text_file("ownership.csv", reports.as_csv(reports.OWNERSHIP_COLUMNS, lines))
+            return text_file("ownership.csv", reports.ownership_csv(CursorPages.order(request, self).sort(found)))
         return self.get_paginated_response(self.get_serializer(self.paginate_queryset(found), many=True).data)
 
 
