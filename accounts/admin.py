@@ -6,11 +6,13 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.utils.decorators import method_decorator
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts import audit
+from accounts.expensive_reads import SEARCH, expensive
 from accounts.models import User, normal_email
 
 
@@ -54,6 +56,11 @@ class UserAdmin(DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]
         ("History", {"fields": ("since", "last")}),
     )
     add_fieldsets = ((None, {"fields": ("email", "role", "password1", "password2")}),)
+
+    @method_decorator(expensive(SEARCH, lambda request: request.method in ("GET", "HEAD")))
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the list, which counts its rows."""
+        return super().changelist_view(request, extra_context)
 
     @admin.display(description="member since (UTC)", ordering="created_at")
     def since(self, person: User) -> str:

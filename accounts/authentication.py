@@ -14,6 +14,7 @@ from rest_framework_simplejwt.utils import aware_utcnow
 
 from accounts.ids import array
 from accounts.models import TokenFamily, User
+from accounts.reservation import reserved_connections
 from accounts.together import Together
 from accounts.tokens import FAMILY, UNREADABLE
 
@@ -32,8 +33,11 @@ def verified(raw_token: bytes) -> AccessToken:
 
 
 def living(ids: Sequence[UUID]) -> list[TokenFamily | None]:
-    """Return the living family with each id, and its user, or None; two who ask for the same get objects of their own."""
-    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+    """Return the living family with each id, and its user, or None; two who ask for the same get objects of their own.
+
+    Who claims may wait for this call, whoever leads it: it may take a reserved connection.
+    """
+    with reserved_connections(), connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
         cursor.execute(LIVING, [array(ids)])
         rows = {row[0]: row for row in cursor.fetchall()}
     return [family(*rows[each]) if each in rows else None for each in ids]

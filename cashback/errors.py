@@ -10,12 +10,14 @@ from typing import Any
 from django.core import exceptions as django_errors
 from django.db import DataError, InterfaceError, OperationalError
 from django.http import BadHeaderError, Http404
+from psycopg.errors import QueryCanceled
 from rest_framework import exceptions as drf_errors
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts import tally
+from accounts.expensive_reads import ReadsBusy
 from accounts.password_hashing import HashingBusy
 from accounts.refusals import Refusal
 from accounts.registration import EmailTaken
@@ -27,7 +29,8 @@ from wallet.assets.models import AssetExpired, AssetNotFound, PoolNotFound
 from wallet.changing import AlreadyRecreated, AssetNotAvailable, AssetNotExpired
 from wallet.claims import AssetAlreadyClaimed, ClaimLimitReached, PoolClosed, PoolSoldOut
 from wallet.contention import Busy
-from wallet.importing import FileChanged, FileEmpty, FileRefused
+from wallet.downloads import FileTooLarge
+from wallet.importing import FileChanged, FileEmpty, FileRefused, TooManyKinds
 from wallet.ledger.idempotency import IdempotencyKeyReused, RequestInProgress
 from wallet.pages.claiming import FormIncomplete
 from wallet.sealing import NotSealedYet
@@ -36,9 +39,11 @@ STATUS: dict[type[Refusal], int] = {
     FileChanged: 400,
     FileEmpty: 400,
     FileRefused: 400,
+    FileTooLarge: 400,
     FormIncomplete: 400,
     IdempotencyKeyRequired: 400,
     TooLong: 400,
+    TooManyKinds: 400,
     BadCredentials: 401,
     TokenNotValid: 401,
     TokenReused: 401,
@@ -59,6 +64,7 @@ STATUS: dict[type[Refusal], int] = {
     RateLimited: 429,
     Busy: 503,
     HashingBusy: 503,
+    ReadsBusy: 503,
 }
 PROBLEM_JSON = "application/problem+json"
 
@@ -158,6 +164,8 @@ def _(error: django_errors.PermissionDenied) -> Problem:
 @problem.register(OperationalError)
 @problem.register(InterfaceError)
 def _(error: Exception) -> Problem:
+    if isinstance(error.__cause__, QueryCanceled):
+        return Problem(503, Busy.code, "This took too long and was ended. Ask for less, or again later.", retry_after=3)
     return Problem(503, Busy.code, Busy.detail, retry_after=Busy.retry_after)
 
 

@@ -120,6 +120,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "cashback.request_connections.ConnectionMiddleware",
     "cashback.middleware.HeadersMiddleware",
     "cashback.middleware.DoorMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -132,6 +133,7 @@ MIDDLEWARE = [
     "cashback.visitors.AuthenticationMiddleware",
     "cashback.visitors.MessageMiddleware",
     "cashback.visitors.HtmxMiddleware",
+    "cashback.request_connections.RefusalMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -210,6 +212,13 @@ DATABASES = {"default": read_database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PGHISTORY_APPEND_ONLY = True
 
+# Expensive reads (accounts.expensive_reads): how many searches a process runs at once, and how long PostgreSQL works for one.
+SEARCHES_AT_ONCE: int = env.int("SEARCHES_AT_ONCE", 1)
+SEARCH_TIMEOUT_MS: int = env.int("SEARCH_TIMEOUT_MS", 2_000)
+EXPORT_TIMEOUT_MS: int = env.int("EXPORT_TIMEOUT_MS", 60_000)
+# What a file of an export may grow to, in the system's temporary folder.
+EXPORT_MEGABYTES: int = env.int("EXPORT_MEGABYTES", 1_024)
+
 
 def read_caches() -> dict[str, Any]:
     """Return the caches: Redis when there is one, else this process's memory. The others are always this process's memory."""
@@ -280,6 +289,8 @@ RATES = {
     # Wrong passwords for one email, from all addresses together.
     "wrong_password": read_rate("RATE_WRONG_PASSWORD", "50/h"),
     "register": read_rate("RATE_REGISTER", "10/h"),
+    "search": read_rate("RATE_SEARCH", "60/m"),
+    "export": read_rate("RATE_EXPORT", "10/m"),
 }
 RATELIMIT_USE_CACHE = "counts"
 # Without Redis the limits hold per process only; the product says so at start instead of refusing to start.

@@ -6,10 +6,11 @@ from django.urls import include, path, re_path
 from django.utils.functional import lazy
 from django.views.generic import RedirectView
 from django.views.i18n import set_language
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
+from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from accounts import pages
 from cashback import operations, system
+from wallet.api.schema import SchemaView
 
 urlpatterns = [
     # First, because the busiest: addresses are tried from the top.
@@ -18,7 +19,7 @@ urlpatterns = [
     path("", include("accounts.page_urls")),
     path("language/", set_language, name="set_language"),
     path("api/v1/auth/", include("accounts.api_urls")),
-    path("api/v1/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/v1/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("healthz", operations.healthz, name="healthz"),
     path("readyz", operations.readyz, name="readyz"),

@@ -23,18 +23,33 @@ COLUMNS = ("title", "total_value", "currency", "pool", "expires_at")
 # Stand in for a cell that cannot be read, so that the others of its line are judged all the same.
 PLACEHOLDERS: dict[str, Any] = {"title": "?", "total_value": Decimal(1), "pool": None, "expires_at": None}
 MOST_SHOWN = 50  # mistakes; the others are counted
+MOST_WRONG_LINES = 1_000  # then reading ends: to judge a wrong line takes a fifth of a millisecond
 MOST_MOULDS = 10_000  # kinds of credits whose judgement is remembered: no file may fill the memory with them
 
 
 class FileRefused(Refusal):
-    """The file has mistakes; nothing was issued. `mistakes` holds the first 50, `count` tells of all."""
+    """The file has mistakes; nothing was issued. `mistakes` holds the first 50, `count` tells of all that were read.
+
+    `line` is the last line that was read when reading ended early, because too many lines are wrong.
+    """
 
     code = "file_refused"
     detail = "The file has mistakes. Correct them and import it again."
 
-    def __init__(self, mistakes: list[Mistake], count: int) -> None:
-        super().__init__(f"Nothing was imported: {count:,} mistake{'' if count == 1 else 's'} in the file.")
+    def __init__(self, mistakes: list[Mistake], count: int, line: int | None = None) -> None:
+        where = f"in its first {line:,} lines; the rest was not read" if line else "in the file"
+        super().__init__(f"Nothing was imported: {count:,} mistake{'' if count == 1 else 's'} {where}.")
         self.mistakes, self.count = mistakes, count
+
+
+class TooManyKinds(Refusal):
+    """More different lines than this way of importing judges."""
+
+    code = "file_refused"
+    detail = (
+        "Nothing was imported: too many lines of the file differ in more than their title. "
+        "Split it, or use manage.py import_assets."
+    )
 
 
 class FileChanged(Refusal):
@@ -64,7 +79,8 @@ class Contents:
 class CreditFile:
     """A file of credits, which may be read any number of times, one line in memory.
 
-    `default_pool` is the pool of the lines that name none; `progress` is told how many bytes were read.
+    `default_pool` is the pool of the lines that name none; `progress` is told how many bytes were read; `most_judged` is how
+    many lines are judged (see `credit`) before TooManyKinds is raised, None for any number.
     """
 
     path: Path
@@ -73,9 +89,11 @@ class CreditFile:
     progress: Progress = lambda _: None
     # What a reading must come to; None while nobody knows.
     expected: Contents | None = None
+    most_judged: int | None = None
 
     def __post_init__(self) -> None:
         self.pools = {pool.name: pool for pool in CreditPool.objects.all()}
+        self.judged = 0
 
     def __iter__(self) -> Iterator[Cast]:
         """Yield the credits, not saved yet; raise FileChanged when they are not those that were checked."""
@@ -89,14 +107,20 @@ class CreditFile:
             raise FileChanged
 
     def check(self) -> Contents:
-        """Read the whole file and return what it holds; raise FileRefused with its mistakes, or FileEmpty."""
+        """Read the whole file and return what it holds; raise FileRefused with its mistakes, FileEmpty or TooManyKinds.
+
+        Reading ends at the last of MOST_WRONG_LINES wrong lines.
+        """
         contents, digest = Contents(), hashlib.sha256()
         mistakes: list[Mistake] = []
-        count = 0
+        count = wrong_lines = 0
         for credit in self.read(digest):
             if isinstance(credit, WrongRow):
+                wrong_lines += 1
                 count += len(credit.mistakes)
                 mistakes.extend(islice(credit.mistakes, MOST_SHOWN - len(mistakes)))
+                if wrong_lines == MOST_WRONG_LINES:
+                    raise FileRefused(mistakes, count, credit.mistakes[0].line)
             else:
                 asset = credit.mould.asset
                 contents.count += 1
@@ -111,6 +135,7 @@ class CreditFile:
     def read(self, digest: Any) -> Iterator[Cast | WrongRow]:
         """Yield each line's credit, or what is wrong with it; `digest` is fed the file."""
         moulds: dict[tuple[str, ...], Mould] = {}
+        self.judged = 0
         with self.path.open("rb") as file:
             rows = numbered(file, self.progress, digest)
             try:
@@ -130,6 +155,9 @@ class CreditFile:
         kind = (*cells[:place], *cells[place + 1 :])
         if (mould := moulds.get(kind)) and (name := plain(cells[place])):
             return Cast(mould, name)
+        self.judged += 1
+        if self.most_judged is not None and self.judged > self.most_judged:
+            raise TooManyKinds
         asset = self.asset(line, cells, header)
         if isinstance(asset, WrongRow):
             return asset
@@ -180,7 +208,7 @@ class CreditFile:
         if not name:
             return self.default_pool
         if name not in self.pools:
-            raise ValueError(f'there is no pool "{name}". Its name must be written as it is there, capitals included.')
+            raise ValueError(f'there is no pool "{name[:100]}". Its name must be written as it is there, capitals included.')
         return self.pools[name]
 
 

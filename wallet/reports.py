@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from io import StringIO
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
@@ -34,6 +35,16 @@ class InstantText(Func):
     """Writes an instant as `instant` does."""
 
     template = """replace(to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z')"""
+    output_field = TextField()
+
+
+class InertText(Func):
+    """Writes a text as `inert` does."""
+
+    template = (
+        "CASE WHEN left(%(expressions)s, 1) IN (" + ", ".join(f"chr({ord(start)})" for start in FORMULA) + ")"
+        " THEN chr(39) || (%(expressions)s) ELSE (%(expressions)s) END"
+    )
     output_field = TextField()
 
 
@@ -141,11 +152,41 @@ def ownership_lines(assets: AssetQuerySet) -> Iterator[list[str | None]]:
     )
     sql, values = text.values_list(*cells).query.sql_with_params()
     with transaction.atomic(), connection.cursor() as cursor, connection.wrap_database_errors:
-        # However long a reader takes: no lock is held that anybody waits for.
-        cursor.execute("SET LOCAL statement_timeout = 0")
         copy = connection.ops.compose_sql(f"COPY ({sql}) TO STDOUT", values)  # type: ignore[attr-defined]
         with cursor.copy(copy) as rows:
             yield from rows.rows()
+
+
+def ownership_csv(assets: AssetQuerySet) -> Iterator[bytes]:
+    """Yield the report as CSV, `LINES_AT_ONCE` in one piece: as_csv of ownership_lines, which PostgreSQL writes itself.
+
+    Python, which runs one thread of a process at a time, has a tenth of the work.
+    """
+    text = assets.annotate(
+        asset_text=Cast("pk", TextField()),
+        title_text=InertText("title"),
+        value_text=Cast(Round("total_value", DECIMALS_OF_ROW), TextField()),
+        owner_text=InertText("claimed_by__email"),
+        claimed_text=InstantText("claimed_at"),
+        pool_text=InertText("pool__name"),
+    )
+    cells = (
+        "asset_text",
+        "title_text",
+        "value_text",
+        "currency",
+        "current_status",
+        "owner_text",
+        "claimed_text",
+        "pool_text",
+    )
+    sql, values = text.values_list(*cells).query.sql_with_params()
+    yield f"{','.join(OWNERSHIP_COLUMNS)}\n".encode()
+    with transaction.atomic(), connection.cursor() as cursor, connection.wrap_database_errors:
+        copy = connection.ops.compose_sql(f"COPY ({sql}) TO STDOUT (FORMAT csv)", values)  # type: ignore[attr-defined]
+        with cursor.copy(copy) as rows:
+            while piece := b"".join(islice(rows, LINES_AT_ONCE)):
+                yield piece
 
 
 def as_csv(columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> Iterator[str]:

@@ -4,6 +4,8 @@ import logging
 import select
 import time
 from collections.abc import Callable
+from threading import BoundedSemaphore
+from time import monotonic
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -14,10 +16,13 @@ from django.db.backends.utils import CursorWrapper
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 from psycopg import ClientCursor, Connection, Cursor
-from psycopg_pool import ConnectionPool
+from psycopg_pool import ConnectionPool, PoolTimeout
 from psycopg_pool.pool import AddConnection
 
+from accounts.reservation import may_take_reserved
+
 log = logging.getLogger(__name__)
+
 AGAIN_SECONDS = 0.25
 READ_ONLY_SERVER = "25006"  # a write met a standby, or a primary that takes no writes
 # What ends a session, or leaves it useless, but is an InternalError to psycopg: read-only, idle too long in a transaction,
@@ -31,7 +36,38 @@ class Pool(ConnectionPool[Connection[Any]]):
 
     psycopg's own sends a question on each connection before it is used, and sleeps a second, then two, when it finds a second
     one broken: after a failover whoever leads a company would sleep beside connections that are sound again.
+
+    So many of its connections are reserved (accounts.reservation): whatever else the process does, claims find one.
     """
+
+    def __init__(self, *args: Any, reserved: int = 0, **kwargs: Any) -> None:
+        """Make a pool as psycopg does."""
+        super().__init__(*args, **kwargs)
+        self.unreserved = BoundedSemaphore(self.max_size - reserved)
+        self.lent_unreserved: set[Connection[Any]] = set()
+
+    def getconn(self, timeout: float | None = None) -> Connection[Any]:
+        """Lend a connection; raise PoolTimeout when there is none for this work in time."""
+        if may_take_reserved():
+            return super().getconn(timeout)
+        timeout = self.timeout if timeout is None else timeout
+        deadline = monotonic() + timeout
+        if not self.unreserved.acquire(timeout=timeout):
+            raise PoolTimeout(f"all but the reserved connections were taken for {timeout:.2f} s")
+        try:
+            lent = super().getconn(max(0.0, deadline - monotonic()))
+        except BaseException:
+            self.unreserved.release()
+            raise
+        self.lent_unreserved.add(lent)
+        return lent
+
+    def putconn(self, conn: Connection[Any]) -> None:
+        """Take a connection back."""
+        if conn in self.lent_unreserved:
+            self.lent_unreserved.remove(conn)
+            self.unreserved.release()
+        super().putconn(conn)
 
     def _get_ready_connection(self, timeout: float | None) -> Connection[Any] | None:
         """Return an idle connection that lives, if there is one; the dead that stand before it are replaced."""
@@ -107,7 +143,12 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.alias not in self._connection_pools:
             how = self.get_connection_params() | {"autocommit": True}
             made = Pool(
-                kwargs=how, open=False, configure=self._configure_connection, reconnect_timeout=AGAIN_SECONDS, **options
+                kwargs=how,
+                open=False,
+                configure=self._configure_connection,
+                reconnect_timeout=AGAIN_SECONDS,
+                reserved=options["max_size"] // 2,
+                **options,
             )
             self._connection_pools.setdefault(self.alias, made)
         return self._connection_pools[self.alias]

@@ -1,8 +1,10 @@
 """Who owns what, and what is still owed."""
 
+import csv
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
-from wallet import changing, claims, reports
+from wallet import changing, claims, issuing, reports
 from wallet.assets.models import CashbackAsset, CreditPool
 
 Issue = Callable[..., CashbackAsset]
@@ -152,3 +154,18 @@ def test_a_file_is_sent_in_pieces_and_each_line_once() -> None:
 )
 def test_no_cell_is_a_formula(cell: Any, written: str) -> None:
     assert reports.inert(cell) == written
+
+
+def test_postgresql_writes_the_report_as_we_do(ada: User, open_pool: Callable[..., CreditPool]) -> None:
+    """Each start of a formula, what must be quoted, and cells that are empty."""
+    pools_ = [open_pool(name=name) for name in ("Diwali", "=Holi, first", "＋Onam")]
+    titles = [f"{start}1" for start in reports.FORMULA if start not in "\t\r\n"] + ['Say "hello", twice', "टाटा", "x=1"]
+    for number, title in enumerate(titles):
+        issuing.issue_one(ada, title=title, total_value=Decimal("5.50"), pool=pools_[number % 3])
+    listed = reports.ownership().order_by("id")
+
+    ours = "".join(reports.as_csv(reports.OWNERSHIP_COLUMNS, reports.ownership_lines(listed)))
+    theirs = b"".join(reports.ownership_csv(listed)).decode()
+
+    assert [*csv.reader(StringIO(theirs))] == [*csv.reader(StringIO(ours))]
+    assert len(titles) == theirs.count("\n") - 1

@@ -130,7 +130,7 @@ def test_ownership_costs_two_queries(
 
     with django_assert_num_queries(2):  # who asks, and the page
         assert len(as_ada.get(OWNERSHIP, {"page_size": 100}).json()["results"]) == 53
-    with django_assert_num_queries(5):  # who asks, and the lines in a transaction without a time limit
+    with django_assert_num_queries(7):  # who asks, and the lines in a transaction within one that has a time limit
         assert len(rows_of(as_ada.get(OWNERSHIP, {"format": "csv"}))) == 54
 
 

@@ -16,7 +16,7 @@ from wallet.api.schema import CODES, STATUS
 
 # The table of codes that callers were promised, by status.
 PROMISED = {
-    400: {"invalid", "parse_error", "idempotency_key_required"},
+    400: {"invalid", "parse_error", "idempotency_key_required", "too_many_rows"},
     401: {"not_authenticated", "token_not_valid", "bad_credentials", "token_reused"},
     403: {"permission_denied"},
     404: {"not_found"},

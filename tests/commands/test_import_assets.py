@@ -6,13 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from tests.commands.conftest import Ended
-from wallet import importing
+from wallet import importing, issuing
 from wallet.assets.models import CashbackAsset, CreditPool
 
 Command = Callable[..., str]
@@ -309,3 +310,50 @@ def test_progress_is_told_of_the_whole_file(csv_file: Write, db: None) -> None:
 
     assert sum(told) == path.stat().st_size
     assert 2 < len(told) < 10
+
+
+@pytest.fixture
+def judged(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
+    """Return the credits that were judged, each as what was known of it, as they are."""
+    found: list[dict[str, object]] = []
+    judge = issuing.prepared
+
+    def noted(*arguments: Any, **fields: Any) -> CashbackAsset:
+        found.append(fields)
+        return judge(*arguments, **fields)
+
+    monkeypatch.setattr(issuing, "prepared", noted)
+    return found
+
+
+def test_of_a_file_of_nothing_but_mistakes_a_thousand_lines_are_judged(
+    command: Command, csv_file: Write, judged: list[dict[str, object]]
+) -> None:
+    """900 kB of commas were 180,000 lines, each judged for a fifth of a millisecond."""
+    said = refusal(command, csv_file(*[",,,,"] * 5_000))
+
+    assert len(judged) == 1_000
+    assert "3,000 mistakes in its first 1,001 lines; the rest was not read." in said
+    assert said.count("\n  ") == 50 + 1
+
+
+def test_wrong_lines_among_right_ones_end_the_reading_too(
+    command: Command, csv_file: Write, judged: list[dict[str, object]]
+) -> None:
+    said = refusal(command, csv_file(*["Cup,5,INR,,", "Cup,x,INR,,"] * 1_500))
+
+    assert len(judged) == 1 + 1_000
+    assert "1,000 mistakes in its first 2,001 lines" in said
+
+
+@pytest.mark.django_db
+def test_a_file_that_is_read_within_a_request_is_judged_so_far_and_no_further(
+    csv_file: Write, judged: list[dict[str, object]]
+) -> None:
+    path = csv_file(*(f"Cup,{number},INR,," for number in range(1, 40)))
+
+    with pytest.raises(importing.TooManyKinds):
+        importing.CreditFile(path, None, most_judged=20).check()
+
+    assert len(judged) == 20
+    assert importing.CreditFile(path, None, most_judged=39).check().count == 39

@@ -8,7 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 from django.db import connection
+from psycopg_pool import PoolTimeout
 
+from accounts.reservation import reserved_connections
 from cashback.database.base import Pool, lives
 from wallet.proofs.faults.proxy import Pair, Proxy, entrance
 
@@ -94,3 +96,32 @@ def test_a_statement_asked_all_the_time_is_planned_once_a_connection() -> None:
             "SELECT generic_plans + custom_plans FROM pg_prepared_statements WHERE statement LIKE 'SELECT $1::int + 1'"
         )
         assert cursor.fetchall() == [(2,)]
+
+
+def test_what_is_no_claim_leaves_the_reserved_connections() -> None:
+    with Pool(kwargs=parameters(), min_size=1, max_size=4, timeout=0.2, reserved=2, open=True) as pool:
+        others = [pool.getconn(), pool.getconn()]
+        with pytest.raises(PoolTimeout):
+            pool.getconn()
+
+        with reserved_connections():
+            claims = [pool.getconn(), pool.getconn()]
+            with pytest.raises(PoolTimeout):
+                pool.getconn()
+
+        pool.putconn(others.pop())
+        others.append(pool.getconn())
+        for each in [*others, *claims]:
+            pool.putconn(each)
+
+
+def test_a_claim_that_gives_its_connection_back_makes_no_room_for_others() -> None:
+    with Pool(kwargs=parameters(), min_size=1, max_size=2, timeout=0.2, reserved=1, open=True) as pool:
+        held = pool.getconn()
+        with reserved_connections():
+            pool.putconn(pool.getconn())
+
+        with pytest.raises(PoolTimeout):
+            pool.getconn()
+        pool.putconn(held)
+        pool.putconn(pool.getconn())

@@ -10,7 +10,7 @@ from wallet.proofs.faults.catalogue import FAULTS
 from wallet.proofs.faults.play import play
 
 pytestmark = pytest.mark.xdist_group("faults")
-WORKING = ["T0", "T3", "T4", "T5", "T6", "T9", "T10", "T14", "T15", "T16", "T20", "T23", "T25", "T26", "T28"]
+WORKING = ["T0", "T3", "T4", "T5", "T6", "T9", "T10", "T14", "T15", "T16", "T20", "T23", "T25", "T26", "T27", "T28"]
 WAITING = ["T7", "T13", "T21"]
 QUICK = [*WORKING, *WAITING]
 

@@ -17,6 +17,7 @@ from django.utils.functional import cached_property
 from django.views.decorators.csrf import csrf_protect
 from unfold.admin import ModelAdmin
 
+from accounts.expensive_reads import SEARCH, expensive
 from accounts.models import User
 from accounts.refusals import Refusal
 from wallet.contention import Busy
@@ -114,6 +115,11 @@ class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
     paginator = BoundedPaginator
     show_full_result_count = False
     list_filter_submit = True
+
+    @method_decorator(expensive(SEARCH, lambda request: request.method in SAFE))
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Show the list, which counts its rows."""
+        return super().changelist_view(request, extra_context)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Show the room to operators."""

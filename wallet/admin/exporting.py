@@ -1,23 +1,24 @@
-"""Exactly the list that the address filters, as CSV sent row by row or as an XLSX workbook; no cell is a formula."""
+"""Exactly the list that the address filters, as CSV or as an XLSX workbook; no cell is a formula."""
 
-import csv
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from itertools import islice
-from typing import Any
+from typing import IO, Any
 
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.http import FileResponse, HttpRequest, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import path
+from django.utils.decorators import method_decorator
 from xlsxwriter import Workbook
 
+from accounts.expensive_reads import EXPORT, expensive
 from accounts.refusals import Refusal
 from wallet import reports
 from wallet.admin.base import OperatorAdmin, operator, reading
+from wallet.downloads import Download, FileTooLarge, download, paced, text_file
 
 # A workbook is written before its first byte is sent: this many rows take some seconds. CSV has no such end.
 MOST_ROWS = 50_000
@@ -47,30 +48,18 @@ class Report:
             yield [line[name] for name in self.columns]
 
 
-class Line:
-    """What a csv writer writes to, when each line is to be sent as it is made."""
-
-    def write(self, line: str) -> str:
-        """Return the line."""
-        return line
+def as_csv(report: Report, listed: Any) -> Download:
+    """Return the list as CSV; raise FileTooLarge."""
+    return text_file(f"{report.name}.csv", reports.as_csv(report.columns, report.lines(listed)))
 
 
-def as_csv(report: Report, listed: Any) -> StreamingHttpResponse:
-    """Return the list as CSV, sent as it is read."""
-    writer = csv.writer(Line())
-
-    def sent() -> Iterator[str]:
-        yield writer.writerow(report.columns)
-        for cells in report.lines(listed):
-            yield writer.writerow([reports.inert(cell) for cell in cells])
-
-    headers = {"Content-Disposition": f'attachment; filename="{report.name}.csv"'}
-    return StreamingHttpResponse(sent(), content_type="text/csv; charset=utf-8", headers=headers)
+def as_xlsx(report: Report, listed: Any) -> Download:
+    """Return the list as a workbook; raise TooLong."""
+    return download(f"{report.name}.xlsx", WORKBOOK, lambda file: write_workbook(file, report, listed))
 
 
-def as_xlsx(report: Report, listed: Any) -> FileResponse:
-    """Return the list as a workbook, one row in memory; raise TooLong. Text stays text: it is never read as a formula."""
-    file = tempfile.TemporaryFile()  # noqa: SIM115  (FileResponse closes it)
+def write_workbook(file: IO[bytes], report: Report, listed: Any) -> None:
+    """Write the list, one row in memory; raise TooLong. Text stays text: it is never read as a formula."""
     with Workbook(file, {"constant_memory": True}) as book:
         sheet, bold = book.add_worksheet(report.name), book.add_format({"bold": True})
         sheet.freeze_panes(1, 0)
@@ -78,14 +67,11 @@ def as_xlsx(report: Report, listed: Any) -> FileResponse:
         for column, name in enumerate(report.columns):
             sheet.write_string(0, column, name, bold)
         number = 0
-        for number, cells in enumerate(islice(report.lines(listed), MOST_ROWS + 1), start=1):
+        for number, cells in enumerate(paced(islice(report.lines(listed), MOST_ROWS + 1), 50), start=1):
             for column, cell in enumerate(cells):
                 put(sheet, number, column, cell, is_amount=report.columns[column] in AMOUNTS)
     if number > MOST_ROWS:
-        file.close()
         raise TooLong
-    file.seek(0)
-    return FileResponse(file, as_attachment=True, filename=f"{report.name}.xlsx", content_type=WORKBOOK)
 
 
 def put(sheet: Any, row: int, column: int, cell: Any, is_amount: bool) -> None:
@@ -110,6 +96,7 @@ class Exportable(OperatorAdmin):
         name = f"{self.opts.app_label}_{self.opts.model_name}_export"
         return [path("export/<str:shape>/", self.admin_site.admin_view(self.export), name=name), *super().get_urls()]
 
+    @method_decorator(expensive(EXPORT))
     def export(self, request: HttpRequest, shape: str) -> HttpResponseBase:
         """Send the list that the address filters; an address that filters by nonsense leads back to the list."""
         operator(reading(request))
@@ -118,6 +105,6 @@ class Exportable(OperatorAdmin):
             return FORMATS.get(shape, as_csv)(self.report, self.get_changelist_instance(request).get_queryset(request))
         except IncorrectLookupParameters:
             return back
-        except TooLong as refusal:
+        except (TooLong, FileTooLarge) as refusal:
             messages.error(request, refusal.message)
             return back

@@ -12,7 +12,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import tally
+from accounts.expensive_reads import SEARCH
 from wallet import analytics
+from wallet.admin.base import operator
 from wallet.admin.charts import Chart, chart
 from wallet.analytics import Period
 from wallet.assets.models import CreditPool
@@ -82,6 +84,12 @@ class Choice(forms.Form):
 
 
 def figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Put the figures into the index's context; raise RateLimited or ReadsBusy."""
+    with SEARCH.by(operator(request)):
+        return all_figures(request, context)
+
+
+def all_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Put everything that the index shows into its context: a fixed number of grouped queries, however much there is."""
     pools = {str(pk): name for pk, name in CreditPool.objects.order_by("name").values_list("pk", "name")}
     choice = Choice(request.GET.dict(), pools)

@@ -7,9 +7,11 @@ from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import path
+from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
+from accounts.expensive_reads import SEARCH, expensive
 from wallet import reports
 from wallet.admin import cells, owning
 from wallet.admin.assets import LABELS
@@ -50,6 +52,7 @@ class OwnershipAdmin(ById, Exportable, ReadOnlyAdmin):
             *super().get_urls(),
         ]
 
+    @method_decorator(expensive(SEARCH))
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Show the list with the totals of all that it holds, not of one page."""
         response: Any = super().changelist_view(request, extra_context)

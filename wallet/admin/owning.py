@@ -11,12 +11,14 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 
+from accounts.expensive_reads import EXPORT, SEARCH, expensive
 from wallet import reports
 from wallet.admin import cells
 from wallet.admin.base import operator, reading
 from wallet.admin.exporting import FORMATS, Report, TooLong, as_csv
 from wallet.assets.models import CreditPool
 from wallet.assets.money import CURRENCIES, grouped
+from wallet.downloads import FileTooLarge
 from wallet.ledger.querysets import EntryQuerySet
 
 A_PAGE = 100
@@ -38,6 +40,7 @@ class Narrow(forms.Form):
         return reports.owned(given.get("q", ""), given.get("currency", ""), pool.pk if pool else None)
 
 
+@expensive(SEARCH)
 def owners(request: HttpRequest) -> HttpResponse:
     """Show a page of owners, most valuable first, with the totals of all of them."""
     operator(reading(request))
@@ -69,11 +72,12 @@ def read(line: dict[str, Any]) -> dict[str, Any]:
     return line | {"value": grouped(Decimal(line["value"]), line["currency"])}
 
 
+@expensive(EXPORT)
 def export(request: HttpRequest, shape: str) -> HttpResponseBase:
     """Send exactly the owners that the address asks for."""
     operator(reading(request))
     try:
         return FORMATS.get(shape, as_csv)(REPORT, reports.owners(Narrow(request.GET).claims()))
-    except TooLong as refusal:
+    except (TooLong, FileTooLarge) as refusal:
         messages.error(request, refusal.message)
         return redirect("admin:ledger_claimedasset_owners")

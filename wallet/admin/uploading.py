@@ -32,6 +32,7 @@ from wallet.importing import Contents, CreditFile, FileRefused
 
 # About 20,000 credits: a file that is checked and imported well within a web worker's time. The command takes any size.
 MOST_BYTES = 1024 * 1024
+MOST_JUDGED = 20_000  # lines that differ in more than their title: some seconds of a thread
 KEPT_SECONDS = 30 * 60
 SHOWN = 10
 
@@ -105,7 +106,7 @@ def credit_file(content: bytes, actor: User, pool: CreditPool | None, expected: 
     with tempfile.NamedTemporaryFile(suffix=".csv") as file:
         file.write(content)
         file.flush()
-        yield CreditFile(Path(file.name), actor, pool, expected=expected)
+        yield CreditFile(Path(file.name), actor, pool, expected=expected, most_judged=MOST_JUDGED)
 
 
 def put_aside(actor: User, content: bytes, pool: CreditPool | None, contents: Contents) -> str:

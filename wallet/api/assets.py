@@ -57,6 +57,7 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, Door):
     queryset = CashbackAsset.objects.all()
     filterset_class = AssetFilter
     orderings: ClassVar = {"created_at": "id", "expires_at": "expires_at", "total_value": "total_value"}
+    found_by_index = frozenset({"status", "pool", "mine"})
     lookup_value_converter = "uuid"
 
     def get_queryset(self) -> AssetQuerySet:

@@ -38,6 +38,7 @@ class ClaimViewSet(ListModelMixin, RetrieveModelMixin, Door):
     filterset_class = ClaimFilter
     orderings: ClassVar = {"claimed_at": "claimed_at"}
     ordering = "-claimed_at"
+    found_by_index = frozenset({"user", "asset", "from", "to"})
     lookup_value_converter = "uuid"
 
     def get_queryset(self) -> EntryQuerySet:

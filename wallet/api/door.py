@@ -1,14 +1,17 @@
 """What every address of this door has in common: who is let in, what a body may hold, how a thing is answered."""
 
+from contextlib import ExitStack
 from typing import Any, ClassVar, cast
 
 from django.db.models import Q, QuerySet
+from django.http import HttpResponseBase
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.viewsets import GenericViewSet
 
+from accounts.expensive_reads import SEARCH, ExpensiveRead
 from accounts.models import User
 from wallet.api.filters import StrictFilters
 from wallet.api.pagination import CursorPages
@@ -29,11 +32,32 @@ class Door(GenericViewSet[Any]):
     bodies: ClassVar[dict[str, type[BaseSerializer[Any]]]] = {}
     orderings: ClassVar[dict[str, str]] = {"created_at": "id"}  # ids are made in order of time
     ordering: ClassVar[str] = "-created_at"
+    # What a list may be narrowed by without reading more of a table than it shows; every other filter makes it a search.
+    found_by_index: ClassVar[frozenset[str]] = frozenset()
     basename: str
 
     http_method_names = ["get", "head", "post", "patch", "delete"]
     pagination_class: type[CursorPages] | None = CursorPages
     filter_backends: Any = (StrictFilters,)
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Answer the request; the place of an expensive read is free afterwards."""
+        with ExitStack() as self.reads:
+            return super().dispatch(request, *args, **kwargs)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Let the caller in; raise RateLimited or ReadsBusy when an expensive read must not be now."""
+        super().initial(request, *args, **kwargs)
+        if kind := self.expensive_read():
+            self.reads.enter_context(kind.by(self.user))
+
+    def expensive_read(self) -> ExpensiveRead | None:
+        """Return which expensive read this request is, if it is one."""
+        plain = {*CursorPages.parameters, "format", *self.found_by_index}
+        searches = self.action == "list" and any(
+            self.request.query_params[name] for name in {*self.request.query_params} - plain
+        )
+        return SEARCH if searches else None
 
     @property
     def user(self) -> User:

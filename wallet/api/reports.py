@@ -2,13 +2,13 @@
 
 from typing import Any, ClassVar, cast
 
-from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.expensive_reads import EXPORT, ExpensiveRead
 from accounts.permissions import IsAdmin
 from wallet import reports
 from wallet.api.bodies import SummaryQuery
@@ -19,6 +19,7 @@ from wallet.api.schema import described
 from wallet.api.serializers import OwnershipSerializer, SummarySerializer
 from wallet.assets.models import CashbackAsset
 from wallet.assets.querysets import AssetQuerySet
+from wallet.downloads import FileTooLarge, text_file
 
 
 class CsvRenderer(BaseRenderer):
@@ -32,13 +33,6 @@ class CsvRenderer(BaseRenderer):
         return data
 
 
-def download(assets: AssetQuerySet) -> StreamingHttpResponse:
-    """Answer with all lines of the report as a file that is never whole in memory."""
-    lines = reports.as_csv(reports.OWNERSHIP_COLUMNS, reports.ownership_lines(assets))
-    headers = {"Content-Disposition": 'attachment; filename="ownership.csv"'}
-    return StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8", headers=headers)
-
-
 class OwnershipViewSet(Door):
     """Who owns which credit."""
 
@@ -49,6 +43,10 @@ class OwnershipViewSet(Door):
     filterset_class = OwnershipFilter
     orderings: ClassVar = {"created_at": "id", "expires_at": "expires_at", "total_value": "total_value"}
 
+    def expensive_read(self) -> ExpensiveRead | None:
+        """Return EXPORT for the file."""
+        return EXPORT if self.request.accepted_renderer.format == "csv" else super().expensive_read()
+
     def get_queryset(self) -> AssetQuerySet:
         """Return the credits with their owners and pools."""
         return reports.ownership()
@@ -56,13 +54,14 @@ class OwnershipViewSet(Door):
     @described(
         "Show who owns what",
         "permission_denied",
+        FileTooLarge,
         responses={(200, "application/json"): OwnershipSerializer(many=True), (200, "text/csv"): OpenApiTypes.STR},
     )
     def list(self, request: Request) -> HttpResponseBase:
         """Return one line per credit: a page of them as JSON, or with `format=csv` all of them as a file."""
         found = cast("AssetQuerySet", self.filter_queryset(self.get_queryset()))
         if request.accepted_renderer.format == "csv":
-            return download(CursorPages.order(request, self).sort(found))
+            return text_file("ownership.csv", reports.ownership_csv(CursorPages.order(request, self).sort(found)))
         return self.get_paginated_response(self.get_serializer(self.paginate_queryset(found), many=True).data)
 
 

@@ -2,10 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import cache
 from http import HTTPStatus
 from typing import Any, TypeVar
 
+from django.conf import settings
+from django.http import HttpResponse
+from django.utils.translation import get_language, override
 from drf_spectacular.utils import extend_schema
+from drf_spectacular.views import SpectacularAPIView
+from rest_framework.request import Request
 
 from accounts.refusals import Refusal
 
@@ -13,7 +19,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # Every stable code of an error, by its status.
 CODES: dict[int, tuple[str, ...]] = {
-    400: ("invalid", "parse_error", "idempotency_key_required"),
+    400: ("invalid", "parse_error", "idempotency_key_required", "too_many_rows"),
     401: ("not_authenticated", "token_not_valid", "bad_credentials", "token_reused"),
     403: ("permission_denied",),
     404: ("not_found",),
@@ -118,6 +124,7 @@ def common(path: str, method: str, operation: dict[str, Any]) -> Iterator[str]:
         yield from ("invalid", "parse_error", "too_large", "unsupported_media_type")
     if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
         yield "invalid"
+        yield "rate_limited"  # a list that is searched is an expensive read
 
 
 def response(status: int, codes: list[str]) -> dict[str, Any]:
@@ -128,3 +135,24 @@ def response(status: int, codes: list[str]) -> dict[str, Any]:
         "content": {"application/problem+json": {"schema": one_of}},
         **({"headers": WAIT} if status in (429, 503) else {}),
     }
+
+
+@cache
+def rendered(form: str, language: str) -> bytes:
+    """Return the schema as "json" or "yaml", made once in each process: it takes a second of the processor."""
+    renderer = next(each for each in SpectacularAPIView.renderer_classes if each.format == form)
+    with override(language):
+        schema = SpectacularAPIView.generator_class().get_schema(request=None, public=True)
+        return bytes(renderer().render(schema, renderer_context={}))
+
+
+class SchemaView(SpectacularAPIView):  # type: ignore[misc]
+    """The OpenAPI schema, as JSON or YAML; a version that is asked for makes no other one."""
+
+    def _get_schema_response(self, request: Request) -> HttpResponse:
+        renderer = request.accepted_renderer
+        asked = get_language()
+        language = asked if asked in dict(settings.LANGUAGES) else settings.LANGUAGE_CODE
+        name = f'inline; filename="{self._get_filename(request, None)}"'
+        content = rendered(str(renderer.format), str(language))
+        return HttpResponse(content, content_type=renderer.media_type, headers={"Content-Disposition": name})

@@ -9,6 +9,7 @@ from django.shortcuts import redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
+from accounts.expensive_reads import SEARCH, expensive
 from wallet import claims, sealing
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.idempotency import Request, fingerprint
@@ -35,8 +36,14 @@ def landing(request: HttpRequest) -> HttpResponse:
     return render(request, "pages/landing.html", {"pools": pools, "offers": offers})
 
 
+def narrows(request: HttpRequest) -> bool:
+    """Return whether a list was asked for in another way than it is shown at first."""
+    return any(request.GET.values())
+
+
 @require_safe
 @signed_in
+@expensive(SEARCH, narrows)
 def offers(request: SignedIn) -> HttpResponse:
     """Show the pools and what can be claimed now, searched, filtered and sorted as asked."""
     pools = list(pools_for(request.user)[:POOLS_KNOWN])
@@ -62,6 +69,7 @@ def dashboard(request: SignedIn) -> HttpResponse:
 
 @require_safe
 @signed_in
+@expensive(SEARCH, narrows)
 def my_claims(request: SignedIn) -> HttpResponse:
     """Show what the user claimed, newest first."""
     wanted = HistoryFilter(request.GET)

@@ -84,6 +84,8 @@ def environment(name: str) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "cashback.settings",
         "STATEMENT_TIMEOUT_MS": "5000",
         "RATE_CLAIM": "off",
+        "RATE_SEARCH": "off",
+        "RATE_EXPORT": "off",
         # The race's web server is met on this machine only, without a proxy before it.
         "ALLOWED_HOSTS": "127.0.0.1",
         "HTTPS": "off",

@@ -5,7 +5,7 @@ import signal
 import statistics
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from cashback.local import redis
 from cashback.local.sockets import ask_redis
@@ -76,10 +76,14 @@ def p99(times: list[float]) -> float:
     return statistics.quantiles(times, n=100)[98] if len(times) > 1 else float("inf")
 
 
-@contextmanager
-def with_redis_in_use() -> Iterator[None]:
+def with_redis_in_use() -> AbstractContextManager[None]:
     """Have the web count claims in Redis and queue the crowd there."""
-    use = {"RATE_CLAIM": "1000000/m", "CLAIM_LOCK": "redis"}
+    return environment_with(RATE_CLAIM="1000000/m", CLAIM_LOCK="redis")
+
+
+@contextmanager
+def environment_with(**use: str) -> Iterator[None]:
+    """Have the web start with these variables."""
     old = {name: os.environ.get(name) for name in use}
     os.environ.update(use)
     try:

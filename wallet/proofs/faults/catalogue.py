@@ -14,6 +14,7 @@ from wallet.proofs.faults import (
     sessions,
     slow_peers,
     soak,
+    stalled_readers,
     wire,
     workers,
 )
@@ -91,4 +92,5 @@ FAULTS = {
         0.05,
         always=slow_peers.PEERS,
     ),
+    "T27": Fault("readers who search without a pause, and downloads that nobody reads", stalled_readers.stall_readers, 4, 0.04),
 }

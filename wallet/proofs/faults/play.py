@@ -17,6 +17,8 @@ ENVIRONMENT = {
     "DJANGO_SETTINGS_MODULE": "cashback.settings",
     "REDIS_TIMEOUT_MS": "100",
     "RATE_CLAIM": "off",
+    "RATE_SEARCH": "off",
+    "RATE_EXPORT": "off",
     "CLAIM_LOCK": "",
     "ACCESS_TOKEN_MINUTES": "1000",
     "ALLOWED_HOSTS": "127.0.0.1",

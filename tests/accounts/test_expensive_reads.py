@@ -1,0 +1,112 @@
+"""Places of expensive reads: few, waited for by few, and empty for a time after a long read."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+from django.db import OperationalError, connection
+from psycopg.errors import QueryCanceled
+from pytest_django import Settings
+
+from accounts import expensive_reads
+from accounts.expensive_reads import SEARCH, Places, ReadsBusy
+from accounts.models import User
+from accounts.throttles import RateLimited
+
+
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch) -> Places:
+    """One place, for which one may wait, and not for long."""
+    monkeypatch.setattr(expensive_reads, "WAIT_SECONDS", 0.1)
+    return Places(most=1, most_waiting=1, rests=True)
+
+
+def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
+    """Start a call, and return its thread and what it will come to."""
+    outcomes: list[object] = []
+
+    def run() -> None:
+        try:
+            outcomes.append(call())
+        except ReadsBusy as error:
+            outcomes.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, outcomes
+
+
+def test_a_place_is_held_by_one(places: Places) -> None:
+    places.rests = False
+    with places.taken(), pytest.raises(ReadsBusy):
+        places.take()
+
+    places.take()
+
+
+def test_who_waits_gets_the_place_that_is_left(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expensive_reads, "WAIT_SECONDS", 30)
+    places.take()
+    thread, outcomes = in_thread(places.take)
+    while not places.waiting:
+        time.sleep(0.001)
+
+    places.leave(0.0)
+    thread.join(30)
+
+    assert outcomes == [None]
+    assert places.free_at == []
+
+
+def test_beyond_those_who_may_wait_nobody_waits(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expensive_reads, "WAIT_SECONDS", 30)
+    places.take()
+    thread, outcomes = in_thread(places.take)
+    while not places.waiting:
+        time.sleep(0.001)
+
+    refused, said = in_thread(places.take)
+    refused.join(10)
+
+    assert isinstance(said[0], ReadsBusy)
+    places.leave(0.0)
+    thread.join(30)
+    assert outcomes == [None]
+
+
+def test_after_a_long_read_a_place_is_empty_and_after_a_short_one_it_is_not(places: Places) -> None:
+    places.take()
+    places.leave(100.0)
+    with pytest.raises(ReadsBusy):
+        places.take()
+
+    rested = Places(most=1, most_waiting=1, rests=False)
+    rested.take()
+    rested.leave(100.0)
+    rested.take()
+
+
+def test_a_place_is_left_when_the_read_fails(places: Places) -> None:
+    with pytest.raises(ZeroDivisionError), places.taken():
+        raise ZeroDivisionError
+
+    places.take()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_read_within_a_read_is_part_of_it_and_of_its_time_limit(alice: User, settings: Settings) -> None:
+    settings.RATES = settings.RATES | {"search": "1/d"}
+    settings.SEARCH_TIMEOUT_MS = 20
+
+    with pytest.raises(OperationalError) as ended, SEARCH.by(alice), SEARCH.by(alice), connection.cursor() as cursor:
+        cursor.execute("SHOW max_parallel_workers_per_gather")
+        assert cursor.fetchone() == ("0",)
+        cursor.execute("SELECT pg_sleep(20)")
+
+    assert isinstance(ended.value.__cause__, QueryCanceled)
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW statement_timeout")
+        assert cursor.fetchone() == ("5s",)
+    with pytest.raises(RateLimited), SEARCH.by(alice):
+        pass
