@@ -26,6 +26,7 @@ from wallet.handover import (
     Wanted,
     answered_before,
     hand_over,
+    is_hidden,
     turned_away,
 )
 from wallet.ledger import idempotency
@@ -108,11 +109,11 @@ def claim_assets(wanted: Sequence[Wanted], *, patient: bool) -> Outcomes:
         if asset is None:
             outcomes[each] = AssetNotFound() if patient else Alone()  # or it is locked by somebody
         elif asset.status != Status.AVAILABLE:
-            outcomes[each] = final(each, asset)
+            outcomes[each] = final(each, asset, rooms)
         elif asset.pk in first:
             winner, _ = first[asset.pk]
             outcomes[each] = Alone() if winner.user.pk == each.user.pk else AssetAlreadyClaimed()
-        elif not patient and (refusal := turned_away(each, asset.pool_id, rooms)):
+        elif not patient and (refusal := turned_away(each, asset.pool_id, rooms, AssetNotFound)):
             outcomes[each] = refusal
         else:
             first[asset.pk] = (each, asset)
@@ -128,10 +129,11 @@ def locked_for(wanted: Sequence[Wanted], *, patient: bool) -> tuple[dict[UUID, C
     return CashbackAsset.objects.lock_free([(each.target, each.user.pk) for each in wanted], MOMENT_MS)
 
 
-def final(each: Wanted, asset: CashbackAsset) -> Claim | Refusal:
+def final(each: Wanted, asset: CashbackAsset, rooms: Rooms) -> Claim | Refusal:
     """Return what is said of an asset that is not AVAILABLE any more: to its owner, the first claim again."""
     if asset.status == Status.EXPIRED:
-        return AssetExpired()
+        room = asset.pool_id and rooms.get((asset.pool_id, each.user.pk))
+        return AssetNotFound() if room and is_hidden(room, each.user) else AssetExpired()
     if asset.claimed_by_id != each.user.pk:
         gone.remember(asset)
         return AssetAlreadyClaimed()
@@ -208,5 +210,19 @@ def by_itself(claim_all: Callable[..., Outcomes]) -> Callable[[Wanted], Claim]:
     return alone
 
 
-of_one = Together(in_company(claim_assets), by_itself(claim_assets))
+claim_patiently = by_itself(claim_assets)
+
+
+def claim_alone(each: Wanted) -> Claim:
+    """Claim one asset with all its patience; in a pool that the user may not see, there is none. Only a refusal asks for it."""
+    try:
+        return claim_patiently(each)
+    except (AssetExpired, PoolClosed) as refusal:
+        hidden = CashbackAsset.objects.filter(pk=each.target, pool__is_active=False)
+        if not each.user.is_admin and hidden.exists():
+            raise AssetNotFound from refusal
+        raise
+
+
+of_one = Together(in_company(claim_assets), claim_alone)
 of_any = Together(in_company(claim_of_pools), by_itself(claim_of_pools))

@@ -12,7 +12,7 @@ from accounts.models import User
 from accounts.refusals import Refusal
 from accounts.together import Alone
 from wallet.assets.models import AssetExpired, CashbackAsset, PoolNotFound
-from wallet.assets.querysets import HAND_OVER, Rooms
+from wallet.assets.querysets import HAND_OVER, Room, Rooms
 from wallet.contention import MOMENT_MS, broken_rule
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import Answer, IdempotencyKeyReused, Request, RequestInProgress
@@ -89,18 +89,28 @@ def answered_before(wanted: Sequence[Wanted], *, patient: bool) -> tuple[Outcome
     return outcomes, [each for each in wanted if each not in outcomes]
 
 
-def turned_away(each: Wanted, pool_id: UUID | None, rooms: Rooms) -> Refusal | Alone | None:
+def is_hidden(room: Room, user: User) -> bool:
+    """Tell whether `user` may not know of the pool: there is none, or it is an ADMIN's draft (PoolQuerySet.visible_to)."""
+    return room.is_active is None or not (room.is_active or user.is_admin)
+
+
+def turned_away(
+    each: Wanted, pool_id: UUID | None, rooms: Rooms, not_found: type[Refusal] = PoolNotFound
+) -> Refusal | Alone | None:
     """Return why `each` is to have no credit of the pool now; None when they are, and then one place of theirs is taken.
 
     The trigger decides all the same; here one refusal is kept from undoing its neighbours.
+
+    Arguments:
+        not_found: what is said of a pool that the user may not see.
     """
     if pool_id is None:
         return None
     room = rooms[pool_id, each.user.pk]
     if not room.turn:
         return Alone()  # another claim of this user's is under way there
-    if not room.exists:
-        return PoolNotFound()
+    if is_hidden(room, each.user):
+        return not_found()
     if not room.is_open:
         return PoolClosed()
     if room.left is not None:

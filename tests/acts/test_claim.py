@@ -104,7 +104,7 @@ def test_a_due_asset_is_refused_before_any_sweep(issue: Issue, alice: User, ever
 
 
 def test_an_asset_of_a_closed_pool_is_refused(issue: Issue, open_pool: Callable[..., CreditPool], alice: User) -> None:
-    asset = issue(pool=open_pool(is_active=False))
+    asset = issue(pool=open_pool(opens_at=timezone.now() + timedelta(days=1)))
 
     with pytest.raises(claims.PoolClosed):
         claims.claim(asset.pk, alice)

@@ -160,7 +160,7 @@ def test_more_than_there_is_are_sold_out(issue: Issue, open_pool: OpenPool, alic
 
 
 def test_a_closed_pool_refuses_its_own_only(issue: Issue, open_pool: OpenPool, alice: User, ask: Ask) -> None:
-    closed, opened = open_pool(name="closed", is_active=False), open_pool(name="open")
+    closed, opened = open_pool(name="closed", opens_at=timezone.now() + timedelta(days=1)), open_pool(name="open")
     shut, free = issue(pool=closed), issue(pool=opened)
 
     by_id = of_assets([Wanted(shut.pk, alice), Wanted(free.pk, alice)])
