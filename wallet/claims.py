@@ -214,7 +214,7 @@ claim_patiently = by_itself(claim_assets)
 
 
 def claim_alone(each: Wanted) -> Claim:
-    """Claim one asset with all its patience; in a pool that the user may not see, there is none. Only a refusal asks for it."""
+    """Claim one asset with all its patience. A refusal that a hidden pool would give away becomes AssetNotFound."""
     try:
         return claim_patiently(each)
     except (AssetExpired, PoolClosed) as refusal:

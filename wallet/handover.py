@@ -72,7 +72,8 @@ Match = tuple[Wanted, CashbackAsset]  # who is to have which locked, AVAILABLE a
 def answered_before(wanted: Sequence[Wanted], *, patient: bool) -> tuple[Outcomes, list[Wanted]]:
     """Reserve the keys; return the answers given before under them, and those who are still without one."""
     outcomes: Outcomes = {}
-    free = idempotency.reserve([each.request for each in wanted if each.request], None if patient else MOMENT_MS)
+    requests = [each.request for each in wanted if each.request]
+    free = idempotency.reserve(requests, None if patient else MOMENT_MS, for_claims=True)
     for each in wanted:
         if each.request is None:
             continue
@@ -85,8 +86,21 @@ def answered_before(wanted: Sequence[Wanted], *, patient: bool) -> tuple[Outcome
         except IdempotencyKeyReused as refusal:
             outcomes[each] = refusal
         except RequestInProgress as refusal:
-            outcomes[each] = refusal if patient else Alone()
+            outcomes[each] = recorded(each.user, each.request, each.target) or (refusal if patient else Alone())
     return outcomes, [each for each in wanted if each not in outcomes]
+
+
+def recorded(user: User, request: Request, target: UUID) -> Claim | Refusal | None:
+    """Return what the ledger says of `request`, or None: its answer is forgotten after 7 days, its entry never.
+
+    An entry does not say whether its asset was asked for or any of its pool: either is taken for the same request.
+    """
+    entry = Entry.objects.select_related("asset").filter(user=user, request_key=request.key).first()
+    if entry is None:
+        return None
+    if target not in (entry.asset_id, entry.asset.pool_id):
+        return IdempotencyKeyReused()
+    return Claim(entry.receipt(), replayed=True)
 
 
 def is_hidden(room: Room, user: User) -> bool:
