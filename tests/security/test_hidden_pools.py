@@ -9,6 +9,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
+from accounts.refusals import Refusal
 from tests.security.conftest import as_caller
 from wallet import claims, pools
 from wallet.assets.models import AssetExpired, AssetNotFound, CashbackAsset, CreditPool
@@ -39,6 +40,11 @@ def hidden(open_pool: OpenPool) -> CreditPool:
 
 
 @pytest.fixture
+def available(issue: Issue, hidden: CreditPool) -> CashbackAsset:
+    return issue(pool=hidden)
+
+
+@pytest.fixture
 def expired(issue: Issue, hidden: CreditPool) -> CashbackAsset:
     asset = issue(pool=hidden)
     CashbackAsset.objects.filter(pk=asset.pk).update(status="EXPIRED")
@@ -60,30 +66,29 @@ def test_a_hidden_pool_is_not_found_by_a_look_nor_by_a_claim(alice: User, issue:
 
 
 def test_no_credit_of_a_hidden_pool_is_found_whatever_became_of_it(
-    alice: User, issue: Issue, hidden: CreditPool, expired: CashbackAsset, due: CashbackAsset
+    alice: User, available: CashbackAsset, expired: CashbackAsset, due: CashbackAsset
 ) -> None:
-    for asset in (issue(pool=hidden), expired, due):
+    for asset in (available, expired, due):
         assert looked_at_and_claimed(alice, f"assets/{asset.pk}") == [(404, "not_found")] * 2
     assert Entry.objects.count() == 0
 
 
+@pytest.mark.parametrize(("name", "to_an_admin"), [("available", PoolClosed), ("expired", AssetExpired), ("due", PoolClosed)])
 def test_a_claim_made_alone_says_the_same(
-    alice: User, ada: User, issue: Issue, hidden: CreditPool, expired: CashbackAsset, due: CashbackAsset
+    request: pytest.FixtureRequest, alice: User, ada: User, name: str, to_an_admin: type[Refusal]
 ) -> None:
-    available = issue(pool=hidden)
+    asset = request.getfixturevalue(name)
 
-    for asset in (available, expired, due):
-        with pytest.raises(AssetNotFound):
-            claims.of_one.alone(Wanted(asset.pk, alice))
-    for asset, refusal in ((available, PoolClosed), (expired, AssetExpired), (due, PoolClosed)):
-        with pytest.raises(refusal):
-            claims.of_one.alone(Wanted(asset.pk, ada))
+    with pytest.raises(AssetNotFound):
+        claims.of_one.alone(Wanted(asset.pk, alice))
+    with pytest.raises(to_an_admin):
+        claims.of_one.alone(Wanted(asset.pk, ada))
 
 
 def test_a_hidden_pools_credit_disturbs_no_neighbour(
-    alice: User, ada: User, issue: Issue, hidden: CreditPool, expired: CashbackAsset
+    alice: User, ada: User, issue: Issue, available: CashbackAsset, expired: CashbackAsset
 ) -> None:
-    wanted = [Wanted(asset.pk, user) for asset in (issue(pool=hidden), expired) for user in (alice, ada)]
+    wanted = [Wanted(asset.pk, user) for asset in (available, expired) for user in (alice, ada)]
 
     outcomes = claim_together([*wanted, Wanted(issue().pk, alice)])
 

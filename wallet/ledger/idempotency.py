@@ -25,7 +25,7 @@ SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS asked (u
 {condition} ORDER BY 1, 2, 3
 ON CONFLICT DO NOTHING RETURNING user_id, route, key
 """
-# One probe of entry_request_key for each key. As a value and not as EXISTS, which the planner may turn into a join of all entries.
+# One probe of entry_request_key for each key. A value and not EXISTS, which the planner may turn into a join of all entries.
 UNCLAIMED = "WHERE (SELECT id FROM ledger_entry WHERE user_id = asked.user_id AND request_key = asked.key) IS NULL"
 STORE = """\
 UPDATE ledger_idempotencykey AS kept SET status_code = given.status_code, body = given.body, entry_id = given.entry
