@@ -73,7 +73,8 @@ MOST_NAMED = 500  # what so many titles hold is found soon anyway
 class Room:
     """Whether it is this user's turn in the pool, whether the pool takes claims, and how many more it allows the user.
 
-    `is_active` is None where there is no pool, and False where it is hidden. `left` is None for any number. It may be too large by what was claimed this very moment, never too small.
+    `is_active` is None where there is no pool, and False where it is hidden.
+    `left` is None for any number. It may be too large by what was claimed this very moment, never too small.
     """
 
     turn: bool
