@@ -16,7 +16,7 @@ help:  ## Say what can be made
 $(READY): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
 run: $(READY)  ## Start everything with demo data (PORT=8000) and print where to go
@@ -60,9 +60,10 @@ format: $(READY)  ## Put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-requirements:  ## Pin requirements*.in again (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade requirements.in -o requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade requirements-dev.in -o requirements-dev.txt
+PIN := uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --generate-hashes
+requirements:  ## Pin requirements*.in again, with hashes (needs uv; KEEP=1 keeps the versions that are pinned)
+	$(PIN) $(if $(KEEP),,--upgrade) requirements.in -o requirements.txt
+	$(PIN) $(if $(KEEP),,--upgrade) requirements-dev.in -o requirements-dev.txt
 
 messages: $(READY)  ## Collect the pages' texts into locale/ and compile them (needs gettext)
 	$(BIN)/python manage.py makemessages --all --no-location --no-obsolete -i "$(VENV)/*" -i "tests/*" -i "wallet/admin/*" -i "wallet/static/*"
