@@ -123,9 +123,24 @@ def test_a_long_range_is_sealed_in_parts_that_split_no_transaction(
 def test_sealers_at_once_make_one_chain(make_claims: MakeClaims) -> None:
     made = make_claims(6)
 
-    at_once(lambda _: sealing.seal_all(), range(8))
+    outcomes = at_once(lambda _: sealing.seal_all(), range(8))
 
+    assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
     assert sorted(sealed_ids()) == sorted(made)
+    assert list(seal_violations()) == []
+
+
+def test_two_sealers_at_the_same_instant_never_fail(make_claims: MakeClaims) -> None:
+    """Neither meets the rules that refuse a second seal in the same place: one seals, and the other finds nothing to do."""
+    for number in range(1, 13):
+        made = set(make_claims(2))
+
+        outcomes = at_once(lambda _: sealing.seal_all(), range(2))
+
+        assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
+        assert [len(outcome) for outcome in outcomes if outcome] == [1]  # type: ignore[arg-type]
+        assert Seal.objects.count() == number
+        assert made <= set(sealed_ids())
     assert list(seal_violations()) == []
 
 
