@@ -14,7 +14,7 @@ from accounts.models import User
 from accounts.refusals import Refusal
 from accounts.together import Alone, Together
 from wallet import crowd, gone
-from wallet.assets.models import AssetExpired, AssetNotFound, CashbackAsset, CreditPool, Status
+from wallet.assets.models import AssetExpired, AssetNotFound, CashbackAsset, CreditPool, PoolNotFound, Status
 from wallet.assets.querysets import Rooms
 from wallet.contention import MOMENT_MS, Busy, act
 from wallet.handover import (
@@ -210,19 +210,24 @@ def by_itself(claim_all: Callable[..., Outcomes]) -> Callable[[Wanted], Claim]:
     return alone
 
 
-claim_patiently = by_itself(claim_assets)
+def silent_on_hidden(alone: Callable[[Wanted], Claim], lookup: str, not_found: type[Refusal]) -> Callable[[Wanted], Claim]:
+    """Return `alone`, with `not_found` in the place of a refusal that would give a hidden pool away. Looked up after it only.
+
+    Arguments:
+        lookup: by which field a pool is found from what is wanted.
+    """
+
+    def claim(each: Wanted) -> Claim:
+        try:
+            return alone(each)
+        except (AssetExpired, PoolClosed) as refusal:
+            hidden = CreditPool.objects.filter(**{lookup: each.target}, is_active=False)
+            if each.user.is_admin or not hidden.exists():
+                raise
+            raise not_found from refusal
+
+    return claim
 
 
-def claim_alone(each: Wanted) -> Claim:
-    """Claim one asset with all its patience. A refusal that a hidden pool would give away becomes AssetNotFound."""
-    try:
-        return claim_patiently(each)
-    except (AssetExpired, PoolClosed) as refusal:
-        hidden = CashbackAsset.objects.filter(pk=each.target, pool__is_active=False)
-        if not each.user.is_admin and hidden.exists():
-            raise AssetNotFound from refusal
-        raise
-
-
-of_one = Together(in_company(claim_assets), claim_alone)
-of_any = Together(in_company(claim_of_pools), by_itself(claim_of_pools))
+of_one = Together(in_company(claim_assets), silent_on_hidden(by_itself(claim_assets), "assets", AssetNotFound))
+of_any = Together(in_company(claim_of_pools), silent_on_hidden(by_itself(claim_of_pools), "pk", PoolNotFound))
