@@ -5,14 +5,19 @@ each is judged by the tests named for its module (targets.py). What no test noti
 """
 
 import argparse
+import ast
 import random
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from os import environ
 from pathlib import Path
 
+from cosmic_ray.mutating import mutate_code
+from cosmic_ray.plugins import get_operator
 from cosmic_ray.work_db import WorkDB, use_db
 from cosmic_ray.work_item import TestOutcome, WorkerOutcome, WorkItem, WorkResult
 
@@ -105,23 +110,32 @@ def sessions(modules: Sequence[str]) -> Iterator[tuple[str, WorkDB]]:
 
 def choose(modules: Sequence[str], sample: str, seed: int) -> dict[str, int]:
     """Leave all changes aside but a random part of them; return how many are left in each module."""
-    found = {module: list(filter(is_meant, session.work_items)) for module, session in sessions(modules)}
-    every = sorted((module, place(item), item.job_id) for module, items in found.items() for item in items)
-    size = len(every) if sample == "all" else min(int(sample), len(every))
-    kept = {job for _, _, job in random.Random(seed).sample(every, size)}
-    print(f"{size} of {len(every)} changes, seed {seed}")
+    found = [item for _, session in sessions(modules) for item in session.work_items]
+    mixed = random.Random(seed).sample(sorted(found, key=place), len(found))
+    kept = list(islice(filter(is_meant, mixed), None if sample == "all" else int(sample)))
+    print(f"{len(kept)} of {len(found)} changes, seed {seed}")
     for _, session in sessions(modules):
-        aside = [item.job_id for item in session.work_items if item.job_id not in kept]
+        aside = {item.job_id for item in session.work_items} - {item.job_id for item in kept}
         session.set_multiple_results(aside, WorkResult(worker_outcome=WorkerOutcome.SKIPPED))
-    return {module: sum(item.job_id in kept for item in items) for module, items in found.items()}
+    return Counter(str(item.mutations[0].module_path) for item in kept)
+
+
+def place(item: WorkItem) -> tuple[str, str, int, str]:
+    spec = item.mutations[0]
+    return str(spec.module_path), spec.operator_name, spec.occurrence, str(spec.operator_args)
 
 
 def is_meant(item: WorkItem) -> bool:
-    return not item.mutations[0].operator_name.startswith(LEFT_OUT)
-
-
-def place(item: WorkItem) -> tuple[str, int]:
-    return item.mutations[0].operator_name, item.mutations[0].occurrence
+    """Tell whether a change says something else: not of types, and not what is no Python (a bare `*` between parameters)."""
+    spec = item.mutations[0]
+    if spec.operator_name.startswith(LEFT_OUT):
+        return False
+    operator = get_operator(spec.operator_name)(**spec.operator_args)
+    changed = mutate_code((COPY / spec.module_path).read_text(), operator, spec.occurrence)
+    try:
+        return bool(ast.parse(changed or "").body)
+    except SyntaxError:
+        return False
 
 
 def report(modules: Sequence[str], asked: argparse.Namespace) -> int:
