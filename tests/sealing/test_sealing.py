@@ -120,6 +120,24 @@ def test_a_long_range_is_sealed_in_parts_that_split_no_transaction(
     assert list(seal_violations()) == []
 
 
+def test_a_transaction_that_holds_more_than_a_seal_is_sealed_whole(
+    make_claims: MakeClaims, issue: Callable[..., CashbackAsset], alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "MOST_LEAVES", 3)
+    before = make_claims(2)
+    wanted = [claims.Wanted(issue().pk, alice) for _ in range(5)]
+    large = [outcome.receipt["id"] for outcome in claims.in_company(claims.claim_assets)(wanted)]  # type: ignore[union-attr]
+    after = make_claims(1)
+
+    seals = sealing.seal_all()
+
+    assert [seal.count for seal in seals] == [2, 5, 1]
+    assert [sorted(sealed_ids()[start:end]) for start, end in ((0, 2), (2, 7), (7, 8))] == [
+        *map(sorted, (before, large, after))
+    ]
+    assert list(seal_violations()) == []
+
+
 def test_sealers_at_once_make_one_chain(make_claims: MakeClaims) -> None:
     made = make_claims(6)
 
