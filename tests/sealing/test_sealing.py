@@ -125,9 +125,9 @@ def test_a_transaction_that_holds_more_than_a_seal_is_sealed_whole(
 ) -> None:
     monkeypatch.setattr(sealing, "MOST_LEAVES", 3)
     before = make_claims(2)
-    wanted = [claims.Wanted(issue().pk, alice) for _ in range(5)]
+    wanted, following = [claims.Wanted(issue().pk, alice) for _ in range(5)], issue()
     large = [outcome.receipt["id"] for outcome in claims.in_company(claims.claim_assets)(wanted)]  # type: ignore[union-attr]
-    after = make_claims(1)
+    after = [claims.claim(following.pk, alice).receipt["id"]]  # by the very next transaction
 
     seals = sealing.seal_all()
 
