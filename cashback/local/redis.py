@@ -7,7 +7,7 @@ from cashback.local.places import Place, make_folder
 from cashback.local.sockets import answers, ask_redis
 
 DATABASES = 64
-MISSING = "There is no redis-server on this machine: rate limits and caches are kept per process. Set REDIS_URL to use one."
+MISSING = "There is no Redis or Valkey on this machine: rate limits and caches are kept per process. Set REDIS_URL to use one."
 START_SECONDS = 2
 SETTINGS = {
     "port": "0",

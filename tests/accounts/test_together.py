@@ -1,10 +1,12 @@
 """Many callers served by one call."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 from accounts.together import Alone, Together
 from tests.together import at_once
@@ -135,3 +137,58 @@ def test_who_is_called_by_nobody_goes_alone(monkeypatch: pytest.MonkeyPatch) -> 
     ended.set()
     leader.join()
     assert together.ask(3) == "together 3"
+
+
+@pytest.fixture
+def one_connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let all threads share a pool of one connection, as a web process's share a few."""
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "pool", {"min_size": 1, "max_size": 1, "timeout": 2})
+    yield
+    connection.close()
+    connection.close_pool()
+
+
+@pytest.mark.usefixtures("one_connection")
+def test_who_led_holds_no_connection_while_it_does_something_else() -> None:
+    def act(asked: Sequence[int]) -> Sequence[int]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT unnest(%s::int[])", [list(asked)])
+            return [number for (number,) in cursor.fetchall()]
+
+    together = Together(act, alone=lambda one: pytest.fail("asked alone"))
+    led, ended = threading.Event(), threading.Event()
+
+    def lead_and_go_on(number: int) -> int:
+        answer = together.ask(number)
+        led.set()
+        ended.wait(10)
+        connection.close()
+        return answer
+
+    def follow(number: int) -> int:
+        led.wait(10)
+        try:
+            return together.ask(number)
+        finally:
+            ended.set()
+
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.submit(lead_and_go_on, 1), threads.submit(follow, 2)
+
+        assert [first.result(), second.result()] == [1, 2]
+
+
+@pytest.mark.usefixtures("one_connection")
+def test_a_leader_in_a_transaction_keeps_its_connection() -> None:
+    def act(asked: Sequence[int]) -> Sequence[int]:
+        return asked
+
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('cashback.mark', 'mine', true)")
+
+        Together(act, alone=lambda one: one).ask(1)
+
+        cursor.execute("SELECT current_setting('cashback.mark')")
+        assert cursor.fetchone() == ("mine",)

@@ -104,10 +104,21 @@ def test_a_due_asset_is_refused_before_any_sweep(issue: Issue, alice: User, ever
 
 
 def test_an_asset_of_a_closed_pool_is_refused(issue: Issue, open_pool: Callable[..., CreditPool], alice: User) -> None:
-    asset = issue(pool=open_pool(is_active=False))
+    asset = issue(pool=open_pool(opens_at=timezone.now() + timedelta(days=1)))
 
     with pytest.raises(claims.PoolClosed):
         claims.claim(asset.pk, alice)
+
+
+def test_an_owner_who_asks_again_under_a_key_is_answered_the_same_under_it(issue: Issue, alice: User, ask: Ask) -> None:
+    asset = issue()
+    first = claims.claim(asset.pk, alice)
+    request = ask(alice, asset.pk)
+
+    again, repeated = (claims.claim(asset.pk, alice, request) for _ in range(2))
+
+    assert [(each.status_code, each.replayed) for each in (first, again, repeated)] == [(201, False), (200, False), (200, True)]
+    assert first.receipt == again.receipt == repeated.receipt
 
 
 def test_with_a_key_a_repeat_is_answered_as_the_first_time(issue: Issue, alice: User, ask: Ask) -> None:

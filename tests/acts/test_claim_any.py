@@ -73,7 +73,6 @@ def test_due_credits_count_as_gone(issue: Issue, open_pool: OpenPool, alice: Use
 @pytest.mark.parametrize(
     "window",
     [
-        {"is_active": False},
         {"opens_at": timezone.now() + timedelta(days=1)},
         {"opens_at": timezone.now() - timedelta(days=2), "closes_at": timezone.now() - timedelta(days=1)},
     ],

@@ -8,6 +8,8 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
@@ -160,7 +162,7 @@ def test_more_than_there_is_are_sold_out(issue: Issue, open_pool: OpenPool, alic
 
 
 def test_a_closed_pool_refuses_its_own_only(issue: Issue, open_pool: OpenPool, alice: User, ask: Ask) -> None:
-    closed, opened = open_pool(name="closed", is_active=False), open_pool(name="open")
+    closed, opened = open_pool(name="closed", opens_at=timezone.now() + timedelta(days=1)), open_pool(name="open")
     shut, free = issue(pool=closed), issue(pool=opened)
 
     by_id = of_assets([Wanted(shut.pk, alice), Wanted(free.pk, alice)])
@@ -215,10 +217,14 @@ def test_when_all_are_refused_nothing_stays(open_pool: OpenPool, alice: User, bo
     pool = open_pool()
     before = everything()
 
-    outcomes = of_pools([Wanted(pool.pk, user, ask(user, pool.pk)) for user in (alice, bob)])
+    with CaptureQueriesContext(connection) as sent:
+        outcomes = of_pools([Wanted(pool.pk, user, ask(user, pool.pk)) for user in (alice, bob)])
 
     assert names(outcomes) == ["PoolSoldOut", "PoolSoldOut"]
     assert everything() == before
+    # Rolled back: no key is given back by a statement of its own, and nothing is committed.
+    assert [query["sql"] for query in sent.captured_queries if "DELETE" in query["sql"]] == []
+    assert sent.captured_queries[-1]["sql"] == "ROLLBACK"
 
 
 def test_one_that_ended_between_look_and_change_takes_nobody_along(issue: Issue, alice: User, bob: User) -> None:

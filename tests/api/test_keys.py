@@ -68,6 +68,22 @@ def test_a_key_is_good_for_one_request(as_alice: Caller, issue: Issue, open_pool
     assert Entry.objects.count() == 1
 
 
+def test_a_key_whose_answer_is_forgotten_is_answered_from_the_ledger(
+    as_alice: Caller, issue: Issue, open_pool: OpenPool
+) -> None:
+    pool, other, same = open_pool(), open_pool(name="Other"), key()
+    issue(pool=pool), issue(pool=pool), issue(pool=other)
+    first = as_alice.post(of_pool(pool), headers=same)
+    IdempotencyKey.objects.all().delete()
+
+    again = as_alice.post(of_pool(pool), headers=same)
+
+    assert (again.status_code, again.content) == (201, first.content)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    refused(as_alice.post(of_pool(other), headers=same), 422, "idempotency_key_reused")
+    assert Entry.objects.count() == 1
+
+
 def test_two_people_may_choose_the_same_key(as_alice: Caller, as_bob: Caller, issue: Issue, open_pool: OpenPool) -> None:
     pool, same = open_pool(), key()
     for _ in range(2):

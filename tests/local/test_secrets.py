@@ -2,6 +2,9 @@
 
 import re
 import stat
+from pathlib import Path
+
+import pytest
 
 
 def test_secret_is_long_random_and_url_safe(machine):
@@ -31,3 +34,51 @@ def test_processes_racing_for_a_secret_get_the_same_one(machine):
 def test_name_that_leaves_the_folder_is_refused(machine):
     out = machine.python("try: local.secret('../A')\nexcept ValueError as error: print(error)")
     assert out == "'../A' is not a file name"
+
+
+@pytest.mark.parametrize("content", ["", "\n", "x" * 63, "x" * 64 + "\n", "\x00" * 64, "ü" * 64])
+def test_secret_that_a_crash_left_damaged_is_refused_and_kept(machine, content):
+    machine.python("local.secret('SECRET_KEY')")
+    file = machine.place.secrets / "SECRET_KEY"
+    file.write_bytes(content.encode())
+
+    sentence = machine.refusal("local.secret('SECRET_KEY')")
+
+    assert sentence == (
+        f"The secret in {file} is damaged: put its copy back or set SECRET_KEY, or delete the file and a new one is made "
+        "(what was signed with the old one is not trusted then)."
+    )
+    assert file.read_bytes() == content.encode()
+
+
+def test_secret_that_is_no_text_is_refused_alike(machine):
+    machine.python("local.secret('SECRET_KEY')")
+    file = machine.place.secrets / "SECRET_KEY"
+    file.write_bytes(b"\xff" * 64)
+
+    assert f"The secret in {file} is damaged" in machine.refusal("local.secret('SECRET_KEY')")
+
+
+def test_secret_that_was_deleted_is_made_anew(machine):
+    first = machine.python("print(local.secret('A'))")
+    (machine.place.secrets / "A").unlink()
+
+    assert machine.python("print(local.secret('A'))") != first
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
+def test_secret_is_on_the_disk_before_it_has_its_name(machine):
+    """Otherwise a power cut leaves an empty file under the name, whose secret was used already."""
+    order = machine.python(
+        "import os, pathlib\n"
+        "calls = []\n"
+        "sync, link = os.fsync, pathlib.Path.hardlink_to\n"
+        "os.fsync = lambda file: (calls.append(os.readlink(f'/proc/self/fd/{file}')), sync(file))\n"
+        "pathlib.Path.hardlink_to = lambda self, other: (calls.append('linked'), link(self, other))\n"
+        "local.secret('A')\n"
+        "print(*calls)"
+    ).split()
+
+    written, linked, folder = order
+    assert written.startswith(f"{machine.place.secrets}/.A.")
+    assert (linked, folder) == ("linked", str(machine.place.secrets))

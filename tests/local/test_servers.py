@@ -1,6 +1,7 @@
 """What the servers are, once they run."""
 
 import os
+import shutil
 import stat
 import time
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 import redis
 
 from cashback import local
+from cashback.local import execution
+from tests.local.machines import Machine
 
 
 def test_product_finds_its_role_and_its_database(running):
@@ -132,3 +135,26 @@ def test_every_name_the_project_uses_is_there():
         "status",
         "up",
     } <= set(local.__all__)
+
+
+@pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
+@pytest.mark.parametrize(
+    ("names", "chosen"), [(["redis-server", "valkey-server"], "valkey-server"), (["redis-server"], "redis-server"), ([], None)]
+)
+def test_the_machines_own_redis_is_started_before_the_bundled_one(machine, names, chosen):
+    bundled, folder = execution.bundled_redis(), machine.state / "own"
+    folder.mkdir()
+    for name in names:
+        shutil.copy2(bundled, folder / name)
+    own = Machine(machine.state, PATH=str(folder))
+
+    pid = own.python("local.attach(postgres=False); print(local.status().servers[1].pid)")
+    program = Path(f"/proc/{pid}/exe").readlink()
+
+    assert program == (folder / chosen if chosen else execution.redis_program(own.place).resolve())
+
+
+def test_a_redis_elsewhere_comes_before_the_machines_own(machine):
+    machine.python("local.attach_if_wanted({'DATABASE_URL': 'postgresql://db/x', 'REDIS_URL': 'redis://r'})")
+
+    assert not machine.place.redis_socket.exists()

@@ -133,7 +133,7 @@ def test_a_credit_that_is_gone_is_refused_with_what_to_do_next(
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"is_active": False}, "Closed. This pool is not open for claims now. Look at the other pools."),
+        ({"is_active": False}, "No longer on offer. It was taken back. Look at what is on offer now."),
         (
             {"opens_at": timezone.now() + timedelta(days=1)},
             "Closed. This pool is not open for claims now. Look at the other pools.",

@@ -18,7 +18,8 @@ from wallet.proofs.verify import verify
 
 pytestmark = pytest.mark.django_db(transaction=True)
 EXPIRED = "UPDATE assets_cashbackasset SET status = 'EXPIRED' WHERE id = %s"
-CLOSED = "UPDATE assets_creditpool SET is_active = false WHERE id = %s"
+HIDDEN = "UPDATE assets_creditpool SET is_active = false WHERE id = %s"
+CLOSED = "UPDATE assets_creditpool SET opens_at = now() - interval '1 day', closes_at = now() WHERE id = %s"
 Rival = Callable[[Way, Wanted], str]
 PROOF = "P3"
 ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
@@ -122,14 +123,15 @@ def test_the_same_request_sent_twice_at_once_is_one_claim(way: Way, stands: Stan
 
 
 @ways
+@pytest.mark.parametrize(("change", "refusal"), [(CLOSED, "pool_closed"), (HIDDEN, "not_found")])
 def test_a_pool_that_closes_refuses_until_the_handover_and_comes_too_late_from_then_on(
-    way: Way, stands: Stands, elsewhere: psycopg.Connection[Any], counted: Counted
+    *, way: Way, stands: Stands, elsewhere: psycopg.Connection[Any], counted: Counted, change: str, refusal: str
 ) -> None:
     for point, stand in counted(points(way, stands)):
-        with at(point, partial(compete, elsewhere, CLOSED, stand.pool.pk)) as came:
+        with at(point, partial(compete, elsewhere, change, stand.pool.pk)) as came:
             heard = way.hear(stand)
 
-        expected = "201" if point.is_past("handover") else "pool_closed"
+        expected = "201" if point.is_past("handover") else refusal
         assert (came, heard) == (["done"], [expected] * way.people), str(point)
         assert entries(stand) == heard.count("201"), str(point)
     assert verify(connection) == []

@@ -120,6 +120,24 @@ def test_a_long_range_is_sealed_in_parts_that_split_no_transaction(
     assert list(seal_violations()) == []
 
 
+def test_a_transaction_that_holds_more_than_a_seal_is_sealed_whole(
+    make_claims: MakeClaims, issue: Callable[..., CashbackAsset], alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sealing, "MOST_LEAVES", 3)
+    before = make_claims(2)
+    wanted, following = [claims.Wanted(issue().pk, alice) for _ in range(5)], issue()
+    large = [outcome.receipt["id"] for outcome in claims.in_company(claims.claim_assets)(wanted)]  # type: ignore[union-attr]
+    after = [claims.claim(following.pk, alice).receipt["id"]]  # by the very next transaction
+
+    seals = sealing.seal_all()
+
+    assert [seal.count for seal in seals] == [2, 5, 1]
+    assert [sorted(sealed_ids()[start:end]) for start, end in ((0, 2), (2, 7), (7, 8))] == [
+        *map(sorted, (before, large, after))
+    ]
+    assert list(seal_violations()) == []
+
+
 def test_sealers_at_once_make_one_chain(make_claims: MakeClaims) -> None:
     made = make_claims(6)
 
@@ -155,6 +173,20 @@ def test_a_seal_that_another_is_about_to_write_leaves_nothing_to_do(
 
     assert [seal.seq for seal in sealing.seal_all()] == [2]
     assert sealed_ids()[-1:] == made
+
+
+def test_two_sealers_at_the_same_instant_never_fail(make_claims: MakeClaims) -> None:
+    """Neither meets the rules that refuse a second seal in the same place: one seals, and the other finds nothing to do."""
+    for number in range(1, 13):
+        made = set(make_claims(2))
+
+        outcomes = at_once(lambda _: sealing.seal_all(), range(2))
+
+        assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
+        assert [len(outcome) for outcome in outcomes if outcome] == [1]  # type: ignore[arg-type]
+        assert Seal.objects.count() == number
+        assert made <= set(sealed_ids())
+    assert list(seal_violations()) == []
 
 
 def test_sealing_under_claims_skips_none_and_doubles_none(

@@ -1,6 +1,10 @@
 """What is installed is what was looked at: every package, those that others bring along included, at one version."""
 
+import hashlib
 import re
+import subprocess
+import sys
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -10,26 +14,76 @@ from packaging.requirements import Requirement
 
 ROOT = Path(settings.BASE_DIR)
 PIN = re.compile(r"[a-z0-9][a-z0-9._-]*==[0-9][A-Za-z0-9.!+]*( ; .+)?")
+HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
+PINNED = pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-mutants.txt"])
 
 
 def lines(name: str) -> list[str]:
-    """Return the lines of a list of requirements that say something."""
-    return [line for line in (ROOT / name).read_text().splitlines() if line and not line.startswith(("#", "-r"))]
+    """Return the requirements of a list, without their hashes."""
+    return [requirement for requirement, _ in hashed(name)]
 
 
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def hashed(name: str) -> list[tuple[str, list[str]]]:
+    """Return the requirements of a list, each with its options."""
+    text = (ROOT / name).read_text().replace("\\\n", " ")
+    said = [line.partition("--") for line in text.splitlines() if line and not line.startswith(("#", "-r", "-c"))]
+    return [(requirement.strip(), f"{dashes}{options}".split()) for requirement, dashes, options in said]
+
+
+@PINNED
 def test_every_package_has_one_version(name: str) -> None:
     loose = [line for line in lines(name) if not PIN.fullmatch(line)]
     packages = [Requirement(line) for line in lines(name)]
 
     assert loose == []
-    assert len(packages) > 40
+    assert len(packages) > 20
     for package in packages:
         others = [other for other in packages if other.name == package.name]
         assert len(others) == 1 or all(other.marker for other in others), package
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-dev"])
+@PINNED
+def test_every_package_has_its_hashes(name: str) -> None:
+    bare = [requirement for requirement, options in hashed(name) if not options or not all(map(HASH.fullmatch, options))]
+
+    assert bare == []
+
+
+@PINNED
+def test_no_list_names_where_packages_come_from(name: str) -> None:
+    assert [
+        word for word in ("://", "--index-url", "--find-links", "--trusted-host") if word in (ROOT / name).read_text()
+    ] == []
+
+
+def test_a_package_that_is_not_the_pinned_one_is_not_installed(tmp_path: Path) -> None:
+    """What `make` and a deployment run, on a wheel whose content is not the one that was written down."""
+    wheel = tmp_path / "credit-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as content:
+        content.writestr("credit-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: credit\nVersion: 1.0\n")
+        content.writestr(
+            "credit-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        content.writestr("credit-1.0.dist-info/RECORD", "")
+    right, wrong = hashlib.sha256(wheel.read_bytes()).hexdigest(), "0" * 64
+
+    installed = {known: install(tmp_path, f"credit==1.0 --hash=sha256:{known}") for known in (right, wrong)}
+
+    assert installed[right].returncode == 0, installed[right].stderr
+    assert (installed[wrong].returncode, "DO NOT MATCH THE HASHES" in installed[wrong].stderr) == (1, True)
+    assert "--require-hashes -r requirements-dev.txt" in (ROOT / "Makefile").read_text()
+    assert "--require-hashes --only-binary :all: -r requirements.txt" in (ROOT / "docs/operations.md").read_text()
+
+
+def install(folder: Path, requirement: str) -> subprocess.CompletedProcess[str]:
+    """Have pip look at one requirement, with the wheels in `folder` alone; nothing is installed."""
+    (folder / "requirements.txt").write_text(f"{requirement}\n")
+    alone = ["--isolated", "--no-index", "--find-links", str(folder), "--no-deps", "--dry-run", "--disable-pip-version-check"]
+    command = [sys.executable, "-m", "pip", "install", *alone, "--require-hashes", "-r", str(folder / "requirements.txt")]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("name", ["requirements", "requirements-dev", "requirements-mutants"])
 def test_what_is_asked_for_is_pinned(name: str) -> None:
     pinned = {Requirement(line).name for line in lines(f"{name}.txt")}
 
@@ -38,6 +92,13 @@ def test_what_is_asked_for_is_pinned(name: str) -> None:
 
 def test_development_runs_on_what_production_runs_on() -> None:
     assert set(lines("requirements.txt")) <= set(lines("requirements-dev.txt"))
+
+
+def test_the_tool_of_make_mutants_changes_no_version() -> None:
+    tool, others = (map(Requirement, lines(f"requirements-{name}.txt")) for name in ("mutants", "dev"))
+    pinned = {package.name: package.specifier for package in others}
+
+    assert [package for package in tool if package.specifier != pinned.get(package.name, package.specifier)] == []
 
 
 def test_the_packages_that_run_here_are_the_pinned_ones() -> None:

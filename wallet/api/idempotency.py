@@ -53,7 +53,10 @@ def header(*, required: bool) -> OpenApiParameter:
         {"type": "string", "pattern": "^[A-Za-z0-9_-]{16,64}$", "examples": ["8f14e45f-ceea-467f-a0e6-1ab8d1c2b3a4"]},
         OpenApiParameter.HEADER,
         required=required,
-        description="Names this request: sent again with the same key, it is answered again and not done again. Kept 7 days.",
+        description=(
+            "Names this request: sent again with the same key, it is answered again and not done again. Kept 7 days; "
+            "a claim is answered from the ledger afterwards."
+        ),
     )
 
 

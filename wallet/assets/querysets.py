@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # What room each user has in each pool. In company the turn that rules.HANDOVER will take is taken here, if nobody has it.
 ROOMS = """\
-SELECT turns.pool, turns.taker, {turn}, pool.id IS NOT NULL,
+SELECT turns.pool, turns.taker, {turn}, pool.is_active,
     pool.is_active AND pool.opens_at <= clock_timestamp() AND (pool.closes_at IS NULL OR clock_timestamp() < pool.closes_at),
     pool.per_user_limit - coalesce((
         SELECT max(claim_slot) FROM assets_cashbackasset WHERE pool_id = turns.pool AND claimed_by_id = turns.taker
@@ -31,7 +31,7 @@ TURN = "pg_try_advisory_xact_lock(hashtextextended(turns.pool::text || turns.tak
 TURNS_IN_POOLS = "unnest(%s::uuid[], %s::uuid[]) AS turns (pool, taker)"
 TURNS_FOR_ASSETS = """(
     SELECT asset.pool_id, given.taker FROM unnest(%s::uuid[], %s::uuid[]) AS given (asset, taker)
-    JOIN assets_cashbackasset AS asset ON asset.id = given.asset WHERE asset.status = 'AVAILABLE' AND asset.pool_id IS NOT NULL
+    JOIN assets_cashbackasset AS asset ON asset.id = given.asset WHERE asset.status <> 'CLAIMED' AND asset.pool_id IS NOT NULL
 ) AS turns (pool, taker)"""
 HAND_OVER = """\
 UPDATE assets_cashbackasset AS asset SET status = 'CLAIMED', claimed_by_id = given.taker
@@ -71,13 +71,14 @@ MOST_NAMED = 500  # what so many titles hold is found soon anyway
 
 @dataclass
 class Room:
-    """Whether it is this user's turn in the pool, whether there is one that takes claims, and how many more it allows the user.
+    """Whether it is this user's turn in the pool, whether the pool takes claims, and how many more it allows the user.
 
+    `is_active` is None where there is no pool, and False where it is hidden.
     `left` is None for any number. It may be too large by what was claimed this very moment, never too small.
     """
 
     turn: bool
-    exists: bool
+    is_active: bool | None
     is_open: bool
     left: int | None
 

@@ -21,9 +21,12 @@ Name = tuple[UUID, str, str]  # user, route, key: what the same request sent twi
 # In one order, so that no two transactions wait for each other's keys.
 RESERVE = """\
 INSERT INTO ledger_idempotencykey (user_id, route, key, fingerprint)
-SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS asked ORDER BY 1, 2, 3
+SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS asked (user_id, route, key, fingerprint)
+{condition} ORDER BY 1, 2, 3
 ON CONFLICT DO NOTHING RETURNING user_id, route, key
 """
+# One probe of entry_request_key for each key. A value and not EXISTS, which the planner may turn into a join of all entries.
+UNCLAIMED = "WHERE (SELECT id FROM ledger_entry WHERE user_id = asked.user_id AND request_key = asked.key) IS NULL"
 STORE = """\
 UPDATE ledger_idempotencykey AS kept SET status_code = given.status_code, body = given.body, entry_id = given.entry
 FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::uuid[])
@@ -84,23 +87,25 @@ def fingerprint(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
 
-def reserve(requests: Sequence[Request], patience_ms: int | None = None) -> set[Name]:
+def reserve(requests: Sequence[Request], patience_ms: int | None = None, *, for_claims: bool = False) -> set[Name]:
     """Take the keys for this transaction and return the names that were free; `stored` has the answer to the others.
 
     Waits for a transaction that holds one of the keys. Raises RequestInProgress when it does not end within the lock timeout.
 
     Arguments:
         patience_ms: how long this transaction waits for any lock from here on; None: as long as the connection's limit says.
+        for_claims: a key that an entry was written under is not free, although its answer may be forgotten.
     """
     if not requests:
         return set()
     try:
         with connection.cursor() as cursor:
             asked = columns(requests, "user_id", "route", "key", "fingerprint")
+            statement = RESERVE.format(condition=UNCLAIMED if for_claims else "")
             if patience_ms is None:
-                cursor.execute(RESERVE, asked)
+                cursor.execute(statement, asked)
             else:
-                cursor.execute(f"SET LOCAL lock_timeout = {int(patience_ms)}; {RESERVE}", asked)
+                cursor.execute(f"SET LOCAL lock_timeout = {int(patience_ms)}; {statement}", asked)
                 cursor.nextset()
             return set(cursor.fetchall())
     except OperationalError as error:
