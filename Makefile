@@ -54,6 +54,7 @@ check: $(READY)  ## Lint, types, import contracts, migrations in step, deploy ch
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m dev.check_names
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	@env CASHBACK_ENV=production DATABASE_URL=postgresql://db.example.com/cashback REDIS_URL=redis://redis.example.com \
 		ALLOWED_HOSTS=wallet.example.com SECRET_KEY="$$($(NEW_KEY))" JWT_SIGNING_KEY="$$($(NEW_KEY))" \

@@ -7,7 +7,7 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
-from cashback import local
+from dev import services
 
 # These never touch the database, or bring the servers up and down themselves.
 WITHOUT_SERVERS = {
@@ -32,9 +32,9 @@ def main() -> None:
     os.environ.setdefault("STATEMENT_TIMEOUT_MS", "0")
     try:
         if not WITHOUT_SERVERS.intersection(sys.argv[1:2] or ["help"]) and "--help" not in sys.argv:
-            local.attach_if_wanted()
+            services.acquire_lease_if_local()
         execute_from_command_line(sys.argv)
-    except (local.Cannot, ImproperlyConfigured) as refusal:
+    except (services.LocalServiceError, ImproperlyConfigured) as refusal:
         sys.exit(str(refusal))
 
 

@@ -12,7 +12,7 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts import audit
-from accounts.expensive_reads import SEARCH, expensive
+from accounts.expensive_reads import SEARCH, expensive_read_view
 from accounts.models import User, normal_email
 
 
@@ -30,7 +30,7 @@ class KnownUserForm(UserChangeForm):  # type: ignore[misc]
     clean_email = NewUserForm.clean_email
 
 
-def moment(instant: datetime) -> str:
+def format_moment(instant: datetime) -> str:
     """Return an instant in UTC, to the minute, as the console writes all of them."""
     return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M}"
 
@@ -57,7 +57,7 @@ class UserAdmin(DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]
     )
     add_fieldsets = ((None, {"fields": ("email", "role", "password1", "password2")}),)
 
-    @method_decorator(expensive(SEARCH, lambda request: request.method in ("GET", "HEAD")))
+    @method_decorator(expensive_read_view(SEARCH, lambda request: request.method in ("GET", "HEAD")))
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Show the list, which counts its rows."""
         return super().changelist_view(request, extra_context)
@@ -65,21 +65,21 @@ class UserAdmin(DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]
     @admin.display(description="member since (UTC)", ordering="created_at")
     def since(self, person: User) -> str:
         """Return when they became a user."""
-        return moment(person.created_at)
+        return format_moment(person.created_at)
 
     @admin.display(description="last sign-in (UTC)")
     def last(self, person: User) -> str | None:
         """Return when they last signed in to the pages or the console."""
-        return moment(person.last_login) if person.last_login else None
+        return format_moment(person.last_login) if person.last_login else None
 
     def log_addition(self, request: HttpRequest, obj: User, message: Any) -> LogEntry:
         """Record who let somebody in."""
-        audit.record("person_change", "done", request.user, person=str(obj.pk), role=obj.role)
+        audit.record_event("person_change", "done", request.user, person=str(obj.pk), role=obj.role)
         return super().log_addition(request, obj, message)
 
     def log_change(self, request: HttpRequest, obj: User, message: Any) -> LogEntry:
         """Record who changed what of somebody: their role, their password, whether they are let in."""
-        audit.record("person_change", "done", request.user, person=str(obj.pk), role=obj.role, changed=str(message))
+        audit.record_event("person_change", "done", request.user, person=str(obj.pk), role=obj.role, changed=str(message))
         return super().log_change(request, obj, message)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:

@@ -25,12 +25,12 @@ from accounts.serializers import (
 KEEP_NOWHERE = {"Cache-Control": "no-store"}  # tokens stay out of caches (RFC 6749 §5.1)
 
 
-def refuses(*codes: str) -> dict[str, Any]:
+def refusal_codes(*codes: str) -> dict[str, Any]:
     """Return what the schema's hook reads: the codes that a call may be refused with besides those of every call."""
     return {"x-refusals": codes}
 
 
-class Door(GenericAPIView[User]):
+class AuthView(GenericAPIView[User]):
     """Reads one body and hands it to one act."""
 
     def given(self, request: Request) -> dict[str, Any]:
@@ -40,7 +40,7 @@ class Door(GenericAPIView[User]):
         return cast(dict[str, Any], serializer.validated_data)
 
 
-class OpenDoor(Door):
+class PublicAuthView(AuthView):
     """For people without a token yet; whatever they send along as one is not looked at."""
 
     authentication_classes = ()
@@ -51,25 +51,25 @@ class OpenDoor(Door):
     tags=["auth"],
     summary="Register",
     responses={201: NewPersonSerializer},
-    extensions=refuses("email_taken", "rate_limited"),
+    extensions=refusal_codes("email_taken", "rate_limited"),
 )
-class RegisterView(OpenDoor):
+class RegisterView(PublicAuthView):
     serializer_class = RegistrationSerializer
 
     def post(self, request: Request) -> Response:
         """Become a user. At most 10 tries an hour from one address."""
         given = self.given(request)
         throttles.check_registration(request)
-        return Response(NewPersonSerializer(registration.register(**given)).data, 201)
+        return Response(NewPersonSerializer(registration.register_user(**given)).data, 201)
 
 
 @extend_schema(
     tags=["auth"],
     summary="Sign in",
     responses={200: PairSerializer},
-    extensions=refuses("bad_credentials", "rate_limited"),
+    extensions=refusal_codes("bad_credentials", "rate_limited"),
 )
-class TokenView(OpenDoor):
+class TokenView(PublicAuthView):
     serializer_class = CredentialsSerializer
 
     def post(self, request: Request) -> Response:
@@ -83,24 +83,24 @@ class TokenView(OpenDoor):
     tags=["auth"],
     summary="Refresh the tokens",
     responses={200: PairSerializer},
-    extensions=refuses("token_not_valid", "token_reused"),
+    extensions=refusal_codes("token_not_valid", "token_reused"),
 )
-class RefreshView(OpenDoor):
+class RefreshView(PublicAuthView):
     serializer_class = RefreshSerializer
 
     def post(self, request: Request) -> Response:
         """Exchange a refresh token for the next pair. It works once; coming with it again ends this sign-in everywhere."""
-        pair = tokens.refresh(self.given(request)["refresh"])
+        pair = tokens.refresh_tokens(self.given(request)["refresh"])
         return Response(asdict(pair), headers=KEEP_NOWHERE)
 
 
 @extend_schema(tags=["auth"], summary="Sign out", responses={204: None})
-class LogoutView(Door):
+class LogoutView(AuthView):
     serializer_class = RefreshSerializer
 
     def post(self, request: Request) -> Response:
         """End this sign-in: its refresh token and all its access tokens stop working at once."""
-        tokens.logout(self.given(request)["refresh"], cast(User, request.user))
+        tokens.end_sign_in(self.given(request)["refresh"], cast(User, request.user))
         return Response(status=204)
 
 
@@ -113,8 +113,8 @@ class MeView(RetrieveAPIView[User]):
         return cast(User, self.request.user)
 
 
-@extend_schema(tags=["auth"], summary="Change the password", responses={204: None}, extensions=refuses("rate_limited"))
-class PasswordView(Door):
+@extend_schema(tags=["auth"], summary="Change the password", responses={204: None}, extensions=refusal_codes("rate_limited"))
+class PasswordView(AuthView):
     serializer_class = PasswordChangeSerializer
 
     def post(self, request: Request) -> Response:

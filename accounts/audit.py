@@ -16,7 +16,7 @@ from django.core.exceptions import ValidationError
 from django.utils.crypto import salted_hmac
 
 from accounts.models import User, normal_email
-from accounts.refusals import Refusal
+from kernel.refusals import Refusal
 
 log = logging.getLogger("cashback.audit")
 
@@ -39,7 +39,7 @@ Event = Literal[
 
 
 @contextmanager
-def coming_from(**where: str) -> Iterator[None]:
+def request_origin(**where: str) -> Iterator[None]:
     """Name where the events inside come from: `door`, `ip`, `method`, `path`."""
     token = origin.set(where)
     try:
@@ -48,7 +48,7 @@ def coming_from(**where: str) -> Iterator[None]:
         origin.reset(token)
 
 
-def record(event: Event, outcome: Literal["done", "refused"], user: Any = None, **more: str) -> None:
+def record_event(event: Event, outcome: Literal["done", "refused"], user: Any = None, **more: str) -> None:
     """Write one event, with who caused it (None or anonymous: nobody known) and what else is to be known of it."""
     who = str(user.pk) if isinstance(user, User) else None
     facts = {"time": datetime.now(UTC).isoformat(), "event": event, "outcome": outcome, "user": who}
@@ -61,7 +61,7 @@ def recording_refusal(event: Event, user: Any = None, **more: str) -> Iterator[N
     try:
         yield
     except (Refusal, ValidationError) as error:
-        record(event, "refused", user, code=code_of(error), **more)
+        record_event(event, "refused", user, code=code_of(error), **more)
         raise
 
 
@@ -73,6 +73,6 @@ def code_of(error: Refusal | ValidationError) -> str:
     return " ".join(sorted({one.code or "invalid" for errors in lists for one in errors}))
 
 
-def digest(email: str) -> str:
+def email_digest(email: str) -> str:
     """Return 32 hex digits that stand for an email, however it is typed; without our key nobody finds out which."""
     return salted_hmac(__name__, normal_email(email).encode(errors="replace"), algorithm="sha256").hexdigest()[:32]

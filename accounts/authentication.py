@@ -12,43 +12,45 @@ from rest_framework_simplejwt.exceptions import InvalidToken
 from rest_framework_simplejwt.tokens import AccessToken, Token
 from rest_framework_simplejwt.utils import aware_utcnow
 
-from accounts.ids import array
 from accounts.models import TokenFamily, User
-from accounts.reservation import reserved_connections
-from accounts.together import Together
 from accounts.tokens import FAMILY, UNREADABLE
+from kernel.batching import Batcher
+from kernel.connection_reservation import reserved_connections
+from kernel.sql import uuid_array
 
-PERSON = {field.attname: field.column for field in User._meta.concrete_fields}
-LIVING = f"""\
-SELECT family.id, family.auth_hash, {", ".join(f"person.{column}" for column in PERSON.values())}
+USER_COLUMNS = {field.attname: field.column for field in User._meta.concrete_fields}
+SELECT_LIVE_FAMILIES = f"""\
+SELECT family.id, family.auth_hash, {", ".join(f"person.{column}" for column in USER_COLUMNS.values())}
 FROM accounts_tokenfamily AS family JOIN accounts_user AS person ON person.id = family.user_id
 WHERE family.id = ANY(%s::uuid[]) AND family.revoked_at IS NULL AND family.expires_at > now()
 """  # noqa: S608  (made of our own columns)
 
 
 @lru_cache(maxsize=4096)
-def verified(raw_token: bytes) -> AccessToken:
+def verify_access_token(raw_token: bytes) -> AccessToken:
     """Return the token if we signed it: what is signed once is signed for ever. Its end is looked at each time it is used."""
     return AccessToken(raw_token)  # type: ignore[arg-type]
 
 
-def living(ids: Sequence[UUID]) -> list[TokenFamily | None]:
+def find_live_families(ids: Sequence[UUID]) -> list[TokenFamily | None]:
     """Return the living family with each id, and its user, or None; two who ask for the same get objects of their own.
 
     Who claims may wait for this call, whoever leads it: it may take a reserved connection.
     """
     with reserved_connections(), connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
-        cursor.execute(LIVING, [array(ids)])
+        cursor.execute(SELECT_LIVE_FAMILIES, [uuid_array(ids)])
         rows = {row[0]: row for row in cursor.fetchall()}
-    return [family(*rows[each]) if each in rows else None for each in ids]
+    return [build_family(*rows[each]) if each in rows else None for each in ids]
 
 
-def family(pk: UUID, auth_hash: str, *person: Any) -> TokenFamily:
+def build_family(pk: UUID, auth_hash: str, *person: Any) -> TokenFamily:
     """Return the family that a row tells of, with its user."""
-    return TokenFamily(id=pk, auth_hash=auth_hash, user=User.from_db("default", PERSON, person))
+    return TokenFamily(id=pk, auth_hash=auth_hash, user=User.from_db("default", USER_COLUMNS, person))
 
 
-families = Together(living, alone=lambda each: living([each])[0])
+family_batcher: Batcher[UUID, TokenFamily | None] = Batcher(
+    "token_families", find_live_families, lambda family_id: find_live_families([family_id])[0]
+)
 
 
 class TokenAuthentication(JWTAuthentication):
@@ -63,7 +65,7 @@ class TokenAuthentication(JWTAuthentication):
     def get_validated_token(self, raw_token: bytes) -> Token:
         """Return the token if we signed it and it has not expired; raise InvalidToken."""
         try:
-            token = verified(raw_token)
+            token = verify_access_token(raw_token)
             token.check_exp(current_time=aware_utcnow())
         except UNREADABLE as error:
             raise InvalidToken from error
@@ -72,7 +74,7 @@ class TokenAuthentication(JWTAuthentication):
     def get_user(self, validated_token: Token) -> User:  # type: ignore[override]  # it may be any model there
         """Return the user of the token's living family; raise InvalidToken."""
         try:
-            found = families.ask(UUID(validated_token.get(FAMILY)))
+            found = family_batcher.submit(UUID(validated_token.get(FAMILY)))
         except (TypeError, ValueError, AttributeError) as error:
             raise InvalidToken from error
         if found is None or not found.admits(validated_token.get("sub")):
@@ -80,7 +82,7 @@ class TokenAuthentication(JWTAuthentication):
         return found.user
 
 
-class TokenScheme(SimpleJWTScheme):  # type: ignore[misc]
+class BearerTokenScheme(SimpleJWTScheme):  # type: ignore[misc]
     """Tells the OpenAPI schema that this is the bearer token it knows."""
 
     target_class = TokenAuthentication

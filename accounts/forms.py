@@ -16,11 +16,11 @@ from unfold.forms import AuthenticationForm as ConsoleForm
 from accounts import audit, throttles
 from accounts.models import User
 from accounts.password_hashing import HashingBusy
-from accounts.passwords import LONGEST_PASSWORD, check_new
-from accounts.throttles import RateLimited
+from accounts.passwords import MAX_PASSWORD_LENGTH, validate_new_password
+from kernel.rate_limits import RateLimited, format_wait
 
 # Said by Django's validators, in English only: named here, they stand in our catalogue and are translated.
-SAID_BY_DJANGO = (
+DJANGO_ERROR_MESSAGES = (
     gettext_noop("This password is too common."),
     gettext_noop("This password is entirely numeric."),
     gettext_noop("The password is too similar to the %(verbose_name)s."),
@@ -41,7 +41,7 @@ def password_rules() -> SafeString:
 def password_field(autocomplete: str, **options: Any) -> forms.CharField:
     """Return a field for a password, never trimmed and short enough to hash."""
     widget = forms.PasswordInput(attrs={"autocomplete": autocomplete})
-    return forms.CharField(strip=False, max_length=LONGEST_PASSWORD, widget=widget, **options)
+    return forms.CharField(strip=False, max_length=MAX_PASSWORD_LENGTH, widget=widget, **options)
 
 
 class SignInForm(AuthenticationForm):
@@ -68,7 +68,7 @@ class SignInForm(AuthenticationForm):
 
     def audited(self, email: str) -> dict[str, Any]:
         """Do the same, and record who came in or who did not."""
-        with audit.recording_refusal("sign_in", email=audit.digest(email)):
+        with audit.recording_refusal("sign_in", email=audit.email_digest(email)):
             try:
                 cleaned = super().clean()
             except ValidationError:
@@ -76,7 +76,7 @@ class SignInForm(AuthenticationForm):
                 throttles.count_wrong_password(email)
                 raise
         if user := self.get_user():
-            audit.record("sign_in", "done", user, email=audit.digest(email))
+            audit.record_event("sign_in", "done", user, email=audit.email_digest(email))
         return cleaned
 
 
@@ -98,7 +98,7 @@ class RegistrationForm(forms.Form):
         """Judge the password beside a wrong email too, for then the act never sees it: all mistakes are told at once."""
         given: dict[str, Any] = super().clean() or {}
         if "email" in self.errors and "password" in given:
-            check_new(given["password"], User(), "password")
+            validate_new_password(given["password"], User(), "password")
         return given
 
 
@@ -135,7 +135,7 @@ WAITING = {
 def as_form_error(refusal: RateLimited | HashingBusy) -> ValidationError:
     """Return the refusal as an error of the whole form, which carries the seconds to wait."""
     seconds = refusal.retry_after or 1
-    params = {"seconds": seconds, "time": throttles.spoken(seconds)}
+    params = {"seconds": seconds, "time": format_wait(seconds)}
     return ValidationError(WAITING[refusal.code][1], code=refusal.code, params=params)
 
 

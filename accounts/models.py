@@ -10,8 +10,8 @@ from django.db.models.functions import Lower, Now
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
 
-from accounts.fields import GeneratedUUIDField
-from accounts.ids import uuid7
+from kernel.model_fields import GeneratedUUIDField
+from kernel.uuid7 import uuid7
 
 
 class Role(models.TextChoices):

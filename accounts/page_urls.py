@@ -2,14 +2,14 @@
 
 from django.urls import path
 
-from accounts import pages
+from accounts import views
 
 urlpatterns = [
-    path("register/", pages.Register.as_view(), name="register"),
-    path("sign-in/", pages.SignIn.as_view(), name="sign_in"),
-    path("sign-out/", pages.SignOut.as_view(), name="sign_out"),
-    path("account/", pages.Account.as_view(), name="account"),
-    path("account/email/", pages.ChangeEmail.as_view(), name="email"),
-    path("account/sign-out-elsewhere/", pages.SignOutElsewhere.as_view(), name="sign_out_elsewhere"),
-    path("password/", pages.ChangePassword.as_view(), name="password"),
+    path("register/", views.Register.as_view(), name="register"),
+    path("sign-in/", views.SignIn.as_view(), name="sign_in"),
+    path("sign-out/", views.SignOut.as_view(), name="sign_out"),
+    path("account/", views.Account.as_view(), name="account"),
+    path("account/email/", views.ChangeEmail.as_view(), name="email"),
+    path("account/sign-out-elsewhere/", views.SignOutElsewhere.as_view(), name="sign_out_elsewhere"),
+    path("password/", views.ChangePassword.as_view(), name="password"),
 ]

@@ -19,8 +19,8 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib.auth.hashers import Argon2PasswordHasher
 
-from accounts.refusals import Refusal
-from accounts.together import give_back_connection
+from kernel.batching import release_connection
+from kernel.refusals import Refusal
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +130,7 @@ class LimitedArgon2PasswordHasher(Argon2PasswordHasher):
 
     def ask(self, **request: Any) -> Any:
         """Give this thread's connection back, then hash in a slot. Raises HashingBusy."""
-        give_back_connection()
+        release_connection()
         return self.process_pool().ask(**request)
 
     @classmethod

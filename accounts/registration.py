@@ -10,8 +10,8 @@ from psycopg.errors import UniqueViolation
 
 from accounts import audit
 from accounts.models import User, normal_email
-from accounts.passwords import check_new
-from accounts.refusals import Refusal
+from accounts.passwords import validate_new_password
+from kernel.refusals import Refusal
 
 
 class EmailTaken(Refusal):
@@ -21,24 +21,24 @@ class EmailTaken(Refusal):
     detail = "This email already has an account. Sign in instead."
 
 
-def register(email: str, password: str) -> User:
+def register_user(email: str, password: str) -> User:
     """Insert a USER and return it. The unique email decides between two at once.
 
     Raises ValidationError, naming `email` or `password`, and EmailTaken. Count the try before calling.
     """
-    with audit.recording_refusal("register", email=audit.digest(email)):
+    with audit.recording_refusal("register", email=audit.email_digest(email)):
         user = User(email=normal_email(email))
         user.clean_fields(exclude=["password"])
-        check_new(password, user, "password")
+        validate_new_password(password, user, "password")
         user.set_password(password)  # outside the transaction, which would keep its connection meanwhile
-        with unique_email():
+        with email_uniqueness():
             user.save(force_insert=True)
-    audit.record("register", "done", user, email=audit.digest(email))
+    audit.record_event("register", "done", user, email=audit.email_digest(email))
     return user
 
 
 @contextmanager
-def unique_email() -> Iterator[None]:
+def email_uniqueness() -> Iterator[None]:
     """Write one email inside. What PostgreSQL refuses it for is raised as EmailTaken or ValidationError, naming `email`."""
     try:
         with transaction.atomic():

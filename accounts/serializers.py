@@ -1,26 +1,13 @@
 """The shapes of what callers send and receive about people."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import serializers
 
 from accounts.models import User
-from accounts.passwords import LONGEST_PASSWORD
-from accounts.tokens import Pair
-
-
-class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses fields it does not know, so that a typo is never ignored. Put it first among the bases of any input."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Return the validated input; raise ValidationError that names each unknown field."""
-        known = {name for name, field in self.fields.items() if not field.read_only}
-        unknown = [str(name) for name in data if name not in known] if isinstance(data, Mapping) else []
-        if unknown:
-            message = f"Unknown field. Known are: {', '.join(sorted(known)) or 'none'}."
-            raise serializers.ValidationError({key: [message] for key in unknown}, code="unknown")
-        return super().to_internal_value(data)
+from accounts.passwords import MAX_PASSWORD_LENGTH
+from accounts.tokens import TokenPair
+from kernel.strict_serializers import StrictSerializer
 
 
 class PasswordField(serializers.CharField):
@@ -28,7 +15,7 @@ class PasswordField(serializers.CharField):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
-            max_length=LONGEST_PASSWORD, trim_whitespace=False, write_only=True, style={"input_type": "password"}, **options
+            max_length=MAX_PASSWORD_LENGTH, trim_whitespace=False, write_only=True, style={"input_type": "password"}, **options
         )
 
 
@@ -59,7 +46,7 @@ class PasswordChangeSerializer(StrictSerializer):
     new_password = PasswordField()
 
 
-class PairSerializer(serializers.Serializer[Pair]):
+class PairSerializer(serializers.Serializer[TokenPair]):
     """A pair of tokens."""
 
     access = serializers.CharField(help_text="Send it as 'Authorization: Bearer …'; good for minutes.")

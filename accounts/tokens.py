@@ -17,8 +17,8 @@ from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts import audit, throttles
 from accounts.models import Revoked, TokenFamily, User
-from accounts.passwords import LONGEST_PASSWORD
-from accounts.refusals import Refusal
+from accounts.passwords import MAX_PASSWORD_LENGTH
+from kernel.refusals import Refusal
 
 FAMILY = "fam"  # the claim that names a token's family
 # What reading a token raises: it may be nested too deeply, and its claims may be no numbers, or numbers that are no instants.
@@ -47,83 +47,83 @@ class TokenReused(Refusal):
 
 
 @dataclass(frozen=True)
-class Pair:
+class TokenPair:
     """What a caller keeps: an access token for minutes, and a refresh token to be used once."""
 
     access: str
     refresh: str
 
 
-def sign_in(email: str, password: str) -> Pair:
+def sign_in(email: str, password: str) -> TokenPair:
     """Return a new pair for the person with this email and password.
 
     Raises BadCredentials, after the same work whether or not the email is known, RateLimited and HashingBusy. Count the
     try before calling.
     """
-    user = verified(email, password)
+    user = verify_credentials(email, password)
     pair = issue_pair(user)
-    audit.record("sign_in", "done", user, email=audit.digest(email))
+    audit.record_event("sign_in", "done", user, email=audit.email_digest(email))
     return pair
 
 
-def verified(email: str, password: str) -> User:
+def verify_credentials(email: str, password: str) -> User:
     """Return the active user with this email and password; raise BadCredentials, RateLimited or HashingBusy."""
-    with audit.recording_refusal("sign_in", email=audit.digest(email)):
-        user = authenticate(None, username=email, password=password) if len(password) <= LONGEST_PASSWORD else None
+    with audit.recording_refusal("sign_in", email=audit.email_digest(email)):
+        user = authenticate(None, username=email, password=password) if len(password) <= MAX_PASSWORD_LENGTH else None
         if not isinstance(user, User):
             throttles.count_wrong_password(email)
             raise BadCredentials
     return user
 
 
-def issue_pair(user: User) -> Pair:
+def issue_pair(user: User) -> TokenPair:
     """Start a family for `user` and return its first pair."""
     family = TokenFamily(user=user, auth_hash=user.get_session_auth_hash())
-    token = renewed(family)
+    token = issue_refresh_token(family)
     family.save(force_insert=True)
-    return Pair(str(token.access_token), str(token))
+    return TokenPair(str(token.access_token), str(token))
 
 
-def renewed(family: TokenFamily) -> RefreshToken:
+def issue_refresh_token(family: TokenFamily) -> RefreshToken:
     """Make the refresh token that is good from now on and note its digest and end on the (unsaved) family."""
     token = RefreshToken.for_user(family.user)
     token[FAMILY] = str(family.pk)
-    family.refresh_hash = digest(token)
+    family.refresh_hash = token_digest(token)
     family.expires_at = datetime.fromtimestamp(token["exp"], UTC)
     return token
 
 
-def digest(token: RefreshToken) -> str:
+def token_digest(token: RefreshToken) -> str:
     """Return what is stored of a refresh token: the SHA-256 of its id."""
     return hashlib.sha256(str(token["jti"]).encode()).hexdigest()
 
 
-def refresh(raw: str) -> Pair:
+def refresh_tokens(raw: str) -> TokenPair:
     """Exchange a refresh token for a new pair; of any number of parallel tries one gets it.
 
     Raises TokenNotValid, and TokenReused when the token was exchanged before, which ends its family.
     """
-    token = parsed(raw)
+    token = parse_refresh_token(raw)
     with transaction.atomic(durable=True):
-        family = locked_family(token)
-        if family.refresh_hash == digest(token):
-            return exchanged(family, token)
+        family = lock_family(token)
+        if family.refresh_hash == token_digest(token):
+            return rotate_family(family, token)
         TokenFamily.objects.filter(pk=family.pk).revoke(Revoked.REPLAY)
-    audit.record("token_refresh", "refused", family.user, code=TokenReused.code, family=str(family.pk))
+    audit.record_event("token_refresh", "refused", family.user, code=TokenReused.code, family=str(family.pk))
     # Raised after the commit: the refusal must not undo the end of the family.
     raise TokenReused
 
 
-def exchanged(family: TokenFamily, token: RefreshToken) -> Pair:
+def rotate_family(family: TokenFamily, token: RefreshToken) -> TokenPair:
     """Give the locked family its next refresh token, unless it has ended (its time is its token's, checked before)."""
     if family.revoked_at is not None or not family.admits(token["sub"]):
         raise TokenNotValid
-    successor = renewed(family)
+    successor = issue_refresh_token(family)
     family.save(update_fields=["refresh_hash", "expires_at"])
-    return Pair(str(successor.access_token), str(successor))
+    return TokenPair(str(successor.access_token), str(successor))
 
 
-def parsed(raw: str) -> RefreshToken:
+def parse_refresh_token(raw: str) -> RefreshToken:
     """Return the refresh token if we signed it and it has not expired; raise TokenNotValid."""
     try:
         token = RefreshToken(raw)  # type: ignore[arg-type]
@@ -135,7 +135,7 @@ def parsed(raw: str) -> RefreshToken:
     return token
 
 
-def locked_family(token: RefreshToken) -> TokenFamily:
+def lock_family(token: RefreshToken) -> TokenFamily:
     """Return the token's family, locked for this transaction; raise TokenNotValid when it is gone."""
     families = TokenFamily.objects.select_related("user").select_for_update(no_key=True, of=("self",))
     family = families.filter(pk=token[FAMILY]).first()
@@ -144,15 +144,15 @@ def locked_family(token: RefreshToken) -> TokenFamily:
     return family
 
 
-def forget_old() -> int:
+def delete_expired_families() -> int:
     """Delete the families whose last token has ended, and return how many."""
     return TokenFamily.objects.filter(expires_at__lt=Now()).delete()[0]
 
 
-def logout(raw: str, user: User) -> None:
+def end_sign_in(raw: str, user: User) -> None:
     """End the family of the refresh token, which must be the user's own. Raises TokenNotValid."""
-    token = parsed(raw)
+    token = parse_refresh_token(raw)
     if token["sub"] != str(user.pk):
         raise TokenNotValid
     TokenFamily.objects.filter(pk=token[FAMILY], user=user).revoke(Revoked.LOGOUT)
-    audit.record("sign_out", "done", user)
+    audit.record_event("sign_out", "done", user)

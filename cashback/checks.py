@@ -8,7 +8,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 from django.db import connections
 
-from wallet.proofs.enforcement import weakened_rules
+from wallet.verification.enforcement import weakened_rules
 
 
 @register()

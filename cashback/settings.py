@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from psycopg.conninfo import conninfo_to_dict
 
-from cashback import local
+from dev import services
 
 django_stubs_ext.monkeypatch()
 env = environ.Env()
@@ -28,7 +28,7 @@ def read_key(name: str) -> str:
     """Return the secret `name`; outside local mode it must be set and hold at least 32 bytes (RFC 7518 §3.2)."""
     value: str = env.str(name, "")
     if not value and LOCAL:
-        return local.secret(name)
+        return services.local_secret(name)
     if len(value.encode()) < 32 or len(set(value)) < 10:
         raise ImproperlyConfigured(f"{name} must be at least 32 random bytes: set it, e.g. to `openssl rand -base64 48`.")
     return value
@@ -50,7 +50,7 @@ def read_redis_url() -> str:
     url: str = env.str("REDIS_URL", "")
     if url and not re.match(r"(rediss?|unix)://", url):
         raise ImproperlyConfigured("REDIS_URL must be a URL, e.g. redis://host/0, or be left out.")
-    return url or (LOCAL and local.redis_url()) or ""
+    return url or (LOCAL and services.redis_url()) or ""
 
 
 def read_database_url() -> str:
@@ -60,7 +60,7 @@ def read_database_url() -> str:
         raise ImproperlyConfigured("DATABASE_URL must be set outside local mode, e.g. postgresql://user:secret@host/name.")
     if url and not re.match(r"\w+://", url):
         raise ImproperlyConfigured("DATABASE_URL must be a URL, e.g. postgresql://user:secret@host/name.")
-    return url or local.database_url()
+    return url or services.database_url()
 
 
 def read_rate(name: str, default: str) -> str:
@@ -113,6 +113,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 # --- Parts ------------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
+    *(["dev"] if LOCAL else []),
     "cashback",
     "wallet",
     "wallet.assets",
@@ -139,20 +140,20 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    "cashback.request_connections.ConnectionMiddleware",
-    "cashback.middleware.HeadersMiddleware",
-    "cashback.middleware.DoorMiddleware",
+    "cashback.http.request_connections.ConnectionMiddleware",
+    "cashback.http.security_headers.SecurityHeadersMiddleware",
+    "cashback.http.channel.ChannelMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "cashback.middleware.BodyMiddleware",
+    "cashback.http.body_size.BodySizeMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "cashback.visitors.SessionMiddleware",
+    "cashback.http.session_middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
-    "cashback.middleware.SlashMiddleware",
+    "cashback.http.slash.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "cashback.visitors.AuthenticationMiddleware",
-    "cashback.visitors.MessageMiddleware",
-    "cashback.visitors.HtmxMiddleware",
-    "cashback.request_connections.RefusalMiddleware",
+    "cashback.http.session_middleware.AuthenticationMiddleware",
+    "cashback.http.session_middleware.MessageMiddleware",
+    "cashback.http.session_middleware.HtmxMiddleware",
+    "cashback.http.request_connections.RefusalMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
@@ -165,7 +166,7 @@ TEMPLATES = [
         "DIRS": [BASE_DIR / "wallet/pages/templates", BASE_DIR / "wallet/admin/templates"],
         "APP_DIRS": True,
         "OPTIONS": {
-            "libraries": {"pages": "wallet.pages.tags"},
+            "libraries": {"pages": "wallet.pages.template_tags"},
             "context_processors": [
                 "django.template.context_processors.i18n",
                 "django.template.context_processors.request",
@@ -249,7 +250,7 @@ def read_caches() -> dict[str, Any]:
         return {"default": memory, "counts": memory} | here
     patience = env.int("REDIS_TIMEOUT_MS", 100) / 1000
     redis = {
-        "BACKEND": "cashback.store.PatientRedisCache",
+        "BACKEND": "cashback.redis_cache.CircuitBreakingRedisCache",
         "LOCATION": url,
         "KEY_PREFIX": "cashback",
         "OPTIONS": {
@@ -258,11 +259,11 @@ def read_caches() -> dict[str, Any]:
             "SOCKET_TIMEOUT": patience,
         },
     }
-    return {"default": redis, "counts": redis | {"BACKEND": "cashback.store.CountingRedisCache"}} | here
+    return {"default": redis, "counts": redis | {"BACKEND": "cashback.redis_cache.RateLimitCache"}} | here
 
 
 CACHES = read_caches()
-REDIS: bool = CACHES["default"]["BACKEND"].startswith("cashback.store")
+REDIS: bool = CACHES["default"]["BACKEND"].startswith("cashback.redis_cache")
 
 # A crowd in front of one credit may be held by Redis before it reaches PostgreSQL: "redis", or empty for none.
 CLAIM_LOCK: str = env.str("CLAIM_LOCK", "")
@@ -328,11 +329,11 @@ REST_FRAMEWORK = {
         "rest_framework.renderers.JSONRenderer",
         "rest_framework.renderers.BrowsableAPIRenderer",
     ],
-    "DEFAULT_PARSER_CLASSES": ["cashback.parsers.Utf8JSONParser"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "cashback.negotiation.Negotiation",
+    "DEFAULT_PARSER_CLASSES": ["cashback.http.parsers.Utf8JSONParser"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "cashback.http.negotiation.Negotiation",
     "DEFAULT_FILTER_BACKENDS": [],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
-    "EXCEPTION_HANDLER": "cashback.errors.answer",
+    "EXCEPTION_HANDLER": "cashback.http.problem_details.handle_exception",
     # There is one, in the address: the schema would write any other name into its headers.
     "ALLOWED_VERSIONS": ["1.0.0"],
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
@@ -351,7 +352,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "wallet.api.schema.describe_problems",
+        "wallet.api.openapi.describe_problems",
     ],
 }
 
@@ -420,8 +421,8 @@ UNFOLD = {
     "STYLES": [lambda _: static("console/console.css")],
     "SCRIPTS": [lambda _: static("console/console.js")],
     "LOGIN": {"form": "accounts.forms.ThrottledSignInForm"},
-    "DASHBOARD_CALLBACK": "wallet.admin.overview.figures",
-    "SIDEBAR": {"navigation": "wallet.admin.sidebar.rooms"},
+    "DASHBOARD_CALLBACK": "wallet.admin.dashboard.dashboard_context",
+    "SIDEBAR": {"navigation": "wallet.admin.sidebar.sidebar_groups"},
     # The pages' green, from the lightest shade to the darkest.
     "COLORS": {
         "primary": {

@@ -8,9 +8,9 @@ from django.views.generic import RedirectView
 from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
-from accounts import pages
-from cashback import operations, system
-from wallet.api.schema import SchemaView
+from accounts import views
+from cashback.http import health, system_page
+from wallet.api.openapi import SchemaView
 
 urlpatterns = [
     # First, because the busiest: addresses are tried from the top.
@@ -21,23 +21,23 @@ urlpatterns = [
     path("api/v1/auth/", include("accounts.api_urls")),
     path("api/v1/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
-    path("healthz", operations.healthz, name="healthz"),
-    path("readyz", operations.readyz, name="readyz"),
-    path("metrics", operations.metrics, name="metrics"),
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    path("metrics", health.metrics, name="metrics"),
     # What a browser asks for on a page that names no icon, such as plain JSON.
     path("favicon.ico", RedirectView.as_view(url=lazy(static, str)("cashback/mark.svg"))),
     # unfold's search caches Python objects, which our caches refuse; each list of the console has a search of its own.
     path("admin/search/", RedirectView.as_view(pattern_name="admin:index")),
     # These are done in one way for all: counted, recorded, and ending every other sign-in.
     path("admin/password_change/", RedirectView.as_view(pattern_name="password")),
-    path("admin/logout/", pages.SignOut.as_view()),
+    path("admin/logout/", views.SignOut.as_view()),
     # Nothing of ours has a page "on the site"; Django's way there breaks on tables that are views.
     re_path("^admin/r/", RedirectView.as_view(pattern_name="admin:index")),
-    path("admin/system/", admin.site.admin_view(system.page), name="system"),
+    path("admin/system/", admin.site.admin_view(system_page.system_page), name="system"),
     path("admin/", admin.site.urls),
 ]
 
-handler400 = "cashback.error_pages.bad_request"
-handler403 = "cashback.error_pages.permission_denied"
-handler404 = "cashback.error_pages.not_found"
-handler500 = "cashback.error_pages.server_error"
+handler400 = "cashback.http.error_pages.bad_request"
+handler403 = "cashback.http.error_pages.permission_denied"
+handler404 = "cashback.http.error_pages.not_found"
+handler500 = "cashback.http.error_pages.server_error"

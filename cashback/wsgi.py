@@ -7,10 +7,10 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.core.wsgi import get_wsgi_application
 from django.utils.http import parse_header_parameters
 
-from cashback import local
+from dev import services
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cashback.settings")
-local.attach_if_wanted()
+services.acquire_lease_if_local()
 
 
 class Request(WSGIRequest):

@@ -6,7 +6,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from psycopg.pq import TransactionStatus
 
-from cashback.grants import APP_ROLE
+from cashback.database.roles import APP_ROLE
 
 
 class AsTheApplication:

@@ -15,7 +15,7 @@ from django.test import TransactionTestCase
 from pytest_django import DjangoDbBlocker
 
 from accounts.models import Role, User
-from wallet import issuing, pools
+from wallet.actions import edit_pool, issue_assets
 from wallet.assets.models import CashbackAsset, CreditPool
 
 PASSWORD = "correct horse battery"
@@ -92,7 +92,7 @@ def open_pool(ada: User) -> Callable[..., CreditPool]:
     """Open a pool; anything not named is a plain INR promotion without a limit."""
 
     def make(**fields: Any) -> CreditPool:
-        return pools.open_pool(ada, **{"name": "Diwali", "kind": "PROMOTION", "currency": "INR"} | fields)
+        return edit_pool.open_pool(ada, **{"name": "Diwali", "kind": "PROMOTION", "currency": "INR"} | fields)
 
     return make
 
@@ -105,7 +105,7 @@ def issue(ada: User) -> Callable[..., CashbackAsset]:
         given = {"title": "Welcome bonus", "total_value": Decimal("100.00")} | fields
         if "pool" not in given:
             given.setdefault("currency", "INR")
-        return issuing.issue_one(ada, **given)
+        return issue_assets.issue_asset(ada, **given)
 
     return make
 

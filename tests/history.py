@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from django.db import connection
 
-from wallet.claims import Claim
+from wallet.actions.claim_batch import Claim
 
 
 def backdate(claim: Claim, by: timedelta) -> None:

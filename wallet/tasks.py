@@ -3,9 +3,9 @@
 import time
 
 from accounts import tokens
-from wallet import expiry, sealing
+from wallet.actions import expire_assets, seal_ledger
+from wallet.assets.change_context import acting_through_channel
 from wallet.ledger import idempotency
-from wallet.trace import through
 
 SWEEP = "Expire due credits"
 SEAL = "Seal the ledger"
@@ -23,8 +23,8 @@ SCHEDULES = {
 
 def sweep() -> int:
     """Mark what is due EXPIRED; returns how many. A million that end at once are nobody's hurry: claims go first."""
-    with through("clock"):
-        return expiry.expire_due(batch=BATCH, rest=REST, seconds=SWEEP_SECONDS)
+    with acting_through_channel("clock"):
+        return expire_assets.expire_due(batch=BATCH, rest=REST, seconds=SWEEP_SECONDS)
 
 
 def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:
@@ -32,10 +32,10 @@ def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:
     count = 0
     for turn in range(rounds):
         time.sleep(every if turn else 0)
-        count += sum(seal.count for seal in sealing.seal_all())
+        count += sum(seal.count for seal in seal_ledger.seal_all())
     return count
 
 
 def forget_old_answers() -> int:
     """Delete idempotency answers older than 7 days, and sign-ins whose tokens have ended; returns how many."""
-    return idempotency.forget_old() + tokens.forget_old()
+    return idempotency.delete_old_keys() + tokens.delete_expired_families()

@@ -19,11 +19,11 @@ from psycopg import ClientCursor, Connection, Cursor
 from psycopg_pool import ConnectionPool, PoolTimeout
 from psycopg_pool.pool import AddConnection
 
-from accounts.reservation import may_take_reserved
+from kernel.connection_reservation import may_take_reserved
 
 log = logging.getLogger(__name__)
 
-AGAIN_SECONDS = 0.25
+RECONNECT_SECONDS = 0.25
 READ_ONLY_SERVER = "25006"  # a write met a standby, or a primary that takes no writes
 # What ends a session, or leaves it useless, but is an InternalError to psycopg: read-only, idle too long in a transaction,
 # a transaction that took too long.
@@ -37,7 +37,7 @@ class Pool(ConnectionPool[Connection[Any]]):
     psycopg's own sends a question on each connection before it is used, and sleeps a second, then two, when it finds a second
     one broken: after a failover whoever leads a company would sleep beside connections that are sound again.
 
-    So many of its connections are reserved (accounts.reservation): whatever else the process does, claims find one.
+    So many of its connections are reserved (kernel.connection_reservation): whatever else the process does, claims find one.
     """
 
     def __init__(self, *args: Any, reserved: int = 0, **kwargs: Any) -> None:
@@ -71,7 +71,7 @@ class Pool(ConnectionPool[Connection[Any]]):
 
     def _get_ready_connection(self, timeout: float | None) -> Connection[Any] | None:
         """Return an idle connection that lives, if there is one; the dead that stand before it are replaced."""
-        while (idle := super()._get_ready_connection(timeout)) and not lives(idle):
+        while (idle := super()._get_ready_connection(timeout)) and not is_connection_alive(idle):
             idle.close()
             self.run_task(AddConnection(self))
         return idle
@@ -89,7 +89,7 @@ class Pool(ConnectionPool[Connection[Any]]):
             self.drain()
 
 
-def lives(idle: Connection[Any]) -> bool:
+def is_connection_alive(idle: Connection[Any]) -> bool:
     """Tell whether the server still holds its end. It has nothing to say to a connection in rest but that it is over."""
     waiting = select.poll()
     waiting.register(idle.fileno(), select.POLLIN)
@@ -146,7 +146,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 kwargs=how,
                 open=False,
                 configure=self._configure_connection,
-                reconnect_timeout=AGAIN_SECONDS,
+                reconnect_timeout=RECONNECT_SECONDS,
                 reserved=options["max_size"] // 2,
                 **options,
             )

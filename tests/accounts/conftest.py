@@ -11,7 +11,7 @@ from pytest_django import Settings
 
 from accounts import tokens
 from accounts.models import User
-from accounts.tokens import Pair
+from accounts.tokens import TokenPair
 
 Send = Callable[..., Any]
 
@@ -34,7 +34,7 @@ def me(client: Client) -> Callable[[str], Any]:
 
 
 @pytest.fixture
-def pair(alice: User) -> Pair:
+def pair(alice: User) -> TokenPair:
     """What alice holds after signing in."""
     return tokens.issue_pair(alice)
 

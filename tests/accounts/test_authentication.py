@@ -8,7 +8,7 @@ import time_machine
 from django.conf import settings
 from django.test import Client
 
-from accounts.authentication import living, verified
+from accounts.authentication import find_live_families, verify_access_token
 from accounts.models import Revoked, TokenFamily, User
 from accounts.tokens import issue_pair
 
@@ -23,7 +23,7 @@ def family_of(user: User) -> TokenFamily:
 def test_each_family_is_found_with_its_user_and_what_is_not_there_is_not(alice: User, bob: User) -> None:
     one, other = family_of(alice), family_of(bob)
 
-    found = living([other.pk, uuid4(), one.pk])
+    found = find_live_families([other.pk, uuid4(), one.pk])
 
     assert [family and family.user.email for family in found] == [bob.email, None, alice.email]
 
@@ -32,13 +32,13 @@ def test_a_revoked_family_is_not_found(alice: User) -> None:
     family = family_of(alice)
     TokenFamily.objects.filter(pk=family.pk).revoke(Revoked.LOGOUT)
 
-    assert living([family.pk]) == [None]
+    assert find_live_families([family.pk]) == [None]
 
 
 def test_two_requests_with_one_token_share_no_object(alice: User) -> None:
     family = family_of(alice)
 
-    one, other = living([family.pk, family.pk])
+    one, other = find_live_families([family.pk, family.pk])
 
     assert one is not None
     assert other is not None
@@ -51,9 +51,9 @@ def test_a_token_that_was_verified_before_is_refused_once_it_has_expired(client:
     def status() -> int:
         return client.get("/api/v1/auth/me/", headers={"Authorization": f"Bearer {access}"}).status_code
 
-    before, remembered = status(), verified.cache_info().hits
+    before, remembered = status(), verify_access_token.cache_info().hits
     with time_machine.travel(datetime.now(UTC) + settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"] + timedelta(seconds=1)):
         after = status()
 
     assert (before, after) == (200, 401)
-    assert verified.cache_info().hits == remembered + 1
+    assert verify_access_token.cache_info().hits == remembered + 1

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
-from accounts import emails, tokens
+from accounts import email_change, tokens
 from accounts.models import User
 from accounts.registration import EmailTaken
 from tests.conftest import PASSWORD
@@ -38,9 +38,9 @@ def test_the_new_email_signs_in_in_any_case_and_the_old_one_no_more(alices: Clie
 
     assert answer.redirect_chain == [("/account/", 302)]
     assert "alice.rao@example.com" in answer.content.decode()
-    assert tokens.verified("ALICE.RAO@example.com", PASSWORD) == alice
+    assert tokens.verify_credentials("ALICE.RAO@example.com", PASSWORD) == alice
     with pytest.raises(tokens.BadCredentials):
-        tokens.verified("alice@example.com", PASSWORD)
+        tokens.verify_credentials("alice@example.com", PASSWORD)
 
 
 def test_every_sign_in_goes_on(alices: Client, alice: User) -> None:
@@ -51,7 +51,7 @@ def test_every_sign_in_goes_on(alices: Client, alice: User) -> None:
     alices.post(EMAIL, CHANGE)
 
     assert [browser.get("/account/").status_code for browser in (alices, elsewhere)] == [200, 200]
-    assert tokens.refresh(pair.refresh).access
+    assert tokens.refresh_tokens(pair.refresh).access
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_a_stranger_is_asked_to_sign_in_first(client: Client, alice: User) -> No
 
 def test_a_change_is_one_statement(alice: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     with django_assert_num_queries(3):  # savepoint, email, release
-        emails.change_email(alice, PASSWORD, "alice.rao@example.com")
+        email_change.change_email(alice, PASSWORD, "alice.rao@example.com")
 
     assert alice.email == email_of(alice) == "alice.rao@example.com"
 
@@ -114,7 +114,7 @@ def test_a_change_is_one_statement(alice: User, django_assert_num_queries: Djang
 def test_of_two_who_want_the_same_email_at_once_one_gets_it() -> None:
     people = [User.objects.create_user(f"{name}@example.com", PASSWORD) for name in ("alice", "bob", "carol")]
 
-    outcomes = at_once(lambda user: emails.change_email(user, PASSWORD, "rao@example.com"), people)
+    outcomes = at_once(lambda user: email_change.change_email(user, PASSWORD, "rao@example.com"), people)
 
     assert [type(outcome) for outcome in outcomes if outcome is not None] == [EmailTaken] * 2
     assert User.objects.filter(email="rao@example.com").count() == 1
@@ -130,7 +130,7 @@ def test_an_email_is_not_changed_when_the_account_changed_after_the_password_was
     elsewhere.execute(f"UPDATE accounts_user SET {change} WHERE id = %s", [alice.pk])  # noqa: S608
 
     with ThreadPoolExecutor(1) as thread:
-        outcome = thread.submit(at_once, lambda user: emails.change_email(user, PASSWORD, "rao@example.com"), [alice])
+        outcome = thread.submit(at_once, lambda user: email_change.change_email(user, PASSWORD, "rao@example.com"), [alice])
         wait_for_a_lock(elsewhere)
         elsewhere.commit()
         (refused,) = outcome.result(10)

@@ -10,16 +10,17 @@ from psycopg.errors import QueryCanceled
 from pytest_django import Settings
 
 from accounts import expensive_reads
-from accounts.expensive_reads import SEARCH, Places, ReadsBusy
+from accounts.expensive_reads import SEARCH
 from accounts.models import User
-from accounts.throttles import RateLimited
+from kernel.rate_limits import RateLimited
+from kernel.slots import ReadsBusy, Slots
 
 
 @pytest.fixture
-def places(monkeypatch: pytest.MonkeyPatch) -> Places:
+def places(monkeypatch: pytest.MonkeyPatch) -> Slots:
     """One place, for which one may wait, and not for long."""
     monkeypatch.setattr(expensive_reads, "WAIT_SECONDS", 0.1)
-    return Places(most=1, most_waiting=1, rests=True)
+    return Slots(most=1, most_waiting=1, rests=True)
 
 
 def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
@@ -37,7 +38,7 @@ def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object
     return thread, outcomes
 
 
-def test_a_place_is_held_by_one(places: Places) -> None:
+def test_a_place_is_held_by_one(places: Slots) -> None:
     places.rests = False
     with places.taken(), pytest.raises(ReadsBusy):
         places.take()
@@ -45,7 +46,7 @@ def test_a_place_is_held_by_one(places: Places) -> None:
     places.take()
 
 
-def test_who_waits_gets_the_place_that_is_left(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_waits_gets_the_place_that_is_left(places: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expensive_reads, "WAIT_SECONDS", 30)
     places.take()
     thread, outcomes = in_thread(places.take)
@@ -59,7 +60,7 @@ def test_who_waits_gets_the_place_that_is_left(places: Places, monkeypatch: pyte
     assert places.free_at == []
 
 
-def test_beyond_those_who_may_wait_nobody_waits(places: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_those_who_may_wait_nobody_waits(places: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expensive_reads, "WAIT_SECONDS", 30)
     places.take()
     thread, outcomes = in_thread(places.take)
@@ -75,19 +76,19 @@ def test_beyond_those_who_may_wait_nobody_waits(places: Places, monkeypatch: pyt
     assert outcomes == [None]
 
 
-def test_after_a_long_read_a_place_is_empty_and_after_a_short_one_it_is_not(places: Places) -> None:
+def test_after_a_long_read_a_place_is_empty_and_after_a_short_one_it_is_not(places: Slots) -> None:
     places.take()
     places.leave(100.0)
     with pytest.raises(ReadsBusy):
         places.take()
 
-    rested = Places(most=1, most_waiting=1, rests=False)
+    rested = Slots(most=1, most_waiting=1, rests=False)
     rested.take()
     rested.leave(100.0)
     rested.take()
 
 
-def test_a_place_is_left_when_the_read_fails(places: Places) -> None:
+def test_a_place_is_left_when_the_read_fails(places: Slots) -> None:
     with pytest.raises(ZeroDivisionError), places.taken():
         raise ZeroDivisionError
 

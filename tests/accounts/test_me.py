@@ -13,7 +13,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import Role, TokenFamily, User
-from accounts.tokens import Pair
+from accounts.tokens import TokenPair
 from tests.conftest import PASSWORD
 
 Me = Callable[[str], Any]
@@ -33,7 +33,7 @@ def unsigned(payload: dict[str, Any], header: dict[str, Any]) -> str:
 
 
 def test_a_token_tells_who_i_am_in_one_query(
-    me: Me, alice: User, pair: Pair, django_assert_num_queries: DjangoAssertNumQueries
+    me: Me, alice: User, pair: TokenPair, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     with django_assert_num_queries(1):
         answer = me(pair.access)
@@ -43,7 +43,7 @@ def test_a_token_tells_who_i_am_in_one_query(
     assert answer.json() == {"id": str(alice.pk), "email": "alice@example.com", "role": "USER", "created_at": created}
 
 
-def test_the_role_is_the_databases_and_no_token_holds_one(me: Me, alice: User, pair: Pair) -> None:
+def test_the_role_is_the_databases_and_no_token_holds_one(me: Me, alice: User, pair: TokenPair) -> None:
     User.objects.filter(pk=alice.pk).update(role=Role.ADMIN)
 
     assert me(pair.access).json()["role"] == "ADMIN"
@@ -84,17 +84,17 @@ ATTACKS = list(forged(signed({"sub": "x", "exp": 1, "iss": "x", "aud": "x", "fam
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
-def test_a_forged_token_is_refused(me: Me, pair: Pair, attack: str) -> None:
+def test_a_forged_token_is_refused(me: Me, pair: TokenPair, attack: str) -> None:
     answer = me(forged(pair.access)[attack])
 
     assert (answer.status_code, answer.json()["code"]) == (401, "token_not_valid")
 
 
-def test_a_token_signed_as_ours_is_let_in_so_that_the_forgeries_mean_something(me: Me, pair: Pair) -> None:
+def test_a_token_signed_as_ours_is_let_in_so_that_the_forgeries_mean_something(me: Me, pair: TokenPair) -> None:
     assert me(signed(claims(pair.access))).status_code == 200
 
 
-def test_a_refresh_token_gives_no_access(me: Me, pair: Pair) -> None:
+def test_a_refresh_token_gives_no_access(me: Me, pair: TokenPair) -> None:
     answer = me(pair.refresh)
 
     assert (answer.status_code, answer.json()["code"]) == (401, "token_not_valid")
@@ -103,14 +103,14 @@ def test_a_refresh_token_gives_no_access(me: Me, pair: Pair) -> None:
 
 @pytest.mark.parametrize("change", [{"is_active": False}, {"password": "!"}])
 def test_what_happens_to_a_person_acts_on_their_very_next_request(
-    me: Me, alice: User, pair: Pair, change: dict[str, Any]
+    me: Me, alice: User, pair: TokenPair, change: dict[str, Any]
 ) -> None:
     User.objects.filter(pk=alice.pk).update(**change)
 
     assert me(pair.access).status_code == 401
 
 
-def test_a_family_past_its_end_lets_nobody_in(me: Me, pair: Pair) -> None:
+def test_a_family_past_its_end_lets_nobody_in(me: Me, pair: TokenPair) -> None:
     TokenFamily.objects.update(expires_at="2020-01-01T00:00:00Z")
 
     assert me(pair.access).status_code == 401
@@ -129,7 +129,7 @@ def test_the_session_of_the_pages_lets_in_too(client: Client, alice: User) -> No
     assert "text/html" in client.get("/api/v1/auth/me/", headers={"Accept": "text/html"})["Content-Type"]
 
 
-def test_no_table_holds_a_token_or_a_password(pair: Pair) -> None:
+def test_no_table_holds_a_token_or_a_password(pair: TokenPair) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace")
         tables = [name for (name,) in cursor.fetchall()]

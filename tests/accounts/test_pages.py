@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts import tokens
 from accounts.models import User
-from accounts.throttles import spoken
+from kernel.rate_limits import format_wait
 from tests.conftest import PASSWORD
 
 CREDENTIALS = {"username": "alice@example.com", "password": PASSWORD}
@@ -77,7 +77,7 @@ def test_an_eleventh_registration_is_asked_to_wait(client: Client, db: None) -> 
     answer = client.post("/register/", {"email": "carol@example.com", "password": PASSWORD})
 
     assert answer.status_code == 429
-    wait = spoken(int(answer["Retry-After"]))
+    wait = format_wait(int(answer["Retry-After"]))
     assert errors(answer)["__all__"] == [f"Too many tries. Wait {wait} and try again."]
     assert User.objects.count() == 0
 
@@ -194,7 +194,7 @@ def test_changing_the_password_keeps_this_session_and_ends_the_rest(client: Clie
     assert client.get("/password/").status_code == 200
     assert elsewhere.get("/password/")["Location"] == "/sign-in/?next=/password/"
     with pytest.raises(tokens.TokenNotValid):
-        tokens.refresh(pair.refresh)
+        tokens.refresh_tokens(pair.refresh)
     alice.refresh_from_db()
     assert alice.check_password(NEW)
 
@@ -224,7 +224,7 @@ def test_signing_out_elsewhere_ends_the_rest_and_keeps_the_password(client: Clie
     assert client.get("/account/").status_code == 200
     assert elsewhere.get("/account/")["Location"] == "/sign-in/?next=/account/"
     with pytest.raises(tokens.TokenNotValid):
-        tokens.refresh(pair.refresh)
+        tokens.refresh_tokens(pair.refresh)
     assert alice.token_families.get().revoked_reason == "LOGOUT"
     alice.refresh_from_db()
     assert alice.check_password(PASSWORD)

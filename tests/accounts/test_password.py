@@ -9,7 +9,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts import passwords, tokens
 from accounts.models import TokenFamily, User
-from accounts.tokens import Pair, TokenNotValid
+from accounts.tokens import TokenNotValid, TokenPair
 from tests.accounts.conftest import Send
 from tests.conftest import PASSWORD
 from tests.together import at_once
@@ -18,7 +18,7 @@ NEW = "another horse battery"
 CHANGE = {"current_password": PASSWORD, "new_password": NEW}
 
 
-def test_the_new_password_signs_in_and_the_old_one_no_more(post: Send, alice: User, pair: Pair) -> None:
+def test_the_new_password_signs_in_and_the_old_one_no_more(post: Send, alice: User, pair: TokenPair) -> None:
     answer = post("password/", CHANGE, pair.access)
 
     assert (answer.status_code, answer.content) == (204, b"")
@@ -27,7 +27,7 @@ def test_the_new_password_signs_in_and_the_old_one_no_more(post: Send, alice: Us
 
 
 def test_every_other_token_and_session_ends_and_this_sign_in_goes_on(
-    post: Send, me: Callable[[str], Any], alice: User, pair: Pair
+    post: Send, me: Callable[[str], Any], alice: User, pair: TokenPair
 ) -> None:
     elsewhere = tokens.issue_pair(alice)
     browser = Client()
@@ -38,14 +38,14 @@ def test_every_other_token_and_session_ends_and_this_sign_in_goes_on(
     assert me(elsewhere.access).status_code == 401
     assert browser.get("/api/v1/auth/me/").status_code == 401
     with pytest.raises(TokenNotValid):
-        tokens.refresh(elsewhere.refresh)
+        tokens.refresh_tokens(elsewhere.refresh)
     assert me(pair.access).status_code == 200
-    assert me(tokens.refresh(pair.refresh).access).status_code == 200
+    assert me(tokens.refresh_tokens(pair.refresh).access).status_code == 200
     assert TokenFamily.objects.filter(revoked_reason="PASSWORD").count() == 1
 
 
 def test_a_browsers_session_goes_on_when_it_made_the_change(
-    client: Client, me: Callable[[str], Any], alice: User, pair: Pair
+    client: Client, me: Callable[[str], Any], alice: User, pair: TokenPair
 ) -> None:
     client.force_login(alice)
 
@@ -55,7 +55,7 @@ def test_a_browsers_session_goes_on_when_it_made_the_change(
     assert me(pair.access).status_code == 401
 
 
-def test_a_change_costs_six_queries(post: Send, pair: Pair, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_a_change_costs_six_queries(post: Send, pair: TokenPair, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     with django_assert_num_queries(6):  # who, savepoint, password, end the others, carry this one on, release
         post("password/", CHANGE, pair.access)
 
@@ -70,7 +70,7 @@ def test_a_change_costs_six_queries(post: Send, pair: Pair, django_assert_num_qu
     ],
 )
 def test_a_refused_change_changes_nothing(
-    post: Send, alice: User, pair: Pair, change: dict[str, str], wrong: tuple[str, str]
+    post: Send, alice: User, pair: TokenPair, change: dict[str, str], wrong: tuple[str, str]
 ) -> None:
     answer = post("password/", CHANGE | change, pair.access)
 
@@ -96,7 +96,7 @@ def test_of_two_changes_at_once_one_is_made() -> None:
     assert User.objects.get().check_password(made[0])
 
 
-def test_guessing_the_present_password_is_limited_as_signing_in_is(post: Send, alice: User, pair: Pair) -> None:
+def test_guessing_the_present_password_is_limited_as_signing_in_is(post: Send, alice: User, pair: TokenPair) -> None:
     guesses = [post("password/", CHANGE | {"current_password": "wrong"}, pair.access).status_code for _ in range(5)]
     sixth = post("password/", CHANGE, pair.access)
 

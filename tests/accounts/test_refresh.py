@@ -11,13 +11,13 @@ from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts import tokens
 from accounts.models import TokenFamily, User
-from accounts.tokens import Pair, TokenNotValid, TokenReused
+from accounts.tokens import TokenNotValid, TokenPair, TokenReused
 from tests.accounts.conftest import Send
 from tests.together import at_once
 
 
 def test_a_refresh_token_is_exchanged_for_a_new_pair(
-    post: Send, me: Callable[[str], Any], pair: Pair, django_assert_num_queries: DjangoAssertNumQueries
+    post: Send, me: Callable[[str], Any], pair: TokenPair, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     with django_assert_num_queries(4):  # savepoint, lock, update, release
         answer = post("token/refresh/", {"refresh": pair.refresh})
@@ -28,15 +28,15 @@ def test_a_refresh_token_is_exchanged_for_a_new_pair(
     assert TokenFamily.objects.count() == 1
 
 
-def test_the_chain_goes_on(pair: Pair) -> None:
+def test_the_chain_goes_on(pair: TokenPair) -> None:
     for _ in range(3):
-        pair = tokens.refresh(pair.refresh)
+        pair = tokens.refresh_tokens(pair.refresh)
 
     assert TokenFamily.objects.get().revoked_at is None
 
 
-def test_a_replay_ends_the_family_for_everybody(post: Send, me: Callable[[str], Any], pair: Pair) -> None:
-    successor = tokens.refresh(pair.refresh)
+def test_a_replay_ends_the_family_for_everybody(post: Send, me: Callable[[str], Any], pair: TokenPair) -> None:
+    successor = tokens.refresh_tokens(pair.refresh)
 
     replay = post("token/refresh/", {"refresh": pair.refresh})
 
@@ -47,12 +47,12 @@ def test_a_replay_ends_the_family_for_everybody(post: Send, me: Callable[[str], 
     assert (after.status_code, after.json()["code"]) == (401, "token_not_valid")
 
 
-def test_a_replay_leaves_other_sign_ins_alone(me: Callable[[str], Any], alice: User, pair: Pair) -> None:
+def test_a_replay_leaves_other_sign_ins_alone(me: Callable[[str], Any], alice: User, pair: TokenPair) -> None:
     other = tokens.issue_pair(alice)
-    tokens.refresh(pair.refresh)
+    tokens.refresh_tokens(pair.refresh)
 
     with pytest.raises(TokenReused):
-        tokens.refresh(pair.refresh)
+        tokens.refresh_tokens(pair.refresh)
 
     assert me(other.access).status_code == 200
 
@@ -63,9 +63,9 @@ def test_of_twelve_parallel_refreshes_one_wins_and_the_family_ends() -> None:
     for _ in range(20):
         pair = tokens.issue_pair(alice)
 
-        outcomes = at_once(tokens.refresh, [pair.refresh] * 12)
+        outcomes = at_once(tokens.refresh_tokens, [pair.refresh] * 12)
 
-        assert sum(isinstance(outcome, Pair) for outcome in outcomes) == 1
+        assert sum(isinstance(outcome, TokenPair) for outcome in outcomes) == 1
         assert sum(isinstance(outcome, TokenReused) for outcome in outcomes) == 11
     assert TokenFamily.objects.filter(revoked_reason="REPLAY").count() == 20
 
@@ -84,42 +84,42 @@ def deleted_family(user: User) -> None:
 
 
 @pytest.mark.parametrize("event", [closed, changed_password, deleted_family])
-def test_what_ends_access_ends_refresh(alice: User, pair: Pair, event: Callable[[User], None]) -> None:
+def test_what_ends_access_ends_refresh(alice: User, pair: TokenPair, event: Callable[[User], None]) -> None:
     event(alice)
 
     with pytest.raises(TokenNotValid):
-        tokens.refresh(pair.refresh)
+        tokens.refresh_tokens(pair.refresh)
 
 
-def test_an_access_token_is_no_refresh_token(pair: Pair) -> None:
+def test_an_access_token_is_no_refresh_token(pair: TokenPair) -> None:
     with pytest.raises(TokenNotValid):
-        tokens.refresh(pair.access)
+        tokens.refresh_tokens(pair.access)
 
 
 def test_a_refresh_token_of_no_family_is_refused(alice: User) -> None:
     with pytest.raises(TokenNotValid):
-        tokens.refresh(str(RefreshToken.for_user(alice)))
+        tokens.refresh_tokens(str(RefreshToken.for_user(alice)))
 
 
 @pytest.mark.parametrize("raw", ["", "x", "a.b.c", "é.ü.ß", "." * 2000, f"{'W1tb' * 500}.e30.x"])
 def test_rubbish_is_refused(db: None, raw: str) -> None:
     with pytest.raises(TokenNotValid):
-        tokens.refresh(raw)
+        tokens.refresh_tokens(raw)
 
 
 def test_an_expired_refresh_token_is_refused(alice: User) -> None:
     family = TokenFamily(user=alice, auth_hash=alice.get_session_auth_hash())
-    token = tokens.renewed(family)
+    token = tokens.issue_refresh_token(family)
     token.set_exp(lifetime=-timedelta(seconds=1))
     family.save(force_insert=True)
 
     with pytest.raises(TokenNotValid):
-        tokens.refresh(str(token))
+        tokens.refresh_tokens(str(token))
 
 
-def test_families_whose_tokens_have_ended_are_forgotten(alice: User, pair: Pair) -> None:
+def test_families_whose_tokens_have_ended_are_forgotten(alice: User, pair: TokenPair) -> None:
     tokens.issue_pair(alice)
     TokenFamily.objects.filter(pk=TokenFamily.objects.first().pk).update(expires_at=Now() - timedelta(seconds=1))  # type: ignore[union-attr]
 
-    assert tokens.forget_old() == 1
+    assert tokens.delete_expired_families() == 1
     assert TokenFamily.objects.count() == 1

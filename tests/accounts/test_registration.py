@@ -62,7 +62,7 @@ def test_a_wrong_field_is_named_and_nobody_is_registered(
 
 @pytest.mark.django_db(transaction=True)
 def test_of_eight_at_once_with_one_email_one_is_registered() -> None:
-    outcomes = at_once(lambda _: registration.register("carol@example.com", PASSWORD), range(8))
+    outcomes = at_once(lambda _: registration.register_user("carol@example.com", PASSWORD), range(8))
 
     assert sum(isinstance(outcome, User) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, EmailTaken) for outcome in outcomes) == 7

@@ -9,18 +9,18 @@ import pytest
 from django.core.cache import caches
 from redis.exceptions import LockError, RedisError
 
-from accounts.throttles import STORE_DOWN
-from cashback import local
-from cashback.local import places
-from cashback.local.sockets import ask_redis
-from cashback.store import PAUSE_SECONDS
+from cashback.redis_cache import PAUSE_SECONDS
+from dev import services
+from dev.services import paths
+from dev.services.sockets import ask_redis
+from kernel.rate_limits import STORE_DOWN
 
 
 @pytest.fixture
 def hanging() -> Iterator[None]:
     """SIGSTOP this test process's own Redis."""
-    assert local.redis_url()
-    info = ask_redis(places.here().redis_socket, "INFO server")
+    assert services.redis_url()
+    info = ask_redis(paths.instance_paths().redis_socket, "INFO server")
     pid = int(next(line for line in info.splitlines() if line.startswith("process_id:")).partition(":")[2])
     os.kill(pid, signal.SIGSTOP)
     yield

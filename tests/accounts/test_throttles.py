@@ -22,7 +22,9 @@ from rest_framework.test import APIRequestFactory
 
 from accounts import throttles
 from accounts.models import User
-from accounts.throttles import ClaimThrottle, RateLimited
+from accounts.throttles import ClaimThrottle
+from kernel.client_address import client_identity, client_ip
+from kernel.rate_limits import RateLimited, format_wait
 from tests.accounts.conftest import Send
 from tests.conftest import PASSWORD
 from tests.together import at_once
@@ -84,16 +86,16 @@ def test_only_our_own_proxies_say_who_calls(settings: Settings, proxies: int, fo
     settings.TRUSTED_PROXIES = proxies
     header = {} if forwarded is None else {"HTTP_X_FORWARDED_FOR": forwarded}
 
-    assert throttles.client_ip(RequestFactory().get("/", REMOTE_ADDR="192.0.2.1", **header)) == ip
+    assert client_ip(RequestFactory().get("/", REMOTE_ADDR="192.0.2.1", **header)) == ip
 
 
 def test_a_peer_without_an_address_is_counted_as_one() -> None:
-    assert throttles.address(RequestFactory().get("/", REMOTE_ADDR="")) == "ip:unknown"
+    assert client_identity(RequestFactory().get("/", REMOTE_ADDR="")) == "ip:unknown"
 
 
 def test_one_household_on_ipv6_is_counted_as_one() -> None:
     first, second, other = (
-        throttles.address(RequestFactory().get("/", REMOTE_ADDR=ip)) for ip in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")
+        client_identity(RequestFactory().get("/", REMOTE_ADDR=ip)) for ip in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")
     )
 
     assert first == second == "ip:2001:db8::/64"
@@ -127,7 +129,7 @@ def test_the_refusal_says_when_to_come_back() -> None:
     allowed("sign_in", 5, "email:a")
 
     with pytest.raises(RateLimited) as refused:
-        throttles.check("sign_in", "email:b", "email:a")
+        throttles.check_rate("sign_in", "email:b", "email:a")
 
     assert 1 <= refused.value.retry_after <= 86_400
     assert refused.value.message == f"Too many tries. Wait {refused.value.retry_after} seconds and try again."
@@ -148,7 +150,7 @@ def test_a_wait_is_said_as_people_say_it_and_never_too_short(seconds: int, engli
     said = []
     for language in ("en", "hi"):
         with translation.override(language):
-            said.append(throttles.spoken(seconds))
+            said.append(format_wait(seconds))
 
     assert said == [english, hindi]
 

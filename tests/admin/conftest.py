@@ -11,7 +11,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from tests.history import lifted
-from wallet import sealing
+from wallet.actions import seal_ledger
 from wallet.assets.models import CashbackAsset
 from wallet.ledger import signing
 from wallet.ledger.models import Entry, Seal
@@ -61,7 +61,7 @@ def seal_an_entry() -> Seal:
     last = Seal.objects.first()
     start = last.to_xid if last else 0
     (row,) = Entry.objects.order_by("-id").values_list(*signing.LEAF_COLUMNS)[:1]
-    seal = sealing.sealed([row], last, start, max(start, row[-1]) + 1)
+    seal = seal_ledger.build_seal([row], last, start, max(start, row[-1]) + 1)
     with lifted("seal_follows", "ledger_seal"):
         seal.save(force_insert=True)
     return seal

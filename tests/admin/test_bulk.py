@@ -11,7 +11,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from tests.admin.conftest import CREDITS, told
-from wallet import changing, claims
+from wallet.actions import edit_asset
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 
 Issue = Callable[..., CashbackAsset]
@@ -34,21 +35,21 @@ def test_an_act_is_asked_for_before_it_is_done(choose: Choose, issue: Issue) -> 
 
 def test_the_available_expire_and_the_others_are_told_by_reason(choose: Choose, ada: User, alice: User, issue: Issue) -> None:
     claimed, ended = issue(), issue()
-    claims.claim(claimed.pk, alice)
-    changing.expire(ended.pk, ada)
+    claim_asset(claimed.pk, alice)
+    edit_asset.expire_asset(ended.pk, ada)
 
     answer = choose("expire", issue(), issue(), claimed, ended)
 
     assert told(answer) == [
         "2 credits expired.",
-        f"1 not expired: This credit is EXPIRED. {changing.AssetNotAvailable.detail}",
-        f"1 not expired: This credit is CLAIMED. {changing.AssetNotAvailable.detail}",
+        f"1 not expired: This credit is EXPIRED. {edit_asset.AssetNotAvailable.detail}",
+        f"1 not expired: This credit is CLAIMED. {edit_asset.AssetNotAvailable.detail}",
     ]
     assert statuses() == ["CLAIMED", "EXPIRED", "EXPIRED", "EXPIRED"]
 
 
 def test_the_expired_are_recreated_once(choose: Choose, ada: User, issue: Issue) -> None:
-    ended = [changing.expire(issue().pk, ada) for _ in range(2)]
+    ended = [edit_asset.expire_asset(issue().pk, ada) for _ in range(2)]
 
     first, second = choose("recreate", *ended, issue()), choose("recreate", *ended)
 
@@ -62,7 +63,7 @@ def test_the_expired_are_recreated_once(choose: Choose, ada: User, issue: Issue)
 
 def test_what_nobody_owns_is_deleted_and_the_rest_stays(choose: Choose, alice: User, issue: Issue) -> None:
     claimed = issue()
-    claims.claim(claimed.pk, alice)
+    claim_asset(claimed.pk, alice)
 
     answer = choose("delete_chosen", issue(), issue(), claimed)
 
@@ -115,14 +116,14 @@ def test_what_would_be_refused_is_listed_with_its_reason_before_it_is_done(
     choose: Choose, alice: User, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     free, owned = issue(title="Lamp"), issue(title="Tea")
-    claims.claim(owned.pk, alice)
+    claim_asset(owned.pk, alice)
 
     with django_assert_num_queries(
         8
     ):  # session, person, the filter's pools, the list's two counts, the ids, the rows, their children
         answer = choose("expire", free, owned, confirmed=False)
 
-    refusal = f"This credit is CLAIMED. {changing.AssetNotAvailable.detail}"
+    refusal = f"This credit is CLAIMED. {edit_asset.AssetNotAvailable.detail}"
     assert [(row.asset.title, row.refusal) for row in answer.context["rows"]] == [("Lamp", None), ("Tea", refusal)]
     assert answer.context["refused"] == [(refusal, 1)]
     assert "Expire 1 credit" in answer.content.decode()
@@ -136,9 +137,9 @@ def test_nothing_is_offered_when_every_row_would_be_refused(choose: Choose, issu
 
 
 def test_what_was_foreseen_for_each_act_is_what_the_act_does(choose: Choose, ada: User, alice: User, issue: Issue) -> None:
-    claimed, ended, parent = issue(), changing.expire(issue().pk, ada), changing.expire(issue().pk, ada)
-    claims.claim(claimed.pk, alice)
-    changing.recreate(parent.pk, ada)
+    claimed, ended, parent = issue(), edit_asset.expire_asset(issue().pk, ada), edit_asset.expire_asset(issue().pk, ada)
+    claim_asset(claimed.pk, alice)
+    edit_asset.recreate_asset(parent.pk, ada)
 
     for action in ("expire", "recreate", "delete_chosen"):
         chosen = [issue(), claimed, ended, parent]

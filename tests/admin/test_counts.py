@@ -12,9 +12,11 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from wallet import changing, claims, reports
+from wallet.actions import edit_asset
+from wallet.actions.claim import claim_asset
 from wallet.admin import base
 from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.queries import reports
 
 OWNERSHIP, CREDITS = (reverse(f"admin:{name}_changelist") for name in ("ledger_claimedasset", "assets_cashbackasset"))
 OpenPool = Callable[..., CreditPool]
@@ -43,9 +45,9 @@ def states(open_pool: OpenPool, issue: Issue, alice: User, ada: User) -> CreditP
     for number in range(4):
         issue(pool=pool, title=f"{number}")
     issue(currency="JPY", total_value=500)
-    claims.claim(issue(pool=pool).pk, alice)
-    changing.expire(issue(pool=pool).pk, ada)
-    changing.delete(issue(pool=pool).pk, ada)
+    claim_asset(issue(pool=pool).pk, alice)
+    edit_asset.expire_asset(issue(pool=pool).pk, ada)
+    edit_asset.delete_asset(issue(pool=pool).pk, ada)
     due = CashbackAsset(title="due", total_value=7, currency="INR", pool=pool, expires_at=timezone.now() - timedelta(hours=1))
     CashbackAsset.objects.insert_all([due])
     return pool
@@ -69,4 +71,4 @@ def test_totals_are_told_without_counting_and_are_those_that_are_counted(
 
 def test_totals_of_the_supply_are_written_like_those_that_are_counted(states: CreditPool) -> None:
     for wanted in (Q(), Q(pool=states), Q(currency="INR")):
-        assert reports.supply_totals(wanted) == reports.ownership_totals(reports.ownership().filter(wanted))
+        assert reports.supply_totals(wanted) == reports.ownership_totals(reports.ownership_rows().filter(wanted))

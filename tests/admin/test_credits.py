@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from tests.admin.conftest import CREDITS, state, told
-from wallet import changing, claims
+from wallet.actions import edit_asset
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
 
@@ -29,13 +30,13 @@ def page(name: str, asset: CashbackAsset) -> str:
 @pytest.fixture
 def claimed(issue: Issue, alice: User) -> CashbackAsset:
     asset = issue()
-    claims.claim(asset.pk, alice)
+    claim_asset(asset.pk, alice)
     return asset
 
 
 @pytest.fixture
 def expired(issue: Issue, ada: User) -> CashbackAsset:
-    return changing.expire(issue().pk, ada)
+    return edit_asset.expire_asset(issue().pk, ada)
 
 
 def test_a_credit_is_issued(console: Client, ada: User) -> None:
@@ -139,7 +140,7 @@ def test_a_claimed_credit_names_its_id_and_leads_to_its_entry(console: Client, c
 def test_an_expired_credit_and_what_was_made_of_it_lead_to_each_other(
     console: Client, ada: User, expired: CashbackAsset
 ) -> None:
-    child = changing.recreate(expired.pk, ada)
+    child = edit_asset.recreate_asset(expired.pk, ada)
 
     assert page("change", child) in console.get(page("change", expired)).content.decode()
     assert page("change", expired) in console.get(page("change", child)).content.decode()
@@ -158,7 +159,7 @@ def test_a_due_credit_is_over_before_any_sweep(console: Client, issue: Issue) ->
 def test_a_credit_claimed_while_the_form_was_open_is_refused(console: Client, alice: User, issue: Issue) -> None:
     asset = issue()
     console.get(page("change", asset))
-    claims.claim(asset.pk, alice)
+    claim_asset(asset.pk, alice)
     before = state(asset)
 
     assert console.post(page("change", asset), FIELDS).status_code == 403
@@ -186,7 +187,7 @@ def test_a_claimed_credit_is_never_deleted(console: Client, roots: Client, claim
 
 
 def test_a_recreated_credit_is_kept_for_its_children(console: Client, ada: User, expired: CashbackAsset) -> None:
-    changing.recreate(expired.pk, ada)
+    edit_asset.recreate_asset(expired.pk, ada)
 
     console.post(page("delete", expired), {"post": "yes"})
 
@@ -224,8 +225,8 @@ def test_the_list_is_searched_and_filtered(
 ) -> None:
     issue(title="tea", expires_at=datetime(2099, 1, 1, 18, tzinfo=UTC))
     issue(title="yen", currency="JPY")
-    claims.claim(issue(title="taken").pk, alice)
-    changing.expire(issue(title="ended").pk, ada)
+    claim_asset(issue(title="taken").pk, alice)
+    edit_asset.expire_asset(issue(title="ended").pk, ada)
 
     answer = console.get(CREDITS, query)
 
@@ -253,9 +254,9 @@ def test_an_address_made_by_hand_shows_nothing_more_and_breaks_nothing(
 
 def test_a_refusal_while_deleting_is_told(console: Client, alice: User, issue: Issue, monkeypatch: pytest.MonkeyPatch) -> None:
     asset = issue()
-    delete = changing.delete
+    delete = edit_asset.delete_asset
     # Somebody claims it between Django's look at the row and the act's lock.
-    monkeypatch.setattr(changing, "delete", lambda pk, actor: (claims.claim(pk, alice), delete(pk, actor)))
+    monkeypatch.setattr(edit_asset, "delete_asset", lambda pk, actor: (claim_asset(pk, alice), delete(pk, actor)))
 
     answer = console.post(page("delete", asset), {"post": "yes"})
 

@@ -11,7 +11,8 @@ from pytest_django import DjangoAssertNumQueries
 from accounts.models import User
 from tests.admin.conftest import CREDITS, seal_an_entry
 from tests.conftest import PASSWORD
-from wallet import changing, claims
+from wallet.actions import edit_asset
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
 
@@ -37,7 +38,7 @@ def addresses(open_pool: Callable[..., CreditPool], issue: Callable[..., Cashbac
     """Every page an operator can open, with a row of each kind."""
     pool = open_pool()
     free, owned = issue(pool=pool), issue(pool=pool)
-    claims.claim(owned.pk, alice)
+    claim_asset(owned.pk, alice)
     entry = Entry.objects.get()
     pages = [INDEX, *lists(OPERATORS_ROOMS)]
     pages += [reverse(f"admin:{room}_add") for room in ("assets_creditpool", "assets_cashbackasset")]
@@ -135,7 +136,7 @@ def test_the_index_shows_an_operator_their_rooms_and_the_figures(
     pool = open_pool(name="Diwali")
     for _ in range(3):
         issue(pool=pool)
-    claims.claim(CashbackAsset.objects.all()[0].pk, alice)
+    claim_asset(CashbackAsset.objects.all()[0].pk, alice)
 
     page = console.get(INDEX).content.decode()
 
@@ -166,7 +167,7 @@ def test_a_hundred_rows_take_as_many_queries_as_one(
 
     def happens(name: str) -> None:
         asset = issue(pool=open_pool(name=name))
-        claims.claim(changing.update(asset.pk, ada, title=name).pk, alice)
+        claim_asset(edit_asset.update_asset(asset.pk, ada, title=name).pk, alice)
         seal_an_entry()
 
     happens("Diwali")

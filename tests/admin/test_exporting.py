@@ -15,10 +15,13 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from tests.admin.conftest import seal_an_entry, told
-from wallet import changing, claims, reports
-from wallet.admin import exporting, lines
+from wallet.actions import edit_asset
+from wallet.actions.claim import claim_asset
+from wallet.admin import export as export_module
+from wallet.admin import export_rows
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Seal
+from wallet.queries import reports
 
 Issue = Callable[..., CashbackAsset]
 SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -44,9 +47,9 @@ def cells(answer: Any) -> list[list[tuple[str, str]]]:
 @pytest.fixture
 def owned(issue: Issue, alice: User, bob: User) -> None:
     """Alice owns a lamp and a formula, bob a cup; tea is free."""
-    claims.claim(issue(title="Lamp").pk, alice)
-    claims.claim(issue(title="=1+1").pk, alice)
-    claims.claim(issue(title="Cup", total_value=7, currency="USD").pk, bob)
+    claim_asset(issue(title="Lamp").pk, alice)
+    claim_asset(issue(title="=1+1").pk, alice)
+    claim_asset(issue(title="Cup", total_value=7, currency="USD").pk, bob)
     issue(title="Tea")
 
 
@@ -55,8 +58,8 @@ def kept(owned: None, ada: User, open_pool: Callable[..., CreditPool], issue: Is
     """Of two pools one is filled; a credit was changed and expired; two seals hold an entry each."""
     open_pool(name="Holi")
     credit = issue(pool=open_pool(name="=Diwali"), title="Mug")
-    changing.update(credit.pk, ada, title="@Cup")
-    changing.expire(credit.pk, ada)
+    edit_asset.update_asset(credit.pk, ada, title="@Cup")
+    edit_asset.expire_asset(credit.pk, ada)
     for _ in range(2):
         seal_an_entry()
 
@@ -67,10 +70,10 @@ ROOMS: dict[str, tuple[tuple[str, ...], dict[str, str], int]] = {
     "ledger_claimedasset": (reports.OWNERSHIP_COLUMNS, {"q": "alice@"}, 2),
     "ledger_entry": (reports.ENTRY_COLUMNS, {"q": "alice@"}, 2),
     "ledger_claimedasset_owners": (reports.OWNER_COLUMNS, {"q": "bob@"}, 1),
-    "assets_creditpool": (lines.POOL_COLUMNS, {"q": "holi"}, 1),
-    "ledger_seal": (lines.SEAL_COLUMNS, {"q": "2"}, 1),
-    "assets_issuance": (lines.ISSUE_COLUMNS, {"currency": "USD"}, 1),
-    "assets_cashbackassetevent": (lines.CHANGE_COLUMNS, {"act": "expire"}, 1),
+    "assets_creditpool": (export_rows.POOL_COLUMNS, {"q": "holi"}, 1),
+    "ledger_seal": (export_rows.SEAL_COLUMNS, {"q": "2"}, 1),
+    "assets_issuance": (export_rows.ISSUE_COLUMNS, {"currency": "USD"}, 1),
+    "assets_cashbackassetevent": (export_rows.CHANGE_COLUMNS, {"act": "expire"}, 1),
 }
 
 
@@ -136,7 +139,7 @@ def test_an_amount_is_a_number_in_a_workbook(console: Client) -> None:
 
 @pytest.mark.usefixtures("owned")
 def test_a_workbook_that_would_be_too_long_is_refused_and_csv_offered(console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(exporting, "MOST_ROWS", 3)
+    monkeypatch.setattr(export_module, "MAX_XLSX_ROWS", 3)
 
     answer = export(console, "assets_cashbackasset", "xlsx")
 
@@ -150,7 +153,7 @@ def test_the_files_are_named_and_typed(console: Client) -> None:
     answer = export(console, "ledger_entry", "xlsx")
 
     assert answer["Content-Disposition"] == 'attachment; filename="ledger.xlsx"'
-    assert answer["Content-Type"] == exporting.WORKBOOK
+    assert answer["Content-Type"] == export_module.WORKBOOK
 
 
 @pytest.mark.usefixtures("owned")
@@ -173,7 +176,7 @@ def test_a_hundred_rows_are_one_query(
     console: Client, alice: User, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for _ in range(100):
-        claims.claim(issue().pk, alice)
+        claim_asset(issue().pk, alice)
 
     # session, person, a transaction with a time limit (3), the filter's pools, the list's two counts, the rows
     with django_assert_num_queries(9):

@@ -10,7 +10,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from tests.admin.conftest import seal_an_entry
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
 
@@ -19,7 +19,7 @@ LEDGER = reverse("admin:ledger_entry_changelist")
 
 @pytest.fixture
 def entry(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], alice: User) -> Entry:
-    claims.claim(issue(pool=open_pool(), title="Lamp").pk, alice)
+    claim_asset(issue(pool=open_pool(), title="Lamp").pk, alice)
     return Entry.objects.get()
 
 

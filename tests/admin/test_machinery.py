@@ -15,7 +15,7 @@ from pytest_django import DjangoAssertNumQueries
 from accounts.models import User
 from tests.admin.conftest import seal_an_entry
 from tests.history import lifted
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry, Seal
 from wallet.tasks import SCHEDULES, SWEEP
@@ -27,7 +27,7 @@ Issue = Callable[..., CashbackAsset]
 
 @pytest.fixture
 def sealed(issue: Issue, alice: User) -> Seal:
-    claims.claim(issue().pk, alice)
+    claim_asset(issue().pk, alice)
     return seal_an_entry()
 
 
@@ -48,7 +48,7 @@ def test_a_seal_that_is_none_covers_nothing(console: Client, sealed: Seal, numbe
 
 
 def test_a_fresh_entry_says_that_it_is_not_sealed_yet(console: Client, issue: Issue, alice: User) -> None:
-    claims.claim(issue().pk, alice)
+    claim_asset(issue().pk, alice)
 
     page = console.get(reverse("admin:ledger_entry_change", args=[Entry.objects.get().pk])).content.decode()
 
@@ -76,10 +76,10 @@ def test_a_seal_shows_its_root_and_has_nothing_to_type_in(console: Client, seale
 @pytest.fixture
 def owned(open_pool: Callable[..., CreditPool], issue: Issue, alice: User, bob: User) -> CreditPool:
     pool = open_pool(name="Diwali")
-    claims.claim(issue(pool=pool).pk, alice)
-    claims.claim(issue(total_value=Decimal(50)).pk, alice)
-    claims.claim(issue(total_value=Decimal(5), currency="USD").pk, alice)
-    claims.claim(issue(total_value=Decimal(30)).pk, bob)
+    claim_asset(issue(pool=pool).pk, alice)
+    claim_asset(issue(total_value=Decimal(50)).pk, alice)
+    claim_asset(issue(total_value=Decimal(5), currency="USD").pk, alice)
+    claim_asset(issue(total_value=Decimal(30)).pk, bob)
     return pool
 
 
@@ -107,7 +107,7 @@ def test_the_totals_are_those_of_all_owners_meant(console: Client, owned: Credit
 
 def test_large_sums_are_grouped_for_people_and_plain_in_files(console: Client, alice: User, issue: Issue) -> None:
     for currency in ("INR", "USD"):
-        claims.claim(issue(total_value=Decimal("1234567.50"), currency=currency).pk, alice)
+        claim_asset(issue(total_value=Decimal("1234567.50"), currency=currency).pk, alice)
     shown = Seal.objects.whatever_shape().get(pk=seal_an_entry().pk)
 
     assert [total["value"] for total in console.get(OWNERS).context["totals"]] == ["12,34,567.50", "1,234,567.50"]
@@ -124,7 +124,7 @@ def test_a_page_of_a_hundred_owners_takes_as_many_queries_as_one(
     console: Client, issue: Issue, crowd: Callable[[int], list[User]], django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for user in crowd(101):
-        claims.claim(issue().pk, user)
+        claim_asset(issue().pk, user)
 
     with django_assert_num_queries(6):  # session, person, pools of the form, count, page, totals
         answer = console.get(OWNERS)
@@ -165,7 +165,7 @@ def test_a_schedules_last_run_its_result_and_its_lateness_are_told(console: Clie
 
 
 def test_an_entry_after_the_last_seal_waits_for_the_next(console: Client, issue: Issue, alice: User) -> None:
-    claims.claim(issue().pk, alice)
+    claim_asset(issue().pk, alice)
 
     assert console.get(SYSTEM).context["seals"] == {"last": None, "unsealed": 1}
 

@@ -12,9 +12,10 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
-from accounts import tally
 from accounts.models import User
-from wallet import changing, claims
+from kernel import refusal_counts
+from wallet.actions import edit_asset
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
 INDEX = reverse("admin:index")
@@ -28,10 +29,10 @@ def supply(ada: User, alice: User, open_pool: OpenPool, issue: Issue) -> CreditP
     pool = open_pool(name="Diwali")
     made = [issue(pool=pool, expires_at=timezone.now() + timedelta(days=3)) for _ in range(5)]
     for asset in made[:2]:
-        claims.claim(asset.pk, alice)
-    changing.expire(made[2].pk, ada)
-    child = changing.recreate(made[2].pk, ada)
-    changing.delete(child.pk, ada)
+        claim_asset(asset.pk, alice)
+    edit_asset.expire_asset(made[2].pk, ada)
+    child = edit_asset.recreate_asset(made[2].pk, ada)
+    edit_asset.delete_asset(child.pk, ada)
     issue(pool=pool)
     issue(currency="USD", total_value=Decimal(1))
     return pool
@@ -114,7 +115,7 @@ def test_each_generation_of_a_pool_ties_out_with_the_log_of_issues(console: Clie
 
 def test_a_credit_that_was_moved_is_told_by_both_pools(console: Client, ada: User, open_pool: OpenPool, issue: Issue) -> None:
     first, second = open_pool(name="First"), open_pool(name="Second")
-    changing.update(issue(pool=first).pk, ada, pool=second)
+    edit_asset.update_asset(issue(pool=first).pk, ada, pool=second)
 
     tie = shown(console)["tie"]
 
@@ -124,7 +125,7 @@ def test_a_credit_that_was_moved_is_told_by_both_pools(console: Client, ada: Use
 
 def test_refusals_are_counted_by_code(console: Client) -> None:
     for code in ("pool_sold_out", "rate_limited", "pool_sold_out"):
-        tally.count(code)
+        refusal_counts.count_refusal(code)
 
     refusals = shown(console)["refusals"]
 
@@ -132,11 +133,11 @@ def test_refusals_are_counted_by_code(console: Client) -> None:
 
 
 def test_refusals_of_another_time_are_not_counted_here(db: None) -> None:
-    tally.count("busy")
+    refusal_counts.count_refusal("busy")
     now = timezone.now()
 
-    assert tally.counts(now - timedelta(days=2), now - timedelta(days=1)) == {}
-    assert tally.counts(now - timedelta(days=900), now) == {"busy": 1}
+    assert refusal_counts.refusals_by_code(now - timedelta(days=2), now - timedelta(days=1)) == {}
+    assert refusal_counts.refusals_by_code(now - timedelta(days=900), now) == {"busy": 1}
 
 
 @pytest.mark.parametrize(
@@ -186,7 +187,7 @@ def test_the_overview_takes_as_many_queries_for_a_hundred_pools(
     ):  # session, person, a time limit (3), pools, supply, log, five flows, claims, expiring, busiest
         console.get(INDEX)
     for number in range(100):
-        claims.claim(issue(pool=open_pool(name=f"Pool {number}")).pk, alice)
+        claim_asset(issue(pool=open_pool(name=f"Pool {number}")).pk, alice)
 
     with django_assert_num_queries(16):
         console.get(INDEX)
@@ -201,7 +202,7 @@ def test_the_charts_are_shapes_without_script_or_foreign_host(console: Client, s
 
 
 def test_the_counts_of_refusals_live_in_the_cache_alone(db: None) -> None:
-    tally.count("busy")
+    refusal_counts.count_refusal("busy")
     caches["default"].clear()
 
-    assert tally.counts(timezone.now() - timedelta(hours=1), timezone.now()) == {}
+    assert refusal_counts.refusals_by_code(timezone.now() - timedelta(hours=1), timezone.now()) == {}

@@ -13,8 +13,9 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import User
-from wallet import claims, reports
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.queries import reports
 
 OWNERSHIP, EXPORT = reverse("admin:ledger_claimedasset_changelist"), reverse("admin:ledger_claimedasset_export", args=["csv"])
 OpenPool = Callable[..., CreditPool]
@@ -32,7 +33,7 @@ def books(open_pool: OpenPool, issue: Issue, alice: User, bob: User) -> dict[str
         "free": issue(title="free"),
     }
     for title, user in {"hers": alice, "hers too": alice, "his": bob}.items():
-        claims.claim(made[title].pk, user)
+        claim_asset(made[title].pk, user)
     return made
 
 

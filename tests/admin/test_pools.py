@@ -12,7 +12,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from tests.admin.conftest import told
-from wallet import changing, claims
+from wallet.actions import edit_asset
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
 POOLS, ADD = reverse("admin:assets_creditpool_changelist"), reverse("admin:assets_creditpool_add")
@@ -115,9 +116,9 @@ def test_the_list_says_how_many_are_in_which_state(
 ) -> None:
     pool = open_pool()
     assets = [issue(pool=pool) for _ in range(6)]
-    claims.claim(assets[0].pk, alice)
-    changing.expire(assets[1].pk, ada)
-    changing.expire(assets[2].pk, ada)
+    claim_asset(assets[0].pk, alice)
+    edit_asset.expire_asset(assets[1].pk, ada)
+    edit_asset.expire_asset(assets[2].pk, ada)
 
     row = console.get(POOLS).context["cl"].result_list[0]
 

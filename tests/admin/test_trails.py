@@ -12,7 +12,8 @@ from django.utils import timezone
 from pghistory.models import Context
 
 from accounts.models import User
-from wallet import changing, claims, expiry, pools
+from wallet.actions import edit_asset, edit_pool, expire_assets
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool, Issuance
 
 AssetEvent: Any = CashbackAsset.pgh_event_model  # type: ignore[attr-defined]
@@ -37,7 +38,7 @@ def trail(browser: Client, row: CreditPool | CashbackAsset) -> list[tuple[Any, .
 
 def test_a_pools_trail_tells_each_field_before_and_after(console: Client, ada: User, open_pool: OpenPool) -> None:
     pool = open_pool(name="Diwali", per_user_limit=1)
-    pools.update_pool(pool.pk, ada, per_user_limit=None, name="Holi")
+    edit_pool.update_pool(pool.pk, ada, per_user_limit=None, name="Holi")
 
     latest, first = trail(console, pool)
 
@@ -50,8 +51,8 @@ def test_a_credits_first_change_tells_what_it_was_when_issued(
     console: Client, ada: User, open_pool: OpenPool, issue: Issue
 ) -> None:
     asset = issue(title="Lamp", pool=open_pool(name="Diwali"))
-    changing.update(asset.pk, ada, title="Candle", total_value=Decimal("7.5"), pool=open_pool(name="Holi"))
-    changing.update(asset.pk, ada, total_value=Decimal(8))
+    edit_asset.update_asset(asset.pk, ada, title="Candle", total_value=Decimal("7.5"), pool=open_pool(name="Holi"))
+    edit_asset.update_asset(asset.pk, ada, total_value=Decimal(8))
 
     assert trail(console, asset) == [
         ("update", "ada@example.com", "shell", {"total value": ("7.5", "8")}),
@@ -67,7 +68,7 @@ def test_a_credits_first_change_tells_what_it_was_when_issued(
 
 def test_a_credits_trail_holds_its_claim_with_a_link_to_the_entry(console: Client, alice: User, issue: Issue) -> None:
     asset = issue()
-    entry = claims.claim(asset.pk, alice).receipt["id"]
+    entry = claim_asset(asset.pk, alice).receipt["id"]
 
     page = console.get(reverse("admin:assets_cashbackasset_history", args=[asset.pk]))
 
@@ -76,8 +77,8 @@ def test_a_credits_trail_holds_its_claim_with_a_link_to_the_entry(console: Clien
 
 
 def test_an_expiry_and_what_was_recreated_are_told(console: Client, ada: User, issue: Issue) -> None:
-    parent = changing.expire(issue().pk, ada)
-    child = changing.recreate(parent.pk, ada)
+    parent = edit_asset.expire_asset(issue().pk, ada)
+    child = edit_asset.recreate_asset(parent.pk, ada)
 
     assert [line[0] for line in trail(console, parent)] == ["recreate", "expire", "issue"]
     assert trail(console, parent)[1][3] == {"status": ("AVAILABLE", "EXPIRED")}
@@ -88,7 +89,7 @@ def test_what_the_clock_did_is_nobodys(console: Client) -> None:
     (asset,) = CashbackAsset.objects.bulk_create(
         [CashbackAsset(title="x", total_value=1, currency="INR", expires_at=timezone.now())]
     )
-    expiry.expire_due()
+    expire_assets.expire_due()
 
     assert trail(console, asset)[0][:2] == ("expire due", None)
 
@@ -127,7 +128,7 @@ def test_the_oldest_changes_tell_what_their_act_said_was_before(
 
 
 def test_a_deletion_stays_in_the_list_of_changes(console: Client, ada: User, issue: Issue) -> None:
-    changing.delete(issue(title="Lamp").pk, ada)
+    edit_asset.delete_asset(issue(title="Lamp").pk, ada)
 
     page = console.get(CHANGES, {"act": "delete", "q": "ada@"}).content.decode()
 
@@ -141,8 +142,8 @@ def test_a_deletion_stays_in_the_list_of_changes(console: Client, ada: User, iss
 )
 def test_the_list_of_changes_is_filtered(console: Client, ada: User, issue: Issue, query: dict[str, str], count: int) -> None:
     asset = issue()
-    changing.update(asset.pk, ada, title="other")
-    changing.expire(asset.pk, ada)
+    edit_asset.update_asset(asset.pk, ada, title="other")
+    edit_asset.expire_asset(asset.pk, ada)
 
     assert len(console.get(CHANGES, query).context["cl"].result_list) == count
 

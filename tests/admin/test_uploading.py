@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from tests.admin.conftest import told
-from wallet.admin.uploading import MOST_BYTES
+from wallet.admin.import_csv import MAX_UPLOAD_BYTES
 from wallet.assets.models import CashbackAsset, CreditPool, Issuance
 
 IMPORT, CONFIRM = reverse("admin:assets_cashbackasset_import"), reverse("admin:assets_cashbackasset_import_confirm")
@@ -94,7 +94,7 @@ def test_more_mistakes_than_a_page_holds_are_counted(console: Client) -> None:
         ("", "The submitted file is empty."),
         (HEADER, "There is no credit in this file"),
         (b"\xff\xfe\x00", "1 mistake in the file"),
-        ("x" * (MOST_BYTES + 1), "larger than 1 MB"),
+        ("x" * (MAX_UPLOAD_BYTES + 1), "larger than 1 MB"),
     ],
 )
 def test_what_is_no_such_file_is_refused(console: Client, content: str | bytes, what: str) -> None:
@@ -102,7 +102,7 @@ def test_what_is_no_such_file_is_refused(console: Client, content: str | bytes, 
 
 
 def test_a_body_far_beyond_the_limit_is_not_read(console: Client) -> None:
-    assert sent(console, b"x" * (MOST_BYTES + 64 * 1024)).status_code == 413
+    assert sent(console, b"x" * (MAX_UPLOAD_BYTES + 64 * 1024)).status_code == 413
 
 
 def test_a_pool_that_changed_meanwhile_changes_nothing_half_way(

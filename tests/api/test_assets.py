@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from tests.api.conftest import ROOT, Caller, wrong_fields
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
 ASSETS = f"{ROOT}/assets/"
@@ -40,7 +40,7 @@ def test_a_user_sees_a_credit_without_its_owner(as_alice: Caller, issue: Issue) 
 
 def test_an_admin_also_sees_whose_it_is_and_since_when(as_ada: Caller, alice: User, issue: Issue) -> None:
     asset = issue()
-    claim = claims.claim(asset.pk, alice)
+    claim = claim_asset(asset.pk, alice)
 
     shown = as_ada.get(f"{ASSETS}{asset.pk}/").json()
 
@@ -51,7 +51,7 @@ def test_an_admin_also_sees_whose_it_is_and_since_when(as_ada: Caller, alice: Us
 
 def test_what_somebody_else_claimed_is_not_there(as_alice: Caller, as_bob: Caller, alice: User, issue: Issue) -> None:
     asset = issue()
-    claims.claim(asset.pk, alice)
+    claim_asset(asset.pk, alice)
 
     assert as_alice.get(f"{ASSETS}{asset.pk}/").json()["claimed_by_me"] is True
     assert as_bob.get(f"{ASSETS}{asset.pk}/").status_code == 404
@@ -118,7 +118,7 @@ def test_lists_can_be_narrowed_by_pool_and_expiry(as_alice: Caller, offered: dic
 
 def test_mine_are_what_the_caller_claimed(as_alice: Caller, alice: User, issue: Issue) -> None:
     mine, other = issue(), issue()
-    claims.claim(mine.pk, alice)
+    claim_asset(mine.pk, alice)
 
     assert [asset["id"] for asset in as_alice.get(ASSETS, {"mine": "true"}).json()["results"]] == [str(mine.pk)]
     assert [asset["id"] for asset in as_alice.get(ASSETS, {"mine": "false"}).json()["results"]] == [str(other.pk)]
@@ -181,7 +181,7 @@ def test_a_hundred_credits_cost_two_queries(
 ) -> None:
     for _ in range(100):
         issue()
-    claims.claim(issue().pk, alice)
+    claim_asset(issue().pk, alice)
 
     for caller in (as_alice, as_ada):
         with django_assert_num_queries(2):  # who asks, and the page

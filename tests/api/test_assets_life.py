@@ -10,7 +10,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from tests.api.conftest import ROOT, Caller, wrong_fields
-from wallet import changing, claims
+from wallet.actions import edit_asset
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 
 ASSETS = f"{ROOT}/assets/"
@@ -37,7 +38,7 @@ def test_an_expiry_can_be_taken_away(as_ada: Caller, issue: Issue) -> None:
 @pytest.mark.parametrize("act", ["patch", "delete", "expire", "recreate"])
 def test_a_claimed_credit_never_changes(as_ada: Caller, alice: User, issue: Issue, act: str) -> None:
     asset = issue()
-    claims.claim(asset.pk, alice)
+    claim_asset(asset.pk, alice)
     before = CashbackAsset.objects.values().get()
     url = f"{ASSETS}{asset.pk}/"
     calls = {
@@ -72,7 +73,7 @@ def test_a_credit_is_expired_once(as_ada: Caller, issue: Issue) -> None:
 
 def test_an_expired_credit_is_recreated_once_with_its_lineage(as_ada: Caller, ada: User, issue: Issue) -> None:
     parent = issue(title="Old", total_value=Decimal(7))
-    changing.expire(parent.pk, ada)
+    edit_asset.expire_asset(parent.pk, ada)
 
     answer = as_ada.post(f"{ASSETS}{parent.pk}/recreate/", {"title": "New", "expires_at": "2090-03-31"})
     again = as_ada.post(f"{ASSETS}{parent.pk}/recreate/")

@@ -7,7 +7,7 @@ from django.test import Client
 
 from accounts.models import User
 from tests.api.conftest import ROOT
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
 
@@ -24,7 +24,7 @@ def browser(ada: User) -> Client:
 @pytest.fixture
 def pages(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], ada: User) -> list[str]:
     pool, asset = open_pool(), issue()
-    claim = claims.claim(issue(pool=pool).pk, ada)
+    claim = claim_asset(issue(pool=pool).pk, ada)
     return [
         "pools/",
         f"pools/{pool.pk}/",

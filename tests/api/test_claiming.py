@@ -12,7 +12,8 @@ from pytest_django import DjangoAssertNumQueries, Settings
 from accounts.models import User
 from tests.api.conftest import ROOT, Caller, wrong_fields
 from tests.together import at_once
-from wallet import changing, claims
+from wallet.actions import edit_asset
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
 
@@ -68,7 +69,7 @@ def test_its_owner_asking_again_gets_the_first_claim(as_alice: Caller, issue: Is
 
 def test_what_somebody_else_claimed_is_refused(as_bob: Caller, alice: User, issue: Issue) -> None:
     asset = issue()
-    claims.claim(asset.pk, alice)
+    claim_asset(asset.pk, alice)
 
     refused(as_bob.post(of_asset(asset)), 409, "asset_already_claimed")
     assert Entry.objects.get().user == alice
@@ -76,7 +77,7 @@ def test_what_somebody_else_claimed_is_refused(as_bob: Caller, alice: User, issu
 
 def test_what_expired_is_refused(as_alice: Caller, ada: User, issue: Issue) -> None:
     asset = issue()
-    changing.expire(asset.pk, ada)
+    edit_asset.expire_asset(asset.pk, ada)
 
     refused(as_alice.post(of_asset(asset)), 409, "asset_expired")
     assert not Entry.objects.exists()

@@ -12,7 +12,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from tests.api.conftest import ROOT, Caller, wrong_fields
-from wallet import claims, sealing
+from wallet.actions import seal_ledger
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
 
@@ -25,9 +26,9 @@ def claimed(alice: User, bob: User, issue: Issue, open_pool: Callable[..., Credi
     """Return the ids of two claims of alice's and one of bob's, oldest first."""
     pool = open_pool()
     return {
-        "first": claims.claim(issue(total_value=Decimal("0.10")).pk, alice).receipt["id"],
-        "pooled": claims.claim(issue(pool=pool, total_value=Decimal("0.20")).pk, alice).receipt["id"],
-        "bobs": claims.claim(issue(currency="JPY", total_value=Decimal(7)).pk, bob).receipt["id"],
+        "first": claim_asset(issue(total_value=Decimal("0.10")).pk, alice).receipt["id"],
+        "pooled": claim_asset(issue(pool=pool, total_value=Decimal("0.20")).pk, alice).receipt["id"],
+        "bobs": claim_asset(issue(currency="JPY", total_value=Decimal(7)).pk, bob).receipt["id"],
     }
 
 
@@ -102,7 +103,7 @@ def test_thirty_claims_cost_two_queries(
     as_alice: Caller, as_ada: Caller, alice: User, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for _ in range(30):
-        claims.claim(issue().pk, alice)
+        claim_asset(issue().pk, alice)
 
     for caller in (as_alice, as_ada):
         with django_assert_num_queries(2):  # who asks, and the page
@@ -142,7 +143,7 @@ def test_a_sealed_claim_has_a_proof_for_its_owner_and_an_admin_only(
 ) -> None:
     address = f"{CLAIMS}{claimed['first']}/proof/"
     assert wrong_code(as_alice.get(address)) == (409, "not_sealed_yet")
-    sealing.seal_all()
+    seal_ledger.seal_all()
 
     proof = as_alice.get(address).json()
 
@@ -160,7 +161,7 @@ def wrong_code(answer: Any) -> tuple[int, str]:
 def test_a_proof_costs_three_queries(
     as_alice: Caller, claimed: dict[str, str], django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    sealing.seal_all()
+    seal_ledger.seal_all()
 
     with django_assert_num_queries(3):
         as_alice.get(f"{CLAIMS}{claimed['first']}/proof/")

@@ -22,7 +22,8 @@ from schemathesis.specs.openapi.checks import positive_data_acceptance
 from accounts.models import User
 from accounts.tokens import issue_pair
 from cashback.wsgi import application
-from wallet import changing, claims
+from wallet.actions import edit_asset
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
 # No schema can say which currency, cursor or password there is: what it allows may still be refused.
@@ -66,8 +67,8 @@ def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool
     """Return ids of what there is: a pool, credits in each state, a claim."""
     pool = open_pool()
     free, pooled, claimed, expired = issue(), issue(pool=pool), issue(), issue()
-    changing.expire(expired.pk, ada)
-    receipt = claims.claim(claimed.pk, alice).receipt
+    edit_asset.expire_asset(expired.pk, ada)
+    receipt = claim_asset(claimed.pk, alice).receipt
     return [receipt["id"], *(str(thing.pk) for thing in (pool, free, pooled, claimed, expired))]
 
 

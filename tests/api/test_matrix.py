@@ -11,7 +11,7 @@ from accounts.tokens import issue_pair
 from tests.api.addresses import METHODS, addresses, routes
 from tests.api.conftest import ROOT, Caller
 from tests.conftest import PASSWORD
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
 # {id} is a pool with credits, a credit that the user claimed, or that claim.
@@ -68,7 +68,7 @@ def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool
     pool, asset = open_pool(), issue()
     for _ in range(5):
         issue(pool=pool)
-    return {"pools": str(pool.pk), "assets": str(asset.pk), "claims": claims.claim(asset.pk, alice).receipt["id"]}
+    return {"pools": str(pool.pk), "assets": str(asset.pk), "claims": claim_asset(asset.pk, alice).receipt["id"]}
 
 
 def send(user: User | None, method: str, path: str, ids: dict[str, str]) -> Any:

@@ -10,7 +10,8 @@ from django.utils import timezone
 
 from accounts.models import User
 from tests.api.conftest import ROOT, Caller, wrong_fields
-from wallet import changing, claims
+from wallet.actions import edit_asset
+from wallet.actions.claim import claim_asset
 from wallet.api.pagination import Order
 from wallet.assets.models import CashbackAsset, CreditPool
 
@@ -74,7 +75,7 @@ def test_rows_that_come_and_go_disturb_nobody_on_the_way(
 ) -> None:
     first = as_alice.get(ASSETS, {"page_size": 4}).json()
     issue()
-    changing.delete(many[7].pk, ada)  # the last row of the first page, which its cursor points at
+    edit_asset.delete_asset(many[7].pk, ada)  # the last row of the first page, which its cursor points at
     second = as_alice.get(first["next"]).json()
 
     assert [asset["title"] for asset in second["results"]] == ["6", "5", "4", "3"]
@@ -100,7 +101,7 @@ def test_an_empty_list_is_one_empty_page(as_alice: Caller) -> None:
 
 def test_every_list_is_paginated(as_ada: Caller, alice: User, issue: Issue, open_pool: Callable[..., CreditPool]) -> None:
     for number in range(3):
-        claims.claim(issue(pool=open_pool(name=f"Pool {number}")).pk, alice)
+        claim_asset(issue(pool=open_pool(name=f"Pool {number}")).pk, alice)
 
     for path in ("pools", "assets", "claims", "reports/ownership"):
         pages = walk(as_ada, f"{ROOT}/{path}/?page_size=2")

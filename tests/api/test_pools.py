@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from tests.api.conftest import ROOT, Caller, wrong_fields
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
 POOLS = f"{ROOT}/pools/"
@@ -30,7 +30,7 @@ def test_a_user_sees_a_pool_its_supply_and_whether_they_could_claim(
     first, _ = issue(pool=pool), issue(pool=pool)
 
     before = as_alice.get(f"{POOLS}{pool.pk}/").json()
-    claims.claim(first.pk, alice)
+    claim_asset(first.pk, alice)
     after = as_alice.get(f"{POOLS}{pool.pk}/").json()
 
     assert before == {

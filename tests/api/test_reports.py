@@ -10,7 +10,8 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from tests.api.conftest import ROOT, Caller, wrong_fields
-from wallet import changing, claims
+from wallet.actions import edit_asset
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
 OWNERSHIP = f"{ROOT}/reports/ownership/"
@@ -26,8 +27,8 @@ def owned(issue: Issue, open_pool: Callable[..., CreditPool], alice: User, ada: 
         "free": issue(pool=pool),
         "expired": issue(currency="JPY", total_value=Decimal(500)),
     }
-    claims.claim(assets["claimed"].pk, alice)
-    changing.expire(assets["expired"].pk, ada)
+    claim_asset(assets["claimed"].pk, alice)
+    edit_asset.expire_asset(assets["expired"].pk, ada)
     return assets
 
 
@@ -137,7 +138,7 @@ def test_ownership_costs_two_queries(
 def test_the_summary_ties_out(
     as_ada: Caller, ada: User, issue: Issue, owned: dict[str, CashbackAsset], django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    changing.delete(issue(total_value=Decimal(3)).pk, ada)
+    edit_asset.delete_asset(issue(total_value=Decimal(3)).pk, ada)
 
     with django_assert_num_queries(3):  # who asks, the supply, the pools
         lines = as_ada.get(SUMMARY).json()["lines"]

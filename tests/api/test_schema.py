@@ -9,10 +9,10 @@ from django.core.management import call_command
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 
-from cashback import errors
+from cashback.http import problem_details
 from tests.api.addresses import routes
 from tests.api.conftest import ROOT
-from wallet.api.schema import CODES, STATUS
+from wallet.api.openapi import CODES, STATUS
 
 # The table of codes that callers were promised, by status.
 PROMISED = {
@@ -72,7 +72,7 @@ def test_every_promised_code_is_a_code_of_the_problem(schema: dict[str, Any]) ->
 
 
 def test_the_schema_and_the_handler_agree_on_the_status_of_every_refusal() -> None:
-    handled = {refusal.code: status for refusal, status in errors.STATUS.items()}
+    handled = {refusal.code: status for refusal, status in problem_details.STATUS.items()}
 
     assert {code: status for code, status in STATUS.items() if code in handled} == {
         code: status for code, status in handled.items() if code in STATUS

@@ -9,19 +9,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from wallet.proofs import web
+from dev.race import web_server
 
 ENVIRON = dict(os.environ) | {"DJANGO_SETTINGS_MODULE": "cashback.settings", "LOG_LEVEL": "ERROR"}
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[web.Web]:
-    with web.server(ENVIRON, "--workers", "1", "--threads", "2") as serving:
+def server() -> Iterator[web_server.Web]:
+    with web_server.web_server(ENVIRON, "--workers", "1", "--threads", "2") as serving:
         yield serving
 
 
-def connected(server: web.Web) -> http.client.HTTPConnection:
-    return http.client.HTTPConnection(web.HOST, server.port, timeout=20)
+def connected(server: web_server.Web) -> http.client.HTTPConnection:
+    return http.client.HTTPConnection(web_server.HOST, server.port, timeout=20)
 
 
 def asked(connection: http.client.HTTPConnection) -> int:
@@ -31,13 +31,13 @@ def asked(connection: http.client.HTTPConnection) -> int:
     return response.status
 
 
-def test_one_connection_is_answered_as_often_as_it_asks(server: web.Web) -> None:
+def test_one_connection_is_answered_as_often_as_it_asks(server: web_server.Web) -> None:
     connection = connected(server)
 
     assert {asked(connection) for _ in range(250)} == {200}
 
 
-def test_who_waits_for_a_thread_gets_one_while_others_never_pause(server: web.Web) -> None:
+def test_who_waits_for_a_thread_gets_one_while_others_never_pause(server: web_server.Web) -> None:
     over = threading.Event()
     counts = [0, 0, 0]
 
@@ -61,7 +61,7 @@ def test_who_waits_for_a_thread_gets_one_while_others_never_pause(server: web.We
     assert min(counts) > 0
 
 
-def test_a_client_that_hangs_up_frees_its_thread(server: web.Web) -> None:
+def test_a_client_that_hangs_up_frees_its_thread(server: web_server.Web) -> None:
     for _ in range(10):
         connection = connected(server)
         asked(connection)
@@ -70,7 +70,7 @@ def test_a_client_that_hangs_up_frees_its_thread(server: web.Web) -> None:
     assert asked(connected(server)) == 200
 
 
-def wait_for_workers(server: web.Web, count: int) -> list[int]:
+def wait_for_workers(server: web_server.Web, count: int) -> list[int]:
     deadline = time.monotonic() + 20
     while len(pids := server.workers()) != count or any(len(os.sched_getaffinity(pid)) != 1 for pid in pids):
         assert time.monotonic() < deadline, "the workers do not come back, or keep to no core"
@@ -81,7 +81,7 @@ def wait_for_workers(server: web.Web, count: int) -> list[int]:
 def test_where_cores_have_as_many_workers_each_keeps_to_one_and_so_does_its_successor() -> None:
     cores = sorted(os.sched_getaffinity(0))
 
-    with web.server(ENVIRON, "--workers", str(2 * len(cores)), "--threads", "2", "--preload") as server:
+    with web_server.web_server(ENVIRON, "--workers", str(2 * len(cores)), "--threads", "2", "--preload") as server:
         for _ in range(3):
             pids = wait_for_workers(server, 2 * len(cores))
             assert sorted(core for pid in pids for core in os.sched_getaffinity(pid)) == sorted(2 * cores)
@@ -92,7 +92,7 @@ def test_where_cores_cannot_be_shared_out_evenly_the_system_chooses() -> None:
     cores = os.sched_getaffinity(0)
     workers = len(cores) + 1
 
-    with web.server(ENVIRON, "--workers", str(workers), "--threads", "2", "--preload") as server:
+    with web_server.web_server(ENVIRON, "--workers", str(workers), "--threads", "2", "--preload") as server:
         assert asked(connected(server)) == 200
         expected = cores if workers % len(cores) else set[int]()
         assert all(not expected or os.sched_getaffinity(pid) == expected for pid in server.workers())

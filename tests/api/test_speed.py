@@ -9,9 +9,9 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from tests.api.conftest import ROOT, Caller
-from wallet import claims
+from wallet.actions.claim import claim_asset
+from wallet.actions.issue_assets import issue_many
 from wallet.assets.models import CreditPool
-from wallet.issuing import issue_many
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def crowded(open_pool: Callable[..., CreditPool], ada: User, alice: User) -> Cre
     for pool in pools:
         issue_many(ada, pool, count=1_000, title="Bonus", total_value=Decimal(1))
     for asset in pools[0].assets.all()[:3]:
-        claims.claim(asset.pk, alice)
+        claim_asset(asset.pk, alice)
     with connection.cursor() as cursor:
         cursor.execute("ANALYZE")
     return pools[0]

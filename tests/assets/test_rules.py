@@ -11,9 +11,9 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from wallet import claims
+from kernel.transactions import violated_constraint
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.contention import broken_rule
 
 Issue = Callable[..., CashbackAsset]
 OpenPool = Callable[..., CreditPool]
@@ -37,7 +37,7 @@ def refused(rule: str) -> Iterator[None]:
     with pytest.raises(IntegrityError) as refusal, transaction.atomic():
         yield
         sql("SET CONSTRAINTS ALL IMMEDIATE")
-    assert broken_rule(refusal.value) == rule
+    assert violated_constraint(refusal.value) == rule
     assert list(CashbackAsset.objects.order_by("id").values()) == before
 
 
@@ -47,7 +47,7 @@ CLAIM = "UPDATE assets_cashbackasset SET status = 'CLAIMED', claimed_by_id = %s 
 @pytest.fixture
 def claimed(issue: Issue, alice: User) -> CashbackAsset:
     asset = issue(title="Claimed already")
-    claims.claim(asset.pk, alice)
+    claim_asset(asset.pk, alice)
     asset.refresh_from_db()
     return asset
 
@@ -242,7 +242,7 @@ def test_a_pool_that_is_not_open_hands_nothing_over(issue: Issue, open_pool: Ope
 def test_a_user_does_not_get_more_of_a_pool_than_it_allows(issue: Issue, open_pool: OpenPool, alice: User) -> None:
     pool = open_pool(per_user_limit=1)
     first, second = issue(pool=pool), issue(pool=pool)
-    claims.claim(first.pk, alice)
+    claim_asset(first.pk, alice)
     with refused("pool_claim_limit"):
         sql(CLAIM, alice.pk, second.pk)
 
@@ -251,7 +251,7 @@ def test_two_claims_of_a_user_in_a_pool_never_share_a_slot(issue: Issue, open_po
     """The constraint holds where the trigger is gone: the slot is forged with the handover switched off."""
     pool = open_pool(per_user_limit=5)
     first, second = issue(pool=pool), issue(pool=pool)
-    claims.claim(first.pk, alice)
+    claim_asset(first.pk, alice)
     trigger = "ALTER TABLE assets_cashbackasset DISABLE TRIGGER USER"
     with refused("asset_claim_slot"):
         sql(trigger)

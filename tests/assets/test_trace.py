@@ -9,11 +9,12 @@ import pytest
 from django.db import DatabaseError, IntegrityError, ProgrammingError, connection, transaction
 
 from accounts.models import User
-from cashback.grants import APP_ROLE
-from wallet import changing, claims, issuing, pools
+from cashback.database.roles import APP_ROLE
+from kernel.transactions import violated_constraint
+from wallet.actions import edit_asset, edit_pool, issue_assets
+from wallet.actions.claim import claim_asset
+from wallet.assets.change_context import acting_through_channel
 from wallet.assets.models import CashbackAsset, CreditPool, Issuance
-from wallet.contention import broken_rule
-from wallet.trace import through
 
 PoolEvent: Any = CreditPool.pgh_event_model  # type: ignore[attr-defined]
 AssetEvent: Any = CashbackAsset.pgh_event_model  # type: ignore[attr-defined]
@@ -21,9 +22,9 @@ CREDIT: dict[str, Any] = {"title": "Cashback", "total_value": Decimal(10)}
 
 
 def test_a_pool_is_traced_from_its_opening_on(open_pool: Callable[..., CreditPool], ada: User) -> None:
-    with through("admin"):
+    with acting_through_channel("admin"):
         pool = open_pool(per_user_limit=1)
-        pools.update_pool(pool.pk, ada, per_user_limit=2)
+        edit_pool.update_pool(pool.pk, ada, per_user_limit=2)
 
     trail = [(e.pgh_label, e.per_user_limit, e.pgh_context.metadata["door"]) for e in PoolEvent.objects.order_by("pgh_id")]
     assert trail == [("insert", 1, "admin"), ("update", 2, "admin")]
@@ -32,8 +33,8 @@ def test_a_pool_is_traced_from_its_opening_on(open_pool: Callable[..., CreditPoo
 def test_what_is_issued_is_logged_per_statement(open_pool: Callable[..., CreditPool], ada: User) -> None:
     pool = open_pool()
 
-    with through("api"):
-        issuing.issue_many(ada, pool, count=7_000, **CREDIT)
+    with acting_through_channel("api"):
+        issue_assets.issue_many(ada, pool, count=7_000, **CREDIT)
 
     batches = Issuance.objects.order_by("id").values_list("pool", "currency", "created_by", "door", "count", "value")
     assert list(batches) == [(pool.pk, "INR", ada.pk, "api", 5_000, 50_000), (pool.pk, "INR", ada.pk, "api", 2_000, 20_000)]
@@ -49,8 +50,8 @@ def test_what_is_issued_by_hand_is_logged_too(db: None) -> None:
 def test_a_deletion_keeps_what_was_deleted(issue: Callable[..., CashbackAsset], ada: User) -> None:
     asset = issue()
 
-    with through("admin"):
-        changing.delete(asset.pk, ada)
+    with acting_through_channel("admin"):
+        edit_asset.delete_asset(asset.pk, ada)
 
     event = AssetEvent.objects.get()
     assert (event.pgh_label, event.pgh_obj_id, event.title, event.total_value) == ("delete", asset.pk, "Welcome bonus", 100)
@@ -65,7 +66,7 @@ def test_a_deletion_keeps_what_was_deleted(issue: Callable[..., CashbackAsset], 
 def test_a_change_keeps_what_was_before_to_the_last_digit(issue: Callable[..., CashbackAsset], ada: User) -> None:
     asset = issue(total_value=Decimal("123456789.01"))
 
-    changing.update(asset.pk, ada, total_value=Decimal("0.10"), title="Lamp")
+    edit_asset.update_asset(asset.pk, ada, total_value=Decimal("0.10"), title="Lamp")
 
     event = AssetEvent.objects.get()
     assert (event.title, event.total_value) == ("Lamp", Decimal("0.10"))
@@ -79,14 +80,14 @@ def test_a_change_keeps_what_was_before_to_the_last_digit(issue: Callable[..., C
 
 
 def test_an_expiry_keeps_no_before_for_it_changes_nothing_else(issue: Callable[..., CashbackAsset], ada: User) -> None:
-    changing.expire(issue().pk, ada)
+    edit_asset.expire_asset(issue().pk, ada)
 
     event = AssetEvent.objects.get()
     assert (event.status, event.before) == ("EXPIRED", None)
 
 
 def test_a_claim_leaves_no_row_in_the_trail(issue: Callable[..., CashbackAsset], alice: User) -> None:
-    claims.claim(issue().pk, alice)
+    claim_asset(issue().pk, alice)
 
     assert AssetEvent.objects.count() == 0
 
@@ -96,7 +97,7 @@ def test_a_claim_leaves_no_row_in_the_trail(issue: Callable[..., CashbackAsset],
 def test_the_trail_is_append_only(
     open_pool: Callable[..., CreditPool], issue: Callable[..., CashbackAsset], ada: User, table: str, attack: str
 ) -> None:
-    changing.expire(issue(pool=open_pool()).pk, ada)
+    edit_asset.expire_asset(issue(pool=open_pool()).pk, ada)
 
     with pytest.raises(DatabaseError, match=r"append-only|Cannot (update|delete)"), transaction.atomic():
         with connection.cursor() as cursor:
@@ -118,19 +119,19 @@ def test_the_trail_is_append_only(
 )
 @pytest.mark.parametrize("role", ["origin", "replica"])
 def test_who_did_it_is_never_rewritten(issue: Callable[..., CashbackAsset], ada: User, attack: str, role: str) -> None:
-    changing.expire(issue().pk, ada)
+    edit_asset.expire_asset(issue().pk, ada)
 
     with pytest.raises(IntegrityError) as refusal, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL session_replication_role = {role}")
         cursor.execute(attack)
 
-    assert broken_rule(refusal.value) == "context_append_only"
+    assert violated_constraint(refusal.value) == "context_append_only"
     assert AssetEvent.objects.get().pgh_context.metadata["email"] == "ada@example.com"
 
 
 @pytest.mark.django_db(transaction=True)
 def test_the_application_does_not_rewrite_who_did_it(issue: Callable[..., CashbackAsset], ada: User) -> None:
-    changing.expire(issue().pk, ada)
+    edit_asset.expire_asset(issue().pk, ada)
 
     with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL ROLE {APP_ROLE}; UPDATE pghistory_context SET metadata = '{{}}'")
@@ -139,7 +140,7 @@ def test_the_application_does_not_rewrite_who_did_it(issue: Callable[..., Cashba
 def test_a_context_does_not_move_to_another_moment_even_while_it_is_made(
     issue: Callable[..., CashbackAsset], ada: User
 ) -> None:
-    changing.expire(issue().pk, ada)
+    edit_asset.expire_asset(issue().pk, ada)
 
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("UPDATE pghistory_context SET created_at = now() + interval '1 hour'")

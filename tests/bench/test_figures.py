@@ -6,13 +6,13 @@ from xml.etree import ElementTree
 import pytest
 from django.core.management import CommandError, call_command
 
-from wallet.bench import writing
-from wallet.bench.bed import Bed
-from wallet.bench.catalogue import BENCHES
-from wallet.bench.figures import Figure, short
-from wallet.bench.plot import bars
-from wallet.bench.run import Result, figure
-from wallet.proofs.faults.stage import stage_in
+from dev.bench import markdown_report
+from dev.bench.catalogue import BENCHES
+from dev.bench.environment import BenchEnvironment
+from dev.bench.plot import render_bars
+from dev.bench.results import Figure, format_figure
+from dev.bench.run import Result, parse_figure
+from dev.chaos.test_servers import servers_in
 
 CLAIMS = Figure("claims <32>", 0.3, "more", [(40, 100), (10, 100), (35, 100)], "claims/s", "a | b")
 SLOW = Figure("page 10,000", 1.5, "less", [(30, 10), (20, 10)], "ms")
@@ -34,12 +34,12 @@ def test_a_target_is_reached_from_its_own_side(better: str, ratio: float, reache
     ("number", "written"), [(1234567.8, "1,234,568"), (123.4, "123"), (12.34, "12.3"), (0.01234, "0.0123")]
 )
 def test_figures_are_written_as_far_as_they_mean_something(number: float, written: str) -> None:
-    assert short(number) == written
+    assert format_figure(number) == written
 
 
 def test_the_two_sides_take_turns_at_going_first() -> None:
     order: list[str] = []
-    bed = Bed(stage_in(Path("/tmp")), rounds=3, quick=True)
+    bed = BenchEnvironment(servers_in(Path("/tmp")), rounds=3, quick=True)
 
     rounds = bed.alternate(lambda: order.append("A") or "a", lambda: order.append("B") or "b")  # type: ignore[func-returns-value]
 
@@ -50,7 +50,9 @@ def test_the_two_sides_take_turns_at_going_first() -> None:
 def test_the_page_hides_neither_a_miss_nor_what_broke(tmp_path: Path) -> None:
     first, second = list(BENCHES)[:2]
 
-    page = writing.write([Result(first, [CLAIMS, SLOW]), Result(second, [], "it fell")], tmp_path, rounds=3, quick=True)
+    page = markdown_report.write_page(
+        [Result(first, [CLAIMS, SLOW]), Result(second, [], "it fell")], tmp_path, rounds=3, quick=True
+    )
 
     said = page.read_text()
     assert "| claims <32> | ≥ 0.30 | 0.35 | 35 | 100 | claims/s | reached | a \\| b |" in said
@@ -62,7 +64,7 @@ def test_the_page_hides_neither_a_miss_nor_what_broke(tmp_path: Path) -> None:
 
 
 def test_a_plot_is_drawn_for_light_and_dark() -> None:
-    drawn = bars("claims & more", [CLAIMS, SLOW])
+    drawn = render_bars("claims & more", [CLAIMS, SLOW])
 
     root = ElementTree.fromstring(drawn)
     assert [each.get("class") for each in root.iter("{http://www.w3.org/2000/svg}rect")] == ["ground", "good", "bad"]
@@ -73,7 +75,7 @@ def test_a_plot_is_drawn_for_light_and_dark() -> None:
 def test_a_figure_comes_whole_out_of_its_process() -> None:
     through_json = {**CLAIMS.__dict__, "rounds": [list(pair) for pair in CLAIMS.rounds]}
 
-    assert figure(through_json) == CLAIMS
+    assert parse_figure(through_json) == CLAIMS
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from wallet.bench import lists
+from dev.bench import lists
 
 
 @dataclass(eq=False)
@@ -26,7 +26,7 @@ def test_each_is_asked_as_often_as_the_other_and_as_often_first() -> None:
     asked: list[str] = []
     large, small = Server("large", asked, [900.0, 50.0]), Server("small", asked)
 
-    found = lists.medians({large: "a", small: "b"}, "ada")  # type: ignore[dict-item]
+    found = lists.median_times({large: "a", small: "b"}, "ada")  # type: ignore[dict-item]
 
     assert asked[:4] == ["large a ada", "small b ada", "small b ada", "large a ada"]
     assert len(asked) == 2 * (lists.ASKED + 1)

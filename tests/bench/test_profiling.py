@@ -2,13 +2,14 @@
 
 from collections import Counter
 
-from wallet.bench import profiling
-from wallet.bench.figures import Figure
-from wallet.bench.plot import bars
+from dev.bench import profile
+from dev.bench.plot import render_bars
+from dev.bench.results import Figure
 
 VIEW = "ThreadWorker.handle (gunicorn/workers/gthread.py:553);APIView.dispatch (rest_framework/views.py:512)"
 QUERY = (
-    f"{VIEW};claim (wallet/claims.py:70);CursorWrapper.execute (django/db/backends/utils.py:79);dumps (json/__init__.py:231)"
+    f"{VIEW};claim (wallet/actions/claim.py:70);CursorWrapper.execute (django/db/backends/utils.py:79)"
+    ";dumps (json/__init__.py:231)"
 )
 COUNT = f"{VIEW};check (accounts/throttles.py:80);LocMemCache.get (django/core/cache/backends/locmem.py:10)"
 
@@ -16,12 +17,12 @@ COUNT = f"{VIEW};check (accounts/throttles.py:80);LocMemCache.get (django/core/c
 def test_the_standard_library_works_for_whoever_called_it_and_the_longest_beginning_counts() -> None:
     lines = f"{QUERY} 3\n{COUNT} 2\n{VIEW} 1\nThread.run (threading.py:982) 4\n"
 
-    assert profiling.shares(lines) == Counter(
+    assert profile.sample_shares(lines) == Counter(
         {
             "the ORM and the driver of PostgreSQL": 3,
             "the limit: counting in Redis": 2,
             "REST framework around the claim": 1,
-            profiling.REST: 4,
+            profile.REST: 4,
         }
     )
 
@@ -31,4 +32,4 @@ def test_what_has_no_target_is_only_told() -> None:
 
     assert told.reached
     assert told.cells("profile") == ("profile", "of it: new work", "", "", "2", "0", "ms", "", "")
-    assert 'class="before"' in bars("the profile", [told])
+    assert 'class="before"' in render_bars("the profile", [told])

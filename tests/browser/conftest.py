@@ -17,7 +17,8 @@ from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import User
 from tests.history import backdate
-from wallet import changing, claims, pools, sealing
+from wallet.actions import edit_asset, edit_pool, seal_ledger
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
 FLAGS = [
@@ -121,7 +122,7 @@ def shop(
     open_pool(name="Republic Day", opens_at=now + timedelta(hours=30))
     summer = open_pool(name="Summer sale")
     open_pool(name="Monsoon cashback")
-    pools.update_pool(summer.pk, ada, opens_at=now - timedelta(days=9), closes_at=now - timedelta(days=2))
+    edit_pool.update_pool(summer.pk, ada, opens_at=now - timedelta(days=9), closes_at=now - timedelta(days=2))
 
     def stock(pool: CreditPool | None, title: str, value: str, count: int, ends: timedelta | None = None, **more: Any) -> None:
         for _ in range(count):
@@ -141,10 +142,10 @@ def shop(
         "Metro recharge": 18,
     }
     for title, days in (past | {"Your third friend joined": 9, "Festival of lights": 0}).items():
-        claim = claims.claim(CashbackAsset.objects.claimable().filter(title=title)[0].pk, alice)
+        claim = claim_asset(CashbackAsset.objects.claimable().filter(title=title)[0].pk, alice)
         backdate(claim, timedelta(days=days, hours=days % 7))
-    sealing.seal_all()
-    claims.claim(CashbackAsset.objects.claimable().filter(title="Metro recharge")[0].pk, alice)
+    seal_ledger.seal_all()
+    claim_asset(CashbackAsset.objects.claimable().filter(title="Metro recharge")[0].pk, alice)
     return alice
 
 
@@ -153,8 +154,8 @@ def office(shop: User, ada: User) -> None:
     """The same shop as its operators see it: something was changed, expired, recreated and deleted, and the clock is set up."""
     call_command("schedule_tasks", stdout=StringIO())
     credits = list(CashbackAsset.objects.claimable().filter(title="Thanks for inviting a friend").order_by("pk"))
-    changing.update(credits[0].pk, ada, title="Thanks for inviting two friends", total_value=Decimal("300.00"))
+    edit_asset.update_asset(credits[0].pk, ada, title="Thanks for inviting two friends", total_value=Decimal("300.00"))
     for credit in credits[1:4]:
-        changing.expire(credit.pk, ada)
-    changing.recreate(credits[1].pk, ada)
-    changing.delete(credits[4].pk, ada)
+        edit_asset.expire_asset(credit.pk, ada)
+    edit_asset.recreate_asset(credits[1].pk, ada)
+    edit_asset.delete_asset(credits[4].pk, ada)

@@ -7,7 +7,7 @@ from playwright.sync_api import Page
 
 from accounts import throttles
 from accounts.models import User
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 
 EXPECTED = ("404", "405", "429")  # what a browser complains of on the way
@@ -16,7 +16,7 @@ EXPECTED = ("404", "405", "429")  # what a browser complains of on the way
 def every_no(page: Page, stranger: Page, user: User, quicker: User, settings: Any) -> Iterator[tuple[Page, str]]:
     """Lead `user`'s browser, which shows the offers, and a stranger's into each no, and yield where it is said and its name."""
     goodwill = CashbackAsset.objects.get(title="Goodwill credit").pk
-    claims.claim(goodwill, quicker)
+    claim_asset(goodwill, quicker)
     page.get_by_role("button", name="Claim Goodwill credit").click()
     page.locator(".outcome").wait_for()
     settings.RATES = settings.RATES | {"claim": "1/h", "sign_in": "1/h"}

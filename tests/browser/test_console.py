@@ -15,7 +15,7 @@ from tests.browser.conftest import DESKTOP, NARROW, Visit
 from tests.browser.console import CREDITS, every_page, run, sent, settled
 from tests.browser.test_walks import NEVER_WIDER
 from tests.conftest import PASSWORD
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -112,7 +112,7 @@ def test_an_operators_whole_way_from_a_new_pool_to_a_file_of_who_owns_what(
     page.goto(f"{CREDITS}?status=EXPIRED")
     act(page, "recreate", "Recreate 2 credits", 2)
     expect(page.get_by_text("2 credits recreated.")).to_be_visible()
-    claims.claim(CashbackAsset.objects.claimable()[0].pk, alice)
+    claim_asset(CashbackAsset.objects.claimable()[0].pk, alice)
 
     page.get_by_role("navigation").get_by_role("link", name="Ownership").click()
     expect(page.get_by_text("1 claimed")).to_be_visible()

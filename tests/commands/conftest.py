@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
 
-from wallet.proofs import scratch
+from dev.race import scratch_database
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ def shell() -> Callable[..., Ended]:
             [sys.executable, "manage.py", *arguments],
             cwd=settings.BASE_DIR,
             env=os.environ
-            | {"DATABASE_URL": scratch.url(connection.settings_dict), "DJANGO_SETTINGS_MODULE": "cashback.settings"}
+            | {
+                "DATABASE_URL": scratch_database.database_url(connection.settings_dict),
+                "DJANGO_SETTINGS_MODULE": "cashback.settings",
+            }
             | environ,
             capture_output=True,
             text=True,

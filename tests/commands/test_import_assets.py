@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from tests.commands.conftest import Ended
-from wallet import importing, issuing
+from wallet.actions import import_csv, issue_assets
 from wallet.assets.models import CashbackAsset, CreditPool
 
 Command = Callable[..., str]
@@ -207,34 +207,34 @@ def test_what_is_no_table_in_utf_8_is_refused(command: Command, tmp_path: Path, 
 
 def test_a_file_that_changes_between_its_two_readings_is_refused(csv_file: Write, db: None) -> None:
     path = csv_file("Cashback,5,INR,,")
-    checked = importing.CreditFile(path, None)
+    checked = import_csv.CreditFile(path, None)
     checked.expected = checked.check()
     csv_file("Cashback,6,INR,,")
 
-    with pytest.raises(importing.FileChanged):
-        importing.import_assets(checked)
+    with pytest.raises(import_csv.FileChanged):
+        import_csv.import_assets(checked)
 
     assert CashbackAsset.objects.count() == 0
 
 
 def test_a_file_that_grows_between_its_two_readings_is_refused(csv_file: Write, db: None) -> None:
     path = csv_file("Cashback,5,INR,,")
-    checked = importing.CreditFile(path, None)
+    checked = import_csv.CreditFile(path, None)
     checked.expected = checked.check()
     csv_file("Cashback,5,INR,,", "Cashback,5,INR,,")
 
-    with pytest.raises(importing.FileChanged):
-        importing.import_assets(checked)
+    with pytest.raises(import_csv.FileChanged):
+        import_csv.import_assets(checked)
 
     assert CashbackAsset.objects.count() == 0
 
 
 def test_a_second_try_of_the_act_reads_the_file_from_its_start(csv_file: Write, db: None) -> None:
-    checked = importing.CreditFile(csv_file("Cashback,5,INR,,", "Cashback,6,INR,,"), None)
+    checked = import_csv.CreditFile(csv_file("Cashback,5,INR,,", "Cashback,6,INR,,"), None)
     checked.expected = checked.check()
     next(iter(checked))
 
-    assert importing.import_assets(checked) == 2
+    assert import_csv.import_assets(checked) == 2
     assert CashbackAsset.objects.count() == 2
 
 
@@ -245,7 +245,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, db: None) -> None:
         file.writelines("Cashback,5.00,INR,,2090-01-01\n" for _ in range(5_000))
 
     tracemalloc.start()
-    importing.CreditFile(path, None).check()
+    import_csv.CreditFile(path, None).check()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
@@ -294,7 +294,7 @@ def test_a_wrong_title_is_found_on_a_line_that_is_like_one_before(command: Comma
 def test_a_file_of_more_kinds_than_are_remembered_is_imported_whole(
     command: Command, csv_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importing, "MOST_MOULDS", 2)
+    monkeypatch.setattr(import_csv, "MOST_MOULDS", 2)
 
     command("import_assets", str(csv_file(*(f"Kind,{1 + number % 5},INR,," for number in range(20)))))
 
@@ -306,7 +306,7 @@ def test_progress_is_told_of_the_whole_file(csv_file: Write, db: None) -> None:
     path = csv_file(*(f"Cashback {number},5.00,INR,,2090-01-01" for number in range(5_000)))
     told: list[int] = []
 
-    importing.CreditFile(path, None, None, told.append).check()
+    import_csv.CreditFile(path, None, None, told.append).check()
 
     assert sum(told) == path.stat().st_size
     assert 2 < len(told) < 10
@@ -316,13 +316,13 @@ def test_progress_is_told_of_the_whole_file(csv_file: Write, db: None) -> None:
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     """Return the credits that were judged, each as what was known of it, as they are."""
     found: list[dict[str, object]] = []
-    judge = issuing.prepared
+    judge = issue_assets.build_asset
 
     def noted(*arguments: Any, **fields: Any) -> CashbackAsset:
         found.append(fields)
         return judge(*arguments, **fields)
 
-    monkeypatch.setattr(issuing, "prepared", noted)
+    monkeypatch.setattr(issue_assets, "build_asset", noted)
     return found
 
 
@@ -352,8 +352,8 @@ def test_a_file_that_is_read_within_a_request_is_judged_so_far_and_no_further(
 ) -> None:
     path = csv_file(*(f"Cup,{number},INR,," for number in range(1, 40)))
 
-    with pytest.raises(importing.TooManyKinds):
-        importing.CreditFile(path, None, most_judged=20).check()
+    with pytest.raises(import_csv.TooManyKinds):
+        import_csv.CreditFile(path, None, most_judged=20).check()
 
     assert len(judged) == 20
-    assert importing.CreditFile(path, None, most_judged=39).check().count == 39
+    assert import_csv.CreditFile(path, None, most_judged=39).check().count == 39

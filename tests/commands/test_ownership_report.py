@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError
 
 from accounts.models import User
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
 Command = Callable[..., str]
@@ -25,8 +25,8 @@ def lines(text: str) -> list[dict[str, str]]:
 def holdings(issue: Issue, open_pool: Callable[..., CreditPool], alice: User, bob: User) -> CreditPool:
     """Give alice one credit of Diwali and bob one in dollars, and leave one on offer."""
     pool = open_pool()
-    claims.claim(issue(pool=pool, title="Sweets").pk, alice)
-    claims.claim(issue(currency="USD", title="Goodwill").pk, bob)
+    claim_asset(issue(pool=pool, title="Sweets").pk, alice)
+    claim_asset(issue(currency="USD", title="Goodwill").pk, bob)
     issue(pool=pool, title="Lamp")
     return pool
 
@@ -118,7 +118,7 @@ def test_a_report_that_fails_leaves_the_file_as_it_was(
 
     path = tmp_path / "owners.csv"
     path.write_text("last month's")
-    monkeypatch.setattr("wallet.reports.inert", breaks)
+    monkeypatch.setattr("wallet.queries.reports.escape_formula", breaks)
 
     with pytest.raises(RuntimeError):
         command("ownership_report", "--format", "csv", "--output", str(path))

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
+from dev.chaos import junit
+from dev.chaos.catalogue import FAULTS
+from dev.management.commands import prove
 from tests.commands.conftest import Ended
 from wallet.ledger.models import Entry
-from wallet.management.commands import prove
-from wallet.proofs.faults import generated
-from wallet.proofs.faults.catalogue import FAULTS
 
 pytestmark = pytest.mark.xdist_group("races")
 Command = Callable[..., str]
@@ -44,7 +44,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     def play(seconds: dict[str, float], *_: Any) -> Iterator[tuple[str, dict[str, Any]]]:
         yield from ((name, GREEN | outcomes.get(name, {})) for name in seconds)
 
-    monkeypatch.setattr(prove, "play", play)
+    monkeypatch.setattr(prove, "run_faults", play)
     return outcomes
 
 
@@ -131,8 +131,8 @@ def test_acts_and_requests_made_up_by_a_generator_have_their_lines(
 
 def test_each_proof_that_is_a_test_has_its_line() -> None:
     """What is told by pytest and what is run by the command: together all of them, none twice."""
-    assert set(generated.WHAT) == {"P1", "P3", "P4", "P6", "T1", "T2"}
-    assert not set(generated.WHAT) & set(FAULTS)
+    assert set(junit.WHAT) == {"P1", "P3", "P4", "P6", "T1", "T2"}
+    assert not set(junit.WHAT) & set(FAULTS)
 
 
 @pytest.mark.parametrize("bad", [FAILED, '<error message="it answered 500"/>'])

@@ -14,10 +14,10 @@ from django.conf import settings
 from django.core.management import CommandError
 from django.db import connection
 
+from dev.race import scratch_database
 from tests.commands.conftest import Ended
 from tests.proofs.conftest import scratch_databases
 from wallet.ledger.models import Entry
-from wallet.proofs import scratch
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("races")]
 Shell = Callable[..., Ended]
@@ -83,7 +83,7 @@ def test_a_command_line_that_makes_no_race_is_refused(command: Callable[..., str
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_it_leaves_no_database_and_no_process(kind: signal.Signals) -> None:
-    url = scratch.url(connection.settings_dict)
+    url = scratch_database.database_url(connection.settings_dict)
     process = subprocess.Popen(
         [sys.executable, "manage.py", "prove_claims", "--users", "20", "--credits", "5000"],
         cwd=settings.BASE_DIR,

@@ -15,7 +15,7 @@ from accounts.models import User
 from tests.together import at_once
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
-from wallet.management.commands.seed import password
+from wallet.management.commands.seed import demo_password
 
 Command = Callable[..., str]
 SIGN_IN = re.compile(r"^  (\S+@\S+) +(\S+) +(USER|ADMIN)$", re.MULTILINE)
@@ -122,7 +122,7 @@ def test_outside_local_mode_a_password_is_random_and_shown_once(command: Command
 def test_outside_local_mode_a_new_person_gets_another_password_each_time(settings: LazySettings) -> None:
     settings.LOCAL = False
 
-    assert password("meera@example.com") != password("meera@example.com")
+    assert demo_password("meera@example.com") != demo_password("meera@example.com")
 
 
 @pytest.mark.django_db(transaction=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from accounts.models import User
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
 
@@ -11,7 +11,7 @@ def test_it_shows_what_became_of_what_was_issued(
     command: Callable[..., str], issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], alice: User
 ) -> None:
     pool = open_pool()
-    claims.claim(issue(pool=pool).pk, alice)
+    claim_asset(issue(pool=pool).pk, alice)
     issue(pool=pool)
 
     line = command("summary").splitlines()[1]

@@ -12,10 +12,10 @@ import pytest
 from django.db import connection, connections
 from pytest_django import Settings
 
-from cashback.local import places, postgres
-from cashback.local.places import Place
-from wallet.proofs.faults import stage
-from wallet.proofs.faults.stage import Stage
+from dev.chaos import test_servers
+from dev.chaos.test_servers import TestServers
+from dev.services import paths, postgres
+from dev.services.paths import InstancePaths
 
 SECONDS = 20.0
 
@@ -24,22 +24,22 @@ class Pair:
     """A primary (the test's server) and its standby, and one address that leads to one of them, as behind a router."""
 
     def __init__(self, made: Path) -> None:
-        self.primary = Stage(Place(made, "prove", places.here().folder))
+        self.primary = TestServers(InstancePaths(made, "prove", paths.instance_paths().folder))
         self.standby = self.primary.copy("standby", "--write-recovery-conf", "--wal-method=stream")
-        conninfo = f"host={self.primary.place.run} port={places.POSTGRES_PORT} user={postgres.ROLE}"
+        conninfo = f"host={self.primary.place.run} port={paths.POSTGRES_PORT} user={postgres.ROLE}"
         self.standby.configure(primary_conninfo=conninfo, hot_standby="on")
-        postgres.start(self.standby.place)
+        postgres.start_postgres(self.standby.place)
         self.address = made / "address"
-        places.make_folder(self.address, 0o755)
+        paths.make_folder(self.address, 0o755)
         self.lead_to(self.standby)
 
-    def lead_to(self, server: Stage) -> None:
+    def lead_to(self, server: TestServers) -> None:
         """Have the address lead to the other server; sessions that are open stay where they are."""
         entry = self.address / server.place.postgres_socket.name
         entry.unlink(missing_ok=True)
         entry.symlink_to(server.place.postgres_socket)
 
-    def session_at(self, server: Stage) -> psycopg.Connection[Any]:
+    def session_at(self, server: TestServers) -> psycopg.Connection[Any]:
         """Return a session of a stranger with a server."""
         found = connection.get_connection_params()
         names = {name: found[name] for name in ("dbname", "user", "port")}
@@ -65,12 +65,12 @@ def pair(django_db_setup: None) -> Iterator[Pair]:
     """Both servers; Django goes on with the primary until a test says otherwise."""
     if "DATABASE_URL" in os.environ:
         pytest.skip("only a server of the tests' own is copied")
-    with stage.folder() as made:
+    with test_servers.servers_folder() as made:
         two = Pair(made)
         try:
             yield two
         finally:
-            postgres.stop(two.standby.place)
+            postgres.stop_postgres(two.standby.place)
             shutil.rmtree(two.standby.place.folder, ignore_errors=True)
 
 

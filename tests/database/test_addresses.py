@@ -14,11 +14,11 @@ from django.test import Client
 from accounts.models import User
 from cashback import settings
 from cashback.database.base import Pool
-from cashback.local.places import POSTGRES_PORT
+from dev.chaos.proxy import Pair as Wire
+from dev.chaos.proxy import Proxy, proxy_socket
+from dev.services.paths import POSTGRES_PORT
 from tests.conftest import PASSWORD
 from tests.database.conftest import Pair
-from wallet.proofs.faults.proxy import Pair as Wire
-from wallet.proofs.faults.proxy import Proxy, entrance
 
 LIMITS = {
     "connect_timeout": 2,
@@ -117,7 +117,7 @@ def test_a_server_that_says_nothing_is_answered_for_in_time(
 def test_who_waits_is_served_when_a_silent_address_comes_back(silent: int, tmp_path: Path) -> None:
     found = connection.get_connection_params()
     real = Path(f"{found['host']}/.s.PGSQL.{found['port'] or POSTGRES_PORT}")
-    address = entrance(tmp_path / "address")
+    address = proxy_socket(tmp_path / "address")
     with Proxy(Wire, silent, address) as proxy:
         with Pool(kwargs=found | {"host": str(address.parent)}, min_size=4, max_size=4, timeout=20, open=True) as pool:
             threading.Timer(1, lambda: setattr(proxy, "target", real)).start()  # all of the pool's threads are waiting by then

@@ -10,9 +10,9 @@ import pytest
 from django.db import connection
 from psycopg_pool import PoolTimeout
 
-from accounts.reservation import reserved_connections
-from cashback.database.base import Pool, lives
-from wallet.proofs.faults.proxy import Pair, Proxy, entrance
+from cashback.database.base import Pool, is_connection_alive
+from dev.chaos.proxy import Pair, Proxy, proxy_socket
+from kernel.connection_reservation import reserved_connections
 
 pytestmark = pytest.mark.django_db(transaction=True)
 End = Callable[[list[psycopg.Connection[Any]]], None]
@@ -66,13 +66,13 @@ def test_it_hands_out_what_lives_without_asking_the_server(pool: Pool) -> None:
     with psycopg.connect(**parameters()) as onlooker:
         query = "SELECT query FROM pg_stat_activity WHERE pid = %s"
         assert onlooker.execute(query, [first.info.backend_pid]).fetchone() == ("SELECT 'the last question'",)
-    assert lives(first)
+    assert is_connection_alive(first)
     pool.putconn(first)
 
 
 def test_who_waits_is_served_when_the_server_comes_back(tmp_path: Path) -> None:
     real = Path(f"{parameters()['host']}/.s.PGSQL.{parameters()['port'] or 5432}")
-    address = entrance(tmp_path / "address")
+    address = proxy_socket(tmp_path / "address")
     with Proxy(Pair, tmp_path / "nobody", address) as proxy:
         how = parameters(host=str(address.parent))
         with Pool(kwargs=how, min_size=1, max_size=2, timeout=15, reconnect_timeout=0.25, open=True) as pool:

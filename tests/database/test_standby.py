@@ -12,12 +12,13 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.tokens import issue_pair
+from kernel import transactions
+from kernel.transactions import Busy, atomic_with_retry
 from tests.conftest import PASSWORD
 from tests.database.conftest import Pair
 from tests.together import at_once
-from wallet import claims, contention
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.contention import Busy, act
 from wallet.ledger.models import Entry
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("no_rates")]
@@ -142,7 +143,7 @@ def test_an_act_is_tried_again_with_a_new_session(by_address: Pair, monkeypatch:
     by_address.go()  # type: ignore[attr-defined]
     sessions: list[Any] = []
 
-    @act(repeatable=False)
+    @atomic_with_retry(idempotent=False)
     def write() -> None:
         with connection.cursor() as cursor:
             sessions.append(connection.connection)
@@ -151,7 +152,7 @@ def test_an_act_is_tried_again_with_a_new_session(by_address: Pair, monkeypatch:
     with pytest.raises(Busy):
         write()
 
-    assert len(set(map(id, sessions))) == len(sessions) == contention.ATTEMPTS
+    assert len(set(map(id, sessions))) == len(sessions) == transactions.MAX_ATTEMPTS
     assert all(session.closed for session in sessions)
 
 
@@ -168,7 +169,7 @@ def test_claims_that_arrive_together_at_a_standby_are_all_busy(
 
 
 def claimed(wanted: tuple[UUID, User]) -> int:
-    return claims.claim(*wanted).status_code
+    return claim_asset(*wanted).status_code
 
 
 @pytest.mark.parametrize("limit", ["idle_in_transaction_session_timeout", "transaction_timeout"])

@@ -15,8 +15,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from accounts.permissions import IsAdmin
-from accounts.serializers import StrictSerializer
 from cashback import urls
+from kernel.strict_serializers import StrictSerializer
 
 raised: list[Callable[[], Exception]] = []
 

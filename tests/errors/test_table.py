@@ -5,13 +5,13 @@ import pkgutil
 from collections.abc import Iterator
 
 import pytest
+from wallet.actions.claim_decisions import AllInFlight
 
 import accounts
 import wallet
-from accounts.refusals import Refusal
-from accounts.throttles import RateLimited
-from cashback.errors import STATUS, problem, status_of
-from wallet.claims import AllInFlight
+from cashback.http.problem_details import STATUS, problem_for, status_of
+from kernel.rate_limits import RateLimited
+from kernel.refusals import Refusal
 
 CONTRACT = {
     400: {"idempotency_key_required", "file_changed", "file_empty", "file_refused", "too_many_rows"},
@@ -37,7 +37,7 @@ CONTRACT = {
 
 
 # What only the shell runs answers by its exit code.
-SHELL = ("wallet.proofs", "wallet.bench", "wallet.management")
+SHELL = ("dev.race", "dev.bench", "wallet.management")
 
 
 def children(kind: type[Refusal]) -> Iterator[type[Refusal]]:
@@ -80,7 +80,7 @@ def test_every_refusal_tells_a_person_what_to_do() -> None:
 
 
 def test_a_kind_of_busy_is_busy_in_its_own_words() -> None:
-    found = problem(AllInFlight())
+    found = problem_for(AllInFlight())
 
     assert found is not None
     assert (found.status, found.code, found.headers["Retry-After"]) == (503, "busy", "1")
@@ -88,11 +88,11 @@ def test_a_kind_of_busy_is_busy_in_its_own_words() -> None:
 
 
 def test_a_wait_is_told_in_seconds() -> None:
-    found = problem(RateLimited(42))
+    found = problem_for(RateLimited(42))
 
     assert found is not None
     assert (found.status, found.headers) == (429, {"Retry-After": "42"})
 
 
 def test_what_is_ours_alone_is_no_problem_of_theirs() -> None:
-    assert problem(ZeroDivisionError()) is None
+    assert problem_for(ZeroDivisionError()) is None

@@ -10,20 +10,20 @@ from django.urls import reverse
 from django.utils import timezone
 from pytest_django import Settings
 
-from accounts import tally
 from accounts.models import User
-from wallet import claims
+from kernel import refusal_counts
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 
 
 def counted() -> dict[str, int] | None:
-    return tally.counts(timezone.now() - timedelta(hours=1), timezone.now())
+    return refusal_counts.refusals_by_code(timezone.now() - timedelta(hours=1), timezone.now())
 
 
 @pytest.fixture
 def gone(issue: Callable[..., CashbackAsset], bob: User) -> CashbackAsset:
     asset = issue()
-    claims.claim(asset.pk, bob)
+    claim_asset(asset.pk, bob)
     return asset
 
 

@@ -11,8 +11,9 @@ from django.core.management import call_command
 from django.db import connection
 
 from accounts.models import User
-from cashback import grants
-from wallet import claims, sealing
+from cashback.database import roles
+from wallet.actions import seal_ledger
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry
 
@@ -64,7 +65,7 @@ def app() -> Iterator[psycopg.Connection[Any]]:
     settings = connection.get_connection_params()
     for name in ("cursor_factory", "context", "prepare_threshold"):
         settings.pop(name, None)
-    with psycopg.connect(**settings | {"user": grants.APP_ROLE}) as session:
+    with psycopg.connect(**settings | {"user": roles.APP_ROLE}) as session:
         yield session
         session.rollback()
 
@@ -94,7 +95,7 @@ def test_the_role_has_the_golden_privileges_and_no_other_and_everybody_has_none(
         where="relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f')",
     )  # fmt: skip
 
-    assert tables == {(table, grants.APP_ROLE): privileges for table, privileges in GOLDEN.items()}
+    assert tables == {(table, roles.APP_ROLE): privileges for table, privileges in GOLDEN.items()}
 
 
 def test_the_role_has_the_golden_privileges_on_columns_and_everybody_has_none() -> None:
@@ -104,7 +105,7 @@ def test_the_role_has_the_golden_privileges_on_columns_and_everybody_has_none() 
         " WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace) GROUP BY 1, 2, 3"
     )
 
-    assert {grantee for _, _, grantee, _ in lists} == {grants.APP_ROLE}
+    assert {grantee for _, _, grantee, _ in lists} == {roles.APP_ROLE}
     assert {(table, privilege): set(columns) for table, privilege, _, columns in lists} == GOLDEN_COLUMNS
 
 
@@ -132,7 +133,7 @@ def test_the_role_runs_no_function_that_the_rules_are_made_of() -> None:
     ours = told(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
         f" AND (proname LIKE 'pgtrigger%' OR proname IN ('harden_triggers', '_pgh_attach_context'))"
-        f" AND has_function_privilege('{grants.APP_ROLE}', oid, 'EXECUTE')"
+        f" AND has_function_privilege('{roles.APP_ROLE}', oid, 'EXECUTE')"
     )
 
     assert ours == []
@@ -143,7 +144,7 @@ def test_nobody_connects_without_being_named() -> None:
         name="'here'", catalogue="pg_database", list="datacl", kind="d", owner="datdba", where="datname = current_database()"
     )
 
-    assert databases == {("here", grants.APP_ROLE): {"CONNECT"}}
+    assert databases == {("here", roles.APP_ROLE): {"CONNECT"}}
 
 
 def test_the_role_makes_no_table_in_the_schema_nor_a_temporary_one() -> None:
@@ -157,7 +158,7 @@ def test_the_role_makes_no_table_in_the_schema_nor_a_temporary_one() -> None:
         grantee: held for (_, grantee), held in {**schemas, **databases}.items() if "CREATE" in held or "TEMPORARY" in held
     }
 
-    assert schemas[("public", grants.APP_ROLE)] == {"USAGE"}
+    assert schemas[("public", roles.APP_ROLE)] == {"USAGE"}
     assert powers == {}
 
 
@@ -167,7 +168,7 @@ def test_the_role_counts_with_the_sequences_and_does_not_set_them_back() -> None
         where="relnamespace = 'public'::regnamespace AND relkind = 'S'",
     )  # fmt: skip
 
-    assert {grantee for _, grantee in sequences} == {grants.APP_ROLE}
+    assert {grantee for _, grantee in sequences} == {roles.APP_ROLE}
     assert {frozenset(privileges) for privileges in sequences.values()} == {frozenset({"USAGE", "SELECT"})}
 
 
@@ -225,13 +226,13 @@ def test_the_role_can_claim(
 ) -> None:
     asset = issue()
     connection.close()
-    monkeypatch.setitem(connection.settings_dict, "USER", grants.APP_ROLE)
+    monkeypatch.setitem(connection.settings_dict, "USER", roles.APP_ROLE)
 
-    claim = claims.claim(asset.pk, alice)
+    claim = claim_asset(asset.pk, alice)
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_user")
-        assert cursor.fetchone() == (grants.APP_ROLE,)
+        assert cursor.fetchone() == (roles.APP_ROLE,)
     connection.close()
     assert claim.status_code == 201
 
@@ -239,11 +240,11 @@ def test_the_role_can_claim(
 def test_nobody_raises_a_balance_by_the_function_that_seals_raise_it_with(
     issue: Callable[..., CashbackAsset], alice: User, app: psycopg.Connection[Any]
 ) -> None:
-    claims.claim(issue().pk, alice)
-    sealing.seal_all()
+    claim_asset(issue().pk, alice)
+    seal_ledger.seal_all()
     ((function,),) = told("SELECT proname FROM pg_proc WHERE proname LIKE 'pgtrigger_seal_carried_%'")
     with connection.cursor() as cursor:
-        cursor.execute(f"CREATE TABLE theirs (from_xid xid8, to_xid xid8); ALTER TABLE theirs OWNER TO {grants.APP_ROLE}")
+        cursor.execute(f"CREATE TABLE theirs (from_xid xid8, to_xid xid8); ALTER TABLE theirs OWNER TO {roles.APP_ROLE}")
 
     with pytest.raises(psycopg.errors.InsufficientPrivilege, match="function"):
         app.execute(f"CREATE TRIGGER mine AFTER INSERT ON theirs FOR EACH ROW EXECUTE FUNCTION public.{function}()")

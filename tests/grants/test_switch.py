@@ -13,11 +13,12 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
-from cashback import grants
-from wallet import claims, sealing
+from cashback.database import roles
+from wallet.actions import seal_ledger
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry, Seal
-from wallet.proofs.verify import fresh, verify
+from wallet.verification.checker import snapshot_connection, verify_everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -49,7 +50,7 @@ def app() -> Iterator[psycopg.Connection[Any]]:
     for name in ("cursor_factory", "context", "prepare_threshold"):
         settings.pop(name, None)
     names = [name for (name,) in query("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal")]
-    with psycopg.connect(**settings | {"user": grants.APP_ROLE}) as session:
+    with psycopg.connect(**settings | {"user": roles.APP_ROLE}) as session:
         session.execute("SELECT set_config('pgtrigger.ignore', %s, false)", ["{" + ",".join(names) + "}"])
         session.commit()
         yield session
@@ -61,8 +62,8 @@ def rows() -> list[Any]:
 
 
 def violations() -> list[str]:
-    with fresh() as reader:
-        return [str(violation) for violation in verify(reader)]
+    with snapshot_connection() as reader:
+        return [str(violation) for violation in verify_everything(reader)]
 
 
 def refused(session: psycopg.Connection[Any], attack: Attack, rule: str) -> None:
@@ -96,7 +97,7 @@ def test_another_owner_for_a_claimed_credit_is_refused(
     app: psycopg.Connection[Any], issue: Callable[..., CashbackAsset], alice: User, bob: User
 ) -> None:
     asset = issue()
-    claims.claim(asset.pk, alice)
+    claim_asset(asset.pk, alice)
 
     def attack(session: psycopg.Connection[Any]) -> None:
         session.execute("UPDATE assets_cashbackasset SET claimed_by_id = %s WHERE id = %s", [bob.pk, asset.pk])
@@ -124,8 +125,8 @@ def test_a_back_dated_claim_after_expiry_is_refused(
 def test_a_seal_that_would_end_all_sealing_is_refused(
     app: psycopg.Connection[Any], issue: Callable[..., CashbackAsset], alice: User
 ) -> None:
-    claims.claim(issue().pk, alice)
-    sealing.seal_all()
+    claim_asset(issue().pk, alice)
+    seal_ledger.seal_all()
 
     def attack(session: psycopg.Connection[Any]) -> None:
         session.execute(
@@ -134,8 +135,8 @@ def test_a_seal_that_would_end_all_sealing_is_refused(
         )
 
     refused(app, attack, "seal_closed")
-    claims.claim(issue().pk, alice)
-    assert len(sealing.seal_all()) == 1
+    claim_asset(issue().pk, alice)
+    assert len(seal_ledger.seal_all()) == 1
 
 
 # --- Temporary tables: after a restore everybody may make them again ----------------------------------------------------

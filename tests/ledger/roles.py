@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db import connection
 
-from cashback.grants import APP_ROLE
+from cashback.database.roles import APP_ROLE
 
 OWNER = "owner_of_the_tables"
 ROLES = [APP_ROLE, OWNER, "superuser"]

@@ -10,13 +10,14 @@ from django.db import DatabaseError, connection, transaction
 from psycopg.errors import InsufficientPrivilege
 
 from accounts.models import User
-from cashback.grants import APP_ROLE
+from cashback.database.roles import APP_ROLE
 from tests.ledger.roles import GIVE_BACK, OWNER, ROLES, become, sql, trigger
-from wallet import claims, sealing
+from wallet.actions import seal_ledger
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry, Seal
-from wallet.ledger.rules import ENABLE_ALWAYS
-from wallet.proofs.seals import seal_violations
+from wallet.ledger.triggers import ENABLE_ALWAYS
+from wallet.verification.seals import seal_violations
 
 REFUSALS = (InsufficientPrivilege, psycopg.IntegrityError)
 LOGIN = ("host", "port", "dbname", "password")
@@ -29,7 +30,7 @@ def kept() -> list[Any]:
 
 @pytest.fixture
 def entry(issue: Callable[..., CashbackAsset], alice: User) -> Entry:
-    claims.claim(issue().pk, alice)
+    claim_asset(issue().pk, alice)
     sql("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
     return Entry.objects.get()
 
@@ -165,8 +166,8 @@ def test_the_application_cannot_change_what_the_rules_are(entry: Entry, attack: 
 def test_an_owner_who_switches_the_rules_off_is_found(
     issue: Callable[..., CashbackAsset], alice: User, role: str, attack: str, found: str
 ) -> None:
-    entries = [claims.claim(issue().pk, alice).receipt["id"] for _ in range(3)]
-    sealing.seal_all()
+    entries = [claim_asset(issue().pk, alice).receipt["id"] for _ in range(3)]
+    seal_ledger.seal_all()
 
     with transaction.atomic():
         become(role)

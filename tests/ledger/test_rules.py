@@ -8,9 +8,9 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 
 from accounts.models import User
-from wallet import claims
+from kernel.transactions import violated_constraint
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
-from wallet.contention import broken_rule
 from wallet.ledger.models import Entry
 
 
@@ -28,12 +28,12 @@ def breaks(*statements: str) -> str:
             sql(statement)
         sql("SET CONSTRAINTS ALL IMMEDIATE")
     assert list(Entry.objects.values()) == before
-    return broken_rule(refusal.value)
+    return violated_constraint(refusal.value)
 
 
 @pytest.fixture
 def entry(issue: Callable[..., CashbackAsset], alice: User) -> Entry:
-    claims.claim(issue().pk, alice)
+    claim_asset(issue().pk, alice)
     return Entry.objects.get()
 
 

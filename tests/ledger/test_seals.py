@@ -7,14 +7,15 @@ from django.db import DatabaseError, IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.models import User
-from cashback.grants import APP_ROLE
+from cashback.database.roles import APP_ROLE
+from kernel.transactions import violated_constraint
 from tests.ledger.roles import ROLES, become, sql
-from wallet import claims, sealing
+from wallet.actions import seal_ledger
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
-from wallet.contention import broken_rule
 from wallet.ledger import merkle
 from wallet.ledger.models import Entry, Seal
-from wallet.proofs.seals import seal_violations
+from wallet.verification.seals import seal_violations
 
 # A second seal in the place where it belongs, which the application's role may put there, and signed by nobody.
 NEXT = "(to_xid::text::bigint + 1)::text::xid8"
@@ -47,8 +48,8 @@ def test_the_seals_are_rewritten_by_nobody(db: None, attack: str, role: str) -> 
 
 @pytest.mark.django_db(transaction=True)
 def test_a_seal_that_the_application_did_not_sign_is_found(issue: Callable[..., CashbackAsset], alice: User) -> None:
-    claims.claim(issue().pk, alice)
-    sealing.seal_all()
+    claim_asset(issue().pk, alice)
+    seal_ledger.seal_all()
 
     with transaction.atomic():
         become(APP_ROLE)
@@ -76,17 +77,17 @@ def test_nobody_puts_a_seal_where_none_belongs(
     *, issue: Callable[..., CashbackAsset], alice: User, role: str, forged: dict[str, str], rule: str
 ) -> None:
     """One seal over the future would be the last: nothing after it is ever closed."""
-    claims.claim(issue().pk, alice)
-    sealing.seal_all()
+    claim_asset(issue().pk, alice)
+    seal_ledger.seal_all()
     columns = {"seq": "2", "previous_root": "root", "root": "root", "from_xid": "to_xid", "to_xid": NEXT, **REST} | forged
 
     with pytest.raises(IntegrityError) as refusal, transaction.atomic():
         become(role)
         sql(f"INSERT INTO ledger_seal ({', '.join(columns)}) SELECT {', '.join(columns.values())} FROM ledger_seal")
-    claims.claim(issue().pk, alice)
+    claim_asset(issue().pk, alice)
 
-    assert broken_rule(refusal.value) == rule
-    assert [seal.count for seal in sealing.seal_all()] == [1]
+    assert violated_constraint(refusal.value) == rule
+    assert [seal.count for seal in seal_ledger.seal_all()] == [1]
     assert [line["balance"] for line in Entry.objects.balances_of(alice)] == [200]
 
 
@@ -94,12 +95,12 @@ def test_nobody_puts_a_seal_where_none_belongs(
 def test_after_a_worthless_seal_sealing_goes_on_and_balances_are_right(
     issue: Callable[..., CashbackAsset], alice: User
 ) -> None:
-    claims.claim(issue().pk, alice)
-    sealing.seal_all()
+    claim_asset(issue().pk, alice)
+    seal_ledger.seal_all()
     with transaction.atomic():
         become(APP_ROLE)
         sql(WORTHLESS)
-    claims.claim(issue().pk, alice)
+    claim_asset(issue().pk, alice)
 
-    assert [seal.seq for seal in sealing.seal_all()] == [3]
+    assert [seal.seq for seal in seal_ledger.seal_all()] == [3]
     assert [line["balance"] for line in Entry.objects.balances_of(alice)] == [200]

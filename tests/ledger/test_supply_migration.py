@@ -8,10 +8,13 @@ from django.core.management import call_command
 from django.db import connection
 
 from accounts.models import User
-from cashback import grants
-from wallet import changing, claims, sealing
+from cashback.database import roles
+from wallet.actions import edit_asset, seal_ledger
+from wallet.actions.claim import claim_asset
+from wallet.actions.claim_batch import process_asset_claims, run_single_claim
+from wallet.actions.claim_decisions import ClaimRequest
 from wallet.assets.models import CashbackAsset, CreditPool, Supply
-from wallet.proofs.verify import fresh, verify
+from wallet.verification.checker import snapshot_connection, verify_everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -43,16 +46,16 @@ def test_what_was_there_before_is_told(
     pool = open_pool()
     taken, ended, gone = (issue(pool=pool) for _ in range(3))
     issue()
-    claims.claim(taken.pk, alice)
-    changing.expire(ended.pk, ada)
-    changing.delete(gone.pk, ada)
+    claim_asset(taken.pk, alice)
+    edit_asset.expire_asset(ended.pk, ada)
+    edit_asset.delete_asset(gone.pk, ada)
 
     migrate()
 
     told = set(Supply.objects.values_list("pool", "status", "number"))
     assert told == {(pool.pk, "CLAIMED", 1), (pool.pk, "EXPIRED", 1), (pool.pk, "DELETED", 1), (None, "AVAILABLE", 1)}
-    with fresh() as reader:
-        assert verify(reader) == []
+    with snapshot_connection() as reader:
+        assert verify_everything(reader) == []
 
 
 def test_after_going_back_the_application_claims_and_seals(
@@ -63,10 +66,10 @@ def test_after_going_back_the_application_claims_and_seals(
     assert triggers("O") == 0
 
     with connection.cursor() as cursor:
-        cursor.execute(f"SET ROLE {grants.APP_ROLE}")
+        cursor.execute(f"SET ROLE {roles.APP_ROLE}")
     try:
-        claimed = claims.by_itself(claims.claim_assets)(claims.Wanted(asset.pk, alice))
-        sealed = sealing.seal_next()
+        claimed = run_single_claim(process_asset_claims, ClaimRequest(asset.pk, alice))
+        sealed = seal_ledger.seal_next()
     finally:
         with connection.cursor() as cursor:
             cursor.execute("RESET ROLE")

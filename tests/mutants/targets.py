@@ -4,37 +4,37 @@ ACCOUNTS = (
     "tests/accounts/test_me.py tests/accounts/test_password.py tests/accounts/test_sign_in.py tests/security/test_people.py"
 )
 CLAIM = (
-    "tests/acts/test_company.py tests/acts/test_claim.py tests/acts/test_claim_any.py tests/acts/test_old_keys.py"
-    " tests/acts/test_gone.py tests/security/test_hidden_pools.py tests/api/test_keys.py"
+    "tests/actions/test_company.py tests/actions/test_claim.py tests/actions/test_claim_any.py tests/actions/test_old_keys.py"
+    " tests/actions/test_gone.py tests/security/test_hidden_pools.py tests/api/test_keys.py"
 )
 SEALS = "tests/sealing/test_sealing.py tests/sealing/test_tampering.py"
 # What is changed, and the tests that must notice, the likeliest first.
 TARGETS = {
     "accounts/audit.py": "tests/security/test_audit.py",
     "accounts/authentication.py": f"tests/accounts/test_authentication.py {ACCOUNTS}",
-    "accounts/emails.py": "tests/accounts/test_registration.py tests/accounts/test_email.py",
+    "accounts/email_change.py": "tests/accounts/test_registration.py tests/accounts/test_email.py",
     "accounts/models.py": f"{ACCOUNTS} tests/accounts/test_registration.py",
-    "accounts/pages.py": "tests/accounts/test_pages.py tests/accounts/test_email.py tests/security/test_sessions.py",
+    "accounts/views.py": "tests/accounts/test_pages.py tests/accounts/test_email.py tests/security/test_sessions.py",
     "accounts/passwords.py": ACCOUNTS,
     "accounts/registration.py": "tests/accounts/test_registration.py tests/accounts/test_pages.py",
     "accounts/sessions.py": "tests/security/test_sessions.py tests/accounts/test_pages.py",
-    "accounts/tally.py": "tests/errors/test_tally.py",
+    "kernel/refusal_counts.py": "tests/errors/test_tally.py",
     "accounts/throttles.py": "tests/accounts/test_throttles.py",
-    "accounts/together.py": "tests/accounts/test_together.py tests/acts/test_company.py tests/acts/test_crowd.py",
+    "kernel/batching.py": "tests/accounts/test_together.py tests/actions/test_company.py tests/actions/test_crowd.py",
     "accounts/tokens.py": f"tests/accounts/test_refresh.py tests/accounts/test_logout.py {ACCOUNTS}",
-    "wallet/assets/querysets.py": f"{CLAIM} tests/acts/test_expiry.py tests/api/test_assets.py tests/api/test_pools.py",
-    "wallet/claims.py": CLAIM,
-    "wallet/contention.py": "tests/acts/test_contention.py tests/acts/test_claim.py",
-    "wallet/gone.py": "tests/acts/test_gone.py",
-    "wallet/handover.py": CLAIM,
-    "wallet/ledger/idempotency.py": f"tests/acts/test_old_keys.py tests/api/test_keys.py tests/acts/test_issuing.py {CLAIM}",
+    "wallet/assets/querysets.py": f"{CLAIM} tests/actions/test_expiry.py tests/api/test_assets.py tests/api/test_pools.py",
+    "wallet/actions/claim.py": CLAIM,
+    "kernel/transactions.py": "tests/actions/test_contention.py tests/actions/test_claim.py",
+    "wallet/assets/claimed_cache.py": "tests/actions/test_gone.py",
+    "wallet/actions/claim_batch.py": CLAIM,
+    "wallet/ledger/idempotency.py": f"tests/actions/test_old_keys.py tests/api/test_keys.py tests/actions/test_issuing.py {CLAIM}",
     "wallet/ledger/merkle.py": "tests/sealing/test_merkle.py tests/sealing/test_sealing.py",
-    "wallet/ledger/models.py": "tests/ledger/test_rules.py tests/acts/test_claim.py tests/api/test_claims.py",
-    "wallet/ledger/querysets.py": "tests/api/test_claims.py tests/acts/test_claim.py tests/sealing/test_subtotals.py",
+    "wallet/ledger/models.py": "tests/ledger/test_rules.py tests/actions/test_claim.py tests/api/test_claims.py",
+    "wallet/ledger/querysets.py": "tests/api/test_claims.py tests/actions/test_claim.py tests/sealing/test_subtotals.py",
     "wallet/ledger/signing.py": f"tests/sealing/test_leaves.py {SEALS}",
-    "wallet/proofs/seals.py": f"{SEALS} tests/proofs/test_verify.py",
-    "wallet/proofs/verify.py": "tests/proofs/test_verify.py tests/proofs/test_verify_ledger.py",
-    "wallet/sealing.py": f"{SEALS} tests/sealing/test_commands.py",
+    "wallet/verification/seals.py": f"{SEALS} tests/proofs/test_verify.py",
+    "wallet/verification/checker.py": "tests/proofs/test_verify.py tests/proofs/test_verify_ledger.py",
+    "wallet/actions/seal_ledger.py": f"{SEALS} tests/sealing/test_commands.py",
 }
 # In the same folders, and not changed: what only names things, or is of the console.
 NOT_CHANGED = {
@@ -44,13 +44,13 @@ NOT_CHANGED = {
     "accounts/api_urls.py",
     "accounts/apps.py",
     "accounts/forms.py",
-    "accounts/ids.py",
+    "kernel/uuid7.py",
     "accounts/page_urls.py",
     "accounts/permissions.py",
-    "accounts/refusals.py",
+    "kernel/refusals.py",
     "accounts/serializers.py",
     "wallet/ledger/__init__.py",
     "wallet/ledger/apps.py",
     "wallet/ledger/fields.py",
-    "wallet/ledger/rules.py",
+    "wallet/ledger/triggers.py",
 }

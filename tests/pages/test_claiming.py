@@ -10,15 +10,18 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.refusals import Refusal
+from kernel import transactions
+from kernel.refusals import Refusal
 from tests.pages.conftest import told
-from wallet import changing, claims, contention, handover, pools
+from wallet.actions import claim as claim_module
+from wallet.actions import claim_batch, edit_asset, edit_pool
+from wallet.actions.claim import claim_asset, claim_from_pool
 from wallet.assets import models as assets
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger import idempotency
-from wallet.ledger.idempotency import Request, fingerprint
+from wallet.ledger.idempotency import IdempotentRequest, fingerprint
 from wallet.ledger.models import Entry
-from wallet.pages.claiming import WORDS
+from wallet.pages.claim_form import WORDS
 
 OpenPool = Callable[..., CreditPool]
 Issue = Callable[..., CashbackAsset]
@@ -81,7 +84,7 @@ def test_a_key_means_the_same_claim_through_either_door(alices: Client, alice: U
     pool = open_pool()
     for _ in range(2):
         issue(pool=pool)
-    claims.claim_any(pool.pk, alice, Request(alice, "claim", KEY, fingerprint("pool", pool.pk)))
+    claim_from_pool(pool.pk, alice, IdempotentRequest(alice, "claim", KEY, fingerprint("pool", pool.pk)))
 
     answer = alices.post(address(pool), {"key": KEY})
 
@@ -101,15 +104,15 @@ def test_a_pools_form_without_a_proper_key_claims_nothing(alices: Client, open_p
 
 
 def taken(asset: CashbackAsset, ada: User, bob: User) -> None:
-    claims.claim(asset.pk, bob)
+    claim_asset(asset.pk, bob)
 
 
 def ended(asset: CashbackAsset, ada: User, bob: User) -> None:
-    changing.expire(asset.pk, ada)
+    edit_asset.expire_asset(asset.pk, ada)
 
 
 def vanished(asset: CashbackAsset, ada: User, bob: User) -> None:
-    changing.delete(asset.pk, ada)
+    edit_asset.delete_asset(asset.pk, ada)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +148,7 @@ def test_a_closed_pool_is_refused(
 ) -> None:
     pool = open_pool()
     issue(pool=pool)
-    pools.update_pool(pool.pk, ada, **change)
+    edit_pool.update_pool(pool.pk, ada, **change)
 
     assert told(alices.post(address(pool), {"key": KEY})) == [words]
     assert Entry.objects.count() == 0
@@ -168,7 +171,7 @@ def test_a_sold_out_pool_and_a_used_up_limit_are_told_apart(alices: Client, open
 
 
 def test_every_refusal_of_a_claim_has_words_of_its_own() -> None:
-    rooms = {module.__name__ for module in (claims, handover, contention, idempotency, assets)}
+    rooms = {module.__name__ for module in (claim_module, claim_batch, transactions, idempotency, assets)}
     codes = {refusal.code for refusal in kinds(Refusal) if refusal.__module__ in rooms}
 
     assert len(codes) == 9

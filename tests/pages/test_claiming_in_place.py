@@ -10,7 +10,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
 
@@ -48,7 +48,7 @@ def test_more_of_the_same_are_offered_after_a_claim_and_after_a_miss(
 ) -> None:
     pool = open_pool()
     first, second, third = (issue(pool=pool) for _ in range(3))
-    claims.claim(second.pk, bob)
+    claim_asset(second.pk, bob)
 
     missed = tap(alices, second)
     claimed = tap(alices, first)

@@ -12,9 +12,9 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from tests.history import backdate
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.pages.balances import balance, balances
+from wallet.pages.balance_chart import balance_charts, build_balance
 
 DASHBOARD = reverse("dashboard")
 OpenPool = Callable[..., CreditPool]
@@ -30,10 +30,10 @@ def test_a_disabled_user_is_a_stranger(alices: Client, alice: User) -> None:
 
 def test_the_balance_is_the_sum_of_ones_own_entries(alices: Client, alice: User, bob: User, issue: Issue) -> None:
     for value in ("10.50", "123456.25"):
-        claims.claim(issue(total_value=Decimal(value)).pk, alice)
-    claims.claim(issue(total_value=Decimal(700), currency="JPY").pk, alice)
-    claims.claim(issue(total_value=Decimal("5.125"), currency="KWD").pk, alice)
-    claims.claim(issue(total_value=Decimal("99.99")).pk, bob)
+        claim_asset(issue(total_value=Decimal(value)).pk, alice)
+    claim_asset(issue(total_value=Decimal(700), currency="JPY").pk, alice)
+    claim_asset(issue(total_value=Decimal("5.125"), currency="KWD").pk, alice)
+    claim_asset(issue(total_value=Decimal("99.99")).pk, bob)
 
     page = alices.get(DASHBOARD).content.decode()
 
@@ -51,9 +51,9 @@ def test_an_empty_wallet_shows_the_way(alices: Client) -> None:
 
 def test_the_balance_grows_by_steps(alice: User, issue: Issue) -> None:
     for value, days in (("100.00", 20), ("50.00", 5), ("25.00", 5), ("25.00", 0)):
-        backdate(claims.claim(issue(total_value=Decimal(value)).pk, alice), timedelta(days=days))
+        backdate(claim_asset(issue(total_value=Decimal(value)).pk, alice), timedelta(days=days))
 
-    (balance,) = balances(alice)
+    (balance,) = balance_charts(alice)
 
     today = timezone.now().astimezone(UTC).date()
     assert (balance.currency, balance.total, balance.claims, balance.opening) == ("INR", 200, 4, 0)
@@ -68,18 +68,18 @@ def test_the_balance_grows_by_steps(alice: User, issue: Issue) -> None:
 
 def test_what_came_before_the_chart_is_where_it_starts(alice: User, issue: Issue) -> None:
     for days in (400, 100, 1):
-        backdate(claims.claim(issue(total_value=Decimal("10.00")).pk, alice), timedelta(days=days))
+        backdate(claim_asset(issue(total_value=Decimal("10.00")).pk, alice), timedelta(days=days))
 
-    (balance,) = balances(alice)
+    (balance,) = balance_charts(alice)
 
     assert (balance.end - balance.start, balance.opening, balance.total) == (timedelta(days=90), 20, 30)
     assert [day.balance for day in balance.days] == [30]
 
 
 def test_a_wallet_at_rest_is_a_level_line(alice: User, issue: Issue) -> None:
-    backdate(claims.claim(issue().pk, alice), timedelta(days=200))
+    backdate(claim_asset(issue().pk, alice), timedelta(days=200))
 
-    (balance,) = balances(alice)
+    (balance,) = balance_charts(alice)
 
     assert (balance.line, balance.opening, balance.days) == ("M0 12.0H600", 100, [])
 
@@ -89,14 +89,14 @@ def test_the_table_lists_the_latest_days_and_leads_to_the_rest() -> None:
     days = [today - timedelta(days=ago) for ago in range(14, -1, -1)]
     rows = [{"day": day, "gained": Decimal(1), "claims": 1} for day in days]
 
-    long, short = balance("INR", rows), balance("INR", rows[1:])
+    long, short = build_balance("INR", rows), build_balance("INR", rows[1:])
 
     assert [day.day for day in long.latest] == [day.day for day in short.latest] == days[:0:-1]
     assert (long.earlier, short.earlier) == (True, False)
 
 
 def test_the_chart_says_in_words_what_it_draws(alices: Client, alice: User, issue: Issue) -> None:
-    claims.claim(issue().pk, alice)
+    claim_asset(issue().pk, alice)
 
     page = alices.get(DASHBOARD).content.decode()
 
@@ -107,7 +107,7 @@ def test_the_chart_says_in_words_what_it_draws(alices: Client, alice: User, issu
 
 def test_what_ends_next_and_would_be_given_is_offered(alices: Client, alice: User, open_pool: OpenPool, issue: Issue) -> None:
     limited, soon = open_pool(name="limited", per_user_limit=1), timezone.now() + timedelta(days=1)
-    claims.claim(issue(pool=limited).pk, alice)
+    claim_asset(issue(pool=limited).pk, alice)
     issue(pool=limited, title="refused", expires_at=soon)
     issue(title="later", expires_at=soon + timedelta(days=9))
     issue(title="soon", expires_at=soon)
@@ -123,7 +123,7 @@ def test_a_wallet_takes_five_queries_however_much_there_is(
         pool = open_pool(name=f"Pool {number}")
         for _ in range(3):
             asset = issue(pool=pool, expires_at=timezone.now() + timedelta(days=3))
-        claims.claim(asset.pk, alice)
+        claim_asset(asset.pk, alice)
 
     with django_assert_num_queries(2 + 3):  # session, user; pools, what ends next, balances
         alices.get(DASHBOARD)

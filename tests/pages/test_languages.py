@@ -15,7 +15,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from accounts.models import User
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 
 ROOT = Path(settings.BASE_DIR)
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_said_in_the_visitors_language(client: Client, db: None
 
 def test_a_claim_and_a_refusal_speak_hindi(alices: Client, bob: User, issue: Callable[..., CashbackAsset]) -> None:
     mine, gone = issue(), issue()
-    claims.claim(gone.pk, bob)
+    claim_asset(gone.pk, bob)
     headers = {"Accept-Language": "hi", "HX-Request": "true"}
 
     claimed = alices.post(reverse("claim_asset", args=[mine.pk]), headers=headers).content.decode()

@@ -9,7 +9,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry
 
@@ -31,8 +31,8 @@ def test_who_claimed_nothing_is_shown_the_way(alices: Client) -> None:
 
 def test_ones_own_claims_and_nobody_elses_stand_newest_first(alices: Client, alice: User, bob: User, issue: Issue) -> None:
     for title in ("first", "second"):
-        claims.claim(issue(title=title, total_value=Decimal("2.50")).pk, alice)
-    claims.claim(issue(title="bobs").pk, bob)
+        claim_asset(issue(title=title, total_value=Decimal("2.50")).pk, alice)
+    claim_asset(issue(title="bobs").pk, bob)
 
     answer = alices.get(MY_CLAIMS)
 
@@ -44,7 +44,7 @@ def test_ones_own_claims_and_nobody_elses_stand_newest_first(alices: Client, ali
 
 
 def test_an_operator_sees_their_own_here_too(client: Client, ada: User, alice: User, issue: Issue) -> None:
-    claims.claim(issue(title="hers").pk, alice)
+    claim_asset(issue(title="hers").pk, alice)
     client.force_login(ada)
 
     assert "hers" not in client.get(MY_CLAIMS).content.decode()
@@ -54,7 +54,7 @@ def test_many_claims_take_one_query_a_page(
     alices: Client, alice: User, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for _ in range(45):
-        claims.claim(issue().pk, alice)
+        claim_asset(issue().pk, alice)
 
     with django_assert_num_queries(2 + 1):  # session, user; entries with their assets
         page = alices.get(MY_CLAIMS, {"page": "3"}).context["page"]
@@ -77,12 +77,12 @@ def test_a_history_is_narrowed_by_title_and_days(
     alices: Client, alice: User, issue: Issue, asked: dict[str, str], titles: list[str]
 ) -> None:
     for title in ("green tea", "coffee"):
-        claims.claim(issue(title=title).pk, alice)
+        claim_asset(issue(title=title).pk, alice)
 
     assert [entry.asset.title for entry in alices.get(MY_CLAIMS, asked).context["page"].items] == titles
 
 
 def test_a_history_in_which_nothing_fits_says_so(alices: Client, alice: User, issue: Issue) -> None:
-    claims.claim(issue().pk, alice)
+    claim_asset(issue().pk, alice)
 
     assert "Nothing you claimed fits" in alices.get(MY_CLAIMS, {"q": "rum"}).content.decode()

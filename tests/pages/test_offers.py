@@ -11,7 +11,8 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
-from wallet import changing, claims, pools
+from wallet.actions import edit_asset, edit_pool
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.pages import offer_rows
 from wallet.pages.offer_rows import ORDERS, OfferRows
@@ -36,8 +37,8 @@ def test_what_ends_first_stands_first_and_what_is_gone_stands_nowhere(
     issue(title="never ends")
     issue(title="ends later", expires_at=soon + timedelta(days=1))
     issue(title="ends soon", expires_at=soon)
-    changing.expire(issue(title="ended").pk, ada)
-    claims.claim(issue(title="taken").pk, bob)
+    edit_asset.expire_asset(issue(title="ended").pk, ada)
+    claim_asset(issue(title="taken").pk, bob)
 
     shown = [credit.title for credit in alices.get(OFFERS).context["page"].items]
 
@@ -47,7 +48,7 @@ def test_what_ends_first_stands_first_and_what_is_gone_stands_nowhere(
 def test_the_credits_of_a_hidden_pool_are_hidden(alices: Client, ada: User, open_pool: OpenPool, issue: Issue) -> None:
     pool = open_pool()
     issue(pool=pool, title="secret")
-    pools.update_pool(pool.pk, ada, is_active=False)
+    edit_pool.update_pool(pool.pk, ada, is_active=False)
 
     assert "secret" not in alices.get(OFFERS).content.decode()
 
@@ -95,7 +96,7 @@ def test_a_full_pool_offers_a_button_and_a_used_up_limit_does_not(
     limited, free = open_pool(name="limited", per_user_limit=1), open_pool(name="free")
     for pool in (limited, limited, free):
         asset = issue(pool=pool)
-    claims.claim(CashbackAsset.objects.filter(pool=limited)[0].pk, alice)
+    claim_asset(CashbackAsset.objects.filter(pool=limited)[0].pk, alice)
 
     page = alices.get(OFFERS).content.decode()
 
@@ -112,7 +113,7 @@ def test_a_hundred_credits_and_ten_pools_take_four_queries(
         pool = open_pool(name=f"Pool {number}")
         for _ in range(10):
             asset = issue(pool=pool)
-        claims.claim(asset.pk, alice)
+        claim_asset(asset.pk, alice)
 
     with django_assert_num_queries(2 + 2):  # session, user; pools, offers
         alices.get(OFFERS)
@@ -246,8 +247,8 @@ def test_a_pool_says_why_it_gives_nothing(alices: Client, ada: User, open_pool: 
     open_pool(name="empty")
     open_pool(name="coming", opens_at=now + timedelta(days=1))
     closed, gone = open_pool(name="closed"), open_pool(name="long gone")
-    pools.update_pool(closed.pk, ada, opens_at=now - timedelta(days=9), closes_at=now - timedelta(days=1))
-    pools.update_pool(gone.pk, ada, opens_at=now - timedelta(days=99), closes_at=now - timedelta(days=8))
+    edit_pool.update_pool(closed.pk, ada, opens_at=now - timedelta(days=9), closes_at=now - timedelta(days=1))
+    edit_pool.update_pool(gone.pk, ada, opens_at=now - timedelta(days=99), closes_at=now - timedelta(days=8))
 
     answer = alices.get(OFFERS)
 

@@ -10,9 +10,11 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from tests.pages.conftest import told
-from wallet import claims, sealing
+from wallet.actions import seal_ledger
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
+from wallet.queries.inclusion_proof import inclusion_proof
 
 Issue = Callable[..., CashbackAsset]
 
@@ -20,7 +22,7 @@ Issue = Callable[..., CashbackAsset]
 @pytest.fixture
 def entry(alice: User, open_pool: Callable[..., CreditPool], issue: Issue) -> Entry:
     """Alice's claim of 100 rupees."""
-    claims.claim(issue(pool=open_pool()).pk, alice)
+    claim_asset(issue(pool=open_pool()).pk, alice)
     return Entry.objects.get()
 
 
@@ -59,7 +61,7 @@ def test_a_fresh_claim_is_not_sealed_yet_and_asks_again_by_itself(alices: Client
 
 @pytest.mark.django_db(transaction=True)
 def test_a_sealed_claim_names_its_seal_and_hands_out_its_proof(alices: Client, entry: Entry) -> None:
-    sealing.seal_all()
+    seal_ledger.seal_all()
 
     page = alices.get(address(entry)).content.decode()
     part = alices.get(address(entry), headers={"HX-Request": "true"}).content.decode()
@@ -70,7 +72,7 @@ def test_a_sealed_claim_names_its_seal_and_hands_out_its_proof(alices: Client, e
     assert "<html" not in part
     assert "every 5s" not in part
     assert answer["Content-Disposition"] == f'attachment; filename="claim-{entry.pk}.json"'
-    assert answer.json() == sealing.proof(entry)
+    assert answer.json() == inclusion_proof(entry)
 
 
 def test_a_receipt_takes_four_queries(alices: Client, entry: Entry, django_assert_num_queries: DjangoAssertNumQueries) -> None:

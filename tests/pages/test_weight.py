@@ -13,10 +13,10 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.pages import views
-from wallet.pages.balances import Balance, balance
+from wallet.pages.balance_chart import Balance, build_balance
 
 MOST = 100_000
 LANGUAGES = pytest.mark.parametrize("language", ["en", "hi"])
@@ -49,14 +49,14 @@ def test_a_full_shop_weighs_less_than_a_hundred_kilobytes(alices: Client, full_s
 def of_each_day(currency: str) -> Balance:
     """Return what somebody holds who claimed on every day that the chart has room for."""
     days = [date.today() - timedelta(days=ago) for ago in range(90, -1, -1)]
-    return balance(currency, [{"day": day, "gained": Decimal("1234.50"), "claims": 1} for day in days])
+    return build_balance(currency, [{"day": day, "gained": Decimal("1234.50"), "claims": 1} for day in days])
 
 
 @LANGUAGES
 def test_a_wallet_of_three_currencies_weighs_no_more(
     alices: Client, full_shop: None, monkeypatch: pytest.MonkeyPatch, language: str
 ) -> None:
-    monkeypatch.setattr(views, "balances", lambda user: [of_each_day(currency) for currency in ("EUR", "INR", "USD")])
+    monkeypatch.setattr(views, "balance_charts", lambda user: [of_each_day(currency) for currency in ("EUR", "INR", "USD")])
 
     assert weight(alices, reverse("dashboard"), language) < MOST
 
@@ -64,6 +64,6 @@ def test_a_wallet_of_three_currencies_weighs_no_more(
 @LANGUAGES
 def test_a_page_of_history_weighs_no_more(alices: Client, alice: User, issue: Issue, unlimited: Any, language: str) -> None:
     for number in range(21):
-        claims.claim(issue(title=f"A credit with quite a long title, number {number}").pk, alice)
+        claim_asset(issue(title=f"A credit with quite a long title, number {number}").pk, alice)
 
     assert weight(alices, reverse("my_claims"), language) < MOST

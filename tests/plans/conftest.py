@@ -10,8 +10,8 @@ from django.test.utils import CaptureQueriesContext
 from pytest_django import DjangoDbBlocker
 
 from accounts.models import Role, User
-from wallet.bench.tables import Tables
-from wallet.proofs import scratch
+from dev.bench.tables import Tables
+from dev.race import scratch_database
 
 LARGE = {
     "assets_cashbackasset",
@@ -42,9 +42,9 @@ def large(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         settings = connection.settings_dict
         usual = settings["NAME"]
         connections.close_all()
-        name = f"{scratch.PREFIX}plans"
-        scratch.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        scratch.run(f'CREATE DATABASE "{name}" TEMPLATE "{usual}"')
+        name = f"{scratch_database.PREFIX}plans"
+        scratch_database.run_statement(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        scratch_database.run_statement(f'CREATE DATABASE "{name}" TEMPLATE "{usual}"')
         settings["NAME"] = name
         try:
             SIZE.fill()
@@ -55,7 +55,7 @@ def large(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         finally:
             connections.close_all()
             settings["NAME"] = usual
-            scratch.run(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            scratch_database.run_statement(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 @pytest.fixture

@@ -14,14 +14,17 @@ from rest_framework.test import APIClient
 from accounts import authentication, tokens
 from accounts.models import TokenFamily, User
 from tests.plans.conftest import judge, rows_looked_at
-from wallet import claims, expiry, reports
+from wallet.actions import expire_assets
+from wallet.actions.claim_batch import process_asset_claims, process_pool_claims
+from wallet.actions.claim_decisions import ClaimRequest
+from wallet.actions.claim_sql import SKIP_LOCKED, WAIT, Locking
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.claims import Wanted
 from wallet.ledger import idempotency
-from wallet.ledger.idempotency import Request
+from wallet.ledger.idempotency import IdempotentRequest
 from wallet.ledger.models import Entry
 from wallet.pages.offer_rows import OfferRows
 from wallet.pages.offers import offers_like, open_pools
+from wallet.queries import reports
 
 pytestmark = [pytest.mark.usefixtures("large"), pytest.mark.django_db]
 ROOT = "/api/v1"
@@ -110,32 +113,32 @@ def test_the_summary_counts_no_credits(operator: User, narrowed: str) -> None:
 
 
 def test_the_file_of_one_owner_reads_only_theirs(anybody: User) -> None:
-    theirs = reports.ownership().filter(claimed_by=anybody).order_by("-id")
+    theirs = reports.ownership_rows().filter(claimed_by=anybody).order_by("-id")
 
     assert judge(lambda: list(reports.ownership_lines(theirs))) == []
 
 
-@pytest.mark.parametrize("patient", [True, False])
-def test_a_claim_reads_no_table_whole(anybody: User, patient: bool) -> None:
+@pytest.mark.parametrize("locking", [WAIT, SKIP_LOCKED])
+def test_a_claim_reads_no_table_whole(anybody: User, locking: Locking) -> None:
     asset = CashbackAsset.objects.filter(status="AVAILABLE", expires_at=None).order_by("id")[500]
-    keyed = Request(user=anybody, route="claim", key=uuid4().hex, fingerprint="f" * 64)
+    keyed = IdempotentRequest(user=anybody, route="claim", key=uuid4().hex, fingerprint="f" * 64)
 
     def claim() -> None:
         with transaction.atomic():
-            claims.claim_assets([Wanted(asset.pk, anybody, keyed)], patient=patient)
+            process_asset_claims([ClaimRequest(asset.pk, anybody, keyed)], locking)
 
     assert judge(claim) == []
     assert Entry.objects.filter(asset=asset, user=anybody).exists()
 
 
-@pytest.mark.parametrize("patient", [True, False])
-def test_a_claim_of_any_reads_no_table_whole(anybody: User, patient: bool) -> None:
+@pytest.mark.parametrize("locking", [WAIT, SKIP_LOCKED])
+def test_a_claim_of_any_reads_no_table_whole(anybody: User, locking: Locking) -> None:
     pool = CreditPool.objects.all()[3]
-    keyed = Request(user=anybody, route="claim", key=uuid4().hex, fingerprint="f" * 64)
+    keyed = IdempotentRequest(user=anybody, route="claim", key=uuid4().hex, fingerprint="f" * 64)
 
     def claim() -> None:
         with transaction.atomic():
-            claims.claim_of_pools([Wanted(pool.pk, anybody, keyed)], patient=patient)
+            process_pool_claims([ClaimRequest(pool.pk, anybody, keyed)], locking)
 
     assert judge(claim) == []
     assert Entry.objects.filter(user=anybody, request_key=keyed.key).exists()
@@ -143,9 +146,9 @@ def test_a_claim_of_any_reads_no_table_whole(anybody: User, patient: bool) -> No
 
 def test_a_request_that_was_answered_is_found_by_its_key(anybody: User) -> None:
     key = idempotency.IdempotencyKey.objects.filter(user=anybody)[0]
-    again = Request(user=anybody, route=key.route, key=key.key, fingerprint=key.fingerprint)
+    again = IdempotentRequest(user=anybody, route=key.route, key=key.key, fingerprint=key.fingerprint)
 
-    assert judge(lambda: idempotency.stored(again)) == []
+    assert judge(lambda: idempotency.find_response(again)) == []
 
 
 def test_the_sweep_reads_what_is_due_only(large: None) -> None:
@@ -153,19 +156,19 @@ def test_the_sweep_reads_what_is_due_only(large: None) -> None:
     due = CashbackAsset(title="Due", total_value=1, currency="INR", expires_at=past)
     CashbackAsset.objects.insert_all([due])
 
-    assert judge(lambda: expiry.find_due(1_000)) == []
+    assert judge(lambda: expire_assets.find_due(1_000)) == []
     assert judge(lambda: CashbackAsset.objects.expire([due.pk, *(uuid4() for _ in range(999))])) == []
     assert CashbackAsset.objects.get(pk=due.pk).status == "EXPIRED"
 
 
 def test_old_answers_are_found_by_their_age(large: None) -> None:
-    assert judge(idempotency.forget_old) == []
+    assert judge(idempotency.delete_old_keys) == []
 
 
 def test_a_refresh_token_is_found_by_its_family(anybody: User) -> None:
     pair = tokens.issue_pair(anybody)
 
-    assert judge(lambda: tokens.refresh(pair.refresh)) == []
+    assert judge(lambda: tokens.refresh_tokens(pair.refresh)) == []
 
 
 def test_a_sign_in_finds_its_person_by_email(anybody: User) -> None:
@@ -180,7 +183,7 @@ def test_those_who_ask_are_found_by_their_families(anybody: User) -> None:
     tokens.issue_pair(anybody)
     families = list(TokenFamily.objects.filter(user=anybody).values_list("pk", flat=True))
 
-    assert judge(lambda: authentication.living([*families, uuid4()])) == []
+    assert judge(lambda: authentication.find_live_families([*families, uuid4()])) == []
 
 
 @pytest.mark.parametrize("path", ["/claims/", "/offers/", "/dashboard/", "/"])

@@ -11,13 +11,14 @@ from django.db import connection
 from pytest_django import DjangoDbBlocker
 
 from accounts.models import User
+from dev.race.launch import launch_race
+from dev.race.plan import Plan
+from dev.race.report import Report
+from kernel import transactions
 from tests.proofs.points import Counted, Point, Stand, Stands, Way
-from wallet import contention, issuing
-from wallet.assets.models import CreditPool, Kind
-from wallet.proofs.attempts import Attempt
-from wallet.proofs.plan import Plan
-from wallet.proofs.prove import prove
-from wallet.proofs.report import Report
+from wallet.actions import issue_assets
+from wallet.assets.models import CreditPool, PoolKind
+from wallet.verification.claim_log import Attempt
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ def run(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Callable[[
     def race(plan: Plan) -> Race:
         with django_db_blocker.unblock():
             try:
-                return Race(*prove(plan))
+                return Race(*launch_race(plan))
             finally:
                 connection.close()
 
@@ -46,15 +47,17 @@ def stands(crowd: Callable[[int], list[User]], monkeypatch: pytest.MonkeyPatch) 
 
     Whoever has to try again there does so at once.
     """
-    monkeypatch.setattr(contention, "time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setattr(transactions, "time", SimpleNamespace(sleep=lambda seconds: None))
     people, numbers = crowd(2), count()
 
     def make(way: Way, many: int, spare: int = 0) -> list[Stand]:
-        fields = {"kind": Kind.SIGNUP, "currency": "INR", "per_user_limit": 1}
+        fields = {"kind": PoolKind.SIGNUP, "currency": "INR", "per_user_limit": 1}
         pools = CreditPool.objects.bulk_create(CreditPool(name=f"Stand {n}", **fields) for n in islice(numbers, many))
         each = range(way.people + spare)
-        credits_ = [[issuing.prepared(None, title="One", total_value=Decimal(1), pool=pool) for _ in each] for pool in pools]
-        issuing.issue_all([credit for of_pool in credits_ for credit in of_pool])
+        credits_ = [
+            [issue_assets.build_asset(None, title="One", total_value=Decimal(1), pool=pool) for _ in each] for pool in pools
+        ]
+        issue_assets.issue_assets([credit for of_pool in credits_ for credit in of_pool])
         return [Stand(pool, of_pool, people[: way.people]) for pool, of_pool in zip(pools, credits_, strict=True)]
 
     return make

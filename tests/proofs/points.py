@@ -8,12 +8,13 @@ from typing import Any
 from django.db import connection
 
 from accounts.models import User
-from accounts.refusals import Refusal
-from accounts.together import Alone, Seat, Together
-from wallet import claims
+from kernel.batching import Batcher, PendingItem, RetryIndividually
+from kernel.refusals import Refusal
+from wallet.actions.claim import asset_claim_batcher, pool_claim_batcher
+from wallet.actions.claim_batch import Claim, ClaimOutcome
+from wallet.actions.claim_decisions import ClaimRequest
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.claims import Claim, Wanted
-from wallet.ledger.idempotency import Request, fingerprint
+from wallet.ledger.idempotency import IdempotentRequest, fingerprint
 
 Act = Callable[[], Any]
 # What a statement does, by words that it alone has. One that does something else is a point all the same.
@@ -40,56 +41,56 @@ class Stand:
 class Way:
     """One path of a claim: of a pool or of one credit, in company or alone, and how many are in the company."""
 
-    company: Together[Wanted, Claim]
+    company: Batcher[ClaimRequest, ClaimOutcome]
     alone: bool
     people: int = 1
 
     @property
     def gone(self) -> str:
         """What is heard when somebody else was faster."""
-        return "pool_sold_out" if self.company is claims.of_any else "asset_already_claimed"
+        return "pool_sold_out" if self.company is pool_claim_batcher else "asset_already_claimed"
 
     @property
     def ended(self) -> str:
         """What is heard when the last credit has ended."""
-        return "pool_sold_out" if self.company is claims.of_any else "asset_expired"
+        return "pool_sold_out" if self.company is pool_claim_batcher else "asset_expired"
 
     @property
     def turn(self) -> str:
         """The deed with which a user's other claims of the pool begin to wait."""
-        return "handover" if self.alone else "room" if self.company is claims.of_any else "lock"
+        return "handover" if self.alone else "room" if self.company is pool_claim_batcher else "lock"
 
-    def wanted(self, stand: Stand, user: User, key: str = "the-first-key", credit: int = 0) -> Wanted:
-        target = stand.pool.pk if self.company is claims.of_any else stand.credits[credit].pk
-        return Wanted(target, user, Request(user, "claim", f"{key}-{stand.pool.pk}", fingerprint(target)))
+    def wanted(self, stand: Stand, user: User, key: str = "the-first-key", credit: int = 0) -> ClaimRequest:
+        target = stand.pool.pk if self.company is pool_claim_batcher else stand.credits[credit].pk
+        return ClaimRequest(target, user, IdempotentRequest(user, "claim", f"{key}-{stand.pool.pk}", fingerprint(target)))
 
     def ask(self, stand: Stand) -> list[Claim | Refusal]:
         """Claim for all people of the stand and return what each is told, in their order."""
         *others, last = [self.wanted(stand, user) for user in stand.people]
-        seats = [Seat[Wanted, Claim](each) for each in others]
-        self.company.seats.extend(seats)
-        mine = told(lambda: self.company.alone(last) if self.alone else self.company.ask(last))
+        seats = [PendingItem[ClaimRequest, ClaimOutcome](each) for each in others]
+        self.company.queue.extend(seats)
+        mine = told(lambda: self.company.run_one(last) if self.alone else self.company.submit(last))
         return [*(self.outcome_of(seat) for seat in seats), mine]
 
     def hear(self, stand: Stand) -> list[str]:
         """Claim for all people of the stand and return what each hears, in a word."""
         return [word(each) for each in self.ask(stand)]
 
-    def outcome_of(self, seat: Seat[Wanted, Claim]) -> Claim | Refusal:
+    def outcome_of(self, seat: PendingItem[ClaimRequest, ClaimOutcome]) -> Claim | Refusal:
         """Return what somebody in company is told, who goes alone when the company has no answer."""
-        if isinstance(seat.outcome, Alone):
-            return told(lambda: self.company.alone(seat.asked))
+        if isinstance(seat.outcome, RetryIndividually):
+            return told(lambda: self.company.run_one(seat.item))
         assert isinstance(seat.outcome, Claim | Refusal)
         return seat.outcome
 
 
 Stands = Callable[..., list[Stand]]
 WAYS = {
-    "a credit, in company": Way(claims.of_one, alone=False),
-    "a credit, alone": Way(claims.of_one, alone=True),
-    "a pool's, in company": Way(claims.of_any, alone=False),
-    "a pool's, alone": Way(claims.of_any, alone=True),
-    "a pool's, two in company": Way(claims.of_any, alone=False, people=2),
+    "a credit, in company": Way(asset_claim_batcher, alone=False),
+    "a credit, alone": Way(asset_claim_batcher, alone=True),
+    "a pool's, in company": Way(pool_claim_batcher, alone=False),
+    "a pool's, alone": Way(pool_claim_batcher, alone=True),
+    "a pool's, two in company": Way(pool_claim_batcher, alone=False, people=2),
 }
 
 

@@ -10,9 +10,10 @@ import pytest
 from django.db import OperationalError, connection
 
 from tests.proofs.points import WAYS, Counted, Point, Stand, Stands, Way, at, points
-from wallet.claims import Claim, Refusal
+from wallet.actions.claim import Refusal
+from wallet.actions.claim_batch import Claim
 from wallet.ledger.models import Entry
-from wallet.proofs.verify import verify
+from wallet.verification.checker import verify_everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
 PROOF = "P4"
@@ -104,7 +105,7 @@ def test_a_claim_that_breaks_off_leaves_all_or_nothing_and_asked_again_is_one(
         assert_one_each(point, stand, second)
         assert all(each.replayed == bool(expected) for each in second if isinstance(each, Claim)), str(point)
         assert first is None or ids(first) == ids(second), str(point)
-    assert verify(connection) == []
+    assert verify_everything(connection) == []
 
 
 def assert_one_each(point: Point, stand: Stand, told: list[Claim | Refusal]) -> None:
@@ -125,7 +126,7 @@ def test_a_connection_that_is_lost_each_time_ends_in_busy_leaves_nothing_and_ask
 
     assert (first, held(stand)) == (["busy"] * way.people, (0, 0))
     assert way.hear(stand) == ["201"] * way.people
-    assert verify(connection) == []
+    assert verify_everything(connection) == []
 
 
 def status_of_a_child(work: Callable[[], Any]) -> int:
@@ -157,4 +158,4 @@ def test_a_process_that_ends_in_the_middle_of_a_claim_leaves_all_or_nothing_and_
 
         assert_one_each(point, stand, second)
         assert all(each.replayed == bool(expected) for each in second if isinstance(each, Claim)), str(point)
-    assert verify(connection) == []
+    assert verify_everything(connection) == []

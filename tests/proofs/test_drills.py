@@ -12,11 +12,12 @@ from django.db import connection
 from pytest_django import Settings
 
 from accounts.models import User
-from wallet import claims, sealing
+from wallet.actions import seal_ledger
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 from wallet.ledger import signing
 from wallet.ledger.models import Entry, Seal
-from wallet.ledger.rules import ENABLE_ALWAYS
+from wallet.ledger.triggers import ENABLE_ALWAYS
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -26,8 +27,8 @@ def entries(issue: Callable[..., CashbackAsset], alice: User) -> list[Entry]:
     """Nine entries under three seals."""
     for _ in range(3):
         for _ in range(3):
-            claims.claim(issue().pk, alice)
-        sealing.seal_all()
+            claim_asset(issue().pk, alice)
+        seal_ledger.seal_all()
     return list(Entry.objects.order_by("claimed_at"))
 
 
@@ -73,7 +74,7 @@ def test_one_entry_deleted(entries: list[Entry]) -> None:
 
 def test_one_entry_inserted(entries: list[Entry], issue: Callable[..., CashbackAsset], alice: User) -> None:
     """With a credit of its own that says the same, so that nothing but the seal can tell."""
-    forged = claims.claim(issue().pk, alice).receipt["id"]
+    forged = claim_asset(issue().pk, alice).receipt["id"]
     attack("UPDATE ledger_entry SET xid = %s WHERE id = %s", str(entries[4].xid), forged)
 
     assert red() == [f"entry {forged} was inserted after seal 2 was made"]
@@ -117,7 +118,7 @@ def test_the_whole_chain_rewritten_with_the_stolen_key(entries: list[Entry], pub
 
 def test_the_end_of_the_chain_cut_off(entries: list[Entry], published: Path) -> None:
     attack("DELETE FROM ledger_seal WHERE seq = 3")
-    sealing.seal_all()
+    seal_ledger.seal_all()
 
     assert json.loads(published.read_text().splitlines()[2])["seq"] == 3
     assert red("--roots", str(published)) == ["seal 3 differs from its published copy"]
@@ -126,10 +127,10 @@ def test_the_end_of_the_chain_cut_off(entries: list[Entry], published: Path) -> 
 def rewrite(seq: int) -> None:
     """Make a seal anew over the entries as they are now, as whoever holds a key can."""
     old, last = Seal.objects.get(seq=seq), Seal.objects.filter(seq=seq - 1).first()
-    rows, _ = sealing.closed_rows(old.from_xid, old.to_xid)
-    seal = sealing.sealed(rows, last, old.from_xid, old.to_xid)
+    rows, _ = seal_ledger.closed_rows(old.from_xid, old.to_xid)
+    seal = seal_ledger.build_seal(rows, last, old.from_xid, old.to_xid)
     seal.sealed_at = old.sealed_at
-    signing.sign(seal)
+    signing.sign_seal(seal)
     columns = ("previous_root", "root", "sums", "public_key", "signature", "leaves")
     changes = ", ".join(f"{column} = %s" for column in columns)
     attack(f"UPDATE ledger_seal SET {changes} WHERE seq = %s", *(getattr(seal, column) for column in columns), seq)

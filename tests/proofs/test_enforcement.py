@@ -9,7 +9,7 @@ from django.core.management.base import SystemCheckError
 from django.db import connection, transaction
 
 from tests.ledger.roles import sql, trigger
-from wallet.proofs.enforcement import weakened_rules
+from wallet.verification.enforcement import weakened_rules
 
 PINNED = "SET search_path = pg_catalog, public, pg_temp"
 HOLES = {

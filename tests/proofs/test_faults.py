@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from wallet.proofs.faults.catalogue import FAULTS
-from wallet.proofs.faults.play import play
+from dev.chaos.catalogue import FAULTS
+from dev.chaos.run import run_faults
 
 pytestmark = pytest.mark.xdist_group("faults")
 WORKING = ["T0", "T3", "T4", "T5", "T6", "T9", "T10", "T14", "T15", "T16", "T20", "T23", "T25", "T26", "T27", "T28"]
@@ -20,7 +20,7 @@ def outcomes() -> dict[str, dict[str, Any]]:
     """One after the other on servers of their own, for each would slow down its neighbour; beside them those that only wait."""
 
     def run(names: list[str]) -> list[tuple[str, dict[str, Any]]]:
-        return list(play({name: FAULTS[name].quick for name in names}, seed=2026))
+        return list(run_faults({name: FAULTS[name].quick for name in names}, seed=2026))
 
     with ThreadPoolExecutor() as threads:
         return dict(chain(*threads.map(run, (WORKING, WAITING))))

@@ -19,11 +19,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
 
 from accounts.models import User
-from accounts.refusals import Refusal
-from wallet import changing, claims, issuing, pools
+from kernel.refusals import Refusal
+from wallet.actions import edit_asset, edit_pool, issue_assets
+from wallet.actions.claim import claim_asset, claim_from_pool
 from wallet.assets.models import CashbackAsset
-from wallet.ledger.idempotency import Request, fingerprint
-from wallet.proofs.verify import verify
+from wallet.ledger.idempotency import IdempotentRequest, fingerprint
+from wallet.verification.checker import verify_everything
 
 SEQUENCES = int(os.environ.get("PROVE_SEQUENCES", "60"))
 SEED = os.environ.get("PROVE_SEED", "2026")
@@ -74,7 +75,7 @@ class Wallet(RuleBasedStateMachine):
     def open(self) -> None:
         number = next(names)
         self.paper = Paper()
-        self.pool = pools.open_pool(None, name=f"Pool {number}", kind="SIGNUP", currency="INR")
+        self.pool = edit_pool.open_pool(None, name=f"Pool {number}", kind="SIGNUP", currency="INR")
         self.users = User.objects.bulk_create(User(email=f"user{number}-{n}@example.com", password="!") for n in range(3))
         for ends in (True, False, False):
             self.add(ends)
@@ -107,7 +108,7 @@ class Wallet(RuleBasedStateMachine):
         self.add(ends)
 
     def add(self, ends: bool) -> None:
-        asset = issuing.issue_one(None, title="Credit", total_value=Decimal("10.00"), pool=self.pool)
+        asset = issue_assets.issue_asset(None, title="Credit", total_value=Decimal("10.00"), pool=self.pool)
         if ends:
             self.sql(
                 "UPDATE assets_cashbackasset SET expires_at = clock_timestamp() + interval '1 hour' WHERE id = %s", asset.pk
@@ -124,7 +125,7 @@ class Wallet(RuleBasedStateMachine):
             expected = "done" if credit.owner == user.pk else "asset_already_claimed"
         elif credit.status != "EXPIRED" and self.paper.full(user.pk):
             expected = "claim_limit_reached"
-        if self.answer(expected, lambda: claims.claim(asset, user)):
+        if self.answer(expected, lambda: claim_asset(asset, user)):
             credit.status, credit.owner = "CLAIMED", user.pk
             tally["claims"] += 1
 
@@ -133,7 +134,7 @@ class Wallet(RuleBasedStateMachine):
         user, key = self.users[who], f"key-number-{next(names):010}"
         left = [asset for asset, credit in self.paper.credits.items() if credit.status == "AVAILABLE"]
         expected = "pool_sold_out" if not left else "claim_limit_reached" if self.paper.full(user.pk) else "done"
-        if claim := self.answer(expected, lambda: claims.claim_any(self.pool.pk, user, self.request(user, key))):
+        if claim := self.answer(expected, lambda: claim_from_pool(self.pool.pk, user, self.request(user, key))):
             credit = self.paper.credits[UUID(claim.receipt["asset"])]
             assert credit.status == "AVAILABLE"
             assert credit.ends or not any(self.paper.credits[asset].ends for asset in left)
@@ -148,7 +149,7 @@ class Wallet(RuleBasedStateMachine):
         user = next(user for user in self.users if user.pk == user_id)
         before = self.rows()
 
-        claim = claims.claim_any(self.pool.pk, user, self.request(user, key))
+        claim = claim_from_pool(self.pool.pk, user, self.request(user, key))
 
         assert (claim.receipt, claim.replayed) == (receipt, True)
         assert self.rows() == before
@@ -159,7 +160,7 @@ class Wallet(RuleBasedStateMachine):
         asset = self.some(number)
         credit = self.paper.credits[asset]
         expected = "done" if credit.status == "AVAILABLE" else "asset_not_available"
-        if self.answer(expected, lambda: changing.expire(asset, None)):
+        if self.answer(expected, lambda: edit_asset.expire_asset(asset, None)):
             credit.status = "EXPIRED"
 
     @precondition(lambda self: self.paper.credits)
@@ -169,13 +170,13 @@ class Wallet(RuleBasedStateMachine):
         credit = self.paper.credits[asset]
         ended = credit.status in ("EXPIRED", "DUE")
         expected = "asset_not_expired" if not ended else "already_recreated" if credit.recreated else "done"
-        if child := self.answer(expected, lambda: changing.recreate(asset, None, expires_at=None)):
+        if child := self.answer(expected, lambda: edit_asset.recreate_asset(asset, None, expires_at=None)):
             credit.status, credit.recreated = "EXPIRED", True
             self.paper.credits[child.pk] = Credit()
 
     @rule(limit=st.none() | st.integers(1, 4))
     def change_limit(self, limit: int | None) -> None:
-        pools.update_pool(self.pool.pk, None, per_user_limit=limit)
+        edit_pool.update_pool(self.pool.pk, None, per_user_limit=limit)
         self.paper.limit = limit
 
     @rule()
@@ -204,10 +205,10 @@ class Wallet(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         # All of it is one transaction, whose changes of the limit bear the same instant: I9 cannot tell them apart.
-        assert [violation for violation in verify(connection) if violation.invariant != "I9"] == []
+        assert [violation for violation in verify_everything(connection) if violation.invariant != "I9"] == []
 
-    def request(self, user: User, key: str) -> Request:
-        return Request(user, "claim", key, fingerprint("pool", self.pool.pk))
+    def request(self, user: User, key: str) -> IdempotentRequest:
+        return IdempotentRequest(user, "claim", key, fingerprint("pool", self.pool.pk))
 
     def sql(self, statement: str, *values: Any) -> None:
         with connection.cursor() as cursor:

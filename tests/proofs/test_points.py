@@ -11,16 +11,16 @@ from django.db import connection
 
 from accounts.models import User
 from tests.proofs.points import WAYS, Counted, Stand, Stands, Way, at, points, told, word
+from wallet.actions.claim_decisions import ClaimRequest
 from wallet.assets.models import CashbackAsset
-from wallet.claims import Wanted
 from wallet.ledger.models import Entry
-from wallet.proofs.verify import verify
+from wallet.verification.checker import verify_everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
 EXPIRED = "UPDATE assets_cashbackasset SET status = 'EXPIRED' WHERE id = %s"
 HIDDEN = "UPDATE assets_creditpool SET is_active = false WHERE id = %s"
 CLOSED = "UPDATE assets_creditpool SET opens_at = now() - interval '1 day', closes_at = now() WHERE id = %s"
-Rival = Callable[[Way, Wanted], str]
+Rival = Callable[[Way, ClaimRequest], str]
 PROOF = "P3"
 ways = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 
@@ -38,7 +38,7 @@ def rival() -> Iterator[Rival]:
 
     with ThreadPoolExecutor(1) as thread:
         thread.submit(connect).result()
-        yield lambda way, wanted: word(thread.submit(told, lambda: way.company.alone(wanted)).result())
+        yield lambda way, wanted: word(thread.submit(told, lambda: way.company.run_one(wanted)).result())
         thread.submit(close).result()
 
 
@@ -73,7 +73,7 @@ def test_an_expiry_wins_before_the_lock_waits_behind_it_and_is_refused_after_the
         last = "201" if point.is_past("lock") else way.ended
         assert (came, heard) == ([first], ["201"] * (way.people - 1) + [last]), str(point)
         assert entries(stand) == heard.count("201"), str(point)
-    assert verify(connection) == []
+    assert verify_everything(connection) == []
 
 
 @ways
@@ -89,7 +89,7 @@ def test_another_claim_wins_before_the_lock_and_hears_busy_or_sold_out_behind_it
         assert (came, heard) == ([first], ["201"] * (way.people - 1) + [last]), str(point)
         assert CashbackAsset.objects.filter(pool=stand.pool, claimed_by=bob).count() == came.count("201"), str(point)
         assert entries(stand) == way.people, str(point)
-    assert verify(connection) == []
+    assert verify_everything(connection) == []
 
 
 @ways
@@ -106,7 +106,7 @@ def test_who_claims_twice_at_once_gets_one_where_one_is_allowed(
         assert (came, heard[0]) == ([first], "201" if began else "claim_limit_reached"), str(point)
         assert heard[1:] == ["201"] * (way.people - 1), str(point)
         assert entries(stand) == way.people, str(point)
-    assert verify(connection) == []
+    assert verify_everything(connection) == []
 
 
 @ways
@@ -119,7 +119,7 @@ def test_the_same_request_sent_twice_at_once_is_one_claim(way: Way, stands: Stan
         waits = point.is_past("key") and not point.is_past("commit")
         assert (came, heard) == (["request_in_progress" if waits else "201"], ["201"] * way.people), str(point)
         assert entries(stand) == way.people, str(point)
-    assert verify(connection) == []
+    assert verify_everything(connection) == []
 
 
 @ways
@@ -134,4 +134,4 @@ def test_a_pool_that_closes_refuses_until_the_handover_and_comes_too_late_from_t
         expected = "201" if point.is_past("handover") else refusal
         assert (came, heard) == (["done"], [expected] * way.people), str(point)
         assert entries(stand) == heard.count("201"), str(point)
-    assert verify(connection) == []
+    assert verify_everything(connection) == []

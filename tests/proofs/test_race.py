@@ -4,11 +4,11 @@ from collections.abc import Callable
 
 import pytest
 
+from dev.chaos.session_faults import most_at_once
+from dev.race import mutant
+from dev.race.plan import Plan, default_plan
 from tests.proofs.conftest import Race, scratch_databases
 from wallet.assets.models import CashbackAsset
-from wallet.proofs import mutant
-from wallet.proofs.faults.sessions import most_at_once
-from wallet.proofs.plan import Plan, usual
 
 pytestmark = pytest.mark.xdist_group("races")
 Run = Callable[[Plan], Race]
@@ -16,17 +16,17 @@ Run = Callable[[Plan], Race]
 
 @pytest.fixture(scope="session")
 def with_lock(run: Run) -> Race:
-    return run(usual(40, 3, 40, seed=1))
+    return run(default_plan(40, 3, 40, seed=1))
 
 
 @pytest.fixture(scope="session")
 def over_http(run: Run) -> Race:
-    return run(usual(40, 3, 40, seed=1, http=True))
+    return run(default_plan(40, 3, 40, seed=1, http=True))
 
 
 @pytest.fixture(scope="session")
 def without_lock(run: Run) -> Race:
-    return run(usual(40, 3, 40, seed=1, without_lock=True))
+    return run(default_plan(40, 3, 40, seed=1, without_lock=True))
 
 
 @pytest.fixture(params=["with_lock", "over_http"])

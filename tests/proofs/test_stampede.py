@@ -6,8 +6,8 @@ from datetime import datetime
 
 import pytest
 
+from dev.race.plan import Plan
 from tests.proofs.conftest import Race
-from wallet.proofs.plan import Plan
 
 pytestmark = pytest.mark.xdist_group("races")
 Told = Callable[..., None]

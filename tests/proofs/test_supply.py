@@ -10,9 +10,10 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
-from wallet import changing, claims, expiry
+from wallet.actions import edit_asset, expire_assets
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.proofs.verify import verify
+from wallet.verification.checker import verify_everything
 
 Issue = Callable[..., CashbackAsset]
 OpenPool = Callable[..., CreditPool]
@@ -36,12 +37,12 @@ def place(open_pool: OpenPool, issue: Issue, alice: User, ada: User) -> Place:
     first, second = open_pool(name="Diwali"), open_pool(name="Holi")
     credits_ = [issue(pool=first) for _ in range(5)]
     _, claimed, expired, changed, both = credits_
-    changing.expire(expired.pk, ada)
+    edit_asset.expire_asset(expired.pk, ada)
     for asset in (changed, both):
-        changing.update(asset.pk, ada, title="Lamp", total_value=Decimal(7))
+        edit_asset.update_asset(asset.pk, ada, title="Lamp", total_value=Decimal(7))
     for asset in (claimed, both):
-        claims.claim(asset.pk, alice)
-    assert verify(connection) == []
+        claim_asset(asset.pk, alice)
+    assert verify_everything(connection) == []
     return Place(first, second, *credits_)
 
 
@@ -54,7 +55,7 @@ def tamper(statement: str) -> None:
 
 
 def found() -> list[str]:
-    return [str(violation) for violation in verify(connection)]
+    return [str(violation) for violation in verify_everything(connection)]
 
 
 def left(asset: CashbackAsset, what: str) -> str:
@@ -143,18 +144,18 @@ def test_a_claimed_credit_that_once_expired_is_named(place: Place, alice: User) 
 
 def test_a_whole_life_done_openly_is_no_harm(place: Place, issue: Issue, alice: User, ada: User) -> None:
     """Changes of value and pool, deletions, sweeps, children of what expired, and SQL typed by hand under the rules."""
-    changing.update(place.offered.pk, ada, pool=place.second, total_value=Decimal("0.01"))
-    changing.update(place.offered.pk, ada, pool=None)
-    changing.update(place.offered.pk, ada, currency="JPY", total_value=Decimal(5))
-    changing.delete(place.expired.pk, ada)
+    edit_asset.update_asset(place.offered.pk, ada, pool=place.second, total_value=Decimal("0.01"))
+    edit_asset.update_asset(place.offered.pk, ada, pool=None)
+    edit_asset.update_asset(place.offered.pk, ada, currency="JPY", total_value=Decimal(5))
+    edit_asset.delete_asset(place.expired.pk, ada)
     due = issue(pool=place.second, expires_at=timezone.now() + timedelta(days=1))
     with connection.cursor() as cursor:
         cursor.execute("UPDATE assets_cashbackasset SET total_value = 3, pool_id = NULL WHERE id = %s", [place.changed.pk])
         cursor.execute("UPDATE assets_cashbackasset SET expires_at = now() WHERE id = %s", [due.pk])
-    expiry.expire_due()
-    child = changing.recreate(due.pk, ada, total_value=Decimal(9), expires_at=None)
-    claims.claim(child.pk, alice)
-    changing.delete(place.changed.pk, ada)
+    expire_assets.expire_due()
+    child = edit_asset.recreate_asset(due.pk, ada, total_value=Decimal(9), expires_at=None)
+    claim_asset(child.pk, alice)
+    edit_asset.delete_asset(place.changed.pk, ada)
 
     assert found() == []
 

@@ -15,12 +15,14 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from accounts.models import User
-from wallet import changing, claims, pools
+from wallet.actions import edit_asset, edit_pool
+from wallet.actions.claim import claim_asset, claim_from_pool
+from wallet.actions.claim_batch import Claim
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.ledger.idempotency import Request, fingerprint
+from wallet.ledger.idempotency import IdempotentRequest, fingerprint
 from wallet.ledger.models import Entry
-from wallet.proofs.attempts import TRACEBACK, WITHOUT_WAIT, Attempt
-from wallet.proofs.verify import Violation, stuck, unrest, verify
+from wallet.verification.checker import Violation, leftover_sessions, stuck_transactions, verify_everything
+from wallet.verification.claim_log import TRACEBACK, WITHOUT_WAIT, Attempt
 
 Issue = Callable[..., CashbackAsset]
 Tamper = Callable[..., None]
@@ -50,18 +52,18 @@ def pool(open_pool: Callable[..., CreditPool]) -> CreditPool:
 
 
 @pytest.fixture
-def claim(pool: CreditPool, issue: Issue, alice: User) -> claims.Claim:
+def claim(pool: CreditPool, issue: Issue, alice: User) -> Claim:
     """Let alice claim one of the pool's two credits, with a key."""
     for _ in range(2):
         issue(pool=pool, expires_at=timezone.now() + timedelta(days=1))
-    return claims.claim_any(pool.pk, alice, request(alice, pool))
+    return claim_from_pool(pool.pk, alice, request(alice, pool))
 
 
-def request(user: User, pool: CreditPool, key: str = "one-key-of-mine-1") -> Request:
-    return Request(user, "pool-claim", key, fingerprint(pool.pk))
+def request(user: User, pool: CreditPool, key: str = "one-key-of-mine-1") -> IdempotentRequest:
+    return IdempotentRequest(user, "pool-claim", key, fingerprint(pool.pk))
 
 
-def attempt(claim: claims.Claim, user: User, pool: CreditPool) -> Attempt:
+def attempt(claim: Claim, user: User, pool: CreditPool) -> Attempt:
     """Return what alice's client remembers of her claim."""
     key = "one-key-of-mine-1"
     return Attempt("client 0", "pool", str(pool.pk), str(user.pk), key, 0.0, 1.0, "ok", 201, "201", claim.receipt)
@@ -71,17 +73,17 @@ def broken(found: list[Violation]) -> set[str]:
     return {violation.invariant for violation in found}
 
 
-def test_an_honest_ledger_has_no_violation(claim: claims.Claim, pool: CreditPool, issue: Issue, bob: User, ada: User) -> None:
-    claims.claim(issue(currency="JPY", total_value=Decimal(500)).pk, bob)
-    claims.claim_any(pool.pk, bob, request(bob, pool))
-    changing.recreate(changing.expire(issue().pk, ada).pk, ada)
+def test_an_honest_ledger_has_no_violation(claim: Claim, pool: CreditPool, issue: Issue, bob: User, ada: User) -> None:
+    claim_asset(issue(currency="JPY", total_value=Decimal(500)).pk, bob)
+    claim_from_pool(pool.pk, bob, request(bob, pool))
+    edit_asset.recreate_asset(edit_asset.expire_asset(issue().pk, ada).pk, ada)
     issued = {(pool.pk, "INR"): (2, Decimal(200)), (None, "JPY"): (1, Decimal(500)), (None, "INR"): (2, Decimal(200))}
 
-    assert verify(connection, issued=issued) == []
+    assert verify_everything(connection, issued=issued) == []
 
 
 def test_an_empty_ledger_has_no_violation(db: None) -> None:
-    assert verify(connection, []) == []
+    assert verify_everything(connection, []) == []
 
 
 SECOND_ENTRY = """
@@ -148,11 +150,11 @@ UNCLAIM = "status = 'AVAILABLE', claimed_by_id = NULL, claimed_at = NULL, claim_
     ],
 )
 def test_a_broken_promise_is_seen_and_its_row_is_named(
-    claim: claims.Claim, tamper: Tamper, invariant: str, statements: list[str]
+    claim: Claim, tamper: Tamper, invariant: str, statements: list[str]
 ) -> None:
     tamper(*statements)
 
-    found = [violation for violation in verify(connection) if violation.invariant == invariant]
+    found = [violation for violation in verify_everything(connection) if violation.invariant == invariant]
 
     assert found
     if invariant != "I5":
@@ -160,98 +162,98 @@ def test_a_broken_promise_is_seen_and_its_row_is_named(
         assert any(row in found[0].sentence for row in rows) or "user " in found[0].sentence
 
 
-def test_a_credit_beyond_the_limit_is_seen(claim: claims.Claim, pool: CreditPool, alice: User, tamper: Tamper) -> None:
+def test_a_credit_beyond_the_limit_is_seen(claim: Claim, pool: CreditPool, alice: User, tamper: Tamper) -> None:
     tamper(
         "UPDATE assets_cashbackasset SET status = 'CLAIMED', claimed_at = now() + interval '1 second', claim_slot = 2,"
         f" claimed_by_id = '{alice.pk}' WHERE status = 'AVAILABLE'",
         "UPDATE assets_creditpoolevent SET per_user_limit = 1",
     )
 
-    beyond = [violation for violation in verify(connection) if violation.invariant == "I9"]
+    beyond = [violation for violation in verify_everything(connection) if violation.invariant == "I9"]
 
     assert len(beyond) == 1
     assert f"is claim number 2 of user {alice.pk} in pool {pool.pk}, more than its limit then" in beyond[0].sentence
 
 
-def test_a_limit_lowered_afterwards_breaks_nothing(claim: claims.Claim, pool: CreditPool, alice: User, ada: User) -> None:
-    claims.claim_any(pool.pk, alice, request(alice, pool, "another-key-of-mine"))
-    pools.update_pool(pool.pk, ada, per_user_limit=1)
+def test_a_limit_lowered_afterwards_breaks_nothing(claim: Claim, pool: CreditPool, alice: User, ada: User) -> None:
+    claim_from_pool(pool.pk, alice, request(alice, pool, "another-key-of-mine"))
+    edit_pool.update_pool(pool.pk, ada, per_user_limit=1)
 
-    assert verify(connection) == []
+    assert verify_everything(connection) == []
 
 
 def test_a_credit_that_vanished_is_missed_by_who_knows_how_many_there_were(
-    claim: claims.Claim, pool: CreditPool, tamper: Tamper
+    claim: Claim, pool: CreditPool, tamper: Tamper
 ) -> None:
     tamper("DELETE FROM assets_cashbackasset WHERE status = 'AVAILABLE'")
 
-    assert broken(verify(connection, issued={(pool.pk, "INR"): (2, Decimal(200))})) == {"I5"}
+    assert broken(verify_everything(connection, issued={(pool.pk, "INR"): (2, Decimal(200))})) == {"I5"}
 
 
-def test_what_clients_were_told_agrees_with_an_honest_ledger(claim: claims.Claim, pool: CreditPool, alice: User) -> None:
+def test_what_clients_were_told_agrees_with_an_honest_ledger(claim: Claim, pool: CreditPool, alice: User) -> None:
     told = attempt(claim, alice, pool)
 
-    assert verify(connection, [told, replace(told, id="client 0, again")]) == []
+    assert verify_everything(connection, [told, replace(told, id="client 0, again")]) == []
 
 
-def test_a_lost_claim_is_seen(claim: claims.Claim, pool: CreditPool, alice: User) -> None:
+def test_a_lost_claim_is_seen(claim: Claim, pool: CreditPool, alice: User) -> None:
     receipt = claim.receipt | {"id": str(uuid4())}
     told = attempt(claim, alice, pool)
 
-    found = verify(connection, [told, replace(told, key="another-key-of-mine", receipt=receipt)])
+    found = verify_everything(connection, [told, replace(told, key="another-key-of-mine", receipt=receipt)])
 
     assert found == [
         Violation("I2", f"entry {receipt['id']}, told to user {alice.pk} (client 0), is not in the ledger"),
     ]
 
 
-def test_a_claim_told_to_somebody_else_is_seen(claim: claims.Claim, pool: CreditPool, alice: User, bob: User) -> None:
+def test_a_claim_told_to_somebody_else_is_seen(claim: Claim, pool: CreditPool, alice: User, bob: User) -> None:
     told = attempt(claim, alice, pool)
 
-    assert broken(verify(connection, [told, replace(told, user=str(bob.pk))])) == {"I2"}
+    assert broken(verify_everything(connection, [told, replace(told, user=str(bob.pk))])) == {"I2"}
 
 
-def test_a_ghost_is_seen(claim: claims.Claim, pool: CreditPool, alice: User) -> None:
+def test_a_ghost_is_seen(claim: Claim, pool: CreditPool, alice: User) -> None:
     refused = replace(attempt(claim, alice, pool), outcome="refused", code="pool_sold_out", receipt=None)
 
-    found = verify(connection, [refused])
+    found = verify_everything(connection, [refused])
 
     entry = UUID(claim.receipt["id"])
     assert broken(found) == {"I3"}
     assert found[0].sentence.startswith(f"entry {entry} of user {alice.pk} was acknowledged to nobody")
 
 
-def test_an_entry_whose_answer_was_lost_is_no_ghost(claim: claims.Claim, pool: CreditPool, alice: User) -> None:
+def test_an_entry_whose_answer_was_lost_is_no_ghost(claim: Claim, pool: CreditPool, alice: User) -> None:
     unknown = replace(attempt(claim, alice, pool), outcome="unknown", code="ConnectionResetError", receipt=None)
 
-    assert verify(connection, [unknown]) == []
+    assert verify_everything(connection, [unknown]) == []
 
 
-def test_an_issue_that_nobody_logged_is_seen(claim: claims.Claim, pool: CreditPool, tamper: Tamper) -> None:
+def test_an_issue_that_nobody_logged_is_seen(claim: Claim, pool: CreditPool, tamper: Tamper) -> None:
     tamper("DELETE FROM assets_cashbackasset WHERE status = 'AVAILABLE'")
 
     told = "by what was issued, changed and deleted there are 2 (200.0000), but 1 (100.0000) are there"
     line = "generation 1: 1 (100.0000) are told to be AVAILABLE, but 0 (0) are there"
-    assert verify(connection) == [
+    assert verify_everything(connection) == [
         Violation("I5", f"pool {pool.pk} in INR: {told}"),
         Violation("I5", f"pool {pool.pk} in INR, {line}"),
     ]
 
 
 @pytest.mark.parametrize(("status", "code"), [(500, "500"), (502, "502"), (503, WITHOUT_WAIT), (404, TRACEBACK)])
-def test_an_error_of_ours_is_seen(claim: claims.Claim, pool: CreditPool, alice: User, status: int, code: str) -> None:
+def test_an_error_of_ours_is_seen(claim: Claim, pool: CreditPool, alice: User, status: int, code: str) -> None:
     told = attempt(claim, alice, pool)
     error = replace(told, id="client 1", outcome="unknown", status=status, code=code, receipt=None)
 
-    found = verify(connection, [told, error])
+    found = verify_everything(connection, [told, error])
 
     assert found == [Violation("I10", f"client 1 for pool {pool.pk} was answered {status} ({code})")]
 
 
-def test_two_answers_under_one_key_are_seen(claim: claims.Claim, pool: CreditPool, alice: User) -> None:
+def test_two_answers_under_one_key_are_seen(claim: Claim, pool: CreditPool, alice: User) -> None:
     told = attempt(claim, alice, pool)
 
-    found = verify(connection, [told, replace(told, receipt=claim.receipt | {"amount": "900.00"})])
+    found = verify_everything(connection, [told, replace(told, receipt=claim.receipt | {"amount": "900.00"})])
 
     assert broken(found) == {"I7"}
 
@@ -271,11 +273,11 @@ def holder(transactional_db: None) -> Iterator[BaseDatabaseWrapper]:
 def test_a_transaction_that_does_not_end_is_seen(holder: BaseDatabaseWrapper) -> None:
     time.sleep(0.2)
 
-    (found,) = stuck(connection, seconds=0.1)
+    (found,) = stuck_transactions(connection, seconds=0.1)
 
     assert found.invariant == "I11"
     assert re.fullmatch(rf"process {pid_of(holder)} is in a transaction since .* \(ClientRead\)", found.sentence)
-    assert stuck(connection) == []
+    assert stuck_transactions(connection) == []
 
 
 @pytest.mark.django_db(transaction=True)
@@ -287,7 +289,7 @@ def test_who_is_in_a_transaction_or_waits_when_all_is_over_is_seen(holder: BaseD
         cursor.execute("SELECT pg_advisory_xact_lock(1)")
     thread = threading.Thread(target=lambda: waiter.cursor().execute("SELECT pg_advisory_xact_lock(1)"))
     thread.start()
-    while len(found := unrest(connection, sessions=2)) < 2:
+    while len(found := leftover_sessions(connection, sessions=2)) < 2:
         time.sleep(0.01)
 
     holder.close()
@@ -305,8 +307,8 @@ def test_a_session_that_was_not_there_before_is_seen() -> None:
     other = connection.copy()
     other.ensure_connection()
 
-    assert unrest(connection, sessions=1) == []
-    assert [violation.sentence for violation in unrest(connection)] == [
+    assert leftover_sessions(connection, sessions=1) == []
+    assert [violation.sentence for violation in leftover_sessions(connection)] == [
         f"process {pid_of(other)} is still there: idle, ClientRead"
     ]
     other.close()
@@ -318,9 +320,9 @@ def pid_of(other: BaseDatabaseWrapper) -> int:
     return int(other.connection.info.backend_pid)
 
 
-def test_it_reads_and_writes_nothing(claim: claims.Claim, django_assert_num_queries: Callable[..., object]) -> None:
+def test_it_reads_and_writes_nothing(claim: Claim, django_assert_num_queries: Callable[..., object]) -> None:
     with django_assert_num_queries(23) as asked:  # type: ignore[attr-defined]
-        verify(connection)
+        verify_everything(connection)
 
     assert {query["sql"].split()[0] for query in asked.captured_queries} <= {"SELECT", "WITH", "DECLARE"}
     assert Entry.objects.count() == 1

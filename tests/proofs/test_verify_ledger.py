@@ -13,13 +13,14 @@ from django.db import connection
 
 from accounts.models import User
 from tests.history import backdate
-from wallet import claims, sealing
+from wallet.actions import seal_ledger
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 from wallet.ledger import signing
 from wallet.ledger.models import Entry, Seal
-from wallet.ledger.rules import ENABLE_ALWAYS
-from wallet.proofs.seals import seal_violations
-from wallet.proofs.verify import fresh, verify
+from wallet.ledger.triggers import ENABLE_ALWAYS
+from wallet.verification.checker import snapshot_connection, verify_everything
+from wallet.verification.seals import seal_violations
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -27,8 +28,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def entries(issue: Callable[..., CashbackAsset], alice: User) -> list[Entry]:
     for _ in range(3):
-        claims.claim(issue().pk, alice)
-    sealing.seal_all()
+        claim_asset(issue().pk, alice)
+    seal_ledger.seal_all()
     return list(Entry.objects.order_by("claimed_at"))
 
 
@@ -69,8 +70,8 @@ def test_a_changed_amount_is_red_and_the_row_is_named(entries: list[Entry], caps
 def test_seals_before_since_are_taken_for_granted(
     entries: list[Entry], issue: Callable[..., CashbackAsset], alice: User
 ) -> None:
-    claims.claim(issue().pk, alice)
-    sealing.seal_all()
+    claim_asset(issue().pk, alice)
+    seal_ledger.seal_all()
     rewrite("UPDATE ledger_entry SET request_key = 'another-key-than-it' WHERE id = %s", entries[0].pk)
 
     assert "GREEN" in verify_ledger("--since", "2")
@@ -106,7 +107,7 @@ def test_roots_that_are_no_file_of_seals_are_refused_before_anything_is_read(
 ) -> None:
     roots = tmp_path / "seals.jsonl"
     if text is not None:
-        roots.write_text(text.replace("SEAL", json.dumps(signing.published(Seal.objects.get()))))
+        roots.write_text(text.replace("SEAL", json.dumps(signing.published_seal(Seal.objects.get()))))
 
     with pytest.raises(CommandError, match=said) as refused:
         verify_ledger("--roots", str(roots))
@@ -118,7 +119,7 @@ def test_it_says_with_how_many_published_seals_it_compared(
     entries: list[Entry], issue: Callable[..., CashbackAsset], alice: User, tmp_path: Path
 ) -> None:
     roots = tmp_path / "seals.jsonl"
-    claims.claim(issue().pk, alice)
+    claim_asset(issue().pk, alice)
     call_command("seal_ledger", "--export", str(roots), stdout=StringIO())
 
     assert "Compared with 2 published seals." in verify_ledger("--roots", str(roots))
@@ -130,7 +131,7 @@ def test_since_the_next_seal_there_is_only_what_is_not_sealed_yet(
 ) -> None:
     assert "GREEN" in verify_ledger("--since", "2")
 
-    backdate(claims.claim(issue().pk, alice), timedelta(seconds=11))
+    backdate(claim_asset(issue().pk, alice), timedelta(seconds=11))
 
     with pytest.raises(CommandError, match="RED: 1 violation found"):
         verify_ledger("--since", "2", "--wait", "0")
@@ -139,13 +140,13 @@ def test_since_the_next_seal_there_is_only_what_is_not_sealed_yet(
 def test_a_scheduler_that_was_just_started_may_seal_what_was_left_before_it_is_judged(
     entries: list[Entry], issue: Callable[..., CashbackAsset], alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    backdate(claims.claim(issue().pk, alice), timedelta(minutes=5))
+    backdate(claim_asset(issue().pk, alice), timedelta(minutes=5))
     looks: list[float] = []
 
     def pause(seconds: float) -> None:
         looks.append(seconds)
         if len(looks) == 3:
-            sealing.seal_all()
+            seal_ledger.seal_all()
 
     monkeypatch.setattr("wallet.management.commands.verify_ledger.time.sleep", pause)
 
@@ -156,7 +157,7 @@ def test_a_scheduler_that_was_just_started_may_seal_what_was_left_before_it_is_j
 def test_what_nobody_seals_is_red_after_the_wait(
     entries: list[Entry], issue: Callable[..., CashbackAsset], alice: User
 ) -> None:
-    backdate(claims.claim(issue().pk, alice), timedelta(minutes=5))
+    backdate(claim_asset(issue().pk, alice), timedelta(minutes=5))
 
     with pytest.raises(CommandError, match="RED: 1 violation found"):
         verify_ledger("--wait", "1")
@@ -171,14 +172,14 @@ def test_an_entry_that_an_open_transaction_keeps_from_being_sealed_is_red(
         settings.pop(name, None)
     with psycopg.connect(**settings | {"dbname": "postgres"}) as stranger:
         stranger.execute("SELECT pg_current_xact_id()")
-        claim = claims.claim(issue().pk, alice)
+        claim = claim_asset(issue().pk, alice)
         assert list(seal_violations()) == []
         backdate(claim, timedelta(seconds=61))
 
         (found,) = seal_violations()
 
     assert found.startswith(f"entry {claim.receipt['id']} is older than 60 s and cannot be sealed")
-    sealing.seal_all()
+    seal_ledger.seal_all()
     assert list(seal_violations()) == []
 
 
@@ -202,11 +203,11 @@ def test_a_ledger_that_lives_while_it_is_read_is_green(
     """What is claimed and sealed during a reading that takes longer than ten seconds is nobody's fault."""
 
     def meanwhile(_: int) -> None:
-        backdate(claims.claim(issue().pk, alice), timedelta(seconds=11))
-        sealing.seal_all()
+        backdate(claim_asset(issue().pk, alice), timedelta(seconds=11))
+        seal_ledger.seal_all()
 
-    with fresh() as reader:
-        found = verify(reader, progress=meanwhile)
+    with snapshot_connection() as reader:
+        found = verify_everything(reader, progress=meanwhile)
 
     assert found == []
     assert Seal.objects.count() == 2
@@ -217,12 +218,12 @@ def test_a_ledger_that_lives_while_it_is_read_is_green(
 def test_an_entry_of_a_transaction_that_has_not_begun_is_red(
     entries: list[Entry], issue: Callable[..., CashbackAsset], alice: User, transaction_id: int
 ) -> None:
-    late = claims.claim(issue().pk, alice).receipt["id"]
+    late = claim_asset(issue().pk, alice).receipt["id"]
     rewrite("UPDATE ledger_entry SET xid = %s WHERE id = %s", str(transaction_id), late)
-    sealing.seal_all()
+    seal_ledger.seal_all()
 
-    with fresh() as reader:
-        (found,) = verify(reader)
+    with snapshot_connection() as reader:
+        (found,) = verify_everything(reader)
 
     assert str(found) == (
         f"I8: entry {late} says that transaction {transaction_id} wrote it, which has not begun: it is never sealed"

@@ -7,9 +7,9 @@ import pytest
 from django.db import connection
 
 from accounts.models import User
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
-from wallet.ledger.rules import ENABLE_ALWAYS
+from wallet.ledger.triggers import ENABLE_ALWAYS
 
 
 @pytest.fixture
@@ -17,7 +17,7 @@ def make_claims(issue: Callable[..., CashbackAsset], alice: User) -> Callable[[i
     """Make that many claims, each in a transaction of its own, and return the ids of their entries."""
 
     def make(count: int) -> list[str]:
-        return [claims.claim(issue().pk, alice).receipt["id"] for _ in range(count)]
+        return [claim_asset(issue().pk, alice).receipt["id"] for _ in range(count)]
 
     return make
 

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 
-from wallet import sealing, tasks
+from wallet import tasks
+from wallet.actions import seal_ledger
 from wallet.ledger import signing
 from wallet.ledger.models import Entry, Seal
+from wallet.queries.inclusion_proof import inclusion_proof
 
 MakeClaims = Callable[[int], list[str]]
 SCRIPT = Path(__file__).parents[2] / "examples/verify_proof.py"
@@ -89,10 +91,10 @@ def verify(proof: dict[str, Any], tmp_path: Path, key: str | None = None) -> sub
 
 def test_a_proof_is_verified_by_a_script_that_knows_nothing_of_the_product(make_claims: MakeClaims, tmp_path: Path) -> None:
     make_claims(5)
-    sealing.seal_all()
+    seal_ledger.seal_all()
     entry = Entry.objects.all()[2]
 
-    verdict = verify(sealing.proof(entry), tmp_path)
+    verdict = verify(inclusion_proof(entry), tmp_path)
 
     assert verdict.returncode == 0
     assert verdict.stdout.startswith(f"Entry {entry.pk}: user {entry.user_id} claimed asset {entry.asset_id}, 100.0000 INR")
@@ -101,8 +103,8 @@ def test_a_proof_is_verified_by_a_script_that_knows_nothing_of_the_product(make_
 @pytest.mark.parametrize("lie", ["leaf", "index", "path", "signature", "key", "sums"])
 def test_a_proof_that_was_touched_is_refused(make_claims: MakeClaims, tmp_path: Path, lie: str) -> None:
     make_claims(5)
-    sealing.seal_all()
-    proof = sealing.proof(Entry.objects.all()[2])
+    seal_ledger.seal_all()
+    proof = inclusion_proof(Entry.objects.all()[2])
     changed: dict[str, Any] = {
         "leaf": proof | {"leaf": proof["leaf"].replace("100.0000", "900.0000")},
         "index": proof | {"index": proof["index"] ^ 1},

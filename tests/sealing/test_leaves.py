@@ -8,7 +8,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wallet.ledger.signing import instant, leaf_data
+from wallet.ledger.signing import format_signed_timestamp, leaf_data
 
 ENTRY, ASSET, USER = (UUID(int=number) for number in (1, 2, 3))
 
@@ -20,10 +20,21 @@ ENTRY, ASSET, USER = (UUID(int=number) for number in (1, 2, 3))
 )
 def test_a_leaf_is_the_json_of_its_columns(key: str | None, amount: Decimal, moment: datetime) -> None:
     row = (ENTRY, "CLAIM", ASSET, USER, amount, "INR", moment, key, USER, 12345)
-    fields = [str(ENTRY), "CLAIM", str(ASSET), str(USER), f"{amount:.4f}", "INR", instant(moment), key, str(USER), 12345]
+    fields = [
+        str(ENTRY),
+        "CLAIM",
+        str(ASSET),
+        str(USER),
+        f"{amount:.4f}",
+        "INR",
+        format_signed_timestamp(moment),
+        key,
+        str(USER),
+        12345,
+    ]
 
     assert leaf_data(row) == json.dumps(fields, separators=(",", ":")).encode()
 
 
 def test_an_instant_has_six_decimals_and_no_zone_but_utc() -> None:
-    assert instant(datetime(2026, 3, 31, 18, 30, tzinfo=UTC)) == "2026-03-31T18:30:00.000000Z"
+    assert format_signed_timestamp(datetime(2026, 3, 31, 18, 30, tzinfo=UTC)) == "2026-03-31T18:30:00.000000Z"

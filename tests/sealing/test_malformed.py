@@ -12,14 +12,15 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
-from cashback.grants import APP_ROLE
+from cashback.database.roles import APP_ROLE
+from kernel.transactions import violated_constraint
 from tests.ledger.roles import become, sql
-from wallet import sealing
-from wallet.contention import broken_rule
+from wallet.actions import seal_ledger
 from wallet.ledger import signing
 from wallet.ledger.models import Entry, Seal
 from wallet.ledger.seal_shape import SHAPE
-from wallet.proofs.seals import seal_violations
+from wallet.queries.inclusion_proof import NoValidSeal, inclusion_proof
+from wallet.verification.seals import seal_violations
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,7 +64,7 @@ def insert(kind: str) -> str:
 def sealed(make_claims: Callable[[int], list[str]]) -> list[str]:
     """One entry under a seal, and one that is closed and not yet sealed."""
     first = make_claims(1)
-    sealing.seal_all()
+    seal_ledger.seal_all()
     return first + make_claims(1)
 
 
@@ -88,9 +89,9 @@ def test_the_application_puts_no_malformed_seal_into_the_table(sealed: list[str]
         become(APP_ROLE)
         sql(insert(kind))
 
-    assert broken_rule(refusal.value) == MALFORMED[kind][2]
+    assert violated_constraint(refusal.value) == MALFORMED[kind][2]
     assert Seal.objects.count() == 1
-    assert len(sealing.seal_all()) == 1
+    assert len(seal_ledger.seal_all()) == 1
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ some_forged = forged_by("short root", "half a leaf", "no entries", "no JSON", "d
 @each_forged
 def test_the_checker_names_it_and_reads_on(forged: list[str], make_claims: Callable[[int], list[str]], kind: str) -> None:
     make_claims(1)
-    assert [seal.seq for seal in sealing.seal_all()] == [3]
+    assert [seal.seq for seal in seal_ledger.seal_all()] == [3]
 
     found = list(seal_violations())
 
@@ -133,7 +134,7 @@ def test_the_export_goes_on_and_says_which_it_left_out(
     forged: list[str], make_claims: Callable[[int], list[str]], tmp_path: Path, kind: str
 ) -> None:
     make_claims(1)
-    sealing.seal_all()
+    seal_ledger.seal_all()
     file = tmp_path / "seals.jsonl"
 
     with pytest.raises(CommandError, match="Not exported, for they are malformed: seal 2"):
@@ -146,9 +147,9 @@ def test_the_export_goes_on_and_says_which_it_left_out(
 def test_proofs_console_and_pages_answer(forged: list[str], root: User, alice: User, kind: str) -> None:
     """The entry that the malformed seal covers has no proof, and every list is there."""
     proven, covered = (Entry.objects.get(pk=entry) for entry in forged)
-    assert sealing.proof(proven)["seal"]["seq"] == 1
-    with pytest.raises(sealing.NoValidSeal):
-        sealing.proof(covered)
+    assert inclusion_proof(proven)["seal"]["seq"] == 1
+    with pytest.raises(NoValidSeal):
+        inclusion_proof(covered)
 
     console, person = Client(raise_request_exception=False), Client(raise_request_exception=False)
     console.force_login(root)
@@ -172,13 +173,13 @@ def test_proofs_console_and_pages_answer(forged: list[str], root: User, alice: U
     assert [line.startswith(f"{seq},") for line, seq in zip(csv[1:], (2, 1), strict=True)] == [True, True]
     assert "malformed" in csv[1]
     assert "not valid" in answers["proof page"].content.decode()
-    assert answers["proof"].json()["detail"] == sealing.NoValidSeal.detail
+    assert answers["proof"].json()["detail"] == NoValidSeal.detail
 
 
 @some_forged
 def test_published_copies_are_compared_all_the_same(forged: list[str], tmp_path: Path, kind: str) -> None:
     file = tmp_path / "seals.jsonl"
-    first = signing.published(Seal.objects.get(seq=1))
+    first = signing.published_seal(Seal.objects.get(seq=1))
     file.write_text("".join(json.dumps(first | {"seq": seq}) + "\n" for seq in (1, 2)))
 
     assert "seal 2 differs from its published copy" in list(seal_violations(published=file))
@@ -192,8 +193,8 @@ def test_a_well_formed_seal_that_does_not_hold_its_entries_gives_no_proof(sealed
             f" SELECT 2, root, to_xid, pg_snapshot_xmin(pg_current_snapshot()), {', '.join(REST)} FROM ledger_seal"
         )
 
-    with pytest.raises(sealing.NoValidSeal):
-        sealing.proof(Entry.objects.get(pk=sealed[1]))
+    with pytest.raises(NoValidSeal):
+        inclusion_proof(Entry.objects.get(pk=sealed[1]))
 
 
 @pytest.mark.usefixtures("_no_checks")

@@ -30,16 +30,16 @@ def test_a_leaf_and_a_node_are_never_taken_for_one_another() -> None:
 def test_the_root_is_the_definitions(data: list[bytes]) -> None:
     leaves = [merkle.leaf_hash(item) for item in data]
 
-    assert merkle.root(leaves) == mth(leaves)
+    assert merkle.merkle_root(leaves) == mth(leaves)
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 13, 64, 65])
 def test_every_leaf_has_a_path_that_proves_it_and_nothing_else(count: int) -> None:
     leaves = [merkle.leaf_hash(bytes([n])) for n in range(count)]
-    root = merkle.root(leaves)
+    root = merkle.merkle_root(leaves)
 
     for index, leaf in enumerate(leaves):
-        path = merkle.path(leaves, index)
+        path = merkle.inclusion_path(leaves, index)
         assert merkle.root_from_path(leaf, index, count, path) == root
         assert merkle.root_from_path(merkle.leaf_hash(b"other"), index, count, path) != root
         assert count == 1 or merkle.root_from_path(leaf, (index + 1) % count, count, path) != root

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -10,14 +11,18 @@ from django.db import IntegrityError, connection, transaction
 from pytest_django import Settings
 
 from accounts.models import User
+from kernel.transactions import violated_constraint
 from tests.together import at_once
-from wallet import claims, sealing
+from wallet.actions import seal_ledger
+from wallet.actions.claim import claim_asset
+from wallet.actions.claim_batch import process_asset_claims, run_claim_batch
+from wallet.actions.claim_decisions import ClaimRequest
 from wallet.assets.models import CashbackAsset
-from wallet.contention import broken_rule
 from wallet.ledger import merkle, signing
 from wallet.ledger.models import Entry, Seal
-from wallet.proofs import seals
-from wallet.proofs.seals import seal_violations
+from wallet.queries.inclusion_proof import NotSealedYet, inclusion_proof, unpack_leaves
+from wallet.verification import seals
+from wallet.verification.seals import seal_violations
 
 MakeClaims = Callable[[int], list[str]]
 
@@ -25,7 +30,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def sealed_ids() -> list[str]:
-    return [str(entry) for seal in Seal.objects.order_by("seq") for entry in map(as_uuid, sealing.unpacked(seal)[0])]
+    return [str(entry) for seal in Seal.objects.order_by("seq") for entry in map(as_uuid, unpack_leaves(seal)[0])]
 
 
 def as_uuid(raw: bytes) -> Any:
@@ -35,19 +40,19 @@ def as_uuid(raw: bytes) -> Any:
 def test_a_seal_holds_every_closed_entry_with_its_sum(make_claims: MakeClaims) -> None:
     made = make_claims(5)
 
-    (seal,) = sealing.seal_all()
+    (seal,) = seal_ledger.seal_all()
 
     assert (seal.seq, seal.count, json.loads(seal.sums)) == (1, 5, {"INR": "500.00"})
     assert sorted(sealed_ids()) == sorted(made)
     assert bytes(seal.previous_root) == merkle.EMPTY
-    assert signing.is_signed(seal)
+    assert signing.is_signature_valid(seal)
 
 
 def test_seals_follow_one_another_without_a_gap(make_claims: MakeClaims) -> None:
     made = []
     for _ in range(3):
         made += make_claims(2)
-        sealing.seal_all()
+        seal_ledger.seal_all()
 
     first, second, third = Seal.objects.order_by("seq")
     assert (second.from_xid, third.from_xid) == (first.to_xid, second.to_xid)
@@ -63,7 +68,7 @@ def test_whatever_a_key_holds_the_checker_reads_what_was_sealed(
     """PostgreSQL writes JSON in other letters than Python does: what is no plain text is read again, and written by Python."""
     first, _ = make_claims(2)
     attack("UPDATE ledger_entry SET request_key = %s WHERE id = %s", key, first)
-    sealing.seal_all()
+    seal_ledger.seal_all()
     assert list(seal_violations()) == []
 
     attack("UPDATE ledger_entry SET request_key = 'another' WHERE id = %s", first)
@@ -74,7 +79,7 @@ def test_whatever_a_key_holds_the_checker_reads_what_was_sealed(
 def test_an_instant_at_a_full_second_is_read_as_it_was_sealed(make_claims: MakeClaims, attack: Callable[..., None]) -> None:
     (entry,) = make_claims(1)
     attack("UPDATE ledger_entry SET claimed_at = date_trunc('second', claimed_at) WHERE id = %s", entry)
-    sealing.seal_all()
+    seal_ledger.seal_all()
 
     assert list(seal_violations()) == []
 
@@ -82,7 +87,7 @@ def test_an_instant_at_a_full_second_is_read_as_it_was_sealed(make_claims: MakeC
 def test_nearly_all_is_read_in_the_letters_of_postgresql(make_claims: MakeClaims, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or a large ledger would take minutes."""
     make_claims(3)
-    sealing.seal_all()
+    seal_ledger.seal_all()
     monkeypatch.setattr(seals, "exact_leaves", lambda *_: pytest.fail("an entry was read twice"))
 
     assert list(seal_violations()) == []
@@ -90,9 +95,9 @@ def test_nearly_all_is_read_in_the_letters_of_postgresql(make_claims: MakeClaims
 
 def test_nothing_new_makes_no_seal(make_claims: MakeClaims) -> None:
     make_claims(1)
-    sealing.seal_all()
+    seal_ledger.seal_all()
 
-    assert sealing.seal_all() == []
+    assert seal_ledger.seal_all() == []
 
 
 def test_an_entry_waits_while_an_older_transaction_is_open(make_claims: MakeClaims, elsewhere: psycopg.Connection[Any]) -> None:
@@ -100,9 +105,9 @@ def test_an_entry_waits_while_an_older_transaction_is_open(make_claims: MakeClai
     elsewhere.execute("SELECT pg_current_xact_id()")
     made = make_claims(3)
 
-    assert sealing.seal_all() == []
+    assert seal_ledger.seal_all() == []
     elsewhere.commit()
-    sealing.seal_all()
+    seal_ledger.seal_all()
 
     assert sorted(sealed_ids()) == sorted(made)
 
@@ -110,10 +115,10 @@ def test_an_entry_waits_while_an_older_transaction_is_open(make_claims: MakeClai
 def test_a_long_range_is_sealed_in_parts_that_split_no_transaction(
     make_claims: MakeClaims, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sealing, "MOST_LEAVES", 3)
+    monkeypatch.setattr(seal_ledger, "MOST_LEAVES", 3)
     made = make_claims(8)
 
-    seals = sealing.seal_all()
+    seals = seal_ledger.seal_all()
 
     assert [seal.count for seal in seals] == [3, 3, 2]
     assert sorted(sealed_ids()) == sorted(made)
@@ -123,13 +128,13 @@ def test_a_long_range_is_sealed_in_parts_that_split_no_transaction(
 def test_a_transaction_that_holds_more_than_a_seal_is_sealed_whole(
     make_claims: MakeClaims, issue: Callable[..., CashbackAsset], alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sealing, "MOST_LEAVES", 3)
+    monkeypatch.setattr(seal_ledger, "MOST_LEAVES", 3)
     before = make_claims(2)
-    wanted, following = [claims.Wanted(issue().pk, alice) for _ in range(5)], issue()
-    large = [outcome.receipt["id"] for outcome in claims.in_company(claims.claim_assets)(wanted)]  # type: ignore[union-attr]
-    after = [claims.claim(following.pk, alice).receipt["id"]]  # by the very next transaction
+    wanted, following = [ClaimRequest(issue().pk, alice) for _ in range(5)], issue()
+    large = [outcome.receipt["id"] for outcome in partial(run_claim_batch, process_asset_claims)(wanted)]  # type: ignore[union-attr]
+    after = [claim_asset(following.pk, alice).receipt["id"]]  # by the very next transaction
 
-    seals = sealing.seal_all()
+    seals = seal_ledger.seal_all()
 
     assert [seal.count for seal in seals] == [2, 5, 1]
     assert [sorted(sealed_ids()[start:end]) for start, end in ((0, 2), (2, 7), (7, 8))] == [
@@ -141,7 +146,7 @@ def test_a_transaction_that_holds_more_than_a_seal_is_sealed_whole(
 def test_sealers_at_once_make_one_chain(make_claims: MakeClaims) -> None:
     made = make_claims(6)
 
-    sealed = at_once(lambda _: sealing.seal_all(), range(8))
+    sealed = at_once(lambda _: seal_ledger.seal_all(), range(8))
 
     assert [len(seals) for seals in sealed if seals] == [1]  # a sealer that comes too late has nothing to say
     assert sorted(sealed_ids()) == sorted(made)
@@ -153,14 +158,14 @@ def test_a_stranger_who_holds_a_lock_does_not_stop_sealing(make_claims: MakeClai
     elsewhere.execute("SELECT pg_advisory_lock(objid) FROM unnest(ARRAY[0, 1, 24225]) AS objid")  # 24225: the sealers' once
     make_claims(2)
 
-    assert [seal.count for seal in sealing.seal_all()] == [2]
+    assert [seal.count for seal in seal_ledger.seal_all()] == [2]
 
 
 def test_a_seal_that_another_is_about_to_write_leaves_nothing_to_do(
     make_claims: MakeClaims, elsewhere: psycopg.Connection[Any]
 ) -> None:
     make_claims(1)
-    sealing.seal_all()
+    seal_ledger.seal_all()
     made = make_claims(1)
     rest = "root, count, sums, sealed_at, public_key, signature, leaves"
     elsewhere.execute(
@@ -168,10 +173,10 @@ def test_a_seal_that_another_is_about_to_write_leaves_nothing_to_do(
         f" SELECT 2, root, to_xid, pg_snapshot_xmin(pg_current_snapshot()), {rest} FROM ledger_seal"
     )
 
-    assert sealing.seal_all() == []
+    assert seal_ledger.seal_all() == []
     elsewhere.rollback()
 
-    assert [seal.seq for seal in sealing.seal_all()] == [2]
+    assert [seal.seq for seal in seal_ledger.seal_all()] == [2]
     assert sealed_ids()[-1:] == made
 
 
@@ -180,7 +185,7 @@ def test_two_sealers_at_the_same_instant_never_fail(make_claims: MakeClaims) -> 
     for number in range(1, 13):
         made = set(make_claims(2))
 
-        outcomes = at_once(lambda _: sealing.seal_all(), range(2))
+        outcomes = at_once(lambda _: seal_ledger.seal_all(), range(2))
 
         assert [outcome for outcome in outcomes if isinstance(outcome, Exception)] == []
         assert [len(outcome) for outcome in outcomes if outcome] == [1]  # type: ignore[arg-type]
@@ -197,12 +202,12 @@ def test_sealing_under_claims_skips_none_and_doubles_none(
 
     def run(work: Any) -> list[Any]:
         if work is None:
-            return [sealing.seal_all() for _ in range(30)]
+            return [seal_ledger.seal_all() for _ in range(30)]
         user, his = work
-        return [claims.claim(asset.pk, user) for asset in his]
+        return [claim_asset(asset.pk, user) for asset in his]
 
     at_once(run, [*zip(users, assets, strict=True), None, None])
-    sealing.seal_all()
+    seal_ledger.seal_all()
 
     assert sorted(sealed_ids()) == sorted(str(pk) for pk in Entry.objects.values_list("pk", flat=True))
     assert Entry.objects.count() == 90
@@ -212,10 +217,10 @@ def test_sealing_under_claims_skips_none_and_doubles_none(
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_each_claim_has_a_proof(make_claims: MakeClaims, count: int) -> None:
     make_claims(count)
-    sealing.seal_all()
+    seal_ledger.seal_all()
 
     for entry in Entry.objects.all():
-        proof = sealing.proof(entry)
+        proof = inclusion_proof(entry)
         leaf = merkle.leaf_hash(proof["leaf"].encode())
         path = [bytes.fromhex(sibling) for sibling in proof["path"]]
         root = merkle.root_from_path(leaf, proof["index"], proof["seal"]["count"], path)
@@ -226,27 +231,27 @@ def test_each_claim_has_a_proof(make_claims: MakeClaims, count: int) -> None:
 def test_a_claim_that_is_not_sealed_has_no_proof_yet(make_claims: MakeClaims) -> None:
     make_claims(1)
 
-    with pytest.raises(sealing.NotSealedYet):
-        sealing.proof(Entry.objects.get())
+    with pytest.raises(NotSealedYet):
+        inclusion_proof(Entry.objects.get())
 
 
 def test_a_key_that_was_replaced_is_still_trusted_when_it_is_named(make_claims: MakeClaims, settings: Settings) -> None:
     make_claims(1)
-    (seal,) = sealing.seal_all()
+    (seal,) = seal_ledger.seal_all()
     settings.SEAL_SIGNING_KEY = "another key of at least thirty-two bytes"
-    assert not signing.is_signed(seal)
+    assert not signing.is_signature_valid(seal)
 
     settings.SEAL_PUBLIC_KEYS = [bytes(seal.public_key).hex()]
 
-    assert signing.is_signed(seal)
+    assert signing.is_signature_valid(seal)
 
 
 @pytest.mark.parametrize("attempt", ["UPDATE ledger_seal SET count = 9", "DELETE FROM ledger_seal", "TRUNCATE ledger_seal"])
 def test_a_seal_never_changes(make_claims: MakeClaims, attempt: str) -> None:
     make_claims(1)
-    sealing.seal_all()
+    seal_ledger.seal_all()
 
     with pytest.raises(IntegrityError) as refusal, transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(attempt)
 
-    assert broken_rule(refusal.value) == "seal_append_only"
+    assert violated_constraint(refusal.value) == "seal_append_only"

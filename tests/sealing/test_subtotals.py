@@ -8,17 +8,18 @@ from django.db import connection
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
-from wallet import claims, sealing
+from wallet.actions import seal_ledger
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry, Subtotal
-from wallet.proofs.verify import fresh, verify
+from wallet.verification.checker import snapshot_connection, verify_everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Issue = Callable[..., CashbackAsset]
 
 
 def claim(issue: Issue, user: User, value: str, currency: str = "INR") -> None:
-    claims.claim(issue(total_value=Decimal(value), currency=currency).pk, user)
+    claim_asset(issue(total_value=Decimal(value), currency=currency).pk, user)
 
 
 def balance(user: User) -> list[tuple[str, Decimal, int]]:
@@ -29,12 +30,12 @@ def test_a_balance_is_the_same_before_and_after_each_seal(issue: Issue, alice: U
     claim(issue, alice, "1.50")
     claim(issue, alice, "500", "JPY")
     before = balance(alice)
-    sealing.seal_all()
+    seal_ledger.seal_all()
     sealed = balance(alice)
     claim(issue, alice, "0.25")
     claim(issue, bob, "9")
     since = balance(alice)
-    sealing.seal_all()
+    seal_ledger.seal_all()
 
     assert before == sealed == [("INR", Decimal("1.50"), 1), ("JPY", Decimal(500), 1)]
     assert since == balance(alice) == [("INR", Decimal("1.75"), 2), ("JPY", Decimal(500), 1)]
@@ -48,7 +49,7 @@ def test_nobody_has_a_balance_without_a_claim(alice: User) -> None:
 
 def test_a_balance_is_one_question(issue: Issue, alice: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     claim(issue, alice, "1")
-    sealing.seal_all()
+    seal_ledger.seal_all()
     claim(issue, alice, "2")
 
     with django_assert_num_queries(1):
@@ -65,14 +66,14 @@ def test_a_balance_is_one_question(issue: Issue, alice: User, django_assert_num_
 )
 def test_the_checker_sees_a_subtotal_that_is_wrong(issue: Issue, alice: User, wrong: str) -> None:
     claim(issue, alice, "1")
-    sealing.seal_all()
-    with fresh() as reader:
-        assert verify(reader) == []
+    seal_ledger.seal_all()
+    with snapshot_connection() as reader:
+        assert verify_everything(reader) == []
     with connection.cursor() as cursor:
         cursor.execute(wrong)
 
-    with fresh() as reader:
-        (found,) = verify(reader)
+    with snapshot_connection() as reader:
+        (found,) = verify_everything(reader)
 
     assert found.invariant == "I5"
     assert str(alice.pk) in found.sentence

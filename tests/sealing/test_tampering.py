@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from accounts.models import User
-from wallet import sealing
+from wallet.actions import seal_ledger
 from wallet.ledger import signing
 from wallet.ledger.models import Entry, Seal
-from wallet.proofs.seals import seal_violations
+from wallet.verification.seals import seal_violations
 
 Attack = Callable[..., None]
 
@@ -23,7 +23,7 @@ def entries(make_claims: Callable[[int], list[str]]) -> list[str]:
     made: list[str] = []
     for _ in range(3):
         made += make_claims(3)
-        sealing.seal_all()
+        seal_ledger.seal_all()
     assert list(seal_violations()) == []
     return made
 
@@ -110,10 +110,10 @@ def test_leaves_rewritten_to_fit_a_changed_entry_are_found(entries: list[str], a
 def remade(seq: int) -> Seal:
     """Return the seal that an attacker who holds the key would make over the entries as they are now."""
     old, last = Seal.objects.get(seq=seq), Seal.objects.filter(seq=seq - 1).first()
-    rows, _ = sealing.closed_rows(old.from_xid, old.to_xid)
-    seal = sealing.sealed(rows, last, old.from_xid, old.to_xid)
+    rows, _ = seal_ledger.closed_rows(old.from_xid, old.to_xid)
+    seal = seal_ledger.build_seal(rows, last, old.from_xid, old.to_xid)
     seal.sealed_at = old.sealed_at
-    signing.sign(seal)
+    signing.sign_seal(seal)
     return seal
 
 
@@ -121,7 +121,7 @@ def test_a_whole_chain_rewritten_with_the_stolen_key_differs_from_its_published_
     entries: list[str], attack: Attack, tmp_path: Path, alice: User
 ) -> None:
     copy = tmp_path / "seals.jsonl"
-    copy.write_text("".join(json.dumps(signing.published(seal)) + "\n" for seal in Seal.objects.order_by("seq")))
+    copy.write_text("".join(json.dumps(signing.published_seal(seal)) + "\n" for seal in Seal.objects.order_by("seq")))
     attack("UPDATE ledger_entry SET amount = 1 WHERE id = %s", entries[4])
     for seq in (2, 3):
         seal = remade(seq)
@@ -141,7 +141,7 @@ def test_a_whole_chain_rewritten_with_the_stolen_key_differs_from_its_published_
 
 def test_a_tail_cut_off_is_missed_by_its_published_copy(entries: list[str], attack: Attack, tmp_path: Path) -> None:
     copy = tmp_path / "seals.jsonl"
-    copy.write_text(json.dumps(signing.published(Seal.objects.get(seq=3))) + "\n")
+    copy.write_text(json.dumps(signing.published_seal(Seal.objects.get(seq=3))) + "\n")
     attack("DELETE FROM ledger_entry WHERE id = ANY(%s)", entries[6:])
     attack("DELETE FROM ledger_seal WHERE seq = 3")
 

@@ -13,7 +13,7 @@ from pytest_django import Settings
 from accounts.models import User
 from accounts.tokens import issue_pair
 from tests.api.conftest import Caller
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
 
@@ -27,7 +27,7 @@ def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool
     """Return by the name of a room the id of something in it: what alice claimed, where one can own it."""
     pool, asset = open_pool(), issue()
     issue(pool=pool)
-    entry = claims.claim(asset.pk, alice).receipt["id"]
+    entry = claim_asset(asset.pk, alice).receipt["id"]
     schedule = Schedule.objects.create(func="wallet.tasks.sweep", schedule_type=Schedule.ONCE)
     return {
         **dict.fromkeys(("pools", "creditpool"), str(pool.pk)),

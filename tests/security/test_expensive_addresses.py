@@ -13,12 +13,13 @@ from pytest_django import Settings
 from accounts import expensive_reads
 from accounts.expensive_reads import EXPORT, SEARCH
 from accounts.models import User
+from kernel import file_download
+from kernel.file_download import OPEN_FILES
 from tests.admin.test_doors import OPERATORS_ROOMS
 from tests.api.conftest import ROOT
 from tests.security.conftest import as_caller
-from wallet import claims, downloads
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
-from wallet.downloads import OPEN
 
 OPERATORS = (
     reverse("admin:index"),
@@ -132,27 +133,27 @@ def test_a_search_that_takes_too_long_is_ended_and_says_to_ask_for_less(
 
 def test_so_many_files_are_open_until_they_are_closed_or_forgotten(ada: User) -> None:
     caller = as_caller(ada)
-    answers: list[Any] = [caller.get(f"{ROOT}/reports/ownership/?format=csv") for _ in range(OPEN.most + 1)]
+    answers: list[Any] = [caller.get(f"{ROOT}/reports/ownership/?format=csv") for _ in range(OPEN_FILES.most + 1)]
 
-    assert [answer.status_code for answer in answers] == [200] * OPEN.most + [503]
+    assert [answer.status_code for answer in answers] == [200] * OPEN_FILES.most + [503]
     answers.pop()
     assert b"".join(answers.pop().streaming_content).startswith(b"asset,title")
-    assert len(OPEN.free_at) == 1
+    assert len(OPEN_FILES.free_at) == 1
     answers.clear()
     gc.collect()
-    assert len(OPEN.free_at) == OPEN.most
+    assert len(OPEN_FILES.free_at) == OPEN_FILES.most
 
 
 def test_a_file_that_would_be_too_large_is_refused_and_leaves_its_place(
     ada: User, alice: User, issue: Callable[..., CashbackAsset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claims.claim(issue().pk, alice)
-    monkeypatch.setattr(downloads, "MEGABYTE", 0)
+    claim_asset(issue().pk, alice)
+    monkeypatch.setattr(file_download, "MEGABYTE", 0)
 
     answer = as_caller(ada).get(f"{ROOT}/reports/ownership/?format=csv")
 
     assert (answer.status_code, answer.json()["code"]) == (400, "too_many_rows")
-    assert len(OPEN.free_at) == OPEN.most
+    assert len(OPEN_FILES.free_at) == OPEN_FILES.most
 
 
 def test_the_schema_is_made_once_in_each_form(db: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,10 +17,10 @@ from django.db import connection
 
 from accounts.models import User
 from accounts.tokens import issue_pair
-from wallet import issuing
+from dev.race import scratch_database, web_server
+from wallet.actions import issue_assets
+from wallet.assets.bulk_insert import AssetTemplate, TemplatedAsset
 from wallet.assets.models import CreditPool
-from wallet.assets.moulds import Cast, Mould
-from wallet.proofs import scratch, web
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -33,10 +33,10 @@ REPORT = "/api/v1/reports/ownership/?format=csv"
 class Titles:
     """Credits that are all alike but for their titles; may be iterated any number of times."""
 
-    mould: Mould
+    mould: AssetTemplate
 
-    def __iter__(self) -> Iterator[Cast]:
-        return (Cast(self.mould, f"Credit of {uuid4().hex}") for _ in range(TITLES))
+    def __iter__(self) -> Iterator[TemplatedAsset]:
+        return (TemplatedAsset(self.mould, f"Credit of {uuid4().hex}") for _ in range(TITLES))
 
 
 @pytest.fixture
@@ -45,17 +45,25 @@ def pool(open_pool: Callable[..., CreditPool]) -> CreditPool:
     made = open_pool()
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
-    issuing.issue_all(Titles(Mould(issuing.prepared(None, title="One", total_value=Decimal(1), pool=made))))
+    issue_assets.issue_assets(
+        Titles(AssetTemplate(issue_assets.build_asset(None, title="One", total_value=Decimal(1), pool=made)))
+    )
     connection.close()
     return made
 
 
 @pytest.fixture
-def server(pool: CreditPool) -> Iterator[web.Web]:
+def server(pool: CreditPool) -> Iterator[web_server.Web]:
     """The product's web workers on this test's database, with the product's own limits but for the rates."""
-    own = {"DATABASE_URL": scratch.url(connection.settings_dict), "DATABASE_POOL": "8", "LOG_LEVEL": "CRITICAL"}
+    own = {
+        "DATABASE_URL": scratch_database.database_url(connection.settings_dict),
+        "DATABASE_POOL": "8",
+        "LOG_LEVEL": "CRITICAL",
+    }
     rates = dict.fromkeys(("RATE_CLAIM", "RATE_SEARCH", "RATE_EXPORT"), "off")
-    with web.server(dict(os.environ) | {"DJANGO_SETTINGS_MODULE": "cashback.settings"} | own | rates, "--preload") as serving:
+    with web_server.web_server(
+        dict(os.environ) | {"DJANGO_SETTINGS_MODULE": "cashback.settings"} | own | rates, "--preload"
+    ) as serving:
         yield serving
 
 
@@ -88,13 +96,15 @@ class Attack:
         asked = socket.socket()
         asked.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         asked.settimeout(30)
-        asked.connect((web.HOST, self.port))
-        asked.sendall(f"GET {REPORT} HTTP/1.1\r\nHost: {web.HOST}\r\nAuthorization: Bearer {self.operator}\r\n\r\n".encode())
+        asked.connect((web_server.HOST, self.port))
+        asked.sendall(
+            f"GET {REPORT} HTTP/1.1\r\nHost: {web_server.HOST}\r\nAuthorization: Bearer {self.operator}\r\n\r\n".encode()
+        )
         return asked
 
     def search(self) -> None:
         """Search for what no title holds, again and again."""
-        client = http.client.HTTPConnection(web.HOST, self.port, timeout=60)
+        client = http.client.HTTPConnection(web_server.HOST, self.port, timeout=60)
         while not self.over.is_set():
             client.request("GET", "/api/v1/assets/?search=zanzibar", headers={"Authorization": f"Bearer {self.searcher}"})
             answer = client.getresponse()
@@ -111,7 +121,7 @@ def claims(port: int, pool: CreditPool, tokens: list[str]) -> Counter[int]:
     answers: Counter[int] = Counter()
 
     def claim(token: str) -> None:
-        client = http.client.HTTPConnection(web.HOST, port, timeout=60)
+        client = http.client.HTTPConnection(web_server.HOST, port, timeout=60)
         for _ in range(CLAIMS_EACH):
             headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": uuid4().hex}
             client.request("POST", f"/api/v1/pools/{pool.pk}/claim/", headers=headers)
@@ -148,7 +158,7 @@ def wait_until_rested() -> list[str]:
 
 
 def test_claims_are_all_made_while_one_user_searches_and_another_reads_nothing(
-    server: web.Web, pool: CreditPool, alice: User, ada: User, crowd: Callable[[int], list[User]]
+    server: web_server.Web, pool: CreditPool, alice: User, ada: User, crowd: Callable[[int], list[User]]
 ) -> None:
     tokens = [issue_pair(user).access for user in crowd(CLAIMERS)]
 
@@ -161,7 +171,7 @@ def test_claims_are_all_made_while_one_user_searches_and_another_reads_nothing(
     assert attack.answers[200] > 0
 
 
-def test_a_download_that_nobody_reads_holds_no_session(server: web.Web, ada: User) -> None:
+def test_a_download_that_nobody_reads_holds_no_session(server: web_server.Web, ada: User) -> None:
     token = issue_pair(ada).access
 
     with ExitStack() as stack:
@@ -175,8 +185,8 @@ def test_a_download_that_nobody_reads_holds_no_session(server: web.Web, ada: Use
         assert set(begun) <= {b"HTTP/1.1 200", b"HTTP/1.1 503"}
 
 
-def test_a_download_comes_whole_with_every_line(server: web.Web, ada: User) -> None:
-    client = http.client.HTTPConnection(web.HOST, server.port, timeout=60)
+def test_a_download_comes_whole_with_every_line(server: web_server.Web, ada: User) -> None:
+    client = http.client.HTTPConnection(web_server.HOST, server.port, timeout=60)
     client.request("GET", REPORT, headers={"Authorization": f"Bearer {issue_pair(ada).access}"})
     answer = client.getresponse()
 

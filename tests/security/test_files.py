@@ -13,7 +13,7 @@ from django.urls import reverse
 from accounts.models import User
 from tests.conftest import PASSWORD
 from tests.security.conftest import as_caller
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 
 # A user chooses their email, and all of these are emails.
@@ -30,7 +30,7 @@ def test_no_email_that_a_user_may_choose_is_a_formula_in_any_file(
     client: Client, ada: User, issue: Callable[..., CashbackAsset], email: str
 ) -> None:
     client.post("/register/", {"email": email, "password": PASSWORD})
-    claims.claim(issue().pk, User.objects.get(email=email))
+    claim_asset(issue().pk, User.objects.get(email=email))
     shell = StringIO()
     call_command("ownership_report", format="csv", stdout=shell)
     by_api: Any = as_caller(ada).get("/api/v1/reports/ownership/?format=csv")

@@ -9,7 +9,7 @@ from django.urls import reverse
 from pytest_django import Settings
 
 from accounts.models import User
-from cashback.headers import CONSOLE, STRICT
+from cashback.http.headers import CONSOLE_POLICY, STRICT_POLICY
 from tests.security.addresses import addresses
 
 HEADERS = {
@@ -32,9 +32,9 @@ def directives(policy: str) -> dict[str, list[str]]:
 
 
 def test_the_policy_is_strict() -> None:
-    policy = directives(STRICT)
+    policy = directives(STRICT_POLICY)
 
-    assert "unsafe" not in STRICT
+    assert "unsafe" not in STRICT_POLICY
     assert {name: policy[name] for name in ("default-src", "object-src", "base-uri", "frame-ancestors")} == {
         "default-src": ["'none'"],
         "object-src": ["'none'"],
@@ -47,15 +47,20 @@ def test_the_policy_is_strict() -> None:
 
 
 def test_the_console_relaxes_what_its_theme_needs_and_nothing_else() -> None:
-    relaxed = directives(STRICT) | {"script-src": ["'self'", "'unsafe-eval'"], "style-src": ["'self'", "'unsafe-inline'"]}
+    relaxed = directives(STRICT_POLICY) | {
+        "script-src": ["'self'", "'unsafe-eval'"],
+        "style-src": ["'self'", "'unsafe-inline'"],
+    }
 
-    assert directives(CONSOLE) == relaxed
+    assert directives(CONSOLE_POLICY) == relaxed
 
 
 def test_every_address_bears_the_headers(browser_of: Browser, root: User, ids: dict[str, str]) -> None:
     for address in addresses(ids):
         answer = browser_of(root).get(address, headers=HTML)
-        assert answer.headers["Content-Security-Policy"] == (CONSOLE if address.startswith("/admin/") else STRICT), address
+        assert answer.headers["Content-Security-Policy"] == (
+            CONSOLE_POLICY if address.startswith("/admin/") else STRICT_POLICY
+        ), address
         assert {name: answer.headers[name] for name in HEADERS} == HEADERS, address
         assert "camera=()" in answer.headers["Permissions-Policy"], address
         assert "no-store" in answer.headers["Cache-Control"], address
@@ -75,7 +80,7 @@ def test_a_refusal_bears_them_too(browser_of: Browser, db: None, method: str, ad
     answer = getattr(browser_of(), method)(address)
 
     assert answer.status_code == status
-    assert answer.headers["Content-Security-Policy"] == STRICT
+    assert answer.headers["Content-Security-Policy"] == STRICT_POLICY
     assert {name: answer.headers[name] for name in HEADERS} == HEADERS
 
 
@@ -84,7 +89,7 @@ def test_a_request_stopped_at_the_gate_bears_them_too(browser_of: Browser, db: N
     answer = browser_of().get("/", **request_)
 
     assert answer.status_code in (400, 413)
-    assert answer.headers["Content-Security-Policy"] == STRICT
+    assert answer.headers["Content-Security-Policy"] == STRICT_POLICY
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 

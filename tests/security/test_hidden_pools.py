@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,11 +10,13 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.refusals import Refusal
+from kernel.refusals import Refusal
 from tests.security.conftest import as_caller
-from wallet import claims, pools
+from wallet.actions import edit_pool
+from wallet.actions.claim import asset_claim_batcher, claim_asset
+from wallet.actions.claim_batch import process_asset_claims, run_claim_batch
+from wallet.actions.claim_decisions import ClaimRequest, PoolClosed
 from wallet.assets.models import AssetExpired, AssetNotFound, CashbackAsset, CreditPool
-from wallet.claims import PoolClosed, Wanted
 from wallet.ledger.models import Entry
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("unlimited")]
@@ -21,7 +24,7 @@ Issue = Callable[..., CashbackAsset]
 OpenPool = Callable[..., CreditPool]
 ROOT = "/api/v1"
 KEY = {"Idempotency-Key": "a-key-for-one-claim"}
-claim_together = claims.in_company(claims.claim_assets)
+claim_together = partial(run_claim_batch, process_asset_claims)
 
 
 def seen(answer: Any) -> tuple[int, str | None]:
@@ -80,17 +83,17 @@ def test_a_claim_made_alone_says_the_same(
     asset = request.getfixturevalue(name)
 
     with pytest.raises(AssetNotFound):
-        claims.of_one.alone(Wanted(asset.pk, alice))
+        asset_claim_batcher.alone(ClaimRequest(asset.pk, alice))
     with pytest.raises(to_an_admin):
-        claims.of_one.alone(Wanted(asset.pk, ada))
+        asset_claim_batcher.alone(ClaimRequest(asset.pk, ada))
 
 
 def test_a_hidden_pools_credit_disturbs_no_neighbour(
     alice: User, ada: User, issue: Issue, available: CashbackAsset, expired: CashbackAsset
 ) -> None:
-    wanted = [Wanted(asset.pk, user) for asset in (available, expired) for user in (alice, ada)]
+    wanted = [ClaimRequest(asset.pk, user) for asset in (available, expired) for user in (alice, ada)]
 
-    outcomes = claim_together([*wanted, Wanted(issue().pk, alice)])
+    outcomes = claim_together([*wanted, ClaimRequest(issue().pk, alice)])
 
     names = [type(outcome).__name__ for outcome in outcomes]
     assert names == ["AssetNotFound", "PoolClosed", "AssetNotFound", "AssetExpired", "Claim"]
@@ -114,7 +117,7 @@ def test_a_pool_that_is_shown_says_that_it_is_closed(
     assert looked_at_and_claimed(alice, f"pools/{pool.pk}") == [(200, None), (409, "pool_closed")]
     assert looked_at_and_claimed(alice, f"assets/{asset.pk}") == [(200, None), (409, "pool_closed")]
     with pytest.raises(PoolClosed):
-        claims.of_one.alone(Wanted(asset.pk, alice))
+        asset_claim_batcher.alone(ClaimRequest(asset.pk, alice))
 
 
 def test_what_was_claimed_before_the_pool_was_hidden_stays_as_it_was(
@@ -122,8 +125,8 @@ def test_what_was_claimed_before_the_pool_was_hidden_stays_as_it_was(
 ) -> None:
     pool = open_pool()
     asset = issue(pool=pool)
-    claims.claim(asset.pk, alice)
-    pools.update_pool(pool.pk, ada, is_active=False)
+    claim_asset(asset.pk, alice)
+    edit_pool.update_pool(pool.pk, ada, is_active=False)
 
     assert looked_at_and_claimed(alice, f"assets/{asset.pk}") == [(200, None), (200, None)]
     # ADR 3: who claims too late is told so, whatever became of the pool.

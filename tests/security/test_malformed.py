@@ -13,10 +13,10 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
-from cashback.connections import LARGEST_BODY
-from cashback.middleware import UPLOADS
-from cashback.server_errors import ANSWERS, TOO_SLOW
-from wallet.proofs import scratch, web
+from cashback.gunicorn_worker.connections import LARGEST_BODY
+from cashback.gunicorn_worker.server_errors import ANSWERS, TOO_SLOW
+from cashback.http.body_size import UPLOADS
+from dev.race import scratch_database, web_server
 
 ENVIRON = dict(os.environ) | {"DJANGO_SETTINGS_MODULE": "cashback.settings", "LOG_LEVEL": "ERROR"}
 SECONDS = 30
@@ -25,15 +25,15 @@ pytestmark = pytest.mark.django_db  # or there would be no tables
 
 
 @pytest.fixture(scope="module")
-def server(django_db_setup: None) -> Iterator[web.Web]:
-    environ = ENVIRON | {"DATABASE_URL": scratch.url(connection.settings_dict)}
-    with web.server(environ, "--workers", "1", "--threads", "4", "--log-level", "critical") as serving:
+def server(django_db_setup: None) -> Iterator[web_server.Web]:
+    environ = ENVIRON | {"DATABASE_URL": scratch_database.database_url(connection.settings_dict)}
+    with web_server.web_server(environ, "--workers", "1", "--threads", "4", "--log-level", "critical") as serving:
         yield serving
 
 
-def sent(server: web.Web, data: bytes) -> http.client.HTTPResponse:
+def sent(server: web_server.Web, data: bytes) -> http.client.HTTPResponse:
     """Send the bytes and return the one answer, its body read."""
-    with socket.create_connection((web.HOST, server.port), timeout=SECONDS) as sock:
+    with socket.create_connection((web_server.HOST, server.port), timeout=SECONDS) as sock:
         sock.sendall(data)
         answer = http.client.HTTPResponse(sock)
         answer.begin()
@@ -85,7 +85,7 @@ def signed(**claims: Any) -> bytes:
     ],
 )
 def test_what_the_server_itself_refuses_is_a_problem_with_the_headers(
-    server: web.Web, data: bytes, status: int, code: str
+    server: web_server.Web, data: bytes, status: int, code: str
 ) -> None:
     answer = sent(server, data)
 
@@ -118,7 +118,7 @@ ODD = [b"%00", b"a%0ab", b"a%0d%0ab", b"%ff", b"%ed%a0%80", b"%F4%90%80%80", b"%
 
 @pytest.mark.parametrize("odd", ODD)
 @pytest.mark.parametrize("path", API)
-def test_no_odd_byte_in_an_address_breaks_anything(server: web.Web, path: bytes, odd: bytes) -> None:
+def test_no_odd_byte_in_an_address_breaks_anything(server: web_server.Web, path: bytes, odd: bytes) -> None:
     names = (b"version", b"lang", b"format", b"search", b"status", b"cursor", b"page", b"next", b"q", odd)
     targets = [path + b"?" + b"&".join(name + b"=" + odd for name in names)]
     targets += [path + b"?" + name + b"=" + odd for name in names]
@@ -137,7 +137,7 @@ PATHS = (b"/", b"/sign-in/", b"/api/v1/assets/", b"/admin/login/", b"/static/cas
 
 
 @pytest.mark.parametrize("odd", [b"\xff", b"\xed\xa0\x80", b"%00", b"\\u0000", b"'", b"=", b"a" * 4_000])
-def test_no_odd_header_breaks_anything(server: web.Web, odd: bytes) -> None:
+def test_no_odd_header_breaks_anything(server: web_server.Web, odd: bytes) -> None:
     cookies = b"sessionid=" + odd + b"; csrftoken=" + odd + b"; django_language=" + odd + b"; messages=" + odd
     lines = [b"Cookie: " + cookies, *(header + b": " + odd for header in HEADERS)]
     found = []
@@ -151,12 +151,12 @@ def test_no_odd_header_breaks_anything(server: web.Web, odd: bytes) -> None:
 
 
 @pytest.mark.parametrize("name", [b"SCRIPT_NAME", b"PATH_INFO", b"REMOTE_USER", b"X_Forwarded_For", b"HTTPS", b"REMOTE_ADDR"])
-def test_no_header_takes_the_place_of_what_the_server_knows(server: web.Web, name: bytes) -> None:
+def test_no_header_takes_the_place_of_what_the_server_knows(server: web_server.Web, name: bytes) -> None:
     assert sent(server, request(b"/healthz", name + b": /metrics")).status == 200
 
 
 @pytest.mark.parametrize("text", ["\u0000", "a\u0000b", "\ud800", "\uffff", "\u202e", "1e400", "-0", "9" * 400])
-def test_no_odd_character_in_a_body_breaks_anything(server: web.Web, text: str) -> None:
+def test_no_odd_character_in_a_body_breaks_anything(server: web_server.Web, text: str) -> None:
     fields = {"email": text, "password": text, "username": text, "refresh": text, text: text, "csrfmiddlewaretoken": text}
     as_json = json.dumps(fields).encode()
     as_form = b"&".join(name.encode() + b"=%00%ff" for name in ("username", "password", "csrfmiddlewaretoken", "language"))
@@ -183,7 +183,7 @@ ODD_CLAIMS = [*ODD_NUMBERS, "1e308", "a\x00b", "x", "", None, [], [1], {}]
 
 @pytest.mark.parametrize("name", ["exp", "nbf", "iat", "sub", "jti", "fam", "aud", "iss", "token_type"])
 @pytest.mark.parametrize("value", ODD_CLAIMS)
-def test_no_odd_claim_in_a_token_breaks_anything(server: web.Web, name: str, value: Any) -> None:
+def test_no_odd_claim_in_a_token_breaks_anything(server: web_server.Web, name: str, value: Any) -> None:
     header = signed(**{name: value})
     family = b"Content-Type: application/json"
     renewing = signed(**{"token_type": "refresh", "fam": FAMILY, name: value})
@@ -204,7 +204,9 @@ def test_no_odd_claim_in_a_token_breaks_anything(server: web.Web, name: str, val
         (b"/api/v1/auth/token/", 3_000_000, 413),
     ],
 )
-def test_a_large_body_is_answered_whether_it_is_awaited_or_not(server: web.Web, path: bytes, size: int, status: int) -> None:
+def test_a_large_body_is_answered_whether_it_is_awaited_or_not(
+    server: web_server.Web, path: bytes, size: int, status: int
+) -> None:
     kind = b"Content-Type: application/json"
 
     assert sent(server, request(path, kind, method=b"POST", body=b"x" * size)).status == status

@@ -22,11 +22,13 @@ from hypothesis import strategies as st
 
 from accounts.models import User
 from tests.security.conftest import as_caller
-from wallet import claims, issuing, reports
-from wallet.admin.exporting import Report, as_xlsx
+from wallet.actions import issue_assets
+from wallet.actions.claim import claim_asset
+from wallet.admin.export import Report, xlsx_response
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.assets.money import DECIMALS, MAX_VALUE, check_amount, written
 from wallet.ledger.models import Entry
+from wallet.money import DECIMALS, MAX_VALUE, check_amount, format_amount
+from wallet.queries import reports
 
 API = "/api/v1"
 NOT_AMOUNTS = [
@@ -64,8 +66,8 @@ def test_an_amount_reads_back_as_it_was_written(given_amount: tuple[str, Decimal
     currency, amount = given_amount
 
     check_amount(amount, currency)
-    assert Decimal(written(amount, currency)) == amount
-    assert len(written(amount, currency).partition(".")[2]) == DECIMALS[currency]
+    assert Decimal(format_amount(amount, currency)) == amount
+    assert len(format_amount(amount, currency).partition(".")[2]) == DECIMALS[currency]
 
 
 @given(amounts(), st.integers(1, 9))
@@ -86,7 +88,7 @@ def test_an_amount_goes_through_every_door_and_table_unchanged(
     before = {line["currency"]: Decimal(line["balance"]) for line in alices.get(f"{API}/wallet/").json()["balances"]}
 
     for currency, amount in amounts:
-        text = written(amount, currency)
+        text = format_amount(amount, currency)
         issued = adas.post(f"{API}/assets/", {"title": "x", "total_value": text, "currency": currency}).json()
         claim = alices.post(f"{API}/assets/{issued['id']}/claim/", {}).json()
         assert (issued["total_value"], claim["amount"], claim["currency"]) == (text, text, currency)
@@ -95,7 +97,7 @@ def test_an_amount_goes_through_every_door_and_table_unchanged(
         before[currency] = before.get(currency, Decimal(0)) + amount
 
     after = {line["currency"]: line["balance"] for line in alices.get(f"{API}/wallet/").json()["balances"]}
-    assert after == {currency: written(total, currency) for currency, total in before.items()}
+    assert after == {currency: format_amount(total, currency) for currency, total in before.items()}
     file: Any = adas.get(f"{API}/reports/ownership/?format=csv")
     owned = list(csv.DictReader(StringIO(file.getvalue().decode(), newline="")))
     assert {code: sum(Decimal(row["value"]) for row in owned if row["currency"] == code) for code in before} == before
@@ -104,7 +106,7 @@ def test_an_amount_goes_through_every_door_and_table_unchanged(
 @pytest.mark.parametrize(("currency", "least"), [("JPY", "1"), ("INR", "0.01"), ("KWD", "0.001")])
 def test_the_bounds_are_within(ada: User, currency: str, least: str) -> None:
     for text in (least, "1000000000"):
-        asset = issuing.issue_one(ada, title="x", total_value=Decimal(text), currency=currency)
+        asset = issue_assets.issue_asset(ada, title="x", total_value=Decimal(text), currency=currency)
         asset.refresh_from_db()
         assert asset.total_value == Decimal(text)
 
@@ -112,12 +114,12 @@ def test_the_bounds_are_within(ada: User, currency: str, least: str) -> None:
 def test_a_sum_beyond_what_a_float_holds_is_exact(ada: User, alice: User) -> None:
     values = [Decimal("999999999.99"), Decimal("0.01"), Decimal("1000000000"), Decimal("0.07")] * 3
     for value in values:
-        claims.claim(issuing.issue_one(ada, title="x", total_value=value, currency="INR").pk, alice)
+        claim_asset(issue_assets.issue_asset(ada, title="x", total_value=value, currency="INR").pk, alice)
 
     (balance,) = Entry.objects.balances_of(alice)
-    (line,) = reports.summary()
+    (line,) = reports.summary_report()
     assert balance["balance"] == sum(values)
-    assert line["claimed"]["value"] == line["liability"]["value"] == written(sum(values), "INR") == "6000000000.21"
+    assert line["claimed"]["value"] == line["liability"]["value"] == format_amount(sum(values), "INR") == "6000000000.21"
 
 
 # --- What is no amount -------------------------------------------------------------------------------------------------
@@ -179,7 +181,7 @@ def test_the_console_takes_a_plain_amount_as_it_is_typed(client: Client, ada: Us
 
 # Where a float is no amount: how high a line of a chart stands; and a workbook, which holds nothing else and gets an amount as
 # text where a float would not hold it (below).
-ALLOWED = {"wallet/pages/balances.py", "wallet/admin/exporting.py"}
+ALLOWED = {"wallet/pages/balance_chart.py", "wallet/admin/export.py"}
 OTHERS = {"proofs", "bench"}  # they judge and measure
 
 
@@ -216,7 +218,7 @@ def test_a_workbook_holds_a_sum_as_a_number_only_where_a_number_is_exact(text: s
         def iterator(self, **_: Any) -> Iterator[dict[str, str]]:
             yield {"value": text}
 
-    file: Any = as_xlsx(Report("sums", ("value",), lambda row: row), Listed())
+    file: Any = xlsx_response(Report("sums", ("value",), lambda row: row), Listed())
 
     with ZipFile(BytesIO(file.getvalue())) as book:
         sheet = book.read("xl/worksheets/sheet1.xml").decode()

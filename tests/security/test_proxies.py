@@ -8,12 +8,12 @@ from contextlib import ExitStack
 import pytest
 from django.db import connection
 
+from dev.race import scratch_database, web_server
 from tests.test_deployment import PRODUCTION
-from wallet.proofs import scratch, web
 
 pytestmark = pytest.mark.django_db  # or there would be no tables
 API = "/api/v1/wallet/"
-Serve = Callable[..., web.Web]
+Serve = Callable[..., web_server.Web]
 
 
 @pytest.fixture
@@ -21,17 +21,21 @@ def deployed(django_db_setup: None) -> Iterator[Serve]:
     """Run the web as a deployment on this machine, with more variables."""
     with ExitStack() as stack:
 
-        def serve(**environ: str) -> web.Web:
-            here = {"DATABASE_URL": scratch.url(connection.settings_dict), "ALLOWED_HOSTS": "localhost", "REDIS_URL": ""}
+        def serve(**environ: str) -> web_server.Web:
+            here = {
+                "DATABASE_URL": scratch_database.database_url(connection.settings_dict),
+                "ALLOWED_HOSTS": "localhost",
+                "REDIS_URL": "",
+            }
             whole = dict(os.environ) | PRODUCTION | here | environ
-            return stack.enter_context(web.server(whole, "--workers", "1", "--threads", "2"))
+            return stack.enter_context(web_server.web_server(whole, "--workers", "1", "--threads", "2"))
 
         yield serve
 
 
-def answer(server: web.Web, path: str, **headers: str) -> http.client.HTTPResponse:
+def answer(server: web_server.Web, path: str, **headers: str) -> http.client.HTTPResponse:
     """Ask from this machine, as a proxy on it would."""
-    asked = http.client.HTTPConnection(web.HOST, server.port, timeout=30)
+    asked = http.client.HTTPConnection(web_server.HOST, server.port, timeout=30)
     asked.request("GET", path, headers={"Host": "localhost", **{name.replace("_", "-"): headers[name] for name in headers}})
     found = asked.getresponse()
     found.read()

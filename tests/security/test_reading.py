@@ -9,11 +9,11 @@ from django.urls import reverse
 from rest_framework.serializers import BaseSerializer, ModelSerializer
 
 from accounts.models import User
-from accounts.serializers import StrictSerializer
+from kernel.strict_serializers import StrictSerializer
 from tests.api.conftest import ROOT
 from tests.security.addresses import addresses
 from tests.security.conftest import as_caller
-from wallet import claims
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
 
@@ -39,7 +39,7 @@ LOOKUPS = [
 
 def test_another_finds_nothing_of_what_somebody_claimed(alice: User, bob: User, issue: Issue) -> None:
     asset = issue(title="Alices")
-    entry = claims.claim(asset.pk, alice).receipt["id"]
+    entry = claim_asset(asset.pk, alice).receipt["id"]
     bobs = as_caller(bob)
 
     for path in (f"assets/{asset.pk}/", f"claims/{entry}/", f"claims/{entry}/proof/"):
@@ -58,7 +58,7 @@ def test_another_finds_nothing_of_what_somebody_claimed(alice: User, bob: User, 
 
 def test_a_cursor_lent_by_another_shows_nothing_of_theirs(alice: User, bob: User, issue: Issue) -> None:
     for _ in range(3):
-        claims.claim(issue().pk, alice)
+        claim_asset(issue().pk, alice)
     lent = as_caller(alice).get(f"{ROOT}/claims/?page_size=1").json()["next"]
 
     answer = as_caller(bob).get(lent)
@@ -78,7 +78,7 @@ def test_a_key_lent_by_another_answers_nothing_of_theirs(alice: User, bob: User,
 
 def test_the_pages_show_nothing_of_anothers(browser_of: Browser, alice: User, bob: User, issue: Issue) -> None:
     asset = issue(title="Alices own credit", total_value=Decimal("77.77"))
-    entry = claims.claim(asset.pk, alice).receipt["id"]
+    entry = claim_asset(asset.pk, alice).receipt["id"]
 
     for address in ("/", "/dashboard/", "/claims/", "/dashboard/?q=Alices"):
         page = browser_of(bob).get(address).content.decode()
@@ -88,7 +88,7 @@ def test_the_pages_show_nothing_of_anothers(browser_of: Browser, alice: User, bo
 
 def test_a_user_reads_no_owner_and_no_hint_of_one(alice: User, bob: User, issue: Issue) -> None:
     issue()
-    claims.claim(issue().pk, alice)
+    claim_asset(issue().pk, alice)
 
     for caller in (as_caller(alice), as_caller(bob)):
         for line in caller.get(f"{ROOT}/assets/").json()["results"]:
@@ -131,7 +131,7 @@ def test_no_list_of_the_api_is_ordered_by_what_it_does_not_show(ada: User, path:
 def test_no_list_of_the_console_tells_of_passwords(
     *, browser_of: Browser, ada: User, alice: User, issue: Issue, room: str, lookup: str
 ) -> None:
-    claims.claim(issue().pk, alice)
+    claim_asset(issue().pk, alice)
 
     for value in ("md5", "zzz"):
         answer = browser_of(ada).get(reverse(f"admin:{room}_changelist"), {lookup: value})

@@ -16,7 +16,7 @@ from django_redis import get_redis_connection
 from pytest_django import Settings
 
 from accounts.models import User
-from cashback.store import PAUSE_SECONDS
+from cashback.redis_cache import PAUSE_SECONDS
 from tests.api.conftest import ROOT
 from tests.conftest import PASSWORD
 from tests.security.addresses import addresses

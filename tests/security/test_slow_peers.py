@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from wallet.proofs import web
-from wallet.proofs.faults.slow_peers import KINDS, LARGE, PEERS, Peer, Peers
+from dev.chaos.slow_peers import KINDS, LARGE, PEERS, Peer, Peers
+from dev.race import web_server
 
 SHORT = {
     "REQUEST_HEAD_TIMEOUT_MS": "3000",
@@ -25,13 +25,13 @@ WEB = ("--workers", "1", "--threads", "4", "--keep-alive", "3")
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[web.Web]:
-    with web.server(ENVIRON, *WEB) as serving:
+def server() -> Iterator[web_server.Web]:
+    with web_server.web_server(ENVIRON, *WEB) as serving:
         yield serving
 
 
-def status(server: web.Web, method: str = "GET", path: str = "/healthz", body: bytes | None = None) -> int:
-    connection = http.client.HTTPConnection(web.HOST, server.port, timeout=ANSWER_SECONDS)
+def status(server: web_server.Web, method: str = "GET", path: str = "/healthz", body: bytes | None = None) -> int:
+    connection = http.client.HTTPConnection(web_server.HOST, server.port, timeout=ANSWER_SECONDS)
     try:
         connection.request(method, path, body)
         answer = connection.getresponse()
@@ -41,7 +41,7 @@ def status(server: web.Web, method: str = "GET", path: str = "/healthz", body: b
         connection.close()
 
 
-def open_files(server: web.Web) -> int:
+def open_files(server: web_server.Web) -> int:
     """Return how many files and sockets the one worker holds."""
     (worker,) = server.workers()
     return sum(1 for _ in Path(f"/proc/{worker}/fd").iterdir())
@@ -60,7 +60,7 @@ def is_cut(peer: Peer, deadline: float) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_five_hundred_slow_peers_cost_nobody_an_answer_and_are_cut(server: web.Web, kind: str) -> None:
+def test_five_hundred_slow_peers_cost_nobody_an_answer_and_are_cut(server: web_server.Web, kind: str) -> None:
     before = open_files(server)
     with Peers(server.port, [KINDS[kind]() for _ in range(PEERS)], again=CUT_SECONDS) as peers:
         answers = [status(server) for _ in range(20)]
@@ -77,7 +77,7 @@ def test_five_hundred_slow_peers_cost_nobody_an_answer_and_are_cut(server: web.W
 
 
 def test_more_connections_than_there_is_room_for_push_out_the_oldest_that_say_nothing() -> None:
-    with web.server(ENVIRON | {"REQUEST_HEAD_TIMEOUT_MS": "600000"}, *WEB, "--worker-connections", "50") as server:
+    with web_server.web_server(ENVIRON | {"REQUEST_HEAD_TIMEOUT_MS": "600000"}, *WEB, "--worker-connections", "50") as server:
         with Peers(server.port, [Peer(b"G") for _ in range(200)]) as peers:
             answers = [status(server) for _ in range(20)]
             oldest = [is_cut(peer, time.monotonic() + CUT_SECONDS) for peer in peers.peers[:100]]
@@ -87,16 +87,16 @@ def test_more_connections_than_there_is_room_for_push_out_the_oldest_that_say_no
     assert (all(oldest), newest) == (True, False)
 
 
-def raw(server: web.Web, *parts: bytes, pause: float = 0.05) -> bytes:
+def raw(server: web_server.Web, *parts: bytes, pause: float = 0.05) -> bytes:
     """Send the parts one after the other and return all that comes back until the server hangs up."""
-    with socket.create_connection((web.HOST, server.port), timeout=ANSWER_SECONDS) as sock:
+    with socket.create_connection((web_server.HOST, server.port), timeout=ANSWER_SECONDS) as sock:
         for part in parts:
             sock.sendall(part)
             time.sleep(pause)
         return b"".join(iter(lambda: sock.recv(65536), b""))
 
 
-def test_a_request_that_comes_in_pieces_is_answered(server: web.Web) -> None:
+def test_a_request_that_comes_in_pieces_is_answered(server: web_server.Web) -> None:
     request = b"POST /api/v1/auth/token/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n"
     head = request + b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n"
 
@@ -106,7 +106,7 @@ def test_a_request_that_comes_in_pieces_is_answered(server: web.Web) -> None:
     assert b'"errors"' in answer
 
 
-def test_requests_that_are_sent_without_waiting_for_answers_are_answered_in_turn(server: web.Web) -> None:
+def test_requests_that_are_sent_without_waiting_for_answers_are_answered_in_turn(server: web_server.Web) -> None:
     get = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     post = (
         b"POST /api/v1/auth/token/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -117,8 +117,8 @@ def test_requests_that_are_sent_without_waiting_for_answers_are_answered_in_turn
     assert [int(part[:4]) for part in answer.split(b"HTTP/1.1 ")[1:]] == [200, 400, 200, 200]
 
 
-def test_a_connection_is_kept_between_requests(server: web.Web) -> None:
-    with socket.create_connection((web.HOST, server.port), timeout=ANSWER_SECONDS) as sock:
+def test_a_connection_is_kept_between_requests(server: web_server.Web) -> None:
+    with socket.create_connection((web_server.HOST, server.port), timeout=ANSWER_SECONDS) as sock:
         for _ in range(250):
             sock.sendall(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
             answer = http.client.HTTPResponse(sock)
@@ -126,7 +126,7 @@ def test_a_connection_is_kept_between_requests(server: web.Web) -> None:
             assert (answer.status, answer.read()) == (200, b'{"status": "ok"}')
 
 
-def test_a_client_that_waits_to_be_told_to_go_on_is_told_once(server: web.Web) -> None:
+def test_a_client_that_waits_to_be_told_to_go_on_is_told_once(server: web_server.Web) -> None:
     head = b"POST /api/v1/auth/token/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nExpect: 100-continue\r\n"
 
     answer = raw(server, head + b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n", b"{}", pause=0.5)
@@ -135,18 +135,18 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_told_once(server: web.Web) -
     assert answer.count(b"100 Continue") == 1
 
 
-def test_what_comes_too_slowly_is_told_so(server: web.Web) -> None:
+def test_what_comes_too_slowly_is_told_so(server: web_server.Web) -> None:
     answer = raw(server, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n")
 
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"application/problem+json" in answer
 
 
-def test_a_reader_who_is_slow_but_reads_gets_the_whole_answer(server: web.Web) -> None:
+def test_a_reader_who_is_slow_but_reads_gets_the_whole_answer(server: web_server.Web) -> None:
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         sock.settimeout(ANSWER_SECONDS)
-        sock.connect((web.HOST, server.port))
+        sock.connect((web_server.HOST, server.port))
         sock.sendall(f"GET {LARGE} HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n".encode())
         received = b""
         while part := sock.recv(32768):

@@ -9,7 +9,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from accounts.tokens import issue_pair
-from cashback import visitors
+from cashback.http import session_middleware
 
 ME = "/api/v1/auth/me/"
 
@@ -69,7 +69,7 @@ def test_every_address_of_the_api_answers_a_token(client: Client, bob: User, pat
 
 
 def test_four_middlewares_are_for_visitors_only(settings: Any) -> None:
-    ours = [name.rpartition(".")[2] for name in settings.MIDDLEWARE if name.startswith(visitors.__name__)]
+    ours = [name.rpartition(".")[2] for name in settings.MIDDLEWARE if name.startswith(session_middleware.__name__)]
 
     assert ours == [
         "SessionMiddleware",

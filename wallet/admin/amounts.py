@@ -6,7 +6,7 @@ from django import forms
 from django.core.exceptions import ValidationError
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget
 
-from wallet import table
+from wallet.actions import csv_rows
 
 
 class CurrencyField(forms.CharField):
@@ -30,6 +30,6 @@ class AmountField(forms.DecimalField):
         """Return the amount, or None when nothing was typed. Raises ValidationError."""
         typed = str(value).strip() if value is not None else ""
         try:
-            return table.number(typed) if typed else None
+            return csv_rows.parse_cell_amount(typed) if typed else None
         except ValueError as error:
             raise ValidationError(str(error), code="invalid") from error

@@ -17,15 +17,15 @@ from django.utils.functional import cached_property
 from django.views.decorators.csrf import csrf_protect
 from unfold.admin import ModelAdmin
 
-from accounts.expensive_reads import SEARCH, expensive
+from accounts.expensive_reads import SEARCH, expensive_read_view
 from accounts.models import User
-from accounts.refusals import Refusal
-from wallet.contention import Busy
+from kernel.refusals import Refusal
+from kernel.transactions import Busy
 
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
-def operator(request: HttpRequest) -> User:
+def require_operator(request: HttpRequest) -> User:
     """Return who runs the supply; raise PermissionDenied for anybody else."""
     if isinstance(request.user, User) and request.user.is_admin:
         return request.user
@@ -37,12 +37,12 @@ def is_operator(request: HttpRequest) -> bool:
     return isinstance(request.user, User) and request.user.is_admin
 
 
-def said(error: Refusal | ValidationError) -> str:
+def error_sentence(error: Refusal | ValidationError) -> str:
     """Return an act's no as one sentence."""
     return error.message if isinstance(error, Refusal) else " ".join(error.messages)
 
 
-class ActForm(forms.ModelForm[Model]):
+class ActionForm(forms.ModelForm[Model]):
     """A form whose content is given to an act; what the act refused is shown beside the fields."""
 
     refused: Refusal | ValidationError | None = None
@@ -54,7 +54,7 @@ class ActForm(forms.ModelForm[Model]):
             for name, errors in self.refused.error_dict.items():
                 self.add_error(name if name in self.fields else None, errors)
         elif self.refused:
-            self.add_error(NON_FIELD_ERRORS, said(self.refused))
+            self.add_error(NON_FIELD_ERRORS, error_sentence(self.refused))
         return cleaned
 
 
@@ -116,7 +116,7 @@ class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
     show_full_result_count = False
     list_filter_submit = True
 
-    @method_decorator(expensive(SEARCH, lambda request: request.method in SAFE))
+    @method_decorator(expensive_read_view(SEARCH, lambda request: request.method in SAFE))
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Show the list, which counts its rows."""
         return super().changelist_view(request, extra_context)
@@ -152,7 +152,7 @@ class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
         try:
             return super().response_action(request, queryset, *rest)
         except ValidationError as error:
-            messages.error(request, said(error))
+            messages.error(request, error_sentence(error))
             return None
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
@@ -169,16 +169,18 @@ class ReadOnlyAdmin(OperatorAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Show the list; there is nothing to send here."""
-        return super().changelist_view(reading(request), extra_context)
+        return super().changelist_view(require_safe_method(request), extra_context)
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Show one row; there is nothing to send here, and no history of what never changes."""
-        return super().changeform_view(reading(request), object_id, form_url, {"show_history": False} | (extra_context or {}))
+        return super().changeform_view(
+            require_safe_method(request), object_id, form_url, {"show_history": False} | (extra_context or {})
+        )
 
 
-def reading(request: HttpRequest) -> HttpRequest:
+def require_safe_method(request: HttpRequest) -> HttpRequest:
     """Return a request that only reads; raise PermissionDenied for any other."""
     if request.method not in SAFE:
         raise PermissionDenied

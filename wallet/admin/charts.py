@@ -36,17 +36,17 @@ class Chart:
         return [labels[0], labels[len(labels) // 2], labels[-1]] if len(labels) > 2 else labels
 
 
-def chart(points: Sequence[tuple[str, int, str]]) -> Chart:
+def build_chart(points: Sequence[tuple[str, int, str]]) -> Chart:
     """Return the chart of (label, number, note) in the given order; a number above 0 is always seen."""
     most = max((number for _, number, _ in points), default=0)
     step = 100 / max(len(points), 1)
     bars = [
-        Bar(label, number, note, round(place * step + step * 0.1, 3), round(step * 0.8, 3), size(number, most))
+        Bar(label, number, note, round(place * step + step * 0.1, 3), round(step * 0.8, 3), bar_percent(number, most))
         for place, (label, number, note) in enumerate(points)
     ]
     return Chart(bars, most, sum(number for _, number, _ in points))
 
 
-def size(number: int, most: int) -> float:
+def bar_percent(number: int, most: int) -> float:
     """Return the length of a bar in hundredths."""
     return max(round(100 * number / most, 2), 1.5) if number else 0

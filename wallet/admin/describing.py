@@ -8,12 +8,12 @@ from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSingleDateWidget
 
 from wallet.admin.amounts import AmountField, CurrencyField
-from wallet.admin.base import ActForm
+from wallet.admin.base import ActionForm
 from wallet.assets.models import CashbackAsset
-from wallet.assets.money import written
+from wallet.money import format_amount
 
 
-class AssetForm(ActForm):
+class AssetForm(ActionForm):
     """What an operator says of a credit."""
 
     total_value = AmountField(
@@ -45,7 +45,7 @@ class AssetForm(ActForm):
         super().__init__(*args, **kwargs)
         if self.instance.total_value is not None:  # type: ignore[attr-defined]
             value, currency = self.instance.total_value, self.instance.currency  # type: ignore[attr-defined]
-            self.initial["total_value"] = written(value, currency)
+            self.initial["total_value"] = format_amount(value, currency)
 
     def clean(self) -> dict[str, Any]:
         """Fill in the pool's currency; take one end, not two."""

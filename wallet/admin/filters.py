@@ -10,14 +10,14 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, TextFilter
 from unfold.utils import parse_date_str
 
-from wallet.assets.models import CreditPool, Status
-from wallet.assets.money import CURRENCIES
+from wallet.assets.models import AssetStatus, CreditPool
 from wallet.ledger.models import Seal
+from wallet.money import CURRENCIES
 
 SEQ = re.compile(r"[0-9]{1,18}")
 
 
-class Choice(DropdownFilter):  # type: ignore[misc]
+class ChoiceFilter(DropdownFilter):  # type: ignore[misc]
     """One of a fixed set of answers; anything else in the address is as if nothing was chosen."""
 
     field: str
@@ -28,7 +28,7 @@ class Choice(DropdownFilter):  # type: ignore[misc]
         return queryset.filter(**{self.field: self.value()}) if self.value() in known else queryset
 
 
-class StatusFilter(Choice):
+class StatusFilter(ChoiceFilter):
     """The status that is true now: what is due reads EXPIRED before any sweep."""
 
     title = _("status")
@@ -37,10 +37,10 @@ class StatusFilter(Choice):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
         """Return the three statuses."""
-        return Status.choices
+        return AssetStatus.choices
 
 
-class CurrencyFilter(Choice):
+class CurrencyFilter(ChoiceFilter):
     """The currency; every code, for looking which are used would read the whole table."""
 
     title = _("currency")
@@ -52,7 +52,7 @@ class CurrencyFilter(Choice):
         return [(code, code) for code in CURRENCIES]
 
 
-class PoolFilter(Choice):
+class PoolFilter(ChoiceFilter):
     """The pool of an asset."""
 
     title = _("pool")
@@ -84,7 +84,7 @@ class DayFilter(RangeDateFilter):  # type: ignore[misc]
         return queryset
 
 
-class ActFilter(Choice):
+class ActionFilter(ChoiceFilter):
     """What was done to a credit."""
 
     title = _("act")
@@ -96,7 +96,7 @@ class ActFilter(Choice):
         return [("update", _("Update")), ("expire", _("Expire")), ("expire due", _("Expire due")), ("delete", _("Delete"))]
 
 
-class DoorFilter(Choice):
+class ChannelFilter(ChoiceFilter):
     """The door that something came through."""
 
     title = _("door")
@@ -109,7 +109,7 @@ class DoorFilter(Choice):
         return list(names.items())
 
 
-class IssueDoorFilter(DoorFilter):
+class IssueChannelFilter(ChannelFilter):
     """The door that credits were issued through."""
 
     field = "door"

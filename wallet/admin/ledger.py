@@ -6,17 +6,17 @@ from django.contrib import admin
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from wallet import reports
-from wallet.admin import cells
+from wallet.admin import formatting
 from wallet.admin.base import ReadOnlyAdmin
-from wallet.admin.exporting import Exportable, Report
+from wallet.admin.export import Exportable, Report
 from wallet.admin.filters import CurrencyFilter, DayFilter, EntryPoolFilter, SealFilter
-from wallet.admin.searching import ById
+from wallet.admin.search import SearchByIdMixin
 from wallet.ledger.models import Entry, Seal
+from wallet.queries import reports
 
 
 @admin.register(Entry)
-class EntryAdmin(ById, Exportable, ReadOnlyAdmin):
+class EntryAdmin(SearchByIdMixin, Exportable, ReadOnlyAdmin):
     """The entries, newest first."""
 
     list_display = ("claimed", "value", "user_link", "asset_link", "pool")
@@ -42,30 +42,30 @@ class EntryAdmin(ById, Exportable, ReadOnlyAdmin):
     @display(description=_("claimed (UTC)"), ordering="claimed_at")  # type: ignore[untyped-decorator]
     def claimed(self, entry: Entry) -> Any:
         """Return the instant that PostgreSQL decided."""
-        return cells.moment(entry.claimed_at)
+        return formatting.format_moment_cell(entry.claimed_at)
 
     @display(description=_("amount"), ordering="amount")  # type: ignore[untyped-decorator]
     def value(self, entry: Entry) -> str:
         """Return the amount and its currency."""
-        return cells.money(entry.amount, entry.currency)
+        return formatting.format_money(entry.amount, entry.currency)
 
     @display(description=_("user"), ordering="user__email")  # type: ignore[untyped-decorator]
     def user_link(self, entry: Entry) -> Any:
         """Return the user, with a link to all that they own: their own page is for superusers."""
-        return cells.owner(entry.user)
+        return formatting.link_to_owner(entry.user)
 
     @display(description=_("credit"), ordering="asset__title")  # type: ignore[untyped-decorator]
     def asset_link(self, entry: Entry) -> Any:
         """Return a link to the credit."""
-        return cells.link(entry.asset)
+        return formatting.link_to(entry.asset)
 
     @display(description=_("pool"), ordering="asset__pool__name")  # type: ignore[untyped-decorator]
     def pool(self, entry: Entry) -> Any:
         """Return a link to the credit's pool."""
-        return cells.link(entry.asset.pool)
+        return formatting.link_to(entry.asset.pool)
 
     @display(description=_("seal"))  # type: ignore[untyped-decorator]
     def seal(self, entry: Entry) -> Any:
         """Return a link to the seal that covers the entry."""
         found = Seal.objects.covering(entry.xid).only("seq").first()
-        return cells.link(found) or _("not sealed yet: wait a few seconds")
+        return formatting.link_to(found) or _("not sealed yet: wait a few seconds")

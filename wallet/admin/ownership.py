@@ -11,24 +11,24 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from accounts.expensive_reads import SEARCH, expensive
-from wallet import reports
-from wallet.admin import cells, owning
+from accounts.expensive_reads import SEARCH, expensive_read_view
+from wallet.admin import formatting, owners
 from wallet.admin.assets import LABELS
-from wallet.admin.base import ReadOnlyAdmin, operator, reading
-from wallet.admin.exporting import Exportable, Report
+from wallet.admin.base import ReadOnlyAdmin, require_operator, require_safe_method
+from wallet.admin.export import Exportable, Report
 from wallet.admin.filters import CurrencyFilter, DayFilter, PoolFilter, StatusFilter
-from wallet.admin.searching import ById
-from wallet.assets.models import CashbackAsset, CreditPool, Status
-from wallet.assets.money import CURRENCIES
+from wallet.admin.search import SearchByIdMixin
+from wallet.assets.models import AssetStatus, CashbackAsset, CreditPool
 from wallet.ledger.models import ClaimedAsset
+from wallet.money import CURRENCIES
+from wallet.queries import reports
 
 # What the supply is told by.
 WITH_SUPPLY = {"pool", "currency", "status"}
 
 
 @admin.register(ClaimedAsset)
-class OwnershipAdmin(ById, Exportable, ReadOnlyAdmin):
+class OwnershipAdmin(SearchByIdMixin, Exportable, ReadOnlyAdmin):
     """Every asset with its owner: the ledger's view of assets, so that it stands beside the entries."""
 
     list_display = ("title", "value", "status_now", "owner", "claimed", "pool_name")
@@ -41,23 +41,23 @@ class OwnershipAdmin(ById, Exportable, ReadOnlyAdmin):
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Return what the report is made of."""
-        return reports.ownership()
+        return reports.ownership_rows()
 
     def get_urls(self) -> list[Any]:
         """Add the view by user to the room's addresses."""
         site = self.admin_site.admin_view
         return [
-            path("owners/", site(owning.owners), name="ledger_claimedasset_owners"),
-            path("owners/export/<str:shape>/", site(owning.export), name="ledger_claimedasset_owners_export"),
+            path("owners/", site(owners.owners_page), name="ledger_claimedasset_owners"),
+            path("owners/export/<str:shape>/", site(owners.export_owners), name="ledger_claimedasset_owners_export"),
             *super().get_urls(),
         ]
 
-    @method_decorator(expensive(SEARCH))
+    @method_decorator(expensive_read_view(SEARCH))
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Show the list with the totals of all that it holds, not of one page."""
         response: Any = super().changelist_view(request, extra_context)
         if "cl" in (shown := getattr(response, "context_data", {})):
-            shown["totals"] = [owning.read(total) for total in self.totals(request, shown["cl"])]
+            shown["totals"] = [owners.readable_line(total) for total in self.totals(request, shown["cl"])]
         return response  # type: ignore[no-any-return]
 
     def totals(self, request: HttpRequest, listed: Any) -> list[dict[str, Any]]:
@@ -71,19 +71,19 @@ class OwnershipAdmin(ById, Exportable, ReadOnlyAdmin):
         )
         totals = reports.supply_totals(wanted)
         status = given.get("status")
-        return [total for total in totals if status not in Status.values or total["current_status"] == status]
+        return [total for total in totals if status not in AssetStatus.values or total["current_status"] == status]
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
         """Show the credit in its own room."""
-        operator(reading(request))
+        require_operator(require_safe_method(request))
         return redirect("admin:assets_cashbackasset_change", object_id)
 
     @display(description=_("value"), ordering="total_value")  # type: ignore[untyped-decorator]
     def value(self, asset: CashbackAsset) -> str:
         """Return the amount and its currency."""
-        return cells.money(asset.total_value, asset.currency)
+        return formatting.format_money(asset.total_value, asset.currency)
 
     @display(description=_("status"), label=LABELS)  # type: ignore[untyped-decorator]
     def status_now(self, asset: CashbackAsset) -> str:
@@ -93,14 +93,14 @@ class OwnershipAdmin(ById, Exportable, ReadOnlyAdmin):
     @display(description=_("owner"), ordering="claimed_by__email", empty_value=_("nobody"))  # type: ignore[untyped-decorator]
     def owner(self, asset: CashbackAsset) -> Any:
         """Return the owner, with a link that narrows the list to what is theirs."""
-        return cells.owner(asset.claimed_by)
+        return formatting.link_to_owner(asset.claimed_by)
 
     @display(description=_("claimed (UTC)"), ordering="claimed_at")  # type: ignore[untyped-decorator]
     def claimed(self, asset: CashbackAsset) -> Any:
         """Return when it got its owner."""
-        return cells.moment(asset.claimed_at)
+        return formatting.format_moment_cell(asset.claimed_at)
 
     @display(description=_("pool"), ordering="pool__name")  # type: ignore[untyped-decorator]
     def pool_name(self, asset: CashbackAsset) -> Any:
         """Return a link to the pool."""
-        return cells.link(asset.pool)
+        return formatting.link_to(asset.pool)

@@ -23,21 +23,22 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from accounts.refusals import Refusal
-from wallet import issuing, pools, trail
-from wallet.admin import cells, lines
+from kernel.refusals import Refusal
+from wallet.actions import edit_pool, issue_assets
+from wallet.admin import export_rows, formatting
 from wallet.admin.amounts import AmountField, CurrencyField
-from wallet.admin.base import ActForm, is_operator, operator, said
-from wallet.admin.exporting import Exportable, Report
+from wallet.admin.base import ActionForm, error_sentence, is_operator, require_operator
+from wallet.admin.export import Exportable, Report
 from wallet.admin.filters import CurrencyFilter
-from wallet.admin.trails import Traced
+from wallet.admin.history import ChangeHistoryMixin
 from wallet.assets.models import CreditPool
-from wallet.ledger.idempotency import Request, fingerprint
+from wallet.ledger.idempotency import IdempotentRequest, fingerprint
+from wallet.queries import change_history
 
 FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
 
 
-class PoolForm(ActForm):
+class PoolForm(ActionForm):
     """What an operator says of a pool."""
 
     opens_at = forms.SplitDateTimeField(
@@ -78,7 +79,7 @@ class IssueForm(forms.Form):
     count = forms.IntegerField(
         label=_("How many"),
         min_value=1,
-        max_value=issuing.MOST_AT_ONCE,
+        max_value=issue_assets.MAX_ISSUE_COUNT,
         widget=UnfoldAdminIntegerFieldWidget,
         help_text=_("Up to 100,000 at once."),
     )
@@ -118,7 +119,7 @@ class IssueForm(forms.Form):
 
 
 @admin.register(CreditPool)
-class PoolAdmin(Traced, Exportable):
+class PoolAdmin(ChangeHistoryMixin, Exportable):
     """Pools: open, change, fill; never deleted, for the books refer to them. Untick "active" instead."""
 
     form = PoolForm
@@ -128,7 +129,7 @@ class PoolAdmin(Traced, Exportable):
     search_fields = ("name",)
     search_help_text = _("Name")
     actions_detail = ("issue",)
-    report = Report("pools", lines.POOL_COLUMNS, lines.pool_line)
+    report = Report("pools", export_rows.POOL_COLUMNS, export_rows.pool_line)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CreditPool]:
         """Return all pools with how many of their credits are in which state, as models.Supply tells."""
@@ -136,9 +137,9 @@ class PoolAdmin(Traced, Exportable):
         told = pools.annotate(issued_now=pools.told(~Q(status="DELETED")), claimed_now=pools.told(Q(status="CLAIMED")))
         return told.order_by("-id")
 
-    def changes(self, row: Any) -> list[trail.Change]:
+    def changes(self, row: Any) -> list[change_history.Change]:
         """Return the changes of the pool."""
-        return trail.of_pool(row)
+        return change_history.of_pool(row)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         """Let operators open one."""
@@ -151,9 +152,9 @@ class PoolAdmin(Traced, Exportable):
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         """Open or change the pool by the act."""
         if change:
-            pools.update_pool(obj.pk, operator(request), **form.asked())
+            edit_pool.update_pool(obj.pk, require_operator(request), **form.asked())
         else:
-            obj.pk = pools.open_pool(operator(request), **form.asked()).pk
+            obj.pk = edit_pool.open_pool(require_operator(request), **form.asked()).pk
 
     def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
         """Lead to the new pool, which is empty: credits are issued from there."""
@@ -166,7 +167,7 @@ class PoolAdmin(Traced, Exportable):
     @action(description=_("Issue credits"), url_path="issue", icon="add_card")  # type: ignore[untyped-decorator]
     def issue(self, request: HttpRequest, object_id: UUID | str) -> HttpResponse:
         """Ask which credits and how many, then issue them in this pool."""
-        operator(request)
+        require_operator(request)
         try:
             pool = get_object_or_404(CreditPool, pk=object_id)
         except ValidationError:
@@ -182,11 +183,11 @@ class PoolAdmin(Traced, Exportable):
         """Issue by the act, once per form, and say how many; put what was refused into the form."""
         fields, count = form.fields_of_each(), form.cleaned_data["count"]
         print_of_it = fingerprint("pool", pool.pk, count, *fields.values())
-        repeatable = Request(operator(request), "issue", form.cleaned_data["key"], print_of_it)
+        repeatable = IdempotentRequest(require_operator(request), "issue", form.cleaned_data["key"], print_of_it)
         try:
-            done = issuing.issue(repeatable.user, pool.pk, count=count, request=repeatable, **fields)
+            done = issue_assets.issue_in_pool(repeatable.user, pool.pk, count=count, request=repeatable, **fields)
         except (Refusal, ValidationError) as error:
-            form.add_error(None, said(error))
+            form.add_error(None, error_sentence(error))
             return False
         text = ngettext("%(count)s credit issued in %(pool)s.", "%(count)s credits issued in %(pool)s.", done.count)
         said_so = text % {"count": f"{done.count:,}", "pool": pool}
@@ -202,12 +203,12 @@ class PoolAdmin(Traced, Exportable):
     @display(description=_("opens (UTC)"), ordering="opens_at")  # type: ignore[untyped-decorator]
     def opens(self, pool: CreditPool) -> Any:
         """Return from when on claims are taken."""
-        return cells.moment(pool.opens_at)
+        return formatting.format_moment_cell(pool.opens_at)
 
     @display(description=_("closes (UTC)"), ordering="closes_at", empty_value=_("stays open"))  # type: ignore[untyped-decorator]
     def closes(self, pool: CreditPool) -> Any:
         """Return until when."""
-        return cells.moment(pool.closes_at)
+        return formatting.format_moment_cell(pool.closes_at)
 
     @display(description=_("per user"), ordering="per_user_limit", empty_value=_("no limit"))  # type: ignore[untyped-decorator]
     def limit(self, pool: CreditPool) -> int | None:
@@ -227,4 +228,4 @@ class PoolAdmin(Traced, Exportable):
     @display(description=_("expired"))  # type: ignore[untyped-decorator]
     def expired(self, pool: Any) -> str:
         """Return how many ended unused."""
-        return f"{lines.expired(pool):,}"
+        return f"{export_rows.expired_unclaimed(pool):,}"

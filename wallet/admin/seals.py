@@ -12,9 +12,9 @@ from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from wallet.admin import cells, lines
+from wallet.admin import export_rows, formatting
 from wallet.admin.base import ReadOnlyAdmin
-from wallet.admin.exporting import Exportable, Report
+from wallet.admin.export import Exportable, Report
 from wallet.admin.filters import DayFilter
 from wallet.ledger import signing
 from wallet.ledger.models import Seal
@@ -29,7 +29,7 @@ class SealAdmin(Exportable, ReadOnlyAdmin):
     search_fields = ("=seq",)
     search_help_text = _("Number of the seal")
     ordering = ("-seq",)
-    report = Report("seals", lines.SEAL_COLUMNS, lines.seal_line)
+    report = Report("seals", export_rows.SEAL_COLUMNS, export_rows.seal_line)
     fields = (
         "number",
         "entries",
@@ -55,41 +55,41 @@ class SealAdmin(Exportable, ReadOnlyAdmin):
     def entries(self, seal: Seal) -> Any:
         """Return how many entries it holds, with a link to them."""
         address = f"{reverse('admin:ledger_entry_changelist')}?seal={seal.seq}"
-        return format_html(cells.LINK, address, f"{seal.count:,}")
+        return format_html(formatting.LINK, address, f"{seal.count:,}")
 
     @display(description=_("sums"))  # type: ignore[untyped-decorator]
     def amounts(self, seal: Seal) -> str:
         """Return the sum per currency."""
         if not seal.is_well_formed:
-            return lines.MALFORMED
-        return ", ".join(cells.money(Decimal(value), code) for code, value in json.loads(seal.sums).items())
+            return export_rows.MALFORMED
+        return ", ".join(formatting.format_money(Decimal(value), code) for code, value in json.loads(seal.sums).items())
 
     @display(description=_("sealed (UTC)"), ordering="sealed_at")  # type: ignore[untyped-decorator]
     def sealed(self, seal: Seal) -> Any:
         """Return when."""
-        return cells.moment(seal.sealed_at) if seal.is_well_formed else lines.MALFORMED
+        return formatting.format_moment_cell(seal.sealed_at) if seal.is_well_formed else export_rows.MALFORMED
 
     @display(description=_("signature valid"), boolean=True)  # type: ignore[untyped-decorator]
     def signature_valid(self, seal: Seal) -> bool:
         """Return whether a key that we trust signed what the row says now."""
-        return seal.is_well_formed and signing.is_signed(seal)
+        return seal.is_well_formed and signing.is_signature_valid(seal)
 
     @display(description=_("root"))  # type: ignore[untyped-decorator]
     def root_hex(self, seal: Seal) -> Any:
         """Return the Merkle root."""
-        return cells.digest(seal.root)
+        return formatting.format_digest(seal.root)
 
     @display(description=_("root before"))  # type: ignore[untyped-decorator]
     def previous_hex(self, seal: Seal) -> Any:
         """Return the root of the seal before."""
-        return cells.digest(seal.previous_root)
+        return formatting.format_digest(seal.previous_root)
 
     @display(description=_("public key"))  # type: ignore[untyped-decorator]
     def key_hex(self, seal: Seal) -> Any:
         """Return by which key the signature is verified."""
-        return cells.digest(seal.public_key)
+        return formatting.format_digest(seal.public_key)
 
     @display(description=_("signature"))  # type: ignore[untyped-decorator]
     def signature_hex(self, seal: Seal) -> Any:
         """Return the signature."""
-        return cells.digest(seal.signature)
+        return formatting.format_digest(seal.signature)

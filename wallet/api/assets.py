@@ -12,28 +12,30 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import IsAdmin
-from accounts.throttles import ClaimThrottle, RateLimited
-from wallet import changing, claims, issuing
+from accounts.throttles import ClaimThrottle
+from kernel.rate_limits import RateLimited
+from wallet.actions import edit_asset, issue_assets
+from wallet.actions.claim import claim_asset
+from wallet.actions.claim_decisions import AssetAlreadyClaimed, ClaimLimitReached, PoolClosed
+from wallet.actions.edit_asset import AlreadyRecreated, AssetNotAvailable, AssetNotExpired
 from wallet.api import idempotency
-from wallet.api.bodies import AssetBody, Nothing, RecreateBody
-from wallet.api.claims import answered
-from wallet.api.door import Door
+from wallet.api.asset_list import asset_list_branches
+from wallet.api.claims import claim_response
 from wallet.api.filters import AssetFilter
-from wallet.api.parts import parts
-from wallet.api.schema import described
-from wallet.api.serializers import AssetSerializer, ClaimSerializer
+from wallet.api.openapi import operation
+from wallet.api.request_serializers import AssetBody, EmptyBody, RecreateBody
+from wallet.api.response_serializers import AssetSerializer, ClaimSerializer
+from wallet.api.viewsets import BaseViewSet
 from wallet.assets.models import AssetExpired, CashbackAsset
 from wallet.assets.querysets import AssetQuerySet
-from wallet.changing import AlreadyRecreated, AssetNotAvailable, AssetNotExpired
-from wallet.claims import AssetAlreadyClaimed, ClaimLimitReached, PoolClosed
 from wallet.ledger.idempotency import IdempotencyKeyReused, RequestInProgress
 
 
 @extend_schema_view(
-    list=described("List credits"),
-    retrieve=described("Show a credit"),
+    list=operation("List credits"),
+    retrieve=operation("Show a credit"),
 )
-class AssetViewSet(ListModelMixin, RetrieveModelMixin, Door):
+class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     """Credits; users see what nobody else has claimed."""
 
     permissions: ClassVar = {
@@ -49,8 +51,8 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, Door):
     bodies: ClassVar = {
         "create": AssetBody,
         "partial_update": AssetBody,
-        "claim": Nothing,
-        "expire": Nothing,
+        "claim": EmptyBody,
+        "expire": EmptyBody,
         "recreate": RecreateBody,
     }
     serializer_class = AssetSerializer
@@ -67,25 +69,25 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, Door):
 
     def parts(self) -> list[Q]:
         """Return the parts that the list is found in."""
-        return parts(self.user, self.request.query_params)
+        return asset_list_branches(self.user, self.request.query_params)
 
-    @described("Issue a credit", responses={201: AssetSerializer})
+    @operation("Issue a credit", responses={201: AssetSerializer})
     def create(self, request: Request) -> Response:
         """Issue one credit; its currency is its pool's unless given."""
-        return self.shown(issuing.issue_one(self.user, **self.body()), 201)
+        return self.shown(issue_assets.issue_asset(self.user, **self.body()), 201)
 
-    @described("Change a credit", AssetNotAvailable, responses=AssetSerializer)
+    @operation("Change a credit", AssetNotAvailable, responses=AssetSerializer)
     def partial_update(self, request: Request, pk: UUID) -> Response:
         """Change the fields given, while the credit is AVAILABLE."""
-        return self.shown(changing.update(pk, self.user, **self.body()))
+        return self.shown(edit_asset.update_asset(pk, self.user, **self.body()))
 
-    @described("Delete a credit", AssetNotAvailable, responses={204: None})
+    @operation("Delete a credit", AssetNotAvailable, responses={204: None})
     def destroy(self, request: Request, pk: UUID) -> Response:
         """Delete a credit that nobody claimed and that was not recreated."""
-        changing.delete(pk, self.user)
+        edit_asset.delete_asset(pk, self.user)
         return Response(status=204)
 
-    @described(
+    @operation(
         "Claim a credit",
         AssetAlreadyClaimed,
         AssetExpired,
@@ -94,7 +96,7 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, Door):
         RateLimited,
         IdempotencyKeyReused,
         RequestInProgress,
-        parameters=[idempotency.header(required=False), idempotency.REPLAYED_HEADER],
+        parameters=[idempotency.idempotency_key_parameter(required=False), idempotency.REPLAYED_HEADER],
         responses={
             200: OpenApiResponse(ClaimSerializer, "It was the caller's already: the first claim again."),
             201: OpenApiResponse(ClaimSerializer, "It is the caller's now."),
@@ -104,17 +106,19 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, Door):
     def claim(self, request: Request, pk: UUID) -> Response:
         """Claim this credit. Asking again is safe: its owner gets the first claim."""
         self.must_be_empty()
-        return answered(claims.claim(pk, self.user, idempotency.keyed(request, self.user, "claim", "asset", pk)))
+        return claim_response(
+            claim_asset(pk, self.user, idempotency.idempotent_request(request, self.user, "claim", "asset", pk))
+        )
 
-    @described("Expire a credit", AssetNotAvailable, responses=AssetSerializer)
+    @operation("Expire a credit", AssetNotAvailable, responses=AssetSerializer)
     @action(detail=True, methods=["post"])
     def expire(self, request: Request, pk: UUID) -> Response:
         """End an AVAILABLE credit's life now."""
         self.must_be_empty()
-        return self.shown(changing.expire(pk, self.user))
+        return self.shown(edit_asset.expire_asset(pk, self.user))
 
-    @described("Recreate a credit", AssetNotExpired, AlreadyRecreated, responses={201: AssetSerializer})
+    @operation("Recreate a credit", AssetNotExpired, AlreadyRecreated, responses={201: AssetSerializer})
     @action(detail=True, methods=["post"])
     def recreate(self, request: Request, pk: UUID) -> Response:
         """Issue a new credit from an EXPIRED one, once; it points to its parent and counts its generation."""
-        return self.shown(changing.recreate(pk, self.user, **self.body()), 201)
+        return self.shown(edit_asset.recreate_asset(pk, self.user, **self.body()), 201)

@@ -9,27 +9,28 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from wallet import claims, sealing
-from wallet.api.door import Door
+from wallet.actions.claim_batch import Claim
 from wallet.api.filters import ClaimFilter
 from wallet.api.idempotency import REPLAYED
-from wallet.api.schema import described
-from wallet.api.serializers import ClaimSerializer, ProofSerializer
+from wallet.api.openapi import operation
+from wallet.api.response_serializers import ClaimSerializer, ProofSerializer
+from wallet.api.viewsets import BaseViewSet
 from wallet.ledger.models import Entry
 from wallet.ledger.querysets import EntryQuerySet
+from wallet.queries.inclusion_proof import NotSealedYet, inclusion_proof
 
 
-def answered(claim: claims.Claim) -> Response:
+def claim_response(claim: Claim) -> Response:
     """Answer with a claim, as the act answered it."""
     return Response(claim.receipt, claim.status_code, headers=REPLAYED if claim.replayed else None)
 
 
 @extend_schema_view(
-    list=described("List claims"),
-    retrieve=described("Show a claim"),
-    proof=described("Prove that a claim is in the ledger", sealing.NotSealedYet, responses=ProofSerializer, filters=False),
+    list=operation("List claims"),
+    retrieve=operation("Show a claim"),
+    proof=operation("Prove that a claim is in the ledger", NotSealedYet, responses=ProofSerializer, filters=False),
 )
-class ClaimViewSet(ListModelMixin, RetrieveModelMixin, Door):
+class ClaimViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     """Claims; users see their own, an ADMIN sees all and whose they are."""
 
     permissions: ClassVar = {"list": IsAuthenticated, "retrieve": IsAuthenticated, "proof": IsAuthenticated}
@@ -49,4 +50,4 @@ class ClaimViewSet(ListModelMixin, RetrieveModelMixin, Door):
     @action(detail=True, serializer_class=ProofSerializer, pagination_class=None, filterset_class=None)
     def proof(self, request: Request, pk: str) -> Response:
         """Return the claim's place under a signed seal, to be verified without this server: see examples/verify_proof.py."""
-        return Response(sealing.proof(self.get_object()))
+        return Response(inclusion_proof(self.get_object()))

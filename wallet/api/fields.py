@@ -23,24 +23,24 @@ WRONG_INSTANT = "Write an instant with its offset, e.g. 2027-03-31T18:30:00Z (a 
 WRONG_DAY = f"{WRONG_INSTANT}, or a day, e.g. 2027-03-31."
 
 
-def amount(text: str) -> Decimal:
+def parse_amount(text: str) -> Decimal:
     """Return the number written as plain decimal digits; raise ValueError for anything else (1e3, NaN, ٣, " 1")."""
     if not AMOUNT.fullmatch(text):
         raise ValueError(WRONG_AMOUNT)
     return Decimal(text)
 
 
-def instant(text: str) -> datetime:
+def parse_timestamp(text: str) -> datetime:
     """Return the instant, in UTC, written as in RFC 3339; raise ValueError for anything else."""
     if not INSTANT.fullmatch(text) or int(text[:4]) not in YEARS:
         raise ValueError(f"{WRONG_INSTANT}.")
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def instant_or_day(text: str) -> datetime | date:
+def parse_timestamp_or_date(text: str) -> datetime | date:
     """Return the instant, or the day, that is written; raise ValueError for anything else."""
     if not DAY.fullmatch(text):
-        return instant(text)
+        return parse_timestamp(text)
     if int(text[:4]) not in YEARS:
         raise ValueError(WRONG_DAY)
     return date.fromisoformat(text)
@@ -59,7 +59,7 @@ class AmountField(serializers.Field[Decimal, str | int, str, Any]):
         if not isinstance(data, str):
             raise serializers.ValidationError(WRONG_NUMBER if isinstance(data, float) else WRONG_AMOUNT, code="amount")
         try:
-            return amount(data)
+            return parse_amount(data)
         except ValueError as error:
             raise serializers.ValidationError(str(error), code="amount") from error
 
@@ -69,10 +69,10 @@ class AmountField(serializers.Field[Decimal, str | int, str, Any]):
 
 
 @extend_schema_field({"type": "string", "format": "date-time"})
-class InstantField(serializers.Field[datetime | date, str, str, Any]):
+class TimestampField(serializers.Field[datetime | date, str, str, Any]):
     """An instant in a request, with its offset from UTC."""
 
-    read = staticmethod(instant)
+    read = staticmethod(parse_timestamp)
     wrong = f"{WRONG_INSTANT}."
 
     def to_internal_value(self, data: Any) -> datetime | date:
@@ -94,10 +94,10 @@ class InstantField(serializers.Field[datetime | date, str, str, Any]):
         "description": "First instant it can no longer be claimed, or the last day, which ends where the pool is. null: never.",
     }
 )
-class ExpiryField(InstantField):
+class ExpiryField(TimestampField):
     """An instant, or a day that ends where the pool is."""
 
-    read = staticmethod(instant_or_day)  # type: ignore[assignment]
+    read = staticmethod(parse_timestamp_or_date)  # type: ignore[assignment]
     wrong = WRONG_DAY
 
 
@@ -106,26 +106,26 @@ class AmountParameter(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         """Return the amount, or None when the parameter is empty."""
-        return parameter(amount, super().to_python(value))
+        return parse_parameter(parse_amount, super().to_python(value))
 
 
-class InstantParameter(forms.CharField):
+class TimestampParameter(forms.CharField):
     """An instant in an address, or a day, which begins at midnight UTC."""
 
     def to_python(self, value: Any) -> Any:
         """Return the instant, or None when the parameter is empty."""
-        return parameter(beginning, super().to_python(value))
+        return parse_parameter(parse_start_of, super().to_python(value))
 
 
-def beginning(text: str) -> datetime:
+def parse_start_of(text: str) -> datetime:
     """Return the instant, or the day's first in UTC."""
-    moment = instant_or_day(text)
+    moment = parse_timestamp_or_date(text)
     return moment if isinstance(moment, datetime) else datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
 
 
-def parameter(read: Any, text: str | None) -> Any:
+def parse_parameter(read: Any, text: str | None) -> Any:
     """Return what `read` makes of a parameter that is not empty; its complaint becomes the form's."""
     try:
         return read(text) if text else None
     except ValueError as error:
-        raise FormError(WRONG_DAY if read is beginning else str(error), code="invalid") from error
+        raise FormError(WRONG_DAY if read is parse_start_of else str(error), code="invalid") from error

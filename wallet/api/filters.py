@@ -12,13 +12,17 @@ from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from wallet.api.fields import AmountParameter, InstantParameter
-from wallet.assets.models import Status
-from wallet.assets.money import check_currency
+from wallet.api.fields import AmountParameter, TimestampParameter
+from wallet.assets.models import AssetStatus
 from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet
+from wallet.money import check_currency
 
 # What is true now, whether or not the sweep has been; each in terms of indexed columns.
-NOW = {Status.AVAILABLE: CLAIMABLE, Status.CLAIMED: Q(status=Status.CLAIMED), Status.EXPIRED: Q(status=Status.EXPIRED) | DUE}
+NOW = {
+    AssetStatus.AVAILABLE: CLAIMABLE,
+    AssetStatus.CLAIMED: Q(status=AssetStatus.CLAIMED),
+    AssetStatus.EXPIRED: Q(status=AssetStatus.EXPIRED) | DUE,
+}
 
 
 def check_parameters(request: Request, known: set[str]) -> None:
@@ -67,34 +71,34 @@ class AmountFilter(django_filters.Filter):  # type: ignore[misc]
 @extend_schema_field(
     {"oneOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]},
 )
-class InstantFilter(django_filters.Filter):  # type: ignore[misc]
+class TimestampFilter(django_filters.Filter):  # type: ignore[misc]
     """Compares with an instant; a day stands for its first instant in UTC."""
 
-    field_class = InstantParameter
+    field_class = TimestampParameter
 
 
 class AssetFilter(FilterSet):  # type: ignore[misc]
     """Narrows assets."""
 
-    status = django_filters.ChoiceFilter(choices=Status.choices, method="that_are", help_text="What is true now.")
+    status = django_filters.ChoiceFilter(choices=AssetStatus.choices, method="that_are", help_text="What is true now.")
     pool = django_filters.UUIDFilter()
     currency = django_filters.CharFilter(validators=[check_currency])
     min_value = AmountFilter("total_value", "gte")
     max_value = AmountFilter("total_value", "lte")
-    expires_after = InstantFilter("expires_at", "gte", help_text="Expires at this instant or later.")
-    expires_before = InstantFilter("expires_at", "lt", help_text="Expires before this instant.")
+    expires_after = TimestampFilter("expires_at", "gte", help_text="Expires at this instant or later.")
+    expires_before = TimestampFilter("expires_at", "lt", help_text="Expires before this instant.")
     mine = django_filters.ChoiceFilter(
         choices=[("true", "Yes"), ("false", "No")], method="of_the_caller", help_text="Whether the caller claimed it."
     )
     search = django_filters.CharFilter(method="in_parts", max_length=200, help_text="Text within the title, in any case.")
 
     def in_parts(self, assets: AssetQuerySet, name: str, text: str) -> AssetQuerySet:
-        """Keep all: each part of the list is searched in its own way (see wallet.api.parts)."""
+        """Keep all: each part of the list is searched in its own way (see wallet.api.asset_list)."""
         return assets
 
     def that_are(self, assets: AssetQuerySet, name: str, status: str) -> AssetQuerySet:
         """Keep what is in `status` now."""
-        return assets.filter(NOW[Status(status)])
+        return assets.filter(NOW[AssetStatus(status)])
 
     def of_the_caller(self, assets: AssetQuerySet, name: str, yes: str) -> AssetQuerySet:
         """Keep what the caller claimed, or the rest."""
@@ -117,10 +121,10 @@ class ClaimFilter(FilterSet):  # type: ignore[misc]
     user = django_filters.UUIDFilter("user_id")
     asset = django_filters.UUIDFilter("asset_id")
     pool = django_filters.UUIDFilter("asset__pool_id")
-    to = InstantFilter("claimed_at", "lt", help_text="Claimed before this instant.")
+    to = TimestampFilter("claimed_at", "lt", help_text="Claimed before this instant.")
 
     @classmethod
     def get_filters(cls) -> dict[str, django_filters.Filter]:
         """Add the one whose name is a word of Python."""
-        since = InstantFilter("claimed_at", "gte", help_text="Claimed at this instant or later.")
+        since = TimestampFilter("claimed_at", "gte", help_text="Claimed at this instant or later.")
         return {**super().get_filters(), "from": since}

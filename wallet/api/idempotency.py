@@ -8,7 +8,7 @@ from rest_framework import request as http
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import User
-from accounts.refusals import Refusal
+from kernel.refusals import Refusal
 from wallet.ledger import idempotency
 
 HEADER = "Idempotency-Key"
@@ -24,7 +24,7 @@ class IdempotencyKeyRequired(Refusal):
     detail = f"Send the header {HEADER} with a new random value (16 to 64 of A-Z a-z 0-9 _ -), and the same one to retry."
 
 
-def key_of(request: http.Request) -> str | None:
+def idempotency_key(request: http.Request) -> str | None:
     """Return the request's key, or None. Raises ValidationError when it is none that could be."""
     key = request.META.get(IN_META)
     if key is not None and not KEY.fullmatch(key):
@@ -32,21 +32,21 @@ def key_of(request: http.Request) -> str | None:
     return key
 
 
-def keyed(request: http.Request, user: User, route: str, *asked: Any) -> idempotency.Request | None:
+def idempotent_request(request: http.Request, user: User, route: str, *asked: Any) -> idempotency.IdempotentRequest | None:
     """Return the request under its key, with all that was `asked` for, or None when it has no key."""
-    key = key_of(request)
-    return (key and idempotency.Request(user, route, key, idempotency.fingerprint(*asked))) or None
+    key = idempotency_key(request)
+    return (key and idempotency.IdempotentRequest(user, route, key, idempotency.fingerprint(*asked))) or None
 
 
-def must_be_keyed(request: http.Request, user: User, route: str, *asked: Any) -> idempotency.Request:
+def required_idempotent_request(request: http.Request, user: User, route: str, *asked: Any) -> idempotency.IdempotentRequest:
     """Return the request under its key. Raises IdempotencyKeyRequired."""
-    found = keyed(request, user, route, *asked)
+    found = idempotent_request(request, user, route, *asked)
     if found is None:
         raise IdempotencyKeyRequired
     return found
 
 
-def header(*, required: bool) -> OpenApiParameter:
+def idempotency_key_parameter(*, required: bool) -> OpenApiParameter:
     """Describe the header for OpenAPI."""
     return OpenApiParameter(
         HEADER,

@@ -15,7 +15,7 @@ from rest_framework.utils.urls import remove_query_param, replace_query_param
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 PAGE_SIZE = 25
-MOST_ON_A_PAGE = 100
+MAX_PAGE_SIZE = 100
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Order:
         return behind if self.descending else behind | Q(**{f"{self.column}__isnull": True})
 
 
-def first(rows: Rows, parts: list[Q], most: int) -> Rows:
+def first_rows(rows: Rows, parts: list[Q], most: int) -> Rows:
     """Return the first of the ordered rows in all parts, by one query: the first of each part, and of these the first."""
     if len(parts) == 1:
         return rows.filter(parts[0])[:most]
@@ -73,7 +73,7 @@ class CursorPages(BasePagination):
         name = request.query_params.get("ordering") or view.ordering
         column = view.orderings.get(name.removeprefix("-"))
         if column is None:
-            choices = ", ".join(names(view))
+            choices = ", ".join(ordering_names(view))
             raise ValidationError({"ordering": f"Order by one of: {choices}."}, code="ordering")
         return Order(column, name.startswith("-"))
 
@@ -89,7 +89,7 @@ class CursorPages(BasePagination):
         rows = going.sort(queryset)
         if place:
             rows = rows.filter(going.after(queryset.model._meta.get_field(order.column).to_python(place[1]), place[2]))
-        found = list(first(rows, view.parts(), size + 1))
+        found = list(first_rows(rows, view.parts(), size + 1))
         more, self.page = len(found) > size, found[:size]
         if backwards:
             self.page.reverse()
@@ -146,12 +146,12 @@ class CursorPages(BasePagination):
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         """Describe the parameters for OpenAPI."""
-        size = {"type": "integer", "minimum": 1, "maximum": MOST_ON_A_PAGE, "default": PAGE_SIZE}
+        size = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE}
         described = {
             "cursor": ({"type": "string"}, "Where a page starts: taken from `next` or `previous`, never made up."),
             "page_size": (size, "How many results a page holds."),
             "ordering": (
-                {"type": "string", "enum": names(view), "default": view.ordering},
+                {"type": "string", "enum": ordering_names(view), "default": view.ordering},
                 "A minus in front means descending. Ties are broken by id; what never expires comes after all that does.",
             ),
         }
@@ -161,7 +161,7 @@ class CursorPages(BasePagination):
         ]
 
 
-def names(view: Any) -> list[str]:
+def ordering_names(view: Any) -> list[str]:
     """Return the values that `ordering` may have."""
     return [sign + name for name in view.orderings for sign in ("", "-")]
 
@@ -169,6 +169,6 @@ def names(view: Any) -> list[str]:
 def page_size(request: Request) -> int:
     """Return how many rows the page shall hold. Raises ValidationError."""
     given = request.query_params.get("page_size") or str(PAGE_SIZE)
-    if not (given.isascii() and given.isdigit() and len(given) <= 3 and 1 <= int(given) <= MOST_ON_A_PAGE):
-        raise ValidationError({"page_size": f"Ask for 1 to {MOST_ON_A_PAGE} results a page."}, code="page_size")
+    if not (given.isascii() and given.isdigit() and len(given) <= 3 and 1 <= int(given) <= MAX_PAGE_SIZE):
+        raise ValidationError({"page_size": f"Ask for 1 to {MAX_PAGE_SIZE} results a page."}, code="page_size")
     return int(given)

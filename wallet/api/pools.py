@@ -11,25 +11,27 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.permissions import IsAdmin
-from accounts.throttles import ClaimThrottle, RateLimited
-from wallet import claims, issuing, pools
+from accounts.throttles import ClaimThrottle
+from kernel.rate_limits import RateLimited
+from wallet.actions import edit_pool, issue_assets
+from wallet.actions.claim import claim_from_pool
+from wallet.actions.claim_decisions import ClaimLimitReached, PoolClosed, PoolSoldOut
 from wallet.api import idempotency
-from wallet.api.bodies import IssueBody, Nothing, PoolBody
-from wallet.api.claims import answered
-from wallet.api.door import Door
-from wallet.api.schema import described
-from wallet.api.serializers import ClaimSerializer, IssuedSerializer, PoolSerializer
+from wallet.api.claims import claim_response
+from wallet.api.openapi import operation
+from wallet.api.request_serializers import EmptyBody, IssueBody, PoolBody
+from wallet.api.response_serializers import ClaimSerializer, IssuedSerializer, PoolSerializer
+from wallet.api.viewsets import BaseViewSet
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.assets.querysets import PoolQuerySet
-from wallet.claims import ClaimLimitReached, PoolClosed, PoolSoldOut
 from wallet.ledger.idempotency import IdempotencyKeyReused, RequestInProgress
 
 
 @extend_schema_view(
-    list=described("List pools"),
-    retrieve=described("Show a pool"),
+    list=operation("List pools"),
+    retrieve=operation("Show a pool"),
 )
-class PoolViewSet(ListModelMixin, RetrieveModelMixin, Door):
+class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     """Pools; users see those that are active."""
 
     permissions: ClassVar = {
@@ -40,7 +42,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, Door):
         "partial_update": IsAdmin,
         "issue": IsAdmin,
     }
-    bodies: ClassVar = {"create": PoolBody, "partial_update": PoolBody, "issue": IssueBody, "claim": Nothing}
+    bodies: ClassVar = {"create": PoolBody, "partial_update": PoolBody, "issue": IssueBody, "claim": EmptyBody}
     serializer_class = PoolSerializer
     queryset = CreditPool.objects.all()
     lookup_value_converter = "uuid"
@@ -50,35 +52,35 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, Door):
         assets = CashbackAsset.objects.all()
         return CreditPool.objects.visible_to(self.user).with_supply().with_can_claim(assets, self.user)
 
-    @described("Open a pool", responses={201: PoolSerializer})
+    @operation("Open a pool", responses={201: PoolSerializer})
     def create(self, request: Request) -> Response:
         """Open a pool in one currency, for a time, with a limit per user."""
-        pool = pools.open_pool(self.user, **self.body())
+        pool = edit_pool.open_pool(self.user, **self.body())
         return self.shown(self.get_queryset().get(pk=pool.pk), 201)
 
-    @described("Change a pool", responses=PoolSerializer)
+    @operation("Change a pool", responses=PoolSerializer)
     def partial_update(self, request: Request, pk: UUID) -> Response:
         """Change the fields given; a new limit or window holds from the next claim on."""
-        pool = pools.update_pool(pk, self.user, **self.body())
+        pool = edit_pool.update_pool(pk, self.user, **self.body())
         return self.shown(self.get_queryset().get(pk=pool.pk))
 
-    @described(
+    @operation(
         "Issue credits in a pool",
         IdempotencyKeyReused,
         RequestInProgress,
         idempotency.IdempotencyKeyRequired,
-        parameters=[idempotency.header(required=True), idempotency.REPLAYED_HEADER],
+        parameters=[idempotency.idempotency_key_parameter(required=True), idempotency.REPLAYED_HEADER],
         responses={201: IssuedSerializer},
     )
     @action(detail=True, methods=["post"])
     def issue(self, request: Request, pk: UUID) -> Response:
         """Issue up to 100,000 equal credits, all or none, once per key."""
         fields = self.body()
-        keyed = idempotency.must_be_keyed(request, self.user, "issue", "pool", pk, sorted(fields.items()))
-        issued = issuing.issue(self.user, pk, request=keyed, **fields)
+        keyed = idempotency.required_idempotent_request(request, self.user, "issue", "pool", pk, sorted(fields.items()))
+        issued = issue_assets.issue_in_pool(self.user, pk, request=keyed, **fields)
         return Response({"issued": issued.count}, 201, headers=idempotency.REPLAYED if issued.replayed else None)
 
-    @described(
+    @operation(
         "Claim a credit of a pool",
         PoolSoldOut,
         PoolClosed,
@@ -87,11 +89,13 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, Door):
         IdempotencyKeyReused,
         RequestInProgress,
         idempotency.IdempotencyKeyRequired,
-        parameters=[idempotency.header(required=True), idempotency.REPLAYED_HEADER],
+        parameters=[idempotency.idempotency_key_parameter(required=True), idempotency.REPLAYED_HEADER],
         responses={201: OpenApiResponse(ClaimSerializer, "The claim; sent again with the same key, the same answer.")},
     )
     @action(detail=True, methods=["post"], throttle_classes=[ClaimThrottle])
     def claim(self, request: Request, pk: UUID) -> Response:
         """Claim the credit of this pool that expires first, once per key."""
         self.must_be_empty()
-        return answered(claims.claim_any(pk, self.user, idempotency.must_be_keyed(request, self.user, "claim", "pool", pk)))
+        return claim_response(
+            claim_from_pool(pk, self.user, idempotency.required_idempotent_request(request, self.user, "claim", "pool", pk))
+        )

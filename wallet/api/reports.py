@@ -10,16 +10,16 @@ from rest_framework.response import Response
 
 from accounts.expensive_reads import EXPORT, ExpensiveRead
 from accounts.permissions import IsAdmin
-from wallet import reports
-from wallet.api.bodies import SummaryQuery
-from wallet.api.door import Door
+from kernel.file_download import FileTooLarge, csv_file_response
 from wallet.api.filters import OwnershipFilter, check_parameters
+from wallet.api.openapi import operation
 from wallet.api.pagination import CursorPages
-from wallet.api.schema import described
-from wallet.api.serializers import OwnershipSerializer, SummarySerializer
+from wallet.api.request_serializers import SummaryQuery
+from wallet.api.response_serializers import OwnershipSerializer, SummarySerializer
+from wallet.api.viewsets import BaseViewSet
 from wallet.assets.models import CashbackAsset
 from wallet.assets.querysets import AssetQuerySet
-from wallet.downloads import FileTooLarge, text_file
+from wallet.queries import reports
 
 
 class CsvRenderer(BaseRenderer):
@@ -33,12 +33,12 @@ class CsvRenderer(BaseRenderer):
         return data
 
 
-class OwnershipViewSet(Door):
+class OwnershipViewSet(BaseViewSet):
     """Who owns which credit."""
 
     permissions: ClassVar = {"list": IsAdmin}
     serializer_class = OwnershipSerializer
-    renderer_classes = [*Door.renderer_classes, CsvRenderer]
+    renderer_classes = [*BaseViewSet.renderer_classes, CsvRenderer]
     queryset = CashbackAsset.objects.all()
     filterset_class = OwnershipFilter
     orderings: ClassVar = {"created_at": "id", "expires_at": "expires_at", "total_value": "total_value"}
@@ -49,9 +49,9 @@ class OwnershipViewSet(Door):
 
     def get_queryset(self) -> AssetQuerySet:
         """Return the credits with their owners and pools."""
-        return reports.ownership()
+        return reports.ownership_rows()
 
-    @described(
+    @operation(
         "Show who owns what",
         "permission_denied",
         FileTooLarge,
@@ -61,11 +61,11 @@ class OwnershipViewSet(Door):
         """Return one line per credit: a page of them as JSON, or with `format=csv` all of them as a file."""
         found = cast("AssetQuerySet", self.filter_queryset(self.get_queryset()))
         if request.accepted_renderer.format == "csv":
-            return text_file("ownership.csv", reports.ownership_csv(CursorPages.order(request, self).sort(found)))
+            return csv_file_response("ownership.csv", reports.ownership_csv(CursorPages.order(request, self).sort(found)))
         return self.get_paginated_response(self.get_serializer(self.paginate_queryset(found), many=True).data)
 
 
-class SummaryViewSet(Door):
+class SummaryViewSet(BaseViewSet):
     """What was issued and what became of it."""
 
     permissions: ClassVar = {"list": IsAdmin}
@@ -73,7 +73,7 @@ class SummaryViewSet(Door):
     pagination_class = None
     filter_backends = ()
 
-    @described(
+    @operation(
         "Show what became of what was issued",
         "permission_denied",
         operation_id="reports_summary_retrieve",
@@ -86,4 +86,4 @@ class SummaryViewSet(Door):
         query = SummaryQuery(data={name: value for name, value in request.query_params.items() if name != "format"})
         query.is_valid(raise_exception=True)
         asked = query.validated_data
-        return self.shown({"lines": reports.summary(asked.get("pool"), asked.get("currency"))})
+        return self.shown({"lines": reports.summary_report(asked.get("pool"), asked.get("currency"))})

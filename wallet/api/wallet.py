@@ -6,14 +6,14 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from wallet.api.door import Door
 from wallet.api.filters import check_parameters
-from wallet.api.schema import described
-from wallet.api.serializers import WalletSerializer
+from wallet.api.openapi import operation
+from wallet.api.response_serializers import WalletSerializer
+from wallet.api.viewsets import BaseViewSet
 from wallet.ledger.models import Entry
 
 
-class WalletViewSet(Door):
+class WalletViewSet(BaseViewSet):
     """The caller's wallet: the sums of their entries."""
 
     permissions: ClassVar = {"list": IsAuthenticated}
@@ -21,7 +21,7 @@ class WalletViewSet(Door):
     pagination_class = None
     filter_backends = ()
 
-    @described("Show the caller's balances", operation_id="wallet_retrieve", responses=WalletSerializer)
+    @operation("Show the caller's balances", operation_id="wallet_retrieve", responses=WalletSerializer)
     def list(self, request: Request) -> Response:
         """Return per currency the exact sum and the number of the caller's claims."""
         check_parameters(request, set())

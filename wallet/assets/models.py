@@ -15,14 +15,14 @@ from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Cast, Coalesce, Now, Round
 from django.utils.translation import gettext_lazy as _
 
-from accounts.fields import GeneratedUUIDField, ValidatedCharField
-from accounts.ids import uuid7
-from accounts.refusals import Refusal
-from wallet.assets import rules, telling
-from wallet.assets.history import UpdateWithBefore, kept, not_looked_up
-from wallet.assets.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMALS, check_amount, check_currency
-from wallet.assets.moulds import ISSUED, Row
+from kernel.model_fields import GeneratedUUIDField, ValidatedCharField
+from kernel.refusals import Refusal
+from kernel.uuid7 import uuid7
+from wallet.assets import supply_triggers, triggers
+from wallet.assets.bulk_insert import ISSUED, Row
+from wallet.assets.change_history import UpdateWithBefore, history_meta, unindexed_foreign_key
 from wallet.assets.querysets import AssetQuerySet, PoolQuerySet
+from wallet.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMALS, check_amount, check_currency
 
 # How many decimals the row's currency has.
 DECIMALS_OF_ROW: Any = Case(
@@ -30,7 +30,7 @@ DECIMALS_OF_ROW: Any = Case(
 )
 
 
-class Kind(models.TextChoices):
+class PoolKind(models.TextChoices):
     """Why a pool hands out credit."""
 
     SIGNUP = "SIGNUP", "Sign-up bonus"
@@ -38,7 +38,7 @@ class Kind(models.TextChoices):
     PROMOTION = "PROMOTION", "Promotion"
 
 
-class Status(models.TextChoices):
+class AssetStatus(models.TextChoices):
     """The life of an asset. CLAIMED and EXPIRED are final for an id."""
 
     AVAILABLE = "AVAILABLE", "Available"
@@ -87,14 +87,14 @@ def end_of(day: date, time_zone: str = "UTC") -> datetime:
     pghistory.UpdateEvent(),
     pghistory.DeleteEvent(),
     append_only=True,
-    meta=kept(_("change of a pool"), _("changes of pools"), "pool_changed"),
+    meta=history_meta(_("change of a pool"), _("changes of pools"), "pool_changed"),
 )
 class CreditPool(models.Model):
     """A named set of assets in one currency, open for a time, with a limit per user."""
 
     id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100, unique=True)
-    kind = models.CharField(max_length=9, choices=Kind.choices)
+    kind = models.CharField(max_length=9, choices=PoolKind.choices)
     currency = ValidatedCharField(max_length=3, validators=[check_currency], help_text="ISO 4217, e.g. INR.")
     per_user_limit = models.PositiveSmallIntegerField(
         null=True, blank=True, help_text="How many credits one user may claim. Empty: no limit."
@@ -116,9 +116,9 @@ class CreditPool(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("pool"), _("pools")
         ordering = ("-id",)
-        triggers: ClassVar = rules.POOL_RULES
+        triggers: ClassVar = triggers.POOL_RULES
         constraints = (
-            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="pool_kind_known"),
+            models.CheckConstraint(condition=Q(kind__in=PoolKind.values), name="pool_kind_known"),
             models.CheckConstraint(condition=Q(currency__in=CURRENCIES), name="pool_currency_known"),
             models.CheckConstraint(condition=Q(per_user_limit=None) | Q(per_user_limit__gte=1), name="pool_limit_positive"),
             models.CheckConstraint(
@@ -139,11 +139,11 @@ class CreditPool(models.Model):
     UpdateWithBefore(condition=pgtrigger.Condition("OLD.* IS DISTINCT FROM NEW.* AND NEW.status <> 'CLAIMED'")),
     pghistory.DeleteEvent(),
     append_only=True,
-    meta=kept(_("change of a credit"), _("changes"), "asset_changed"),
+    meta=history_meta(_("change of a credit"), _("changes"), "asset_changed"),
     attrs={
-        "claimed_by": not_looked_up(settings.AUTH_USER_MODEL),
-        "created_by": not_looked_up(settings.AUTH_USER_MODEL),
-        "recreated_from": not_looked_up("assets.CashbackAsset"),
+        "claimed_by": unindexed_foreign_key(settings.AUTH_USER_MODEL),
+        "created_by": unindexed_foreign_key(settings.AUTH_USER_MODEL),
+        "recreated_from": unindexed_foreign_key("assets.CashbackAsset"),
         "before": models.JSONField(null=True, editable=False),
     },
 )
@@ -159,7 +159,7 @@ class CashbackAsset(models.Model):
         help_text="ISO 4217, e.g. INR.",
         error_messages={"blank": "Name a currency such as INR, or a pool, whose currency it then has."},
     )
-    status = models.CharField(max_length=9, choices=Status.choices, default=Status.AVAILABLE, editable=False)
+    status = models.CharField(max_length=9, choices=AssetStatus.choices, default=AssetStatus.AVAILABLE, editable=False)
     # db_index=False: an index below begins with the same column.
     pool = models.ForeignKey(CreditPool, models.PROTECT, null=True, blank=True, related_name="assets", db_index=False)
     claimed_by = models.ForeignKey(
@@ -193,9 +193,9 @@ class CashbackAsset(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("credit"), _("credits")
         ordering = ("-id",)
-        triggers: ClassVar = [*rules.ASSET_RULES, *telling.SUPPLY_RULES]
+        triggers: ClassVar = [*triggers.ASSET_RULES, *supply_triggers.SUPPLY_RULES]
         constraints = (
-            models.CheckConstraint(condition=Q(status__in=Status.values), name="asset_status_known"),
+            models.CheckConstraint(condition=Q(status__in=AssetStatus.values), name="asset_status_known"),
             models.CheckConstraint(
                 condition=Q(status="CLAIMED", claimed_by__isnull=False, claimed_at__isnull=False)
                 | Q(~Q(status="CLAIMED"), claimed_by=None, claimed_at=None, claim_slot=None),
@@ -280,7 +280,7 @@ class Issuance(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("issue"), _("issued")
         ordering = ("-id",)
-        triggers: ClassVar = rules.append_only("issuance_append_only")
+        triggers: ClassVar = triggers.append_only("issuance_append_only")
         indexes = (models.Index(fields=("issued_at",), name="issuance_issued"),)
 
     def __str__(self) -> str:

@@ -1,42 +1,22 @@
 """Questions about many pools or assets."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cache
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import connection, models
 from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Sum, Value, When
-from django.db.models.expressions import RawSQL
 from django.db.models.functions import Coalesce, Now
 
-from accounts.ids import array
-from wallet.assets.moulds import ISSUED, Issuable
+from wallet.assets.bulk_insert import ISSUED, InsertableRow
 
 if TYPE_CHECKING:
     from accounts.models import User
-    from wallet.assets.models import CashbackAsset, CreditPool  # noqa: F401  (names of the type parameters)
+    from wallet.assets.models import (
+        CashbackAsset,
+        CreditPool,  # noqa: F401  (names of the type parameters)
+    )
 
-# What room each user has in each pool. In company the turn that rules.HANDOVER will take is taken here, if nobody has it.
-ROOMS = """\
-SELECT turns.pool, turns.taker, {turn}, pool.is_active,
-    pool.is_active AND pool.opens_at <= clock_timestamp() AND (pool.closes_at IS NULL OR clock_timestamp() < pool.closes_at),
-    pool.per_user_limit - coalesce((
-        SELECT max(claim_slot) FROM assets_cashbackasset WHERE pool_id = turns.pool AND claimed_by_id = turns.taker
-    ), 0)
-FROM {turns} LEFT JOIN assets_creditpool AS pool ON pool.id = turns.pool
-"""
-TURN = "pg_try_advisory_xact_lock(hashtextextended(turns.pool::text || turns.taker::text, 0))"
-TURNS_IN_POOLS = "unnest(%s::uuid[], %s::uuid[]) AS turns (pool, taker)"
-TURNS_FOR_ASSETS = """(
-    SELECT asset.pool_id, given.taker FROM unnest(%s::uuid[], %s::uuid[]) AS given (asset, taker)
-    JOIN assets_cashbackasset AS asset ON asset.id = given.asset WHERE asset.status <> 'CLAIMED' AND asset.pool_id IS NOT NULL
-) AS turns (pool, taker)"""
-HAND_OVER = """\
-UPDATE assets_cashbackasset AS asset SET status = 'CLAIMED', claimed_by_id = given.taker
-FROM unnest(%s::uuid[], %s::uuid[]) AS given (asset, taker) WHERE asset.id = given.asset
-"""
 # One statement: what it has locked is judged as it is now, and whoever holds a row is not waited for.
 EXPIRE = """\
 WITH held AS MATERIALIZED (
@@ -65,41 +45,8 @@ TITLES = """
     SELECT count(*), array_agg(title) FILTER (WHERE upper(title) LIKE upper(%s))
     FROM (SELECT title FROM each WHERE title IS NOT NULL LIMIT %s) AS seen
 """
-MOST_TITLES = 5_000  # looked through; where there are more, a search reads the list itself
-MOST_NAMED = 500  # what so many titles hold is found soon anyway
-
-
-@dataclass
-class Room:
-    """Whether it is this user's turn in the pool, whether the pool takes claims, and how many more it allows the user.
-
-    `is_active` is None where there is no pool, and False where it is hidden.
-    `left` is None for any number. It may be too large by what was claimed this very moment, never too small.
-    """
-
-    turn: bool
-    is_active: bool | None
-    is_open: bool
-    left: int | None
-
-
-Rooms = dict[tuple[UUID, UUID], Room]  # by the ids of pool and user
-
-
-@cache
-def lock_statement(model: type["CashbackAsset"], skip_locked: bool) -> str:
-    """Return the SQL that locks assets by an array of ids, as the ORM writes it; once, for that takes longer than to run it.
-
-    Call it in a transaction: elsewhere the ORM writes no lock.
-    """
-    wanted = model.objects.filter(pk__in=RawSQL("SELECT unnest(%s::uuid[])", [[]])).order_by()  # noqa: S611
-    sql, _ = wanted.select_for_update(no_key=True, of=("self",), skip_locked=skip_locked).query.sql_with_params()
-    return str(sql)
-
-
-def rooms_of(rows: Iterable[Sequence[Any]]) -> Rooms:
-    """Return what ROOMS found, by pool and user."""
-    return {(pool, taker): Room(*room) for pool, taker, *room in rows}
+MAX_TITLES = 5_000  # looked through; where there are more, a search reads the list itself
+MAX_NAMED_ASSETS = 500  # what so many titles hold is found soon anyway
 
 
 class AssetQuerySet(models.QuerySet["CashbackAsset"]):
@@ -125,35 +72,6 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
         self.select_for_update(no_key=True, of=("self",)).only("pk").get(pk=asset_id)
         return self.with_current_status().get(pk=asset_id)
 
-    def lock_all(self, ids: Sequence[UUID]) -> dict[UUID, "CashbackAsset"]:
-        """Lock these assets for this transaction, waiting for whoever holds one, and return those that there are by id."""
-        with connection.cursor() as cursor:
-            cursor.execute(lock_statement(self.model, skip_locked=False), [array(ids)])
-            return self.by_id(cursor.fetchall())
-
-    def lock_free(self, takers: Sequence[tuple[UUID, UUID]], patience_ms: int) -> tuple[dict[UUID, "CashbackAsset"], Rooms]:
-        """Lock those of the assets that nobody holds, and turns in their pools; return the locked by id, and the rooms.
-
-        One trip for all of it.
-
-        Arguments:
-            takers: ids of assets and of the users who want them.
-            patience_ms: how long this transaction waits for any lock from here on.
-        """
-        assets, users = (array(column) for column in zip(*takers, strict=True))
-        lock, rooms = lock_statement(self.model, skip_locked=True), ROOMS.format(turn=TURN, turns=TURNS_FOR_ASSETS)
-        with connection.cursor() as cursor:
-            cursor.execute(f"SET LOCAL lock_timeout = %s; {lock}; {rooms}", [patience_ms, assets, assets, users])
-            cursor.nextset()
-            locked = self.by_id(cursor.fetchall())
-            cursor.nextset()
-            return locked, rooms_of(cursor.fetchall())
-
-    def by_id(self, rows: Iterable[Sequence[Any]]) -> dict[UUID, "CashbackAsset"]:
-        """Return what `lock_statement` found."""
-        names = [field.attname for field in self.model._meta.concrete_fields]
-        return {asset.pk: asset for asset in (self.model.from_db(self.db, names, row) for row in rows)}
-
     def visible_to(self, user: "User") -> Self:
         """Keep what `user` may see: everything for an ADMIN, else their own and what nobody claimed in pools that are shown."""
         if user.is_admin:
@@ -164,12 +82,12 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
     def titles_with(self, text: str) -> list[str] | None:
         """Return the titles of unclaimed assets that hold `text` in any case; None where there are too many to tell."""
         with connection.cursor() as cursor:
-            cursor.execute(TITLES, [f"%{connection.ops.prep_for_like_query(text)}%", MOST_TITLES + 1])
+            cursor.execute(TITLES, [f"%{connection.ops.prep_for_like_query(text)}%", MAX_TITLES + 1])
             count, titles = cursor.fetchone()
         found: list[str] = titles or []
-        return None if count > MOST_TITLES or len(found) > MOST_NAMED else found
+        return None if count > MAX_TITLES or len(found) > MAX_NAMED_ASSETS else found
 
-    def insert_all(self, assets: Iterable[Issuable]) -> None:
+    def insert_all(self, assets: Iterable[InsertableRow]) -> None:
         """Insert new assets with one COPY, ten times as fast as INSERT; the rules of the table hold all the same.
 
         Raises IntegrityError as an INSERT would.
@@ -214,22 +132,6 @@ class PoolQuerySet(models.QuerySet["CreditPool"]):
     def with_is_open(self) -> Self:
         """Annotate `is_open`: active and within its window now."""
         return self.annotate(is_open=Case(When(OPEN, then=True), default=False, output_field=models.BooleanField()))
-
-    def rooms_for(self, turns: Sequence[tuple[UUID, UUID]], patience_ms: int | None) -> Rooms:
-        """Return what room users have in pools, given the ids of both.
-
-        Arguments:
-            patience_ms: None, or how long this transaction waits for any lock from here on: then turns are taken, too.
-        """
-        pools, users = (array(column) for column in zip(*turns, strict=True))
-        with connection.cursor() as cursor:
-            if patience_ms is None:
-                cursor.execute(ROOMS.format(turn="true", turns=TURNS_IN_POOLS), [pools, users])
-            else:
-                rooms = ROOMS.format(turn=TURN, turns=TURNS_IN_POOLS)
-                cursor.execute(f"SET LOCAL lock_timeout = %s; {rooms}", [patience_ms, pools, users])
-                cursor.nextset()
-            return rooms_of(cursor.fetchall())
 
     def with_can_claim(self, assets: AssetQuerySet, user: "User") -> Self:
         """Annotate `can_claim`: whether `user` would get a credit from the pool if they asked now."""

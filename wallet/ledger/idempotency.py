@@ -12,14 +12,14 @@ from django.db import OperationalError, connection
 from django.db.models.functions import Now
 
 from accounts.models import User
-from accounts.refusals import Refusal
+from kernel.refusals import Refusal
 from wallet.ledger.models import Entry, IdempotencyKey
 
-KEPT = timedelta(days=7)
+KEY_RETENTION = timedelta(days=7)
 LOCK_NOT_AVAILABLE = "55P03"
-Name = tuple[UUID, str, str]  # user, route, key: what the same request sent twice has in common
+RequestName = tuple[UUID, str, str]  # user, route, key: what the same request sent twice has in common
 # In one order, so that no two transactions wait for each other's keys.
-RESERVE = """\
+RESERVE_KEYS = """\
 INSERT INTO ledger_idempotencykey (user_id, route, key, fingerprint)
 SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS asked (user_id, route, key, fingerprint)
 {condition} ORDER BY 1, 2, 3
@@ -27,13 +27,13 @@ ON CONFLICT DO NOTHING RETURNING user_id, route, key
 """
 # One probe of entry_request_key for each key. A value and not EXISTS, which the planner may turn into a join of all entries.
 UNCLAIMED = "WHERE (SELECT id FROM ledger_entry WHERE user_id = asked.user_id AND request_key = asked.key) IS NULL"
-STORE = """\
+STORE_RESPONSES = """\
 UPDATE ledger_idempotencykey AS kept SET status_code = given.status_code, body = given.body, entry_id = given.entry
 FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::uuid[])
     AS given (user_id, route, key, status_code, body, entry)
 WHERE (kept.user_id, kept.route, kept.key) = (given.user_id, given.route, given.key)
 """
-RELEASE = """\
+RELEASE_KEYS = """\
 DELETE FROM ledger_idempotencykey WHERE (user_id, route, key) IN (SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[]))
     AND status_code IS NULL
 """
@@ -55,7 +55,7 @@ class RequestInProgress(Refusal):
 
 
 @dataclass(frozen=True)
-class Request:
+class IdempotentRequest:
     """One request that its sender may repeat: who asks, for what kind of act, under which key, and a digest of the rest."""
 
     user: User
@@ -69,13 +69,13 @@ class Request:
         return self.user.pk
 
     @property
-    def name(self) -> Name:
+    def name(self) -> RequestName:
         """What it has in common with the same request sent again."""
         return (self.user.pk, self.route, self.key)
 
 
 @dataclass(frozen=True)
-class Answer:
+class StoredResponse:
     """What was answered: HTTP status and JSON body."""
 
     status_code: int
@@ -87,7 +87,9 @@ def fingerprint(*parts: object) -> str:
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
 
-def reserve(requests: Sequence[Request], patience_ms: int | None = None, *, for_claims: bool = False) -> set[Name]:
+def reserve_keys(
+    requests: Sequence[IdempotentRequest], patience_ms: int | None = None, *, for_claims: bool = False
+) -> set[RequestName]:
     """Take the keys for this transaction and return the names that were free; `stored` has the answer to the others.
 
     Waits for a transaction that holds one of the keys. Raises RequestInProgress when it does not end within the lock timeout.
@@ -100,8 +102,8 @@ def reserve(requests: Sequence[Request], patience_ms: int | None = None, *, for_
         return set()
     try:
         with connection.cursor() as cursor:
-            asked = columns(requests, "user_id", "route", "key", "fingerprint")
-            statement = RESERVE.format(condition=UNCLAIMED if for_claims else "")
+            asked = request_columns(requests, "user_id", "route", "key", "fingerprint")
+            statement = RESERVE_KEYS.format(condition=UNCLAIMED if for_claims else "")
             if patience_ms is None:
                 cursor.execute(statement, asked)
             else:
@@ -114,7 +116,7 @@ def reserve(requests: Sequence[Request], patience_ms: int | None = None, *, for_
         raise
 
 
-def stored(request: Request) -> Answer:
+def find_response(request: IdempotentRequest) -> StoredResponse:
     """Return the answer given to `request` before; raise IdempotencyKeyReused when it was given to another request."""
     row = IdempotencyKey.objects.filter(user=request.user, route=request.route, key=request.key).first()
     if row is not None and row.fingerprint != request.fingerprint:
@@ -122,31 +124,31 @@ def stored(request: Request) -> Answer:
     if row is None or row.status_code is None:
         # Forgotten in this very moment: the next try takes it anew. Or a neighbour in this transaction holds it.
         raise RequestInProgress
-    return Answer(row.status_code, json.loads(row.body or "null"))
+    return StoredResponse(row.status_code, json.loads(row.body or "null"))
 
 
-def store(answers: Iterable[tuple[Request, Answer, Entry | None]]) -> None:
+def store_responses(answers: Iterable[tuple[IdempotentRequest, StoredResponse, Entry | None]]) -> None:
     """Write each answer beside its key, in the same transaction as what it tells of."""
     rows = [
         (*request.name, answer.status_code, json.dumps(answer.body), entry and entry.pk) for request, answer, entry in answers
     ]
     if rows:
         with connection.cursor() as cursor:
-            cursor.execute(STORE, [list(column) for column in zip(*rows, strict=True)])
+            cursor.execute(STORE_RESPONSES, [list(column) for column in zip(*rows, strict=True)])
 
 
-def release(requests: Sequence[Request]) -> None:
+def release_keys(requests: Sequence[IdempotentRequest]) -> None:
     """Give back keys reserved in this transaction, whose requests were refused: they may be asked again."""
     if requests:
         with connection.cursor() as cursor:
-            cursor.execute(RELEASE, columns(requests, "user_id", "route", "key"))
+            cursor.execute(RELEASE_KEYS, request_columns(requests, "user_id", "route", "key"))
 
 
-def columns(requests: Sequence[Request], *names: str) -> list[list[Any]]:
+def request_columns(requests: Sequence[IdempotentRequest], *names: str) -> list[list[Any]]:
     """Return the requests as one list a column, for unnest."""
     return [[getattr(request, name) for request in requests] for name in names]
 
 
-def forget_old() -> int:
+def delete_old_keys() -> int:
     """Delete the answers older than 7 days and return how many; an entry keeps its request key for ever."""
-    return IdempotencyKey.objects.filter(created_at__lt=Now() - KEPT).delete()[0]
+    return IdempotencyKey.objects.filter(created_at__lt=Now() - KEY_RETENTION).delete()[0]

@@ -17,27 +17,27 @@ def node_hash(left: bytes, right: bytes) -> bytes:
     return hashlib.sha256(b"\x01" + left + right).digest()
 
 
-def parents(level: Sequence[bytes]) -> list[bytes]:
+def parent_level(level: Sequence[bytes]) -> list[bytes]:
     """Return the level above; a last node without a sibling moves up as it is, which is RFC 9162's split at powers of two."""
     pairs = zip_longest(level[::2], level[1::2])
     return [node_hash(left, right) if right else left for left, right in pairs]
 
 
-def root(leaves: Sequence[bytes]) -> bytes:
+def merkle_root(leaves: Sequence[bytes]) -> bytes:
     """Return the root over leaf hashes; of no leaves, the hash of nothing."""
     level = leaves
     while len(level) > 1:
-        level = parents(level)
+        level = parent_level(level)
     return level[0] if level else EMPTY
 
 
-def path(leaves: Sequence[bytes], index: int) -> list[bytes]:
+def inclusion_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
     """Return the inclusion path of the leaf at `index`: its sibling on each level, from the bottom up."""
     level, siblings = leaves, []
     while len(level) > 1:
         if index ^ 1 < len(level):
             siblings.append(level[index ^ 1])
-        level, index = parents(level), index // 2
+        level, index = parent_level(level), index // 2
     return siblings
 
 

@@ -8,32 +8,32 @@ from django.db.models import F, Func, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
-from accounts.fields import GeneratedUUIDField
-from accounts.ids import uuid7
+from kernel.model_fields import GeneratedUUIDField
+from kernel.uuid7 import uuid7
 from wallet.assets.models import CashbackAsset
-from wallet.assets.money import CURRENCIES, MAX_VALUE, written
-from wallet.assets.rules import append_only
-from wallet.ledger import rules
+from wallet.assets.triggers import append_only
+from wallet.ledger import triggers
 from wallet.ledger.fields import TransactionIdField
 from wallet.ledger.querysets import EntryQuerySet, SealQuerySet
 from wallet.ledger.seal_shape import SHAPE
+from wallet.money import CURRENCIES, MAX_VALUE, format_amount
 
 
-class Kind(models.TextChoices):
+class EntryKind(models.TextChoices):
     """What an entry records."""
 
     CLAIM = "CLAIM", "Claim"
 
 
 # The two accounts each kind moves value between (from, to): the books balance by construction.
-MOVES = {Kind.CLAIM: ("pool", "wallet")}
+MOVES = {EntryKind.CLAIM: ("pool", "wallet")}
 
 
 class Entry(models.Model):
     """One immutable row of the ledger. `claimed_at` is the instant PostgreSQL decided, `xid` the transaction that wrote it."""
 
     id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
-    kind = models.CharField(max_length=5, choices=Kind.choices, default=Kind.CLAIM)
+    kind = models.CharField(max_length=5, choices=EntryKind.choices, default=EntryKind.CLAIM)
     asset = models.ForeignKey(CashbackAsset, models.PROTECT, related_name="entries")
     # db_index=False: an index below begins with the same column, or nobody looks the row up by it.
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="entries", db_index=False)
@@ -51,11 +51,11 @@ class Entry(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("entry"), _("ledger")
         ordering = ("-id",)
-        triggers: ClassVar = [*append_only("entry_append_only"), rules.entry_equals_asset]
+        triggers: ClassVar = [*append_only("entry_append_only"), triggers.entry_equals_asset]
         constraints = (
             models.UniqueConstraint("asset", condition=Q(kind="CLAIM"), name="entry_one_claim_per_asset"),
             models.UniqueConstraint(fields=("user", "request_key"), name="entry_request_key"),
-            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="entry_kind_known"),
+            models.CheckConstraint(condition=Q(kind__in=EntryKind.values), name="entry_kind_known"),
             models.CheckConstraint(condition=Q(amount__gt=0, amount__lte=MAX_VALUE), name="entry_amount_range"),
             models.CheckConstraint(condition=Q(currency__in=CURRENCIES), name="entry_currency_known"),
         )
@@ -68,7 +68,7 @@ class Entry(models.Model):
         )
 
     def __str__(self) -> str:
-        return f"{self.kind} {written(self.amount, self.currency)} {self.currency}"
+        return f"{self.kind} {format_amount(self.amount, self.currency)} {self.currency}"
 
     def receipt(self) -> dict[str, Any]:
         """Return the claim as its owner is told of it, in JSON types: what the API answers and a retry is answered again."""
@@ -76,7 +76,7 @@ class Entry(models.Model):
             "id": str(self.id),
             "asset": str(self.asset_id),
             "title": self.asset.title,
-            "amount": written(self.amount, self.currency),
+            "amount": format_amount(self.amount, self.currency),
             "currency": self.currency,
             "claimed_at": self.claimed_at.isoformat().replace("+00:00", "Z"),
         }
@@ -88,7 +88,7 @@ class ClaimedAsset(CashbackAsset):
     class Meta:
         proxy = True
         verbose_name, verbose_name_plural = _("credit"), _("ownership")
-        triggers: ClassVar = [rules.claimed_has_entry]
+        triggers: ClassVar = [triggers.claimed_has_entry]
 
 
 class IdempotencyKey(models.Model):
@@ -138,7 +138,7 @@ class Seal(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("seal"), _("seals")
         ordering = ("-seq",)
-        triggers: ClassVar = [*append_only("seal_append_only"), rules.follows, rules.carried]
+        triggers: ClassVar = [*append_only("seal_append_only"), triggers.follows, triggers.carried]
         constraints = (
             *(models.CheckConstraint(condition=condition, name=name) for name, condition in SHAPE.items()),
             models.UniqueConstraint(fields=("from_xid",), name="seal_no_fork"),
@@ -161,4 +161,4 @@ class Subtotal(models.Model):
     claims = models.PositiveBigIntegerField()
 
     def __str__(self) -> str:
-        return f"{written(self.amount, self.currency)} {self.currency}"
+        return f"{format_amount(self.amount, self.currency)} {self.currency}"

@@ -13,13 +13,6 @@ if TYPE_CHECKING:
 
 # What is written of a new entry; the transaction's id is PostgreSQL's. It says what its asset says.
 COLUMNS = ("id", "kind", "asset_id", "user_id", "amount", "currency", "claimed_at", "request_key", "actor_id")
-APPEND = f"""\
-INSERT INTO ledger_entry ({", ".join(COLUMNS)})
-SELECT given.id, 'CLAIM', asset.id, claimed_by_id, total_value, currency, claimed_at, given.key, claimed_by_id
-FROM unnest(%s::uuid[], %s::uuid[], %s::text[]) AS given (id, asset, key)
-JOIN assets_cashbackasset AS asset ON asset.id = given.asset
-RETURNING asset_id, claimed_at
-"""  # noqa: S608  (made of our own columns)
 BALANCES = """
 SELECT currency, sum(amount), sum(claims) FROM (
     SELECT currency, amount, claims FROM ledger_subtotal WHERE user_id = %(user)s

@@ -28,7 +28,7 @@ LEAF_COLUMNS = (
 )
 
 
-def instant(moment: datetime) -> str:
+def format_signed_timestamp(moment: datetime) -> str:
     """Return a moment as it is hashed: UTC, always six decimals."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
@@ -39,16 +39,16 @@ def leaf_data(row: tuple[Any, ...]) -> bytes:
     # Written out, because a ledger has millions: only a key may hold letters that JSON escapes.
     key = "null" if request_key is None else encode_basestring_ascii(request_key)
     return (
-        f'["{entry}","{kind}","{asset}","{user}","{amount:.4f}","{currency}","{instant(claimed_at)}",{key},"{actor}",{xid}]'
+        f'["{entry}","{kind}","{asset}","{user}","{amount:.4f}","{currency}","{format_signed_timestamp(claimed_at)}",{key},"{actor}",{xid}]'
     ).encode()
 
 
 def signed_data(seal: Seal) -> bytes:
     """Return the bytes of a seal that its signature covers: JSON with sorted keys, without spaces, in ASCII."""
-    return json.dumps(statement(seal), sort_keys=True, separators=(",", ":")).encode()
+    return json.dumps(seal_statement(seal), sort_keys=True, separators=(",", ":")).encode()
 
 
-def statement(seal: Seal) -> dict[str, Any]:
+def seal_statement(seal: Seal) -> dict[str, Any]:
     """Return what a seal states, in JSON types."""
     return {
         "seq": seal.seq,
@@ -58,13 +58,13 @@ def statement(seal: Seal) -> dict[str, Any]:
         "to_xid": seal.to_xid,
         "count": seal.count,
         "sums": json.loads(seal.sums),
-        "sealed_at": instant(seal.sealed_at),
+        "sealed_at": format_signed_timestamp(seal.sealed_at),
     }
 
 
-def published(seal: Seal) -> dict[str, Any]:
+def published_seal(seal: Seal) -> dict[str, Any]:
     """Return a seal as it is kept outside the database: its statement with key and signature."""
-    return statement(seal) | {"public_key": bytes(seal.public_key).hex(), "signature": bytes(seal.signature).hex()}
+    return seal_statement(seal) | {"public_key": bytes(seal.public_key).hex(), "signature": bytes(seal.signature).hex()}
 
 
 def private_key() -> Ed25519PrivateKey:
@@ -82,12 +82,12 @@ def trusted_keys() -> set[bytes]:
     return {public_key(), *(bytes.fromhex(key) for key in settings.SEAL_PUBLIC_KEYS)}
 
 
-def sign(seal: Seal) -> None:
+def sign_seal(seal: Seal) -> None:
     """Put our public key and signature on a seal."""
     seal.public_key, seal.signature = public_key(), private_key().sign(signed_data(seal))
 
 
-def is_signed(seal: Seal) -> bool:
+def is_signature_valid(seal: Seal) -> bool:
     """Tell whether a seal bears a valid signature of a trusted key."""
     key = bytes(seal.public_key)
     if key not in trusted_keys():

@@ -10,9 +10,9 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from wallet.assets.models import CreditPool
-from wallet.assets.money import MAX_VALUE
 from wallet.assets.querysets import AssetQuerySet
 from wallet.ledger.querysets import EntryQuerySet
+from wallet.money import MAX_VALUE
 
 ENDS = [("", _("At any time")), ("2", _("Within 2 days")), ("7", _("Within a week")), ("30", _("Within a month"))]
 SORTS = [("ends", _("Ending first")), ("high", _("Highest value")), ("low", _("Lowest value")), ("title", _("Title, A to Z"))]
@@ -36,7 +36,7 @@ def day_field(label: Any) -> forms.DateField:
     return forms.DateField(label=label, required=False, widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}))
 
 
-class Narrowing(forms.Form):
+class ListFilter(forms.Form):
     """A form in the address of a list."""
 
     def given(self) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class Narrowing(forms.Form):
         return {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
 
 
-class OfferFilter(Narrowing):
+class OfferFilter(ListFilter):
     """Narrows and sorts what is on offer."""
 
     q = title_field()
@@ -82,7 +82,7 @@ class OfferFilter(Narrowing):
         return bool(self.given().keys() - {"sort"})
 
 
-class HistoryFilter(Narrowing):
+class HistoryFilter(ListFilter):
     """Narrows what was claimed."""
 
     q = title_field()

@@ -76,13 +76,13 @@ def pools_for(user: User) -> PoolQuerySet:
     return known.order_by("phase", F("can_claim").desc(), F("closes_at").asc(nulls_last=True), "name")
 
 
-def offer(row: dict[str, Any], refused: Iterable[UUID] = ()) -> Offer:
+def build_offer(row: dict[str, Any], refused: Iterable[UUID] = ()) -> Offer:
     """Return a row of OfferRows as an offer; it cannot be claimed when its pool is one of `refused`."""
     name = row.pop("pool__name")
     return Offer(**row, pool_name=name, can_claim=row["pool_id"] not in refused)
 
 
-def refusing(pools: Iterable[CreditPool]) -> set[UUID]:
+def closed_to_user(pools: Iterable[CreditPool]) -> set[UUID]:
     """Return those of `pools_for` that would give the user no more."""
     return {pool.pk for pool in pools if not pool.can_claim}
 
@@ -96,4 +96,4 @@ def offers_like(asset_id: UUID, user: User) -> Offer | None:
     ended = {"expires_at__isnull": True} if facts.pop("expires_at") is None else {"expires_at": asset.expires_at}
     alike = CashbackAsset.objects.claimable().filter(**facts, **ended)
     rows = OfferRows(alike, open_pools().filter(pk=facts["pool_id"]))[:1]
-    return offer(rows[0], refusing(pools_for(user).filter(pk=facts["pool_id"]))) if rows else None
+    return build_offer(rows[0], closed_to_user(pools_for(user).filter(pk=facts["pool_id"]))) if rows else None

@@ -7,7 +7,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import ProgrammingError, connection, transaction
 from psycopg import errors
 
-from cashback import grants
+from cashback.database import roles
 
 
 class Command(BaseCommand):
@@ -20,20 +20,20 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
-        parser.add_argument("--role", default=grants.APP_ROLE, help="name of the role (default: %(default)s)")
+        parser.add_argument("--role", default=roles.APP_ROLE, help="name of the role (default: %(default)s)")
         parser.add_argument("--dry-run", action="store_true", help="print the SQL and change nothing")
 
     def handle(self, *args: Any, role: str, dry_run: bool, **options: Any) -> None:
         """Create and grant, all or nothing."""
         if dry_run:
-            made = [] if grants.exists(role) else [grants.creation(role)]
+            made = [] if roles.role_exists(role) else [roles.create_role_statement(role)]
             session = connection.connection
-            self.stdout.write("\n".join(f"{part.as_string(session)};" for part in (*made, *grants.statements(role))))
+            self.stdout.write("\n".join(f"{part.as_string(session)};" for part in (*made, *roles.grant_statements(role))))
             return
         try:
             with transaction.atomic(), connection.cursor() as cursor:
-                created = grants.create(role)
-                for statement in grants.statements(role):
+                created = roles.create_role(role)
+                for statement in roles.grant_statements(role):
                     cursor.execute(statement)
         except ProgrammingError as error:
             if isinstance(error.__cause__, errors.InsufficientPrivilege):

@@ -3,13 +3,13 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from wallet import expiry
+from wallet.actions import expire_assets
 from wallet.assets.models import CashbackAsset
-from wallet.management import screen
-from wallet.management.door import Door, positive
+from wallet.management import output
+from wallet.management.base_command import BaseCommand, positive_int
 
 
-class Command(Door):
+class Command(BaseCommand):
     """Mark due credits EXPIRED; safe at any time, beside the scheduled sweep too."""
 
     help = "Mark every credit that is past its expiry EXPIRED. Safe to run at any time, twice, or beside the scheduled sweep."
@@ -17,14 +17,18 @@ class Command(Door):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--dry-run", action="store_true", help="only count them")
         parser.add_argument(
-            "--batch", type=positive, default=expiry.BATCH, metavar="N", help="rows per transaction (default: %(default)s)"
+            "--batch",
+            type=positive_int,
+            default=expire_assets.BATCH,
+            metavar="N",
+            help="rows per transaction (default: %(default)s)",
         )
 
     def handle(self, *args: Any, dry_run: bool, batch: int, **options: Any) -> None:
         due = CashbackAsset.objects.due().count()
         if dry_run:
-            self.stdout.write(f"{screen.counted(due, 'credit')} would be marked EXPIRED (dry run, nothing changed).")
+            self.stdout.write(f"{output.count_noun(due, 'credit')} would be marked EXPIRED (dry run, nothing changed).")
             return
-        with screen.progress(self.stderr, "Expiring", due) as advance:
-            count = expiry.expire_due(advance, batch)
-        self.stdout.write(self.style.SUCCESS(f"{screen.counted(count, 'credit')} marked EXPIRED."))
+        with output.progress_bar(self.stderr, "Expiring", due) as advance:
+            count = expire_assets.expire_due(advance, batch)
+        self.stdout.write(self.style.SUCCESS(f"{output.count_noun(count, 'credit')} marked EXPIRED."))

@@ -8,14 +8,14 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from wallet import importing
+from wallet.actions import import_csv
 from wallet.assets.models import CreditPool
-from wallet.assets.money import written
-from wallet.management import screen
-from wallet.management.door import Door
+from wallet.management import output
+from wallet.management.base_command import BaseCommand
+from wallet.money import format_amount
 
 
-class Command(Door):
+class Command(BaseCommand):
     """Check the whole file, then issue all of its credits or none."""
 
     help = (
@@ -30,24 +30,26 @@ class Command(Door):
         parser.add_argument("--dry-run", action="store_true", help="only check the file")
 
     def handle(self, *args: Any, file: str, pool: str | None, dry_run: bool, **options: Any) -> None:
-        path = readable(file)
+        path = readable_file(file)
         size = path.stat().st_size
         try:
-            with screen.progress(self.stderr, f"Checking {path.name}, bytes", size) as advance:
-                credits_ = importing.CreditFile(path, None, default_pool(pool), advance)
+            with output.progress_bar(self.stderr, f"Checking {path.name}, bytes", size) as advance:
+                credits_ = import_csv.CreditFile(path, None, default_pool(pool), advance)
                 found = credits_.check()
             if not dry_run:
-                with screen.progress(self.stderr, f"Importing {path.name}, bytes", size) as advance:
-                    importing.import_assets(replace(credits_, progress=advance, expected=found))
-        except importing.FileRefused as refusal:
-            raise CommandError(listed(path, refusal)) from refusal
+                with output.progress_bar(self.stderr, f"Importing {path.name}, bytes", size) as advance:
+                    import_csv.import_assets(replace(credits_, progress=advance, expected=found))
+        except import_csv.FileRefused as refusal:
+            raise CommandError(format_mistakes(path, refusal)) from refusal
         except OSError as error:
             raise CommandError(f"Cannot read {file} ({error.strerror}).", returncode=2) from None
         what = "would be imported (dry run, nothing changed)" if dry_run else "imported"
-        self.stdout.write(self.style.SUCCESS(f"{screen.counted(found.count, 'credit')} {what}: {sums(found)}."))
+        self.stdout.write(
+            self.style.SUCCESS(f"{output.count_noun(found.count, 'credit')} {what}: {value_per_currency(found)}.")
+        )
 
 
-def readable(name: str) -> Path:
+def readable_file(name: str) -> Path:
     """Return the path of a real file; raise CommandError when it is none."""
     if name == "-":
         raise CommandError("Give a file: it is read twice, and standard input can be read only once.", returncode=2)
@@ -69,13 +71,13 @@ def default_pool(name: str | None) -> CreditPool | None:
     return pool
 
 
-def listed(path: Path, refusal: importing.FileRefused) -> str:
+def format_mistakes(path: Path, refusal: import_csv.FileRefused) -> str:
     """Return the refusal with its mistakes, one a line."""
     more = refusal.count - len(refusal.mistakes)
     lines = [refusal.message, *(f"  {path.name}, {mistake}" for mistake in refusal.mistakes)]
     return "\n".join([*lines, f"  … and {more:,} more."] if more else lines)
 
 
-def sums(contents: importing.Contents) -> str:
+def value_per_currency(contents: import_csv.Contents) -> str:
     """Return the value per currency."""
-    return ", ".join(f"{code} {written(Decimal(value), code)}" for code, value in sorted(contents.value.items()))
+    return ", ".join(f"{code} {format_amount(Decimal(value), code)}" for code, value in sorted(contents.value.items()))

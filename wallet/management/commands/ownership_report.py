@@ -13,17 +13,17 @@ from django.db.models import F, Q
 
 from accounts import audit
 from accounts.models import User
-from wallet import reports
-from wallet.assets.models import CreditPool, Status
+from wallet.assets.models import AssetStatus, CreditPool
 from wallet.assets.querysets import AssetQuerySet
-from wallet.management import screen
-from wallet.management.door import Door
+from wallet.management import output
+from wallet.management.base_command import BaseCommand
+from wallet.queries import reports
 
 SHOWN = 200  # rows of a table; a person reads no more, a file takes all
 COLUMNS = ("value", "currency", "status", "owner", "claimed_at", "pool", "title")
 
 
-class Command(Door):
+class Command(BaseCommand):
     """The ownership report as a table for a person, or as CSV for a spreadsheet."""
 
     help = "Show which user holds which credit, newest claim first, with totals per currency."
@@ -31,17 +31,17 @@ class Command(Door):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--format", choices=("table", "csv"), default="table", help="(default: %(default)s)")
         parser.add_argument("--pool", metavar="NAME", help="only this pool's credits")
-        parser.add_argument("--status", choices=Status.values, type=str.upper, help="only credits of this status")
+        parser.add_argument("--status", choices=AssetStatus.values, type=str.upper, help="only credits of this status")
         parser.add_argument("--owner", metavar="EMAIL", help="only this person's credits")
         parser.add_argument("--output", metavar="FILE", type=Path, help="write to this file, whole or not at all")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        assets = chosen(options["pool"], options["status"], options["owner"])
+        assets = chosen_assets(options["pool"], options["status"], options["owner"])
         write = {"table": self.write_table, "csv": write_csv}[options["format"]]
         if options["output"] is None:
             write(assets, self.stdout)
             return
-        with whole(options["output"]) as file:
+        with atomic_file(options["output"]) as file:
             write(assets, OutputWrapper(file))
         self.stdout.write(f"Written to {options['output']}.")
 
@@ -52,28 +52,28 @@ class Command(Door):
         if not rows:
             out.write("No credit matches.")
             return
-        screen.table(out, COLUMNS, [[row[name] for name in COLUMNS] for row in rows], right=("value",))
+        output.write_table(out, COLUMNS, [[row[name] for name in COLUMNS] for row in rows], right=("value",))
         count = sum(total["count"] for total in totals)
         if count > len(rows):
             out.write(f"The first {len(rows)} of {count:,}; --format csv writes them all.")
         out.write("")
         lines = [(total["currency"], total["current_status"], f"{total['count']:,}", total["value"]) for total in totals]
-        screen.table(out, ("currency", "status", "credits", "value"), lines, title="Totals", right=("credits", "value"))
+        output.write_table(out, ("currency", "status", "credits", "value"), lines, title="Totals", right=("credits", "value"))
 
 
-def chosen(pool: str | None, status: str | None, owner: str | None) -> AssetQuerySet:
+def chosen_assets(pool: str | None, status: str | None, owner: str | None) -> AssetQuerySet:
     """Return the assets that were asked for; raise CommandError when a name is nobody's."""
-    assets = reports.ownership().order_by(F("claimed_at").desc(nulls_last=True), "-id")
+    assets = reports.ownership_rows().order_by(F("claimed_at").desc(nulls_last=True), "-id")
     if pool is not None:
-        assets = assets.filter(pool=named(pool))
+        assets = assets.filter(pool=pool_by_name(pool))
     if status is not None:
         assets = assets.filter(Q(current_status=status))
     if owner is not None:
-        assets = assets.filter(claimed_by=person(owner))
+        assets = assets.filter(claimed_by=user_by_email(owner))
     return assets
 
 
-def named(name: str) -> CreditPool:
+def pool_by_name(name: str) -> CreditPool:
     """Return the pool with this name."""
     try:
         return CreditPool.objects.get(name=name)
@@ -82,7 +82,7 @@ def named(name: str) -> CreditPool:
         raise CommandError(f'There is no pool "{name}". There are: {names or "none yet"}.', returncode=2) from None
 
 
-def person(email: str) -> User:
+def user_by_email(email: str) -> User:
     """Return the user with this email."""
     try:
         return User.objects.get_by_natural_key(email)
@@ -92,13 +92,13 @@ def person(email: str) -> User:
 
 def write_csv(assets: AssetQuerySet, out: OutputWrapper) -> None:
     """Write one line an asset as it comes from the database; no cell is a formula."""
-    audit.record("export", "done")
+    audit.record_event("export", "done")
     for block in reports.as_csv(reports.OWNERSHIP_COLUMNS, reports.ownership_lines(assets)):
         out.write(block, ending="")
 
 
 @contextmanager
-def whole(path: Path) -> Iterator[Any]:
+def atomic_file(path: Path) -> Iterator[Any]:
     """Yield a file that takes the place of `path` once it is written to its end."""
     try:
         with tempfile.NamedTemporaryFile(

@@ -7,12 +7,12 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django_q.models import Schedule
 
-from wallet.management import screen
-from wallet.management.door import Door
+from wallet.management import output
+from wallet.management.base_command import BaseCommand
 from wallet.tasks import SCHEDULES
 
 
-class Command(Door):
+class Command(BaseCommand):
     """Make the schedules of wallet.tasks what they should be; leave everybody else's alone."""
 
     help = "Create or correct the wallet's schedules in django-q2. Run it after each migrate; it changes only its own, by name."
@@ -22,24 +22,24 @@ class Command(Door):
 
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
         with transaction.atomic():
-            alone()
-            done = {name: settle(name, *rule) for name, rule in SCHEDULES.items()}
+            exclusive_lock()
+            done = {name: ensure_schedule(name, *rule) for name, rule in SCHEDULES.items()}
             if dry_run:
                 transaction.set_rollback(True)
-        screen.table(
+        output.write_table(
             self.stdout,
             ("schedule", "runs", "cron", "dry run: would be" if dry_run else "now"),
             [(name, func, cron, done[name]) for name, (func, cron) in SCHEDULES.items()],
         )
 
 
-def alone() -> None:
+def exclusive_lock() -> None:
     """Wait until no other such command runs: a schedule's name is not unique in its table."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext('wallet.schedule_tasks'))")
 
 
-def settle(name: str, func: str, cron: str) -> str:
+def ensure_schedule(name: str, func: str, cron: str) -> str:
     """Make the one schedule called `name` run `func` by `cron` for ever; return "created", "changed" or "unchanged"."""
     wanted = {"func": func, "schedule_type": Schedule.CRON, "cron": cron, "repeats": -1}
     rows = Schedule.objects.filter(name=name).order_by("pk")

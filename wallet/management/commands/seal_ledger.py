@@ -7,13 +7,13 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from wallet import sealing
+from wallet.actions import seal_ledger
 from wallet.ledger import signing
 from wallet.ledger.models import Seal
-from wallet.management.door import Door
+from wallet.management.base_command import BaseCommand
 
 
-class Command(Door):
+class Command(BaseCommand):
     help = (
         "Seal every closed entry of the ledger under a signed Merkle root. The cluster does it every few seconds; "
         "--export keeps a copy outside the database, against which verify_ledger --roots finds even a rewritten chain."
@@ -31,18 +31,18 @@ class Command(Door):
             self.stdout.write(signing.public_key().hex())
             return
         if options["dry_run"]:
-            self.stdout.write(f"Would seal {sealing.closed_entries().count()} entries.")
+            self.stdout.write(f"Would seal {seal_ledger.closed_entries().count()} entries.")
             return
-        seals = sealing.seal_all()
+        seals = seal_ledger.seal_all()
         self.stdout.write(f"Sealed {sum(seal.count for seal in seals)} entries under {len(seals)} new seals.")
         if options["export"]:
-            count, malformed = export(options["export"])
+            count, malformed = export_seals(options["export"])
             self.stdout.write(f"Exported {count} seals to {options['export']}.")
             if malformed:
                 raise CommandError(f"Not exported, for they are malformed: {', '.join(f'seal {seq}' for seq in malformed)}.")
 
 
-def export(file: Path) -> tuple[int, list[int]]:
+def export_seals(file: Path) -> tuple[int, list[int]]:
     """Append the seals that the file lacks; return how many, and which could not be written.
 
     Raises CommandError when the file cannot be read or written.
@@ -53,7 +53,7 @@ def export(file: Path) -> tuple[int, list[int]]:
         malformed = [seq for seq, _ in missing.malformed()]
         seals = missing.well_formed().defer("leaves").iterator()
         with file.open("a") as lines:
-            return sum(bool(lines.write(json.dumps(signing.published(seal)) + "\n")) for seal in seals), malformed
+            return sum(bool(lines.write(json.dumps(signing.published_seal(seal)) + "\n")) for seal in seals), malformed
     except (OSError, ValueError, KeyError) as error:
         raise CommandError(f"{file} cannot be appended to: {error}") from error
 

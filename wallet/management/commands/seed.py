@@ -10,13 +10,13 @@ from django.conf import settings
 from django.core.management.base import CommandError
 
 from accounts.models import User
-from wallet import seeding
-from wallet.management.door import Door
+from wallet.actions import demo_data
+from wallet.management.base_command import BaseCommand
 
-WIDEST_EMAIL = max(map(len, seeding.PEOPLE))
+WIDEST_EMAIL = max(map(len, demo_data.PEOPLE))
 
 
-class Command(Door):
+class Command(BaseCommand):
     """Make what is missing of the demo, and print how to sign in."""
 
     help = (
@@ -30,19 +30,19 @@ class Command(Door):
 
     def handle(self, *args: Any, dry_run: bool, yes: bool, **options: Any) -> None:
         if dry_run:
-            self.stdout.write(f"Would make: {', '.join(seeding.missing(password)) or 'nothing, all is there'}.")
+            self.stdout.write(f"Would make: {', '.join(demo_data.missing_steps(demo_password)) or 'nothing, all is there'}.")
             return
         if not settings.LOCAL and not yes:
             raise CommandError("This is not a local installation: give --yes if it is meant to hold demo people and credits.")
         known: dict[str, str] = {}
-        made = seeding.seed(lambda email: known.setdefault(email, password(email)))
+        made = demo_data.create_demo_data(lambda email: known.setdefault(email, demo_password(email)))
         self.stdout.write(f"Made: {', '.join(made)}.\n\n" if made else "The demo is complete, nothing was added.\n\n")
         self.stdout.write(self.style.SUCCESS("Demo sign-ins"))
-        for email, role in seeding.PEOPLE.items():
-            self.stdout.write(f"  {email:<{WIDEST_EMAIL}}  {known.get(email) or remembered(email):<14}  {role}")
+        for email, role in demo_data.PEOPLE.items():
+            self.stdout.write(f"  {email:<{WIDEST_EMAIL}}  {known.get(email) or known_password(email):<14}  {role}")
 
 
-def password(email: str) -> str:
+def demo_password(email: str) -> str:
     """Return a new password of 60 bits; in local mode always the same for this installation, so that it can be shown again."""
     if settings.LOCAL:
         noise = hmac.digest(settings.SECRET_KEY.encode(), f"demo password of {email}".encode(), "sha256")
@@ -52,9 +52,9 @@ def password(email: str) -> str:
     return "-".join((letters[:4], letters[4:8], letters[8:12]))
 
 
-def remembered(email: str) -> str:
+def known_password(email: str) -> str:
     """Return the password of a person who was there before, if it can be told and still is theirs."""
     if not settings.LOCAL:
         return "(shown once)"
-    known = password(email)
+    known = demo_password(email)
     return known if User.objects.get(email=email).check_password(known) else "(changed)"

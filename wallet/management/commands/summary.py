@@ -2,30 +2,34 @@
 
 from typing import Any
 
-from wallet import reports
-from wallet.management import screen
-from wallet.management.door import Door
+from wallet.management import output
+from wallet.management.base_command import BaseCommand
+from wallet.queries import reports
 
 STATES = ("issued", "available", "claimed", "expired", "deleted")
 
 
-class Command(Door):
+class Command(BaseCommand):
     """Count and value by status, per currency and pool."""
 
     help = "Show per currency and pool how many credits were issued and what became of them; what is claimed is still owed."
 
     def handle(self, *args: Any, **options: Any) -> None:
-        lines = reports.summary()
+        lines = reports.summary_report()
         if not lines:
             self.stdout.write("Nothing was issued yet: see `manage.py import_assets`, or `manage.py seed` for a demo.")
             return
         rows = [
-            (line["currency"], line["pool"]["name"] if line["pool"] else "", *(figure(line[state]) for state in STATES))
+            (
+                line["currency"],
+                line["pool"]["name"] if line["pool"] else "",
+                *(count_and_value(line[state]) for state in STATES),
+            )
             for line in lines
         ]
-        screen.table(self.stdout, ("currency", "pool", *STATES), rows, right=STATES)
+        output.write_table(self.stdout, ("currency", "pool", *STATES), rows, right=STATES)
 
 
-def figure(state: dict[str, Any]) -> str:
+def count_and_value(state: dict[str, Any]) -> str:
     """Return a count and its value."""
     return f"{state['count']:,} / {state['value']}"

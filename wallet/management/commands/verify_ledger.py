@@ -8,11 +8,11 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from wallet.ledger.models import Entry, Seal
-from wallet.management import screen
-from wallet.management.door import Door, positive
-from wallet.proofs.roots import NotSeals, published_seals
-from wallet.proofs.seals import is_late
-from wallet.proofs.verify import Violation, fresh, verify
+from wallet.management import output
+from wallet.management.base_command import BaseCommand, positive_int
+from wallet.verification.checker import Violation, snapshot_connection, verify_everything
+from wallet.verification.published_seals import NotSeals, published_seals
+from wallet.verification.seals import is_late
 
 SHOWN = 20  # violations
 # The schedule starts a sealer each minute, and looks for what is due each half minute: so long may the first seal take after
@@ -20,7 +20,7 @@ SHOWN = 20  # violations
 WAIT_SECONDS = 90
 
 
-class Command(Door):
+class Command(BaseCommand):
     """Check every invariant on the real ledger, only reading, and exit 1 on any violation."""
 
     help = (
@@ -30,7 +30,7 @@ class Command(Door):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--since", type=positive, default=1, metavar="SEQ", help="first seal to recompute (default: the first)"
+            "--since", type=positive_int, default=1, metavar="SEQ", help="first seal to recompute (default: the first)"
         )
         parser.add_argument(
             "--wait",
@@ -45,10 +45,10 @@ class Command(Door):
         self.check_since(options["since"])
         published = self.published(options["roots"])
         self.wait_for_seals(options["wait"])
-        with fresh() as reader:
+        with snapshot_connection() as reader:
             total = Entry.objects.count()
-            with screen.progress(self.stderr, "Verifying, entries", total) as advance:
-                found = verify(reader, since=options["since"], roots=options["roots"], progress=advance)
+            with output.progress_bar(self.stderr, "Verifying, entries", total) as advance:
+                found = verify_everything(reader, since=options["since"], roots=options["roots"], progress=advance)
         self.judge(found, total, published)
 
     def check_since(self, since: int) -> None:
@@ -73,14 +73,14 @@ class Command(Door):
     def judge(self, found: list[Violation], total: int, published: int) -> None:
         """Print the verdict; raise CommandError when it is red."""
         if published:
-            self.stdout.write(f"Compared with {screen.counted(published, 'published seal')}.")
+            self.stdout.write(f"Compared with {output.count_noun(published, 'published seal')}.")
         if not found:
             self.stdout.write(
-                self.style.SUCCESS(f"GREEN: all is as promised, in {screen.counted(total, 'row')} of the ledger.")
+                self.style.SUCCESS(f"GREEN: all is as promised, in {output.count_noun(total, 'row')} of the ledger.")
             )
             return
         for violation in found[:SHOWN]:
             self.stdout.write(str(violation))
         if len(found) > SHOWN:
             self.stdout.write(f"… and {len(found) - SHOWN:,} more")
-        raise CommandError(f"RED: {screen.counted(len(found), 'violation')} found.")
+        raise CommandError(f"RED: {output.count_noun(len(found), 'violation')} found.")

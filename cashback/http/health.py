@@ -1,0 +1,132 @@
+"""What a load balancer and a monitoring system ask: alive, ready, and how busy."""
+
+import resource
+import time
+from collections.abc import Iterator
+from functools import cache
+from ipaddress import ip_address
+
+from django.conf import settings
+from django.core.cache import caches
+from django.db import Error, connection
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.recorder import MigrationRecorder
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+
+from kernel.client_address import client_ip
+from kernel.rate_limits import STORE_DOWN
+
+STARTED = time.time()
+# Whoever sends one of these speaks for somebody else.
+PROXIES_SEND = ("X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "X_REAL_IP", "FORWARDED", "VIA")
+COUNTED_TABLES = ("accounts_user", "accounts_tokenfamily", "assets_cashbackasset", "ledger_entry", "django_q_ormq")
+
+
+@never_cache
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:
+    """Say that this process answers; it asks nobody else."""
+    return JsonResponse({"status": "ok"})
+
+
+@never_cache
+@require_safe
+def readyz(request: HttpRequest) -> HttpResponse:
+    """Say whether this process can serve: the database reachable, migrated and taking writes. Redis is reported, not needed."""
+    database = database_state()
+    ready = database == "ok"
+    body = {"status": "ready" if ready else "not ready", "database": database, "redis": redis_state()}
+    return JsonResponse(body, status=200 if ready else 503)
+
+
+@never_cache
+@require_safe
+def metrics(request: HttpRequest) -> HttpResponse:
+    """Show numbers in Prometheus' text format to the networks of METRICS_ALLOWED; to others, nothing."""
+    if not may_read_metrics(request):
+        raise Http404
+    lines = [line for name, kind, text, values in metric_families() for line in exposition_lines(name, kind, text, values)]
+    return HttpResponse("\n".join(lines) + "\n", content_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def database_state() -> str:
+    """Return "ok", "unreachable", "read-only" (a standby), or how many migrations are missing."""
+    try:
+        missing = shipped_migrations() - set(MigrationRecorder(connection).applied_migrations())
+        writable = takes_writes()
+    except Error:
+        return "unreachable"
+    if not writable:
+        connection.end_session()  # type: ignore[attr-defined]
+        return "read-only"
+    return f"{len(missing)} migration{'' if len(missing) == 1 else 's'} missing" if missing else "ok"
+
+
+def takes_writes() -> bool:
+    """Return whether the database takes writes: a standby does not, nor a primary that was made read-only."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'")
+        return bool(cursor.fetchone()[0])
+
+
+@cache
+def shipped_migrations() -> frozenset[tuple[str, str]]:
+    """Return the (app, name) of every migration in this code."""
+    return frozenset(MigrationLoader(None).disk_migrations)
+
+
+def redis_state() -> str:
+    """Return "ok", "unreachable", or "not used"."""
+    if not settings.REDIS:
+        return "not used"
+    try:
+        caches["default"].get("readyz")
+    except STORE_DOWN:
+        return "unreachable"
+    return "ok"
+
+
+def may_read_metrics(request: HttpRequest) -> bool:
+    """Return whether the caller is on the list; a proxy that we were not told of is not."""
+    if not settings.TRUSTED_PROXIES and any(f"HTTP_{name}" in request.META for name in PROXIES_SEND):
+        return False
+    try:
+        caller = ip_address(client_ip(request))
+    except ValueError:
+        return False
+    return any(caller in network for network in settings.METRICS_ALLOWED)
+
+
+Family = tuple[str, str, str, dict[str, float]]
+
+
+def metric_families() -> Iterator[Family]:
+    """Yield (name, type, help, value by labels) of each metric; none of them counts a big table."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    yield "process_start_time_seconds", "gauge", "When this process began.", {"": STARTED}
+    yield "process_cpu_seconds_total", "counter", "CPU time of this process.", {"": usage.ru_utime + usage.ru_stime}
+    yield "process_max_resident_memory_bytes", "gauge", "Most memory this process held.", {"": usage.ru_maxrss * 1024}
+    yield "cashback_database_up", "gauge", "Whether the database is ready.", {"": float(database_state() == "ok")}
+    yield "cashback_redis_up", "gauge", "Whether Redis answers (it need not).", {"": float(redis_state() == "ok")}
+    yield "cashback_rows", "gauge", "Rows per table, as PostgreSQL estimates them.", row_estimates()
+
+
+def row_estimates() -> dict[str, float]:
+    """Return PostgreSQL's own estimate per table: one small query however long the ledger is."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT relname, n_live_tup FROM pg_stat_user_tables WHERE relname = ANY(%s)", [list(COUNTED_TABLES)]
+            )
+            return {f'{{table="{name}"}}': rows for name, rows in cursor.fetchall()}
+    except Error:
+        return {}
+
+
+def exposition_lines(name: str, kind: str, text: str, values: dict[str, float]) -> Iterator[str]:
+    """Yield the lines of one metric."""
+    yield f"# HELP {name} {text}"
+    yield f"# TYPE {name} {kind}"
+    yield from (f"{name}{labels} {value}" for labels, value in values.items())

@@ -1,0 +1,27 @@
+"""Security headers of every response."""
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse
+
+from cashback.http.channel import channel_of
+from cashback.http.headers import CONSOLE_POLICY, HEADERS, STRICT_POLICY
+
+Handler = Callable[[HttpRequest], HttpResponse]
+
+
+POLICIES = {"admin": CONSOLE_POLICY}
+
+
+class SecurityHeadersMiddleware:
+    """Tell browsers on every answer what it may load and who may keep it; Django's own middleware says the rest."""
+
+    def __init__(self, get_response: Handler) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        """Answer the request, with the headers that the answer does not set itself."""
+        answer = self.get_response(request)
+        for name, value in {"Content-Security-Policy": POLICIES.get(channel_of(request), STRICT_POLICY), **HEADERS}.items():
+            answer.headers.setdefault(name, value)
+        return answer

@@ -1,0 +1,143 @@
+"""How long a list takes on large tables, beside the same list on small ones; over HTTP, one client, one connection."""
+
+import contextlib
+import http.client
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from accounts.models import Role
+from dev.bench.environment import BenchEnvironment
+from dev.bench.results import Figure
+from dev.bench.tables import Tables, access_token, session
+from dev.chaos.experiment import web_environment
+from dev.race import web_server
+from wallet.actions import seal_ledger
+
+LARGE = Tables(5_000_000, 2_000_000, people=20_000, heavy=100_000)
+QUICK_LARGE = Tables(200_000, 80_000, people=1_000, heavy=10_000)
+SMALL = Tables(10_000, 4_000, people=1_000, heavy=20)
+PAGES, QUICK_PAGES = 10_000, 100
+ASKED = 30  # times in a round; the median counts
+MOST = 1.5
+# Who asks: anybody, the one with many entries, or an ADMIN.
+ANYBODY, HEAVY, ADMIN = "person2@example.com", "person0@example.com", "person1@example.com"
+LISTS = {
+    "assets, page 1": "assets/",
+    "assets, page 1, as an ADMIN": "assets/",
+    "assets on offer, soonest expiry first": "assets/?status=AVAILABLE&ordering=expires_at",
+    "assets on offer, most valuable first": "assets/?status=AVAILABLE&ordering=-total_value",
+    "assets of a user with many": "assets/?mine=true",
+    "search for a word that few titles hold": "assets/?search=platinum",
+    "search for a word that many titles hold": "assets/?search=diwali",
+    "search for a word that no title holds": "assets/?search=zanzibar",
+    "claims, page 1, of a user with many entries": "claims/",
+    "claims, page 1, as an ADMIN": "claims/",
+    "wallet of a user with many entries": "wallet/",
+    "pools with what is left of each": "pools/",
+    "summary of the supply, as an ADMIN": "reports/summary/",
+    "the first page that a stranger sees": "/",
+    "the page of offers": "/offers/",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Client:
+    """People who ask one server, each list over one keep-alive connection; a page with a session, the API with a token."""
+
+    port: int
+    tokens: dict[str, str]
+    sessions: dict[str, str]
+
+    def get(self, connection: http.client.HTTPConnection, path: str, who: str) -> bytes:
+        """Return the body of a list, or of the page at a path from the root; raise RuntimeError unless it is 200."""
+        if path.startswith("/"):
+            cookie = {"Cookie": f"{settings.SESSION_COOKIE_NAME}={self.sessions[who]}"} if path != "/" else {}
+            connection.request("GET", path, headers=cookie)
+        else:
+            connection.request("GET", f"/api/v1/{path}", headers={"Authorization": f"Bearer {self.tokens[who]}"})
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            raise RuntimeError(f"{path}: {answer.status} {body[:200]!r}")
+        return body
+
+    @contextmanager
+    def connected(self) -> Iterator[http.client.HTTPConnection]:
+        """Yield a connection."""
+        connection = http.client.HTTPConnection(web_server.HOST, self.port, timeout=web_server.ANSWER_SECONDS)
+        yield connection
+        connection.close()
+
+    def time(self, connection: http.client.HTTPConnection, path: str, who: str) -> float:
+        """Return the time of one answer, in milliseconds."""
+        started = time.perf_counter()
+        self.get(connection, path, who)
+        return 1000 * (time.perf_counter() - started)
+
+    def nth_page(self, number: int) -> str:
+        """Return the address of a page deep in the list of assets, found by going there, a hundred rows at a time."""
+        # The same row begins the page of 25 and, four times sooner, the one of a hundred.
+        path = "assets/?page_size=100"
+        with self.connected() as connection:
+            for _ in range(number // 4):
+                parts = urlsplit(json.loads(self.get(connection, path, ANYBODY))["next"])
+                path = f"assets/?{parts.query}"
+        return path.replace("page_size=100", "page_size=25")
+
+
+def bench_lists(bed: BenchEnvironment) -> list[Figure]:
+    """Ask the lists by turns on large and on small tables."""
+    with contextlib.ExitStack() as stack:
+        large = stack.enter_context(list_client(bed, "large", LARGE if not bed.quick else QUICK_LARGE))
+        small = stack.enter_context(list_client(bed, "small", SMALL))
+        figures = [compare_list(bed, name, {large: path, small: path}) for name, path in LISTS.items()]
+        pages = bed.size(PAGES, QUICK_PAGES)
+        deep = {large: large.nth_page(pages), small: small.nth_page(20)}
+        figures.append(compare_list(bed, f"assets, page {pages:,} by cursor", deep))
+    return figures
+
+
+def compare_list(bed: BenchEnvironment, name: str, paths: dict[Client, str]) -> Figure:
+    """Measure one list on large and on small tables, in milliseconds."""
+    who = ADMIN if "ADMIN" in name else HEAVY if "many" in name.partition("user")[2] else ANYBODY
+    rounds = []
+    for number in range(bed.rounds):
+        bed.tell(f"{name}, round {number + 1} of {bed.rounds}")
+        large, small = median_times(paths, who)
+        rounds.append((large, small))
+    return Figure(name, MOST, "less", rounds, "ms")
+
+
+def median_times(paths: dict[Client, str], who: str) -> list[float]:
+    """Return the median time of each client's list, asked by turns (A B, B A, …), request by request.
+
+    An answer takes some milliseconds: of two that are asked for one after the other, whatever else the machine does meets
+    both. Thirty of the one and then thirty of the other differed by half while their plans did not.
+    """
+    taken: dict[Client, list[float]] = {client: [] for client in paths}
+    with contextlib.ExitStack() as stack:
+        asked = [(client, stack.enter_context(client.connected()), path) for client, path in paths.items()]
+        for _ in range(1 + ASKED):
+            for client, connection, path in asked:
+                taken[client].append(client.time(connection, path, who))
+            asked.reverse()
+    return [statistics.median(times[1:]) for times in taken.values()]  # the first turn warms up
+
+
+@contextmanager
+def list_client(bed: BenchEnvironment, name: str, tables: Tables) -> Iterator[Client]:
+    """Serve a database with such tables to a client."""
+    bed.tell(f"making {tables.assets:,} assets and {tables.entries:,} entries")
+    bed.fresh(name)
+    tables.fill()
+    seal_ledger.seal_all()
+    tokens = {ANYBODY: access_token(ANYBODY), HEAVY: access_token(HEAVY), ADMIN: access_token(ADMIN, Role.ADMIN)}
+    with web_server.web_server(web_environment(), "--preload") as server:
+        yield Client(server.port, tokens, {ANYBODY: session(ANYBODY)})

@@ -1,0 +1,93 @@
+"""How fast the sweep is on few and on many due credits, and what claims beside it feel of it."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection
+
+from dev.bench import large_tables
+from dev.bench.environment import BenchEnvironment
+from dev.bench.results import Figure
+from dev.bench.tables import rules_lifted
+from dev.chaos.experiment import web_environment
+from dev.race.launch import ROOT
+from wallet.actions import expire_assets
+
+MANY, QUICK_MANY = 1_000_000, 40_000
+FEW = 10_000
+CONSTANT = 0.8  # within 20 %
+SECONDS, QUICK_SECONDS = 10, 3
+CLOCK = "import django; django.setup(); from wallet import tasks; print('up')\nwhile True: tasks.sweep()"
+DUE = """
+INSERT INTO assets_cashbackasset (id, title, total_value, currency, status, expires_at, generation, created_at)
+SELECT uuidv7(make_interval(secs => s - {count})), 'Due', 10, 'INR', 'AVAILABLE',
+    now() - make_interval(secs => (s::bigint * 7919) % {count} + 1), 1, now() - make_interval(days => 90)
+FROM generate_series(0, {count} - 1) AS s
+"""
+
+
+def bench_sweep(bed: BenchEnvironment) -> list[Figure]:
+    """Sweep many and few by turns; then claim with the clock's sweep at work and without it, by turns."""
+    many = bed.size(MANY, QUICK_MANY)
+    rates = bed.alternate(lambda: sweep_rate(bed, many), lambda: sweep_rate(bed, FEW))
+    bed.tell("claims during a sweep")
+    beside = claims_beside(bed)
+    return [
+        Figure(f"rows swept a second with {many:,} due, beside {FEW:,}", CONSTANT, "more", rates, "rows/s"),
+        Figure("claims while the clock sweeps, beside claims alone", 0.8, "more", beside, "claims/s"),
+    ]
+
+
+def make_due(count: int) -> None:
+    """Make due credits, their expiries spread over the table."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0; SET work_mem = '256MB'; SET maintenance_work_mem = '512MB'")
+        with rules_lifted(cursor):
+            cursor.execute(DUE.format(count=count))
+        cursor.execute("VACUUM (ANALYZE)")
+        cursor.execute("CHECKPOINT")
+    connection.close()
+
+
+def sweep_rate(bed: BenchEnvironment, count: int) -> float:
+    """Sweep a fresh table of so many due credits, as the command does, and return the rows a second."""
+    bed.fresh("sweep")
+    make_due(count)
+    started = time.perf_counter()
+    done = expire_assets.expire_due()
+    seconds = time.perf_counter() - started
+    if done != count:
+        raise RuntimeError(f"{done} of {count} were swept")
+    return done / seconds
+
+
+def claims_beside(bed: BenchEnvironment) -> list[tuple[float, float]]:
+    """Claim for a while with the sweep at work and without."""
+    seconds = bed.size(SECONDS, QUICK_SECONDS)
+    bed.fresh("beside")
+    make_due(bed.size(MANY, QUICK_MANY))
+    with large_tables.claims_server(rounds=2 * bed.rounds, seconds=seconds) as claims:
+
+        def with_sweep() -> float:
+            with background_sweep():
+                return claims.rate()
+
+        return bed.alternate(with_sweep, claims.rate)
+
+
+@contextmanager
+def background_sweep() -> Iterator[None]:
+    """Have the clock sweep without end, in a process of its own, as it does."""
+    process = subprocess.Popen([sys.executable, "-c", CLOCK], cwd=ROOT, env=web_environment(), stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    try:
+        process.stdout.readline()  # it is up
+        yield
+        if process.poll() is not None:
+            raise RuntimeError("the sweep ended by itself")
+    finally:
+        process.terminate()
+        process.wait()

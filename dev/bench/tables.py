@@ -1,0 +1,130 @@
+"""Tables as large as years of work leave them, made in a minute: valid rows by INSERT … SELECT, indexes built afterwards."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth import login
+from django.db import connection
+from django.http import HttpRequest
+
+from accounts.models import Role, User
+from accounts.tokens import issue_pair
+from wallet.actions import edit_pool
+from wallet.assets.models import PoolKind
+from wallet.assets.supply_triggers import BEGIN_SUPPLY
+
+POOLS = 50
+TABLES = ("assets_cashbackasset", "ledger_entry")
+# The oldest were claimed, then come the ended ones, then those on offer; what was issued last went in a hot campaign.
+ASSETS = """
+INSERT INTO assets_cashbackasset
+    (id, title, total_value, currency, status, pool_id, claimed_by_id, claimed_at, claim_slot, expires_at, generation,
+    created_at)
+SELECT uuidv7(make_interval(secs => s - {assets})),
+    (ARRAY['Diwali cashback', 'Welcome bonus', 'Referral reward', 'Monsoon credit'])[1 + s % 4] || ' ' || s % 1000
+        || CASE WHEN s % ({assets} / 10) = 7 THEN ' platinum' ELSE '' END,
+    s % 900 + 1, 'INR', state, pool.id,
+    CASE WHEN state = 'CLAIMED' THEN person.id END,
+    CASE WHEN state = 'CLAIMED' THEN now() - make_interval(secs => {assets} - s) END,
+    CASE WHEN state = 'CLAIMED' THEN row_number() OVER (PARTITION BY pool.id, person.id ORDER BY s) END,
+    CASE WHEN state = 'EXPIRED' THEN now() - interval '1 day' WHEN s % 3 > 0 THEN now() + make_interval(days => 30 + s % 90)
+    END,
+    1, now() - make_interval(secs => {assets} - s + 1)
+FROM (
+    SELECT s, CASE WHEN s < {early} OR s >= {assets} - {late} THEN 'CLAIMED' WHEN s < {early} + {ended} THEN 'EXPIRED'
+        ELSE 'AVAILABLE' END AS state FROM generate_series(0, {assets} - 1) AS s
+) AS credit
+JOIN bench_pool AS pool ON pool.n = s % {pools}
+-- The heavy one's are spread over all the years.
+JOIN bench_person AS person ON person.n = CASE WHEN {heavy} > 0 AND s % greatest(1, {early} / greatest(1, {heavy})) = 0
+    AND s < {early} THEN 0 ELSE 1 + s % ({people} - 1) END
+"""
+ENTRIES = """
+INSERT INTO ledger_entry (id, kind, asset_id, user_id, amount, currency, claimed_at, request_key, actor_id, xid)
+SELECT uuidv7(claimed_at - now()), 'CLAIM', id, claimed_by_id, total_value, currency, claimed_at, id::text, claimed_by_id,
+    (1 + row_number() OVER (ORDER BY id) / 5000)::text::xid8
+FROM assets_cashbackasset WHERE status = 'CLAIMED'
+"""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """How large: so many assets, of which `entries` are claimed by `people`, `heavy` of them by one person."""
+
+    assets: int
+    entries: int
+    people: int = 1_000
+    heavy: int = 0
+
+    def fill(self) -> None:
+        """Make the rows in this process's database, which must be fresh, and let PostgreSQL look at them."""
+        User.objects.bulk_create((User(email=f"person{n}@example.com") for n in range(self.people)), batch_size=5_000)
+        late = self.entries // 10
+        sizes = {"early": self.entries - late, "late": late, "ended": (self.assets - self.entries) // 3}
+        values = {"assets": self.assets, "people": self.people, "heavy": self.heavy, "pools": POOLS, **sizes}
+        for number in range(POOLS):
+            edit_pool.open_pool(None, name=f"Campaign {number}", kind=PoolKind.PROMOTION, currency="INR")
+        with connection.cursor() as cursor:
+            cursor.execute("SET statement_timeout = 0; SET maintenance_work_mem = '512MB'; SET work_mem = '256MB'")
+            cursor.execute(
+                "CREATE TEMP TABLE bench_pool AS SELECT id, row_number() OVER (ORDER BY id) - 1 AS n FROM assets_creditpool;"
+                "CREATE TEMP TABLE bench_person AS SELECT id, row_number() OVER (ORDER BY email) - 1 AS n FROM accounts_user;"
+                "ANALYZE bench_pool; ANALYZE bench_person"
+            )
+            with rules_lifted(cursor):
+                cursor.execute(ASSETS.format(**values))
+                cursor.execute(ENTRIES)
+                cursor.execute(BEGIN_SUPPLY)
+            cursor.execute("DROP TABLE bench_pool, bench_person")
+            cursor.execute("VACUUM (ANALYZE)")
+            cursor.execute("CHECKPOINT")
+        connection.close()
+
+
+@contextmanager
+def rules_lifted(cursor: Any) -> Iterator[None]:
+    """Lift triggers, foreign keys and the indexes that are no constraint's while rows come in; all are back afterwards."""
+    cursor.execute(
+        "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = ANY(%s::regclass[])"
+        " AND indexrelid NOT IN (SELECT conindid FROM pg_constraint)",
+        [list(TABLES)],
+    )
+    indexes = cursor.fetchall()
+    cursor.execute(
+        "SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal AND tgrelid = ANY(%s::regclass[])",
+        [list(TABLES)],
+    )
+    triggers = cursor.fetchall()
+    cursor.execute("SET session_replication_role = replica")
+    for table, name in triggers:
+        cursor.execute(f'ALTER TABLE {table} DISABLE TRIGGER "{name}"')
+    for name, _ in indexes:
+        cursor.execute(f"DROP INDEX {name}")
+    yield
+    for _, definition in indexes:
+        cursor.execute(definition)
+    for table, name in triggers:
+        cursor.execute(f'ALTER TABLE {table} ENABLE ALWAYS TRIGGER "{name}"')
+    cursor.execute("SET session_replication_role = origin")
+
+
+def access_token(email: str, role: Role | None = None) -> str:
+    """Return an access token of the person, who is given the role first."""
+    person = User.objects.get_by_natural_key(email)
+    if role:
+        person.role = role
+        person.save(update_fields=["role"])
+    return issue_pair(person).access
+
+
+def session(email: str) -> str:
+    """Return the key of a session in which the person is signed in to the pages."""
+    request = HttpRequest()
+    request.session = import_module(settings.SESSION_ENGINE).SessionStore()
+    login(request, User.objects.get_by_natural_key(email))
+    request.session.save()
+    return str(request.session.session_key)

@@ -1,0 +1,58 @@
+"""How long the checker takes on a large ledger, and how much memory, beside what was promised."""
+
+from django.db import connection
+
+from dev.bench.environment import BenchEnvironment
+from dev.bench.issue import timed_command
+from dev.bench.results import Figure
+from dev.bench.tables import Tables
+from wallet.actions import seal_ledger
+
+LARGE = Tables(1_500_000, 1_000_000, people=20_000, heavy=10_000)
+QUICK = Tables(30_000, 20_000, people=1_000)
+MOST_SECONDS, MOST_MEMORY = 60.0, 200.0  # MB
+# What the acts would have left beside those rows: pools that opened before they were claimed from, the log of issues, a trail
+# of what ended, and the answers of the last days.
+TOLD = """
+ALTER TABLE assets_creditpoolevent DISABLE TRIGGER USER;
+UPDATE assets_creditpoolevent SET pgh_created_at = now() - interval '1 year';
+INSERT INTO assets_issuance (pool_id, currency, door, count, value)
+    SELECT pool_id, currency, 'bench', count(*), sum(total_value) FROM assets_cashbackasset GROUP BY pool_id, currency;
+INSERT INTO assets_cashbackassetevent (pgh_created_at, pgh_label, pgh_obj_id, id, title, total_value, currency, status, pool_id,
+    expires_at, generation, created_at)
+    SELECT now(), 'update', id, id, title, total_value, currency, status, pool_id, expires_at, generation, created_at
+    FROM assets_cashbackasset WHERE status = 'EXPIRED';
+INSERT INTO ledger_idempotencykey (user_id, route, key, fingerprint, status_code, body, entry_id)
+    SELECT entry.user_id, 'claim', entry.request_key, 'f', 201, format(
+        '{"id": "%s", "asset": "%s", "title": "%s", "amount": "%s", "currency": "%s", "claimed_at": "%s"}',
+        entry.id, asset.id, asset.title, round(entry.amount, 2), entry.currency,
+        to_char(entry.claimed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')), entry.id
+    FROM ledger_entry AS entry JOIN assets_cashbackasset AS asset ON asset.id = entry.asset_id
+    ORDER BY entry.claimed_at DESC LIMIT 100000;
+SELECT public.harden_triggers();
+VACUUM (ANALYZE)
+"""
+
+
+def bench_verify(bed: BenchEnvironment) -> list[Figure]:
+    """Run `manage.py verify_ledger` on a ledger under seals, which must be green: else it ends with an error here too."""
+    tables = QUICK if bed.quick else LARGE
+    bed.tell(f"making {tables.entries:,} entries under seals")
+    bed.fresh("verify")
+    tables.fill()
+    with connection.cursor() as cursor:
+        cursor.execute("SET statement_timeout = 0")
+        for statement in TOLD.split(";"):
+            cursor.execute(statement)
+    seal_ledger.seal_all()
+    times, memory = [], []
+    for number in range(bed.rounds):
+        bed.tell(f"round {number + 1} of {bed.rounds}")
+        seconds, most, _ = timed_command("verify_ledger")
+        times.append((seconds, MOST_SECONDS))
+        memory.append((most, MOST_MEMORY))
+    what = f"verify_ledger on {tables.entries:,} sealed entries and {tables.assets:,} credits, beside {MOST_SECONDS:.0f} s"
+    return [
+        Figure(what, 1.0, "less", times, "s"),
+        Figure("memory of the command", 1.0, "less", memory, "MB", "the most it ever held"),
+    ]

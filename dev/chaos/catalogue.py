@@ -1,0 +1,100 @@
+"""Every fault there is: what it does, and its share of a long run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dev.chaos import (
+    expiry_faults,
+    mutants,
+    network_faults,
+    postgres_faults,
+    redis_faults,
+    rule_attacks,
+    scheduler_faults,
+    session_faults,
+    sign_in_load,
+    slow_peers,
+    soak,
+    stalled_readers,
+    worker_faults,
+)
+from dev.chaos.experiment import Experiment, Outcome
+
+LONG_RUN_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault: what is done in words and in deed, and for how long.
+
+    `quick` is the seconds of a quick run, `share` the part of a long run. `target` is how often it must strike in a long run
+    of ten minutes, in longer and shorter ones as much more and less often; never less than `always`.
+    """
+
+    what: str
+    run: Callable[[Experiment], Outcome]
+    quick: float = 0.0
+    share: float = 0.0
+    target: int = 0
+    always: int = 1
+
+    def seconds(self, total: float) -> float:
+        """Return for how long it strikes in a run of `total` seconds."""
+        return max(self.quick, self.share * total)
+
+    def least(self, seconds: float) -> int:
+        """Return how often it must strike within these seconds for a run to show something."""
+        whole = self.share * LONG_RUN_SECONDS
+        if not self.target or not whole:
+            return self.always
+        # A short run has hardly begun: half the pace will do.
+        pace = 1.0 if seconds >= whole else 0.5
+        return max(self.always, round(pace * self.target * seconds / whole))
+
+
+FAULTS = {
+    "T0": Fault("five mutants, each of which must be caught", mutants.catch_mutants),
+    "T3": Fault("a database session of the web terminated every 50 ms", session_faults.kill_backends, 2, 0.10, target=1000),
+    "T4": Fault("a web worker killed every 0.5 s", worker_faults.kill_workers, 2, 0.18, target=200),
+    "T5": Fault("one reply to COMMIT in ten lost before it reaches the web", network_faults.lose_commits, 2, 0.20, target=1000),
+    "T6": Fault(
+        "one client in ten cut off before its answer, or before the answer's last byte",
+        network_faults.lose_answers,
+        2,
+        0.03,
+        target=200,
+    ),
+    "T7": Fault("the holder of a row stopped (SIGSTOP)", session_faults.stop_holder),
+    "T9": Fault("PostgreSQL stopped at once and started again", postgres_faults.stop_at_once, 2, 0.10, target=20),
+    "T10": Fault("the primary lost, its synchronous standby promoted", postgres_faults.fail_over, 0, 0.06, target=5),
+    "T13": Fault("a row held for 10 s", session_faults.slow_holder),
+    "T14": Fault("five times more clients than sessions, then no session at all", session_faults.crowd_out, 1, 0.02),
+    "T15": Fault("a disk full, then freed", postgres_faults.fill_disk, 1, 0.02),
+    "T16": Fault("Redis killed, stopped, emptied, restarted, full", redis_faults.lose_redis, 3, 0.06, always=5),
+    "T20": Fault("credits ending while they are claimed and rolled back", expiry_faults.expire_under_claims, 2.5, 0.02),
+    "T21": Fault("a task that two clusters run twice; a cluster that was down for five minutes", scheduler_faults.run_twice),
+    "T23": Fault("all web workers replaced in good order, again and again", worker_faults.restart_workers, 2, 0.06, target=20),
+    "T24": Fault(
+        "sessions, workers, PostgreSQL, Redis and replies to COMMIT lost, rows held, no session: in turn, as the dice will",
+        soak.soak,
+        8,
+        0.10,
+        target=20,
+    ),
+    "T28": Fault(
+        "the application's role tries to switch the rules off, forge and stop sealing, again and again",
+        rule_attacks.try_to_switch_off,
+        2,
+        0.02,
+        target=400,
+    ),
+    "T26": Fault("many sign-ins at once, with right and wrong passwords", sign_in_load.hash_under_claims, 4, 0.06, always=2),
+    "T25": Fault(
+        "500 slow peers: half heads and bodies, a byte a second, answers never read, silence",
+        slow_peers.slow_peers,
+        3,
+        0.05,
+        always=slow_peers.PEERS,
+    ),
+    "T27": Fault("readers who search without a pause, and downloads that nobody reads", stalled_readers.stall_readers, 4, 0.04),
+}

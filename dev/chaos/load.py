@@ -1,0 +1,108 @@
+"""Clients that claim while something is being broken, and what they remember."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+
+from django.db import DatabaseError, InterfaceError, connection
+
+from dev.race.claim_client import ClaimClient
+from dev.race.fixture import RaceFixture
+from dev.race.transport import Transport
+from kernel.refusals import Refusal
+from wallet.actions import seal_ledger
+from wallet.verification.claim_log import Attempt
+
+CLOSING_TRIES = 80  # of a request that is unanswered: more than half a minute
+START_SECONDS = 20
+SHARE_BY_ID = 0.2  # of the requests: one known credit, which many want; the others take any of the pool
+SEAL_EVERY_SECONDS = 1
+
+
+class LoadBroke(Refusal):
+    """The clients do not get going, or one of them ended with an error of its own."""
+
+    code = "load_broke"
+    detail = "The clients of the proof do not work."
+
+
+class Client(ClaimClient):
+    """Claims until told to stop, and does not leave before its last request is answered."""
+
+    def __init__(self, load: "Load", number: int) -> None:
+        super().__init__(load.way(), number, load.seed)
+        self.load = load
+
+    def run(self) -> None:
+        """Ask and ask."""
+        arena, turn = self.load.arena, 0
+        while not self.load.over.is_set():
+            racer, turn = self.random.choice(arena.racers), turn + 1
+            if self.random.random() < SHARE_BY_ID:
+                self.persist("asset", self.random.choice(arena.credits), racer, None, CLOSING_TRIES)
+            else:
+                self.persist("pool", arena.pool, racer, f"under-load-{self.load.seed}-{self.number}-{turn}", CLOSING_TRIES)
+
+
+class Load:
+    """A number of clients, a thread each, and a sealer beside them; a context manager."""
+
+    def __init__(self, arena: RaceFixture, way: Callable[[], Transport], clients: int, seed: int) -> None:
+        self.arena, self.way, self.seed = arena, way, seed
+        self.over = threading.Event()
+        self.errors: list[BaseException] = []
+        self.askers: list[Client] = []
+        self.threads = [threading.Thread(target=self.one, args=(number,)) for number in range(clients)]
+        self.threads.append(threading.Thread(target=self.seal))
+
+    def __enter__(self) -> "Load":
+        for thread in self.threads:
+            thread.start()
+        deadline = time.monotonic() + START_SECONDS
+        while self.claims() < len(self.threads):
+            if self.errors or time.monotonic() > deadline:
+                self.stop()
+                raise LoadBroke(f"{LoadBroke.detail} {self.errors or self.log[-1:]}")
+            time.sleep(0.02)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+        if self.errors and error is None:
+            raise LoadBroke(f"{LoadBroke.detail} {self.errors[0]!r}") from self.errors[0]
+
+    @property
+    def log(self) -> list[Attempt]:
+        """What all clients remember, in the order in which they asked."""
+        return sorted((attempt for asker in self.askers for attempt in asker.log), key=lambda attempt: attempt.started)
+
+    def claims(self) -> int:
+        """Return how many requests were answered with a claim."""
+        return sum(attempt.outcome == "ok" for asker in self.askers for attempt in list(asker.log))
+
+    def stop(self) -> None:
+        """Let every client finish what it began."""
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+    def one(self, number: int) -> None:
+        """Run one client."""
+        try:
+            asker = Client(self, number)
+            self.askers.append(asker)
+            try:
+                asker.run()
+            finally:
+                asker.way.close()
+        except BaseException as error:  # noqa: BLE001  (told by whoever started the load)
+            self.errors.append(error)
+
+    def seal(self) -> None:
+        """Seal as the clock does, whatever happens."""
+        while not self.over.wait(SEAL_EVERY_SECONDS):
+            with contextlib.suppress(Refusal, DatabaseError, InterfaceError):
+                seal_ledger.seal_all()
+        connection.close()

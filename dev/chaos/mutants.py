@@ -1,0 +1,207 @@
+"""Five ways to have built it wrong. Each must turn the checker red, or a green run says nothing."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+from django.utils import timezone
+
+from dev.chaos.experiment import Experiment, Outcome, create_people, fresh_database
+from dev.race import fixture, mutant, scratch_database
+from dev.race.claim_client import ClaimClient
+from dev.race.fixture import RaceFixture
+from dev.race.transport import ClaimResponse, DirectTransport, pool_request, record_claim, user_of
+from wallet.actions import issue_assets, seal_ledger
+from wallet.actions.claim import claim_asset
+from wallet.assets.models import CashbackAsset
+from wallet.ledger import signing
+from wallet.ledger.models import Entry, EntryKind
+from wallet.verification.checker import Violation, snapshot_connection, verify_everything
+
+CATCH_SECONDS = 20
+
+
+def catch_mutants(scene: Experiment) -> Outcome:
+    """T0: each mutant claims for a moment, and the checker must see what it did, within 20 s all in all."""
+    found, caught = [], []
+    for name, (live, expected) in MUTANTS.items():
+        begun = time.monotonic()
+        fresh_database(scene)
+        place = create_people(scene, users=8, credits_=2, pool=20, http=False)
+        log = live(place)
+        connection.close()
+        with snapshot_connection() as reader:
+            seen = {violation.invariant for violation in verify_everything(reader, log, place.issued)}
+        took = time.monotonic() - begun
+        found += too_late(name, took)
+        if expected in seen:
+            caught.append(f"{name} ({took:.1f} s)")
+        else:
+            found.append(Violation("T0", f"the mutant was not caught: {name} (seen: {', '.join(sorted(seen)) or 'nothing'})"))
+    return Outcome(len(caught), len(MUTANTS), 0, 0, 0, found, f"caught: {', '.join(caught)}")
+
+
+def too_late(name: str, seconds: float) -> list[Violation]:
+    """Find a mutant that took too long to be caught."""
+    if seconds <= CATCH_SECONDS:
+        return []
+    return [Violation("time", f"{name}: caught after {seconds:.1f} s, at most {CATCH_SECONDS} s were promised")]
+
+
+def execute_ddl(*statements: str) -> None:
+    """Take rules away from the scratch database."""
+    scratch_database.require_scratch_database()
+    with connection.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+def at_once(acts: list[Callable[[], Any]]) -> None:
+    """Run each in a thread with a connection of its own, all let go at the same instant."""
+    barrier = threading.Barrier(len(acts))
+
+    def one(act: Callable[[], Any]) -> None:
+        connection.ensure_connection()
+        barrier.wait()
+        try:
+            act()
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=one, args=(act,)) for act in acts]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def without_lock(place: RaceFixture) -> list[Any]:
+    """Look first, write later, and drop what would refuse the second."""
+    mutant.remove_guards()
+    askers = [ClaimClient(mutant.Unguarded(), number, 0) for number in range(len(place.racers))]
+    at_once([partial(a.ask, "asset", place.credits[0], racer, None) for a, racer in zip(askers, place.racers, strict=True)])
+    return [attempt for asker in askers for attempt in asker.log]
+
+
+def without_unique(place: RaceFixture) -> list[Any]:
+    """Write the entry twice, as a retry inside a transaction would, without the index that refuses it."""
+    execute_ddl("DROP INDEX entry_one_claim_per_asset")
+    asker = ClaimClient(DirectTransport(), 0, 0)
+    asker.ask("asset", place.credits[0], place.racers[0], None)
+    entry = Entry.objects.get()
+    columns = {name: getattr(entry, name) for name in ("asset_id", "user_id", "actor_id", "amount", "currency", "claimed_at")}
+    Entry.objects.create(kind=EntryKind.CLAIM, **columns)
+    return asker.log
+
+
+class Forgetful(DirectTransport):
+    """Claims under a key without looking whether the key was answered before."""
+
+    def pool(self, racer: Any, pool: str, key: str) -> Any:
+        """Claim, and lose every answer but the second to a key."""
+        with transaction.atomic():
+            asset = CashbackAsset.objects.claimable().filter(pool=UUID(pool)).select_for_update(skip_locked=True).first()
+            assert asset is not None
+            claim = record_claim(asset, user_of(racer), pool_request(racer, pool, key))
+        return ClaimResponse("ok", 201, "201", claim.receipt) if key in self.lost else self.lose(key)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost: set[str] = set()
+
+    def lose(self, key: str) -> Any:
+        """Keep the answer from the client."""
+        self.lost.add(key)
+        return ClaimResponse("unknown", None, "lost")
+
+
+def without_keys(place: RaceFixture) -> list[Any]:
+    """Answer a retry with a second claim."""
+    execute_ddl("ALTER TABLE ledger_entry DROP CONSTRAINT entry_request_key")
+    asker = ClaimClient(Forgetful(), 0, 0)
+    asker.persist("pool", place.pool, place.racers[0], "a-key-without-memory")
+    return asker.log
+
+
+def without_clock(place: RaceFixture) -> list[Any]:
+    """Let the web's clock, read before the wait for a lock, decide; the table's own check and trigger are gone."""
+    execute_ddl(
+        "DROP TRIGGER " + trigger_name("asset_handover") + " ON assets_cashbackasset",
+        "ALTER TABLE assets_cashbackasset DROP CONSTRAINT asset_claimed_before_expiry",
+    )
+    asset = issue_assets.issue_asset(
+        None, title="Late", total_value=fixture.VALUE, currency="INR", expires_at=timezone.now() + timedelta(seconds=0.3)
+    )
+    with transaction.atomic():
+        locked = CashbackAsset.objects.select_for_update().get(pk=asset.pk)
+        time.sleep(0.4)
+        changes = {"status": "CLAIMED", "claimed_by_id": UUID(place.racers[0].id), "claimed_at": timezone.now()}
+        CashbackAsset.objects.filter(pk=locked.pk).update(**changes)
+        locked.refresh_from_db()
+        who = {"user_id": locked.claimed_by_id, "actor_id": locked.claimed_by_id, "claimed_at": locked.claimed_at}
+        Entry.objects.create(asset=locked, amount=locked.total_value, currency=locked.currency, **who)
+    return []
+
+
+def trigger_name(name: str) -> str:
+    """Return the full name of one of our triggers."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tgname FROM pg_trigger WHERE tgname LIKE %s", [f"pgtrigger_{name}_%"])
+        return str(cursor.fetchone()[0])
+
+
+@contextmanager
+def sealed_by_id() -> Iterator[None]:
+    """Seal whatever is there with an id after the last one, as if ids were given in the order of commits."""
+    right = seal_ledger.closed_rows
+
+    def closed_rows(start: int, end: int) -> tuple[list[tuple[Any, ...]], int]:
+        rows = list(Entry.objects.filter(xid__gte=start).order_by("xid", "id").values_list(*signing.LEAF_COLUMNS))
+        return rows, rows[-1][-1] + 1 if rows else end
+
+    seal_ledger.closed_rows = closed_rows
+    try:
+        yield
+    finally:
+        seal_ledger.closed_rows = right
+
+
+def sealing_by_id(place: RaceFixture) -> list[Any]:
+    """Seal while an older transaction is still open, which then commits; the table's own refusal is gone."""
+    execute_ddl("DROP TRIGGER " + trigger_name("seal_follows") + " ON ledger_seal")
+    first, second = (UUID(credit) for credit in place.credits[:2])
+    begun, sealed = threading.Event(), threading.Event()
+
+    def late() -> None:
+        with transaction.atomic():
+            asset = CashbackAsset.objects.select_for_update(no_key=True).get(pk=first)
+            record_claim(asset, user_of(place.racers[0]), None)
+            begun.set()
+            sealed.wait()
+        connection.close()
+
+    thread = threading.Thread(target=late)
+    thread.start()
+    begun.wait()
+    claim_asset(second, user_of(place.racers[1]))
+    with sealed_by_id():
+        seal_ledger.seal_all()
+    sealed.set()
+    thread.join()
+    return []
+
+
+# What is wrong, how it lives, and which invariant must see it.
+MUTANTS: dict[str, tuple[Callable[[RaceFixture], list[Any]], str]] = {
+    "lock removed": (without_lock, "I1"),
+    "unique index dropped": (without_unique, "I1"),
+    "keys forgotten": (without_keys, "I7"),
+    "clock not asked": (without_clock, "I6"),
+    "sealed by id": (sealing_by_id, "I8"),
+}

@@ -1,0 +1,214 @@
+"""PostgreSQL itself: stopped at once, lost with its machine while a standby takes over, and without room on its disk."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from django.db import connection, connections
+
+from dev.chaos.experiment import (
+    CLIENTS,
+    Experiment,
+    Outcome,
+    RunningLoad,
+    create_people,
+    fresh_database,
+    judge_run,
+    running_web,
+    under_load,
+    web_environment,
+)
+from dev.chaos.load import Load
+from dev.chaos.proxy import Pair, Proxy, proxy_socket
+from dev.chaos.session_faults import connection_parameters
+from dev.chaos.test_servers import TestServers, TestServersFailed
+from dev.race import web_server
+from dev.services import paths, postgres
+from wallet.verification.checker import Violation
+from wallet.verification.claim_log import Attempt
+
+UP_SECONDS = 1.5  # between a start and the next stop
+SERVING_SECONDS = 10
+DISK = "224m"
+FULL_SECONDS = 2.0
+SHOWN_SECONDS = 1.0  # of claims before a primary dies
+FOLLOWS = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync' AND flush_lsn >= %s"
+
+
+def stop_at_once(scene: Experiment) -> Outcome:
+    """T9: PostgreSQL is stopped as by `pg_ctl stop -m immediate` and started again, over and over."""
+    # Recovery asks the file system once instead of every file: quicker stops, the same promise.
+    scene.stage.configure(recovery_init_sync_method="syncfs")
+    return under_load(scene, stop_repeatedly)
+
+
+def stop_repeatedly(act: RunningLoad) -> int:
+    """Stop and start until the time is over, and return how often."""
+    count = 0
+    for _ in act.ticks(UP_SECONDS + 1):
+        act.scene.stage.stop_at_once()
+        count += 1
+        act.scene.stage.start()
+        time.sleep(UP_SECONDS)
+    return count
+
+
+def fail_over(scene: Experiment) -> Outcome:
+    """T10: the primary's machine dies and its synchronous standby is promoted, over and over, under the same clients.
+
+    The web finds the primary at one address, as behind a router or a virtual address; whoever was in doubt asks the next
+    primary with the same key, until they know.
+    """
+    fresh_database(scene)
+    place = create_people(scene)
+    alive = [start_primary(scene.stage)]
+    address = proxy_socket(scene.stage.place.folder / "address")
+    lost: list[float] = []
+    try:
+        with Proxy(Pair, alive[0].place.postgres_socket, address) as proxy, use_socket(address.parent):
+            with running_web(web_environment(), None) as (_, port):
+                with Load(place, partial(web_server.HttpTransport, port), CLIENTS, scene.seed) as load:
+                    begun = time.monotonic()
+                    while not lost or time.monotonic() - begun < scene.seconds:
+                        lost.append(replace_primary(alive, proxy, len(lost) + 1))
+            again = max(served_again(load.log, moment) for moment in lost)
+            late = [Violation("time", f"it served again after {again:.1f} s")] if again > SERVING_SECONDS else []
+            return judge_run(load.log, place, len(lost), scene.least, note=f"serving again after {again:.1f} s", more=late)
+    finally:
+        for each in alive:
+            with contextlib.suppress(TestServersFailed, ProcessLookupError):
+                each.stop_at_once()
+
+
+def replace_primary(alive: list[TestServers], proxy: Proxy, number: int) -> float:
+    """Give the primary a standby, let it die, promote the standby in its place, and return when it died."""
+    alive.append(start_standby(alive[-1], number))
+    time.sleep(SHOWN_SECONDS)
+    killed = time.time()
+    alive[0].kill()
+    promote_standby(alive[1])
+    proxy.target = alive[1].place.postgres_socket
+    shutil.rmtree(alive.pop(0).place.folder)
+    return killed
+
+
+def served_again(log: list[Attempt], moment: float) -> float:
+    """Return how many seconds after the moment a claim was made that was asked for after it; infinite when none was."""
+    return min((each.ended for each in log if each.status == 201 and each.started > moment), default=float("inf")) - moment
+
+
+def start_primary(source: TestServers) -> TestServers:
+    """Start a copy of the stage's PostgreSQL."""
+    copied = source.copy("p0")
+    postgres.start_postgres(copied.place)
+    return copied
+
+
+def start_standby(source: TestServers, number: int) -> TestServers:
+    """Start a standby of a server and make that server's commits wait for it."""
+    follower = source.copy(f"p{number}", "--write-recovery-conf", "--wal-method=stream")
+    # The last line of a setting counts: these stand after what the copy brought along.
+    conninfo = f"host={source.place.run} port={paths.POSTGRES_PORT} user={postgres.ROLE} application_name=standby"
+    follower.configure(primary_conninfo=conninfo, synchronous_standby_names="")
+    postgres.start_postgres(follower.place)
+    with session_at(source) as session:
+        session.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby'")
+        session.execute("SELECT pg_reload_conf()")
+        # What was acknowledged before its commit had to wait is there too.
+        told = session.execute("SELECT pg_current_wal_flush_lsn()").fetchone()
+        deadline = time.monotonic() + SERVING_SECONDS
+        while not session.execute(FOLLOWS, told).fetchone():
+            if time.monotonic() > deadline:
+                raise TestServersFailed("The standby does not follow.")
+            time.sleep(0.02)
+    return follower
+
+
+def promote_standby(follower: TestServers) -> None:
+    """Make a standby the primary."""
+    with session_at(follower) as session:
+        session.execute("SELECT pg_promote(true, 30)")
+
+
+def session_at(stage: TestServers) -> psycopg.Connection[Any]:
+    """Return a session on the scene's database at another server."""
+    return psycopg.connect(**connection_parameters() | {"host": str(stage.place.run)}, autocommit=True)
+
+
+@contextmanager
+def use_socket(folder: Path) -> Iterator[None]:
+    """Have this process speak to PostgreSQL by the socket in another folder."""
+    settings = connection.settings_dict
+    old = settings["HOST"]
+    connections.close_all()
+    settings["HOST"] = str(folder)
+    try:
+        yield
+    finally:
+        connections.close_all()
+        settings["HOST"] = old
+
+
+def fill_disk(scene: Experiment) -> Outcome:
+    """T15: a small disk fills up under load and is freed; nothing is lost, and it serves again."""
+    if os.geteuid() != 0:
+        return Outcome(0, 0, 0, 0, 0, [], "only root may mount a small disk", skipped=True)
+    fresh_database(scene)
+    place = create_people(scene)
+    with small_disk(scene.stage) as small, use_socket(small.place.run):
+        with (
+            running_web(web_environment(), None) as (_, port),
+            Load(place, partial(web_server.HttpTransport, port), CLIENTS, scene.seed) as load,
+        ):
+            file = fill_stage_disk(small)
+            time.sleep(FULL_SECONDS)
+            refused = sum(attempt.outcome != "ok" for attempt in load.log)
+            file.unlink()
+            freed = time.time()
+            bring_back(small)
+            time.sleep(scene.seconds)
+        again = served_again(load.log, freed)
+        late = [Violation("time", f"it served again after {again:.1f} s")] if again > SERVING_SECONDS else []
+        return judge_run(load.log, place, refused, scene.least, note=f"serving again after {again:.1f} s", more=late)
+
+
+def fill_stage_disk(stage: TestServers) -> Path:
+    """Take every byte of a stage's disk, and return the file that has them."""
+    file = stage.place.folder / "ballast"
+    with file.open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while True:
+            ballast.write(bytes(65536))
+    return file
+
+
+def bring_back(stage: TestServers) -> None:
+    """Start PostgreSQL if the full disk stopped it, as a supervisor would."""
+    if not postgres.is_up(stage.place):
+        postgres.start_postgres(stage.place)
+
+
+@contextmanager
+def small_disk(source: TestServers) -> Iterator[TestServers]:
+    """Run a copy of the stage's PostgreSQL on a disk of 224 MB in memory."""
+    folder = source.place.base / "small"
+    paths.make_folder(folder, 0o755)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0755", "tmpfs", folder], check=True)
+    try:
+        small = source.copy("small")
+        small.configure(max_wal_size="64MB", wal_keep_size="0")
+        postgres.start_postgres(small.place)
+        try:
+            yield small
+        finally:
+            with contextlib.suppress(TestServersFailed, ProcessLookupError):
+                small.stop_at_once()
+    finally:
+        subprocess.run(["umount", "-l", folder], check=False)

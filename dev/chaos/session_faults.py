@@ -1,0 +1,247 @@
+"""PostgreSQL's sessions: killed, held by somebody who is stopped or slow, and too few of them."""
+
+import contextlib
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import accumulate
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from django.db import connection
+
+from dev.chaos.experiment import (
+    APP_ROLE,
+    Experiment,
+    Outcome,
+    RunningLoad,
+    create_people,
+    fresh_database,
+    judge_run,
+    running_web,
+    under_load,
+    web_environment,
+)
+from dev.chaos.load import Load
+from dev.race import fixture, web_server
+from dev.race.claim_client import ClaimClient
+from dev.race.transport import user_of
+from kernel.transactions import Busy
+from wallet.actions.claim import claim_asset
+from wallet.verification.checker import Violation
+from wallet.verification.claim_log import Attempt
+
+# A session of the web, whatever it is doing; now and then it is between two requests.
+VICTIM = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND usename = %s ORDER BY state = 'idle', random() LIMIT 1
+"""
+# Works on in its transaction, one short statement after the other, for as long as it is told to; then it idles.
+HOLDER = """
+import sys, time, psycopg
+with psycopg.connect(sys.argv[1], options=sys.argv[2]) as session:
+    session.execute("SELECT 1 FROM assets_cashbackasset WHERE id = %s FOR NO KEY UPDATE", [sys.argv[3]])
+    print("held", flush=True)
+    until = time.monotonic() + float(sys.argv[4])
+    while time.monotonic() < until:
+        session.execute("SELECT pg_sleep(0.1)")
+    time.sleep(600)
+"""
+IDLE_SECONDS, LOCK_SECONDS = 5.0, 2.0
+SESSIONS, RECOVERY_SECONDS, HANG_SECONDS = 8, 5, 15
+NONE_SECONDS = 3.0  # without any session: long enough for the web to say 503
+CROWD = 5 * SESSIONS
+
+
+def kill_backends(scene: Experiment) -> Outcome:
+    """T3: a session of the web is terminated every 50 ms."""
+    return under_load(scene, terminate_sessions)
+
+
+def terminate_sessions(act: RunningLoad) -> int:
+    """Terminate one session each 50 ms and return how many."""
+    count = 0
+    with psycopg.connect(**connection_parameters(), autocommit=True) as killer:
+        for _ in act.ticks(0.05):
+            row = killer.execute(VICTIM, [APP_ROLE]).fetchone()
+            count += bool(row and row[0])
+    return count
+
+
+def connection_parameters() -> dict[str, Any]:
+    """Return how to connect to the scene's database, past Django."""
+    found = connection.get_connection_params()
+    return {name: found[name] for name in ("dbname", "user", "host", "port") if name in found}
+
+
+@contextmanager
+def hold_asset_row(asset: str, busy: float = 0.0) -> Iterator[subprocess.Popen[str]]:
+    """Let another process hold an asset's row, in the web's role and with the web's own limits.
+
+    Arguments:
+        busy: for how many seconds it works before it idles in its transaction.
+    """
+    where = " ".join(f"{name}={value}" for name, value in (connection_parameters() | {"user": APP_ROLE}).items())
+    options = connection.settings_dict["OPTIONS"]["options"]
+    command = [sys.executable, "-c", HOLDER, where, options, asset, str(busy)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=Path("/"))
+    try:
+        assert process.stdout is not None
+        if process.stdout.readline() != "held\n":
+            raise RuntimeError("the holder does not hold")
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGCONT)
+            process.kill()
+        process.wait()
+
+
+@contextmanager
+def as_the_web() -> Iterator[None]:
+    """Have this process speak to PostgreSQL in the role of the web."""
+    settings = connection.settings_dict
+    owner = settings["USER"]
+    connection.close()
+    settings["USER"] = APP_ROLE
+    try:
+        yield
+    finally:
+        connection.close()
+        settings["USER"] = owner
+
+
+def stop_holder(scene: Experiment) -> Outcome:
+    """T7: who holds a row is stopped; whoever waits is served once PostgreSQL has ended the idle transaction."""
+    place, found = idle_fixture(scene), []
+    with as_the_web(), hold_asset_row(place.credits[0]) as holder:
+        begun = time.monotonic()
+        os.kill(holder.pid, signal.SIGSTOP)
+        claim_in_the_end(place, place.credits[0], begun + 30)
+        waited = time.monotonic() - begun
+    if waited > IDLE_SECONDS + 1:
+        found.append(
+            Violation("time", f"the waiter was served after {waited:.2f} s, at most {IDLE_SECONDS + 1} s were promised")
+        )
+    return judge_run([], place, 1, 1, note=f"served after {waited:.1f} s", more=found)
+
+
+def slow_holder(scene: Experiment) -> Outcome:
+    """T13: a row is held for 10 s; whoever asks is answered when the lock's timeout is over."""
+    place, found = idle_fixture(scene), []
+    with as_the_web(), hold_asset_row(place.credits[0], busy=10):
+        begun = time.monotonic()
+        with contextlib.suppress(Busy):
+            claim_asset(UUID(place.credits[0]), user_of(place.racers[0]))
+            found.append(Violation("time", "a held row was claimed"))
+        waited = time.monotonic() - begun
+    if waited > LOCK_SECONDS + 0.2:
+        found.append(Violation("time", f"the answer came after {waited:.2f} s, at most {LOCK_SECONDS + 0.2} s were promised"))
+    return judge_run([], place, 1, 1, note=f"answered after {waited:.2f} s", more=found)
+
+
+def lock_of_the_dead(assets: list[str], rounds: int = 5) -> float:
+    """Return in how many seconds (median) the row of a killed holder can be locked by the next."""
+    return statistics.median(time_to_lock(assets[turn % len(assets)]) for turn in range(rounds))
+
+
+def time_to_lock(asset: str) -> float:
+    """Kill a holder and return the seconds until its row is ours."""
+    with psycopg.connect(**connection_parameters()) as next_one, hold_asset_row(asset) as holder:
+        begun = time.monotonic()
+        holder.kill()
+        next_one.execute("SELECT 1 FROM assets_cashbackasset WHERE id = %s FOR NO KEY UPDATE", [asset])
+        return time.monotonic() - begun
+
+
+def idle_fixture(scene: Experiment) -> fixture.RaceFixture:
+    """Return a stocked arena on a fresh database, with nobody at work."""
+    fresh_database(scene)
+    return create_people(scene, users=2, credits_=3, pool=1, http=False)
+
+
+def claim_in_the_end(place: fixture.RaceFixture, asset: str, deadline: float) -> None:
+    """Claim an asset, asking again while the answer is busy."""
+    while time.monotonic() < deadline:
+        with contextlib.suppress(Busy):
+            claim_asset(UUID(asset), user_of(place.racers[0]))
+            return
+    raise RuntimeError("nobody was served")
+
+
+def crowd_out(scene: Experiment) -> Outcome:
+    """T14: forty clients where the database admits eight sessions, then none; then it admits eight and the crowd leaves."""
+    fresh_database(scene)
+    place = create_people(scene)
+    limit_sessions(SESSIONS)
+    with running_web(web_environment(DATABASE_POOL="4"), None) as (_, port):
+        with Load(place, partial(web_server.HttpTransport, port), CROWD, scene.seed) as load:
+            time.sleep(scene.seconds / 2)
+            emptied = time.time()
+            limit_sessions(0)
+            time.sleep(max(NONE_SECONDS, scene.seconds / 2))
+            limit_sessions(SESSIONS)
+            load.over.set()
+            begun, asker = time.monotonic(), ClaimClient(web_server.HttpTransport(port), CROWD, scene.seed)
+            asker.persist("pool", place.pool, place.racers[0], f"after-the-crowd-{scene.seed}")
+            recovered = time.monotonic() - begun
+    log = [*load.log, *asker.log]
+    crowd = [attempt for attempt in log if attempt.ended < emptied]
+    after = [attempt for attempt in log if attempt.ended >= emptied]
+    found = slow_answers(log, recovered)
+    if (waiting := most_at_once([attempt for attempt in log if attempt.started < emptied])) < 4 * SESSIONS:
+        found.append(Violation("count", f"only {waiting} requests were under way at once: that is no crowd"))
+    note = (
+        f"{waiting} requests at once at {SESSIONS} sessions: {summarize_requests(crowd)};"
+        f" then without a session: {summarize_requests(after)}; serving again after {recovered:.2f} s"
+    )
+    return judge_run(log, place, turned_away(after), 1, note=note, more=found)
+
+
+def slow_answers(log: Sequence[Attempt], recovered: float) -> list[Violation]:
+    """Find a recovery and answers that took too long."""
+    found = []
+    if recovered > RECOVERY_SECONDS:
+        found.append(Violation("time", f"it took {recovered:.1f} s to serve again, at most {RECOVERY_SECONDS} s were promised"))
+    if slowest_answer(log) > HANG_SECONDS:
+        found.append(Violation("time", f"a request waited {slowest_answer(log):.1f} s for its answer"))
+    return found
+
+
+def summarize_requests(log: Sequence[Attempt]) -> str:
+    """Return in words how requests fared."""
+    return f"{turned_away(log):,} of {len(log):,} answered 503, the slowest answer after {slowest_answer(log):.1f} s"
+
+
+def turned_away(log: Sequence[Attempt]) -> int:
+    """Return how many requests were answered 503."""
+    return sum(attempt.status == 503 for attempt in log)
+
+
+def slowest_answer(log: Sequence[Attempt]) -> float:
+    """Return how many seconds the slowest answer took."""
+    return max((attempt.ended - attempt.started for attempt in log), default=0.0)
+
+
+def most_at_once(log: Sequence[Attempt]) -> int:
+    """Return the largest number of requests that were under way at one instant."""
+    changes = sorted([(attempt.started, 1) for attempt in log] + [(attempt.ended, -1) for attempt in log])
+    return max(accumulate(change for _, change in changes), default=0)
+
+
+def limit_sessions(most: int) -> None:
+    """Let the application have no more sessions than that on this database, and end those it has."""
+    name = connection.settings_dict["NAME"]
+    with psycopg.connect(**connection_parameters(), autocommit=True) as session:
+        session.execute(f'ALTER DATABASE "{name}" CONNECTION LIMIT {most}')
+        session.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s AND usename = %s", [name, APP_ROLE]
+        )

@@ -1,0 +1,152 @@
+"""Readers: some search without a pause, some ask for a file and read nothing of it, while clients claim."""
+
+import contextlib
+import http.client
+import socket
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from uuid import uuid4
+
+from accounts.models import Role, User
+from accounts.tokens import issue_pair
+from dev.chaos.experiment import Experiment, Outcome, RunningLoad, under_load
+from dev.chaos.load import Load
+from dev.chaos.redis_faults import environment_with
+from dev.race import web_server
+from wallet.actions import issue_assets
+from wallet.assets.bulk_insert import AssetTemplate, TemplatedAsset
+from wallet.verification.checker import Violation
+
+SEARCHERS, DOWNLOADS = 24, 16
+TITLES, TITLES_PER_SECOND = 100_000, 10_000  # a short run makes fewer: so many for each of its seconds
+SEARCH, REPORT = "/api/v1/assets/?search=zanzibar", "/api/v1/reports/ownership/?format=csv"
+LEAST_RATIO = 0.7
+REFUSED_SECONDS = 3.0  # as long as the answer says
+ENOUGH_SECONDS = 10.0  # of claims with the readers and as many without: fewer are the luck of a moment
+
+
+@dataclass(frozen=True)
+class Titles:
+    """So many credits of no pool that differ in their titles; may be iterated any number of times."""
+
+    mould: AssetTemplate
+    number: int
+
+    def __iter__(self) -> Iterator[TemplatedAsset]:
+        return (TemplatedAsset(self.mould, f"Credit of {uuid4().hex}") for _ in range(self.number))
+
+
+@dataclass
+class Readers:
+    """The readers of one web; a context manager.
+
+    `answers` counts the searches' statuses, `begun` the downloads of which the first byte came.
+    """
+
+    port: int
+    searcher: str
+    operator: str
+    over: threading.Event = field(default_factory=threading.Event)
+    answers: Counter[int] = field(default_factory=Counter)
+    begun: int = 0
+
+    def __enter__(self) -> "Readers":
+        self.sockets = contextlib.ExitStack()
+        self.threads = [threading.Thread(target=self.search) for _ in range(SEARCHERS)]
+        self.threads += [threading.Thread(target=self.stall) for _ in range(DOWNLOADS)]
+        for thread in self.threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        for thread in self.threads:
+            thread.join()
+
+    def search(self) -> None:
+        """Search for what no title holds; who is refused waits as long as the answer says."""
+        client = http.client.HTTPConnection(web_server.HOST, self.port, timeout=web_server.ANSWER_SECONDS)
+        while not self.over.is_set():
+            client.request("GET", SEARCH, headers={"Authorization": f"Bearer {self.searcher}"})
+            answer = client.getresponse()
+            answer.read()
+            self.answers[answer.status] += 1
+            if answer.status != 200:
+                self.over.wait(float(answer.headers["Retry-After"]))
+        client.close()
+
+    def stall(self) -> None:
+        """Ask for the file until it comes, and read nothing but its first bytes; who is refused asks again later."""
+        while not self.over.is_set():
+            with socket.socket() as asked:
+                asked.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                asked.settimeout(web_server.ANSWER_SECONDS)
+                asked.connect((web_server.HOST, self.port))
+                lines = (f"GET {REPORT} HTTP/1.1", f"Host: {web_server.HOST}", f"Authorization: Bearer {self.operator}", "", "")
+                asked.sendall("\r\n".join(lines).encode())
+                if b" 200 " in asked.recv(64):
+                    self.begun += 1
+                    self.over.wait()
+            self.over.wait(REFUSED_SECONDS)
+
+
+def stall_readers(scene: Experiment) -> Outcome:
+    """T27: claims go on at 0.7 of their speed while one user searches and an operator's downloads stand still."""
+    spans: dict[str, list[float]] = {"without": [], "with": []}
+    answers: Counter[int] = Counter()
+
+    def strike(act: RunningLoad) -> int:
+        insert_titles(int(min(TITLES, TITLES_PER_SECOND * scene.seconds)))
+        searcher, operator = reader_tokens()
+        step = scene.seconds / 4
+        time.sleep(min(1.0, step))  # for warming up
+        begun = 0
+        for _ in range(2):
+            spans["without"].append(claim_speed(act.load, step))
+            with Readers(act.web.port, searcher, operator) as readers:
+                spans["with"].append(claim_speed(act.load, step))
+            answers.update(readers.answers)
+            begun += readers.begun
+        return begun + answers[200]
+
+    with environment_with(RATE_SEARCH="60/m"):
+        outcome = under_load(scene, strike)
+    return compare_claim_speed(outcome, spans, answers, scene.seconds)
+
+
+def compare_claim_speed(outcome: Outcome, spans: dict[str, list[float]], answers: Counter[int], seconds: float) -> Outcome:
+    """Add what the readers cost the claims, when enough of them tell."""
+    without, beside = (sum(spans[name]) / len(spans[name]) for name in ("without", "with"))
+    told = ", ".join(f"{number} answered {status}" for status, number in sorted(answers.items()))
+    ratio = beside / without
+    note = f"{beside:,.0f} claims a second beside the readers, {without:,.0f} without ({ratio:.2f}); searches: {told}"
+    if seconds < ENOUGH_SECONDS:
+        return outcome.noted(f"{note}; too few seconds to judge the speed")
+    if ratio < LEAST_RATIO:
+        outcome.violations.append(Violation("time", f"claims fell below {LEAST_RATIO} of their speed"))
+    return outcome.noted(note)
+
+
+def claim_speed(load: Load, seconds: float) -> float:
+    """Let clients claim for some seconds and return how many claims a second they made."""
+    before, begun = load.claims(), time.monotonic()
+    time.sleep(seconds)
+    return (load.claims() - before) / (time.monotonic() - begun)
+
+
+def insert_titles(number: int) -> None:
+    """Issue credits with so many titles."""
+    issue_assets.issue_assets(
+        Titles(AssetTemplate(issue_assets.build_asset(None, title="One", total_value=Decimal(1), currency="INR")), number)
+    )
+
+
+def reader_tokens() -> tuple[str, str]:
+    """Return the tokens of a user who searches and of an operator who takes files."""
+    searcher = User.objects.create(email="searcher@example.com")
+    operator = User.objects.create(email="operator@example.com", role=Role.ADMIN)
+    return issue_pair(searcher).access, issue_pair(operator).access

@@ -1,0 +1,90 @@
+"""Prove that claims hold: a race in a database of its own, judged by the checker."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO
+
+from dev.race import scratch_database
+from dev.race.plan import Plan
+from dev.race.report import Report, from_json
+from kernel.refusals import Refusal
+from wallet.verification import claim_log
+from wallet.verification.claim_log import Attempt
+
+ROOT = Path(__file__).resolve().parents[2]
+GRACE_SECONDS = 10
+
+
+class RaceFailed(Refusal):
+    """The race could not be run to its end, so nothing was proved."""
+
+    code = "race_failed"
+    detail = "The race could not be run."
+
+
+def launch_race(plan: Plan, progress: Callable[[str], None] = lambda _: None) -> tuple[Report, list[Attempt]]:
+    """Run a race and return its report and its log; the database of this process is not touched.
+
+    Arguments:
+        plan: the race.
+        progress: told what is going on: "round" as each begins, "verifying" at last.
+
+    Raises NoScratchDatabase, RaceFailed.
+    """
+    with scratch_database.scratch_database() as name, tempfile.TemporaryDirectory(prefix="prove-") as folder:
+        report = run_in_subprocess(plan, Path(folder), scratch_database.scratch_environment(name), progress)
+        return report, list(claim_log.read_log(Path(folder) / "attempts.jsonl"))
+
+
+def run_in_subprocess(plan: Plan, folder: Path, environ: dict[str, str], progress: Callable[[str], None]) -> Report:
+    """Start the director, listen to it, and return its report."""
+    with (folder / "errors.txt").open("w+") as errors:
+        with runner_process(plan, folder, environ, errors) as said:
+            for line in said:
+                word = json.loads(line)
+                if "report" in word:
+                    return from_json(word["report"])
+                progress(word["now"])
+        errors.seek(0)
+        last = [line.strip() for line in errors if line.strip()][-1:]
+    raise RaceFailed(f"{RaceFailed.detail} {' '.join(last) or 'It ended without a word.'}")
+
+
+@contextmanager
+def runner_process(plan: Plan, folder: Path, environ: dict[str, str], errors: IO[str]) -> Iterator[IO[str]]:
+    """Run the director with all that it starts, and yield what it says; nothing of it is left afterwards."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "dev.race", json.dumps(asdict(plan)), str(folder)],
+        cwd=ROOT,
+        env=environ,
+        stdout=subprocess.PIPE,
+        stderr=errors,
+        text=True,
+        # Ctrl-C must reach this process only, which then ends them all.
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    try:
+        yield process.stdout
+    finally:
+        terminate_runner(process)
+
+
+def terminate_runner(process: subprocess.Popen[str]) -> None:
+    """End the director and its children: those still there get SIGTERM, and SIGKILL after the grace."""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(0.1 if process.poll() is None else 0)
+    for kind in (signal.SIGTERM, signal.SIGKILL):
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, kind)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(GRACE_SECONDS)

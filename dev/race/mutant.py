@@ -1,0 +1,87 @@
+"""The same claim with its row lock removed: what the checker must be able to see.
+
+It lives here, never in the product: there is no switch that could be thrown by mistake, and `remove_guards` refuses any
+database but a scratch one.
+"""
+
+import time
+from uuid import UUID
+
+from django.db import connection, transaction
+from wallet.actions.claim_decisions import AssetAlreadyClaimed, PoolSoldOut
+
+from accounts.models import User
+from dev.race import scratch_database
+from dev.race.fixture import Racer
+from dev.race.transport import ClaimResponse, DirectTransport, pool_request, record_claim, to_response, user_of
+from wallet.actions.claim_batch import Claim
+from wallet.assets.models import AssetNotFound, AssetStatus, CashbackAsset
+from wallet.ledger import idempotency
+from wallet.ledger.idempotency import IdempotentRequest
+
+# Between the look and the write, so that a double is found every time and not only on an unlucky day.
+WINDOW_SECONDS = 0.1
+
+# What would refuse a second owner, a second entry, or two that disagree.
+GUARDS = "^pgtrigger_(asset_final|entry_equals_asset|asset_claimed_has_entry)_"
+DROP_TRIGGERS = f"""
+DO $$
+DECLARE guard record;
+BEGIN
+    FOR guard IN SELECT tgname AS name, tgrelid::regclass AS place FROM pg_trigger WHERE tgname ~ '{GUARDS}' LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', guard.name, guard.place);
+    END LOOP;
+END $$
+"""  # noqa: S608  (made of the constant above)
+DROP_CONSTRAINTS = """
+DROP INDEX entry_one_claim_per_asset;
+ALTER TABLE assets_cashbackasset DROP CONSTRAINT asset_claim_slot;
+"""
+
+
+class Unguarded(DirectTransport):
+    """Looks, waits, and takes what may be gone by then."""
+
+    def asset(self, racer: Racer, asset: str) -> ClaimResponse:
+        """Ask the mutant of claims.claim."""
+        return to_response(lambda: claim_without_lock(UUID(asset), user_of(racer)))
+
+    def pool(self, racer: Racer, pool: str, key: str) -> ClaimResponse:
+        """Ask the mutant of claims.claim_any."""
+        return to_response(lambda: claim_from_pool_without_lock(UUID(pool), user_of(racer), pool_request(racer, pool, key)))
+
+
+def remove_guards() -> None:
+    """Drop the constraints and triggers that would refuse a double; raise RuntimeError outside a scratch database."""
+    scratch_database.require_scratch_database()
+    with connection.cursor() as cursor:
+        cursor.execute(DROP_CONSTRAINTS)
+        cursor.execute(DROP_TRIGGERS)
+
+
+def claim_without_lock(asset_id: UUID, user: User) -> Claim:
+    """Claim one asset by checking first and writing later."""
+    with transaction.atomic():
+        return record_unlocked(CashbackAsset.objects.filter(pk=asset_id).first(), user, None)
+
+
+def claim_from_pool_without_lock(pool_id: UUID, user: User, request: IdempotentRequest) -> Claim:
+    """Claim any asset of a pool by looking first and writing later."""
+    with transaction.atomic():
+        if not idempotency.reserve_keys([request]):
+            answer = idempotency.find_response(request)
+            return Claim(answer.body, answer.status_code, replayed=True)
+        asset = CashbackAsset.objects.claimable().filter(pool=pool_id).soonest_expiry_first().first()
+        if asset is None:
+            raise PoolSoldOut
+        return record_unlocked(asset, user, request)
+
+
+def record_unlocked(asset: CashbackAsset | None, user: User, request: IdempotentRequest | None) -> Claim:
+    """Hand over what was AVAILABLE when it was looked at."""
+    if asset is None:
+        raise AssetNotFound
+    if asset.status != AssetStatus.AVAILABLE:
+        raise AssetAlreadyClaimed
+    time.sleep(WINDOW_SECONDS)
+    return record_claim(asset, user, request)

@@ -1,0 +1,48 @@
+"""Processes as the kernel lists them (Linux)."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+
+def process_stat(pid: int) -> list[str]:
+    """Return a process's figures from its state on (man 5 proc_pid_stat, field 3); empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def child_pids(pid: int) -> list[int]:
+    """Return the process ids of a process's living children."""
+    return [each for each in all_pids() if (found := process_stat(each)) and found[0] != "Z" and int(found[1]) == pid]
+
+
+def all_pids() -> Iterator[int]:
+    """Yield every process id."""
+    return (int(path.name) for path in Path("/proc").iterdir() if path.name.isdigit())
+
+
+def wait_for_exit(pid: int, seconds: float = 20) -> bool:
+    """Wait until a process has ended, be it not yet collected by its parent; return whether it has."""
+    deadline = time.monotonic() + seconds
+    while process_stat(pid)[:1] not in ([], ["Z"]):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def memory_bytes(pid: int) -> int:
+    """Return the bytes that a process holds alone (its proportional share of what is shared), 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def shared_memory(pid: int) -> set[Path]:
+    """Return the files of shared memory that a process has mapped: nobody removes those of a process that is killed."""
+    lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
+    return {Path("/" + line.partition(" /")[2]) for line in lines if " /dev/shm/" in line and not line.endswith("(deleted)")}

@@ -1,0 +1,129 @@
+"""What the rest of the project asks of the local servers."""
+
+import fcntl
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NoReturn
+from urllib.parse import quote, urlencode
+
+from dev.services import binaries, paths, postgres, redis, supervisor
+from dev.services.errors import LocalServiceError
+from dev.services.paths import POSTGRES_PORT, InstancePaths
+from dev.services.restarts import RestartablePart
+
+log = logging.getLogger(__name__)
+WITHOUT_REDIS = "The product goes on without Redis: rate limits and caches are kept per process."
+# The lock this process and its forks hold, per folder: whoever is on it keeps the servers up.
+_held: dict[InstancePaths, int] = {}
+
+
+def database_url(name: str = postgres.DATABASE, role: str = postgres.ROLE) -> str:
+    """Return the URL of database `name` on the local PostgreSQL, for `role` to connect with; starts nothing."""
+    query = urlencode({"host": paths.instance_paths().run})
+    return f"postgresql://{role}@:{POSTGRES_PORT}/{quote(name, safe='')}?{query}"
+
+
+def redis_url(db: int = 0) -> str | None:
+    """Return the URL of database `db` on the local Redis, or None when this machine has no server for it; starts nothing."""
+    if binaries.redis_binary() is None:
+        return None
+    return f"unix://{quote(str(paths.instance_paths().redis_socket))}?db={db}"
+
+
+def redis_missing() -> str:
+    """Return the sentence that says there is no Redis here and what that means; empty when there is one."""
+    return "" if binaries.redis_binary() else redis.MISSING
+
+
+def acquire_lease_if_local(environ: Mapping[str, str] = os.environ) -> None:
+    """Attach to the servers that `environ` does not place elsewhere; does nothing outside local mode."""
+    if environ.get("CASHBACK_ENV", "local") == "local":
+        acquire_lease(postgres=not environ.get("DATABASE_URL"), redis=not environ.get("REDIS_URL"))
+
+
+def acquire_lease(*, postgres: bool = True, redis: bool = True) -> None:
+    """Start what is asked for and not running, and keep it up for the life of this process and its forks.
+
+    Raises Cannot when PostgreSQL does not come up; without Redis the product goes on.
+    """
+    redis = redis and binaries.redis_binary() is not None
+    if not (postgres or redis):
+        return
+    place = paths.instance_paths()
+    if place not in _held:
+        _hold(place)
+    if _missing(place, postgres, redis):
+        with supervisor.startup_lock(place):
+            _start(place, *_missing(place, postgres, redis))
+
+
+def restartable_parts(environ: Mapping[str, str] = os.environ) -> list[RestartablePart]:
+    """Return the servers that this process started, or that `environ` leaves to it, for a supervisor to keep up."""
+    place, found = paths.instance_paths(), []
+    if not environ.get("DATABASE_URL"):
+        found.append(
+            RestartablePart(
+                "PostgreSQL", partial(_down, place, "postgres"), partial(acquire_lease, redis=False), precedes_others=True
+            )
+        )
+    if not environ.get("REDIS_URL") and binaries.redis_binary() is not None:
+        found.append(
+            RestartablePart(
+                "Redis", partial(_down, place, "redis"), partial(acquire_lease, postgres=False), without=WITHOUT_REDIS
+            )
+        )
+    return found
+
+
+def start_services(*, postgres: bool = True, redis: bool = True) -> None:
+    """Start what is asked for and keep it up until `down`."""
+    acquire_lease(postgres=postgres, redis=redis)
+    supervisor.pinned_file(paths.instance_paths()).touch()
+
+
+def stop_services() -> None:
+    """Stop both servers, whoever uses them; the data stays."""
+    place = paths.instance_paths()
+    if place.folder.is_dir():
+        supervisor.pinned_file(place).unlink(missing_ok=True)
+        supervisor.stop_servers(place)
+
+
+def exec_psql(arguments: Sequence[str] = ()) -> NoReturn:
+    """Become psql on the local database; raise Cannot when there is none."""
+    binary = binaries.postgres_wheel() / "bin/psql"
+    if not binary.exists():
+        raise LocalServiceError(
+            f"The package with PostgreSQL has no psql on this platform: connect any client to {database_url()}."
+        )
+    acquire_lease(redis=False)
+    # psql takes this process's place, and its lock.
+    os.set_inheritable(_held[paths.instance_paths()], True)
+    os.execv(binary, [str(binary), "--dbname", database_url(), *arguments])  # noqa: S606
+
+
+def _hold(place: InstancePaths) -> None:
+    paths.prepare_folder(place)
+    lock = supervisor.open_lock(supervisor.lease_file(place))
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    _held[place] = lock
+    supervisor.ensure_supervisor(place)
+
+
+def _missing(place: InstancePaths, want_postgres: bool, want_redis: bool) -> list[str]:
+    wanted = {"postgres": want_postgres, "redis": want_redis}
+    servers = {"postgres": postgres, "redis": redis}
+    return [name for name, want in wanted.items() if want and not servers[name].is_up(place)]
+
+
+def _down(place: InstancePaths, name: str) -> str | None:
+    return "" if _missing(place, name == "postgres", name == "redis") else None
+
+
+def _start(place: InstancePaths, *names: str) -> None:
+    if "postgres" in names:
+        postgres.start_postgres(place)
+    if "redis" in names and not redis.start_redis(place):
+        log.warning("Redis does not start, the product goes on without it: see %s, or set REDIS_URL.", place.run / "redis.log")

@@ -1,0 +1,57 @@
+"""The local Redis: started, asked, stopped. Callers hold the starting lock (see keeper)."""
+
+import time
+
+from dev.services import binaries
+from dev.services.paths import InstancePaths, make_folder
+from dev.services.sockets import ask_redis, is_listening
+
+DATABASES = 64
+MISSING = "There is no Redis or Valkey on this machine: rate limits and caches are kept per process. Set REDIS_URL to use one."
+START_SECONDS = 2
+SETTINGS = {
+    "port": "0",
+    "unixsocketperm": "700",
+    "daemonize": "yes",
+    "databases": str(DATABASES),
+    # Nothing here outlives a restart, and nothing needs to.
+    "save": "",
+    "appendonly": "no",
+    "maxmemory": "128mb",
+    # When full: noeviction would make every rate limit fail, volatile-ttl would drop the counters first (they end
+    # soonest). Least recently used drops stale caches and keeps the counters that are being hit.
+    "maxmemory-policy": "volatile-lru",
+}
+
+
+def is_up(place: InstancePaths) -> bool:
+    """Tell whether Redis takes connections."""
+    return is_listening(place.redis_socket)
+
+
+def start_redis(place: InstancePaths) -> bool:
+    """Bring Redis up; return False when it does not come up, since the product goes on without it."""
+    binary = binaries.redis_program(place)
+    if binary is None:
+        return False
+    make_folder(place.run, 0o700, binaries.server_owner())
+    files = {"unixsocket": place.redis_socket, "dir": place.run, "logfile": place.run / "redis.log"}
+    settings = [part for name, value in (SETTINGS | files).items() for part in (f"--{name}", value)]
+    binaries.run_as_server_user([binary, *settings])
+    return _wait(place, up=True)
+
+
+def stop_redis(place: InstancePaths) -> None:
+    """Stop Redis."""
+    # Asked over its socket, because a process id read from a file may be another program's by now.
+    ask_redis(place.redis_socket, "SHUTDOWN NOSAVE")
+    _wait(place, up=False)
+
+
+def _wait(place: InstancePaths, *, up: bool) -> bool:
+    deadline = time.monotonic() + START_SECONDS
+    while is_up(place) is not up:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.005)
+    return True

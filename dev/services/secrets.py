@@ -1,0 +1,62 @@
+"""Random secrets, made once per instance."""
+
+import contextlib
+import os
+import re
+import secrets
+from pathlib import Path
+
+from dev.services import paths
+from dev.services.errors import LocalServiceError
+
+BYTES = 48
+FORM = re.compile(rb"[A-Za-z0-9_-]{64}")
+
+
+def local_secret(name: str) -> str:
+    """Return the secret called `name` (64 URL-safe characters), made on first use and kept in a file only its owner reads.
+
+    Raises Cannot when the file cannot be kept, or does not hold a secret: a new one would silently end what the old one signed.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
+        raise ValueError(f"{name!r} is not a file name")
+    place = paths.instance_paths()
+    file = place.secrets / name
+    try:
+        found = file.read_bytes() if file.exists() else _make(place, file)
+    except OSError as error:
+        raise LocalServiceError(
+            f"Cannot keep {file} ({error.strerror}): set {name}, or CASHBACK_STATE to a folder of your own."
+        ) from None
+    if not FORM.fullmatch(found):
+        raise LocalServiceError(
+            f"The secret in {file} is damaged: put its copy back or set {name}, or delete the file and a new one is made "
+            "(what was signed with the old one is not trusted then)."
+        )
+    return found.decode()
+
+
+def _make(place: paths.InstancePaths, file: Path) -> bytes:
+    paths.prepare_folder(place)
+    paths.make_folder(place.secrets, 0o700)
+    mine = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
+    mine.touch(0o600, exist_ok=False)
+    try:
+        mine.write_text(secrets.token_urlsafe(BYTES))
+        # On the disk before it has its name, or a power cut leaves an empty file for a secret that was used already.
+        _sync(mine)
+        # A link is made whole or not at all, and by one process only: everybody reads the winner's.
+        with contextlib.suppress(FileExistsError):
+            file.hardlink_to(mine)
+        _sync(file.parent)
+    finally:
+        mine.unlink()
+    return file.read_bytes()
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,96 @@
+"""What the local servers are doing, for a person to read."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from dev.services import binaries, paths, postgres, redis, supervisor
+from dev.services.paths import InstancePaths
+from dev.services.sockets import ask_redis
+
+
+@dataclass(frozen=True)
+class Server:
+    """One local server. `pid` is None unless it is up; `size` is its data in bytes."""
+
+    name: str
+    up: bool
+    version: str
+    pid: int | None
+    socket: Path
+    folder: Path
+    size: int
+
+
+@dataclass(frozen=True)
+class Status:
+    """Both servers, the processes that use them, and whether they stay up without any."""
+
+    servers: tuple[Server, Server]
+    users: tuple[int, ...]
+    kept_up: bool
+
+
+def services_status() -> Status:
+    """Return the state of the local servers; starts nothing and creates nothing."""
+    place = paths.instance_paths()
+    return Status((_postgres(place), _redis(place)), _users(place), supervisor.pinned_file(place).exists())
+
+
+def _postgres(place: InstancePaths) -> Server:
+    up = postgres.is_up(place)
+    pid = postgres.postgres_pid(place) if up else None
+    return Server("PostgreSQL", up, postgres.postgres_version(), pid, place.postgres_socket, place.data, _size(place.data))
+
+
+def _redis(place: InstancePaths) -> Server:
+    information = ask_redis(place.redis_socket, "INFO")
+    facts = dict(re.findall(r"^(redis_version|process_id|used_memory):(\S+)\r?$", information, re.MULTILINE))
+    if not facts and binaries.redis_binary() is None:
+        return Server("Redis", False, redis.MISSING, None, place.redis_socket, place.run, 0)
+    pid = int(facts["process_id"]) if facts else None
+    return Server(
+        "Redis",
+        bool(facts),
+        facts.get("redis_version", ""),
+        pid,
+        place.redis_socket,
+        place.run,
+        int(facts.get("used_memory", 0)),
+    )
+
+
+def _size(folder: Path) -> int:
+    return sum(_length(Path(parent, name)) for parent, _, names in os.walk(folder) for name in names)
+
+
+def _length(file: Path) -> int:
+    try:
+        return file.lstat().st_size
+    except OSError:
+        # A running server removes files as it goes.
+        return 0
+
+
+def _users(place: InstancePaths) -> tuple[int, ...]:
+    # Forks share their parent's lock, so the lock table alone would miss them. Without /proc (macOS): nobody to name.
+    mine = str(supervisor.lease_file(place))
+    descriptors = (entry for entry in Path("/proc").glob("[0-9]*/fd/*") if _target(entry) == mine)
+    pids = {int(entry.parts[2]) for entry in descriptors}
+    return tuple(sorted(pid for pid in pids if not _is_keeper(pid)))
+
+
+def _target(entry: Path) -> str:
+    try:
+        return str(entry.readlink())
+    except OSError:
+        # Gone by now, or another person's.
+        return ""
+
+
+def _is_keeper(pid: int) -> bool:
+    try:
+        return b"\0cashback.local\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return True

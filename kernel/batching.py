@@ -1,0 +1,145 @@
+"""Group commit: threads that ask at the same time are served by one call, which one of them makes for all.
+
+The pattern is leader and followers: a thread that finds no batch in progress leads one at once; items that arrive meanwhile
+form the next batch. No thread of our own has to be started, watched or replaced.
+"""
+
+import logging
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Generic, TypeVar, cast
+
+from django.db import OperationalError, connection
+from psycopg_pool import PoolTimeout
+
+from kernel.fallbacks import Fallback
+
+log = logging.getLogger(__name__)
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
+
+MAX_BATCH_SIZE = 64  # a larger batch would only make its first item wait for its last
+FOLLOWER_TIMEOUT_SECONDS = 10.0  # longer than a statement may take; the leader is then considered lost
+
+
+class RetryIndividually:
+    """An outcome: this item cannot be decided in a batch. Its thread retries it individually, waiting for locks."""
+
+
+class NoConnection:
+    """An outcome: no database connection was free for the batch, so its items need not wait for another one."""
+
+
+class PendingItem(Generic[Item, Outcome]):
+    """An item in the queue and, once its batch has run, its outcome."""
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.outcome: Outcome | RetryIndividually | NoConnection | None = None
+        self.is_done = False
+        # Released once: when the outcome is there, or when this item's thread is to lead the next batch.
+        self.signal = threading.Lock()
+        self.signal.acquire()
+
+
+class Batcher(Generic[Item, Outcome]):
+    """Collects items from the threads of this process into batches.
+
+    Arguments:
+        name: the label of this batcher in /metrics and in the log.
+        run_batch: returns one outcome (or RetryIndividually) per item, in the order of the items. It must not wait for locks
+            of other transactions, because the whole batch waits for it. When it raises, each item is retried individually,
+            so whatever it did before must bear repetition.
+        run_one: returns the outcome of one item, or raises. It runs in the item's own thread and may wait. It also runs when a
+            batch does not end in time; the item may then be processed twice.
+        max_batch_size: the most items of one batch.
+        uses_database: whether run_batch takes a database connection, which the leader then returns to the pool.
+    """
+
+    instances: ClassVar[list["Batcher[Any, Any]"]] = []
+
+    def __init__(
+        self,
+        name: str,
+        run_batch: Callable[[Sequence[Item]], Sequence[Outcome | RetryIndividually]],
+        run_one: Callable[[Item], Outcome],
+        max_batch_size: int = MAX_BATCH_SIZE,
+        uses_database: bool = True,
+    ) -> None:
+        self.name, self.run_batch, self.run_one = name, run_batch, run_one
+        self.max_batch_size, self.uses_database = max_batch_size, uses_database
+        self.batches = self.items = self.largest = 0
+        self.batch_failed = Fallback(f"{name}.batch_failed", f"a batch of {name} failed; its items are retried one by one", log)
+        self.leader_lost = Fallback(f"{name}.leader_lost", f"a batch of {name} did not end in time; its item goes alone", log)
+        self.queue: deque[PendingItem[Item, Outcome]] = deque()
+        self._mutex = threading.Lock()
+        self._has_leader = False
+        self.instances.append(self)
+
+    def submit(self, item: Item) -> Outcome:
+        """Return the outcome of `item`; raise what `run_one` raises, or OperationalError when no connection was free."""
+        pending: PendingItem[Item, Outcome] = PendingItem(item)
+        with self._mutex:
+            self.queue.append(pending)
+            is_follower, self._has_leader = self._has_leader, True
+        if is_follower and not pending.signal.acquire(timeout=FOLLOWER_TIMEOUT_SECONDS) and self._withdraw(pending):
+            self.leader_lost.record()
+            return self.run_one(item)
+        if not pending.is_done:
+            self._run_batch()
+        if isinstance(pending.outcome, RetryIndividually):
+            return self.run_one(item)
+        if isinstance(pending.outcome, NoConnection):
+            raise OperationalError("no database connection was free") from PoolTimeout("no connection for the batch")
+        return cast(Outcome, pending.outcome)
+
+    def _run_batch(self) -> None:
+        """Run the oldest items as one batch in this thread, whose own item is the first, and appoint the next leader."""
+        with self._mutex:
+            batch = [self.queue.popleft() for _ in range(min(len(self.queue), self.max_batch_size))]
+            self.batches, self.items, self.largest = self.batches + 1, self.items + len(batch), max(self.largest, len(batch))
+        outcomes: Sequence[Any] = [RetryIndividually()] * len(batch)
+        try:
+            outcomes = self._outcomes(batch)
+        finally:
+            try:
+                if self.uses_database:
+                    release_connection()
+            finally:
+                self._wake_next_leader()
+                for pending, outcome in zip(batch, outcomes, strict=True):
+                    pending.outcome, pending.is_done = outcome, True
+                    pending.signal.release()
+
+    def _outcomes(self, batch: Sequence[PendingItem[Item, Outcome]]) -> Sequence[Any]:
+        try:
+            outcomes = self.run_batch([pending.item for pending in batch])
+            if len(outcomes) != len(batch):
+                raise ValueError(f"{len(outcomes)} outcomes for {len(batch)} items")
+        except Exception as error:  # noqa: BLE001  (recorded; each item meets the error again when it is retried)
+            self.batch_failed.record()
+            is_exhausted = isinstance(error, OperationalError) and isinstance(error.__cause__, PoolTimeout)
+            return [NoConnection() if is_exhausted else RetryIndividually()] * len(batch)
+        return outcomes
+
+    def _withdraw(self, pending: PendingItem[Item, Outcome]) -> bool:
+        """Take an item out of the queue and return True, unless its signal arrived at this moment."""
+        with self._mutex:
+            if pending.signal.acquire(blocking=False):
+                return False
+            if pending in self.queue:
+                self.queue.remove(pending)
+            return True
+
+    def _wake_next_leader(self) -> None:
+        with self._mutex:
+            self._has_leader = bool(self.queue)
+            if self.queue:
+                self.queue[0].signal.release()
+
+
+def release_connection() -> None:
+    """Return this thread's connection to the pool, if it has one: a thread that waits for others holds no connection."""
+    if not connection.in_atomic_block:
+        connection.close_if_unusable_or_obsolete()

@@ -1,0 +1,37 @@
+"""Fallbacks that are never silent: each is counted for /metrics and logged with its traceback, at most once per period."""
+
+import logging
+import threading
+import time
+from typing import ClassVar
+
+LOG_PERIOD_SECONDS = 10.0
+
+
+class Fallback:
+    """One place in the code that goes on in another way after an error.
+
+    Arguments:
+        name: the label of its counter in /metrics, e.g. "asset_claims.batch_failed".
+        message: what the log says; the traceback of the current exception, if any, follows.
+    """
+
+    instances: ClassVar[list["Fallback"]] = []
+
+    def __init__(self, name: str, message: str, log: logging.Logger) -> None:
+        self.name, self.message, self.log = name, message, log
+        self.count = 0
+        self._mutex = threading.Lock()
+        self._next_log_at = 0.0
+        self.instances.append(self)
+
+    def record(self) -> None:
+        """Count one use, and log it unless it was logged within the last LOG_PERIOD_SECONDS."""
+        with self._mutex:
+            self.count += 1
+            now = time.monotonic()
+            is_due, count = now >= self._next_log_at, self.count
+            if is_due:
+                self._next_log_at = now + LOG_PERIOD_SECONDS
+        if is_due:
+            self.log.exception("%s (%d times since this process started)", self.message, count)

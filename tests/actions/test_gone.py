@@ -1,0 +1,57 @@
+"""What a process remembers of claimed credits: it refuses others without a question, and never the owner."""
+
+from collections.abc import Callable
+
+import pytest
+from django.core.cache import caches
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from wallet.actions.claim_decisions import AssetAlreadyClaimed
+
+from accounts.models import User
+from wallet.actions.claim import Refusal, claim_asset
+from wallet.assets import claimed_cache
+from wallet.assets.models import CashbackAsset
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Issue = Callable[..., CashbackAsset]
+
+
+@pytest.fixture
+def claimed(issue: Issue, alice: User, bob: User) -> CashbackAsset:
+    """Return what alice claimed, which this process remembers since bob asked for it."""
+    asset = issue()
+    claim_asset(asset.pk, alice)
+    with pytest.raises(AssetAlreadyClaimed):
+        claim_asset(asset.pk, bob)
+    assert caches["gone"].get(str(asset.pk)) == str(alice.pk)
+    return asset
+
+
+def test_the_owner_of_a_remembered_credit_gets_the_first_claim_again(claimed: CashbackAsset, alice: User) -> None:
+    assert not claimed_cache.is_claimed_by_other(claimed.pk, alice)
+
+    again = claim_asset(claimed.pk, alice)
+
+    assert (again.status_code, again.receipt["asset"]) == (200, str(claimed.pk))
+
+
+def test_anybody_else_is_refused_without_a_question(claimed: CashbackAsset, bob: User, ada: User) -> None:
+    for user in (bob, ada):
+        with CaptureQueriesContext(connection) as sent, pytest.raises(AssetAlreadyClaimed):
+            claim_asset(claimed.pk, user)
+        assert sent.captured_queries == []
+
+
+def test_what_is_not_remembered_is_nobodys(issue: Issue, alice: User) -> None:
+    assert not claimed_cache.is_claimed_by_other(issue().pk, alice)
+
+
+def test_what_was_refused_for_another_reason_is_not_remembered(issue: Issue, alice: User) -> None:
+    asset = issue()
+    CashbackAsset.objects.filter(pk=asset.pk).update(status="EXPIRED")
+
+    with pytest.raises(Refusal):
+        claim_asset(asset.pk, alice)
+
+    assert caches["gone"].get(str(asset.pk)) is None

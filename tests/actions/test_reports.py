@@ -1,0 +1,175 @@
+"""Who owns what, and what is still owed."""
+
+import csv
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.db.models import Value
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.models import User
+from wallet.actions import edit_asset, issue_assets
+from wallet.actions.claim import claim_asset
+from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.queries import reports
+
+Issue = Callable[..., CashbackAsset]
+
+
+@pytest.fixture
+def pool(open_pool: Callable[..., CreditPool], issue: Issue, ada: User, alice: User) -> CreditPool:
+    """Six credits: two left, one claimed, one expired, one due, one deleted."""
+    pool = open_pool()
+    values = (Decimal("1.50"), Decimal(2), Decimal(10), Decimal(20), Decimal(40), Decimal(80))
+    _, _, to_claim, to_expire, to_be_due, to_delete = (issue(pool=pool, total_value=value) for value in values)
+    claim_asset(to_claim.pk, alice)
+    edit_asset.expire_asset(to_expire.pk, ada)
+    CashbackAsset.objects.filter(pk=to_be_due.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    edit_asset.delete_asset(to_delete.pk, ada)
+    return pool
+
+
+def test_what_was_issued_ties_out_with_what_became_of_it(pool: CreditPool) -> None:
+    (line,) = reports.summary_report()
+
+    assert line == {
+        "currency": "INR",
+        "pool": {"id": str(pool.pk), "name": "Diwali"},
+        "issued": {"count": 6, "value": "153.50"},
+        "available": {"count": 2, "value": "3.50"},
+        "claimed": {"count": 1, "value": "10.00"},
+        "expired": {"count": 2, "value": "60.00"},
+        "deleted": {"count": 1, "value": "80.00"},
+        "remaining": {"count": 2, "value": "3.50"},
+        "liability": {"count": 1, "value": "10.00"},
+    }
+
+
+def test_each_currency_and_pool_has_its_line_and_a_filter_keeps_one(pool: CreditPool, issue: Issue) -> None:
+    issue(currency="JPY", total_value=Decimal(500))
+
+    lines = reports.summary_report()
+
+    assert [(line["currency"], line["pool"] and line["pool"]["name"]) for line in lines] == [("INR", "Diwali"), ("JPY", None)]
+    assert lines[1]["available"] == {"count": 1, "value": "500"}
+    assert reports.summary_report(currency="JPY") == lines[1:]
+    assert reports.summary_report(pool_id=pool.pk) == lines[:1]
+
+
+def test_the_summary_of_nothing_is_empty(db: None) -> None:
+    assert reports.summary_report() == []
+
+
+def test_the_summary_asks_two_questions_however_many_pools(
+    pool: CreditPool, open_pool: Callable[..., CreditPool], issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    for n in range(5):
+        issue(pool=open_pool(name=f"pool {n}"))
+
+    with django_assert_num_queries(2):
+        assert len(reports.summary_report()) == 6
+
+
+def test_ownership_says_who_holds_what_since_when(issue: Issue, alice: User) -> None:
+    taken, free = issue(title="Taken"), issue(title="Free", currency="JPY", total_value=Decimal(5))
+    claim = claim_asset(taken.pk, alice)
+
+    rows = [reports.ownership_row(asset) for asset in reports.ownership_rows().order_by("id")]
+
+    assert rows == [
+        {
+            "asset": str(taken.pk),
+            "title": "Taken",
+            "value": "100.00",
+            "currency": "INR",
+            "status": "CLAIMED",
+            "owner": "alice@example.com",
+            "claimed_at": claim.receipt["claimed_at"],
+            "pool": None,
+        },
+        {
+            "asset": str(free.pk),
+            "title": "Free",
+            "value": "5",
+            "currency": "JPY",
+            "status": "AVAILABLE",
+            "owner": None,
+            "claimed_at": None,
+            "pool": None,
+        },
+    ]
+
+
+def test_the_lines_that_postgresql_writes_say_what_the_rows_say(
+    issue: Issue, open_pool: Callable[..., CreditPool], alice: User, bob: User
+) -> None:
+    for currency, value in (("JPY", "500"), ("KWD", "1.005"), ("INR", "0.10"), ("USD", "1000000000")):
+        issue(currency=currency, total_value=Decimal(value), title='Tab\t, "quoted" \\N and ₹')
+    for user in (alice, bob):
+        claim_asset(issue(pool=open_pool(name=f"{user}'s"), expires_at=timezone.now() + timedelta(days=1)).pk, user)
+    CashbackAsset.objects.bulk_create(
+        [CashbackAsset(title="Due", total_value=1, currency="INR", expires_at=timezone.now() - timedelta(days=1))]
+    )
+    assets = reports.ownership_rows().order_by("id")
+
+    lines = list(reports.ownership_lines(assets))
+
+    assert [list(line) for line in lines] == [list(reports.ownership_row(asset).values()) for asset in assets]
+    assert {status for _, _, _, _, status, *_ in lines} == {"AVAILABLE", "CLAIMED", "EXPIRED"}
+
+
+def test_an_instant_at_a_full_second_is_written_as_python_writes_it(issue: Issue) -> None:
+    moment = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+    issue()
+
+    assert CashbackAsset.objects.values_list(reports.InstantText(Value(moment)), flat=True).get() == reports.format_timestamp(
+        moment
+    )
+
+
+def test_a_file_is_sent_in_pieces_and_each_line_once() -> None:
+    blocks = list(reports.as_csv(["n"], ([n] for n in range(2 * reports.LINES_AT_ONCE + 1))))
+
+    assert len(blocks) == 3
+    assert "".join(blocks).split() == ["n", *map(str, range(2 * reports.LINES_AT_ONCE + 1))]
+
+
+@pytest.mark.parametrize(
+    ("cell", "written"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("\n=1", "'\n=1"),
+        ("＝1+1", "'＝1+1"),
+        ("＠SUM(A1)", "'＠SUM(A1)"),
+        ("Cashback = good", "Cashback = good"),
+        (None, ""),
+        (5, "5"),
+    ],
+)
+def test_no_cell_is_a_formula(cell: Any, written: str) -> None:
+    assert reports.escape_formula(cell) == written
+
+
+def test_postgresql_writes_the_report_as_we_do(ada: User, open_pool: Callable[..., CreditPool]) -> None:
+    """Each start of a formula, what must be quoted, and cells that are empty."""
+    pools_ = [open_pool(name=name) for name in ("Diwali", "=Holi, first", "＋Onam")]
+    titles = [f"{start}1" for start in reports.FORMULA if start not in "\t\r\n"] + ['Say "hello", twice', "टाटा", "x=1"]
+    for number, title in enumerate(titles):
+        issue_assets.issue_asset(ada, title=title, total_value=Decimal("5.50"), pool=pools_[number % 3])
+    listed = reports.ownership_rows().order_by("id")
+
+    ours = "".join(reports.as_csv(reports.OWNERSHIP_COLUMNS, reports.ownership_lines(listed)))
+    theirs = b"".join(reports.ownership_csv(listed)).decode()
+
+    assert [*csv.reader(StringIO(theirs))] == [*csv.reader(StringIO(ours))]
+    assert len(titles) == theirs.count("\n") - 1

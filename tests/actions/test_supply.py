@@ -1,0 +1,212 @@
+"""How many credits are in which state is told by what each statement wrote down, and is what counting comes to."""
+
+import random
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from decimal import Decimal
+from io import StringIO
+from typing import Any
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils import timezone
+from pytest_django import DjangoAssertNumQueries
+
+from accounts.models import User
+from cashback.database import roles
+from wallet.actions import edit_asset, expire_assets, issue_assets, seal_ledger
+from wallet.actions.claim import Refusal, claim_asset
+from wallet.actions.claim_batch import process_asset_claims
+from wallet.actions.claim_decisions import ClaimRequest
+from wallet.actions.claim_sql import WAIT
+from wallet.assets.models import CashbackAsset, CreditPool, Supply
+from wallet.queries import analytics, reports
+from wallet.verification.checker import snapshot_connection, verify_everything
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Issue = Callable[..., CashbackAsset]
+OpenPool = Callable[..., CreditPool]
+
+
+@pytest.fixture
+def pool(open_pool: OpenPool) -> CreditPool:
+    return open_pool()
+
+
+def told() -> dict[Any, Any]:
+    return reports.supply_by(Q(), "currency", "pool", "generation")
+
+
+def counted() -> dict[Any, Any]:
+    """Count every credit, in Python."""
+    rows: list[tuple[Any, ...]] = list(
+        CashbackAsset.objects.with_current_status().values_list(
+            "currency", "pool", "generation", "current_status", "total_value"
+        )
+    )
+    deleted: Any = CashbackAsset.pgh_event_model.objects.filter(pgh_label="delete")  # type: ignore[attr-defined]
+    rows += [(*row, "DELETED", value) for *row, value in deleted.values_list("currency", "pool", "generation", "total_value")]
+    found: dict[Any, Any] = {}
+    for currency, pool, generation, status, value in rows:
+        states = found.setdefault((currency, pool, generation), {})
+        number, total = states.get(status.lower(), (0, Decimal(0)))
+        states[status.lower()] = (number + 1, total + value)
+    return found
+
+
+def wait_until_nothing_is_about_to_end() -> None:
+    while CashbackAsset.objects.filter(expires_at__gt=Now()).exists():
+        time.sleep(0.01)
+
+
+def test_whatever_happens_what_is_told_is_what_counting_comes_to(
+    issue: Issue, open_pool: OpenPool, alice: User, bob: User, ada: User
+) -> None:
+    dice = random.Random(20)  # noqa: S311  (the same each time)
+    pools = [None, open_pool(name="one"), open_pool(name="other")]
+
+    def soon() -> datetime | None:
+        return dice.choice([None, timezone.now() + timedelta(seconds=0.2)])
+
+    def some() -> CashbackAsset:
+        return dice.choice(CashbackAsset.objects.filter(status="AVAILABLE"))  # type: ignore[arg-type]
+
+    def recreate() -> None:
+        if ended := CashbackAsset.objects.filter(status="EXPIRED", children=None).first():
+            edit_asset.recreate_asset(ended.pk, ada)
+
+    acts: list[Callable[[], Any]] = [
+        lambda: issue(pool=dice.choice(pools), currency="INR", total_value=Decimal(dice.randint(1, 900)), expires_at=soon()),
+        lambda: issue(currency="JPY", total_value=Decimal(5)),
+        lambda: claim_asset(some().pk, dice.choice([alice, bob])),
+        lambda: edit_asset.expire_asset(some().pk, ada),
+        lambda: edit_asset.delete_asset(some().pk, ada),
+        lambda: edit_asset.update_asset(some().pk, ada, total_value=Decimal(dice.randint(1, 900))),
+        lambda: edit_asset.update_asset(some().pk, ada, title="another"),
+        recreate,
+        seal_ledger.seal_all,
+        expire_assets.expire_due,
+    ]
+    for _ in range(12):
+        acts[0](), acts[1]()
+    for number in range(120):
+        try:
+            dice.choice(acts)()
+        except (Refusal, IndexError):
+            continue
+        if number % 10 == 0:
+            wait_until_nothing_is_about_to_end()
+            assert told() == counted()
+
+    wait_until_nothing_is_about_to_end()
+    assert told() == counted()
+    assert {"available", "claimed", "expired", "deleted"} <= {state for states in told().values() for state in states}
+    with snapshot_connection() as reader:
+        assert verify_everything(reader) == []
+
+
+def test_what_is_due_is_told_as_expired_before_any_sweep(issue: Issue, pool: CreditPool) -> None:
+    issue(pool=pool)
+    ending = issue(pool=pool, expires_at=timezone.now() + timedelta(seconds=0.2))
+    before = told()
+    while timezone.now() <= ending.expires_at:  # type: ignore[operator]
+        pass
+
+    assert before == {("INR", pool.pk, 1): {"available": (2, Decimal(200))}}
+    assert told() == {("INR", pool.pk, 1): {"available": (1, Decimal(100)), "expired": (1, Decimal(100))}}
+    assert CreditPool.objects.with_supply().get(pk=pool.pk).available == 1
+
+
+def test_what_is_rolled_back_is_told_of_by_nobody(issue: Issue, alice: User) -> None:
+    asset = issue()
+    before = told()
+
+    with transaction.atomic():
+        process_asset_claims([ClaimRequest(asset.pk, alice)], WAIT)
+        assert told() != before
+        transaction.set_rollback(True)
+
+    assert told() == before
+
+
+def test_a_claim_waits_for_nobody_elses_row_of_the_supply(
+    issue: Issue, pool: CreditPool, alice: User, elsewhere: psycopg.Connection[Any]
+) -> None:
+    one, other = issue(pool=pool), issue(pool=pool)
+    elsewhere.execute(
+        "UPDATE assets_cashbackasset SET status = 'CLAIMED', claimed_by_id = %s WHERE id = %s", [alice.pk, one.pk]
+    )
+    held = elsewhere.execute("SELECT number FROM assets_supply ORDER BY id FOR UPDATE").fetchall()
+
+    assert len(held) > 2
+    assert claim_asset(other.pk, User.objects.create_user("quick@example.com")).status_code == 201
+
+
+def test_each_seal_leaves_one_row_of_a_group(pool: CreditPool, ada: User, alice: User) -> None:
+    issue_assets.issue_many(ada, pool, count=5, title="Bonus", total_value=Decimal(2))
+    for asset in pool.assets.all()[:3]:
+        claim_asset(asset.pk, alice)
+    before = told()
+    many = Supply.objects.count()
+    seal_ledger.seal_all()
+
+    assert many == 1 + 2 * 3
+    assert set(Supply.objects.values_list("status", "number", "value")) == {("AVAILABLE", 2, 4), ("CLAIMED", 3, 6)}
+    assert told() == before
+
+
+def test_a_group_that_nothing_is_left_of_has_no_row(pool: CreditPool, issue: Issue, alice: User) -> None:
+    claim_asset(issue(pool=pool).pk, alice)
+    seal_ledger.seal_all()
+
+    assert list(Supply.objects.values_list("status", "number")) == [("CLAIMED", 1)]
+
+
+def test_the_supply_is_one_question(pool: CreditPool, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+    issue(pool=pool)
+
+    with django_assert_num_queries(1):
+        assert analytics.supply_states() == {("INR", pool.pk, 1): {"available": (1, Decimal(100))}}
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "UPDATE assets_supply SET number = number + 1 WHERE status = 'CLAIMED'",
+        "UPDATE assets_supply SET value = 7",
+        "UPDATE assets_supply SET pool_id = NULL",
+        "DELETE FROM assets_supply WHERE status = 'AVAILABLE'",
+    ],
+)
+def test_the_checker_sees_a_supply_that_is_wrong(pool: CreditPool, issue: Issue, alice: User, wrong: str) -> None:
+    claim_asset(issue(pool=pool).pk, alice), issue(pool=pool)
+    with snapshot_connection() as reader:
+        assert verify_everything(reader) == []
+    with connection.cursor() as cursor:
+        cursor.execute(wrong)
+
+    with snapshot_connection() as reader:
+        found = verify_everything(reader)
+
+    assert {violation.invariant for violation in found} == {"I5"}
+    assert all("are told to be" in violation.sentence for violation in found)
+
+
+def test_the_application_may_only_read_it(pool: CreditPool, issue: Issue) -> None:
+    issue(pool=pool)
+    call_command("grant_app_role", stdout=StringIO())
+
+    for attack in (
+        "INSERT INTO assets_supply (currency, generation, status, number, value) VALUES ('INR', 1, 'CLAIMED', 1, 1)",
+        "UPDATE assets_supply SET number = 0",
+        "DELETE FROM assets_supply",
+        "TRUNCATE assets_supply",
+    ):
+        with pytest.raises(Exception, match="permission denied"), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL ROLE {roles.APP_ROLE}")
+            cursor.execute(attack)

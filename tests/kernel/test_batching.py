@@ -1,0 +1,134 @@
+"""The batcher: threads that ask at the same time are served by one call, each with an outcome of its own."""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from kernel.batching import Batcher, RetryIndividually
+from tests.together import at_once
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+class GatedBatcher:
+    """A batcher whose first batch is held until as many items as wanted wait for the next."""
+
+    def __init__(self, run: Callable[[Sequence[int]], Sequence[Any]]) -> None:
+        self.run, self.batches, self.opened = run, list[list[int]](), threading.Event()
+        self.batcher: Batcher[int, Any] = Batcher("test", self.run_batch, self.run_one)
+        self.individually: list[int] = []
+
+    def run_batch(self, items: Sequence[int]) -> Sequence[Any]:
+        self.batches.append(list(items))
+        if len(self.batches) == 1:
+            self.opened.wait(5)
+            return [f"first {item}" for item in items]
+        return self.run(items)
+
+    def run_one(self, item: int) -> str:
+        self.individually.append(item)
+        return f"alone {item}"
+
+    def submit(self, item: int) -> Any:
+        if item == 0:
+            return self.batcher.submit(0)
+        while not self.batches:
+            pass
+        threading.Timer(0.01, self.open_for, [3]).start()
+        return self.batcher.submit(item)
+
+    def open_for(self, many: int) -> None:
+        """Let the first batch end when so many items wait."""
+        while len(self.batcher.queue) < many and not self.opened.is_set():
+            pass
+        self.opened.set()
+
+
+def test_items_that_arrive_during_a_batch_form_the_next_one() -> None:
+    gate = GatedBatcher(lambda items: [f"together {item}" for item in items])
+
+    answers = at_once(gate.submit, range(4))
+
+    assert answers == ["first 0", "together 1", "together 2", "together 3"]
+    assert sorted(map(sorted, gate.batches)) == [[0], [1, 2, 3]]
+
+
+def test_each_item_gets_its_own_outcome() -> None:
+    outcomes = {1: "fine", 2: LookupError("not this one"), 3: RetryIndividually()}
+    gate = GatedBatcher(lambda items: [outcomes[item] for item in items])
+
+    answers = at_once(gate.submit, range(4))
+
+    assert answers == ["first 0", "fine", outcomes[2], "alone 3"]
+    assert gate.individually == [3]
+
+
+def test_items_of_a_failed_batch_are_retried_individually() -> None:
+    def breaks(items: Sequence[int]) -> Sequence[Any]:
+        raise RuntimeError
+
+    gate = GatedBatcher(breaks)
+
+    answers = at_once(gate.submit, range(4))
+
+    assert answers == ["first 0", "alone 1", "alone 2", "alone 3"]
+    assert gate.batcher.submit(4) == "alone 4"
+
+
+def test_followers_are_served_when_the_leader_is_stopped() -> None:
+    stopped = threading.Event()
+
+    def stops(items: Sequence[int]) -> Sequence[Any]:
+        if not stopped.is_set():
+            stopped.set()
+            raise SystemExit
+        return [f"served {item}" for item in items]
+
+    gate = GatedBatcher(stops)
+
+    def submit(number: int) -> Any:
+        try:
+            return gate.submit(number)
+        except SystemExit:
+            return "stopped"
+
+    answers = at_once(submit, range(4))
+
+    assert sorted(answers[1:])[:2] == [f"alone {item}" for item in sorted(gate.individually)]
+    assert answers.count("stopped") == 1
+    assert gate.batcher.submit(5) == "served 5"
+
+
+def test_no_batch_is_larger_than_the_maximum() -> None:
+    sizes: list[int] = []
+
+    def run(items: Sequence[int]) -> Sequence[int]:
+        sizes.append(len(items))
+        return items
+
+    batcher = Batcher("test", run, lambda item: item, max_batch_size=2)
+
+    assert at_once(batcher.submit, range(20)) == list(range(20))
+    assert max(sizes) <= 2
+
+
+def test_follower_whose_leader_hangs_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kernel.batching.FOLLOWER_TIMEOUT_SECONDS", 0.05)
+    ended = threading.Event()
+
+    def hangs(items: Sequence[int]) -> Sequence[str]:
+        ended.wait(5)
+        return [f"together {item}" for item in items]
+
+    batcher = Batcher("test", hangs, lambda item: f"alone {item}")
+    leader = threading.Thread(target=batcher.submit, args=(0,))
+    leader.start()
+    while not batcher._has_leader:
+        pass
+
+    assert [batcher.submit(1), batcher.submit(2)] == ["alone 1", "alone 2"]
+    ended.set()
+    leader.join()
+    assert batcher.submit(3) == "together 3"

@@ -1,0 +1,86 @@
+"""`manage.py run`: the whole product, from an empty folder to Ctrl-C."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from dev.services.paths import CHECKOUT
+
+
+def run(machine, *arguments, **environ):
+    command = [sys.executable, "manage.py", "run", *arguments]
+    return subprocess.Popen(
+        command, cwd=CHECKOUT, env={**machine.environ, **environ}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def refusal(machine, *arguments, **environ):
+    child = run(machine, *arguments, **environ)
+    out, err = child.communicate(timeout=60)
+    assert (child.returncode, out) == (1, "")
+    return err
+
+
+def output_until(child, words):
+    lines = []
+    for line in child.stdout:
+        lines.append(line)
+        if words in line:
+            return lines
+    raise AssertionError(child.communicate()[1])
+
+
+@pytest.fixture
+def port():
+    return free_port()
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def test_product_comes_up_from_nothing_and_leaves_nothing_behind(machine, port):
+    child = run(machine, "--workers", "1", PORT=port)
+    lines = output_until(child, "Ctrl-C stops everything")
+    at = f"http://127.0.0.1:{port}/"
+    assert lines[-1] == f"The product is at {at}, its console for the ADMIN at {at}admin/ - Ctrl-C stops everything.\n"
+    # The three lines as a reader would paste them.
+    pasted = subprocess.run(["bash", "-c", "\necho\n".join(lines[-5:-2])], capture_output=True, text=True, check=True).stdout
+    listed, claim = (json.loads(line) for line in pasted.split("\n") if line)
+    assert claim["asset"] == listed["results"][0]["id"]
+    assert claim["amount"] == listed["results"][0]["total_value"]
+    child.send_signal(signal.SIGINT)
+    out, _ = child.communicate(timeout=30)
+    assert (child.returncode, out) == (0, "\nStopping…\n")
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", int(port)))
+
+
+def test_busy_port_is_one_sentence(machine):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        sentence = refusal(machine, "--port", str(port))
+    assert sentence == (
+        f"CommandError: Cannot listen on 127.0.0.1 port {port} (Address already in use): choose another with --port or PORT.\n"
+    )
+
+
+def test_port_out_of_range_is_one_sentence(machine):
+    assert refusal(machine, PORT="70000").endswith("port 70000 (there is no such port): choose another with --port or PORT.\n")
+
+
+def test_database_that_does_not_answer_is_one_sentence(machine, port):
+    child = run(
+        machine, "--port", port, DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/shop", REDIS_URL="redis://127.0.0.1:1"
+    )
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 1
+    assert err.startswith("CommandError: The database does not answer (")
+    assert err.endswith("): check DATABASE_URL.\n")
+    assert "hunter2" not in err

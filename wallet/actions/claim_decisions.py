@@ -1,0 +1,174 @@
+"""Who gets which credit, decided from what was locked and read: pure functions, without SQL, cache or mutation of arguments."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from accounts.models import User
+from kernel.batching import RetryIndividually
+from kernel.refusals import Conflict, Refusal
+from kernel.transactions import Busy
+from wallet.actions.claim_sql import ClaimAllowance, ClaimAllowances
+from wallet.assets.models import AssetExpired, AssetNotFound, AssetStatus, CashbackAsset, PoolNotFound
+from wallet.ledger.idempotency import IdempotentRequest
+
+
+class AssetAlreadyClaimed(Conflict):
+    """Another user owns the asset."""
+
+    code = "asset_already_claimed"
+    detail = "Somebody else claimed this credit first. Choose another one."
+
+    def __init__(self, asset: CashbackAsset | None = None) -> None:
+        """Refuse. `asset` is the claimed asset as its committed row was read; None where no row was read."""
+        super().__init__()
+        self.asset = asset
+
+
+class PoolSoldOut(Conflict):
+    """No credit of the pool is left."""
+
+    code = "pool_sold_out"
+    detail = "All credits of this pool are gone. Look at the other pools."
+
+
+class PoolClosed(Conflict):
+    """The pool takes no claims now."""
+
+    code = "pool_closed"
+    detail = "This pool is not open for claims now. See its opens_at and closes_at."
+
+
+class ClaimLimitReached(Conflict):
+    """The user holds as many credits of the pool as it allows."""
+
+    code = "claim_limit_reached"
+    detail = "You already hold all the credits that this pool allows one person."
+
+
+class AllInFlight(Busy):
+    """Every credit left in the pool is in another open claim, which may still fail."""
+
+    detail = "The last credits of this pool are being claimed right now. Ask again in a second with the same Idempotency-Key."
+
+
+@dataclass(frozen=True, eq=False)
+class ClaimRequest:
+    """One requested claim: of the asset, or of any asset of the pool, with the id `target_id`."""
+
+    target_id: UUID
+    user: User
+    request: IdempotentRequest | None = None
+
+
+Assignment = tuple[ClaimRequest, CashbackAsset]  # a request, and the locked, AVAILABLE asset that it gets
+Refused = dict[ClaimRequest, Refusal | RetryIndividually]
+
+
+@dataclass
+class Decision:
+    """Which requests get which assets, which are refused, and which come from the owner of the asset already."""
+
+    assignments: list[Assignment] = field(default_factory=list)
+    refused: Refused = field(default_factory=dict)
+    repeated: list[Assignment] = field(default_factory=list)
+
+
+def decide_asset_claims(
+    requests: Sequence[ClaimRequest], assets: Mapping[UUID, CashbackAsset], allowances: ClaimAllowances
+) -> Decision:
+    """Decide claims by id, first come, first served.
+
+    Arguments:
+        assets: the locked assets by id.
+        allowances: by pool and user; without an entry the database's triggers alone decide about limit and window.
+    """
+    decision, winners = Decision(), dict[UUID, ClaimRequest]()
+    taken: Counter[tuple[UUID | None, UUID]] = Counter()
+    for request in requests:
+        asset = assets.get(request.target_id)
+        if asset is None:
+            decision.refused[request] = AssetNotFound()
+        elif asset.status == AssetStatus.EXPIRED:
+            is_visible = not is_hidden(allowances.get((asset.pool_id, request.user.pk)), request.user)
+            decision.refused[request] = AssetExpired() if is_visible else AssetNotFound()
+        elif asset.status == AssetStatus.CLAIMED and asset.claimed_by_id == request.user.pk:
+            decision.repeated.append((request, asset))
+        elif asset.status == AssetStatus.CLAIMED:
+            decision.refused[request] = AssetAlreadyClaimed(asset)
+        elif winner := winners.get(asset.pk):
+            is_same_user = winner.user.pk == request.user.pk
+            decision.refused[request] = RetryIndividually() if is_same_user else AssetAlreadyClaimed()
+        elif refusal := check_allowance(asset.pool_id, request.user, allowances, taken, AssetNotFound):
+            decision.refused[request] = refusal
+        else:
+            winners[asset.pk] = request
+            taken[asset.pool_id, request.user.pk] += 1
+            decision.assignments.append((request, asset))
+    return decision
+
+
+def admit_pool_claims(requests: Sequence[ClaimRequest], allowances: ClaimAllowances) -> tuple[list[ClaimRequest], Refused]:
+    """Return the requests that may have an asset of their pool if there is one, and why the others may not."""
+    admitted: list[ClaimRequest] = []
+    refused: Refused = {}
+    taken: Counter[tuple[UUID | None, UUID]] = Counter()
+    for request in requests:
+        if refusal := check_allowance(request.target_id, request.user, allowances, taken, PoolNotFound):
+            refused[request] = refusal
+        else:
+            taken[request.target_id, request.user.pk] += 1
+            admitted.append(request)
+    return admitted, refused
+
+
+def check_allowance(
+    pool_id: UUID | None,
+    user: User,
+    allowances: ClaimAllowances,
+    taken: Mapping[tuple[UUID | None, UUID], int],
+    not_found: type[Refusal],
+) -> Refusal | RetryIndividually | None:
+    """Return why `user` may not claim from the pool now, or None if allowed.
+
+    Arguments:
+        taken: how many assets this batch assigns, by pool and user.
+        not_found: the refusal for a pool that the user may not see.
+    """
+    allowance = allowances.get((pool_id, user.pk))
+    if pool_id is None or allowance is None:
+        return None
+    if not allowance.lock_acquired:
+        return RetryIndividually()  # another claim of this user in this pool is in progress
+    if is_hidden(allowance, user):
+        return not_found()
+    if not allowance.is_open:
+        return PoolClosed()
+    if allowance.remaining is not None and allowance.remaining <= taken[pool_id, user.pk]:
+        return ClaimLimitReached()
+    return None
+
+
+def is_hidden(allowance: ClaimAllowance | None, user: User) -> bool:
+    """Return whether `user` may not see the pool: there is none, or it is an ADMIN's draft (PoolQuerySet.visible_to)."""
+    return allowance is not None and not (allowance.pool_is_active or (allowance.pool_is_active is False and user.is_admin))
+
+
+def refuse_unserved(unserved: Sequence[ClaimRequest], limited: Sequence[ClaimRequest], *, some_left: bool) -> Refused:
+    """Return the refusals of one pool's requests that got no asset.
+
+    Arguments:
+        unserved: admitted requests for which no asset could be locked.
+        limited: requests refused for the user's limit. A limit is stated only when it is reached by claims that exist or are
+            being recorded in this batch; with no asset left at all, the pool is sold out for everybody.
+        some_left: whether the pool has claimable assets, all of them locked by other transactions.
+    """
+    waiting_users = {request.user.pk for request in unserved}
+    refused: Refused = {request: AllInFlight() if some_left else PoolSoldOut() for request in unserved}
+    for request in limited:
+        if not some_left:
+            refused[request] = PoolSoldOut()
+        elif request.user.pk in waiting_users:
+            refused[request] = RetryIndividually()
+    return refused

@@ -1,0 +1,177 @@
+"""All SQL of a claim, in the order of a claim: lock assets, read allowances, mark as claimed and append the entries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.db import connection
+from django.db.models.expressions import RawSQL
+
+from kernel.sql import USER_IN_POOL_LOCK, uuid_array
+from kernel.transactions import BATCH_LOCK_TIMEOUT_MS
+from wallet.assets.models import CashbackAsset
+from wallet.ledger.models import Entry
+
+
+@dataclass(frozen=True)
+class Locking:
+    """How a transaction meets the locks of others: it waits for them, or it skips what is locked.
+
+    `lock_timeout_ms` bounds each wait of the transaction; None leaves the connection's own limit in force.
+    """
+
+    skip_locked: bool
+    lock_timeout_ms: int | None
+
+
+WAIT = Locking(skip_locked=False, lock_timeout_ms=None)
+SKIP_LOCKED = Locking(skip_locked=True, lock_timeout_ms=BATCH_LOCK_TIMEOUT_MS)
+
+
+class ClaimAllowance(NamedTuple):
+    """What one user may claim from one pool.
+
+    `pool_is_active` is None where there is no pool, and False where the pool is hidden from users. `remaining` is None without
+    a limit. It may be too large by claims of this very moment, never too small.
+    """
+
+    lock_acquired: bool
+    pool_is_active: bool | None
+    is_open: bool
+    remaining: int | None
+
+
+ClaimAllowances = dict[tuple[UUID | None, UUID], ClaimAllowance]  # by the ids of pool and user
+
+SELECT_ALLOWANCES = """\
+SELECT wanted.pool_id, wanted.user_id, {lock_acquired}, pool.is_active,
+    pool.is_active AND pool.opens_at <= clock_timestamp() AND (pool.closes_at IS NULL OR clock_timestamp() < pool.closes_at),
+    pool.per_user_limit - coalesce((
+        SELECT max(claim_slot) FROM assets_cashbackasset WHERE pool_id = wanted.pool_id AND claimed_by_id = wanted.user_id
+    ), 0)
+FROM {wanted} LEFT JOIN assets_creditpool AS pool ON pool.id = wanted.pool_id
+"""
+# The lock that the claim trigger will take is taken here, unless another transaction has it.
+TRY_LOCK_USER_IN_POOL = f"pg_try_advisory_xact_lock({USER_IN_POOL_LOCK.format(pool='wanted.pool_id', user='wanted.user_id')})"
+WANTED_IN_POOLS = "unnest(%(targets)s::uuid[], %(users)s::uuid[]) AS wanted (pool_id, user_id)"
+WANTED_BY_ASSET = """(
+    SELECT asset.pool_id, request.user_id
+    FROM unnest(%(targets)s::uuid[], %(users)s::uuid[]) AS request (asset_id, user_id)
+    JOIN assets_cashbackasset AS asset ON asset.id = request.asset_id
+    WHERE asset.status <> 'CLAIMED' AND asset.pool_id IS NOT NULL
+) AS wanted (pool_id, user_id)"""
+MARK_CLAIMED = """\
+UPDATE assets_cashbackasset AS asset SET status = 'CLAIMED', claimed_by_id = claim.user_id
+FROM unnest(%(assets)s::uuid[], %(users)s::uuid[]) AS claim (asset_id, user_id) WHERE asset.id = claim.asset_id
+"""
+APPEND_ENTRIES = """\
+INSERT INTO ledger_entry (id, kind, asset_id, user_id, amount, currency, claimed_at, request_key, actor_id)
+SELECT entry.id, 'CLAIM', asset.id, claimed_by_id, total_value, currency, claimed_at, entry.request_key, claimed_by_id
+FROM unnest(%(entries)s::uuid[], %(assets)s::uuid[], %(keys)s::text[]) AS entry (id, asset_id, request_key)
+JOIN assets_cashbackasset AS asset ON asset.id = entry.asset_id
+RETURNING asset_id, claimed_at
+"""
+
+
+@cache
+def lock_assets_statement(skip_locked: bool) -> str:
+    """Return the SQL that locks assets by an array of ids, as the ORM's `select_for_update` writes it.
+
+    Built once, because building takes longer than running. Call it in a transaction: elsewhere the ORM writes no lock.
+    """
+    requested = CashbackAsset.objects.filter(pk__in=RawSQL("SELECT unnest(%s::uuid[])", [[]])).order_by()  # noqa: S611
+    sql, _ = requested.select_for_update(no_key=True, of=("self",), skip_locked=skip_locked).query.sql_with_params()
+    return str(sql).replace("%s", "%(targets)s")
+
+
+def lock_requested_assets(
+    wanted: Sequence[tuple[UUID, UUID]], locking: Locking
+) -> tuple[dict[UUID, CashbackAsset], ClaimAllowances]:
+    """Lock the assets and return them by id; with SKIP_LOCKED also lock and read the users' allowances, in the same trip.
+
+    Arguments:
+        wanted: ids of the assets and of the users who want them.
+    """
+    if not wanted:
+        return {}, {}
+    lock = lock_assets_statement(locking.skip_locked)
+    if not locking.skip_locked:
+        return assets_by_id(fetch_each(lock, wanted_columns(wanted))[0]), {}
+    allowances = SELECT_ALLOWANCES.format(lock_acquired=TRY_LOCK_USER_IN_POOL, wanted=WANTED_BY_ASSET)
+    locked, rows = fetch_each(f"{set_lock_timeout(locking)}{lock}; {allowances}", wanted_columns(wanted), skip=1)
+    return assets_by_id(locked), allowances_by_key(rows)
+
+
+def read_allowances(wanted: Sequence[tuple[UUID, UUID]], locking: Locking) -> ClaimAllowances:
+    """Return what users may claim from pools; with SKIP_LOCKED also take each user's lock in the pool.
+
+    Arguments:
+        wanted: ids of the pools and of the users who want an asset of them.
+    """
+    if not wanted:
+        return {}
+    lock_acquired = TRY_LOCK_USER_IN_POOL if locking.skip_locked else "true"
+    select = SELECT_ALLOWANCES.format(lock_acquired=lock_acquired, wanted=WANTED_IN_POOLS)
+    prefix = set_lock_timeout(locking)
+    return allowances_by_key(fetch_each(prefix + select, wanted_columns(wanted), skip=1 if prefix else 0)[0])
+
+
+def lock_pool_assets(pool_id: UUID, count: int) -> list[CashbackAsset]:
+    """Lock and return up to `count` claimable assets of the pool that nobody holds, the soonest expiry first."""
+    if not count:
+        return []
+    claimable = CashbackAsset.objects.claimable().filter(pool=pool_id).soonest_expiry_first()
+    return list(claimable.select_for_update(no_key=True, skip_locked=True, of=("self",))[:count])
+
+
+def has_claimable_assets(pool_id: UUID, besides: Sequence[CashbackAsset]) -> bool:
+    """Return whether the pool has claimable assets besides these, locked or not."""
+    return CashbackAsset.objects.claimable().filter(pool=pool_id).exclude(pk__in=[asset.pk for asset in besides]).exists()
+
+
+def mark_claimed_and_append(entries: Sequence[Entry]) -> dict[UUID, datetime]:
+    """Mark the entries' assets as claimed and insert the entries, in one trip; return the claims' instants by asset id."""
+    parameters = {
+        "assets": uuid_array(entry.asset_id for entry in entries),
+        "users": uuid_array(entry.user_id for entry in entries),
+        "entries": uuid_array(entry.pk for entry in entries),
+        "keys": [entry.request_key for entry in entries],
+    }
+    return dict(fetch_each(f"{MARK_CLAIMED};{APPEND_ENTRIES}", parameters, skip=1)[0])
+
+
+def set_lock_timeout(locking: Locking) -> str:
+    """Return the statement that bounds this transaction's waits for locks, or nothing."""
+    return f"SET LOCAL lock_timeout = {locking.lock_timeout_ms}; " if locking.lock_timeout_ms is not None else ""
+
+
+def wanted_columns(wanted: Sequence[tuple[UUID, UUID]]) -> dict[str, str]:
+    """Return the pairs as the parameters `targets` and `users`."""
+    targets, users = zip(*wanted, strict=True)
+    return {"targets": uuid_array(targets), "users": uuid_array(users)}
+
+
+def fetch_each(sql: str, parameters: dict[str, Any], skip: int = 0) -> list[list[Any]]:
+    """Send several statements in one trip and return the rows of each, without the first `skip`, which return none."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        for _ in range(skip):
+            cursor.nextset()
+        results = [cursor.fetchall()]
+        while cursor.nextset():
+            results.append(cursor.fetchall())
+        return results
+
+
+def assets_by_id(rows: Sequence[Sequence[Any]]) -> dict[UUID, CashbackAsset]:
+    """Return the locked rows as assets by id."""
+    names = [field.attname for field in CashbackAsset._meta.concrete_fields]
+    return {asset.pk: asset for asset in (CashbackAsset.from_db("default", names, row) for row in rows)}
+
+
+def allowances_by_key(rows: Sequence[Sequence[Any]]) -> ClaimAllowances:
+    """Return the rows of SELECT_ALLOWANCES by pool and user."""
+    return {(pool_id, user_id): ClaimAllowance(*rest) for pool_id, user_id, *rest in rows}

@@ -1,0 +1,161 @@
+"""Supply: how assets and pools come to be."""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from itertools import islice, repeat
+from typing import Any, TypeVar
+from uuid import UUID
+
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from accounts.models import User
+from kernel.transactions import atomic_with_retry
+from wallet.assets.bulk_insert import AssetTemplate, InsertableRow, TemplatedAsset
+from wallet.assets.change_context import tag_issuance
+from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound, end_of
+from wallet.ledger import idempotency
+from wallet.ledger.idempotency import IdempotentRequest, StoredResponse
+
+BATCH = 5_000  # rows per COPY: bounds memory, far below a statement's time limit
+MAX_ISSUE_COUNT = 100_000
+Progress = Callable[[int], None]
+R = TypeVar("R")
+# PostgreSQL keeps the year 10000, Python cannot read it back: a day's margin for time zones.
+LATEST = datetime(9999, 12, 30, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Issued:
+    """How many assets an act issued, and whether it had been done before by the same request."""
+
+    count: int
+    replayed: bool = False
+
+
+def resolve_expiry(expiry: datetime | date | None, pool: CreditPool | None) -> datetime | None:
+    """Return the first instant an asset can no longer be claimed: a day ends where its pool is (UTC without one).
+
+    Raises ValidationError when that instant has passed, or is too late for a calendar of four-digit years.
+    """
+    if expiry is not None and expiry >= (LATEST if isinstance(expiry, datetime) else LATEST.date()):
+        raise ValidationError({"expires_at": "This is too far away. Leave it empty for a credit that never ends."}, code="late")
+    if expiry is not None and not isinstance(expiry, datetime):
+        expiry = pool.end_of(expiry) if pool else end_of(expiry)
+    if expiry is not None and expiry <= timezone.now():
+        raise ValidationError({"expires_at": "This instant has passed. Choose one in the future."}, code="past")
+    return expiry
+
+
+def build_asset(
+    actor: User | None,
+    *,
+    title: str,
+    total_value: Decimal,
+    currency: str | None = None,
+    pool: CreditPool | None = None,
+    expires_at: datetime | date | None = None,
+    **lineage: Any,
+) -> CashbackAsset:
+    """Return a valid asset that is not saved yet; its currency is its pool's unless named.
+
+    Raises ValidationError, which names every wrong field.
+    """
+    errors: dict[str, list[ValidationError]] = {}
+    asset = CashbackAsset(
+        title=title.strip(),
+        total_value=total_value,
+        currency=currency or (pool.currency if pool else ""),
+        pool=pool,
+        expires_at=collect_errors(errors, resolve_expiry, expires_at, pool),
+        created_by=actor,
+        **lineage,
+    )
+    collect_errors(errors, validate_asset, asset)
+    if errors:
+        raise ValidationError(errors)
+    return asset
+
+
+def collect_errors(errors: dict[str, list[ValidationError]], step: Callable[..., R], *arguments: Any) -> R | None:
+    """Return what `step` returns; what it finds wrong is added to `errors`, so that all is told at once."""
+    try:
+        return step(*arguments)
+    except ValidationError as error:
+        error.update_error_dict(errors)
+        return None
+
+
+def validate_asset(asset: CashbackAsset) -> None:
+    """Raise ValidationError when the asset's own fields are wrong; asks the database nothing."""
+    errors: dict[str, list[ValidationError]] = {}
+    collect_errors(errors, asset.clean_fields, ["pool", "claimed_by", "recreated_from", "created_by"])
+    if errors.keys().isdisjoint({"total_value", "currency"}):
+        collect_errors(errors, asset.clean)
+    if errors:
+        raise ValidationError(errors)
+
+
+@atomic_with_retry(idempotent=False)
+def issue_asset(actor: User | None, **fields: Any) -> CashbackAsset:
+    """Issue one asset from `title`, `total_value`, `currency`, `pool` and `expires_at`, and return it.
+
+    Raises ValidationError when a field is wrong.
+    """
+    asset = build_asset(actor, **fields)
+    tag_issuance()
+    asset.save(force_insert=True)
+    return CashbackAsset.objects.with_current_status().get(pk=asset.pk)
+
+
+@atomic_with_retry(idempotent=False)
+def issue_assets(assets: Iterable[InsertableRow], progress: Progress = lambda _: None) -> Issued:
+    """Issue prepared assets, all or none, in batches of 5,000 rows; `progress` is told how many each batch held.
+
+    No more than one batch is in memory when `assets` makes them as it is iterated. After a conflict it is iterated anew, so
+    a generator, which would hand out only what is left of it, raises TypeError.
+    """
+    if isinstance(assets, Iterator):
+        raise TypeError("issue_all needs what can be iterated twice: a list, or an object with __iter__")
+    tag_issuance()
+    remaining, count = iter(assets), 0
+    while batch := list(islice(remaining, BATCH)):
+        CashbackAsset.objects.insert_all(batch)
+        count += len(batch)
+        progress(len(batch))
+    return Issued(count)
+
+
+@atomic_with_retry(idempotent=True)
+def issue_in_pool(
+    actor: User, pool_id: UUID, *, count: int, request: IdempotentRequest, progress: Progress = lambda _: None, **fields: Any
+) -> Issued:
+    """Issue `count` (1 to 100,000) equal assets in a pool, once per request: a repeat gets the first answer.
+
+    Raises PoolNotFound, ValidationError, IdempotencyKeyReused, RequestInProgress, Busy.
+    """
+    if not idempotency.reserve_keys([request]):
+        return Issued(idempotency.find_response(request).body["issued"], replayed=True)
+    pool = CreditPool.objects.filter(pk=pool_id).first()
+    if pool is None:
+        raise PoolNotFound
+    issued = issue_many(actor, pool, count=count, progress=progress, **fields)
+    idempotency.store_responses([(request, StoredResponse(201, {"issued": issued.count}), None)])
+    return issued
+
+
+def issue_many(
+    actor: User | None, pool: CreditPool, *, count: int, progress: Progress = lambda _: None, **fields: Any
+) -> Issued:
+    """Insert `count` equal assets in `pool` within the transaction of the calling act. Raises ValidationError."""
+    if not 1 <= count <= MAX_ISSUE_COUNT:
+        raise ValidationError({"count": f"Issue 1 to {MAX_ISSUE_COUNT} credits at once."}, code="count")
+    mould = AssetTemplate(build_asset(actor, pool=pool, **fields))
+    tag_issuance()
+    for start in range(0, count, BATCH):
+        size = min(BATCH, count - start)
+        CashbackAsset.objects.insert_all(repeat(TemplatedAsset(mould, mould.asset.title), size))
+        progress(size)
+    return Issued(count)

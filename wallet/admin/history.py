@@ -1,0 +1,156 @@
+"""The audit trail: of one pool or credit on its History page, and of all credits as a list. Nobody edits it."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
+from unfold.decorators import display
+
+from wallet.admin import formatting
+from wallet.admin.base import OperatorAdmin, ReadOnlyAdmin, require_operator, require_safe_method
+from wallet.admin.export import Exportable, Report
+from wallet.admin.export_rows import CHANGE_COLUMNS, ISSUE_COLUMNS, change_line, context_value, issue_line
+from wallet.admin.filters import ActionFilter, ChannelFilter, CurrencyFilter, DayFilter, IssueChannelFilter, PoolFilter
+from wallet.assets.models import CashbackAsset, CreditPool, Issuance
+from wallet.queries import change_history
+
+AssetEvent: Any = CashbackAsset.pgh_event_model  # type: ignore[attr-defined]
+
+
+class ChangeHistoryMixin(OperatorAdmin):
+    """A room whose rows have their history kept by PostgreSQL, whichever door a change came through."""
+
+    def changes(self, row: Any) -> list[change_history.Change]:
+        """Return what happened to the row, newest first."""
+        raise NotImplementedError
+
+    def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Show who changed what, when, through which door, from what to what."""
+        require_operator(require_safe_method(request))
+        row = self.get_object(request, object_id)
+        if row is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]
+        context = {
+            **self.admin_site.each_context(request),
+            "title": _("History of %(row)s") % {"row": row},
+            "heading": _("History"),
+            "opts": self.opts,
+            "row": row,
+            "lines": [change_line_html(change) for change in self.changes(row)],
+            "most": change_history.MOST,
+        }
+        return TemplateResponse(request, "admin/trail.html", context)
+
+
+def change_line_html(change: change_history.Change) -> dict[str, Any]:
+    """Return one change as the page writes it."""
+    names = dict(CreditPool.objects.values_list("pk", "name")) if any(name == "pool_id" for name, *_ in change.fields) else {}
+    fields = [
+        {
+            "name": name.removesuffix("_id").replace("_", " "),
+            "before": format_value(names.get(was, was)),
+            "after": format_value(names.get(now, now)),
+        }
+        for name, was, now in change.fields
+    ]
+    return {
+        "change": change,
+        "at": formatting.format_moment_cell(change.at),
+        "fields": fields,
+        "link": formatting.link_to(change.row),
+    }
+
+
+def format_value(value: Any) -> str:
+    """Return a field's content in words."""
+    if value is change_history.UNKNOWN:
+        return str(_("not kept"))
+    if isinstance(value, datetime):
+        return f"{formatting.format_utc(value):%Y-%m-%d %H:%M:%S} UTC"
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    if isinstance(value, bool):
+        return str(_("yes") if value else _("no"))
+    return str(_("none")) if value is None else str(value)
+
+
+@admin.register(AssetEvent)
+class ChangeAdmin(Exportable, ReadOnlyAdmin):
+    """Every change, expiry and deletion of a credit, newest first; a claim is in the ledger."""
+
+    list_display = ("at", "act", "who", "door", "credit", "value", "status", "pool")
+    list_display_links = None
+    list_filter = (ActionFilter, ChannelFilter, PoolFilter, CurrencyFilter, ("pgh_created_at", DayFilter))
+    list_select_related = ("pgh_context", "pool")
+    search_fields = ("title", "pgh_context__metadata__email")
+    search_help_text = _("Credit's title or operator's email")
+    ordering = ("-pgh_id",)
+    report = Report("changes", CHANGE_COLUMNS, change_line)
+
+    @display(description=_("when (UTC)"), ordering="pgh_id")  # type: ignore[untyped-decorator]
+    def at(self, event: Any) -> Any:
+        """Return when it was done."""
+        return formatting.format_moment_cell(event.pgh_created_at)
+
+    @display(description=_("act"))  # type: ignore[untyped-decorator]
+    def act(self, event: Any) -> str:
+        """Return what was done."""
+        return context_value(event, "act") or event.pgh_label
+
+    @display(description=_("who"))  # type: ignore[untyped-decorator]
+    def who(self, event: Any) -> str | None:
+        """Return who did it; nobody, when it was the clock."""
+        return context_value(event, "email")
+
+    @display(description=_("door"))  # type: ignore[untyped-decorator]
+    def door(self, event: Any) -> str | None:
+        """Return through which door."""
+        return context_value(event, "door")
+
+    @display(description=_("credit"), ordering="title")  # type: ignore[untyped-decorator]
+    def credit(self, event: Any) -> Any:
+        """Return a link to the credit's whole history; only its title when it is gone."""
+        return event.title if event.pgh_label == "delete" else formatting.link_to_history(event.pgh_obj_id, event.title)
+
+    @display(description=_("value"), ordering="total_value")  # type: ignore[untyped-decorator]
+    def value(self, event: Any) -> str:
+        """Return its value afterwards."""
+        return formatting.format_money(event.total_value, event.currency)
+
+
+@admin.register(Issuance)
+class IssuanceAdmin(Exportable, ReadOnlyAdmin):
+    """What was issued by whom through which door, a line for each statement; written by PostgreSQL itself."""
+
+    list_display = ("at", "count", "value_of_all", "pool_name", "who", "door")
+    list_display_links = None
+    list_filter = (PoolFilter, CurrencyFilter, IssueChannelFilter, ("issued_at", DayFilter))
+    list_select_related = ("pool", "created_by")
+    search_fields = ("created_by__email", "pool__name")
+    search_help_text = _("Operator's email or the pool's name")
+    ordering = ("-id",)
+    report = Report("issued", ISSUE_COLUMNS, issue_line)
+
+    @display(description=_("when (UTC)"), ordering="id")  # type: ignore[untyped-decorator]
+    def at(self, issuance: Issuance) -> Any:
+        """Return when they were issued."""
+        return formatting.format_moment_cell(issuance.issued_at)
+
+    @display(description=_("value"), ordering="value")  # type: ignore[untyped-decorator]
+    def value_of_all(self, issuance: Issuance) -> str:
+        """Return the value of all together."""
+        return formatting.format_money(issuance.value, issuance.currency)
+
+    @display(description=_("pool"), ordering="pool__name")  # type: ignore[untyped-decorator]
+    def pool_name(self, issuance: Issuance) -> Any:
+        """Return a link to the pool."""
+        return formatting.link_to(issuance.pool)
+
+    @display(description=_("who"), ordering="created_by__email")  # type: ignore[untyped-decorator]
+    def who(self, issuance: Issuance) -> str | None:
+        """Return who issued them."""
+        return issuance.created_by.email if issuance.created_by else None

@@ -1,0 +1,86 @@
+"""Who owns how many credits, and of what value: a line for each user and currency, with totals."""
+
+from decimal import Decimal
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.core.paginator import Paginator
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext_lazy as _
+
+from accounts.expensive_reads import EXPORT, SEARCH, expensive_read_view
+from kernel.file_download import FileTooLarge
+from wallet.admin import formatting
+from wallet.admin.base import require_operator, require_safe_method
+from wallet.admin.export import FORMATS, ExportTooLong, Report, csv_response
+from wallet.assets.models import CreditPool
+from wallet.ledger.querysets import EntryQuerySet
+from wallet.money import CURRENCIES, format_amount_grouped
+from wallet.queries import reports
+
+A_PAGE = 100
+REPORT = Report("owners", reports.OWNER_COLUMNS, reports.owner_row)
+
+
+class OwnersFilter(forms.Form):
+    """Whose credits, in which currency, from which pool."""
+
+    q = forms.CharField(required=False, max_length=254, label=_("Email"), widget=forms.TextInput(attrs={"type": "search"}))
+    currency = forms.ChoiceField(required=False, choices=[("", _("All")), *((code, code) for code in CURRENCIES)])
+    pool = forms.ModelChoiceField(CreditPool.objects.order_by("name"), required=False, empty_label=_("All"))
+
+    def claims(self) -> EntryQuerySet:
+        """Return the claims that are meant; an answer that is none narrows nothing."""
+        self.is_valid()
+        given = self.cleaned_data
+        pool = given.get("pool")
+        return reports.claims_matching(given.get("q", ""), given.get("currency", ""), pool.pk if pool else None)
+
+
+@expensive_read_view(SEARCH)
+def owners_page(request: HttpRequest) -> HttpResponse:
+    """Show a page of owners, most valuable first, with the totals of all of them."""
+    require_operator(require_safe_method(request))
+    form = OwnersFilter(request.GET)
+    claims = form.claims()
+    page = Paginator(reports.owners_by_value(claims), A_PAGE).get_page(request.GET.get("p"))
+    query = request.GET.copy()
+    query.pop("p", None)
+    context = {
+        **admin.site.each_context(request),
+        "title": _("Owners"),
+        "form": form,
+        "page": page,
+        "lines": [owner_line(owner) for owner in page],
+        "totals": [readable_line(total) for total in reports.owners_totals(claims)],
+        "query": query.urlencode(),
+    }
+    return TemplateResponse(request, "admin/owners.html", context)
+
+
+def owner_line(owner: dict[str, Any]) -> dict[str, Any]:
+    """Return one owner as the page writes it."""
+    said = readable_line(reports.owner_row(owner))
+    return said | {
+        "owner": formatting.owned_by_url(owner["owner"]),
+        "last_claim": formatting.format_moment_cell(owner["last_claim"]),
+    }
+
+
+def readable_line(line: dict[str, Any]) -> dict[str, Any]:
+    """Return a line of a report with its value as people read it."""
+    return line | {"value": format_amount_grouped(Decimal(line["value"]), line["currency"])}
+
+
+@expensive_read_view(EXPORT)
+def export_owners(request: HttpRequest, shape: str) -> HttpResponseBase:
+    """Send exactly the owners that the address asks for."""
+    require_operator(require_safe_method(request))
+    try:
+        return FORMATS.get(shape, csv_response)(REPORT, reports.owners_by_value(OwnersFilter(request.GET).claims()))
+    except (ExportTooLong, FileTooLarge) as refusal:
+        messages.error(request, refusal.message)
+        return redirect("admin:ledger_claimedasset_owners")

@@ -1,0 +1,225 @@
+"""The shapes of what callers receive. Each names its fields; nothing here decides."""
+
+from typing import Any, ClassVar
+
+from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from rest_framework import serializers
+
+from accounts.models import User
+from wallet.assets.models import AssetStatus, CashbackAsset, PoolKind
+from wallet.ledger.models import Entry
+from wallet.money import format_amount
+from wallet.queries import reports
+
+Shape = serializers.Serializer[Any]
+
+
+ASSET_EXAMPLE = {
+    "id": "0192f0c1-7c3a-7b6e-9d52-3f1f4f0f8a11",
+    "title": "Diwali cashback",
+    "total_value": "100.00",
+    "currency": "INR",
+    "status": "AVAILABLE",
+    "pool": "0192f0c1-0a51-7d0c-8f43-6a1d2f5e9b20",
+    "expires_at": "2027-03-31T18:30:00Z",
+    "claimed_by_me": False,
+    "recreated_from": None,
+    "generation": 1,
+    "created_at": "2026-11-01T09:00:00Z",
+}
+CLAIM_EXAMPLE = {
+    "id": "0192f0c2-19d4-7f3b-a6c8-5b7d1e0c4d32",
+    "asset": ASSET_EXAMPLE["id"],
+    "title": "Diwali cashback",
+    "amount": "100.00",
+    "currency": "INR",
+    "claimed_at": "2026-11-01T09:30:00.123456Z",
+}
+
+
+class OwnerSerializer(Shape):
+    """A user, as an ADMIN sees them beside what they own."""
+
+    id = serializers.UUIDField()
+    email = serializers.EmailField()
+
+
+class PartlyForAdmin(Shape):
+    """Shows the fields of `for_admin` to an ADMIN only."""
+
+    for_admin: ClassVar[tuple[str, ...]] = ()
+
+    def get_fields(self) -> dict[str, Any]:
+        """Return the fields that the caller may see; all of them for the schema."""
+        fields = super().get_fields()
+        if not getattr(self.context["view"], "swagger_fake_view", False) and not self.context["request"].user.is_admin:
+            for name in self.for_admin:
+                del fields[name]
+        return fields
+
+
+class PoolSerializer(PartlyForAdmin):
+    """A pool, and whether the caller would get a credit from it now."""
+
+    for_admin = ("is_active", "time_zone")
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    kind = serializers.ChoiceField(choices=PoolKind.choices)
+    currency = serializers.CharField()
+    per_user_limit = serializers.IntegerField(allow_null=True)
+    opens_at = serializers.DateTimeField()
+    closes_at = serializers.DateTimeField(allow_null=True)
+    available = serializers.IntegerField(help_text="How many credits can be claimed now.")
+    can_claim = serializers.BooleanField(help_text="Whether the caller would get one if they asked now.")
+    is_active = serializers.BooleanField(required=False, help_text="Only for an ADMIN.")
+    time_zone = serializers.CharField(required=False, help_text="Only for an ADMIN.")
+
+
+@extend_schema_serializer(examples=[OpenApiExample("A credit on offer", ASSET_EXAMPLE, response_only=True)])
+class AssetSerializer(PartlyForAdmin):
+    """A credit, with the status that is true now."""
+
+    for_admin = ("claimed_by", "claimed_at")
+
+    id = serializers.UUIDField()
+    title = serializers.CharField()
+    total_value = serializers.SerializerMethodField()
+    currency = serializers.CharField()
+    status = serializers.ChoiceField(source="current_status", choices=AssetStatus.choices)
+    pool = serializers.UUIDField(source="pool_id", allow_null=True)
+    expires_at = serializers.DateTimeField(allow_null=True, help_text="First instant it can no longer be claimed. null: never.")
+    claimed_by_me = serializers.SerializerMethodField()
+    recreated_from = serializers.UUIDField(source="recreated_from_id", allow_null=True)
+    generation = serializers.IntegerField()
+    created_at = serializers.DateTimeField()
+    claimed_by = OwnerSerializer(required=False, allow_null=True, help_text="Only for an ADMIN.")
+    claimed_at = serializers.DateTimeField(required=False, allow_null=True, help_text="Only for an ADMIN.")
+
+    def get_total_value(self, asset: CashbackAsset) -> str:
+        """Exact, with as many decimals as its currency has."""
+        return format_amount(asset.total_value, asset.currency)
+
+    def get_claimed_by_me(self, asset: CashbackAsset) -> bool:
+        """Whether the caller owns it."""
+        user: User = self.context["request"].user
+        return asset.claimed_by_id == user.pk
+
+
+@extend_schema_serializer(examples=[OpenApiExample("A claim", CLAIM_EXAMPLE, response_only=True)])
+class ClaimSerializer(Shape):
+    """A claim, word for word as its owner was told when it was made."""
+
+    id = serializers.UUIDField()
+    asset = serializers.UUIDField()
+    title = serializers.CharField()
+    amount = serializers.CharField()
+    currency = serializers.CharField()
+    claimed_at = serializers.DateTimeField(help_text="The instant at which PostgreSQL decided it.")
+    user = OwnerSerializer(required=False, help_text="Only for an ADMIN, in lists and by id.")
+
+    def to_representation(self, entry: Entry) -> dict[str, Any]:
+        """Return the receipt; for an ADMIN also whose it is."""
+        user: User = self.context["request"].user
+        return entry.receipt() | ({"user": {"id": str(entry.user_id), "email": entry.user.email}} if user.is_admin else {})
+
+
+class IssuedSerializer(Shape):
+    """How many credits a call issued."""
+
+    issued = serializers.IntegerField()
+
+
+class BalanceSerializer(Shape):
+    """What somebody claimed in one currency."""
+
+    currency = serializers.CharField()
+    balance = serializers.SerializerMethodField()
+    claims = serializers.IntegerField()
+
+    def get_balance(self, line: dict[str, Any]) -> str:
+        """Exact, with as many decimals as its currency has."""
+        return format_amount(line["balance"], line["currency"])
+
+
+@extend_schema_serializer(many=False)
+class WalletSerializer(Shape):
+    """What somebody claimed, per currency."""
+
+    balances = BalanceSerializer(many=True)
+
+
+class OwnershipSerializer(Shape):
+    """One credit and who owns it."""
+
+    asset = serializers.UUIDField()
+    title = serializers.CharField()
+    value = serializers.CharField()
+    currency = serializers.CharField()
+    status = serializers.ChoiceField(choices=AssetStatus.choices)
+    owner = serializers.EmailField(allow_null=True)
+    claimed_at = serializers.DateTimeField(allow_null=True)
+    pool = serializers.CharField(allow_null=True)
+
+    def to_representation(self, asset: CashbackAsset) -> dict[str, Any]:
+        """Return the report's line."""
+        return reports.ownership_row(asset)
+
+
+class FigureSerializer(Shape):
+    """A number of credits and what they are worth together."""
+
+    count = serializers.IntegerField()
+    value = serializers.CharField()
+
+
+class NamedPoolSerializer(Shape):
+    """How a report refers to a pool."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+
+
+class SummaryLineSerializer(Shape):
+    """What was issued in one pool and currency, and what became of it: issued = available + claimed + expired + deleted."""
+
+    currency = serializers.CharField()
+    pool = NamedPoolSerializer(allow_null=True)
+    issued = FigureSerializer()
+    available = FigureSerializer()
+    claimed = FigureSerializer()
+    expired = FigureSerializer()
+    deleted = FigureSerializer()
+    remaining = FigureSerializer()
+    liability = FigureSerializer()
+
+
+@extend_schema_serializer(many=False)
+class SummarySerializer(Shape):
+    """The summary's lines."""
+
+    lines = SummaryLineSerializer(many=True)
+
+
+class SealSerializer(Shape):
+    """A signed Merkle root over a closed range of the ledger; hashes, key and signature in hex."""
+
+    seq = serializers.IntegerField(min_value=1)
+    previous_root = serializers.CharField()
+    root = serializers.CharField()  # type: ignore[assignment]
+    from_xid = serializers.IntegerField()
+    to_xid = serializers.IntegerField()
+    count = serializers.IntegerField(min_value=1)
+    sums = serializers.DictField(child=serializers.CharField())
+    sealed_at = serializers.DateTimeField()
+    public_key = serializers.CharField()
+    signature = serializers.CharField()
+
+
+class ProofSerializer(Shape):
+    """The leaf that was hashed, its place among the seal's, its siblings up to the root, and the seal."""
+
+    leaf = serializers.CharField()
+    index = serializers.IntegerField(min_value=0)
+    path = serializers.ListField(child=serializers.CharField())
+    seal = SealSerializer()

@@ -1,0 +1,48 @@
+"""Part of a list at a time, without counting the whole."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from django.http import Http404
+
+T = TypeVar("T")
+U = TypeVar("U")
+R_co = TypeVar("R_co", covariant=True)
+
+PAGE_SIZE = 20
+LAST_PAGE = 1_000
+
+
+class Rows(Protocol[R_co]):
+    """What a part is cut from: a query, or what reads one."""
+
+    def __getitem__(self, part: slice, /) -> Iterable[R_co]: ...
+
+
+@dataclass(frozen=True)
+class Page(Generic[T]):
+    """One page of a list; `previous` and `next` are page numbers or None."""
+
+    items: list[T]
+    number: int
+    next: int | None
+
+    @property
+    def previous(self) -> int | None:
+        """Return the number of the page before, or None on the first."""
+        return self.number - 1 or None
+
+    def of(self, make: Callable[[T], U]) -> "Page[U]":
+        """Return the same page of what `make` makes of each item."""
+        return Page([make(item) for item in self.items], self.number, self.next)
+
+
+def paginate(rows: Rows[T], number: str | None, size: int = PAGE_SIZE) -> Page[T]:
+    """Return page `number` (as it stands in the address, from 1) of ordered rows, by one query. Raises Http404."""
+    wanted = int(number) if number and number.isascii() and number.isdecimal() and len(number) < 6 else 0 if number else 1
+    if not 1 <= wanted <= LAST_PAGE:
+        raise Http404
+    start = (wanted - 1) * size
+    items = list(rows[start : start + size + 1])
+    return Page(items[:size], wanted, wanted + 1 if wanted < LAST_PAGE and len(items) > size else None)

@@ -1,0 +1,170 @@
+"""What verify asks PostgreSQL, an invariant each (see verify for their meaning)."""
+
+from wallet.verification import supply
+
+TWO_CLAIMS = """
+    SELECT format('asset %s has %s claims', asset_id, count(*))
+    FROM ledger_entry WHERE kind = 'CLAIM' GROUP BY asset_id HAVING count(*) > 1
+"""
+
+# One join of two whole tables: a look-up of each in the other never ends on a large ledger.
+ASSET_AND_ENTRY_DIFFER = """
+    WITH pair AS (
+        SELECT asset.id AS asset, claim.id AS entry, CASE
+            WHEN asset.id IS NULL THEN 'has no asset'
+            WHEN claim.id IS NULL THEN CASE WHEN asset.status = 'CLAIMED' THEN 'is missing, though the asset is CLAIMED' END
+            WHEN asset.status <> 'CLAIMED' THEN 'tells of a claim, but the asset is ' || asset.status
+            WHEN asset.claimed_by_id IS DISTINCT FROM claim.user_id THEN
+                format('names user %s, but the asset is %s''s', claim.user_id, coalesce(asset.claimed_by_id::text, 'nobody'))
+            WHEN asset.claimed_at IS DISTINCT FROM claim.claimed_at THEN 'has another instant than the asset'
+            WHEN (asset.total_value, asset.currency) <> (claim.amount, claim.currency) THEN
+                format('has %s %s, but the asset %s %s', claim.amount, claim.currency, asset.total_value, asset.currency)
+            END AS what
+        FROM assets_cashbackasset AS asset
+        FULL JOIN (SELECT * FROM ledger_entry WHERE kind = 'CLAIM') AS claim ON claim.asset_id = asset.id
+    )
+    SELECT format('entry %s of asset %s %s', coalesce(entry::text, '-'), coalesce(asset::text, '-'), what)
+    FROM pair WHERE what IS NOT NULL
+"""
+
+SUMS_DIFFER = """
+    WITH supply AS (
+        SELECT pool_id, currency, count(*) AS issued, sum(total_value) AS issued_value,
+            count(*) FILTER (WHERE status IN ('AVAILABLE', 'CLAIMED', 'EXPIRED')) AS known,
+            sum(total_value) FILTER (WHERE status IN ('AVAILABLE', 'CLAIMED', 'EXPIRED')) AS known_value,
+            count(*) FILTER (WHERE status = 'CLAIMED') AS claimed,
+            coalesce(sum(total_value) FILTER (WHERE status = 'CLAIMED'), 0) AS claimed_value
+        FROM assets_cashbackasset GROUP BY pool_id, currency
+    ), booked AS (
+        SELECT asset.pool_id, entry.currency, count(*) AS entries, sum(entry.amount) AS amount
+        FROM ledger_entry AS entry JOIN assets_cashbackasset AS asset ON asset.id = entry.asset_id
+        WHERE entry.kind = 'CLAIM' GROUP BY asset.pool_id, entry.currency
+    )
+    SELECT format('pool %s in %s: %s issued (%s), %s of known status (%s), %s claimed (%s), %s booked (%s)',
+        coalesce(coalesce(supply.pool_id, booked.pool_id)::text, '-'), coalesce(supply.currency, booked.currency),
+        issued, issued_value, known, known_value, claimed, claimed_value, coalesce(entries, 0), coalesce(amount, 0))
+    FROM supply FULL JOIN booked
+        ON (coalesce(supply.pool_id::text, ''), supply.currency) = (coalesce(booked.pool_id::text, ''), booked.currency)
+    WHERE (issued, issued_value) IS DISTINCT FROM (known, known_value)
+        OR (coalesce(claimed, 0), coalesce(claimed_value, 0)) <> (coalesce(entries, 0), coalesce(amount, 0))
+"""
+
+CLAIMED_LATE = """
+    SELECT format('asset %s was claimed at %s, and expired at %s', asset.id, late, asset.expires_at)
+    FROM assets_cashbackasset AS asset LEFT JOIN ledger_entry AS entry ON entry.asset_id = asset.id AND entry.kind = 'CLAIM'
+    CROSS JOIN LATERAL (SELECT greatest(asset.claimed_at, entry.claimed_at)) AS claim(late)
+    WHERE late >= asset.expires_at
+"""
+
+KEY_WITH_TWO_CLAIMS = """
+    SELECT format('key %s of user %s has %s claims', request_key, user_id, count(*))
+    FROM ledger_entry WHERE request_key IS NOT NULL GROUP BY user_id, request_key HAVING count(*) > 1
+"""
+
+KEY_WITHOUT_ANSWER = """
+    SELECT format('key %s of user %s on %s has no answer', key, user_id, route)
+    FROM ledger_idempotencykey WHERE status_code IS NULL OR body IS NULL
+"""
+
+KEY_WITH_ANOTHERS_ENTRY = """
+    SELECT format('key %s of user %s on %s answers with entry %s of user %s, key %s',
+        answer.key, answer.user_id, answer.route, entry.id, entry.user_id, coalesce(entry.request_key, '-'))
+    FROM ledger_idempotencykey AS answer JOIN ledger_entry AS entry ON entry.id = answer.entry_id
+    WHERE entry.user_id <> answer.user_id OR answer.status_code = 201 AND entry.request_key IS DISTINCT FROM answer.key
+"""
+
+# Slots run from 1 without a gap, so that the highest is the number of claims.
+SLOTS = """
+    WITH held AS (
+        SELECT pool_id, claimed_by_id, count(*) AS claims, count(DISTINCT claim_slot) AS slots,
+            min(claim_slot) AS lowest, max(claim_slot) AS highest
+        FROM assets_cashbackasset WHERE status = 'CLAIMED' AND pool_id IS NOT NULL GROUP BY pool_id, claimed_by_id
+    )
+    SELECT format('user %s holds %s credits of pool %s in %s slots from %s to %s',
+        claimed_by_id, claims, pool_id, slots, coalesce(lowest::text, '-'), coalesce(highest::text, '-'))
+    FROM held WHERE (slots, lowest, highest) IS DISTINCT FROM (claims, 1, claims::integer)
+"""
+
+# A claim obeys the limit of its time. A change of the limit is dated by the start of its transaction and seen by others
+# from its commit, so that the limit before it may still be obeyed for ten seconds, longer than any transaction may run.
+BEYOND_THE_LIMIT = """
+    WITH rule AS (
+        SELECT pgh_obj_id AS pool_id, per_user_limit, pgh_created_at AS since,
+            lead(pgh_created_at) OVER (PARTITION BY pgh_obj_id ORDER BY pgh_created_at, pgh_id) AS until
+        FROM assets_creditpoolevent
+        UNION ALL SELECT id, per_user_limit, '-infinity', NULL FROM assets_creditpool
+        WHERE id NOT IN (SELECT pgh_obj_id FROM assets_creditpoolevent)
+    )
+    SELECT format('asset %s is claim number %s of user %s in pool %s, more than its limit then',
+        id, claim_slot, claimed_by_id, pool_id)
+    FROM assets_cashbackasset AS asset
+    WHERE status = 'CLAIMED' AND claim_slot IS NOT NULL AND NOT EXISTS (
+        SELECT FROM rule WHERE rule.pool_id = asset.pool_id AND rule.since <= asset.claimed_at
+            AND (rule.until IS NULL OR asset.claimed_at < rule.until + interval '10 seconds')
+            AND (rule.per_user_limit IS NULL OR asset.claim_slot <= rule.per_user_limit))
+"""
+
+# Answers that are not plainly, letter by letter, what their entry says: the few in other letters, other currencies or at a
+# full second are left to whoever reads this to compare exactly.
+ANSWERS = """
+    SELECT answer.key, answer.user_id, answer.body, entry.id, entry.amount, entry.currency, entry.claimed_at,
+        asset.id, asset.title
+    FROM ledger_idempotencykey AS answer
+    JOIN ledger_entry AS entry ON entry.id = answer.entry_id JOIN assets_cashbackasset AS asset ON asset.id = entry.asset_id
+    WHERE asset.title !~ '^[ !#-\\[\\]-~]*$' OR answer.body IS DISTINCT FROM format(
+        '{"id": "%s", "asset": "%s", "title": "%s", "amount": "%s", "currency": "%s", "claimed_at": "%s"}',
+        entry.id, asset.id, asset.title, round(entry.amount, 2), entry.currency,
+        to_char(entry.claimed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+"""
+
+# A subtotal is what the sealed entries of its user come to; balances are made of subtotals.
+SUBTOTALS_DIFFER = """
+    WITH sealed AS (
+        SELECT user_id, currency, sum(amount) AS amount, count(*) AS claims FROM ledger_entry
+        WHERE xid < (SELECT max(to_xid) FROM ledger_seal) GROUP BY user_id, currency
+    )
+    SELECT format('the subtotal of user %s is %s %s of %s claims, their sealed entries come to %s of %s',
+        user_id, coalesce(kept.amount, 0), currency, coalesce(kept.claims, 0), coalesce(sealed.amount, 0),
+        coalesce(sealed.claims, 0))
+    FROM sealed FULL JOIN ledger_subtotal AS kept USING (user_id, currency)
+    WHERE (kept.amount, kept.claims) IS DISTINCT FROM (sealed.amount, sealed.claims)
+"""
+
+# Nobody keeps a transaction open, and nobody waits, longer than any request may take. A backup only reads.
+STUCK = """
+    SELECT format('process %%s is in a transaction since %%s (%%s)', pid, xact_start, coalesce(wait_event, state))
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND backend_type = 'client backend'
+        AND xact_start < clock_timestamp() - make_interval(secs => %s)
+        AND (backend_xid IS NOT NULL OR wait_event_type = 'Lock') AND pid <> pg_backend_pid()
+"""
+
+# When all is over nobody waits, nobody is in a transaction, and there is nobody who was not there before.
+UNREST = """
+    WITH other AS (
+        SELECT *, wait_event_type = 'Lock' OR state LIKE 'idle in transaction%%' AS busy, count(*) OVER () AS sessions
+        FROM pg_stat_activity
+        WHERE datname = current_database() AND backend_type = 'client backend' AND pid <> pg_backend_pid()
+    )
+    SELECT format('process %%s is still there: %%s, %%s', pid, state, coalesce(wait_event, 'not waiting'))
+    FROM other WHERE coalesce(busy, false) OR sessions > %s
+"""
+
+# Each yields one sentence for every row that is wrong.
+SENTENCES = [
+    ("I1", TWO_CLAIMS),
+    ("I4", ASSET_AND_ENTRY_DIFFER),
+    ("I5", SUMS_DIFFER),
+    ("I5", supply.ISSUED_DIFFERS),
+    ("I5", supply.SUPPLY_DIFFERS),
+    ("I5", supply.NOT_AS_IT_WAS_LEFT),
+    ("I5", supply.EXPIRED_BY_NOBODY),
+    ("I5", SUBTOTALS_DIFFER),
+    ("I6", CLAIMED_LATE),
+    ("I6", supply.CLAIMED_AND_EXPIRED),
+    ("I7", KEY_WITH_TWO_CLAIMS),
+    ("I7", KEY_WITHOUT_ANSWER),
+    ("I7", KEY_WITH_ANOTHERS_ENTRY),
+    ("I9", SLOTS),
+    ("I9", BEYOND_THE_LIMIT),
+]

@@ -1,0 +1,89 @@
+"""What verify asks about supply: are the credits what PostgreSQL wrote down when they were issued, changed and ended?
+
+The log of issues and the trail of changes are append-only, but under no seal: who rewrites them too is not found here. Of a
+credit that was never changed, only its pool's count and sum are known; its title is not.
+"""
+
+from wallet.assets.supply_triggers import COUNTED, RECOUNTED
+
+# Issued, less what was deleted, and each change as what it was before taken away and what it became added.
+ISSUED_DIFFERS = """
+    WITH change AS (
+        SELECT event.*, coalesce(event.before, context.metadata -> 'before', '{}') AS was
+        FROM assets_cashbackassetevent AS event LEFT JOIN pghistory_context AS context ON context.id = event.pgh_context_id
+        WHERE event.pgh_label = 'update' AND event.status = 'AVAILABLE'
+    ), told AS (
+        SELECT pool_id, currency, count, value FROM assets_issuance
+        UNION ALL
+        SELECT pool_id, currency, -1, -total_value FROM assets_cashbackassetevent WHERE pgh_label = 'delete'
+        UNION ALL
+        SELECT pool_id, currency, 1, total_value FROM change
+        UNION ALL
+        SELECT CASE WHEN jsonb_exists(was, 'pool_id') THEN (was ->> 'pool_id')::uuid ELSE pool_id END,
+            coalesce(was ->> 'currency', currency), -1, -coalesce((was ->> 'total_value')::numeric, total_value)
+        FROM change
+    ), issued AS (
+        SELECT pool_id, currency, sum(count) AS count, sum(value) AS value FROM told GROUP BY pool_id, currency
+    ), supply AS (
+        SELECT pool_id, currency, count(*) AS count, sum(total_value) AS value
+        FROM assets_cashbackasset GROUP BY pool_id, currency
+    ), pair AS (
+        SELECT coalesce(issued.pool_id, supply.pool_id) AS pool_id, coalesce(issued.currency, supply.currency) AS currency,
+            coalesce(issued.count, 0) AS issued, coalesce(issued.value, 0) AS issued_value,
+            coalesce(supply.count, 0) AS there, coalesce(supply.value, 0) AS there_value
+        FROM issued FULL JOIN supply
+            ON (coalesce(issued.pool_id::text, ''), issued.currency) = (coalesce(supply.pool_id::text, ''), supply.currency)
+    )
+    SELECT format('pool %s in %s: by what was issued, changed and deleted there are %s (%s), but %s (%s) are there',
+        coalesce(pool_id::text, '-'), currency, issued, issued_value, there, there_value)
+    FROM pair WHERE (issued, issued_value) <> (there, there_value)
+"""
+
+# What is told of the supply without counting it is what counting comes to.
+SUPPLY_DIFFERS = f"""
+    WITH told AS (
+        SELECT {COUNTED}, sum(number) AS number, sum(value) AS value FROM assets_supply GROUP BY {COUNTED}
+    ), recounted AS ({RECOUNTED}), pair AS (
+        SELECT coalesce(told.pool_id, recounted.pool_id) AS pool_id, currency, generation, status,
+            coalesce(told.number, 0) AS told, coalesce(told.value, 0) AS told_value,
+            coalesce(recounted.number, 0) AS there, coalesce(recounted.value, 0) AS there_value
+        FROM (SELECT *, coalesce(pool_id::text, '') AS pool FROM told) AS told
+        FULL JOIN (SELECT *, coalesce(pool_id::text, '') AS pool FROM recounted) AS recounted
+            USING (pool, currency, generation, status)
+    )
+    SELECT format('pool %s in %s, generation %s: %s (%s) are told to be %s, but %s (%s) are there',
+        coalesce(pool_id::text, '-'), currency, generation, told, told_value, status, there, there_value)
+    FROM pair WHERE (told, told_value) <> (there, there_value)
+"""  # noqa: S608  (made of our own columns)
+
+# A change writes down the row that it left. Afterwards a credit may only be claimed, which is the ledger's to tell.
+NOT_AS_IT_WAS_LEFT = """
+    SELECT format('asset %s is not as its last change left it: %s', asset.id, what)
+    FROM assets_cashbackassetevent AS event JOIN assets_cashbackasset AS asset ON asset.id = event.pgh_obj_id
+    CROSS JOIN LATERAL (SELECT concat_ws(', ',
+        CASE WHEN asset.status <> event.status AND (event.status, asset.status) <> ('AVAILABLE', 'CLAIMED') THEN
+            format('%s instead of %s', asset.status, event.status) END,
+        CASE WHEN (asset.total_value, asset.currency) <> (event.total_value, event.currency) THEN
+            format('%s %s instead of %s %s', asset.total_value, asset.currency, event.total_value, event.currency) END,
+        CASE WHEN asset.pool_id IS DISTINCT FROM event.pool_id THEN
+            format('in pool %s instead of %s', coalesce(asset.pool_id::text, '-'), coalesce(event.pool_id::text, '-')) END,
+        CASE WHEN asset.expires_at IS DISTINCT FROM event.expires_at THEN
+            format('until %s instead of %s', coalesce(asset.expires_at::text, '-'), coalesce(event.expires_at::text, '-')) END,
+        CASE WHEN asset.title <> event.title THEN 'under another title' END
+    )) AS difference(what)
+    WHERE event.pgh_label = 'update' AND what <> '' AND NOT EXISTS (
+        SELECT FROM assets_cashbackassetevent AS later
+        WHERE later.pgh_obj_id = event.pgh_obj_id AND later.pgh_label = 'update' AND later.pgh_id > event.pgh_id)
+"""
+
+EXPIRED_BY_NOBODY = """
+    SELECT format('asset %s is EXPIRED, but nothing expired it', id) FROM assets_cashbackasset AS asset
+    WHERE status = 'EXPIRED' AND NOT EXISTS (
+        SELECT FROM assets_cashbackassetevent
+        WHERE pgh_obj_id = asset.id AND pgh_label = 'update' AND status = 'EXPIRED')
+"""
+
+CLAIMED_AND_EXPIRED = """
+    SELECT format('asset %s was claimed and expired', pgh_obj_id) FROM assets_cashbackassetevent
+    WHERE status = 'EXPIRED' AND pgh_obj_id IN (SELECT asset_id FROM ledger_entry)
+"""
