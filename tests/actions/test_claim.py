@@ -13,13 +13,13 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
-from wallet.actions.claim_decisions import AssetAlreadyClaimed, PoolClosed
 
 from accounts.models import User
 from kernel.transactions import Busy
 from tests.together import at_once
 from wallet.actions.claim import claim_asset
 from wallet.actions.claim_batch import Claim
+from wallet.actions.claim_decisions import AssetAlreadyClaimed, PoolClosed
 from wallet.assets.models import AssetExpired, AssetNotFound, CashbackAsset, CreditPool
 from wallet.ledger.idempotency import IdempotencyKeyReused, IdempotentRequest
 from wallet.ledger.models import Entry

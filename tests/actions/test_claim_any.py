@@ -11,13 +11,13 @@ import psycopg
 import pytest
 from django.db import connection
 from django.utils import timezone
-from wallet.actions.claim_decisions import AllInFlight, ClaimLimitReached, PoolClosed, PoolSoldOut
 
 from accounts.models import User
 from tests.together import at_once
 from wallet.actions import edit_pool
 from wallet.actions.claim import claim_from_pool
 from wallet.actions.claim_batch import Claim
+from wallet.actions.claim_decisions import AllInFlight, ClaimLimitReached, PoolClosed, PoolSoldOut
 from wallet.actions.issue_assets import issue_many
 from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound
 from wallet.ledger.idempotency import IdempotencyKeyReused, IdempotentRequest, RequestInProgress

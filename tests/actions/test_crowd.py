@@ -12,13 +12,13 @@ from django.core.cache import cache
 from django.test import override_settings
 from django_redis import get_redis_connection
 from pytest_django import Settings
-from wallet.actions.claim_decisions import AssetAlreadyClaimed
 
 from accounts.models import User
 from tests.together import at_once
 from wallet.actions import claim_lock as redis_crowd
 from wallet.actions.claim import claim_asset
 from wallet.actions.claim_batch import Claim
+from wallet.actions.claim_decisions import AssetAlreadyClaimed
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry
 

@@ -6,10 +6,10 @@ import pytest
 from django.core.cache import caches
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
-from wallet.actions.claim_decisions import AssetAlreadyClaimed
 
 from accounts.models import User
 from wallet.actions.claim import Refusal, claim_asset
+from wallet.actions.claim_decisions import AssetAlreadyClaimed
 from wallet.assets import claimed_cache
 from wallet.assets.models import CashbackAsset
 

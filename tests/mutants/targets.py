@@ -27,7 +27,9 @@ TARGETS = {
     "kernel/transactions.py": "tests/actions/test_contention.py tests/actions/test_claim.py",
     "wallet/assets/claimed_cache.py": "tests/actions/test_gone.py",
     "wallet/actions/claim_batch.py": CLAIM,
-    "wallet/ledger/idempotency.py": f"tests/actions/test_old_keys.py tests/api/test_keys.py tests/actions/test_issuing.py {CLAIM}",
+    "wallet/ledger/idempotency.py": (
+        f"tests/actions/test_old_keys.py tests/api/test_keys.py tests/actions/test_issuing.py {CLAIM}"
+    ),
     "wallet/ledger/merkle.py": "tests/sealing/test_merkle.py tests/sealing/test_sealing.py",
     "wallet/ledger/models.py": "tests/ledger/test_rules.py tests/actions/test_claim.py tests/api/test_claims.py",
     "wallet/ledger/querysets.py": "tests/api/test_claims.py tests/actions/test_claim.py tests/sealing/test_subtotals.py",
