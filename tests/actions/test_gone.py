@@ -24,7 +24,7 @@ def claimed(issue: Issue, alice: User, bob: User) -> CashbackAsset:
     claim_asset(asset.pk, alice)
     with pytest.raises(AssetAlreadyClaimed):
         claim_asset(asset.pk, bob)
-    assert caches["gone"].get(str(asset.pk)) == str(alice.pk)
+    assert caches["claimed"].get(str(asset.pk)) == str(alice.pk)
     return asset
 
 
@@ -54,4 +54,4 @@ def test_what_was_refused_for_another_reason_is_not_remembered(issue: Issue, ali
     with pytest.raises(Refusal):
         claim_asset(asset.pk, alice)
 
-    assert caches["gone"].get(str(asset.pk)) is None
+    assert caches["claimed"].get(str(asset.pk)) is None

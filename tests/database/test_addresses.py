@@ -12,7 +12,7 @@ from django.db.utils import ConnectionHandler
 from django.test import Client
 
 from accounts.models import User
-from cashback import settings
+from cashback import env
 from cashback.database.base import Pool
 from dev.chaos.proxy import Pair as Wire
 from dev.chaos.proxy import Proxy, proxy_socket
@@ -32,7 +32,7 @@ LIMITS = {
 def read(monkeypatch: pytest.MonkeyPatch, url: str) -> Any:
     """Return a connection as the settings describe it for a DATABASE_URL."""
     monkeypatch.setenv("DATABASE_URL", url)
-    return ConnectionHandler({"default": settings.read_database()})["default"]
+    return ConnectionHandler({"default": env.read_database()})["default"]
 
 
 @pytest.fixture
