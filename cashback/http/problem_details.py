@@ -26,7 +26,8 @@ from kernel.rate_limits import RateLimited
 from kernel.refusals import Refusal
 from kernel.slots import ReadsBusy
 from kernel.transactions import Busy
-from wallet.actions.edit_asset import AlreadyRecreated, AssetNotAvailable, AssetNotExpired
+from wallet.actions.edit_asset import AssetNotAvailable
+from wallet.actions.recreate_asset import AlreadyRecreated, AssetNotExpired
 from wallet.actions.import_csv import FileChanged, FileEmpty, FileRefused, TooManyKinds
 from wallet.admin.export import ExportTooLong
 from wallet.api.idempotency import IdempotencyKeyRequired

@@ -19,13 +19,13 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from cashback.database import roles
-from wallet.actions import edit_asset, expire_assets, issue_assets, seal_ledger
+from wallet.actions import edit_asset, expire_assets, issue_assets, recreate_asset, seal_ledger
 from wallet.actions.claim import Refusal, claim_asset
 from wallet.actions.claim_batch import process_asset_claims
 from wallet.actions.claim_decisions import ClaimRequest
 from wallet.actions.claim_sql import WAIT
 from wallet.assets.models import CashbackAsset, CreditPool, Supply
-from wallet.queries import analytics, reports
+from wallet.queries import analytics, supply
 from wallet.verification.checker import snapshot_connection, verify_everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,7 +39,7 @@ def pool(open_pool: OpenPool) -> CreditPool:
 
 
 def told() -> dict[Any, Any]:
-    return reports.supply_by(Q(), "currency", "pool", "generation")
+    return supply.supply_by(Q(), "currency", "pool", "generation")
 
 
 def counted() -> dict[Any, Any]:
@@ -78,7 +78,7 @@ def test_whatever_happens_what_is_told_is_what_counting_comes_to(
 
     def recreate() -> None:
         if ended := CashbackAsset.objects.filter(status="EXPIRED", children=None).first():
-            edit_asset.recreate_asset(ended.pk, ada)
+            recreate_asset.recreate_asset(ended.pk, ada)
 
     acts: list[Callable[[], Any]] = [
         lambda: issue(pool=dice.choice(pools), currency="INR", total_value=Decimal(dice.randint(1, 900)), expires_at=soon()),

@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from tests.admin.conftest import CREDITS, told
-from wallet.actions import edit_asset
+from wallet.actions import edit_asset, recreate_asset
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 
@@ -139,7 +139,7 @@ def test_nothing_is_offered_when_every_row_would_be_refused(choose: Choose, issu
 def test_what_was_foreseen_for_each_act_is_what_the_act_does(choose: Choose, ada: User, alice: User, issue: Issue) -> None:
     claimed, ended, parent = issue(), edit_asset.expire_asset(issue().pk, ada), edit_asset.expire_asset(issue().pk, ada)
     claim_asset(claimed.pk, alice)
-    edit_asset.recreate_asset(parent.pk, ada)
+    recreate_asset.recreate_asset(parent.pk, ada)
 
     for action in ("expire", "recreate", "delete_chosen"):
         chosen = [issue(), claimed, ended, parent]

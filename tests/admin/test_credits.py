@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from tests.admin.conftest import CREDITS, state, told
-from wallet.actions import edit_asset
+from wallet.actions import edit_asset, recreate_asset
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
@@ -140,7 +140,7 @@ def test_a_claimed_credit_names_its_id_and_leads_to_its_entry(console: Client, c
 def test_an_expired_credit_and_what_was_made_of_it_lead_to_each_other(
     console: Client, ada: User, expired: CashbackAsset
 ) -> None:
-    child = edit_asset.recreate_asset(expired.pk, ada)
+    child = recreate_asset.recreate_asset(expired.pk, ada)
 
     assert page("change", child) in console.get(page("change", expired)).content.decode()
     assert page("change", expired) in console.get(page("change", child)).content.decode()
@@ -187,7 +187,7 @@ def test_a_claimed_credit_is_never_deleted(console: Client, roots: Client, claim
 
 
 def test_a_recreated_credit_is_kept_for_its_children(console: Client, ada: User, expired: CashbackAsset) -> None:
-    edit_asset.recreate_asset(expired.pk, ada)
+    recreate_asset.recreate_asset(expired.pk, ada)
 
     console.post(page("delete", expired), {"post": "yes"})
 

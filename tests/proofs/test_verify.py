@@ -15,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from accounts.models import User
-from wallet.actions import edit_asset, edit_pool
+from wallet.actions import edit_asset, edit_pool, recreate_asset
 from wallet.actions.claim import claim_asset, claim_from_pool
 from wallet.actions.claim_batch import Claim
 from wallet.assets.models import CashbackAsset, CreditPool
@@ -76,7 +76,7 @@ def broken(found: list[Violation]) -> set[str]:
 def test_an_honest_ledger_has_no_violation(claim: Claim, pool: CreditPool, issue: Issue, bob: User, ada: User) -> None:
     claim_asset(issue(currency="JPY", total_value=Decimal(500)).pk, bob)
     claim_from_pool(pool.pk, bob, request(bob, pool))
-    edit_asset.recreate_asset(edit_asset.expire_asset(issue().pk, ada).pk, ada)
+    recreate_asset.recreate_asset(edit_asset.expire_asset(issue().pk, ada).pk, ada)
     issued = {(pool.pk, "INR"): (2, Decimal(200)), (None, "JPY"): (1, Decimal(500)), (None, "INR"): (2, Decimal(200))}
 
     assert verify_everything(connection, issued=issued) == []

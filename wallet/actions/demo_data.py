@@ -11,7 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Role, User
-from wallet.actions import edit_asset, edit_pool, issue_assets
+from wallet.actions import edit_asset, edit_pool, issue_assets, recreate_asset
 from wallet.actions.claim import claim_from_pool
 from wallet.assets.models import CashbackAsset, CreditPool, PoolKind
 from wallet.ledger.idempotency import IdempotentRequest, fingerprint
@@ -165,7 +165,7 @@ def recreate_one() -> None:
     parent = CashbackAsset.objects.with_current_status().get(pool__name=FESTIVE, title=RAINY)
     if parent.current_status == "AVAILABLE":
         edit_asset.expire_asset(parent.pk, admin)
-    edit_asset.recreate_asset(parent.pk, admin)
+    recreate_asset.recreate_asset(parent.pk, admin)
 
 
 def demo_admin() -> User:

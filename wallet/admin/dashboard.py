@@ -19,7 +19,7 @@ from wallet.assets.models import CreditPool
 from wallet.money import format_amount_grouped
 from wallet.queries import analytics
 from wallet.queries.analytics import Period
-from wallet.queries.reports import States
+from wallet.queries.supply import States
 
 PERIODS = {
     "24h": gettext_lazy("Last 24 hours"),

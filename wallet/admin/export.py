@@ -18,7 +18,7 @@ from accounts.expensive_reads import EXPORT, expensive_read_view
 from kernel.file_download import FileTooLarge, SpooledFileResponse, csv_file_response, file_response, with_pauses
 from kernel.refusals import Refusal
 from wallet.admin.base import OperatorAdmin, require_operator, require_safe_method
-from wallet.queries import reports
+from wallet.queries import csv_export
 
 # A workbook is written before its first byte is sent: this many rows take some seconds. CSV has no such end.
 MAX_XLSX_ROWS = 50_000
@@ -43,14 +43,14 @@ class Report:
 
     def lines(self, listed: Any) -> Iterator[list[Any]]:
         """Yield the cells of each row, from a cursor on the server."""
-        for row in listed.iterator(chunk_size=reports.ROWS_AT_ONCE):
+        for row in listed.iterator(chunk_size=csv_export.ROWS_PER_FETCH):
             line = self.row(row)
             yield [line[name] for name in self.columns]
 
 
 def csv_response(report: Report, listed: Any) -> SpooledFileResponse:
     """Return the list as CSV; raise FileTooLarge."""
-    return csv_file_response(f"{report.name}.csv", reports.as_csv(report.columns, report.lines(listed)))
+    return csv_file_response(f"{report.name}.csv", csv_export.csv_chunks(report.columns, report.lines(listed)))
 
 
 def xlsx_response(report: Report, listed: Any) -> SpooledFileResponse:

@@ -21,7 +21,7 @@ from wallet.admin.search import SearchByIdMixin
 from wallet.assets.models import AssetStatus, CashbackAsset, CreditPool
 from wallet.ledger.models import ClaimedAsset
 from wallet.money import CURRENCIES
-from wallet.queries import reports
+from wallet.queries import ownership, supply
 
 # What the supply is told by.
 WITH_SUPPLY = {"pool", "currency", "status"}
@@ -37,11 +37,11 @@ class OwnershipAdmin(SearchByIdMixin, Exportable, ReadOnlyAdmin):
     search_fields = ("claimed_by__email",)
     search_help_text = _("Owner's email or the credit's id")
     change_list_template = "admin/ownership.html"
-    report = Report("ownership", reports.OWNERSHIP_COLUMNS, reports.ownership_row)
+    report = Report("ownership", ownership.OWNERSHIP_COLUMNS, ownership.ownership_row)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Return what the report is made of."""
-        return reports.ownership_rows()
+        return ownership.ownership_rows()
 
     def get_urls(self) -> list[Any]:
         """Add the view by user to the room's addresses."""
@@ -63,13 +63,13 @@ class OwnershipAdmin(SearchByIdMixin, Exportable, ReadOnlyAdmin):
     def totals(self, request: HttpRequest, listed: Any) -> list[dict[str, Any]]:
         """Return the totals of a list per currency and status: of whole pools and currencies without counting credits."""
         if listed.query or not listed.filter_params.keys() <= WITH_SUPPLY:
-            return reports.ownership_totals(listed.get_queryset(request))
+            return ownership.ownership_totals(listed.get_queryset(request))
         known = {str(pool) for pool in CreditPool.objects.values_list("pk", flat=True)}
         given = {name: values[-1] for name, values in listed.filter_params.items()}
         wanted = Q(
             **{name: given[name] for name, all_ in (("pool", known), ("currency", CURRENCIES)) if given.get(name) in all_}
         )
-        totals = reports.supply_totals(wanted)
+        totals = supply.supply_totals(wanted)
         status = given.get("status")
         return [total for total in totals if status not in AssetStatus.values or total["current_status"] == status]
 

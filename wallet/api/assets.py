@@ -14,10 +14,11 @@ from rest_framework.response import Response
 from accounts.permissions import IsAdmin
 from accounts.throttles import ClaimThrottle
 from kernel.rate_limits import RateLimited
-from wallet.actions import edit_asset, issue_assets
+from wallet.actions import edit_asset, issue_assets, recreate_asset
 from wallet.actions.claim import claim_asset
 from wallet.actions.claim_decisions import AssetAlreadyClaimed, ClaimLimitReached, PoolClosed
-from wallet.actions.edit_asset import AlreadyRecreated, AssetNotAvailable, AssetNotExpired
+from wallet.actions.edit_asset import AssetNotAvailable
+from wallet.actions.recreate_asset import AlreadyRecreated, AssetNotExpired
 from wallet.api import idempotency
 from wallet.api.asset_list import asset_list_branches
 from wallet.api.claims import claim_response
@@ -121,4 +122,4 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     @action(detail=True, methods=["post"])
     def recreate(self, request: Request, pk: UUID) -> Response:
         """Issue a new credit from an EXPIRED one, once; it points to its parent and counts its generation."""
-        return self.shown(edit_asset.recreate_asset(pk, self.user, **self.body()), 201)
+        return self.shown(recreate_asset.recreate_asset(pk, self.user, **self.body()), 201)

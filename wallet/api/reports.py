@@ -19,7 +19,7 @@ from wallet.api.response_serializers import OwnershipSerializer, SummarySerializ
 from wallet.api.viewsets import BaseViewSet
 from wallet.assets.models import CashbackAsset
 from wallet.assets.querysets import AssetQuerySet
-from wallet.queries import reports
+from wallet.queries import ownership, reports
 
 
 class CsvRenderer(BaseRenderer):
@@ -49,7 +49,7 @@ class OwnershipViewSet(BaseViewSet):
 
     def get_queryset(self) -> AssetQuerySet:
         """Return the credits with their owners and pools."""
-        return reports.ownership_rows()
+        return ownership.ownership_rows()
 
     @operation(
         "Show who owns what",
@@ -61,7 +61,7 @@ class OwnershipViewSet(BaseViewSet):
         """Return one line per credit: a page of them as JSON, or with `format=csv` all of them as a file."""
         found = cast("AssetQuerySet", self.filter_queryset(self.get_queryset()))
         if request.accepted_renderer.format == "csv":
-            return csv_file_response("ownership.csv", reports.ownership_csv(CursorPages.order(request, self).sort(found)))
+            return csv_file_response("ownership.csv", ownership.ownership_csv(CursorPages.order(request, self).sort(found)))
         return self.get_paginated_response(self.get_serializer(self.paginate_queryset(found), many=True).data)
 
 

@@ -11,8 +11,8 @@ from django.db.models.functions import Now, Trunc
 
 from wallet.assets.models import CashbackAsset, Issuance
 from wallet.ledger.models import Entry
-from wallet.queries import reports
-from wallet.queries.reports import States
+from wallet.queries import supply
+from wallet.queries.supply import States
 
 HOURLY = timedelta(days=7)  # up to here claims are told by the hour, beyond by the day
 LONGEST = timedelta(days=366)
@@ -98,7 +98,7 @@ def busiest_pools(period: Period, pool_id: UUID | None = None) -> list[dict[str,
 
 def supply_states(pool_id: UUID | None = None) -> dict[tuple[Any, ...], States]:
     """Return by (currency, pool, generation) how many credits, of what value, are in which state now, deleted ones too."""
-    return reports.supply_by(in_pool(pool_id), "currency", "pool", "generation")
+    return supply.supply_by(in_pool(pool_id), "currency", "pool", "generation")
 
 
 def issued_by_log(pool_id: UUID | None = None) -> dict[tuple[str, UUID | None], int]:
