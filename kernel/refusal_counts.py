@@ -1,6 +1,6 @@
-"""How often which refusal was told, by the hour: counted in the cache, for a person to look at, never to decide by.
+"""Counters of refusals per code and hour, in the cache, for display only.
 
-A count may be lost (a flush, an outage, a store in one process's memory) and costs a claim nothing.
+A count may be lost (a flush, an outage, a cache in one process's memory).
 """
 
 import logging
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from django.core.cache import caches
 from django.utils import timezone
 
-from kernel.rate_limits import STORE_DOWN
+from kernel.rate_limits import STORE_ERRORS
 from kernel.refusals import Refusal
 
 log = logging.getLogger(__name__)
@@ -20,44 +20,44 @@ HOUR = timedelta(hours=1)
 
 
 def count_refusal(code: str) -> None:
-    """Count one refusal with this code in the present hour; do nothing when the store is away."""
+    """Count one refusal with this code in the current hour; do nothing when the cache is down."""
     key = cache_key(timezone.now(), code)
     store = caches["default"]
     try:
         try:
             store.incr(key)
-        except ValueError:  # the first of this hour; should two be first at once, the second one's count is added
+        except ValueError:  # the first of this hour, unless another process adds the key first
             if not store.add(key, 1, int(RETENTION.total_seconds())):
                 store.incr(key)
-    except (*STORE_DOWN, ValueError):
+    except (*STORE_ERRORS, ValueError):
         log.debug("refusal %s not counted", code)
 
 
 def refusals_by_code(since: datetime, until: datetime) -> Counter[str] | None:
-    """Return how often each code was told from the hour of `since` to before `until`, 31 days back at most.
+    """Return the number of refusals per code from the hour of `since` to before `until`; None when the cache is down.
 
-    None when the store is away.
+    Counters are kept for 31 days.
     """
     start = max(since, until - RETENTION).replace(minute=0, second=0, microsecond=0)
     hours = [start + HOUR * number for number in range(-((start - until) // HOUR))]
     keys = {cache_key(hour, code): code for hour in hours for code in set(refusal_codes(Refusal))}
     try:
-        found = caches["default"].get_many(keys)
-    except STORE_DOWN:
+        counts = caches["default"].get_many(keys)
+    except STORE_ERRORS:
         return None
     total: Counter[str] = Counter()
-    for key, number in found.items():
-        total[keys[key]] += number
+    for key, count in counts.items():
+        total[keys[key]] += count
     return total
 
 
-def cache_key(instant: datetime, code: str) -> str:
-    """Return under which name an hour's refusals of one code are counted."""
-    return f"refused:{instant.astimezone(UTC):%Y%m%d%H}:{code}"
+def cache_key(time: datetime, code: str) -> str:
+    """Return the key of the counter for one code in the hour of `time`."""
+    return f"refused:{time.astimezone(UTC):%Y%m%d%H}:{code}"
 
 
 def refusal_codes(kind: type[Refusal]) -> Iterator[str]:
-    """Yield the code of every kind of refusal that the product knows."""
+    """Yield the code of each subclass."""
     for child in kind.__subclasses__():
         yield child.code
         yield from refusal_codes(child)

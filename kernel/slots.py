@@ -1,4 +1,4 @@
-"""A bounded number of slots for expensive work in one process."""
+"""Slots: a bounded number of threads of one process that do expensive work at the same time."""
 
 import threading
 import time
@@ -9,15 +9,13 @@ from dataclasses import dataclass, field
 from kernel.refusals import Refusal
 
 WAIT_SECONDS = 2.0
-
-
-# After a read for which PostgreSQL worked longer than this, its place stays empty for a time: the machine is others', too.
-# Whoever reads one page after the other waits for it, and is not refused.
-SHORT_SECONDS, REST_SHARE, MAX_REST_SECONDS = 0.05, 3.0, 1.5
+# After a read that took PostgreSQL longer than SHORT_SECONDS its slot rests for REST_FACTOR times as long, so that reads do not
+# take the whole machine. A user who reads page after page waits for the slot and is not refused.
+SHORT_SECONDS, REST_FACTOR, MAX_REST_SECONDS = 0.05, 3.0, 1.5
 
 
 class ReadsBusy(Refusal):
-    """As many expensive reads as this process takes are under way."""
+    """All slots of this process are in use."""
 
     code = "busy"
     detail = "Too many searches and exports are running at this moment. Try again in a few seconds."
@@ -26,45 +24,45 @@ class ReadsBusy(Refusal):
 
 @dataclass
 class Slots:
-    """A number of places that are taken one by one; a context manager takes one.
+    """A number of slots; `slot` is a context manager that holds one.
 
     Arguments:
-        most: how many there are.
-        most_waiting: how many threads may wait for one: each that waits is missing elsewhere.
-        rests: whether a place stays empty for a time after a long read.
+        count: the number of slots.
+        max_waiting: how many threads may wait for a slot; a waiting thread serves no other request.
+        rests: whether a slot stays empty for some time after a long read.
     """
 
-    most: int
-    most_waiting: int
+    count: int
+    max_waiting: int
     rests: bool
     changed: threading.Condition = field(default_factory=threading.Condition)
     waiting: int = 0
 
     def __post_init__(self) -> None:
-        self.free_at = [0.0] * self.most  # by the monotonic clock; a place in use is not in it
+        self.free_at = [0.0] * self.count  # monotonic times at which the free slots may be used; slots in use are not listed
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Hold a place; raise ReadsBusy when there is none within WAIT_SECONDS, or when too many wait already."""
-        self.take()
-        begun, own = time.monotonic(), time.thread_time()
+    def slot(self) -> Iterator[None]:
+        """Hold a slot; raise ReadsBusy if none is free within WAIT_SECONDS, or if too many threads wait already."""
+        self.acquire()
+        started, own_start = time.monotonic(), time.thread_time()
         try:
             yield
         finally:
-            # What this thread did itself, such as a page's template, is no work of PostgreSQL's.
-            self.leave(time.monotonic() - begun - (time.thread_time() - own))
+            # The thread's own work, such as rendering a template, is not PostgreSQL's.
+            self.release(time.monotonic() - started - (time.thread_time() - own_start))
 
-    def take(self) -> None:
-        """Take a place, and wait for it; raise ReadsBusy."""
+    def acquire(self) -> None:
+        """Take a slot, waiting for one if necessary; raise ReadsBusy."""
         deadline = time.monotonic() + WAIT_SECONDS
         with self.changed:
-            if self.is_taken_now():
+            if self._try_acquire():
                 return
-            if self.waiting >= self.most_waiting:
+            if self.waiting >= self.max_waiting:
                 raise ReadsBusy
             self.waiting += 1
             try:
-                while not self.is_taken_now():
+                while not self._try_acquire():
                     now = time.monotonic()
                     if now >= deadline:
                         raise ReadsBusy
@@ -72,17 +70,17 @@ class Slots:
             finally:
                 self.waiting -= 1
 
-    def is_taken_now(self) -> bool:
-        """Take a place that is free, if there is one; whoever calls holds `changed`."""
-        free = min(self.free_at, default=None)
-        if free is None or free > time.monotonic():
+    def _try_acquire(self) -> bool:
+        """Take a free slot and return True, or return False. The caller holds `changed`."""
+        earliest = min(self.free_at, default=None)
+        if earliest is None or earliest > time.monotonic():
             return False
-        self.free_at.remove(free)
+        self.free_at.remove(earliest)
         return True
 
-    def leave(self, seconds: float) -> None:
-        """Give a place back for which PostgreSQL worked so many seconds."""
-        rest = min(MAX_REST_SECONDS, REST_SHARE * seconds) if self.rests and seconds > SHORT_SECONDS else 0.0
+    def release(self, seconds: float) -> None:
+        """Return a slot after a read that took PostgreSQL this long."""
+        rest = min(MAX_REST_SECONDS, REST_FACTOR * seconds) if self.rests and seconds > SHORT_SECONDS else 0.0
         with self.changed:
             self.free_at.append(time.monotonic() + rest)
             self.changed.notify()

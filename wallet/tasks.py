@@ -24,7 +24,7 @@ SCHEDULES = {
 def sweep() -> int:
     """Mark what is due EXPIRED; returns how many. A million that end at once are nobody's hurry: claims go first."""
     with acting_through_channel("clock"):
-        return expire_assets.expire_due(batch=BATCH, rest=REST, seconds=SWEEP_SECONDS)
+        return expire_assets.expire_due(batch_size=BATCH, rest=REST, seconds=SWEEP_SECONDS)
 
 
 def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:

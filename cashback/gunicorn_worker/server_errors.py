@@ -1,4 +1,4 @@
-"""The errors that the web server answers before Django sees the request: problem+json with the headers of every answer."""
+"""Errors of the web server before Django gets the request: problem+json with the headers of every response."""
 
 import json
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from gunicorn.http import errors
 
 from cashback.http.headers import HEADERS, STRICT_POLICY
 
-# What Django's own middleware adds to its answers.
+# The headers that Django's middleware adds to its responses.
 DJANGO_HEADERS = {
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
@@ -21,14 +21,14 @@ DJANGO_HEADERS = {
 
 @dataclass(frozen=True)
 class ServerError:
-    """An HTTP status with its stable code and a sentence for people."""
+    """An HTTP status, its stable code, and a sentence for users."""
 
     status: int
     code: str
     detail: str
 
-    def answer(self) -> bytes:
-        """Return the whole answer, after which the connection is closed."""
+    def response(self) -> bytes:
+        """Return the complete HTTP response, which announces that the connection is closed."""
         title = HTTPStatus(self.status).phrase
         members = {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail, "code": self.code}
         body = json.dumps(members).encode()
@@ -50,13 +50,13 @@ LINE_TOO_LONG = ServerError(414, "too_large", "The address is too long. Send les
 HEAD_TOO_LARGE = ServerError(431, "too_large", "The headers are too large or too many. Send less in them.")
 CODING = ServerError(501, "parse_error", "This Transfer-Encoding is not understood. Send the body with its Content-Length.")
 BROKEN = ServerError(500, "internal_error", "Something broke on our side; it has been written down. Try again later.")
-ANSWERS: dict[Any, ServerError] = {
+ERRORS_BY_EXCEPTION: dict[Any, ServerError] = {
     errors.LimitRequestLine: LINE_TOO_LONG,
     errors.LimitRequestHeaders: HEAD_TOO_LARGE,
     errors.UnsupportedTransferCoding: CODING,
     errors.ExpectationFailed: EXPECTATION,
     errors.ConfigurationProblem: BROKEN,
-    # Headers of an answer, which are ours.
+    # Invalid response headers, which are our own bug.
     errors.InvalidResponseHeader: BROKEN,
     errors.InvalidResponseHeaderName: BROKEN,
     errors.ParseException: MALFORMED,
@@ -64,5 +64,5 @@ ANSWERS: dict[Any, ServerError] = {
 
 
 def server_error(error: BaseException) -> ServerError:
-    """Return what is answered when gunicorn raises this error; it is ours unless the request is to blame."""
-    return next((answer for kind, answer in ANSWERS.items() if isinstance(error, kind)), BROKEN)
+    """Return the response for an exception of gunicorn: by default an internal error."""
+    return next((response for kind, response in ERRORS_BY_EXCEPTION.items() if isinstance(error, kind)), BROKEN)

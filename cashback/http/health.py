@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from kernel.client_address import client_ip
-from kernel.rate_limits import STORE_DOWN
+from kernel.rate_limits import STORE_ERRORS
 
 STARTED = time.time()
 # Whoever sends one of these speaks for somebody else.
@@ -83,7 +83,7 @@ def redis_state() -> str:
         return "not used"
     try:
         caches["default"].get("readyz")
-    except STORE_DOWN:
+    except STORE_ERRORS:
         return "unreachable"
     return "ok"
 

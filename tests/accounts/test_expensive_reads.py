@@ -20,7 +20,7 @@ from kernel.slots import ReadsBusy, Slots
 def places(monkeypatch: pytest.MonkeyPatch) -> Slots:
     """One place, for which one may wait, and not for long."""
     monkeypatch.setattr(expensive_reads, "WAIT_SECONDS", 0.1)
-    return Slots(most=1, most_waiting=1, rests=True)
+    return Slots(count=1, max_waiting=1, rests=True)
 
 
 def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
@@ -40,7 +40,7 @@ def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object
 
 def test_a_place_is_held_by_one(places: Slots) -> None:
     places.rests = False
-    with places.taken(), pytest.raises(ReadsBusy):
+    with places.slot(), pytest.raises(ReadsBusy):
         places.take()
 
     places.take()
@@ -82,14 +82,14 @@ def test_after_a_long_read_a_place_is_empty_and_after_a_short_one_it_is_not(plac
     with pytest.raises(ReadsBusy):
         places.take()
 
-    rested = Slots(most=1, most_waiting=1, rests=False)
+    rested = Slots(count=1, max_waiting=1, rests=False)
     rested.take()
     rested.leave(100.0)
     rested.take()
 
 
 def test_a_place_is_left_when_the_read_fails(places: Slots) -> None:
-    with pytest.raises(ZeroDivisionError), places.taken():
+    with pytest.raises(ZeroDivisionError), places.slot():
         raise ZeroDivisionError
 
     places.take()
@@ -100,7 +100,12 @@ def test_a_read_within_a_read_is_part_of_it_and_of_its_time_limit(alice: User, s
     settings.RATES = settings.RATES | {"search": "1/d"}
     settings.SEARCH_TIMEOUT_MS = 20
 
-    with pytest.raises(OperationalError) as ended, SEARCH.by(alice), SEARCH.by(alice), connection.cursor() as cursor:
+    with (
+        pytest.raises(OperationalError) as ended,
+        SEARCH.for_user(alice),
+        SEARCH.for_user(alice),
+        connection.cursor() as cursor,
+    ):
         cursor.execute("SHOW max_parallel_workers_per_gather")
         assert cursor.fetchone() == ("0",)
         cursor.execute("SELECT pg_sleep(20)")
@@ -109,5 +114,5 @@ def test_a_read_within_a_read_is_part_of_it_and_of_its_time_limit(alice: User, s
     with connection.cursor() as cursor:
         cursor.execute("SHOW statement_timeout")
         assert cursor.fetchone() == ("5s",)
-    with pytest.raises(RateLimited), SEARCH.by(alice):
+    with pytest.raises(RateLimited), SEARCH.for_user(alice):
         pass

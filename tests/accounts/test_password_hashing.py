@@ -18,7 +18,7 @@ from pytest_django import Settings
 from accounts import password_hashing
 from accounts.argon2_process import NICENESS
 from accounts.models import Role, User
-from accounts.password_hashing import WAITING_PER_SLOT, HashingBusy, HashingProcess, LimitedArgon2PasswordHasher
+from accounts.password_hashing import MAX_WAITING_PER_SLOT, HashingBusy, HashingProcess, LimitedArgon2PasswordHasher
 from accounts.tokens import issue_pair
 from cashback import settings as product
 from tests.conftest import PASSWORD
@@ -86,16 +86,16 @@ def test_no_more_hashes_than_slots_run_at_once(monkeypatch: pytest.MonkeyPatch) 
     begin = HashingProcess.__init__
     monkeypatch.setattr(HashingProcess, "__init__", lambda self: started.append(self) or begin(self))
 
-    with ThreadPoolExecutor(SLOTS * (1 + WAITING_PER_SLOT)) as callers:
-        hashes = list(callers.map(make_password, [PASSWORD] * SLOTS * (1 + WAITING_PER_SLOT)))
+    with ThreadPoolExecutor(SLOTS * (1 + MAX_WAITING_PER_SLOT)) as callers:
+        hashes = list(callers.map(make_password, [PASSWORD] * SLOTS * (1 + MAX_WAITING_PER_SLOT)))
 
-    assert len(set(hashes)) == SLOTS * (1 + WAITING_PER_SLOT)
+    assert len(set(hashes)) == SLOTS * (1 + MAX_WAITING_PER_SLOT)
     assert len(started) == SLOTS
 
 
 def test_beyond_those_who_may_wait_a_caller_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = LimitedArgon2PasswordHasher.process_pool()
-    for _ in range(SLOTS * (1 + WAITING_PER_SLOT)):
+    for _ in range(SLOTS * (1 + MAX_WAITING_PER_SLOT)):
         pool.places.acquire()
     monkeypatch.setattr(pool, "slots", None)  # nobody may even look at the slots
 
@@ -257,7 +257,7 @@ def wait_until_hashing(callers: int = 1) -> None:
     """Wait until so many besides those who took the slots have come to be hashed."""
     pool = LimitedArgon2PasswordHasher.process_pool()
     for _ in range(1000):
-        if pool.places._value <= SLOTS * WAITING_PER_SLOT - callers:
+        if pool.places._value <= SLOTS * MAX_WAITING_PER_SLOT - callers:
             return
         threading.Event().wait(0.01)
     raise AssertionError("nobody came to be hashed")

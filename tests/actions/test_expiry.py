@@ -41,7 +41,7 @@ def test_what_is_due_expires_and_nothing_else(due: Callable[[int], None], issue:
     never = issue()
     told: list[int] = []
 
-    swept = expire_assets.expire_due(told.append, batch=2)
+    swept = expire_assets.expire_due(told.append, batch_size=2)
 
     assert (swept, told) == (3, [2, 1])
     assert set(CashbackAsset.objects.filter(status="AVAILABLE")) == {later, never}
@@ -69,7 +69,7 @@ def test_a_claimed_asset_is_left_alone_after_its_expiry(issue: Issue, alice: Use
 def test_two_sweeps_at_once_mark_each_asset_once(due: Callable[[int], None]) -> None:
     due(500)
 
-    counts = at_once(lambda _: expire_assets.expire_due(batch=50), range(2))
+    counts = at_once(lambda _: expire_assets.expire_due(batch_size=50), range(2))
 
     assert sum(counts) == 500  # type: ignore[arg-type]
     assert CashbackAsset.objects.filter(status="EXPIRED").count() == 500
@@ -172,7 +172,7 @@ def test_assets_that_end_at_one_instant_are_found_once_each(
     due(5)
     told: list[int] = []
 
-    assert expire_assets.expire_due(told.append, batch=2) == 5
+    assert expire_assets.expire_due(told.append, batch_size=2) == 5
     assert told == [2, 2, 1]
 
 
@@ -209,17 +209,17 @@ def test_a_batch_where_somebody_holds_every_asset_does_not_end_the_sweep(
     held = list(CashbackAsset.objects.order_by("pk").values_list("pk", flat=True)[:2])
     elsewhere.execute("SELECT FROM assets_cashbackasset WHERE id = ANY(%s) FOR UPDATE", [held])
 
-    assert expire_assets.expire_due(batch=2) == 1
+    assert expire_assets.expire_due(batch_size=2) == 1
 
     elsewhere.rollback()
-    assert expire_assets.expire_due(batch=2) == 2
+    assert expire_assets.expire_due(batch_size=2) == 2
 
 
 def test_a_sweep_whose_time_is_over_leaves_the_others_for_the_next(due: Callable[[int], None]) -> None:
     due(3)
 
-    assert expire_assets.expire_due(batch=1, rest=1, seconds=0) == 0
-    assert expire_assets.expire_due(batch=1, rest=0.1, seconds=60) == 3
+    assert expire_assets.expire_due(batch_size=1, rest=1, seconds=0) == 0
+    assert expire_assets.expire_due(batch_size=1, rest=0.1, seconds=60) == 3
 
 
 def test_the_clock_rests_after_each_of_its_small_batches(due: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -139,7 +139,7 @@ def test_an_unknown_pool_is_not_found(ada: User) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_batch_that_fails_takes_the_earlier_batches_with_it(ada: User, open_pool: OpenPool) -> None:
     pool = open_pool()
-    good = [CashbackAsset(pool=pool, currency="INR", **CREDIT) for _ in range(issue_assets.BATCH)]
+    good = [CashbackAsset(pool=pool, currency="INR", **CREDIT) for _ in range(issue_assets.BATCH_SIZE)]
 
     with pytest.raises(IntegrityError, match="currency of its pool"):
         issue_assets.issue_assets([*good, CashbackAsset(pool=pool, currency="USD", **CREDIT)])

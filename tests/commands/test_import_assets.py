@@ -294,7 +294,7 @@ def test_a_wrong_title_is_found_on_a_line_that_is_like_one_before(command: Comma
 def test_a_file_of_more_kinds_than_are_remembered_is_imported_whole(
     command: Command, csv_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_csv, "MOST_MOULDS", 2)
+    monkeypatch.setattr(import_csv, "MAX_TEMPLATES", 2)
 
     command("import_assets", str(csv_file(*(f"Kind,{1 + number % 5},INR,," for number in range(20)))))
 
@@ -353,7 +353,7 @@ def test_a_file_that_is_read_within_a_request_is_judged_so_far_and_no_further(
     path = csv_file(*(f"Cup,{number},INR,," for number in range(1, 40)))
 
     with pytest.raises(import_csv.TooManyKinds):
-        import_csv.CreditFile(path, None, most_judged=20).check()
+        import_csv.CreditFile(path, None, max_validated=20).check()
 
     assert len(judged) == 20
-    assert import_csv.CreditFile(path, None, most_judged=39).check().count == 39
+    assert import_csv.CreditFile(path, None, max_validated=39).check().count == 39

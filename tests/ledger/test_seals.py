@@ -33,7 +33,7 @@ WORTHLESS = (
 def test_the_seals_are_rewritten_by_nobody(db: None, attack: str, role: str) -> None:
     root, now = bytes(32), timezone.now()
     Seal.objects.create(
-        seq=1, previous_root=merkle.EMPTY, root=root, from_xid=0, to_xid=2, count=1, sums='{"INR": "1.00"}', sealed_at=now,
+        seq=1, previous_root=merkle.EMPTY_ROOT, root=root, from_xid=0, to_xid=2, count=1, sums='{"INR": "1.00"}', sealed_at=now,
         public_key=root, signature=bytes(64), leaves=bytes(48),
     )  # fmt: skip
 

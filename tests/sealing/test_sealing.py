@@ -44,7 +44,7 @@ def test_a_seal_holds_every_closed_entry_with_its_sum(make_claims: MakeClaims) -
 
     assert (seal.seq, seal.count, json.loads(seal.sums)) == (1, 5, {"INR": "500.00"})
     assert sorted(sealed_ids()) == sorted(made)
-    assert bytes(seal.previous_root) == merkle.EMPTY
+    assert bytes(seal.previous_root) == merkle.EMPTY_ROOT
     assert signing.is_signature_valid(seal)
 
 
@@ -115,7 +115,7 @@ def test_an_entry_waits_while_an_older_transaction_is_open(make_claims: MakeClai
 def test_a_long_range_is_sealed_in_parts_that_split_no_transaction(
     make_claims: MakeClaims, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seal_ledger, "MOST_LEAVES", 3)
+    monkeypatch.setattr(seal_ledger, "MAX_LEAVES", 3)
     made = make_claims(8)
 
     seals = seal_ledger.seal_all()
@@ -128,7 +128,7 @@ def test_a_long_range_is_sealed_in_parts_that_split_no_transaction(
 def test_a_transaction_that_holds_more_than_a_seal_is_sealed_whole(
     make_claims: MakeClaims, issue: Callable[..., CashbackAsset], alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seal_ledger, "MOST_LEAVES", 3)
+    monkeypatch.setattr(seal_ledger, "MAX_LEAVES", 3)
     before = make_claims(2)
     wanted, following = [ClaimRequest(issue().pk, alice) for _ in range(5)], issue()
     large = [outcome.receipt["id"] for outcome in partial(run_claim_batch, process_asset_claims)(wanted)]  # type: ignore[union-attr]

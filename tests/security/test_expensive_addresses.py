@@ -52,10 +52,10 @@ def once(settings: Settings) -> None:
 def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Others hold every place, and nobody waits long."""
     monkeypatch.setattr(expensive_reads, "WAIT_SECONDS", 0.02)
-    both = (SEARCH.places, EXPORT.places)
+    both = (SEARCH.slots, EXPORT.slots)
     for places in both:
         places.free_at, free = [], places.free_at
-        assert len(free) == places.most
+        assert len(free) == places.count
     yield
     for places in both:
         places.leave(0.0)
@@ -133,15 +133,15 @@ def test_a_search_that_takes_too_long_is_ended_and_says_to_ask_for_less(
 
 def test_so_many_files_are_open_until_they_are_closed_or_forgotten(ada: User) -> None:
     caller = as_caller(ada)
-    answers: list[Any] = [caller.get(f"{ROOT}/reports/ownership/?format=csv") for _ in range(OPEN_FILES.most + 1)]
+    answers: list[Any] = [caller.get(f"{ROOT}/reports/ownership/?format=csv") for _ in range(OPEN_FILES.count + 1)]
 
-    assert [answer.status_code for answer in answers] == [200] * OPEN_FILES.most + [503]
+    assert [answer.status_code for answer in answers] == [200] * OPEN_FILES.count + [503]
     answers.pop()
     assert b"".join(answers.pop().streaming_content).startswith(b"asset,title")
     assert len(OPEN_FILES.free_at) == 1
     answers.clear()
     gc.collect()
-    assert len(OPEN_FILES.free_at) == OPEN_FILES.most
+    assert len(OPEN_FILES.free_at) == OPEN_FILES.count
 
 
 def test_a_file_that_would_be_too_large_is_refused_and_leaves_its_place(
@@ -153,7 +153,7 @@ def test_a_file_that_would_be_too_large_is_refused_and_leaves_its_place(
     answer = as_caller(ada).get(f"{ROOT}/reports/ownership/?format=csv")
 
     assert (answer.status_code, answer.json()["code"]) == (400, "too_many_rows")
-    assert len(OPEN_FILES.free_at) == OPEN_FILES.most
+    assert len(OPEN_FILES.free_at) == OPEN_FILES.count
 
 
 def test_the_schema_is_made_once_in_each_form(db: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,10 +33,10 @@ REPORT = "/api/v1/reports/ownership/?format=csv"
 class Titles:
     """Credits that are all alike but for their titles; may be iterated any number of times."""
 
-    mould: AssetTemplate
+    template: AssetTemplate
 
     def __iter__(self) -> Iterator[TemplatedAsset]:
-        return (TemplatedAsset(self.mould, f"Credit of {uuid4().hex}") for _ in range(TITLES))
+        return (TemplatedAsset(self.template, f"Credit of {uuid4().hex}") for _ in range(TITLES))
 
 
 @pytest.fixture

@@ -49,7 +49,7 @@ def claim_from_pool(pool_id: UUID, user: User, request: IdempotentRequest) -> Cl
 
 
 def submit_claim(batcher: Batcher[ClaimRequest, ClaimOutcome], request: ClaimRequest) -> Claim:
-    """Return the claim that the batcher came to; raise its refusal, or Busy when no connection was free."""
+    """Submit a request to the batcher and return the claim; raise its refusal, or Busy when no connection was free."""
     try:
         outcome = batcher.submit(request)
     except OperationalError as error:

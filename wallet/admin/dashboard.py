@@ -67,7 +67,7 @@ class PeriodForm(forms.Form):
         since, until = cleaned.get("since"), cleaned.get("until")
         if until and until.year >= date.max.year:
             raise ValidationError({"until": _("Choose a day before the year 9999.")})
-        if since and until and not since <= until < since + analytics.LONGEST:
+        if since and until and not since <= until < since + analytics.MAX_PERIOD:
             raise ValidationError({"until": _("Choose a day after the first one, at most a year later.")})
         return cleaned
 
@@ -78,14 +78,14 @@ class PeriodForm(forms.Form):
         if not since and not until:
             return Period(now - timedelta(hours=HOURS[given.get("period") or "7d"]), now)
         first: date = since or (until or now.date()) - timedelta(days=6)
-        last: date = until or min(now.date(), first + analytics.LONGEST - timedelta(days=1))
+        last: date = until or min(now.date(), first + analytics.MAX_PERIOD - timedelta(days=1))
         begin, end = (datetime.combine(day, time.min, UTC) for day in (first, max(first, last)))
         return Period(begin, end + timedelta(days=1))
 
 
 def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Put the figures into the index's context; raise RateLimited or ReadsBusy."""
-    with SEARCH.by(require_operator(request)):
+    with SEARCH.for_user(require_operator(request)):
         return all_figures(request, context)
 
 

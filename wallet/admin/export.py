@@ -15,7 +15,7 @@ from django.utils.decorators import method_decorator
 from xlsxwriter import Workbook
 
 from accounts.expensive_reads import EXPORT, expensive_read_view
-from kernel.file_download import FileTooLarge, SpooledFileResponse, csv_file_response, file_response, with_pauses
+from kernel.file_download import FileTooLarge, SpooledFileResponse, csv_file_response, file_response, yield_with_pauses
 from kernel.refusals import Refusal
 from wallet.admin.base import OperatorAdmin, require_operator, require_safe_method
 from wallet.queries import csv_export
@@ -67,7 +67,7 @@ def write_workbook(file: IO[bytes], report: Report, listed: Any) -> None:
         for column, name in enumerate(report.columns):
             sheet.write_string(0, column, name, bold)
         number = 0
-        for number, cells in enumerate(with_pauses(islice(report.lines(listed), MAX_XLSX_ROWS + 1), 50), start=1):
+        for number, cells in enumerate(yield_with_pauses(islice(report.lines(listed), MAX_XLSX_ROWS + 1), 50), start=1):
             for column, cell in enumerate(cells):
                 write_cell(sheet, number, column, cell, is_amount=report.columns[column] in AMOUNTS)
     if number > MAX_XLSX_ROWS:

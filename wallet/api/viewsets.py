@@ -49,7 +49,7 @@ class BaseViewSet(GenericViewSet[Any]):
         """Let the caller in; raise RateLimited or ReadsBusy when an expensive read must not be now."""
         super().initial(request, *args, **kwargs)
         if kind := self.expensive_read():
-            self.reads.enter_context(kind.by(self.user))
+            self.reads.enter_context(kind.for_user(self.user))
 
     def expensive_read(self) -> ExpensiveRead | None:
         """Return which expensive read this request is, if it is one."""
