@@ -12,8 +12,8 @@ from pytest_django import DjangoAssertNumQueries
 from accounts import email_change, tokens
 from accounts.models import User
 from accounts.registration import EmailTaken
+from tests.concurrency import at_once
 from tests.conftest import PASSWORD
-from tests.together import at_once
 
 EMAIL = "/account/email/"
 CHANGE = {"email": "Alice.Rao@Example.com", "current_password": PASSWORD}
@@ -81,7 +81,7 @@ def test_what_is_refused_stands_beside_its_field_and_changes_nothing(
     assert (email_of(alice), email_of(bob)) == ("alice@example.com", "bob@example.com")
 
 
-def test_a_wrong_password_does_not_tell_whether_an_email_has_an_account(alices: Client, bob: User) -> None:
+def test_wrong_password_does_not_reveal_whether_an_email_is_registered(alices: Client, bob: User) -> None:
     taken, free = (
         errors(alices.post(EMAIL, {"email": email, "current_password": "wrong"})) for email in (bob.email, "nobody@example.com")
     )
@@ -111,7 +111,7 @@ def test_a_change_is_one_statement(alice: User, django_assert_num_queries: Djang
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_who_want_the_same_email_at_once_one_gets_it() -> None:
+def test_one_of_two_concurrent_changes_to_one_email_succeeds() -> None:
     people = [User.objects.create_user(f"{name}@example.com", PASSWORD) for name in ("alice", "bob", "carol")]
 
     outcomes = at_once(lambda user: email_change.change_email(user, PASSWORD, "rao@example.com"), people)

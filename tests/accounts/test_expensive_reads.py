@@ -9,9 +9,9 @@ from django.db import OperationalError, connection
 from psycopg.errors import QueryCanceled
 from pytest_django import Settings
 
-from accounts import expensive_reads
 from accounts.expensive_reads import SEARCH
 from accounts.models import User
+from kernel import slots
 from kernel.rate_limits import RateLimited
 from kernel.slots import ReadsBusy, Slots
 
@@ -19,7 +19,7 @@ from kernel.slots import ReadsBusy, Slots
 @pytest.fixture
 def places(monkeypatch: pytest.MonkeyPatch) -> Slots:
     """One place, for which one may wait, and not for long."""
-    monkeypatch.setattr(expensive_reads, "WAIT_SECONDS", 0.1)
+    monkeypatch.setattr(slots, "WAIT_SECONDS", 0.1)
     return Slots(count=1, max_waiting=1, rests=True)
 
 
@@ -38,7 +38,7 @@ def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object
     return thread, outcomes
 
 
-def test_a_place_is_held_by_one(places: Slots) -> None:
+def test_slot_is_held_by_one_thread(places: Slots) -> None:
     places.rests = False
     with places.slot(), pytest.raises(ReadsBusy):
         places.take()
@@ -46,8 +46,8 @@ def test_a_place_is_held_by_one(places: Slots) -> None:
     places.take()
 
 
-def test_who_waits_gets_the_place_that_is_left(places: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expensive_reads, "WAIT_SECONDS", 30)
+def test_waiting_thread_gets_the_released_slot(places: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "WAIT_SECONDS", 30)
     places.take()
     thread, outcomes = in_thread(places.take)
     while not places.waiting:
@@ -60,8 +60,8 @@ def test_who_waits_gets_the_place_that_is_left(places: Slots, monkeypatch: pytes
     assert places.free_at == []
 
 
-def test_beyond_those_who_may_wait_nobody_waits(places: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expensive_reads, "WAIT_SECONDS", 30)
+def test_thread_beyond_the_waiting_limit_is_refused_at_once(places: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slots, "WAIT_SECONDS", 30)
     places.take()
     thread, outcomes = in_thread(places.take)
     while not places.waiting:
@@ -76,7 +76,7 @@ def test_beyond_those_who_may_wait_nobody_waits(places: Slots, monkeypatch: pyte
     assert outcomes == [None]
 
 
-def test_after_a_long_read_a_place_is_empty_and_after_a_short_one_it_is_not(places: Slots) -> None:
+def test_slot_rests_after_a_long_read_only(places: Slots) -> None:
     places.take()
     places.leave(100.0)
     with pytest.raises(ReadsBusy):
@@ -88,7 +88,7 @@ def test_after_a_long_read_a_place_is_empty_and_after_a_short_one_it_is_not(plac
     rested.take()
 
 
-def test_a_place_is_left_when_the_read_fails(places: Slots) -> None:
+def test_slot_is_released_when_the_read_fails(places: Slots) -> None:
     with pytest.raises(ZeroDivisionError), places.slot():
         raise ZeroDivisionError
 

@@ -32,9 +32,7 @@ def unsigned(payload: dict[str, Any], header: dict[str, Any]) -> str:
     return ".".join([*parts, ""])
 
 
-def test_a_token_tells_who_i_am_in_one_query(
-    me: Me, alice: User, pair: TokenPair, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
+def test_me_needs_one_query(me: Me, alice: User, pair: TokenPair, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     with django_assert_num_queries(1):
         answer = me(pair.access)
 
@@ -110,7 +108,7 @@ def test_what_happens_to_a_person_acts_on_their_very_next_request(
     assert me(pair.access).status_code == 401
 
 
-def test_a_family_past_its_end_lets_nobody_in(me: Me, pair: TokenPair) -> None:
+def test_expired_family_does_not_authenticate(me: Me, pair: TokenPair) -> None:
     TokenFamily.objects.update(expires_at="2020-01-01T00:00:00Z")
 
     assert me(pair.access).status_code == 401

@@ -11,8 +11,8 @@ from accounts import passwords, tokens
 from accounts.models import TokenFamily, User
 from accounts.tokens import TokenNotValid, TokenPair
 from tests.accounts.conftest import Send
+from tests.concurrency import at_once
 from tests.conftest import PASSWORD
-from tests.together import at_once
 
 NEW = "another horse battery"
 CHANGE = {"current_password": PASSWORD, "new_password": NEW}

@@ -21,8 +21,8 @@ from accounts.models import Role, User
 from accounts.password_hashing import MAX_WAITING_PER_SLOT, HashingBusy, HashingProcess, LimitedArgon2PasswordHasher
 from accounts.tokens import issue_pair
 from cashback import settings as product
+from tests.concurrency import at_once
 from tests.conftest import PASSWORD
-from tests.together import at_once
 
 SLOTS = 2
 NEW = "another horse battery"
@@ -31,7 +31,7 @@ Act = Callable[[User, str], Any]
 
 @pytest.fixture(autouse=True)
 def _real_hasher(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for limit in ("WAIT_SECONDS", "ANSWER_SECONDS"):
+    for limit in ("SLOT_TIMEOUT_SECONDS", "HASH_TIMEOUT_SECONDS"):
         monkeypatch.setattr(password_hashing, limit, 60)  # however busy the machine is
     settings.PASSWORD_HASHERS = product.PASSWORD_HASHERS
     settings.HASHING_SLOTS = SLOTS
@@ -47,12 +47,12 @@ def _real_hasher(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterato
 def slots_taken() -> Iterator[threading.Event]:
     """Take every slot of this process until the event is set or the block ends."""
     pool, over = LimitedArgon2PasswordHasher.process_pool(), threading.Event()
-    for semaphore in [pool.places, pool.slots] * SLOTS:
+    for semaphore in [pool.callers, pool.slots] * SLOTS:
         semaphore.acquire()
 
     def give_back() -> None:
         over.wait(60)
-        for semaphore in [pool.places, pool.slots] * SLOTS:
+        for semaphore in [pool.callers, pool.slots] * SLOTS:
             semaphore.release()
 
     holder = threading.Thread(target=give_back)
@@ -93,19 +93,19 @@ def test_no_more_hashes_than_slots_run_at_once(monkeypatch: pytest.MonkeyPatch) 
     assert len(started) == SLOTS
 
 
-def test_beyond_those_who_may_wait_a_caller_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_caller_beyond_the_waiting_limit_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = LimitedArgon2PasswordHasher.process_pool()
     for _ in range(SLOTS * (1 + MAX_WAITING_PER_SLOT)):
-        pool.places.acquire()
+        pool.callers.acquire()
     monkeypatch.setattr(pool, "slots", None)  # nobody may even look at the slots
 
     with pytest.raises(HashingBusy):
         make_password(PASSWORD)
 
 
-def test_whoever_waited_in_vain_is_refused_unhashed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_caller_is_refused_after_the_slot_timeout_without_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
     with slots_taken():
-        monkeypatch.setattr(password_hashing, "WAIT_SECONDS", 0.1)
+        monkeypatch.setattr(password_hashing, "SLOT_TIMEOUT_SECONDS", 0.1)
         with pytest.raises(HashingBusy):
             make_password(PASSWORD)
 
@@ -120,7 +120,7 @@ def hashing_process() -> HashingProcess:
     return process
 
 
-def test_hashing_yields_to_those_who_serve() -> None:
+def test_hashing_has_lower_priority_than_serving() -> None:
     pid = hashing_process().process.pid
 
     assert os.getpriority(os.PRIO_PROCESS, pid) - os.getpriority(os.PRIO_PROCESS, 0) == NICENESS
@@ -129,13 +129,13 @@ def test_hashing_yields_to_those_who_serve() -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_hashing_process_that_is_lost_makes_one_caller_try_again(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     process = hashing_process().process
-    monkeypatch.setattr(password_hashing, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(password_hashing, "HASH_TIMEOUT_SECONDS", 0.5)
     os.kill(process.pid, number)
 
     with pytest.raises(HashingBusy):
         make_password(PASSWORD)
 
-    monkeypatch.setattr(password_hashing, "ANSWER_SECONDS", 60)
+    monkeypatch.setattr(password_hashing, "HASH_TIMEOUT_SECONDS", 60)
     assert process.returncode == -signal.SIGKILL
     assert make_password(PASSWORD)
 
@@ -147,7 +147,7 @@ def test_where_no_process_can_be_started_the_answer_is_busy(monkeypatch: pytest.
         make_password(PASSWORD)
 
 
-def test_a_hashing_process_ends_with_whoever_started_it() -> None:
+def test_hashing_process_exits_with_its_parent() -> None:
     process = hashing_process().process
     LimitedArgon2PasswordHasher.process_pool().idle.clear()
     assert process.stdin is not None
@@ -224,7 +224,7 @@ STRANGERS = ("sign in", "register")
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", ACTS)
-def test_whoever_waits_to_be_hashed_holds_no_connection(name: str, request: pytest.FixtureRequest) -> None:
+def test_caller_that_waits_for_a_slot_holds_no_connection(name: str, request: pytest.FixtureRequest) -> None:
     act, status = ACTS[name]
     user = User.objects.create_user("ada@example.com", PASSWORD, role=Role.ADMIN, is_superuser=True)
     secret = "" if name.startswith(STRANGERS) else issue_pair(user).access if "API" in name else session_of(user)
@@ -257,7 +257,7 @@ def wait_until_hashing(callers: int = 1) -> None:
     """Wait until so many besides those who took the slots have come to be hashed."""
     pool = LimitedArgon2PasswordHasher.process_pool()
     for _ in range(1000):
-        if pool.places._value <= SLOTS * MAX_WAITING_PER_SLOT - callers:
+        if pool.callers._value <= SLOTS * MAX_WAITING_PER_SLOT - callers:
             return
         threading.Event().wait(0.01)
     raise AssertionError("nobody came to be hashed")
@@ -278,7 +278,7 @@ def test_within_a_transaction_the_connection_stays() -> None:
 @pytest.fixture
 def _busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with slots_taken():
-        monkeypatch.setattr(password_hashing, "WAIT_SECONDS", 0.05)
+        monkeypatch.setattr(password_hashing, "SLOT_TIMEOUT_SECONDS", 0.05)
         yield
 
 
@@ -327,7 +327,7 @@ def test_of_many_sign_ins_at_once_each_is_answered_rightly_or_busy() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("change", [{"is_active": False}, {"password": "!"}], ids=["closed", "another password"])
-def test_a_sign_in_that_was_hashed_while_the_account_changed_lets_nobody_in(change: dict[str, Any]) -> None:
+def test_sign_in_fails_when_the_account_changes_while_hashing(change: dict[str, Any]) -> None:
     user = User.objects.create_user("alice@example.com", PASSWORD)
     browser = Client()
     with ThreadPoolExecutor(2) as visitors:

@@ -26,8 +26,8 @@ from accounts.throttles import ClaimThrottle
 from kernel.client_address import client_identity, client_ip
 from kernel.rate_limits import RateLimited, format_wait
 from tests.accounts.conftest import Send
+from tests.concurrency import at_once
 from tests.conftest import PASSWORD
-from tests.together import at_once
 
 # Counting gives the thread's database connection back, if there is one.
 pytestmark = pytest.mark.django_db
@@ -82,7 +82,9 @@ def allowed(action: str, tries: int, identity: str) -> int:
         (9, "1.1.1.1,2.2.2.2", "192.0.2.1"),
     ],
 )
-def test_only_our_own_proxies_say_who_calls(settings: Settings, proxies: int, forwarded: str | None, ip: str) -> None:
+def test_only_trusted_proxies_determine_the_client_address(
+    settings: Settings, proxies: int, forwarded: str | None, ip: str
+) -> None:
     settings.TRUSTED_PROXIES = proxies
     header = {} if forwarded is None else {"HTTP_X_FORWARDED_FOR": forwarded}
 
@@ -93,7 +95,7 @@ def test_a_peer_without_an_address_is_counted_as_one() -> None:
     assert client_identity(RequestFactory().get("/", REMOTE_ADDR="")) == "ip:unknown"
 
 
-def test_one_household_on_ipv6_is_counted_as_one() -> None:
+def test_ipv6_network_of_a_household_is_one_identity() -> None:
     first, second, other = (
         client_identity(RequestFactory().get("/", REMOTE_ADDR=ip)) for ip in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")
     )
@@ -146,7 +148,7 @@ def test_the_refusal_says_when_to_come_back() -> None:
         (86_400, "24 hours", "24 घंटे"),
     ],
 )
-def test_a_wait_is_said_as_people_say_it_and_never_too_short(seconds: int, english: str, hindi: str) -> None:
+def test_wait_is_formatted_in_words_and_rounded_up(seconds: int, english: str, hindi: str) -> None:
     said = []
     for language in ("en", "hi"):
         with translation.override(language):
@@ -231,7 +233,7 @@ def test_without_its_store_signing_in_is_open_a_little_and_claims_are_open(caplo
 
 
 @pytest.mark.usefixtures("_dead_store")
-def test_without_its_store_people_still_sign_in(post: Send, alice: User) -> None:
+def test_users_sign_in_without_redis(post: Send, alice: User) -> None:
     tries = [post("token/", {"email": alice.email, "password": PASSWORD}).status_code for _ in range(6)]
 
     assert tries == [200] * 5 + [429]
@@ -269,9 +271,7 @@ class EmptiedInBetween(LocMemCache):
         return False
 
 
-def test_a_store_that_is_emptied_in_the_middle_of_a_count_holds_nobody_up(
-    settings: Settings, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_flush_during_a_count_refuses_no_request(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     memory = {"BACKEND": f"{__name__}.EmptiedInBetween", "LOCATION": "emptied"}
     settings.CACHES = django_settings.CACHES | {"counts": memory}
 

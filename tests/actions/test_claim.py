@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from kernel.transactions import Busy
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.actions.claim import claim_asset
 from wallet.actions.claim_batch import Claim
 from wallet.actions.claim_decisions import AssetAlreadyClaimed, PoolClosed
@@ -67,7 +67,7 @@ def test_its_owner_asking_again_gets_the_first_claim(issue: Issue, alice: User, 
     assert everything() == before
 
 
-def test_somebody_else_is_told_that_it_is_gone(issue: Issue, alice: User, bob: User, everything: Rows) -> None:
+def test_other_user_gets_already_claimed(issue: Issue, alice: User, bob: User, everything: Rows) -> None:
     asset = issue()
     claim_asset(asset.pk, alice)
     before = everything()
@@ -112,7 +112,7 @@ def test_an_asset_of_a_closed_pool_is_refused(issue: Issue, open_pool: Callable[
         claim_asset(asset.pk, alice)
 
 
-def test_an_owner_who_asks_again_under_a_key_is_answered_the_same_under_it(issue: Issue, alice: User, ask: Ask) -> None:
+def test_repeated_claim_of_the_owner_with_a_key_is_replayed(issue: Issue, alice: User, ask: Ask) -> None:
     asset = issue()
     first = claim_asset(asset.pk, alice)
     request = ask(alice, asset.pk)
@@ -158,7 +158,7 @@ def test_a_key_is_refused_even_after_its_answer_was_forgotten(issue: Issue, alic
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_sixty_users_at_once_one_gets_the_credit(issue: Issue, crowd: Crowd) -> None:
+def test_one_of_sixty_concurrent_users_gets_the_asset(issue: Issue, crowd: Crowd) -> None:
     asset = issue()
 
     outcomes = at_once(lambda user: claim_asset(asset.pk, user), crowd(60))

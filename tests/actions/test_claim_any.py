@@ -13,7 +13,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.actions import edit_pool
 from wallet.actions.claim import claim_from_pool
 from wallet.actions.claim_batch import Claim
@@ -62,7 +62,7 @@ def test_an_empty_pool_is_sold_out_and_the_key_stays_free(issue: Issue, open_poo
     assert (claim.status_code, claim.replayed) == (201, False)
 
 
-def test_due_credits_count_as_gone(issue: Issue, open_pool: OpenPool, alice: User, ask: Ask, everything: Rows) -> None:
+def test_due_assets_are_not_claimable(issue: Issue, open_pool: OpenPool, alice: User, ask: Ask, everything: Rows) -> None:
     pool = open_pool()
     CashbackAsset.objects.filter(pk=issue(pool=pool).pk).update(expires_at=timezone.now())
     before = everything()
@@ -164,7 +164,7 @@ def test_a_limit_set_later_counts_what_was_claimed_before(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_pool_is_drained_to_the_last_credit_and_no_further(ada: User, open_pool: OpenPool, crowd: Crowd, ask: Ask) -> None:
+def test_concurrent_claims_take_every_asset_of_a_pool_once(ada: User, open_pool: OpenPool, crowd: Crowd, ask: Ask) -> None:
     pool = open_pool()
     issue_many(ada, pool, count=100, title="Cashback", total_value=Decimal(5))
     users = crowd(40)
@@ -215,7 +215,7 @@ def test_while_the_last_credit_is_in_anothers_claim_the_pool_is_busy_not_sold_ou
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_request_whose_first_attempt_still_runs_is_told_so(
+def test_request_in_progress_is_refused(
     issue: Issue, open_pool: OpenPool, alice: User, ask: Ask, elsewhere: psycopg.Connection[Any]
 ) -> None:
     pool = open_pool()

@@ -80,7 +80,7 @@ def test_claim_by_id(case: Case) -> None:
     assert decision.repeated == []
 
 
-def test_admin_is_told_of_a_hidden_pool() -> None:
+def test_admin_gets_the_refusal_of_a_hidden_pool() -> None:
     ada, draft = User(email="ada@example.com", role=Role.ADMIN), asset(pool=POOL)
     request = ClaimRequest(draft.pk, ada)
 
@@ -89,7 +89,7 @@ def test_admin_is_told_of_a_hidden_pool() -> None:
     assert reason(decision.refused[request]) is PoolClosed
 
 
-def test_owner_who_asks_again_is_neither_refused_nor_assigned() -> None:
+def test_repeated_claim_of_the_owner_is_neither_refused_nor_assigned() -> None:
     mine = asset(AssetStatus.CLAIMED, ALICE)
     request = ClaimRequest(mine.pk, ALICE)
 

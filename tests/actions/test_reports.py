@@ -75,7 +75,7 @@ def test_the_summary_asks_two_questions_however_many_pools(
         assert len(reports.summary_report()) == 6
 
 
-def test_ownership_says_who_holds_what_since_when(issue: Issue, alice: User) -> None:
+def test_ownership_report_has_owner_and_time_of_claim(issue: Issue, alice: User) -> None:
     taken, free = issue(title="Taken"), issue(title="Free", currency="JPY", total_value=Decimal(5))
     claim = claim_asset(taken.pk, alice)
 
@@ -123,7 +123,7 @@ def test_the_lines_that_postgresql_writes_say_what_the_rows_say(
     assert {status for _, _, _, _, status, *_ in lines} == {"AVAILABLE", "CLAIMED", "EXPIRED"}
 
 
-def test_an_instant_at_a_full_second_is_written_as_python_writes_it(issue: Issue) -> None:
+def test_timestamp_at_a_full_second_is_formatted_like_python(issue: Issue) -> None:
     moment = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
     issue()
 

@@ -64,7 +64,7 @@ def wait_until_nothing_is_about_to_end() -> None:
         time.sleep(0.01)
 
 
-def test_whatever_happens_what_is_told_is_what_counting_comes_to(
+def test_counters_equal_a_count_after_random_operations(
     issue: Issue, open_pool: OpenPool, alice: User, bob: User, ada: User
 ) -> None:
     dice = random.Random(20)  # noqa: S311  (the same each time)
@@ -110,7 +110,7 @@ def test_whatever_happens_what_is_told_is_what_counting_comes_to(
         assert verify_everything(reader) == []
 
 
-def test_what_is_due_is_told_as_expired_before_any_sweep(issue: Issue, pool: CreditPool) -> None:
+def test_due_assets_are_expired_in_the_supply_before_the_sweep(issue: Issue, pool: CreditPool) -> None:
     issue(pool=pool)
     ending = issue(pool=pool, expires_at=timezone.now() + timedelta(seconds=0.2))
     before = told()
@@ -122,7 +122,7 @@ def test_what_is_due_is_told_as_expired_before_any_sweep(issue: Issue, pool: Cre
     assert CreditPool.objects.with_supply().get(pk=pool.pk).available == 1
 
 
-def test_what_is_rolled_back_is_told_of_by_nobody(issue: Issue, alice: User) -> None:
+def test_rolled_back_changes_do_not_reach_the_counters(issue: Issue, alice: User) -> None:
     asset = issue()
     before = told()
 
@@ -134,7 +134,7 @@ def test_what_is_rolled_back_is_told_of_by_nobody(issue: Issue, alice: User) -> 
     assert told() == before
 
 
-def test_a_claim_waits_for_nobody_elses_row_of_the_supply(
+def test_claims_do_not_wait_for_counter_rows(
     issue: Issue, pool: CreditPool, alice: User, elsewhere: psycopg.Connection[Any]
 ) -> None:
     one, other = issue(pool=pool), issue(pool=pool)

@@ -114,7 +114,7 @@ def test_a_server_that_says_nothing_is_answered_for_in_time(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_waits_is_served_when_a_silent_address_comes_back(silent: int, tmp_path: Path) -> None:
+def test_waiting_thread_gets_a_connection_when_a_silent_address_recovers(silent: int, tmp_path: Path) -> None:
     found = connection.get_connection_params()
     real = Path(f"{found['host']}/.s.PGSQL.{found['port'] or POSTGRES_PORT}")
     address = proxy_socket(tmp_path / "address")

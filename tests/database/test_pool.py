@@ -70,7 +70,7 @@ def test_it_hands_out_what_lives_without_asking_the_server(pool: Pool) -> None:
     pool.putconn(first)
 
 
-def test_who_waits_is_served_when_the_server_comes_back(tmp_path: Path) -> None:
+def test_waiting_thread_gets_a_connection_when_the_server_recovers(tmp_path: Path) -> None:
     real = Path(f"{parameters()['host']}/.s.PGSQL.{parameters()['port'] or 5432}")
     address = proxy_socket(tmp_path / "address")
     with Proxy(Pair, tmp_path / "nobody", address) as proxy:
@@ -115,7 +115,7 @@ def test_what_is_no_claim_leaves_the_reserved_connections() -> None:
             pool.putconn(each)
 
 
-def test_a_claim_that_gives_its_connection_back_makes_no_room_for_others() -> None:
+def test_returned_reserved_connection_is_not_lent_to_other_work() -> None:
     with Pool(kwargs=parameters(), min_size=1, max_size=2, timeout=0.2, reserved=1, open=True) as pool:
         held = pool.getconn()
         with reserved_connections():

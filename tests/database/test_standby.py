@@ -14,9 +14,9 @@ from accounts.models import User
 from accounts.tokens import issue_pair
 from kernel import transactions
 from kernel.transactions import Busy, atomic_with_retry
+from tests.concurrency import at_once
 from tests.conftest import PASSWORD
 from tests.database.conftest import Pair
-from tests.together import at_once
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
@@ -156,7 +156,7 @@ def test_an_act_is_tried_again_with_a_new_session(by_address: Pair, monkeypatch:
     assert all(session.closed for session in sessions)
 
 
-def test_claims_that_arrive_together_at_a_standby_are_all_busy(
+def test_concurrent_claims_at_a_standby_are_all_busy(
     by_address: Pair, issue: Issue, crowd: Callable[[int], list[User]]
 ) -> None:
     wanted = [(issue().pk, user) for user in crowd(6)]

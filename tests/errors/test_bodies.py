@@ -172,7 +172,7 @@ def test_what_is_sent_to_an_address_without_its_slash_is_not_lost_in_a_redirect(
     assert (looked_at.status_code, looked_at.headers["Location"]) == (301, "/api/v1/docs/")
 
 
-def test_a_host_that_is_not_ours_is_told_so(db: None) -> None:
+def test_unknown_host_is_rejected(db: None) -> None:
     answer = Client().get("/api/v1/pools/", headers={"Host": "evil.example"})
 
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid")

@@ -28,9 +28,7 @@ def _dead_database(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(connection.settings_dict, "PORT", "1")
 
 
-def test_a_living_process_says_so_without_asking_anybody(
-    client: Client, django_assert_num_queries: DjangoAssertNumQueries, db: None
-) -> None:
+def test_healthz_needs_no_database(client: Client, django_assert_num_queries: DjangoAssertNumQueries, db: None) -> None:
     with django_assert_num_queries(0):
         answer = client.get("/healthz")
 

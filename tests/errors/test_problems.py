@@ -9,11 +9,11 @@ from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404
 from django.test import Client
 from rest_framework import exceptions as drf_errors
-from wallet.actions.claim_decisions import PoolSoldOut
 
 from accounts import tokens
 from accounts.models import User
 from cashback.http.problem_details import STATUS
+from wallet.actions.claim_decisions import PoolSoldOut
 
 Ask = Callable[..., Any]
 SECRET = "select password from accounts_user"
@@ -74,7 +74,7 @@ def made(kind: Any) -> Exception:
     return refusal
 
 
-def test_a_throttle_of_drf_tells_its_wait_in_whole_seconds(ask: Ask) -> None:
+def test_retry_after_of_drf_throttles_is_in_whole_seconds(ask: Ask) -> None:
     assert ask(lambda: drf_errors.Throttled(12.3))["Retry-After"] == "13"
 
 
@@ -96,7 +96,7 @@ def test_errors_of_fields_name_them(ask: Ask) -> None:
     ]
 
 
-def test_an_error_of_the_whole_is_told_in_its_own_words(ask: Ask) -> None:
+def test_non_field_error_has_its_own_detail(ask: Ask) -> None:
     body = is_a_problem(ask(lambda: django_errors.ValidationError("No.")), 400, "invalid", frozenset({"errors"}))
 
     assert (body["detail"], body["errors"]) == ("No.", [{"field": "", "code": "invalid", "detail": "No."}])
@@ -123,7 +123,7 @@ def test_an_unknown_field_is_named_with_the_known_ones(visitor: Client) -> None:
 
 
 @pytest.mark.parametrize(("role", "status"), [("USER", 403), ("ADMIN", 200)])
-def test_an_admins_room_asks_the_database_for_the_role(visitor: Client, alice: User, role: str, status: int) -> None:
+def test_admin_view_reads_the_role_from_the_database(visitor: Client, alice: User, role: str, status: int) -> None:
     pair = tokens.issue_pair(alice)
     User.objects.filter(pk=alice.pk).update(role=role)
 
@@ -132,7 +132,7 @@ def test_an_admins_room_asks_the_database_for_the_role(visitor: Client, alice: U
     assert answer.status_code == status
 
 
-def test_an_admins_room_asks_a_stranger_to_sign_in(visitor: Client, db: None) -> None:
+def test_admin_view_redirects_anonymous_users_to_sign_in(visitor: Client, db: None) -> None:
     is_a_problem(visitor.get("/api/v1/for-admins/"), 401, "not_authenticated")
 
 

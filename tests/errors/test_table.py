@@ -5,13 +5,13 @@ import pkgutil
 from collections.abc import Iterator
 
 import pytest
-from wallet.actions.claim_decisions import AllInFlight
 
 import accounts
 import wallet
 from cashback.http.problem_details import STATUS, problem_for, status_of
 from kernel.rate_limits import RateLimited
 from kernel.refusals import Refusal
+from wallet.actions.claim_decisions import AllInFlight
 
 CONTRACT = {
     400: {"idempotency_key_required", "file_changed", "file_empty", "file_refused", "too_many_rows"},
@@ -74,7 +74,7 @@ def test_the_table_says_what_the_contract_says() -> None:
     assert said == CONTRACT
 
 
-def test_every_refusal_tells_a_person_what_to_do() -> None:
+def test_every_refusal_has_a_helpful_detail() -> None:
     for kind in every_refusal():
         assert kind.detail.endswith("."), kind
 
@@ -87,12 +87,12 @@ def test_a_kind_of_busy_is_busy_in_its_own_words() -> None:
     assert found.detail == AllInFlight.detail
 
 
-def test_a_wait_is_told_in_seconds() -> None:
+def test_retry_after_is_in_seconds() -> None:
     found = problem_for(RateLimited(42))
 
     assert found is not None
     assert (found.status, found.headers) == (429, {"Retry-After": "42"})
 
 
-def test_what_is_ours_alone_is_no_problem_of_theirs() -> None:
+def test_internal_exceptions_are_not_problems() -> None:
     assert problem_for(ZeroDivisionError()) is None

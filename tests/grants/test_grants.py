@@ -89,7 +89,7 @@ def held(**parts: str) -> dict[tuple[str, str], set[str]]:
     return {(name, grantee): set(privileges) for name, grantee, privileges in told(HELD.format(**parts))}
 
 
-def test_the_role_has_the_golden_privileges_and_no_other_and_everybody_has_none() -> None:
+def test_role_has_exactly_the_golden_table_privileges_and_public_has_none() -> None:
     tables = held(
         name="relname", catalogue="pg_class", list="relacl", kind="r", owner="relowner",
         where="relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f')",
@@ -98,7 +98,7 @@ def test_the_role_has_the_golden_privileges_and_no_other_and_everybody_has_none(
     assert tables == {(table, roles.APP_ROLE): privileges for table, privileges in GOLDEN.items()}
 
 
-def test_the_role_has_the_golden_privileges_on_columns_and_everybody_has_none() -> None:
+def test_role_has_exactly_the_golden_column_privileges_and_public_has_none() -> None:
     lists = told(
         "SELECT attrelid::regclass::text, acl.privilege_type, acl.grantee::regrole::text, array_agg(attname::text)"
         " FROM pg_attribute CROSS JOIN aclexplode(attacl) AS acl"
@@ -109,7 +109,7 @@ def test_the_role_has_the_golden_privileges_on_columns_and_everybody_has_none() 
     assert {(table, privilege): set(columns) for table, privilege, _, columns in lists} == GOLDEN_COLUMNS
 
 
-def test_nobody_but_its_owner_runs_a_function_that_has_its_owners_powers() -> None:
+def test_only_the_owner_can_execute_security_definer_functions() -> None:
     functions = held(
         name="proname", catalogue="pg_proc", list="proacl", kind="f", owner="proowner",
         where="pronamespace = 'public'::regnamespace AND prosecdef",
@@ -139,7 +139,7 @@ def test_the_role_runs_no_function_that_the_rules_are_made_of() -> None:
     assert ours == []
 
 
-def test_nobody_connects_without_being_named() -> None:
+def test_public_cannot_connect() -> None:
     databases = held(
         name="'here'", catalogue="pg_database", list="datacl", kind="d", owner="datdba", where="datname = current_database()"
     )
@@ -237,7 +237,7 @@ def test_the_role_can_claim(
     assert claim.status_code == 201
 
 
-def test_nobody_raises_a_balance_by_the_function_that_seals_raise_it_with(
+def test_sealed_balance_function_cannot_be_called_directly(
     issue: Callable[..., CashbackAsset], alice: User, app: psycopg.Connection[Any]
 ) -> None:
     claim_asset(issue().pk, alice)

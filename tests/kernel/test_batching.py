@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from kernel.batching import Batcher, RetryIndividually
-from tests.together import at_once
+from tests.concurrency import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -114,7 +114,7 @@ def test_no_batch_is_larger_than_the_maximum() -> None:
     assert max(sizes) <= 2
 
 
-def test_follower_whose_leader_hangs_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_follower_of_a_hanging_leader_runs_individually(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kernel.batching.FOLLOWER_TIMEOUT_SECONDS", 0.05)
     ended = threading.Event()
 

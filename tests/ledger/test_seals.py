@@ -30,7 +30,7 @@ WORTHLESS = (
 @pytest.mark.parametrize(
     "attack", ["UPDATE ledger_seal SET count = count + 1", "DELETE FROM ledger_seal", "TRUNCATE ledger_seal"]
 )
-def test_the_seals_are_rewritten_by_nobody(db: None, attack: str, role: str) -> None:
+def test_seals_cannot_be_rewritten(db: None, attack: str, role: str) -> None:
     root, now = bytes(32), timezone.now()
     Seal.objects.create(
         seq=1, previous_root=merkle.EMPTY_ROOT, root=root, from_xid=0, to_xid=2, count=1, sums='{"INR": "1.00"}', sealed_at=now,
@@ -73,7 +73,7 @@ def test_a_seal_that_the_application_did_not_sign_is_found(issue: Callable[..., 
         ({"previous_root": "previous_root"}, "seal_follows"),
     ],
 )
-def test_nobody_puts_a_seal_where_none_belongs(
+def test_seal_cannot_be_inserted_out_of_order(
     *, issue: Callable[..., CashbackAsset], alice: User, role: str, forged: dict[str, str], rule: str
 ) -> None:
     """One seal over the future would be the last: nothing after it is ever closed."""

@@ -40,7 +40,7 @@ def triggers(state: str) -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_what_was_there_before_is_told(
+def test_existing_assets_are_in_the_counters_after_migration(
     back: None, issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], alice: User, ada: User
 ) -> None:
     pool = open_pool()

@@ -4,8 +4,9 @@ ACCOUNTS = (
     "tests/accounts/test_me.py tests/accounts/test_password.py tests/accounts/test_sign_in.py tests/security/test_people.py"
 )
 CLAIM = (
-    "tests/actions/test_company.py tests/actions/test_claim.py tests/actions/test_claim_any.py tests/actions/test_old_keys.py"
-    " tests/actions/test_gone.py tests/security/test_hidden_pools.py tests/api/test_keys.py"
+    "tests/actions/test_claim_batch.py tests/actions/test_claim.py tests/actions/test_claim_any.py"
+    " tests/actions/test_expired_keys.py tests/actions/test_claimed_cache.py"
+    " tests/security/test_hidden_pools.py tests/api/test_keys.py"
 )
 SEALS = "tests/sealing/test_sealing.py tests/sealing/test_tampering.py"
 # What is changed, and the tests that must notice, the likeliest first.
@@ -18,21 +19,26 @@ TARGETS = {
     "accounts/passwords.py": ACCOUNTS,
     "accounts/registration.py": "tests/accounts/test_registration.py tests/accounts/test_pages.py",
     "accounts/sessions.py": "tests/security/test_sessions.py tests/accounts/test_pages.py",
-    "kernel/refusal_counts.py": "tests/errors/test_tally.py",
+    "kernel/refusal_counts.py": "tests/errors/test_refusal_counts.py",
     "accounts/throttles.py": "tests/accounts/test_throttles.py",
-    "kernel/batching.py": "tests/accounts/test_together.py tests/actions/test_company.py tests/actions/test_crowd.py",
+    "kernel/batching.py": (
+        "tests/kernel/test_batching.py tests/kernel/test_batch_fallbacks.py"
+        " tests/actions/test_claim_batch.py tests/actions/test_claim_lock.py"
+    ),
     "accounts/tokens.py": f"tests/accounts/test_refresh.py tests/accounts/test_logout.py {ACCOUNTS}",
-    "wallet/assets/querysets.py": f"{CLAIM} tests/actions/test_expiry.py tests/api/test_assets.py tests/api/test_pools.py",
+    "wallet/assets/querysets.py": (
+        f"{CLAIM} tests/actions/test_expire_assets.py tests/api/test_assets.py tests/api/test_pools.py"
+    ),
     "wallet/actions/claim.py": CLAIM,
-    "kernel/transactions.py": "tests/actions/test_contention.py tests/actions/test_claim.py",
-    "wallet/assets/claimed_cache.py": "tests/actions/test_gone.py",
+    "kernel/transactions.py": "tests/kernel/test_transactions.py tests/actions/test_claim.py",
+    "wallet/assets/claimed_cache.py": "tests/actions/test_claimed_cache.py",
     "wallet/actions/claim_batch.py": CLAIM,
     "wallet/ledger/idempotency.py": (
-        f"tests/actions/test_old_keys.py tests/api/test_keys.py tests/actions/test_issuing.py {CLAIM}"
+        f"tests/actions/test_expired_keys.py tests/api/test_keys.py tests/actions/test_issue_assets.py {CLAIM}"
     ),
     "wallet/ledger/merkle.py": "tests/sealing/test_merkle.py tests/sealing/test_sealing.py",
-    "wallet/ledger/models.py": "tests/ledger/test_rules.py tests/actions/test_claim.py tests/api/test_claims.py",
-    "wallet/ledger/querysets.py": "tests/api/test_claims.py tests/actions/test_claim.py tests/sealing/test_subtotals.py",
+    "wallet/ledger/models.py": "tests/ledger/test_triggers.py tests/actions/test_claim.py tests/api/test_claims.py",
+    "wallet/ledger/querysets.py": "tests/api/test_claims.py tests/actions/test_claim.py tests/sealing/test_sealed_balances.py",
     "wallet/ledger/signing.py": f"tests/sealing/test_leaves.py {SEALS}",
     "wallet/verification/seals.py": f"{SEALS} tests/proofs/test_verify.py",
     "wallet/verification/checker.py": "tests/proofs/test_verify.py tests/proofs/test_verify_ledger.py",

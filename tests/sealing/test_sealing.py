@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import psycopg
@@ -12,10 +11,10 @@ from pytest_django import Settings
 
 from accounts.models import User
 from kernel.transactions import violated_constraint
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.actions import seal_ledger
 from wallet.actions.claim import claim_asset
-from wallet.actions.claim_batch import process_asset_claims, run_claim_batch
+from wallet.actions.claim_batch import BY_ASSET, run_claim_batch
 from wallet.actions.claim_decisions import ClaimRequest
 from wallet.assets.models import CashbackAsset
 from wallet.ledger import merkle, signing
@@ -76,7 +75,7 @@ def test_whatever_a_key_holds_the_checker_reads_what_was_sealed(
     assert list(seal_violations()) == [f"entry {first} was changed after seal 1 was made"]
 
 
-def test_an_instant_at_a_full_second_is_read_as_it_was_sealed(make_claims: MakeClaims, attack: Callable[..., None]) -> None:
+def test_timestamp_at_a_full_second_hashes_as_sealed(make_claims: MakeClaims, attack: Callable[..., None]) -> None:
     (entry,) = make_claims(1)
     attack("UPDATE ledger_entry SET claimed_at = date_trunc('second', claimed_at) WHERE id = %s", entry)
     seal_ledger.seal_all()
@@ -131,7 +130,7 @@ def test_a_transaction_that_holds_more_than_a_seal_is_sealed_whole(
     monkeypatch.setattr(seal_ledger, "MAX_LEAVES", 3)
     before = make_claims(2)
     wanted, following = [ClaimRequest(issue().pk, alice) for _ in range(5)], issue()
-    large = [outcome.receipt["id"] for outcome in partial(run_claim_batch, process_asset_claims)(wanted)]  # type: ignore[union-attr]
+    large = [outcome.receipt["id"] for outcome in run_claim_batch(BY_ASSET, wanted)]  # type: ignore[union-attr]
     after = [claim_asset(following.pk, alice).receipt["id"]]  # by the very next transaction
 
     seals = seal_ledger.seal_all()
@@ -153,7 +152,9 @@ def test_sealers_at_once_make_one_chain(make_claims: MakeClaims) -> None:
     assert list(seal_violations()) == []
 
 
-def test_a_stranger_who_holds_a_lock_does_not_stop_sealing(make_claims: MakeClaims, elsewhere: psycopg.Connection[Any]) -> None:
+def test_advisory_lock_of_another_session_does_not_stop_sealing(
+    make_claims: MakeClaims, elsewhere: psycopg.Connection[Any]
+) -> None:
     """Whoever connects can hold any advisory lock, for as long as they like."""
     elsewhere.execute("SELECT pg_advisory_lock(objid) FROM unnest(ARRAY[0, 1, 24225]) AS objid")  # 24225: the sealers' once
     make_claims(2)
@@ -180,7 +181,7 @@ def test_a_seal_that_another_is_about_to_write_leaves_nothing_to_do(
     assert sealed_ids()[-1:] == made
 
 
-def test_two_sealers_at_the_same_instant_never_fail(make_claims: MakeClaims) -> None:
+def test_two_concurrent_sealers_never_fail(make_claims: MakeClaims) -> None:
     """Neither meets the rules that refuse a second seal in the same place: one seals, and the other finds nothing to do."""
     for number in range(1, 13):
         made = set(make_claims(2))

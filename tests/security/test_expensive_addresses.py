@@ -10,10 +10,9 @@ from django.urls import reverse
 from drf_spectacular.generators import SchemaGenerator
 from pytest_django import Settings
 
-from accounts import expensive_reads
 from accounts.expensive_reads import EXPORT, SEARCH
 from accounts.models import User
-from kernel import file_download
+from kernel import file_download, slots
 from kernel.file_download import OPEN_FILES
 from tests.admin.test_doors import OPERATORS_ROOMS
 from tests.api.conftest import ROOT
@@ -51,7 +50,7 @@ def once(settings: Settings) -> None:
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Others hold every place, and nobody waits long."""
-    monkeypatch.setattr(expensive_reads, "WAIT_SECONDS", 0.02)
+    monkeypatch.setattr(slots, "WAIT_SECONDS", 0.02)
     both = (SEARCH.slots, EXPORT.slots)
     for places in both:
         places.free_at, free = [], places.free_at
@@ -92,7 +91,7 @@ def test_a_search_by_api_waits_for_a_place(address: str, ada: User) -> None:
 
 @pytest.mark.parametrize("address", PLAIN)
 @pytest.mark.usefixtures("taken")
-def test_a_list_that_an_index_answers_waits_for_nobody(address: str, alice: User) -> None:
+def test_list_answered_by_an_index_needs_no_slot(address: str, alice: User) -> None:
     assert as_caller(alice).get(f"{ROOT}/{address}").status_code == 200
 
 

@@ -171,7 +171,7 @@ def test_claims_are_all_made_while_one_user_searches_and_another_reads_nothing(
     assert attack.answers[200] > 0
 
 
-def test_a_download_that_nobody_reads_holds_no_session(server: web_server.Web, ada: User) -> None:
+def test_unread_download_holds_no_database_session(server: web_server.Web, ada: User) -> None:
     token = issue_pair(ada).access
 
     with ExitStack() as stack:

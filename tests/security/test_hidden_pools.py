@@ -77,7 +77,7 @@ def test_no_credit_of_a_hidden_pool_is_found_whatever_became_of_it(
 
 
 @pytest.mark.parametrize(("name", "to_an_admin"), [("available", PoolClosed), ("expired", AssetExpired), ("due", PoolClosed)])
-def test_a_claim_made_alone_says_the_same(
+def test_individual_claim_gives_the_same_refusal(
     request: pytest.FixtureRequest, alice: User, ada: User, name: str, to_an_admin: type[Refusal]
 ) -> None:
     asset = request.getfixturevalue(name)
@@ -99,7 +99,7 @@ def test_a_hidden_pools_credit_disturbs_no_neighbour(
     assert names == ["AssetNotFound", "PoolClosed", "AssetNotFound", "AssetExpired", "Claim"]
 
 
-def test_an_admin_sees_the_pool_and_is_told_that_it_is_closed(ada: User, issue: Issue, hidden: CreditPool) -> None:
+def test_admin_gets_pool_closed_for_a_hidden_pool(ada: User, issue: Issue, hidden: CreditPool) -> None:
     asset = issue(pool=hidden)
 
     assert looked_at_and_claimed(ada, f"pools/{hidden.pk}") == [(200, None), (409, "pool_closed")]

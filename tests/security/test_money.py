@@ -80,7 +80,7 @@ def test_a_unit_smaller_than_the_smallest_is_refused(given_amount: tuple[str, De
 
 @given(st.lists(amounts(), min_size=1, max_size=4))
 @hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-def test_an_amount_goes_through_every_door_and_table_unchanged(
+def test_amount_is_unchanged_through_every_interface_and_table(
     ada: User, alice: User, amounts: list[tuple[str, Decimal]]
 ) -> None:
     """Sent to the API, stored, claimed, entered, summed, reported and exported: one and the same string."""

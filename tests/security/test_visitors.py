@@ -30,7 +30,7 @@ def test_a_token_counts_and_not_the_session_beside_it(alices: Client, bob: User)
 
 
 @pytest.mark.parametrize("header", ["Bearer ", "Bearer nonsense", "Bearer one two", "Bearer " + "x" * 5000])
-def test_a_bad_token_is_refused_whoever_is_signed_in(alices: Client, header: str) -> None:
+def test_bad_token_is_refused_despite_a_session(alices: Client, header: str) -> None:
     answer = alices.get(ME, HTTP_AUTHORIZATION=header)
 
     assert (answer.status_code, answer.json()["code"]) == (401, "token_not_valid")

@@ -42,7 +42,7 @@ def test_no_life_is_cut_short(ada: User, issue: Issue, end: datetime | None) -> 
     assert CashbackAsset.objects.get().expires_at == end
 
 
-def test_what_somebody_owns_is_not_extended(ada: User, alice: User, issue: Issue) -> None:
+def test_claimed_asset_is_not_extended(ada: User, alice: User, issue: Issue) -> None:
     asset = issue(expires_at=SOON)
     claim_asset(asset.pk, alice)
 

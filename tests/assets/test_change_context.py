@@ -118,7 +118,9 @@ def test_the_trail_is_append_only(
     ],
 )
 @pytest.mark.parametrize("role", ["origin", "replica"])
-def test_who_did_it_is_never_rewritten(issue: Callable[..., CashbackAsset], ada: User, attack: str, role: str) -> None:
+def test_actor_in_the_change_history_cannot_be_rewritten(
+    issue: Callable[..., CashbackAsset], ada: User, attack: str, role: str
+) -> None:
     edit_asset.expire_asset(issue().pk, ada)
 
     with pytest.raises(IntegrityError) as refusal, transaction.atomic(), connection.cursor() as cursor:
@@ -130,16 +132,14 @@ def test_who_did_it_is_never_rewritten(issue: Callable[..., CashbackAsset], ada:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_application_does_not_rewrite_who_did_it(issue: Callable[..., CashbackAsset], ada: User) -> None:
+def test_application_role_cannot_rewrite_the_actor(issue: Callable[..., CashbackAsset], ada: User) -> None:
     edit_asset.expire_asset(issue().pk, ada)
 
     with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL ROLE {APP_ROLE}; UPDATE pghistory_context SET metadata = '{{}}'")
 
 
-def test_a_context_does_not_move_to_another_moment_even_while_it_is_made(
-    issue: Callable[..., CashbackAsset], ada: User
-) -> None:
+def test_time_of_a_context_cannot_change_within_its_transaction(issue: Callable[..., CashbackAsset], ada: User) -> None:
     edit_asset.expire_asset(issue().pk, ada)
 
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
@@ -147,7 +147,7 @@ def test_a_context_does_not_move_to_another_moment_even_while_it_is_made(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_done_in_one_transaction_may_tell_more_and_more(issue: Callable[..., CashbackAsset]) -> None:
+def test_context_may_grow_within_its_transaction(issue: Callable[..., CashbackAsset]) -> None:
     first, second = issue(), issue()
 
     with transaction.atomic(), pghistory.context(act="first"):
@@ -158,7 +158,7 @@ def test_what_is_done_in_one_transaction_may_tell_more_and_more(issue: Callable[
     assert [event.pgh_context.metadata for event in AssetEvent.objects.all()] == [{"act": "first", "more": "second"}] * 2
 
 
-def test_each_index_of_the_history_of_credits_answers_somebody(db: None) -> None:
+def test_each_index_of_the_change_history_is_used(db: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT indexdef FROM pg_indexes WHERE tablename = %s", [AssetEvent._meta.db_table])
         columns = {row[0].rpartition("(")[2].rstrip(")") for row in cursor.fetchall()}

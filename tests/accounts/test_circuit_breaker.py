@@ -9,7 +9,7 @@ import pytest
 from django.core.cache import caches
 from redis.exceptions import LockError, RedisError
 
-from cashback.redis_cache import PAUSE_SECONDS
+from cashback.redis_cache import OPEN_SECONDS
 from dev import services
 from dev.services import paths
 from dev.services.sockets import ask_redis
@@ -25,11 +25,11 @@ def hanging() -> Iterator[None]:
     os.kill(pid, signal.SIGSTOP)
     yield
     os.kill(pid, signal.SIGCONT)
-    time.sleep(PAUSE_SECONDS)
+    time.sleep(OPEN_SECONDS)
     caches["default"].set("awake", 1)
 
 
-def test_a_redis_that_hangs_is_left_alone_for_a_moment(hanging: None) -> None:
+def test_hanging_redis_is_not_called_while_the_circuit_is_open(hanging: None) -> None:
     taken = []
     for _ in range(20):
         begun = time.monotonic()
@@ -42,7 +42,7 @@ def test_a_redis_that_hangs_is_left_alone_for_a_moment(hanging: None) -> None:
         caches["default"].lock("crowd").acquire()
 
 
-def test_a_crowd_at_a_redis_that_hangs_does_not_wait_one_by_one(hanging: None) -> None:
+def test_concurrent_calls_to_a_hanging_redis_do_not_wait_in_sequence(hanging: None) -> None:
     begun = time.monotonic()
     for _ in range(20):
         with pytest.raises(RedisError):

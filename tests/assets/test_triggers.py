@@ -112,7 +112,7 @@ def test_an_asset_is_not_claimed_at_or_after_its_expiry(due: CashbackAsset, alic
         sql(CLAIM, alice.pk, due.pk)
 
 
-def test_a_forged_claim_instant_does_not_reach_back_before_the_expiry(due: CashbackAsset, alice: User) -> None:
+def test_forged_claim_time_before_the_expiry_is_rejected(due: CashbackAsset, alice: User) -> None:
     with refused("asset_claimed_before_expiry"):
         sql(
             "UPDATE assets_cashbackasset SET status = 'CLAIMED', claimed_by_id = %s, claimed_at = %s WHERE id = %s",

@@ -12,7 +12,7 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from accounts.models import User
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet import tasks
 from wallet.actions import expire_assets
 from wallet.actions.claim import Refusal, claim_asset
@@ -54,7 +54,7 @@ def test_a_second_sweep_finds_nothing(due: Callable[[int], None]) -> None:
     assert expire_assets.expire_due() == 0
 
 
-def test_a_claimed_asset_is_left_alone_after_its_expiry(issue: Issue, alice: User) -> None:
+def test_sweep_ignores_claimed_assets(issue: Issue, alice: User) -> None:
     asset = issue(expires_at=timezone.now() + timedelta(seconds=0.3))
     claim_asset(asset.pk, alice)
     while timezone.now() <= asset.expires_at:  # type: ignore[operator]
@@ -76,9 +76,7 @@ def test_two_sweeps_at_once_mark_each_asset_once(due: Callable[[int], None]) -> 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_sweep_does_not_wait_for_an_asset_that_somebody_holds(
-    due: Callable[[int], None], elsewhere: psycopg.Connection[Any]
-) -> None:
+def test_sweep_does_not_wait_for_a_locked_asset(due: Callable[[int], None], elsewhere: psycopg.Connection[Any]) -> None:
     due(2)
     held = CashbackAsset.objects.first()
     assert held is not None
@@ -165,9 +163,7 @@ def test_a_window_holds_what_ended_first_in_the_order_of_the_table(db: None) -> 
     assert expired() == set()
 
 
-def test_assets_that_end_at_one_instant_are_found_once_each(
-    due: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_assets_with_one_expiry_are_found_once_each(due: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expire_assets, "WINDOW", 1)
     due(5)
     told: list[int] = []
@@ -202,9 +198,7 @@ def test_what_was_changed_since_it_was_found_is_judged_anew(due: Callable[[int],
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_batch_where_somebody_holds_every_asset_does_not_end_the_sweep(
-    due: Callable[[int], None], elsewhere: psycopg.Connection[Any]
-) -> None:
+def test_sweep_continues_after_a_batch_of_locked_assets(due: Callable[[int], None], elsewhere: psycopg.Connection[Any]) -> None:
     due(3)
     held = list(CashbackAsset.objects.order_by("pk").values_list("pk", flat=True)[:2])
     elsewhere.execute("SELECT FROM assets_cashbackasset WHERE id = ANY(%s) FOR UPDATE", [held])
@@ -215,7 +209,7 @@ def test_a_batch_where_somebody_holds_every_asset_does_not_end_the_sweep(
     assert expire_assets.expire_due(batch_size=2) == 2
 
 
-def test_a_sweep_whose_time_is_over_leaves_the_others_for_the_next(due: Callable[[int], None]) -> None:
+def test_sweep_stops_after_its_time_limit(due: Callable[[int], None]) -> None:
     due(3)
 
     assert expire_assets.expire_due(batch_size=1, rest=1, seconds=0) == 0

@@ -43,7 +43,7 @@ def test_a_balance_is_the_same_before_and_after_each_seal(issue: Issue, alice: U
     assert Subtotal.objects.count() == 3
 
 
-def test_nobody_has_a_balance_without_a_claim(alice: User) -> None:
+def test_user_without_claims_has_no_balance(alice: User) -> None:
     assert balance(alice) == []
 
 

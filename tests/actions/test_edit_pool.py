@@ -16,7 +16,7 @@ from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound
 OpenPool = Callable[..., CreditPool]
 
 
-def test_a_pool_is_open_from_now_on_unless_told_otherwise(open_pool: OpenPool) -> None:
+def test_pool_is_open_from_now_on_by_default(open_pool: OpenPool) -> None:
     pool = CreditPool.objects.with_is_open().get(pk=open_pool().pk)
 
     assert pool.is_open

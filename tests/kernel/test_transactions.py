@@ -11,7 +11,7 @@ from django.db import IntegrityError, ProgrammingError, connection, transaction
 
 from accounts.models import User
 from kernel.transactions import Busy, atomic_with_retry
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry
@@ -31,7 +31,7 @@ def my_pid() -> int:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_act_is_never_part_of_somebody_elses_transaction(issue: Issue, alice: User) -> None:
+def test_action_refuses_to_run_in_an_outer_transaction(issue: Issue, alice: User) -> None:
     asset = issue()
 
     with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):

@@ -36,14 +36,14 @@ def test_the_owner_of_a_remembered_credit_gets_the_first_claim_again(claimed: Ca
     assert (again.status_code, again.receipt["asset"]) == (200, str(claimed.pk))
 
 
-def test_anybody_else_is_refused_without_a_question(claimed: CashbackAsset, bob: User, ada: User) -> None:
+def test_claim_of_a_cached_asset_needs_no_query(claimed: CashbackAsset, bob: User, ada: User) -> None:
     for user in (bob, ada):
         with CaptureQueriesContext(connection) as sent, pytest.raises(AssetAlreadyClaimed):
             claim_asset(claimed.pk, user)
         assert sent.captured_queries == []
 
 
-def test_what_is_not_remembered_is_nobodys(issue: Issue, alice: User) -> None:
+def test_uncached_asset_has_no_known_owner(issue: Issue, alice: User) -> None:
     assert not claimed_cache.is_claimed_by_other(issue().pk, alice)
 
 

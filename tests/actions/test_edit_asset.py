@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from accounts.models import User
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.actions import edit_asset, recreate_asset
 from wallet.actions.claim import claim_asset
 from wallet.actions.claim_batch import Claim
@@ -95,9 +95,7 @@ def test_an_unknown_asset_is_not_found(ada: User, act: Callable[[UUID, User], An
 
 
 @pytest.mark.parametrize("state", ["available", "expired", "due"])
-def test_an_asset_that_nobody_claimed_is_deleted_and_its_trace_stays(
-    request: pytest.FixtureRequest, issue: Issue, ada: User, state: str
-) -> None:
+def test_unclaimed_asset_is_deleted_and_recorded(request: pytest.FixtureRequest, issue: Issue, ada: User, state: str) -> None:
     asset = issue(title="Free") if state == "available" else request.getfixturevalue(state)
 
     edit_asset.delete_asset(asset.pk, ada)
@@ -159,7 +157,7 @@ def test_a_child_lives_as_long_as_its_parent_was_meant_to(issue: Issue, ada: Use
     assert abs(child.expires_at - timezone.now() - timedelta(days=30)) < timedelta(minutes=1)  # type: ignore[operator]
 
 
-def test_a_child_may_be_told_never_to_expire(issue: Issue, ada: User) -> None:
+def test_recreated_asset_may_have_no_expiry(issue: Issue, ada: User) -> None:
     parent = issue(expires_at=timezone.now() + timedelta(days=30))
     edit_asset.expire_asset(parent.pk, ada)
 
@@ -186,7 +184,7 @@ def test_only_an_expired_asset_is_recreated(
     assert everything() == before
 
 
-def test_an_asset_is_recreated_once_unless_told_otherwise(expired: CashbackAsset, ada: User, everything: Rows) -> None:
+def test_asset_is_recreated_once_unless_again_is_set(expired: CashbackAsset, ada: User, everything: Rows) -> None:
     recreate_asset.recreate_asset(expired.pk, ada)
     before = everything()
     with pytest.raises(recreate_asset.AlreadyRecreated):

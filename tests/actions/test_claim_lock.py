@@ -14,7 +14,7 @@ from django_redis import get_redis_connection
 from pytest_django import Settings
 
 from accounts.models import User
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.actions import claim_lock as redis_crowd
 from wallet.actions.claim import claim_asset
 from wallet.actions.claim_batch import Claim
@@ -41,7 +41,7 @@ def assert_one_winner(outcomes: list[Any]) -> None:
     assert Entry.objects.count() == 1
 
 
-def test_with_the_lock_one_of_thirty_gets_the_credit(issue: Issue, crowd: Crowd) -> None:
+def test_one_of_thirty_concurrent_users_gets_the_asset_with_the_lock(issue: Issue, crowd: Crowd) -> None:
     asset = issue()
 
     outcomes = at_once(lambda user: claim_asset(asset.pk, user), crowd(30))
@@ -61,7 +61,7 @@ def test_the_lock_holds_the_others_back_while_it_is_held(issue: Issue, alice: Us
     assert time.monotonic() - started > 0.25
 
 
-def test_a_lock_that_nobody_gives_back_is_waited_for_one_second_only(issue: Issue, alice: User) -> None:
+def test_unreleased_lock_is_waited_for_one_second(issue: Issue, alice: User) -> None:
     asset = issue()
     redis_crowd.acquire_claim_lock(asset.pk)
     started = time.monotonic()
@@ -72,9 +72,7 @@ def test_a_lock_that_nobody_gives_back_is_waited_for_one_second_only(issue: Issu
     assert 0.9 < time.monotonic() - started < 2
 
 
-def test_a_lock_that_lets_everybody_in_at_once_changes_nothing(
-    issue: Issue, crowd: Crowd, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_lock_that_is_granted_to_all_changes_no_outcome(issue: Issue, crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
     """Redis lies: the lock's key is deleted again and again while thirty users are at it."""
     asset, over = issue(), threading.Event()
 
@@ -116,7 +114,7 @@ def broken_redis(request: pytest.FixtureRequest, settings: Settings, tmp_path: P
 
 
 @pytest.mark.usefixtures("broken_redis")
-def test_without_a_redis_that_answers_one_of_ten_gets_the_credit(issue: Issue, crowd: Crowd) -> None:
+def test_one_of_ten_concurrent_users_gets_the_asset_without_redis(issue: Issue, crowd: Crowd) -> None:
     asset = issue()
 
     outcomes = at_once(lambda user: claim_asset(asset.pk, user), crowd(10))

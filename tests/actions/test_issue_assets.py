@@ -12,7 +12,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from accounts.models import User
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.actions import issue_assets
 from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound
 from wallet.ledger.idempotency import IdempotencyKeyReused, IdempotentRequest, fingerprint
@@ -91,7 +91,7 @@ def test_another_currency_than_the_pools_is_refused(ada: User, open_pool: OpenPo
         issue_assets.issue_asset(ada, pool=open_pool(), currency="USD", **CREDIT)
 
 
-def test_many_are_issued_in_one_act_and_told_of_in_batches(ada: User, open_pool: OpenPool) -> None:
+def test_many_assets_are_issued_in_one_transaction_with_progress_per_batch(ada: User, open_pool: OpenPool) -> None:
     pool, told = open_pool(), list[int]()
 
     issued = issue_assets.issue_in_pool(ada, pool.pk, count=12_000, request=order(ada), progress=told.append, **CREDIT)
