@@ -20,8 +20,8 @@ from kernel.sql import uuid_array
 
 USER_COLUMNS = {field.attname: field.column for field in User._meta.concrete_fields}
 SELECT_LIVE_FAMILIES = f"""\
-SELECT family.id, family.auth_hash, {", ".join(f"person.{column}" for column in USER_COLUMNS.values())}
-FROM accounts_tokenfamily AS family JOIN accounts_user AS person ON person.id = family.user_id
+SELECT family.id, family.auth_hash, {", ".join(f"account.{column}" for column in USER_COLUMNS.values())}
+FROM accounts_tokenfamily AS family JOIN accounts_user AS account ON account.id = family.user_id
 WHERE family.id = ANY(%s::uuid[]) AND family.revoked_at IS NULL AND family.expires_at > now()
 """  # noqa: S608  (made of our own columns)
 

@@ -39,5 +39,5 @@ def validate_new_email(email: str, user: User) -> str:
     new_email = normal_email(email)
     User(email=new_email).clean_fields(exclude=["password"])
     if new_email == user.email:
-        raise ValidationError({"email": ValidationError(_("This is your email already."), code="same")})
+        raise ValidationError({"email": ValidationError(_("That's already your email."), code="same")})
     return new_email

@@ -59,8 +59,8 @@ def verify_current_password(user: User, password: str) -> None:
         raise current_password_error()
 
 
-def store_password(user: User, password: str, reason: Revoked, kept: Sequence[UUID | str] = ()) -> None:
-    """Store the password with a new salt and revoke the token families that are not `kept`."""
+def store_password(user: User, password: str, reason: Revoked, exempt: Sequence[UUID | str] = ()) -> None:
+    """Store the password with a new salt and revoke the token families that are not `exempt`."""
     hashed = make_password(password)
     with transaction.atomic():
         # Conditional on the checked hash: of two concurrent changes one wins, and no lock is held while hashing.
@@ -68,12 +68,10 @@ def store_password(user: User, password: str, reason: Revoked, kept: Sequence[UU
             raise current_password_error()
         user.password = hashed
         families = TokenFamily.objects.filter(user=user)
-        families.exclude(pk__in=kept).revoke(reason)
-        families.filter(pk__in=kept).update(auth_hash=user.get_session_auth_hash())
+        families.exclude(pk__in=exempt).revoke(reason)
+        families.filter(pk__in=exempt).update(auth_hash=user.get_session_auth_hash())
 
 
 def current_password_error() -> ValidationError:
     """Return the error for a wrong current password."""
-    return ValidationError(
-        {"current_password": ValidationError(_("This is not your present password."), code="wrong_password")}
-    )
+    return ValidationError({"current_password": ValidationError(_("That's not your current password."), code="wrong_password")})

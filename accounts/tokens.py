@@ -29,7 +29,7 @@ class BadCredentials(Refusal):
     """Unknown email, wrong password or closed account; the response does not say which."""
 
     code = "bad_credentials"
-    detail = "Email or password is not right. Check both and try again."
+    detail = "That email and password don't match. Try again."
 
 
 class TokenNotValid(Refusal):

@@ -37,15 +37,17 @@ PUBLIC_PRIVILEGES = """
 @register(Tags.database, deploy=True)
 def public_has_no_privileges(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """W002: a role that can connect can hold advisory locks and create temporary tables, so PUBLIC must have no privileges."""
-    found: list[CheckMessage] = []
+    warnings: list[CheckMessage] = []
     for alias in databases or ():
         with connections[alias].cursor() as cursor:
             cursor.execute(PUBLIC_PRIVILEGES)
-            held = ", ".join(privilege for (privilege,) in cursor.fetchall())
-        if held:
+            privileges = ", ".join(privilege for (privilege,) in cursor.fetchall())
+        if privileges:
             hint = "Run `manage.py grant_app_role` as the owner of the database."
-            found.append(CheckWarning(f"Every role of the server has {held} on the database.", hint=hint, id="cashback.W002"))
-    return found
+            warnings.append(
+                CheckWarning(f"Every role of the server has {privileges} on the database.", hint=hint, id="cashback.W002")
+            )
+    return warnings
 
 
 @register(Tags.database, deploy=True)

@@ -101,7 +101,7 @@ def require_distinct(keys: dict[str, str]) -> None:
     """Raise ImproperlyConfigured when two of the keys are equal: a leak of one must not reveal another."""
     for name, other in combinations(keys, 2):
         if keys[name] == keys[other]:
-            raise ImproperlyConfigured(f"{name} must differ from {other}: who learns one must not hold the other.")
+            raise ImproperlyConfigured(f"{name} must differ from {other}: a leak of one must not reveal the other.")
 
 
 def read_hosts(url: str) -> dict[str, str]:
@@ -110,9 +110,9 @@ def read_hosts(url: str) -> dict[str, str]:
     hosts = re.split("[/?]", rest, maxsplit=1)[0].rpartition("@")[2]
     if "," not in hosts:
         return {}
-    found = conninfo_to_dict(f"postgresql://{hosts}/")
-    ports = str(found.get("port", ""))
-    return {"HOST": str(found["host"]), "PORT": ports if ports.strip(",") else ""}
+    address = conninfo_to_dict(f"postgresql://{hosts}/")
+    ports = str(address.get("port", ""))
+    return {"HOST": str(address["host"]), "PORT": ports if ports.strip(",") else ""}
 
 
 def read_database() -> dict[str, Any]:

@@ -61,7 +61,7 @@ class CircuitBreakingRedisCache(RedisCache):  # type: ignore[misc]
         """Raise ConnectionError if the circuit is open, except for one trial call per OPEN_SECONDS."""
         with self.mutex:
             if self.circuit.is_open and time.monotonic() < self.circuit.retry_at:
-                raise RedisConnectionError("Redis did not answer a moment ago")
+                raise RedisConnectionError("the circuit is open: Redis failed within the last second")
             self.circuit.retry_at = time.monotonic() + OPEN_SECONDS
 
     def get(self, *args: Any, **options: Any) -> Any:

@@ -28,11 +28,11 @@ class RateLimited(Refusal):
     """Too many attempts within the period."""
 
     code = "rate_limited"
-    detail = "Too many tries."
+    detail = "Too many attempts."
 
     def __init__(self, seconds: int) -> None:
         self.retry_after = seconds  # type: ignore[misc]
-        super().__init__(f"Too many tries. Wait {seconds} {'second' if seconds == 1 else 'seconds'} and try again.")
+        super().__init__(f"Too many attempts. Please wait {seconds} {'second' if seconds == 1 else 'seconds'}, then try again.")
 
 
 def format_wait(seconds: int) -> str:

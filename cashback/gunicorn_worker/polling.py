@@ -124,8 +124,8 @@ class PollingWorker(ThreadWorker):  # type: ignore[misc]
 
     def finish_request(self, conn: Connection, fs: Any) -> None:
         """Wait for the next request on a keep-alive connection; close another."""
-        kept = not fs.cancelled() and fs.exception() is None and fs.result()
-        if kept:
+        keep_alive = not fs.cancelled() and fs.exception() is None and fs.result()
+        if keep_alive:
             conn.await_request(self.cfg.keepalive if self.alive else min(self.cfg.keepalive, STOP_KEEPALIVE_LINGER))
             self.process_if_complete(conn)
         else:

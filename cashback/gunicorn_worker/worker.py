@@ -51,12 +51,12 @@ class Worker(PollingWorker):
 
     def handle(self, conn: Any) -> Any:
         """Process a request and those that follow within LINGER_MS; return whether the connection is kept alive."""
-        kept = self.process_request(conn)
+        keep_alive = self.process_request(conn)
         for _ in range(MAX_REQUESTS_IN_A_ROW):
-            if kept is not True or not self.alive or not self.tpool._work_queue.empty() or not conn.has_next(LINGER_MS):
+            if keep_alive is not True or not self.alive or not self.tpool._work_queue.empty() or not conn.has_next(LINGER_MS):
                 break
-            kept = self.process_request(conn)
-        return kept
+            keep_alive = self.process_request(conn)
+        return keep_alive
 
     def process_request(self, conn: Any) -> Any:
         """Process the received request; return whether the connection is kept alive."""

@@ -1,4 +1,4 @@
-"""Who asks, looked up for many at once."""
+"""Authentication of concurrent requests by access token."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4

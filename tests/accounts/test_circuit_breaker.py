@@ -1,4 +1,4 @@
-"""Redis that hangs: one request waits for it, the others do not."""
+"""The circuit breaker of the Redis cache: one request waits for a hanging Redis, the others do not."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Changing the email that one signs in with."""
+"""Changing the email of a user."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -57,11 +57,11 @@ def test_every_sign_in_goes_on(alices: Client, alice: User) -> None:
 @pytest.mark.parametrize(
     ("change", "field", "text"),
     [
-        ({"current_password": "wrong"}, "current_password", "This is not your present password."),
+        ({"current_password": "wrong"}, "current_password", "That's not your current password."),
         ({"current_password": "x" * 129}, "current_password", "Ensure this value has at most 128 characters (it has 129)."),
         ({"current_password": ""}, "current_password", "This field is required."),
         ({"email": "alice"}, "email", "Enter a valid email address."),
-        ({"email": "ALICE@example.com"}, "email", "This is your email already."),
+        ({"email": "ALICE@example.com"}, "email", "That's already your email."),
         ({"email": "BOB@example.com"}, "email", "This email already has an account. Choose another one."),
         (
             {"email": "Aliceß" + "x" * 255 + "@example.com"},
@@ -86,7 +86,7 @@ def test_wrong_password_does_not_reveal_whether_an_email_is_registered(alices: C
         errors(alices.post(EMAIL, {"email": email, "current_password": "wrong"})) for email in (bob.email, "nobody@example.com")
     )
 
-    assert taken == free == {"current_password": ["This is not your present password."]}
+    assert taken == free == {"current_password": ["That's not your current password."]}
 
 
 def test_guesses_at_the_present_password_are_counted(alices: Client, alice: User) -> None:
@@ -125,7 +125,7 @@ def test_one_of_two_concurrent_changes_to_one_email_succeeds() -> None:
 def test_an_email_is_not_changed_when_the_account_changed_after_the_password_was_checked(
     elsewhere: psycopg.Connection[Any], change: str
 ) -> None:
-    """Somebody else's transaction has changed the row and not committed yet when the email is to be written."""
+    """Another transaction has changed the row without committing when the email is to be stored."""
     alice = User.objects.create_user("alice@example.com", PASSWORD)
     elsewhere.execute(f"UPDATE accounts_user SET {change} WHERE id = %s", [alice.pk])  # noqa: S608
 
@@ -141,7 +141,7 @@ def test_an_email_is_not_changed_when_the_account_changed_after_the_password_was
 
 
 def wait_for_a_lock(holder: psycopg.Connection[Any]) -> None:
-    """Wait until somebody waits for the holder's transaction."""
+    """Wait until a session waits for the holder's transaction."""
     for _ in range(200):
         waiting = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
         if holder.execute(waiting, [holder.info.backend_pid]).fetchone():

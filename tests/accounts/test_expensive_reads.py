@@ -1,4 +1,4 @@
-"""Places of expensive reads: few, waited for by few, and empty for a time after a long read."""
+"""Slots of expensive reads: their number, bounded waiting, and the rest after a long read."""
 
 import threading
 import time

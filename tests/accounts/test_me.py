@@ -1,4 +1,4 @@
-"""GET auth/me/, and with it who an access token lets in."""
+"""GET auth/me/, and the validity of access tokens."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The pages: register, sign in, sign out, change the password."""
+"""The pages for registration, sign-in, sign-out and password change."""
 
 import re
 from typing import Any
@@ -237,7 +237,7 @@ def test_signing_out_everywhere_requires_the_password(client: Client, alice: Use
 
     answer = client.post("/account/sign-out-elsewhere/", {"current_password": "wrong"})
 
-    assert errors(answer) == {"current_password": ["This is not your present password."]}
+    assert errors(answer) == {"current_password": ["That's not your current password."]}
     assert elsewhere.get("/account/").status_code == 200
 
 

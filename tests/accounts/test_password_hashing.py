@@ -1,4 +1,4 @@
-"""Passwords are hashed a few at a time, and no database connection waits for it. With the product's own hasher."""
+"""Limits of password hashing, with the product's own hasher."""
 
 import os
 import signal
@@ -184,7 +184,7 @@ def one_connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def post(path: str, **body: str) -> Act:
-    """Return an act: a form sent by the browser of somebody, who is signed in except where one signs in."""
+    """Return a function that submits a form, signed in unless the form is the sign-in."""
 
     def send(user: User, session: str) -> Any:
         browser = Client(headers={"Cookie": f"sessionid={session}"})
@@ -254,7 +254,7 @@ def visited(act: Callable[..., Any], *given: Any) -> Any:
 
 
 def wait_until_hashing(callers: int = 1) -> None:
-    """Wait until so many besides those who took the slots have come to be hashed."""
+    """Wait until this many callers wait for a slot."""
     pool = LimitedArgon2PasswordHasher.process_pool()
     for _ in range(1000):
         if pool.callers._value <= SLOTS * MAX_WAITING_PER_SLOT - callers:

@@ -1,4 +1,4 @@
-"""Sign-in limits: they slow down guesses, and keep nobody out for what others tried."""
+"""Sign-in limits slow down guessing and do not lock out other users."""
 
 from typing import Any
 

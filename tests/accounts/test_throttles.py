@@ -1,4 +1,4 @@
-"""How often one may ask, and who is counted."""
+"""Rate limits and their identities."""
 
 import os
 import threading
@@ -41,7 +41,7 @@ def _long_windows(settings: Settings) -> None:
 
 @pytest.fixture
 def _dead_store(settings: Settings, tmp_path: Path) -> None:
-    """Redis is gone: its address is a socket that nobody listens on."""
+    """Redis is down: its address is a socket without a listener."""
     gone = {"LOCATION": f"unix://{tmp_path}/nobody.sock"}
     settings.CACHES = django_settings.CACHES | {name: django_settings.CACHES[name] | gone for name in ("default", "counts")}
 
@@ -58,7 +58,7 @@ def allowed(action: str, tries: int, identity: str) -> int:
     return sum(throttles.seconds_to_wait(action, identity) == 0 for _ in range(tries))
 
 
-# --- Who ---------------------------------------------------------------------------------------------------------------
+# --- Identities -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -134,7 +134,7 @@ def test_the_refusal_says_when_to_come_back() -> None:
         throttles.check_rate("sign_in", "email:b", "email:a")
 
     assert 1 <= refused.value.retry_after <= 86_400
-    assert refused.value.message == f"Too many tries. Wait {refused.value.retry_after} seconds and try again."
+    assert refused.value.message == f"Too many attempts. Please wait {refused.value.retry_after} seconds, then try again."
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_where_there_is_no_redis_limits_hold_in_this_process() -> None:
 
 @contextmanager
 def emptied_all_the_time() -> Iterator[None]:
-    """Somebody else empties the store of the counts, again and again."""
+    """Another client flushes the counters repeatedly."""
     over = threading.Event()
 
     def empty() -> None:

@@ -1,4 +1,4 @@
-"""Claiming one asset by its id."""
+"""Claiming an asset by its id."""
 
 import threading
 import time

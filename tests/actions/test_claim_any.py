@@ -1,4 +1,4 @@
-"""Claiming one credit of a pool, whichever comes first."""
+"""Claiming any asset of a pool."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -31,7 +31,7 @@ Rows = Callable[[], list[Any]]
 
 
 def any_of(pool: CreditPool, ask: Ask) -> Callable[[User], Claim]:
-    """Return what a user does who wants one credit of the pool, with a new key."""
+    """Return a function that claims from the pool with a new key."""
     return lambda user: claim_from_pool(pool.pk, user, ask(user, pool.pk))
 
 

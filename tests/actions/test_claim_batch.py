@@ -240,7 +240,7 @@ def test_asset_that_expires_before_the_update_does_not_fail_the_batch(issue: Iss
     ending = issue(expires_at=timezone.now() + timedelta(seconds=0.2))
     free = issue()
 
-    # The one that ends breaks a rule of the table, and the whole company with it: each is claimed alone.
+    # The expired asset violates a constraint, which fails the whole batch: each claim is retried individually.
     with pytest.raises(AssetExpired):
         while True:
             late = timezone.now() > ending.expires_at  # type: ignore[operator]

@@ -1,4 +1,4 @@
-"""The decision of a claim as a table: every outcome, and which reason comes first. No database."""
+"""Claim decisions as a table: every outcome and the order of refusals, without a database."""
 
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -37,7 +37,7 @@ def reason(outcome: Refusal | RetryIndividually) -> type:
 
 @dataclass(frozen=True)
 class Case:
-    """What Alice hears who asks for `wanted`; None when she gets it."""
+    """Return the refusal of Alice's claim of `wanted`, or None."""
 
     wanted: CashbackAsset | None
     allowance: ClaimAllowance | None

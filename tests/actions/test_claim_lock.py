@@ -1,4 +1,4 @@
-"""The optional Redis lock: whatever it does, the result is the row lock's."""
+"""The optional Redis lock of a claim: it never changes the outcome."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""What a process remembers of claimed credits: it refuses others without a question, and never the owner."""
+"""The cache of claimed assets: it refuses other users without a query, and never the owner."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""What an operator does to one asset, and the trace it leaves."""
+"""Changes of one asset by an operator, and their record in the change history."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta

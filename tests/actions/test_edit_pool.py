@@ -1,4 +1,4 @@
-"""Pools are opened and changed."""
+"""Opening and changing pools."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""The sweep."""
+"""The sweep of expired assets."""
 
 import time
 from collections.abc import Callable

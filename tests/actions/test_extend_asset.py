@@ -1,4 +1,4 @@
-"""A longer life for a credit that can still be claimed."""
+"""Extending the expiry of an asset."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -36,7 +36,7 @@ def test_a_day_ends_where_the_pool_is(ada: User, open_pool: Callable[..., Credit
 def test_no_life_is_cut_short(ada: User, issue: Issue, end: datetime | None) -> None:
     asset = issue(expires_at=end)
 
-    with pytest.raises(ValidationError, match="it is not cut short"):
+    with pytest.raises(ValidationError, match="never shortens an expiry"):
         edit_asset.extend_asset(asset.pk, ada, SOON)
 
     assert CashbackAsset.objects.get().expires_at == end

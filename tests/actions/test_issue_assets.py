@@ -1,4 +1,4 @@
-"""How assets come to be."""
+"""Issuing assets."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Who owns what, and what is still owed."""
+"""Reports: summary, ownership, CSV."""
 
 import csv
 from collections.abc import Callable

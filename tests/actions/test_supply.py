@@ -1,4 +1,4 @@
-"""How many credits are in which state is told by what each statement wrote down, and is what counting comes to."""
+"""The supply counters equal a count of all assets after any operation."""
 
 import random
 import time
@@ -194,7 +194,7 @@ def test_the_checker_sees_a_supply_that_is_wrong(pool: CreditPool, issue: Issue,
         found = verify_everything(reader)
 
     assert {violation.invariant for violation in found} == {"I5"}
-    assert all("are told to be" in violation.sentence for violation in found)
+    assert all("by the counters" in violation.sentence for violation in found)
 
 
 def test_the_application_may_only_read_it(pool: CreditPool, issue: Issue) -> None:

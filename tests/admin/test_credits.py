@@ -109,7 +109,7 @@ def test_a_change_to_a_past_instant_is_refused_in_the_form(console: Client, issu
 
     answer = console.post(page("change", asset), FIELDS | {"expires_at_0": "2001-01-01", "expires_at_1": "00:00"})
 
-    assert "This instant has passed." in answer.content.decode()
+    assert "That date is in the past." in answer.content.decode()
     assert state(asset) == before
 
 
@@ -260,5 +260,5 @@ def test_a_refusal_while_deleting_is_told(console: Client, alice: User, issue: I
 
     answer = console.post(page("delete", asset), {"post": "yes"})
 
-    assert told(answer) == ["This credit is CLAIMED: it belongs to its owner for ever and cannot be deleted."]
+    assert told(answer) == ["This credit has been claimed and can't be deleted."]
     assert CashbackAsset.objects.get().claimed_by == alice

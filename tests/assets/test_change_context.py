@@ -1,4 +1,4 @@
-"""The trail of what operators did: written by PostgreSQL, never altered, with the door named."""
+"""The change history of operators: written by PostgreSQL, never altered, with the channel."""
 
 from collections.abc import Callable
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""Illegal states of assets and pools, attempted with SQL typed by hand: PostgreSQL itself says no."""
+"""Illegal states of assets and pools, attempted by manual SQL: PostgreSQL rejects them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Where the database is, and how long an address that says nothing is waited for."""
+"""Database addresses and connection timeouts."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""Migrations stand alone: the same database comes of them whatever becomes of the code around them."""
+"""Migrations are self-contained: they create the same database whatever becomes of the code."""
 
 import ast
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The pool of connections, when the server at the other end is not there any more."""
+"""The connection pool after the loss of its server."""
 
 import threading
 from collections.abc import Callable, Iterator

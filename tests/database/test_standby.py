@@ -1,4 +1,4 @@
-"""Whoever asks a server that takes no writes is told to ask again, and the next one is served by the primary."""
+"""Writes at a standby are refused as busy, and the next request reaches the primary."""
 
 import select
 from collections.abc import Callable
@@ -27,7 +27,7 @@ READY, READ_ONLY = (200, "ok"), (503, "read-only")
 
 
 def caller(user: User) -> APIClient:
-    """Return a caller of the API who is signed in."""
+    """Return a signed-in API client."""
     client = APIClient(raise_request_exception=False)
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {issue_pair(user).access}")
     return client

@@ -1,4 +1,4 @@
-"""No body, however bad, breaks the house."""
+"""Malformed request bodies never cause a server error."""
 
 import json
 from collections.abc import Callable
@@ -82,7 +82,7 @@ def _no_limits(settings: Any) -> None:
 
 @pytest.fixture
 def send(alice: User) -> Callable[..., Any]:
-    """Post raw bytes as alice; whatever the house raises is an answer."""
+    """Post raw bytes as alice; exceptions become responses."""
     client = Client(raise_request_exception=False)
     bearer = {"Authorization": f"Bearer {tokens.issue_pair(alice).access}"}
 

@@ -1,4 +1,4 @@
-"""What a caller is told when something goes wrong."""
+"""Problem responses for every kind of error."""
 
 from collections.abc import Callable
 from typing import Any
@@ -119,7 +119,7 @@ def test_an_unknown_field_is_named_with_the_known_ones(visitor: Client) -> None:
 
     errors = answer.json()["errors"]
     assert {(error["field"], error["code"]) for error in errors} == {("titel", "unknown"), ("id", "unknown")}
-    assert errors[0]["detail"] == "Unknown field. Known are: count, lines, title."
+    assert errors[0]["detail"] == "Unknown field. Allowed: count, lines, title."
 
 
 @pytest.mark.parametrize(("role", "status"), [("USER", 403), ("ADMIN", 200)])

@@ -1,4 +1,4 @@
-"""The one table from refusals to HTTP."""
+"""The mapping of refusals to HTTP."""
 
 import importlib
 import pkgutil

@@ -1,4 +1,4 @@
-"""The application's role: exactly what it needs, and never the power to rewrite history."""
+"""The application's role has exactly the privileges that it needs, and cannot rewrite the ledger."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -77,7 +77,7 @@ def told(question: str, *values: Any) -> list[tuple[Any, ...]]:
         return list(cursor.fetchall())
 
 
-# Who holds what in an access list, the owner and superusers left out. PUBLIC is nobody's name: 0, written "-".
+# The grantees of an access list except the owner and superusers. PUBLIC has no name: it is 0, written "-".
 HELD = """
     SELECT {name}, acl.grantee::regrole::text, array_agg(acl.privilege_type) FROM {catalogue}
     CROSS JOIN aclexplode(coalesce({list}, acldefault('{kind}', {owner}))) AS acl

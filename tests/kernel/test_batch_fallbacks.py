@@ -1,4 +1,4 @@
-"""Fallbacks of the batcher are seen: counted, logged with their traceback, and never an exception shared by threads."""
+"""Fallbacks of the batcher are counted and logged with their traceback; no exception is shared by threads."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""The batcher: threads that ask at the same time are served by one call, each with an outcome of its own."""
+"""The batcher: concurrent items are processed in one batch, each with an outcome of its own."""
 
 import threading
 from collections.abc import Callable, Sequence

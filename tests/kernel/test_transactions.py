@@ -1,4 +1,4 @@
-"""What happens to an act when the database will not have it now: real conflicts, real kills."""
+"""Actions during database errors: real conflicts, real lost connections."""
 
 import threading
 import time

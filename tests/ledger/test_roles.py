@@ -1,4 +1,4 @@
-"""The ledger against whoever holds SQL: the application's role, the owner of its tables, a superuser."""
+"""Attacks on the ledger in SQL by each role: the application's, the owner of its tables, a superuser."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Seals against whoever holds SQL: none is rewritten, and none is put where it does not belong."""
+"""Attacks on seals in SQL: none is rewritten or inserted out of order."""
 
 from collections.abc import Callable
 
@@ -55,7 +55,7 @@ def test_a_seal_that_the_application_did_not_sign_is_found(issue: Callable[..., 
         become(APP_ROLE)
         sql(WORTHLESS)
 
-    assert "seal 2 does not bear a valid signature of a trusted key" in list(seal_violations())
+    assert "seal 2 has no valid signature of a trusted key" in list(seal_violations())
 
 
 @pytest.mark.django_db(transaction=True)

@@ -1,4 +1,4 @@
-"""A database with data comes to tell its supply, and goes back."""
+"""Migration of a database with data to supply counters, and back."""
 
 from collections.abc import Callable, Iterator
 from io import StringIO

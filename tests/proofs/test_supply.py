@@ -67,7 +67,7 @@ def summed(pool: CreditPool, told: str, there: str) -> str:
 
 
 def told(pool: CreditPool, number: str, status: str, there: str) -> str:
-    return f"I5: pool {pool.pk} in INR, generation 1: {number} are told to be {status}, but {there} are there"
+    return f"I5: pool {pool.pk} in INR, generation 1: {number} are {status} by the counters, but {there} exist"
 
 
 def test_an_expired_credit_that_is_on_offer_again_is_named(place: Place) -> None:

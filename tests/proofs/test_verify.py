@@ -203,7 +203,7 @@ def test_a_lost_claim_is_seen(claim: Claim, pool: CreditPool, alice: User) -> No
     found = verify_everything(connection, [told, replace(told, key="another-key-of-mine", receipt=receipt)])
 
     assert found == [
-        Violation("I2", f"entry {receipt['id']}, told to user {alice.pk} (client 0), is not in the ledger"),
+        Violation("I2", f"entry {receipt['id']}, acknowledged to user {alice.pk} (client 0), is not in the ledger"),
     ]
 
 
@@ -220,7 +220,7 @@ def test_a_ghost_is_seen(claim: Claim, pool: CreditPool, alice: User) -> None:
 
     entry = UUID(claim.receipt["id"])
     assert broken(found) == {"I3"}
-    assert found[0].sentence.startswith(f"entry {entry} of user {alice.pk} was acknowledged to nobody")
+    assert found[0].sentence.startswith(f"entry {entry} of user {alice.pk} was not acknowledged")
 
 
 def test_an_entry_whose_answer_was_lost_is_no_ghost(claim: Claim, pool: CreditPool, alice: User) -> None:
@@ -233,7 +233,7 @@ def test_an_issue_that_nobody_logged_is_seen(claim: Claim, pool: CreditPool, tam
     tamper("DELETE FROM assets_cashbackasset WHERE status = 'AVAILABLE'")
 
     told = "by what was issued, changed and deleted there are 2 (200.0000), but 1 (100.0000) are there"
-    line = "generation 1: 1 (100.0000) are told to be AVAILABLE, but 0 (0) are there"
+    line = "generation 1: 1 (100.0000) are AVAILABLE by the counters, but 0 (0) exist"
     assert verify_everything(connection) == [
         Violation("I5", f"pool {pool.pk} in INR: {told}"),
         Violation("I5", f"pool {pool.pk} in INR, {line}"),

@@ -1,4 +1,4 @@
-"""seal_ledger, and the proof that stands alone."""
+"""seal_ledger, and the standalone verification of a proof."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The bytes that are hashed never change: a proof made today is verified years from now."""
+"""The hashed bytes never change, so that a proof stays verifiable for years."""
 
 import json
 from datetime import UTC, datetime

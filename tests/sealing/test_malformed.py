@@ -1,4 +1,4 @@
-"""A malformed seal is refused by the table; one that was there before is named by every reader, and breaks none."""
+"""A malformed seal is rejected by the table; an older one is reported by every reader and breaks none."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What balances are made of: subtotals that each seal adds to, and the entries since."""
+"""Balances: sealed balances, to which each seal adds, and later entries."""
 
 from collections.abc import Callable
 from decimal import Decimal

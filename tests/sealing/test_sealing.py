@@ -1,4 +1,4 @@
-"""Closed ranges are sealed, whole, once, in order."""
+"""Closed ranges are sealed completely, once, in order."""
 
 import json
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is recorded for a security officer: each event once, by whom and from where, and never a secret."""
+"""The audit log: each event once, with user and origin, and never a secret."""
 
 import json
 import logging

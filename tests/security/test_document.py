@@ -1,4 +1,4 @@
-"""docs/security.md says what is so."""
+"""docs/security.md names existing code and tests."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Every address and everybody: what is not said to be open is closed, and nothing is done for a form from elsewhere."""
+"""Access to every URL by every role: whatever is not declared public is closed, and cross-site forms do nothing."""
 
 import re
 from collections.abc import Callable

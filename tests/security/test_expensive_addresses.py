@@ -1,4 +1,4 @@
-"""Which addresses are expensive reads: each search and list of the console, each file; and what refuses them says so."""
+"""Expensive reads by URL: each search and list of the console and each export, and their refusals."""
 
 import gc
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""Searches and files of one person, however many, take nothing that claims need: on a real web server, and rule by rule."""
+"""Searches and exports of one user do not slow down claims, on a real web server and rule by rule."""
 
 import http.client
 import os

@@ -1,4 +1,4 @@
-"""What every answer tells the browser: where it may load from, who may frame it, who may keep it."""
+"""Security headers of every response."""
 
 import re
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A pool that is hidden from users answers a claim as it answers a look: there is no such pool, and none of its credits."""
+"""A hidden pool responds to claims as to reads: the pool and its credits do not exist."""
 
 from collections.abc import Callable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Malformed requests, sent byte by byte to the real web server: refused as problem+json with the headers, never a 500."""
+"""Malformed requests, sent byte by byte to the real web server, get problem+json with all headers, never a 500."""
 
 import http.client
 import json

@@ -1,4 +1,4 @@
-"""An amount is the same, to the last unit, wherever it goes; what is not plainly an amount goes nowhere."""
+"""Amounts are exact through every interface; invalid amounts are rejected."""
 
 import ast
 import csv

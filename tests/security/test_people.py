@@ -1,4 +1,4 @@
-"""Whoever guesses learns nothing and is slowed down; whoever is sent away is away at once."""
+"""Guessing reveals nothing and is limited; deactivation takes effect at once."""
 
 from collections.abc import Callable
 from typing import Any

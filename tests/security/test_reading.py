@@ -1,4 +1,4 @@
-"""What somebody with a password reads: what is theirs, by the filters there are, and nothing by way of others."""
+"""A signed-in user reads only their own data, whatever the filters."""
 
 from collections.abc import Callable
 from decimal import Decimal

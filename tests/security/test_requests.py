@@ -1,4 +1,4 @@
-"""What a request may hold, whose host it may name, and what an answer never tells."""
+"""Limits of requests, allowed hosts, and what responses never reveal."""
 
 import pickle
 import re

@@ -1,4 +1,4 @@
-"""A session's key is the browser's alone."""
+"""Session keys are stored as digests only."""
 
 from datetime import timedelta
 

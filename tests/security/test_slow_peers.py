@@ -1,4 +1,4 @@
-"""Slow and silent peers: hundreds of them cost nobody else anything, and each is cut in the end."""
+"""Hundreds of slow and silent clients delay no other request and are disconnected."""
 
 import contextlib
 import http.client

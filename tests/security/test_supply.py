@@ -1,4 +1,4 @@
-"""What is installed is what was looked at: every package, those that others bring along included, at one version."""
+"""Every installed package, including indirect dependencies, is pinned to one version."""
 
 import hashlib
 import re

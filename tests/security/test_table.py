@@ -1,4 +1,4 @@
-"""Pages and console: every address, by GET and POST, for everybody. An address without a row fails.
+"""Pages and console: every URL, by GET and POST, for every role. A URL without a row fails.
 
 The rows stand in table.txt: address, method, and what an anonymous visitor, the user, another user, an admin and a
 superuser are answered. The API's rows stand in tests/api/test_matrix.py.

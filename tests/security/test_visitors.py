@@ -1,4 +1,4 @@
-"""Who brings a token to the API is known by it alone; everywhere else a token is no ticket and no obstacle."""
+"""API requests with a token ignore the session; other requests ignore the token."""
 
 from typing import Any
 

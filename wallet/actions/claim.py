@@ -28,7 +28,7 @@ from wallet.ledger.idempotency import IdempotentRequest
 
 
 def claim_asset(asset_id: UUID, user: User, request: IdempotentRequest | None = None) -> Claim:
-    """Claim the asset `asset_id` for `user`; the owner who asks again gets their first claim.
+    """Claim the asset `asset_id` for `user`; an owner who claims again gets the first claim.
 
     Raises AssetNotFound, AssetAlreadyClaimed, AssetExpired, PoolClosed, ClaimLimitReached, IdempotencyKeyReused,
     RequestInProgress, Busy. A refusal changes nothing.

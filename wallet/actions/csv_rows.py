@@ -110,4 +110,4 @@ def parse_cell_expiry(cell: str) -> datetime | date | None:
             return datetime.fromisoformat(cell.upper())
     except ValueError:
         pass  # it has the right form, but there is no such date or time
-    raise ValueError(f'"{cell[:40]}" is neither a day (2030-03-31) nor an instant (2030-03-31T18:30:00Z).')
+    raise ValueError(f'"{cell[:40]}" is neither a date (2030-03-31) nor a timestamp (2030-03-31T18:30:00Z).')

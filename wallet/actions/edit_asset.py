@@ -53,13 +53,13 @@ def check_extendable(asset: CashbackAsset, until: datetime | date | None) -> Non
     check_available(asset)
     new_expiry = resolve_expiry(until, asset.pool)
     if asset.expires_at is None or (new_expiry is not None and new_expiry <= asset.expires_at):
-        raise ValidationError({"expires_at": "This credit ends then or later already: it is not cut short."}, code="not_later")
+        raise ValidationError({"expires_at": "This never shortens an expiry. Choose a later date."}, code="not_later")
 
 
 def check_deletable(asset: CashbackAsset) -> None:
     """Raise AssetNotAvailable when the asset is claimed or was recreated."""
     if asset.status == AssetStatus.CLAIMED:
-        raise AssetNotAvailable("This credit is CLAIMED: it belongs to its owner for ever and cannot be deleted.")
+        raise AssetNotAvailable("This credit has been claimed and can't be deleted.")
     if asset.children.exists():
         raise AssetNotAvailable("This credit was recreated: its children point to it, so it cannot be deleted.")
 

@@ -42,7 +42,7 @@ def resolve_expiry(expiry: datetime | date | None, pool: CreditPool | None) -> d
     the past or after MAX_EXPIRY.
     """
     if expiry is not None and expiry >= (MAX_EXPIRY if isinstance(expiry, datetime) else MAX_EXPIRY.date()):
-        raise ValidationError({"expires_at": "This is too far away. Leave it empty for a credit that never ends."}, code="late")
+        raise ValidationError({"expires_at": "That date is too far in the future. Leave blank for no expiry."}, code="late")
     if expiry is not None and not isinstance(expiry, datetime):
         expiry = pool.end_of(expiry) if pool else end_of(expiry)
     if expiry is not None and expiry <= timezone.now():

@@ -29,7 +29,7 @@ class AlreadyRecreated(Refusal):
     """The asset was recreated before."""
 
     code = "already_recreated"
-    detail = "This credit was recreated before. Recreate its child once that has expired, or issue a new one."
+    detail = "Already recreated. Recreate the newer copy once it expires, or issue a new credit."
 
 
 def check_recreatable(asset: CashbackAsset, again: bool = False) -> None:

@@ -26,9 +26,9 @@ def supply_by(wanted: Q, *names: str) -> dict[tuple[Any, ...], States]:
     counters: Any = Supply.objects.filter(wanted).order_by().values(*names, state=Lower("status"))
     due: Any = CashbackAsset.objects.due().filter(wanted).order_by().values(*names, state=Value("due", TextField()))
     counted_due = due.annotate(n=Count("pk"), v=Sum("total_value"))
-    found = counters.annotate(n=Sum("number"), v=Sum("value")).union(counted_due, all=True)
+    rows = counters.annotate(n=Sum("number"), v=Sum("value")).union(counted_due, all=True)
     lines: dict[tuple[Any, ...], dict[str, tuple[int, Any]]] = defaultdict(lambda: defaultdict(lambda: (0, Decimal(0))))
-    for row in found:
+    for row in rows:
         states, number, value = lines[tuple(row[name] for name in names)], row["n"], row["v"]
         moved = [("available", -1), ("expired", 1)] if row["state"] == "due" else [(row["state"], 1)]
         for state, sign in moved:

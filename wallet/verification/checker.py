@@ -86,22 +86,22 @@ def verify_everything(
         roots: a file of seals kept outside the database, to compare with.
         progress: called with the number of entries of each checked seal.
     """
-    found = [
+    violations = [
         Violation(invariant, row[0])
         for invariant, sql in invariants.STATEMENTS
         for row in fetch_rows(connection, f"{sql} LIMIT {MAX_VIOLATIONS}")
     ]
-    found += response_violations(connection)
-    found += stuck_transactions(connection)
-    found += [Violation("I25", sentence) for sentence in weakened_rules(connection)]
+    violations += response_violations(connection)
+    violations += stuck_transactions(connection)
+    violations += [Violation("I25", sentence) for sentence in weakened_rules(connection)]
     sealed = seal_violations(since, progress, roots, using=connection.alias)
-    found += [Violation("I8", sentence) for sentence in islice(sealed, MAX_VIOLATIONS)]
+    violations += [Violation("I8", sentence) for sentence in islice(sealed, MAX_VIOLATIONS)]
     if issued is not None:
-        found += issued_violations(connection, issued)
+        violations += issued_violations(connection, issued)
     if log is not None:
-        found += log_violations(connection, log)
-        found += server_error_violations(log)
-    return sorted(found, key=lambda violation: int(violation.invariant[1:]))
+        violations += log_violations(connection, log)
+        violations += server_error_violations(log)
+    return sorted(violations, key=lambda violation: int(violation.invariant[1:]))
 
 
 def fetch_rows(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
@@ -113,15 +113,17 @@ def fetch_rows(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any] 
 
 def response_violations(connection: BaseDatabaseWrapper) -> list[Violation]:
     """I7: return stored responses that differ from the receipt of their entry."""
-    found = []
+    violations = []
     with connection.chunked_cursor() as cursor:
         cursor.execute(invariants.UNUSUAL_RESPONSES)
         for key, user, body, entry, amount, currency, claimed_at, asset, title in cursor:
             claimed = CashbackAsset(id=asset, title=title)
             receipt = Entry(id=entry, asset=claimed, amount=amount, currency=currency, claimed_at=claimed_at).receipt()
             if body != json.dumps(receipt):
-                found.append(Violation("I7", f"key {key} of user {user} stores another answer than entry {entry} gives"))
-    return found
+                violations.append(
+                    Violation("I7", f"key {key} of user {user} stores a response that differs from entry {entry}")
+                )
+    return violations
 
 
 def issued_violations(connection: BaseDatabaseWrapper, issued: Supply) -> list[Violation]:
@@ -145,7 +147,7 @@ def log_violations(connection: BaseDatabaseWrapper, log: Sequence[Attempt]) -> l
 def lost_claims(log: Iterable[Attempt], entries: Iterable[tuple[Any, ...]]) -> list[Violation]:
     """I2: return claims whose acknowledged receipt differs from the ledger."""
     recorded = {entry: (str(asset), str(user), key) for entry, asset, user, key in entries}
-    found = []
+    violations = []
     for attempt in log:
         if attempt.outcome == "ok" and attempt.receipt:
             asset, user, key = recorded.get(attempt.entry) or (None, None, None)
@@ -154,10 +156,10 @@ def lost_claims(log: Iterable[Attempt], entries: Iterable[tuple[Any, ...]]) -> l
                 difference = (
                     "is not in the ledger" if asset is None else f"is there, but of asset {asset}, user {user}, key {key}"
                 )
-                found.append(
-                    Violation("I2", f"entry {attempt.entry}, told to user {attempt.user} ({attempt.id}), {difference}")
+                violations.append(
+                    Violation("I2", f"entry {attempt.entry}, acknowledged to user {attempt.user} ({attempt.id}), {difference}")
                 )
-    return found
+    return violations
 
 
 def unacknowledged_entries(log: Iterable[Attempt], entries: Iterable[tuple[Any, ...]]) -> list[Violation]:
@@ -165,7 +167,7 @@ def unacknowledged_entries(log: Iterable[Attempt], entries: Iterable[tuple[Any, 
     acknowledged = {attempt.entry for attempt in log if attempt.outcome == "ok"}
     lost_responses = {(attempt.user, attempt.key or attempt.target) for attempt in log if attempt.outcome == "unknown"}
     return [
-        Violation("I3", f"entry {entry} of user {user} was acknowledged to nobody (asset {asset}, key {key or '-'})")
+        Violation("I3", f"entry {entry} of user {user} was not acknowledged (asset {asset}, key {key or '-'})")
         for entry, asset, user, key in entries
         if entry not in acknowledged and (str(user), key or str(asset)) not in lost_responses
     ]
@@ -178,16 +180,16 @@ def conflicting_responses(log: Iterable[Attempt]) -> list[Violation]:
         if attempt.outcome == "ok" and attempt.key:
             receipts[attempt.user, attempt.key].add(json.dumps(attempt.receipt))
     return [
-        Violation("I7", f"key {key} of user {user} was given {len(answers)} different answers")
-        for (user, key), answers in receipts.items()
-        if len(answers) > 1
+        Violation("I7", f"key {key} of user {user} got {len(responses)} different responses")
+        for (user, key), responses in receipts.items()
+        if len(responses) > 1
     ]
 
 
 def server_error_violations(log: Iterable[Attempt]) -> list[Violation]:
     """I10: return responses with a stack trace, or with a 5xx other than 503 with Retry-After."""
     return [
-        Violation("I10", f"{attempt.id} for {attempt.kind} {attempt.target} was answered {attempt.status} ({attempt.code})")
+        Violation("I10", f"{attempt.id} for {attempt.kind} {attempt.target} got status {attempt.status} ({attempt.code})")
         for attempt in log
         if attempt.code in (TRACEBACK, WITHOUT_WAIT) or ((attempt.status or 0) >= 500 and attempt.status != 503)
     ]

@@ -13,10 +13,10 @@ ASSET_AND_ENTRY_DIFFER = """
         SELECT asset.id AS asset, claim.id AS entry, CASE
             WHEN asset.id IS NULL THEN 'has no asset'
             WHEN claim.id IS NULL THEN CASE WHEN asset.status = 'CLAIMED' THEN 'is missing, though the asset is CLAIMED' END
-            WHEN asset.status <> 'CLAIMED' THEN 'tells of a claim, but the asset is ' || asset.status
+            WHEN asset.status <> 'CLAIMED' THEN 'records a claim, but the asset is ' || asset.status
             WHEN asset.claimed_by_id IS DISTINCT FROM claim.user_id THEN
-                format('names user %s, but the asset is %s''s', claim.user_id, coalesce(asset.claimed_by_id::text, 'nobody'))
-            WHEN asset.claimed_at IS DISTINCT FROM claim.claimed_at THEN 'has another instant than the asset'
+                format('names user %s, but the asset belongs to %s', claim.user_id, coalesce(asset.claimed_by_id::text, '-'))
+            WHEN asset.claimed_at IS DISTINCT FROM claim.claimed_at THEN 'has another time than the asset'
             WHEN (asset.total_value, asset.currency) <> (claim.amount, claim.currency) THEN
                 format('has %s %s, but the asset %s %s', claim.amount, claim.currency, asset.total_value, asset.currency)
             END AS what
@@ -123,11 +123,11 @@ SEALED_BALANCES_DIFFER = """
         SELECT user_id, currency, sum(amount) AS amount, count(*) AS claims FROM ledger_entry
         WHERE xid < (SELECT max(to_xid) FROM ledger_seal) GROUP BY user_id, currency
     )
-    SELECT format('the subtotal of user %s is %s %s of %s claims, their sealed entries come to %s of %s',
-        user_id, coalesce(kept.amount, 0), currency, coalesce(kept.claims, 0), coalesce(sealed.amount, 0),
+    SELECT format('the subtotal of user %s is %s %s of %s claims, but the sealed entries sum to %s of %s',
+        user_id, coalesce(balance.amount, 0), currency, coalesce(balance.claims, 0), coalesce(sealed.amount, 0),
         coalesce(sealed.claims, 0))
-    FROM sealed FULL JOIN ledger_subtotal AS kept USING (user_id, currency)
-    WHERE (kept.amount, kept.claims) IS DISTINCT FROM (sealed.amount, sealed.claims)
+    FROM sealed FULL JOIN ledger_subtotal AS balance USING (user_id, currency)
+    WHERE (balance.amount, balance.claims) IS DISTINCT FROM (sealed.amount, sealed.claims)
 """
 
 # Transactions and waits that are longer than any request may take. Read-only transactions, such as backups, are allowed.

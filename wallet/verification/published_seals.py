@@ -48,6 +48,6 @@ def publication_violations(published: Path, using: str = "default") -> Iterator[
         stored = Seal.objects.using(using).filter(seq=line["seq"])
         seal = stored.well_formed().defer("leaves").first()
         if seal is None and not stored.exists():
-            yield f"seal {line['seq']} was published and is gone"
+            yield f"seal {line['seq']} was published but does not exist"
         elif seal is None or signing.published_seal(seal) != line:
             yield f"seal {line['seq']} differs from its published copy"

@@ -90,14 +90,14 @@ def chain_violations(seal: Seal, last: Seal | None) -> Iterator[str]:
     if (seal.seq, bytes(seal.previous_root), seal.from_xid) != expected:
         yield f"seal {seal.seq} does not follow the seal before it"
     if not signing.is_signature_valid(seal):
-        yield f"seal {seal.seq} does not bear a valid signature of a trusted key"
+        yield f"seal {seal.seq} has no valid signature of a trusted key"
 
 
 def content_violations(seal: Seal) -> Iterator[str]:
     """Yield the errors inside a seal and the changed entries of its range."""
     ids, leaves = unpack_leaves(seal)
     if len(ids) != seal.count or merkle.merkle_root(leaves) != bytes(seal.root):
-        yield f"seal {seal.seq} keeps other leaves than it was made over"
+        yield f"seal {seal.seq} has leaves that do not match its root"
     sealed = dict(zip(ids, leaves, strict=True))
     current = dict(current_leaves(seal))
     if different := [UUID(bytes=entry) for entry in sealed.keys() & current.keys() if sealed[entry] != current[entry]]:
@@ -105,7 +105,7 @@ def content_violations(seal: Seal) -> Iterator[str]:
     if current != sealed:
         yield from changed_entries(seal, sealed, current)
     elif current_sums(seal) != seal.sums:
-        yield f"seal {seal.seq} states other sums than its entries have"
+        yield f"seal {seal.seq} has sums that differ from its entries"
 
 
 def current_leaves(seal: Seal) -> Iterator[tuple[bytes, bytes]]:

@@ -41,19 +41,19 @@ ISSUED_DIFFERS = """
 
 # The supply counters equal a count of all assets.
 SUPPLY_DIFFERS = f"""
-    WITH told AS (
+    WITH counter AS (
         SELECT {COUNTED}, sum(number) AS number, sum(value) AS value FROM assets_supply GROUP BY {COUNTED}
     ), recounted AS ({RECOUNTED}), pair AS (
-        SELECT coalesce(told.pool_id, recounted.pool_id) AS pool_id, currency, generation, status,
-            coalesce(told.number, 0) AS told, coalesce(told.value, 0) AS told_value,
-            coalesce(recounted.number, 0) AS there, coalesce(recounted.value, 0) AS there_value
-        FROM (SELECT *, coalesce(pool_id::text, '') AS pool FROM told) AS told
+        SELECT coalesce(counter.pool_id, recounted.pool_id) AS pool_id, currency, generation, status,
+            coalesce(counter.number, 0) AS counter, coalesce(counter.value, 0) AS counter_value,
+            coalesce(recounted.number, 0) AS actual, coalesce(recounted.value, 0) AS actual_value
+        FROM (SELECT *, coalesce(pool_id::text, '') AS pool FROM counter) AS counter
         FULL JOIN (SELECT *, coalesce(pool_id::text, '') AS pool FROM recounted) AS recounted
             USING (pool, currency, generation, status)
     )
-    SELECT format('pool %s in %s, generation %s: %s (%s) are told to be %s, but %s (%s) are there',
-        coalesce(pool_id::text, '-'), currency, generation, told, told_value, status, there, there_value)
-    FROM pair WHERE (told, told_value) <> (there, there_value)
+    SELECT format('pool %s in %s, generation %s: %s (%s) are %s by the counters, but %s (%s) exist',
+        coalesce(pool_id::text, '-'), currency, generation, counter, counter_value, status, actual, actual_value)
+    FROM pair WHERE (counter, counter_value) <> (actual, actual_value)
 """  # noqa: S608  (made of our own columns)
 
 # A change records the new row. After its last change an asset may only be claimed, which the ledger records.
