@@ -39,7 +39,7 @@ def _real_hasher(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterato
     LimitedArgon2PasswordHasher.forget_pool()
     yield
     for process in LimitedArgon2PasswordHasher.process_pool().idle:
-        process.end()
+        process.kill()
     LimitedArgon2PasswordHasher.forget_pool()
 
 

@@ -1,7 +1,7 @@
-"""What `make mutants` changes, and which tests must notice."""
+"""The modules that `make mutants` changes, and the tests that must fail for each."""
 
 ACCOUNTS = (
-    "tests/accounts/test_me.py tests/accounts/test_password.py tests/accounts/test_sign_in.py tests/security/test_people.py"
+    "tests/accounts/test_me.py tests/accounts/test_password.py tests/accounts/test_sign_in.py tests/security/test_guessing.py"
 )
 CLAIM = (
     "tests/actions/test_claim_batch.py tests/actions/test_claim.py tests/actions/test_claim_any.py"
@@ -9,13 +9,16 @@ CLAIM = (
     " tests/security/test_hidden_pools.py tests/api/test_keys.py"
 )
 SEALS = "tests/sealing/test_sealing.py tests/sealing/test_tampering.py"
-# What is changed, and the tests that must notice, the likeliest first.
+# Modules and the tests that must fail when they change, the most likely first.
 TARGETS = {
+    "accounts/argon2_process.py": "tests/accounts/test_password_hashing.py",
     "accounts/audit.py": "tests/security/test_audit.py",
     "accounts/authentication.py": f"tests/accounts/test_authentication.py {ACCOUNTS}",
     "accounts/email_change.py": "tests/accounts/test_registration.py tests/accounts/test_email.py",
+    "accounts/expensive_reads.py": "tests/accounts/test_expensive_reads.py tests/security/test_expensive_reads.py",
     "accounts/models.py": f"{ACCOUNTS} tests/accounts/test_registration.py",
     "accounts/views.py": "tests/accounts/test_pages.py tests/accounts/test_email.py tests/security/test_sessions.py",
+    "accounts/password_hashing.py": "tests/accounts/test_password_hashing.py",
     "accounts/passwords.py": ACCOUNTS,
     "accounts/registration.py": "tests/accounts/test_registration.py tests/accounts/test_pages.py",
     "accounts/sessions.py": "tests/security/test_sessions.py tests/accounts/test_pages.py",
@@ -39,12 +42,13 @@ TARGETS = {
     "wallet/ledger/merkle.py": "tests/sealing/test_merkle.py tests/sealing/test_sealing.py",
     "wallet/ledger/models.py": "tests/ledger/test_triggers.py tests/actions/test_claim.py tests/api/test_claims.py",
     "wallet/ledger/querysets.py": "tests/api/test_claims.py tests/actions/test_claim.py tests/sealing/test_sealed_balances.py",
+    "wallet/ledger/seal_shape.py": "tests/sealing/test_malformed.py",
     "wallet/ledger/signing.py": f"tests/sealing/test_leaves.py {SEALS}",
     "wallet/verification/seals.py": f"{SEALS} tests/proofs/test_verify.py",
     "wallet/verification/checker.py": "tests/proofs/test_verify.py tests/proofs/test_verify_ledger.py",
     "wallet/actions/seal_ledger.py": f"{SEALS} tests/sealing/test_commands.py",
 }
-# In the same folders, and not changed: what only names things, or is of the console.
+# Modules of the same folders that are not mutated: declarations, and the console.
 NOT_CHANGED = {
     "accounts/__init__.py",
     "accounts/admin.py",
