@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 GENERATED := $(VENV)/generated.xml
-CROWD := $(VENV)/crowd.xml
+STAMPEDE := $(VENV)/stampede.xml
 NEW_KEY := $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))'
 
 .DEFAULT_GOAL := help
@@ -30,11 +30,11 @@ test: $(READY)  ## Run all tests on a real PostgreSQL and Redis
 
 prove: $(READY)  ## Break everything while clients claim (MINUTES=10 SEED=…), and write docs/proofs.md
 	$(eval DICE := $(or $(SEED),$(shell $(BIN)/python -c 'import secrets; print(secrets.randbelow(10**9) + 1)')))
-	@rm -f $(GENERATED) $(CROWD)
+	@rm -f $(GENERATED) $(STAMPEDE)
 	-PROVE_SEED=$(DICE) PROVE_SEQUENCES=200 PROVE_EXAMPLES=60 $(BIN)/python -m pytest -n 2 -q --junitxml=$(GENERATED) \
 		tests/proofs/test_machine.py tests/proofs/test_points.py tests/proofs/test_breaking.py tests/api/test_fuzz.py
-	-$(BIN)/python -m pytest -q --junitxml=$(CROWD) tests/proofs/test_stampede.py
-	$(BIN)/python manage.py prove --write $(WRITE) --generated $(GENERATED) $(CROWD) --minutes $(or $(MINUTES),10) --seed $(DICE)
+	-$(BIN)/python -m pytest -q --junitxml=$(STAMPEDE) tests/proofs/test_stampede.py
+	$(BIN)/python manage.py prove --write $(WRITE) --generated $(GENERATED) $(STAMPEDE) --minutes $(or $(MINUTES),10) --seed $(DICE)
 
 bench: $(READY)  ## Measure everything beside its yardstick (some 30 minutes; ROUNDS=5), and write docs/benchmarks.md
 	$(BIN)/python manage.py bench --write $(ROUNDS:%=--rounds %)

@@ -111,7 +111,7 @@ def issue(ada: User) -> Callable[..., CashbackAsset]:
 
 
 @pytest.fixture
-def crowd() -> Callable[[int], list[User]]:
+def make_users() -> Callable[[int], list[User]]:
     """Insert that many users."""
 
     def make(size: int) -> list[User]:

@@ -39,20 +39,20 @@ def test_hanging_redis_is_not_called_while_the_circuit_is_open(hanging: None) ->
 
     assert sum(seconds > 0.05 for seconds in taken) <= 2
     with pytest.raises(RedisError):
-        caches["default"].lock("crowd").acquire()
+        caches["default"].lock("test").acquire()
 
 
 def test_concurrent_calls_to_a_hanging_redis_do_not_wait_in_sequence(hanging: None) -> None:
     begun = time.monotonic()
     for _ in range(20):
         with pytest.raises(RedisError):
-            caches["default"].lock("crowd").acquire()
+            caches["default"].lock("test").acquire()
 
     assert time.monotonic() - begun < 3
 
 
 def test_a_lock_is_held_by_one_and_is_free_again_afterwards() -> None:
-    first, second = (caches["default"].lock("crowd", timeout=5, blocking_timeout=0.05) for _ in range(2))
+    first, second = (caches["default"].lock("test", timeout=5, blocking_timeout=0.05) for _ in range(2))
 
     assert (first.acquire(), second.acquire()) == (True, False)
     first.release()

@@ -147,4 +147,4 @@ def wait_for_a_lock(holder: psycopg.Connection[Any]) -> None:
         if holder.execute(waiting, [holder.info.backend_pid]).fetchone():
             return
         holder.execute("SELECT pg_stat_clear_snapshot(), pg_sleep(0.01)")
-    raise AssertionError("nobody waits")
+    raise AssertionError("no session waits")

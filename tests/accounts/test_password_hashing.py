@@ -97,7 +97,7 @@ def test_caller_beyond_the_waiting_limit_is_refused_at_once(monkeypatch: pytest.
     pool = LimitedArgon2PasswordHasher.process_pool()
     for _ in range(SLOTS * (1 + MAX_WAITING_PER_SLOT)):
         pool.callers.acquire()
-    monkeypatch.setattr(pool, "slots", None)  # nobody may even look at the slots
+    monkeypatch.setattr(pool, "slots", None)  # the slots must not be used
 
     with pytest.raises(HashingBusy):
         make_password(PASSWORD)
@@ -260,7 +260,7 @@ def wait_until_hashing(callers: int = 1) -> None:
         if pool.callers._value <= SLOTS * MAX_WAITING_PER_SLOT - callers:
             return
         threading.Event().wait(0.01)
-    raise AssertionError("nobody came to be hashed")
+    raise AssertionError("no caller waits for a slot")
 
 
 @pytest.mark.django_db

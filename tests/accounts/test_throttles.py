@@ -42,8 +42,10 @@ def _long_windows(settings: Settings) -> None:
 @pytest.fixture
 def _dead_store(settings: Settings, tmp_path: Path) -> None:
     """Redis is down: its address is a socket without a listener."""
-    gone = {"LOCATION": f"unix://{tmp_path}/nobody.sock"}
-    settings.CACHES = django_settings.CACHES | {name: django_settings.CACHES[name] | gone for name in ("default", "counts")}
+    unreachable = {"LOCATION": f"unix://{tmp_path}/none.sock"}
+    settings.CACHES = django_settings.CACHES | {
+        name: django_settings.CACHES[name] | unreachable for name in ("default", "counts")
+    }
 
 
 @pytest.fixture
@@ -202,18 +204,18 @@ def test_many_threads_at_once_get_five(db: None) -> None:
 
 def test_eight_processes_at_once_get_five() -> None:
     context = get_context("fork")
-    barrier, told = context.Barrier(8), context.SimpleQueue()
-    somebody = f"email:{uuid4()}"  # this process may count nothing, and then it forgets nothing
+    barrier, results = context.Barrier(8), context.SimpleQueue()
+    identity = f"email:{uuid4()}"  # this process may count nothing, and then it forgets nothing
 
     def ask() -> None:
         del connections["default"]  # the parent's, if it has one
         barrier.wait(30)
-        told.put((os.getpid(), allowed("sign_in", 3, somebody)))
+        results.put((os.getpid(), allowed("sign_in", 3, identity)))
 
     processes = [context.Process(target=ask) for _ in range(8)]
     for process in processes:
         process.start()
-    answers = [told.get() for _ in processes]
+    answers = [results.get() for _ in processes]
     for process in processes:
         process.join()
 

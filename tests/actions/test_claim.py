@@ -26,7 +26,7 @@ from wallet.ledger.models import Entry
 
 Issue = Callable[..., CashbackAsset]
 Ask = Callable[..., IdempotentRequest]
-Crowd = Callable[[int], list[User]]
+MakeUsers = Callable[[int], list[User]]
 Rows = Callable[[], list[Any]]
 
 
@@ -158,10 +158,10 @@ def test_a_key_is_refused_even_after_its_answer_was_forgotten(issue: Issue, alic
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_of_sixty_concurrent_users_gets_the_asset(issue: Issue, crowd: Crowd) -> None:
+def test_one_of_sixty_concurrent_users_gets_the_asset(issue: Issue, make_users: MakeUsers) -> None:
     asset = issue()
 
-    outcomes = at_once(lambda user: claim_asset(asset.pk, user), crowd(60))
+    outcomes = at_once(lambda user: claim_asset(asset.pk, user), make_users(60))
 
     assert sum(isinstance(outcome, Claim) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, AssetAlreadyClaimed) for outcome in outcomes) == 59

@@ -26,7 +26,7 @@ from wallet.ledger.models import Entry, IdempotencyKey
 Issue = Callable[..., CashbackAsset]
 OpenPool = Callable[..., CreditPool]
 Ask = Callable[..., IdempotentRequest]
-Crowd = Callable[[int], list[User]]
+MakeUsers = Callable[[int], list[User]]
 Rows = Callable[[], list[Any]]
 
 
@@ -164,10 +164,12 @@ def test_a_limit_set_later_counts_what_was_claimed_before(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_concurrent_claims_take_every_asset_of_a_pool_once(ada: User, open_pool: OpenPool, crowd: Crowd, ask: Ask) -> None:
+def test_concurrent_claims_take_every_asset_of_a_pool_once(
+    ada: User, open_pool: OpenPool, make_users: MakeUsers, ask: Ask
+) -> None:
     pool = open_pool()
     issue_many(ada, pool, count=100, title="Cashback", total_value=Decimal(5))
-    users = crowd(40)
+    users = make_users(40)
 
     def take_three(user: User) -> list[Any]:
         return [attempt(user) for _ in range(3)]

@@ -52,7 +52,7 @@ CASES = {
     "expired": Case(asset(AssetStatus.EXPIRED), None, AssetExpired),
     "claimed by another user": Case(asset(AssetStatus.CLAIMED, BOB), None, AssetAlreadyClaimed),
     "her lock in the pool is held elsewhere": Case(asset(pool=POOL), FREE._replace(lock_acquired=False), RetryIndividually),
-    "the pool is gone": Case(asset(pool=POOL), FREE._replace(pool_is_active=None), AssetNotFound),
+    "the pool does not exist": Case(asset(pool=POOL), FREE._replace(pool_is_active=None), AssetNotFound),
     "the pool is hidden": Case(asset(pool=POOL), FREE._replace(pool_is_active=False, is_open=False), AssetNotFound),
     "expired in a hidden pool": Case(asset(AssetStatus.EXPIRED, pool=POOL), FREE._replace(pool_is_active=False), AssetNotFound),
     "the pool is closed": Case(asset(pool=POOL), FREE._replace(is_open=False), PoolClosed),

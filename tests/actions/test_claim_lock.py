@@ -23,7 +23,7 @@ from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry
 
 Issue = Callable[..., CashbackAsset]
-Crowd = Callable[[int], list[User]]
+MakeUsers = Callable[[int], list[User]]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,10 +41,10 @@ def assert_one_winner(outcomes: list[Any]) -> None:
     assert Entry.objects.count() == 1
 
 
-def test_one_of_thirty_concurrent_users_gets_the_asset_with_the_lock(issue: Issue, crowd: Crowd) -> None:
+def test_one_of_thirty_concurrent_users_gets_the_asset_with_the_lock(issue: Issue, make_users: MakeUsers) -> None:
     asset = issue()
 
-    outcomes = at_once(lambda user: claim_asset(asset.pk, user), crowd(30))
+    outcomes = at_once(lambda user: claim_asset(asset.pk, user), make_users(30))
 
     assert_one_winner(outcomes)
     assert get_redis_connection().keys("*claim:*") == []
@@ -72,7 +72,9 @@ def test_unreleased_lock_is_waited_for_one_second(issue: Issue, alice: User) -> 
     assert 0.9 < time.monotonic() - started < 2
 
 
-def test_lock_that_is_granted_to_all_changes_no_outcome(issue: Issue, crowd: Crowd, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lock_that_is_granted_to_all_changes_no_outcome(
+    issue: Issue, make_users: MakeUsers, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Redis lies: the lock's key is deleted again and again while thirty users are at it."""
     asset, over = issue(), threading.Event()
 
@@ -82,7 +84,7 @@ def test_lock_that_is_granted_to_all_changes_no_outcome(issue: Issue, crowd: Cro
 
     liar = threading.Thread(target=keep_flushing)
     liar.start()
-    outcomes = at_once(lambda user: claim_asset(asset.pk, user), crowd(30))
+    outcomes = at_once(lambda user: claim_asset(asset.pk, user), make_users(30))
     over.set()
     liar.join()
 
@@ -100,13 +102,13 @@ def test_only_its_holder_gives_a_lock_back(issue: Issue) -> None:
     assert len(get_redis_connection().keys("*claim:*")) == 1
 
 
-@pytest.fixture(params=["gone", "mute"])
+@pytest.fixture(params=["down", "hanging"])
 def broken_redis(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Iterator[None]:
     """A Redis that is not there, or one that takes connections and never answers."""
     address = tmp_path / "redis.sock"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(address))
-        if request.param == "mute":
+        if request.param == "hanging":
             server.listen(100)
         config = settings.CACHES["default"] | {"LOCATION": f"unix://{address}"}
         with override_settings(CACHES=settings.CACHES | {"default": config}):
@@ -114,10 +116,10 @@ def broken_redis(request: pytest.FixtureRequest, settings: Settings, tmp_path: P
 
 
 @pytest.mark.usefixtures("broken_redis")
-def test_one_of_ten_concurrent_users_gets_the_asset_without_redis(issue: Issue, crowd: Crowd) -> None:
+def test_one_of_ten_concurrent_users_gets_the_asset_without_redis(issue: Issue, make_users: MakeUsers) -> None:
     asset = issue()
 
-    outcomes = at_once(lambda user: claim_asset(asset.pk, user), crowd(10))
+    outcomes = at_once(lambda user: claim_asset(asset.pk, user), make_users(10))
 
     assert_one_winner(outcomes)
 

@@ -39,11 +39,11 @@ def test_what_is_due_expires_and_nothing_else(due: Callable[[int], None], issue:
     due(3)
     later = issue(expires_at=timezone.now() + timedelta(days=1))
     never = issue()
-    told: list[int] = []
+    batch_sizes: list[int] = []
 
-    swept = expire_assets.expire_due(told.append, batch_size=2)
+    swept = expire_assets.expire_due(batch_sizes.append, batch_size=2)
 
-    assert (swept, told) == (3, [2, 1])
+    assert (swept, batch_sizes) == (3, [2, 1])
     assert set(CashbackAsset.objects.filter(status="AVAILABLE")) == {later, never}
 
 
@@ -90,7 +90,7 @@ def test_sweep_does_not_wait_for_a_locked_asset(due: Callable[[int], None], else
 
 @pytest.mark.django_db(transaction=True)
 def test_claims_and_sweeps_on_the_edge_never_both_have_an_asset(
-    open_pool: Callable[..., CreditPool], crowd: Callable[[int], list[User]]
+    open_pool: Callable[..., CreditPool], make_users: Callable[[int], list[User]]
 ) -> None:
     start, pool = timezone.now(), open_pool()
     assets = CashbackAsset.objects.bulk_create(
@@ -99,7 +99,7 @@ def test_claims_and_sweeps_on_the_edge_never_both_have_an_asset(
         )
         for n in range(200)
     )
-    users = crowd(8)
+    users = make_users(8)
 
     def run(who: User | None) -> int:
         if who is None:
@@ -166,10 +166,10 @@ def test_a_window_holds_what_ended_first_in_the_order_of_the_table(db: None) -> 
 def test_assets_with_one_expiry_are_found_once_each(due: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expire_assets, "WINDOW", 1)
     due(5)
-    told: list[int] = []
+    batch_sizes: list[int] = []
 
-    assert expire_assets.expire_due(told.append, batch_size=2) == 5
-    assert told == [2, 2, 1]
+    assert expire_assets.expire_due(batch_sizes.append, batch_size=2) == 5
+    assert batch_sizes == [2, 2, 1]
 
 
 def test_a_batch_goes_on_where_the_one_before_ended(db: None, monkeypatch: pytest.MonkeyPatch) -> None:

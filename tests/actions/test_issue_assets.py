@@ -92,12 +92,12 @@ def test_another_currency_than_the_pools_is_refused(ada: User, open_pool: OpenPo
 
 
 def test_many_assets_are_issued_in_one_transaction_with_progress_per_batch(ada: User, open_pool: OpenPool) -> None:
-    pool, told = open_pool(), list[int]()
+    pool, batch_sizes = open_pool(), list[int]()
 
-    issued = issue_assets.issue_in_pool(ada, pool.pk, count=12_000, request=order(ada), progress=told.append, **CREDIT)
+    issued = issue_assets.issue_in_pool(ada, pool.pk, count=12_000, request=order(ada), progress=batch_sizes.append, **CREDIT)
 
     assert issued == issue_assets.Issued(12_000)
-    assert told == [5_000, 5_000, 2_000]
+    assert batch_sizes == [5_000, 5_000, 2_000]
     assert pool.assets.filter(status="AVAILABLE", total_value=10, created_by=ada).count() == 12_000
 
 

@@ -38,7 +38,7 @@ def pool(open_pool: OpenPool) -> CreditPool:
     return open_pool()
 
 
-def told() -> dict[Any, Any]:
+def counters() -> dict[Any, Any]:
     return supply.supply_by(Q(), "currency", "pool", "generation")
 
 
@@ -101,11 +101,11 @@ def test_counters_equal_a_count_after_random_operations(
             continue
         if number % 10 == 0:
             wait_until_nothing_is_about_to_end()
-            assert told() == counted()
+            assert counters() == counted()
 
     wait_until_nothing_is_about_to_end()
-    assert told() == counted()
-    assert {"available", "claimed", "expired", "deleted"} <= {state for states in told().values() for state in states}
+    assert counters() == counted()
+    assert {"available", "claimed", "expired", "deleted"} <= {state for states in counters().values() for state in states}
     with snapshot_connection() as reader:
         assert verify_everything(reader) == []
 
@@ -113,25 +113,25 @@ def test_counters_equal_a_count_after_random_operations(
 def test_due_assets_are_expired_in_the_supply_before_the_sweep(issue: Issue, pool: CreditPool) -> None:
     issue(pool=pool)
     ending = issue(pool=pool, expires_at=timezone.now() + timedelta(seconds=0.2))
-    before = told()
+    before = counters()
     while timezone.now() <= ending.expires_at:  # type: ignore[operator]
         pass
 
     assert before == {("INR", pool.pk, 1): {"available": (2, Decimal(200))}}
-    assert told() == {("INR", pool.pk, 1): {"available": (1, Decimal(100)), "expired": (1, Decimal(100))}}
+    assert counters() == {("INR", pool.pk, 1): {"available": (1, Decimal(100)), "expired": (1, Decimal(100))}}
     assert CreditPool.objects.with_supply().get(pk=pool.pk).available == 1
 
 
 def test_rolled_back_changes_do_not_reach_the_counters(issue: Issue, alice: User) -> None:
     asset = issue()
-    before = told()
+    before = counters()
 
     with transaction.atomic():
         process_asset_claims([ClaimRequest(asset.pk, alice)], WAIT)
-        assert told() != before
+        assert counters() != before
         transaction.set_rollback(True)
 
-    assert told() == before
+    assert counters() == before
 
 
 def test_claims_do_not_wait_for_counter_rows(
@@ -151,13 +151,13 @@ def test_each_seal_leaves_one_row_of_a_group(pool: CreditPool, ada: User, alice:
     issue_assets.issue_many(ada, pool, count=5, title="Bonus", total_value=Decimal(2))
     for asset in pool.assets.all()[:3]:
         claim_asset(asset.pk, alice)
-    before = told()
+    before = counters()
     many = Supply.objects.count()
     seal_ledger.seal_all()
 
     assert many == 1 + 2 * 3
     assert set(Supply.objects.values_list("status", "number", "value")) == {("AVAILABLE", 2, 4), ("CLAIMED", 3, 6)}
-    assert told() == before
+    assert counters() == before
 
 
 def test_a_group_that_nothing_is_left_of_has_no_row(pool: CreditPool, issue: Issue, alice: User) -> None:

@@ -121,9 +121,9 @@ def test_large_sums_are_grouped_for_people_and_plain_in_files(console: Client, a
 
 
 def test_a_page_of_a_hundred_owners_takes_as_many_queries_as_one(
-    console: Client, issue: Issue, crowd: Callable[[int], list[User]], django_assert_num_queries: DjangoAssertNumQueries
+    console: Client, issue: Issue, make_users: Callable[[int], list[User]], django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    for user in crowd(101):
+    for user in make_users(101):
         claim_asset(issue().pk, user)
 
     with django_assert_num_queries(6):  # session, person, pools of the form, count, page, totals

@@ -62,7 +62,7 @@ def expired(issue: Issue) -> CashbackAsset:
 
 @pytest.fixture
 def due(issue: Issue) -> CashbackAsset:
-    """An asset whose expiry passes while nobody looks."""
+    """An asset whose expiry has passed unnoticed."""
     asset = issue(title="Due")
     CashbackAsset.objects.filter(pk=asset.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
     asset.refresh_from_db()
@@ -248,7 +248,7 @@ def test_a_user_does_not_get_more_of_a_pool_than_it_allows(issue: Issue, open_po
 
 
 def test_two_claims_of_a_user_in_a_pool_never_share_a_slot(issue: Issue, open_pool: OpenPool, alice: User) -> None:
-    """The constraint holds where the trigger is gone: the slot is forged with the handover switched off."""
+    """The constraint holds without the trigger: the slot is forged with the claim trigger disabled."""
     pool = open_pool(per_user_limit=5)
     first, second = issue(pool=pool), issue(pool=pool)
     claim_asset(first.pk, alice)

@@ -61,7 +61,7 @@ def test_it_hands_out_what_lives_without_asking_the_server(pool: Pool) -> None:
     first.execute("SELECT 'the last question'")
     pool.putconn(first)
     while pool.getconn() is not first:
-        pass  # the others had their turn
+        pass
 
     with psycopg.connect(**parameters()) as onlooker:
         query = "SELECT query FROM pg_stat_activity WHERE pid = %s"

@@ -157,9 +157,9 @@ def test_an_act_is_tried_again_with_a_new_session(by_address: Pair, monkeypatch:
 
 
 def test_concurrent_claims_at_a_standby_are_all_busy(
-    by_address: Pair, issue: Issue, crowd: Callable[[int], list[User]]
+    by_address: Pair, issue: Issue, make_users: Callable[[int], list[User]]
 ) -> None:
-    wanted = [(issue().pk, user) for user in crowd(6)]
+    wanted = [(issue().pk, user) for user in make_users(6)]
     by_address.go()  # type: ignore[attr-defined]
 
     assert [type(outcome) for outcome in at_once(claimed, wanted)] == [Busy] * 6

@@ -54,8 +54,8 @@ def every_refusal() -> list[type[Refusal]]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _everything_is_loaded() -> None:
-    for house in (accounts, wallet):
-        for module in pkgutil.walk_packages(house.__path__, f"{house.__name__}."):
+    for package in (accounts, wallet):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if ".migrations" not in module.name and not module.name.startswith(SHELL):
                 importlib.import_module(module.name)
 

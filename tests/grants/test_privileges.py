@@ -44,7 +44,7 @@ GOLDEN = {
     "ledger_subtotal": {"SELECT"},
     "pghistory_context": {"SELECT"},
 }
-# Beyond what is held on the whole table. An entry's `xid` is not here: PostgreSQL alone says when an entry was written.
+# Beyond what is held on the whole table. An entry's `xid` is not here: only PostgreSQL sets it.
 GOLDEN_COLUMNS = {
     ("ledger_entry", "INSERT"): {
         *("id", "kind", "asset_id", "user_id", "amount", "currency", "claimed_at", "request_key", "actor_id"),
@@ -70,7 +70,7 @@ def app() -> Iterator[psycopg.Connection[Any]]:
         session.rollback()
 
 
-def told(question: str, *values: Any) -> list[tuple[Any, ...]]:
+def fetch_all(question: str, *values: Any) -> list[tuple[Any, ...]]:
     """Return what PostgreSQL's catalogue says."""
     with connection.cursor() as cursor:
         cursor.execute(question, values or None)
@@ -86,7 +86,7 @@ HELD = """
 
 
 def held(**parts: str) -> dict[tuple[str, str], set[str]]:
-    return {(name, grantee): set(privileges) for name, grantee, privileges in told(HELD.format(**parts))}
+    return {(name, grantee): set(privileges) for name, grantee, privileges in fetch_all(HELD.format(**parts))}
 
 
 def test_role_has_exactly_the_golden_table_privileges_and_public_has_none() -> None:
@@ -99,7 +99,7 @@ def test_role_has_exactly_the_golden_table_privileges_and_public_has_none() -> N
 
 
 def test_role_has_exactly_the_golden_column_privileges_and_public_has_none() -> None:
-    lists = told(
+    lists = fetch_all(
         "SELECT attrelid::regclass::text, acl.privilege_type, acl.grantee::regrole::text, array_agg(attname::text)"
         " FROM pg_attribute CROSS JOIN aclexplode(attacl) AS acl"
         " WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace) GROUP BY 1, 2, 3"
@@ -114,7 +114,7 @@ def test_only_the_owner_can_execute_security_definer_functions() -> None:
         name="proname", catalogue="pg_proc", list="proacl", kind="f", owner="proowner",
         where="pronamespace = 'public'::regnamespace AND prosecdef",
     )  # fmt: skip
-    with_powers = told("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef")
+    with_powers = fetch_all("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef")
 
     assert functions == {}
     assert Counter(name.rpartition("_")[0] for (name,) in with_powers) == {
@@ -130,7 +130,7 @@ def test_only_the_owner_can_execute_security_definer_functions() -> None:
 
 
 def test_the_role_runs_no_function_that_the_rules_are_made_of() -> None:
-    ours = told(
+    ours = fetch_all(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
         f" AND (proname LIKE 'pgtrigger%' OR proname IN ('harden_triggers', '_pgh_attach_context'))"
         f" AND has_function_privilege('{roles.APP_ROLE}', oid, 'EXECUTE')"
@@ -242,7 +242,7 @@ def test_sealed_balance_function_cannot_be_called_directly(
 ) -> None:
     claim_asset(issue().pk, alice)
     seal_ledger.seal_all()
-    ((function,),) = told("SELECT proname FROM pg_proc WHERE proname LIKE 'pgtrigger_seal_carried_%'")
+    ((function,),) = fetch_all("SELECT proname FROM pg_proc WHERE proname LIKE 'pgtrigger_seal_carried_%'")
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE TABLE theirs (from_xid xid8, to_xid xid8); ALTER TABLE theirs OWNER TO {roles.APP_ROLE}")
 

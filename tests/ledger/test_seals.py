@@ -17,7 +17,7 @@ from wallet.ledger import merkle
 from wallet.ledger.models import Entry, Seal
 from wallet.verification.seals import seal_violations
 
-# A second seal in the place where it belongs, which the application's role may put there, and signed by nobody.
+# A second seal in the place where it belongs, which the application's role may put there, but without a valid signature.
 NEXT = "(to_xid::text::bigint + 1)::text::xid8"
 REST = {name: name for name in ("count", "sums", "sealed_at", "public_key", "signature", "leaves")}
 WORTHLESS = (

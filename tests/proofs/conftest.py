@@ -42,13 +42,13 @@ def run(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Callable[[
 
 
 @pytest.fixture
-def stands(crowd: Callable[[int], list[User]], monkeypatch: pytest.MonkeyPatch) -> Stands:
+def stands(make_users: Callable[[int], list[User]], monkeypatch: pytest.MonkeyPatch) -> Stands:
     """Make that many stands for a way of claiming, each with a credit for each of its people and some to spare.
 
     Whoever has to try again there does so at once.
     """
     monkeypatch.setattr(transactions, "time", SimpleNamespace(sleep=lambda seconds: None))
-    people, numbers = crowd(2), count()
+    people, numbers = make_users(2), count()
 
     def make(way: Way, many: int, spare: int = 0) -> list[Stand]:
         fields = {"kind": PoolKind.SIGNUP, "currency": "INR", "per_user_limit": 1}

@@ -196,9 +196,9 @@ def test_two_concurrent_sealers_never_fail(make_claims: MakeClaims) -> None:
 
 
 def test_sealing_under_claims_skips_none_and_doubles_none(
-    issue: Callable[..., CashbackAsset], crowd: Callable[[int], list[User]]
+    issue: Callable[..., CashbackAsset], make_users: Callable[[int], list[User]]
 ) -> None:
-    users = crowd(6)
+    users = make_users(6)
     assets = [[issue() for _ in range(15)] for _ in users]
 
     def run(work: Any) -> list[Any]:

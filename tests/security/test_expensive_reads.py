@@ -158,9 +158,9 @@ def wait_until_rested() -> list[str]:
 
 
 def test_claims_are_all_made_while_one_user_searches_and_another_reads_nothing(
-    server: web_server.Web, pool: CreditPool, alice: User, ada: User, crowd: Callable[[int], list[User]]
+    server: web_server.Web, pool: CreditPool, alice: User, ada: User, make_users: Callable[[int], list[User]]
 ) -> None:
-    tokens = [issue_pair(user).access for user in crowd(CLAIMERS)]
+    tokens = [issue_pair(user).access for user in make_users(CLAIMERS)]
 
     with Attack(server.port, issue_pair(alice).access, issue_pair(ada).access) as attack:
         time.sleep(2)

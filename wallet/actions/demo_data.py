@@ -70,7 +70,7 @@ def create_demo_data(password: Callable[[str], str]) -> list[str]:
 
     Raises Refusal or ValidationError when existing data of the same name conflicts.
     """
-    with exclusive_lock():
+    with demo_data_lock():
         steps = [step for step in demo_steps(password) if not step.exists()]
         for step in steps:
             step.create()
@@ -78,7 +78,7 @@ def create_demo_data(password: Callable[[str], str]) -> list[str]:
 
 
 @contextmanager
-def exclusive_lock() -> Iterator[None]:
+def demo_data_lock() -> Iterator[None]:
     """Exclude a concurrent run during the block, by a session-level lock, because each step has its own transaction."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(hashtext('wallet.actions.demo_data'))")
