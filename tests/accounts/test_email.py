@@ -43,7 +43,7 @@ def test_the_new_email_signs_in_in_any_case_and_the_old_one_no_more(alices: Clie
         tokens.verify_credentials("alice@example.com", PASSWORD)
 
 
-def test_every_sign_in_goes_on(alices: Client, alice: User) -> None:
+def test_all_sessions_and_tokens_remain_valid(alices: Client, alice: User) -> None:
     elsewhere = Client()
     elsewhere.force_login(alice)
     pair = tokens.issue_pair(alice)
@@ -70,7 +70,7 @@ def test_every_sign_in_goes_on(alices: Client, alice: User) -> None:
         ),
     ],
 )
-def test_what_is_refused_stands_beside_its_field_and_changes_nothing(
+def test_errors_are_shown_at_their_fields_and_nothing_changes(
     *, alices: Client, alice: User, bob: User, change: dict[str, str], field: str, text: str
 ) -> None:
     answer = alices.post(EMAIL, CHANGE | change)

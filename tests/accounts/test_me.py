@@ -100,7 +100,7 @@ def test_a_refresh_token_gives_no_access(me: Me, pair: TokenPair) -> None:
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, {"password": "!"}])
-def test_what_happens_to_a_person_acts_on_their_very_next_request(
+def test_changes_of_a_user_take_effect_at_the_next_request(
     me: Me, alice: User, pair: TokenPair, change: dict[str, Any]
 ) -> None:
     User.objects.filter(pk=alice.pk).update(**change)
@@ -139,7 +139,7 @@ def test_no_table_holds_a_token_or_a_password(pair: TokenPair) -> None:
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, {"password": "!"}])
-def test_what_happens_to_a_person_ends_their_session_too(client: Client, alice: User, change: dict[str, Any]) -> None:
+def test_changes_of_a_user_end_their_session(client: Client, alice: User, change: dict[str, Any]) -> None:
     client.force_login(alice)
     User.objects.filter(pk=alice.pk).update(**change)
 

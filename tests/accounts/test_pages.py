@@ -55,7 +55,7 @@ def test_a_newcomer_is_registered_and_signed_in(client: Client, db: None) -> Non
         ({"password": ""}, "password"),
     ],
 )
-def test_what_is_wrong_stands_beside_its_field(client: Client, alice: User, change: dict[str, str], field: str) -> None:
+def test_errors_are_shown_at_their_fields(client: Client, alice: User, change: dict[str, str], field: str) -> None:
     answer = client.post("/register/", {"email": "carol@example.com", "password": PASSWORD} | change)
 
     assert answer.status_code == 200

@@ -306,7 +306,7 @@ def test_a_page_says_that_too_many_are_asking(path: str) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_sign_ins_at_once_each_is_answered_rightly_or_busy() -> None:
+def test_concurrent_sign_ins_are_answered_correctly_or_busy() -> None:
     User.objects.create_user("alice@example.com", PASSWORD)
 
     def sign_in(number: int) -> int:

@@ -58,7 +58,7 @@ def test_replay_does_not_affect_other_families(me: Callable[[str], Any], alice: 
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_twelve_parallel_refreshes_one_wins_and_the_family_ends() -> None:
+def test_one_of_twelve_parallel_refreshes_succeeds_and_the_family_is_revoked() -> None:
     alice = User.objects.create_user("alice@example.com")
     for _ in range(20):
         pair = tokens.issue_pair(alice)

@@ -61,7 +61,7 @@ def test_invalid_field_is_named_and_no_user_is_created(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_eight_at_once_with_one_email_one_is_registered() -> None:
+def test_one_of_eight_concurrent_registrations_with_one_email_succeeds() -> None:
     outcomes = at_once(lambda _: registration.register_user("carol@example.com", PASSWORD), range(8))
 
     assert sum(isinstance(outcome, User) for outcome in outcomes) == 1

@@ -74,7 +74,7 @@ def test_right_passwords_are_not_counted_as_guesses(ada: User) -> None:
     assert refusal_code(sign_in(INTERFACES[0], ada.email, "wrong", "192.0.2.1")) == "bad_credentials"
 
 
-def test_beyond_the_guesses_an_unknown_email_is_answered_as_a_known_one(ada: User) -> None:
+def test_unknown_email_over_the_limit_is_answered_like_a_known_one(ada: User) -> None:
     def answers(email: str, first: int) -> list[tuple[int, str]]:
         tries = (sign_in(INTERFACES[0], email, "wrong", f"203.0.{first}.{number}") for number in range(9))
         return [(answer.status_code, answer.json()["code"]) for answer in tries]

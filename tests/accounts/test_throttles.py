@@ -123,7 +123,7 @@ def test_five_are_allowed_and_others_are_not_touched(db: None) -> None:
     assert allowed("claim", 8, "email:a") == 5
 
 
-def test_off_means_no_limit(settings: Settings) -> None:
+def test_off_disables_a_limit(settings: Settings) -> None:
     settings.RATES = LONG | {"claim": "off"}
 
     assert allowed("claim", 50, "user:x") == 50

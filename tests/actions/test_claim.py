@@ -123,7 +123,7 @@ def test_repeated_claim_of_the_owner_with_a_key_is_replayed(issue: Issue, alice:
     assert first.receipt == again.receipt == repeated.receipt
 
 
-def test_with_a_key_a_repeat_is_answered_as_the_first_time(issue: Issue, alice: User, ask: Ask) -> None:
+def test_repeated_claim_with_a_key_gets_the_first_response(issue: Issue, alice: User, ask: Ask) -> None:
     asset = issue()
     request = ask(alice, asset.pk)
     first = claim_asset(asset.pk, alice, request)

@@ -39,7 +39,7 @@ def names(outcomes: list[Any]) -> Counter[str]:
     return Counter(type(outcome).__name__ for outcome in outcomes)
 
 
-def test_what_would_expire_first_is_handed_out_first(issue: Issue, open_pool: OpenPool, alice: User, ask: Ask) -> None:
+def test_soonest_expiring_asset_is_claimed_first(issue: Issue, open_pool: OpenPool, alice: User, ask: Ask) -> None:
     pool, soon = open_pool(), timezone.now() + timedelta(days=1)
     issue(pool=pool, title="for ever")
     issue(pool=pool, title="later", expires_at=soon + timedelta(days=1))
@@ -235,7 +235,7 @@ def test_request_in_progress_is_refused(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_answer_that_is_forgotten_while_it_is_asked_for_is_asked_for_again(
+def test_response_deleted_during_a_claim_causes_a_retry(
     issue: Issue, open_pool: OpenPool, alice: User, ask: Ask, elsewhere: psycopg.Connection[Any]
 ) -> None:
     pool = open_pool()

@@ -124,7 +124,7 @@ def test_one_of_ten_concurrent_users_gets_the_asset_without_redis(issue: Issue, 
     assert_one_winner(outcomes)
 
 
-def test_without_the_setting_redis_is_not_asked(issue: Issue, alice: User, settings: Settings) -> None:
+def test_redis_lock_is_off_by_default(issue: Issue, alice: User, settings: Settings) -> None:
     settings.CLAIM_LOCK = ""
     asset = issue()
     redis_crowd.acquire_claim_lock(asset.pk)

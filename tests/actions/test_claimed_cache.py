@@ -47,7 +47,7 @@ def test_uncached_asset_has_no_known_owner(issue: Issue, alice: User) -> None:
     assert not claimed_cache.is_claimed_by_other(issue().pk, alice)
 
 
-def test_what_was_refused_for_another_reason_is_not_remembered(issue: Issue, alice: User) -> None:
+def test_other_refusals_are_not_cached(issue: Issue, alice: User) -> None:
     asset = issue()
     CashbackAsset.objects.filter(pk=asset.pk).update(status="EXPIRED")
 

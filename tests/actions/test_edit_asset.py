@@ -46,7 +46,7 @@ def due(issue: Issue) -> CashbackAsset:
     return asset
 
 
-def test_an_available_asset_is_updated_and_the_trace_says_by_whom(issue: Issue, ada: User) -> None:
+def test_update_of_an_available_asset_is_recorded_with_its_actor(issue: Issue, ada: User) -> None:
     asset = edit_asset.update_asset(issue().pk, ada, title="New", total_value=Decimal(7), expires_at=date(2099, 1, 1))
 
     asset.refresh_from_db()
@@ -54,7 +54,7 @@ def test_an_available_asset_is_updated_and_the_trace_says_by_whom(issue: Issue, 
     assert traces() == [("update", "New", "update", "ada@example.com")]
 
 
-def test_what_is_not_named_stays(issue: Issue, ada: User) -> None:
+def test_unnamed_fields_are_unchanged(issue: Issue, ada: User) -> None:
     asset = issue(expires_at=date(2099, 1, 1))
 
     changed = edit_asset.update_asset(asset.pk, ada, title="New")
@@ -128,7 +128,7 @@ def test_a_parent_is_not_deleted(expired: CashbackAsset, ada: User, everything: 
     assert everything() == before
 
 
-def test_an_operator_ends_a_life_early(issue: Issue, ada: User) -> None:
+def test_operator_expires_an_asset_early(issue: Issue, ada: User) -> None:
     asset = edit_asset.expire_asset(issue(title="Old").pk, ada)
 
     asset.refresh_from_db()

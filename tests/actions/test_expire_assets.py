@@ -35,7 +35,7 @@ def due(db: None) -> Callable[[int], None]:
     return make
 
 
-def test_what_is_due_expires_and_nothing_else(due: Callable[[int], None], issue: Issue) -> None:
+def test_only_due_assets_expire(due: Callable[[int], None], issue: Issue) -> None:
     due(3)
     later = issue(expires_at=timezone.now() + timedelta(days=1))
     never = issue()
@@ -149,7 +149,7 @@ def expired() -> set[Any]:
     return set(CashbackAsset.objects.filter(status="EXPIRED").values_list("pk", flat=True))
 
 
-def test_a_window_holds_what_ended_first_in_the_order_of_the_table(db: None) -> None:
+def test_window_has_the_earliest_due_assets_in_order_of_id(db: None) -> None:
     assets = spread(5)
 
     first = expire_assets.find_due(3)
@@ -172,7 +172,7 @@ def test_assets_with_one_expiry_are_found_once_each(due: Callable[[int], None], 
     assert batch_sizes == [2, 2, 1]
 
 
-def test_a_batch_goes_on_where_the_one_before_ended(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batch_continues_after_the_previous_one(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expire_assets, "WINDOW", 2)
     first = {asset.pk for asset in spread(5)[:4]}
 
@@ -186,7 +186,7 @@ def test_a_batch_goes_on_where_the_one_before_ended(db: None, monkeypatch: pytes
     assert expire_assets.expire_batch(2, window) == (0, None)
 
 
-def test_what_was_changed_since_it_was_found_is_judged_anew(due: Callable[[int], None], issue: Issue) -> None:
+def test_assets_changed_since_the_query_are_checked_again(due: Callable[[int], None], issue: Issue) -> None:
     due(1)
     later = issue(expires_at=timezone.now() + timedelta(days=1))
     found = expire_assets.find_due(3)

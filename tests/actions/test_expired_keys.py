@@ -95,7 +95,7 @@ def test_the_key_is_another_users_to_use(pool: CreditPool, bob: User, first: Cla
     assert made.receipt["id"] != first.receipt["id"]
 
 
-def test_a_key_of_another_act_is_free(ada: User, pool: CreditPool) -> None:
+def test_key_of_another_action_is_free(ada: User, pool: CreditPool) -> None:
     claim_from_pool(pool.pk, ada, asked(ada, "pool", pool.pk))
     let_days_pass()
 

@@ -52,7 +52,7 @@ def test_claimed_asset_is_not_extended(ada: User, alice: User, issue: Issue) -> 
     assert CashbackAsset.objects.get().expires_at == SOON
 
 
-def test_the_trail_keeps_what_the_fields_were(ada: User, issue: Issue) -> None:
+def test_change_history_keeps_the_previous_values(ada: User, issue: Issue) -> None:
     edit_asset.extend_asset(issue(expires_at=SOON).pk, ada, LATER)
 
     event = CashbackAsset.pgh_event_model.objects.get()  # type: ignore[attr-defined]

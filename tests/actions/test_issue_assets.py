@@ -147,7 +147,7 @@ def test_a_batch_that_fails_takes_the_earlier_batches_with_it(ada: User, open_po
     assert CashbackAsset.objects.count() == 0
 
 
-def test_what_can_be_read_only_once_is_not_issued_from(db: None) -> None:
+def test_iterator_is_rejected_by_issue_assets(db: None) -> None:
     with pytest.raises(TypeError, match="iterated twice"):
         issue_assets.issue_assets(iter([CashbackAsset(currency="INR", **CREDIT)]))
 

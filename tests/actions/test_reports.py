@@ -34,7 +34,7 @@ def pool(open_pool: Callable[..., CreditPool], issue: Issue, ada: User, alice: U
     return pool
 
 
-def test_what_was_issued_ties_out_with_what_became_of_it(pool: CreditPool) -> None:
+def test_issued_equals_the_sum_of_all_states(pool: CreditPool) -> None:
     (line,) = reports.summary_report()
 
     assert line == {
@@ -65,7 +65,7 @@ def test_the_summary_of_nothing_is_empty(db: None) -> None:
     assert reports.summary_report() == []
 
 
-def test_the_summary_asks_two_questions_however_many_pools(
+def test_summary_needs_two_queries_for_any_number_of_pools(
     pool: CreditPool, open_pool: Callable[..., CreditPool], issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for n in range(5):
@@ -105,7 +105,7 @@ def test_ownership_report_has_owner_and_time_of_claim(issue: Issue, alice: User)
     ]
 
 
-def test_the_lines_that_postgresql_writes_say_what_the_rows_say(
+def test_lines_written_by_postgresql_equal_the_rows(
     issue: Issue, open_pool: Callable[..., CreditPool], alice: User, bob: User
 ) -> None:
     for currency, value in (("JPY", "500"), ("KWD", "1.005"), ("INR", "0.10"), ("USD", "1000000000")):

@@ -21,7 +21,7 @@ AssetEvent: Any = CashbackAsset.pgh_event_model  # type: ignore[attr-defined]
 CREDIT: dict[str, Any] = {"title": "Cashback", "total_value": Decimal(10)}
 
 
-def test_a_pool_is_traced_from_its_opening_on(open_pool: Callable[..., CreditPool], ada: User) -> None:
+def test_pool_history_starts_with_its_opening(open_pool: Callable[..., CreditPool], ada: User) -> None:
     with acting_through_channel("admin"):
         pool = open_pool(per_user_limit=1)
         edit_pool.update_pool(pool.pk, ada, per_user_limit=2)
@@ -30,7 +30,7 @@ def test_a_pool_is_traced_from_its_opening_on(open_pool: Callable[..., CreditPoo
     assert trail == [("insert", 1, "admin"), ("update", 2, "admin")]
 
 
-def test_what_is_issued_is_logged_per_statement(open_pool: Callable[..., CreditPool], ada: User) -> None:
+def test_issuance_is_logged_per_statement(open_pool: Callable[..., CreditPool], ada: User) -> None:
     pool = open_pool()
 
     with acting_through_channel("api"):
@@ -40,14 +40,14 @@ def test_what_is_issued_is_logged_per_statement(open_pool: Callable[..., CreditP
     assert list(batches) == [(pool.pk, "INR", ada.pk, "api", 5_000, 50_000), (pool.pk, "INR", ada.pk, "api", 2_000, 20_000)]
 
 
-def test_what_is_issued_by_hand_is_logged_too(db: None) -> None:
+def test_issuance_by_manual_sql_is_logged(db: None) -> None:
     CashbackAsset.objects.bulk_create(CashbackAsset(currency="INR", **CREDIT) for _ in range(3))
 
     (batch,) = Issuance.objects.all()
     assert (batch.pool, batch.created_by, batch.door, batch.count, batch.value) == (None, None, "sql", 3, 30)
 
 
-def test_a_deletion_keeps_what_was_deleted(issue: Callable[..., CashbackAsset], ada: User) -> None:
+def test_deletion_keeps_the_deleted_row(issue: Callable[..., CashbackAsset], ada: User) -> None:
     asset = issue()
 
     with acting_through_channel("admin"):
@@ -63,7 +63,7 @@ def test_a_deletion_keeps_what_was_deleted(issue: Callable[..., CashbackAsset], 
     }
 
 
-def test_a_change_keeps_what_was_before_to_the_last_digit(issue: Callable[..., CashbackAsset], ada: User) -> None:
+def test_change_keeps_the_exact_previous_values(issue: Callable[..., CashbackAsset], ada: User) -> None:
     asset = issue(total_value=Decimal("123456789.01"))
 
     edit_asset.update_asset(asset.pk, ada, total_value=Decimal("0.10"), title="Lamp")
@@ -86,7 +86,7 @@ def test_an_expiry_keeps_no_before_for_it_changes_nothing_else(issue: Callable[.
     assert (event.status, event.before) == ("EXPIRED", None)
 
 
-def test_a_claim_leaves_no_row_in_the_trail(issue: Callable[..., CashbackAsset], alice: User) -> None:
+def test_claim_adds_no_row_to_the_change_history(issue: Callable[..., CashbackAsset], alice: User) -> None:
     claim_asset(issue().pk, alice)
 
     assert AssetEvent.objects.count() == 0
@@ -94,7 +94,7 @@ def test_a_claim_leaves_no_row_in_the_trail(issue: Callable[..., CashbackAsset],
 
 @pytest.mark.parametrize("table", ["assets_creditpoolevent", "assets_cashbackassetevent", "assets_issuance"])
 @pytest.mark.parametrize("attack", ["UPDATE {} SET currency = 'USD'", "DELETE FROM {}", "TRUNCATE {}"])
-def test_the_trail_is_append_only(
+def test_change_history_is_append_only(
     open_pool: Callable[..., CreditPool], issue: Callable[..., CashbackAsset], ada: User, table: str, attack: str
 ) -> None:
     edit_asset.expire_asset(issue(pool=open_pool()).pk, ada)

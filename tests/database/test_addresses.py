@@ -74,7 +74,7 @@ def test_a_url_names_one_host_or_several(monkeypatch: pytest.MonkeyPatch, url: s
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("order", ["standby first", "primary first"])
-def test_of_several_hosts_the_one_that_takes_writes_is_used(pair: Pair, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
+def test_writable_host_of_several_is_used(pair: Pair, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
     hosts = [str(server.place.run) for server in (pair.standby, pair.primary)][:: 1 if order == "standby first" else -1]
     name = connection.settings_dict["NAME"]
     url = f"postgresql://cashback@:{POSTGRES_PORT}/{name}?host={','.join(hosts)}&target_session_attrs=read-write"
@@ -92,7 +92,7 @@ def test_of_several_hosts_the_one_that_takes_writes_is_used(pair: Pair, monkeypa
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("pooled", [False, True])
-def test_a_server_that_says_nothing_is_answered_for_in_time(
+def test_silent_server_fails_within_the_timeout(
     silent: int, pooled: bool, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert connection.get_connection_params()["connect_timeout"] == 2  # or this would last minutes

@@ -54,5 +54,5 @@ def test_an_import_is_seen_wherever_it_stands(source: str, found: set[str]) -> N
 
 
 @pytest.mark.django_db
-def test_the_models_are_what_the_migrations_say() -> None:
+def test_models_match_the_migrations() -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)  # exits when anything is missing

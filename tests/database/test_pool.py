@@ -43,7 +43,7 @@ def end_sessions() -> End:
     return end
 
 
-def test_it_hands_out_a_living_connection_when_all_it_had_are_dead(pool: Pool, end_sessions: End) -> None:
+def test_pool_replaces_dead_connections(pool: Pool, end_sessions: End) -> None:
     dead = list(pool._pool)
     end_sessions(dead)
 
@@ -56,7 +56,7 @@ def test_it_hands_out_a_living_connection_when_all_it_had_are_dead(pool: Pool, e
     assert all(each.closed for each in dead)
 
 
-def test_it_hands_out_what_lives_without_asking_the_server(pool: Pool) -> None:
+def test_pool_checks_connections_without_a_query(pool: Pool) -> None:
     first = pool.getconn()
     first.execute("SELECT 'the last question'")
     pool.putconn(first)
@@ -84,7 +84,7 @@ def test_waiting_thread_gets_a_connection_when_the_server_recovers(tmp_path: Pat
             pool.putconn(served)
 
 
-def test_a_statement_asked_all_the_time_is_planned_once_a_connection() -> None:
+def test_prepared_statement_is_planned_once_per_connection() -> None:
     connection.close()  # what was prepared before
     for number in range(3):
         with connection.prepared_cursor() as cursor:
@@ -98,7 +98,7 @@ def test_a_statement_asked_all_the_time_is_planned_once_a_connection() -> None:
         assert cursor.fetchall() == [(2,)]
 
 
-def test_what_is_no_claim_leaves_the_reserved_connections() -> None:
+def test_other_work_does_not_take_reserved_connections() -> None:
     with Pool(kwargs=parameters(), min_size=1, max_size=4, timeout=0.2, reserved=2, open=True) as pool:
         others = [pool.getconn(), pool.getconn()]
         with pytest.raises(PoolTimeout):

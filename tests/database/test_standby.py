@@ -139,7 +139,7 @@ def test_asking_whether_it_is_ready_is_enough_to_find_the_primary(pooled_by_addr
     assert [readiness() for _ in range(6)] == [READY] * 6
 
 
-def test_an_act_is_tried_again_with_a_new_session(by_address: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_action_is_retried_with_a_new_session(by_address: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     by_address.go()  # type: ignore[attr-defined]
     sessions: list[Any] = []
 

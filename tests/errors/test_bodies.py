@@ -163,7 +163,7 @@ def test_a_body_that_does_not_say_its_length_is_refused(alice: User) -> None:
     assert "Content-Length" in answer.json()["detail"]
 
 
-def test_what_is_sent_to_an_address_without_its_slash_is_not_lost_in_a_redirect(db: None) -> None:
+def test_post_without_trailing_slash_is_not_redirected(db: None) -> None:
     client = Client()
 
     sent, looked_at = client.post("/api/v1/auth/token", {}, JSON), client.get("/api/v1/docs")

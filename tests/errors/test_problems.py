@@ -166,7 +166,7 @@ def test_an_unknown_address_below_the_api_is_a_problem(visitor: Client) -> None:
         (lambda: django_errors.SuspiciousOperation(SECRET), 400, "invalid"),
     ],
 )
-def test_what_breaks_outside_a_view_is_a_problem_too(ask: Ask, error: Callable[[], Exception], status: int, code: str) -> None:
+def test_errors_outside_views_are_problems(ask: Ask, error: Callable[[], Exception], status: int, code: str) -> None:
     is_a_problem(ask(error, "/api/v1/outside/"), status, code)
 
 

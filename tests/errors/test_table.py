@@ -66,7 +66,7 @@ def test_every_refusal_has_its_status() -> None:
     assert missing == []
 
 
-def test_the_table_says_what_the_contract_says() -> None:
+def test_table_matches_the_contract() -> None:
     said: dict[int, set[str]] = {}
     for kind in every_refusal():
         said.setdefault(status_of(kind), set()).add(kind.code)

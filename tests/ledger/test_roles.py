@@ -146,7 +146,7 @@ def test_the_application_does_not_change_the_server(db: None) -> None:
         "COMMENT ON TABLE ledger_entry IS 'x'",
     ],
 )
-def test_the_application_cannot_change_what_the_rules_are(entry: Entry, attack: str) -> None:
+def test_application_role_cannot_change_rules(entry: Entry, attack: str) -> None:
     refused(APP_ROLE, lambda: sql(attack.format(rule=trigger("entry_append_only_rows"))), by=InsufficientPrivilege)
 
 

@@ -92,9 +92,7 @@ def test_seal_cannot_be_inserted_out_of_order(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_after_a_worthless_seal_sealing_goes_on_and_balances_are_right(
-    issue: Callable[..., CashbackAsset], alice: User
-) -> None:
+def test_sealing_and_balances_continue_after_an_invalid_seal(issue: Callable[..., CashbackAsset], alice: User) -> None:
     claim_asset(issue().pk, alice)
     seal_ledger.seal_all()
     with transaction.atomic():

@@ -61,7 +61,7 @@ def test_seals_follow_one_another_without_a_gap(make_claims: MakeClaims) -> None
 
 
 @pytest.mark.parametrize("key", ["plain-key-of-mine", 'quo"te\\back/slash', "tab\tand\nline", "naïve 🔑", "\x7f\u2028", None])
-def test_whatever_a_key_holds_the_checker_reads_what_was_sealed(
+def test_checker_reads_sealed_entries_with_any_request_key(
     make_claims: MakeClaims, attack: Callable[..., None], key: str | None
 ) -> None:
     """PostgreSQL writes JSON in other letters than Python does: what is no plain text is read again, and written by Python."""

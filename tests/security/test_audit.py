@@ -165,7 +165,7 @@ def test_a_registration_beyond_the_limit_is_recorded(client: Client, db: None, a
     assert (event["event"], event["action"], event["counted"]) == ("limit", "register", "ip:127.0.0.1")
 
 
-def test_a_wrong_present_password_is_recorded_wherever_it_is_asked_for(client: Client, alice: User, audited: Audited) -> None:
+def test_wrong_current_password_is_recorded_for_every_form(client: Client, alice: User, audited: Audited) -> None:
     client.force_login(alice)
     wrong = {"current_password": "wrong secret", "new_password": NEW, "email": "rao@example.com"}
 
@@ -329,7 +329,7 @@ def test_export_is_recorded_once_per_interface(
 # --- The line itself ---------------------------------------------------------------------------------------------------
 
 
-def test_a_line_says_when_from_where_and_what_was_asked(client: Client, alice: User, audited: Audited) -> None:
+def test_line_has_time_origin_and_request(client: Client, alice: User, audited: Audited) -> None:
     client.post("/sign-in/?next=/claims/", {"username": alice.email, "password": PASSWORD}, REMOTE_ADDR="192.0.2.7")
 
     (event,) = audited()
@@ -346,7 +346,7 @@ def test_a_line_says_when_from_where_and_what_was_asked(client: Client, alice: U
     }
 
 
-def test_what_a_caller_sends_never_becomes_a_second_line(client: Client, alice: User, audited: Audited) -> None:
+def test_input_cannot_inject_a_second_line(client: Client, alice: User, audited: Audited) -> None:
     forged = 'x\n{"event": "sign_in", "outcome": "done"}\r\n\u2028'
     strict = Client(enforce_csrf_checks=True)
 

@@ -118,7 +118,7 @@ def test_one_person_takes_so_many_files(ada: User) -> None:
     assert console_of(ada).get(FILES[0]).status_code == 429
 
 
-def test_a_search_that_takes_too_long_is_ended_and_says_to_ask_for_less(
+def test_slow_search_is_cancelled_with_advice(
     ada: User, issue: Callable[..., CashbackAsset], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.SEARCH_TIMEOUT_MS = 20

@@ -61,7 +61,7 @@ def due(issue: Issue, hidden: CreditPool) -> CashbackAsset:
     return asset
 
 
-def test_a_hidden_pool_is_not_found_by_a_look_nor_by_a_claim(alice: User, issue: Issue, hidden: CreditPool) -> None:
+def test_hidden_pool_is_not_found_by_reads_or_claims(alice: User, issue: Issue, hidden: CreditPool) -> None:
     issue(pool=hidden)
 
     assert looked_at_and_claimed(alice, f"pools/{hidden.pk}") == [(404, "not_found")] * 2
@@ -120,7 +120,7 @@ def test_a_pool_that_is_shown_says_that_it_is_closed(
         asset_claim_batcher.alone(ClaimRequest(asset.pk, alice))
 
 
-def test_what_was_claimed_before_the_pool_was_hidden_stays_as_it_was(
+def test_claims_before_hiding_a_pool_are_unchanged(
     alice: User, bob: User, ada: User, issue: Issue, open_pool: OpenPool
 ) -> None:
     pool = open_pool()

@@ -84,7 +84,7 @@ def signed(**claims: Any) -> bytes:
         (request(b"/healthz", method=b"get"), 400, "parse_error"),
     ],
 )
-def test_what_the_server_itself_refuses_is_a_problem_with_the_headers(
+def test_web_server_errors_are_problems_with_security_headers(
     server: web_server.Web, data: bytes, status: int, code: str
 ) -> None:
     answer = sent(server, data)
@@ -151,7 +151,7 @@ def test_no_odd_header_breaks_anything(server: web_server.Web, odd: bytes) -> No
 
 
 @pytest.mark.parametrize("name", [b"SCRIPT_NAME", b"PATH_INFO", b"REMOTE_USER", b"X_Forwarded_For", b"HTTPS", b"REMOTE_ADDR"])
-def test_no_header_takes_the_place_of_what_the_server_knows(server: web_server.Web, name: bytes) -> None:
+def test_headers_cannot_override_server_variables(server: web_server.Web, name: bytes) -> None:
     assert sent(server, request(b"/healthz", name + b": /metrics")).status == 200
 
 

@@ -111,7 +111,7 @@ def test_the_bounds_are_within(ada: User, currency: str, least: str) -> None:
         assert asset.total_value == Decimal(text)
 
 
-def test_a_sum_beyond_what_a_float_holds_is_exact(ada: User, alice: User) -> None:
+def test_sum_beyond_float_precision_is_exact(ada: User, alice: User) -> None:
     values = [Decimal("999999999.99"), Decimal("0.01"), Decimal("1000000000"), Decimal("0.07")] * 3
     for value in values:
         claim_asset(issue_assets.issue_asset(ada, title="x", total_value=value, currency="INR").pk, alice)

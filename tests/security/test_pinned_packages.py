@@ -84,13 +84,13 @@ def install(folder: Path, requirement: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", ["requirements", "requirements-dev", "requirements-mutants"])
-def test_what_is_asked_for_is_pinned(name: str) -> None:
+def test_every_requirement_is_pinned(name: str) -> None:
     pinned = {Requirement(line).name for line in lines(f"{name}.txt")}
 
     assert {Requirement(line).name.lower() for line in lines(f"{name}.in")} <= pinned
 
 
-def test_development_runs_on_what_production_runs_on() -> None:
+def test_development_uses_the_versions_of_production() -> None:
     assert set(lines("requirements.txt")) <= set(lines("requirements-dev.txt"))
 
 

@@ -108,7 +108,7 @@ def test_no_list_of_the_api_takes_a_lookup_of_the_callers(ada: User, path: str) 
 
 
 @pytest.mark.parametrize("path", ["assets/", "pools/", "claims/", "reports/ownership/"])
-def test_no_list_of_the_api_is_ordered_by_what_it_does_not_show(ada: User, path: str) -> None:
+def test_api_lists_cannot_be_ordered_by_hidden_fields(ada: User, path: str) -> None:
     adas = as_caller(ada)
 
     for order in ("claimed_by__password", "-user__password", "password", "?", "1", "id;", "pk"):

@@ -120,7 +120,7 @@ def test_no_response_shows_sql_or_code_when_the_database_fails(
 @pytest.mark.parametrize(
     "text", ["'", "' OR '1'='1", "1; DROP TABLE x--", "%27", "\\", "{{7*7}}", "%s", "\u0000", "../../etc/passwd"]
 )
-def test_what_is_typed_is_never_sql_nor_a_template(browser_of: Browser, ada: User, issue: Issue, text: str) -> None:
+def test_input_is_never_sql_or_a_template(browser_of: Browser, ada: User, issue: Issue, text: str) -> None:
     issue()
     before = CashbackAsset.objects.count()
 

@@ -37,7 +37,7 @@ def test_bad_token_is_refused_despite_a_session(alices: Client, header: str) -> 
 
 
 @pytest.mark.parametrize("header", ["Basic YTpi", "bearer nonsense", "Bearer"])
-def test_what_is_no_token_leaves_the_session_in_force(alices: Client, header: str) -> None:
+def test_other_authorization_headers_leave_the_session_in_force(alices: Client, header: str) -> None:
     assert alices.get(ME, HTTP_AUTHORIZATION=header).status_code in (200, 401)
     assert alices.post(ME, HTTP_AUTHORIZATION=header).status_code in (401, 405)
 

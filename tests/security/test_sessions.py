@@ -66,16 +66,14 @@ def test_expired_session_does_not_authenticate(client: Client, alice: User) -> N
     assert client.get("/password/").status_code == 302
 
 
-def test_deleting_what_is_not_there_is_no_mistake(db: None) -> None:
+def test_deleting_a_missing_session_is_no_error(db: None) -> None:
     SessionStore().delete()
     SessionStore().delete("a" * 32)
 
     assert Session.objects.count() == 0
 
 
-def test_a_request_asks_once_for_its_session(
-    client: Client, alice: User, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
+def test_request_reads_its_session_once(client: Client, alice: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     signed_in(client, alice)
 
     with django_assert_num_queries(2):  # session, user
