@@ -112,7 +112,7 @@ def traces_of_act(act: str) -> list[tuple[str, str, str, str]]:
 def test_a_claimed_asset_is_not_deleted(claimed: CashbackAsset, ada: User, everything: Rows) -> None:
     before = everything()
 
-    with pytest.raises(edit_asset.AssetNotAvailable, match="belongs to its owner"):
+    with pytest.raises(edit_asset.AssetNotAvailable, match="has been claimed"):
         edit_asset.delete_asset(claimed.pk, ada)
 
     assert everything() == before

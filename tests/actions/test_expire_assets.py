@@ -164,7 +164,7 @@ def test_window_has_the_earliest_due_assets_in_order_of_id(db: None) -> None:
 
 
 def test_assets_with_one_expiry_are_found_once_each(due: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expire_assets, "WINDOW", 1)
+    monkeypatch.setattr(expire_assets, "BATCHES_PER_WINDOW", 1)
     due(5)
     batch_sizes: list[int] = []
 
@@ -173,7 +173,7 @@ def test_assets_with_one_expiry_are_found_once_each(due: Callable[[int], None], 
 
 
 def test_batch_continues_after_the_previous_one(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expire_assets, "WINDOW", 2)
+    monkeypatch.setattr(expire_assets, "BATCHES_PER_WINDOW", 2)
     first = {asset.pk for asset in spread(5)[:4]}
 
     count, window = expire_assets.expire_batch(2)

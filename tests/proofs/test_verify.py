@@ -247,7 +247,7 @@ def test_an_error_of_ours_is_seen(claim: Claim, pool: CreditPool, alice: User, s
 
     found = verify_everything(connection, [told, error])
 
-    assert found == [Violation("I10", f"client 1 for pool {pool.pk} was answered {status} ({code})")]
+    assert found == [Violation("I10", f"client 1 for pool {pool.pk} got status {status} ({code})")]
 
 
 def test_two_answers_under_one_key_are_seen(claim: Claim, pool: CreditPool, alice: User) -> None:
