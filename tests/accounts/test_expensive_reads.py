@@ -41,19 +41,19 @@ def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object
 def test_slot_is_held_by_one_thread(places: Slots) -> None:
     places.rests = False
     with places.slot(), pytest.raises(ReadsBusy):
-        places.take()
+        places.acquire()
 
-    places.take()
+    places.acquire()
 
 
 def test_waiting_thread_gets_the_released_slot(places: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "WAIT_SECONDS", 30)
-    places.take()
-    thread, outcomes = in_thread(places.take)
+    places.acquire()
+    thread, outcomes = in_thread(places.acquire)
     while not places.waiting:
         time.sleep(0.001)
 
-    places.leave(0.0)
+    places.release(0.0)
     thread.join(30)
 
     assert outcomes == [None]
@@ -62,37 +62,37 @@ def test_waiting_thread_gets_the_released_slot(places: Slots, monkeypatch: pytes
 
 def test_thread_beyond_the_waiting_limit_is_refused_at_once(places: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slots, "WAIT_SECONDS", 30)
-    places.take()
-    thread, outcomes = in_thread(places.take)
+    places.acquire()
+    thread, outcomes = in_thread(places.acquire)
     while not places.waiting:
         time.sleep(0.001)
 
-    refused, said = in_thread(places.take)
+    refused, said = in_thread(places.acquire)
     refused.join(10)
 
     assert isinstance(said[0], ReadsBusy)
-    places.leave(0.0)
+    places.release(0.0)
     thread.join(30)
     assert outcomes == [None]
 
 
 def test_slot_rests_after_a_long_read_only(places: Slots) -> None:
-    places.take()
-    places.leave(100.0)
+    places.acquire()
+    places.release(100.0)
     with pytest.raises(ReadsBusy):
-        places.take()
+        places.acquire()
 
     rested = Slots(count=1, max_waiting=1, rests=False)
-    rested.take()
-    rested.leave(100.0)
-    rested.take()
+    rested.acquire()
+    rested.release(100.0)
+    rested.acquire()
 
 
 def test_slot_is_released_when_the_read_fails(places: Slots) -> None:
     with pytest.raises(ZeroDivisionError), places.slot():
         raise ZeroDivisionError
 
-    places.take()
+    places.acquire()
 
 
 @pytest.mark.django_db(transaction=True)

@@ -57,7 +57,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         assert len(free) == places.count
     yield
     for places in both:
-        places.leave(0.0)
+        places.release(0.0)
 
 
 def console_of(user: User) -> Client:
