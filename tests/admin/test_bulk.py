@@ -57,7 +57,7 @@ def test_the_expired_are_recreated_once(choose: Choose, ada: User, issue: Issue)
         "2 credits recreated.",
         "1 not recreated: Only an EXPIRED credit can be recreated. Expire it first, or issue a new one.",
     ]
-    assert "2 not recreated: This credit was recreated before." in told(second)[-1]
+    assert "2 not recreated: Already recreated." in told(second)[-1]
     assert set(CashbackAsset.objects.filter(generation=2).values_list("recreated_from", flat=True)) == {a.pk for a in ended}
 
 
