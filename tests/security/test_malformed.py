@@ -13,8 +13,8 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
-from cashback.gunicorn_worker.connections import LARGEST_BODY
-from cashback.gunicorn_worker.server_errors import ANSWERS, TOO_SLOW
+from cashback.gunicorn_worker.connections import MAX_BODY_BYTES
+from cashback.gunicorn_worker.server_errors import ERRORS_BY_EXCEPTION, TOO_SLOW
 from cashback.http.body_size import UPLOADS
 from dev.race import scratch_database, web_server
 
@@ -105,11 +105,15 @@ def assert_secure(answer: http.client.HTTPResponse) -> None:
 
 
 def test_every_answer_of_the_server_has_a_code_that_is_documented() -> None:
-    assert {answer.code for answer in [*ANSWERS.values(), TOO_SLOW]} == {"parse_error", "too_large", "internal_error"}
+    assert {answer.code for answer in [*ERRORS_BY_EXCEPTION.values(), TOO_SLOW]} == {
+        "parse_error",
+        "too_large",
+        "internal_error",
+    }
 
 
 def test_the_largest_upload_is_awaited() -> None:
-    assert max(UPLOADS.values()) < LARGEST_BODY
+    assert max(UPLOADS.values()) < MAX_BODY_BYTES
 
 
 API = [b"/api/v1/assets/", b"/api/v1/pools/", b"/api/v1/auth/token/", b"/", b"/sign-in/", b"/admin/login/"]
