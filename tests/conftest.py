@@ -11,7 +11,7 @@ import pytest
 from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connection
-from django.test import TransactionTestCase
+from django.test import Client, TransactionTestCase
 from pytest_django import DjangoDbBlocker
 
 from accounts.models import Role, User
@@ -65,6 +65,22 @@ def _empty_caches() -> Iterator[None]:
     yield
     for cache in caches.all(initialized_only=True):
         cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _file_slots_are_freed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Free the slots of files that a test did not read to their end: a web server closes every response."""
+    responses, request = [], Client.request
+
+    def recorded(client: Client, **environ: Any) -> Any:
+        response = request(client, **environ)
+        responses.append(response)
+        return response
+
+    monkeypatch.setattr(Client, "request", recorded)
+    yield
+    for response in responses:
+        getattr(response, "free_place", bool)()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from kernel.refusals import Refusal
 from tests.security.conftest import as_caller
 from wallet.actions import edit_pool
 from wallet.actions.claim import asset_claim_batcher, claim_asset
-from wallet.actions.claim_batch import process_asset_claims, run_claim_batch
+from wallet.actions.claim_batch import BY_ASSET, run_claim_batch
 from wallet.actions.claim_decisions import ClaimRequest, PoolClosed
 from wallet.assets.models import AssetExpired, AssetNotFound, CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
@@ -24,7 +24,7 @@ Issue = Callable[..., CashbackAsset]
 OpenPool = Callable[..., CreditPool]
 ROOT = "/api/v1"
 KEY = {"Idempotency-Key": "a-key-for-one-claim"}
-claim_together = partial(run_claim_batch, process_asset_claims)
+claim_together = partial(run_claim_batch, BY_ASSET)
 
 
 def seen(answer: Any) -> tuple[int, str | None]:

@@ -1,5 +1,6 @@
 """What happened: the immutable ledger, and the answers already given."""
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -130,8 +131,9 @@ class Seal(models.Model):
     signature = models.BinaryField(max_length=64)
     leaves = models.BinaryField()
 
-    # Annotation of SealQuerySet.whatever_shape.
+    # Annotations of SealQuerySet.whatever_shape.
     is_well_formed: bool
+    readable_sealed_at: datetime
 
     objects: ClassVar[SealQuerySet] = SealQuerySet.as_manager()  # type: ignore[assignment]
 

@@ -1,9 +1,11 @@
 """Questions about many entries."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import connection, models
-from django.db.models import BooleanField, ExpressionWrapper
+from django.db.models import BooleanField, Case, ExpressionWrapper, F, When
+from django.db.models.query import ModelIterable
 
 from wallet.ledger.seal_shape import SHAPE, WELL_FORMED
 
@@ -45,6 +47,16 @@ class EntryQuerySet(models.QuerySet["Entry"]):
             return [{"currency": code, "balance": total, "claims": int(claims)} for code, total, claims in cursor.fetchall()]
 
 
+class ReadableSeals(ModelIterable["Seal"]):
+    """Seals of `whatever_shape`: `sealed_at` comes with the row where it can be read, instead of by a query for each seal."""
+
+    def __iter__(self) -> Iterator["Seal"]:
+        for seal in super().__iter__():
+            if seal.is_well_formed:
+                seal.sealed_at = seal.readable_sealed_at
+            yield seal
+
+
 class SealQuerySet(models.QuerySet["Seal"]):
     """Sets of seals. A row that somebody forged before PostgreSQL refused such rows may hold what Python cannot even read."""
 
@@ -55,7 +67,10 @@ class SealQuerySet(models.QuerySet["Seal"]):
     def whatever_shape(self) -> Self:
         """Add `is_well_formed` and leave out what a malformed seal cannot be read by."""
         shaped = ExpressionWrapper(WELL_FORMED, BooleanField())
-        return self.defer("leaves", "sealed_at").annotate(is_well_formed=shaped)
+        sealed_at = Case(When(WELL_FORMED, then=F("sealed_at")))
+        seals = self.defer("leaves", "sealed_at").annotate(is_well_formed=shaped, readable_sealed_at=sealed_at)
+        seals._iterable_class = ReadableSeals
+        return seals
 
     def covering(self, xid: int) -> Self:
         """Keep the seal in whose range a transaction is."""
