@@ -39,7 +39,7 @@ def refusals_by_code(since: datetime, until: datetime) -> Counter[str] | None:
     """
     start = max(since, until - RETENTION).replace(minute=0, second=0, microsecond=0)
     hours = [start + HOUR * number for number in range(-((start - until) // HOUR))]
-    keys = {cache_key(hour, code): code for hour in hours for code in set(refusal.code for refusal in all_refusals())}
+    keys = {cache_key(hour, code): code for hour in hours for code in {refusal.code for refusal in all_refusals()}}
     try:
         found = caches["default"].get_many(keys)
     except STORE_DOWN:

@@ -48,7 +48,7 @@ CASES = {
     "available, in no pool": Case(asset(), None, None),
     "available, in an open pool": Case(asset(pool=POOL), FREE, None),
     "available, allowance not read": Case(asset(pool=POOL), None, None),
-    "unknown": Case(None, None, AssetNotFound),
+    "unknown, or locked elsewhere": Case(None, None, RetryIndividually),
     "expired": Case(asset(AssetStatus.EXPIRED), None, AssetExpired),
     "claimed by another user": Case(asset(AssetStatus.CLAIMED, BOB), None, AssetAlreadyClaimed),
     "her lock in the pool is held elsewhere": Case(asset(pool=POOL), FREE._replace(lock_acquired=False), RetryIndividually),

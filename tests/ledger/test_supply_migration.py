@@ -32,6 +32,7 @@ def back() -> Iterator[None]:
         yield
     finally:
         migrate()
+        call_command("grant_app_role", stdout=StringIO())  # tables that were made anew have lost their privileges
 
 
 def triggers(state: str) -> int:

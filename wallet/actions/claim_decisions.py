@@ -89,7 +89,8 @@ def decide_asset_claims(
     for request in requests:
         asset = assets.get(request.target_id)
         if asset is None:
-            decision.refused[request] = AssetNotFound()
+            # It does not exist, or another transaction holds it: only a claim that waits for locks can tell.
+            decision.refused[request] = RetryIndividually()
         elif asset.status == AssetStatus.EXPIRED:
             is_visible = not is_hidden(allowances.get((asset.pool_id, request.user.pk)), request.user)
             decision.refused[request] = AssetExpired() if is_visible else AssetNotFound()
