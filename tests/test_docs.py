@@ -19,26 +19,22 @@ NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 WRITTEN_BY_RUNS = {"docs/proofs.md", "docs/benchmarks.md"}
 HISTORICAL = WRITTEN_BY_RUNS | {"CHANGELOG.md"}
 CURRENT = [name for name in NAMES if name not in HISTORICAL]
-# Read elsewhere than in settings: the file, and the functions that read a variable there.
-OTHER_READERS = {
-    "cashback/gunicorn_worker/limited_sockets.py": {"_positive"},
-    "dev/management/commands/run.py": {"get"},
-    "dev/services/paths.py": {"get"},
-}
-# Of Python, the system, or a variable of a test's own servers: no operator sets them for this product.
-NOT_OURS = {"XDG_STATE_HOME", "CASHBACK_LOCAL_PROFILE"}
+# Where environment variables of operators are read.
+READERS = [*(ROOT / "cashback").rglob("*.py"), *(ROOT / "dev/services").glob("*.py"), ROOT / "dev/management/commands/run.py"]
+# Of Python, of the system, or of the tests' own servers: operators do not set them.
+NOT_OURS = {"DJANGO_SETTINGS_MODULE", "PATH", "XDG_STATE_HOME", "CASHBACK_LOCAL_PROFILE", "CASHBACK_LOCAL_LINGER"}
 
 
-def variables_read(path: str, readers: set[str] | None = None) -> set[str]:
-    """Return the environment variables that a file reads: upper-case first arguments of `env.…()`, `read_…()` or `readers`."""
+def is_reader(called: ast.expr) -> bool:
+    """Return whether a call reads an environment variable: `env.str()`, `environ.get()`, `read_rate()`, `_positive()`."""
+    if isinstance(called, ast.Attribute):
+        return ast.unparse(called.value).split(".")[-1] in ("env", "environ")
+    return isinstance(called, ast.Name) and bool(re.fullmatch(r"_?(read|positive)(_\w+)?", called.id))
 
-    def is_reader(called: ast.expr) -> bool:
-        if isinstance(called, ast.Attribute):
-            is_env = isinstance(called.value, ast.Name) and called.value.id == "env"
-            return is_env or called.attr in (readers or ())
-        return isinstance(called, ast.Name) and (called.id.startswith("read_") or called.id in (readers or ()))
 
-    calls = [node for node in ast.walk(ast.parse((ROOT / path).read_text())) if isinstance(node, ast.Call) and node.args]
+def variables_read(path: Path) -> set[str]:
+    """Return the names in upper case that a file reads as environment variables."""
+    calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call) and node.args]
     firsts = [call.args[0] for call in calls if is_reader(call.func)]
     names = {first.value for first in firsts if isinstance(first, ast.Constant) and isinstance(first.value, str)}
     return {name for name in names if re.fullmatch("[A-Z][A-Z_]+", name)}
@@ -69,9 +65,8 @@ def resolves(path: Path, target: str) -> bool:
     return linked.exists() and (not anchor or anchor in headings(linked))
 
 
-def test_every_variable_that_settings_read_is_documented_and_the_reverse() -> None:
-    elsewhere = [variables_read(path, readers) for path, readers in OTHER_READERS.items()]
-    read = variables_read("cashback/settings.py").union(*elsewhere) - NOT_OURS
+def test_every_variable_that_is_read_is_documented_and_the_reverse() -> None:
+    read = {name for path in READERS for name in variables_read(path)} - NOT_OURS
 
     assert len(read) > 30
     assert set(documented_variables()) == read
