@@ -5,9 +5,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import get_commands
+from drf_spectacular.generators import SchemaGenerator
 
 ROOT = Path(__file__).resolve().parent.parent
 OPERATIONS = ROOT / "docs/operations.md"
@@ -115,6 +117,15 @@ def test_every_function_that_the_architecture_names_is_defined_in_a_file_that_it
 
     assert len(functions) > 15
     assert functions - defined == set()
+
+
+def test_the_readme_lists_the_codes_of_the_schema() -> None:
+    table = (ROOT / "README.md").read_text().split("\n## Error codes", 1)[1].split("\n## ", 1)[0]
+    listed = {code for row in re.findall(r"^\| \d.*$", table, re.MULTILINE) for code in re.findall(r"`([a-z_]+)`", row)}
+    schema: Any = SchemaGenerator().get_schema(request=None, public=True)
+
+    # `errors` is a member of the body, not a code.
+    assert listed - {"errors"} == set(schema["components"]["schemas"]["Problem"]["properties"]["code"]["enum"])
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)
