@@ -18,9 +18,10 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.hashers import Argon2PasswordHasher
+from django.utils.translation import gettext_noop as _
 
 from kernel.batching import release_connection
-from kernel.refusals import Refusal
+from kernel.refusals import Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -29,11 +30,10 @@ WAIT_SECONDS = 2.0  # for a slot
 ANSWER_SECONDS = 20.0  # for a hash: on a machine that is busy throughout, it takes much longer than by itself
 
 
-class HashingBusy(Refusal):
-    """Too many passwords are being checked at this moment; nothing was decided about this one."""
-
+class HashingBusy(Unavailable):
     code = "busy"
-    detail = "Too many people are asking at this moment. Try again in a few seconds."
+    meaning = _("Too many passwords are being checked. This one was not checked.")
+    detail = _("Too many people are asking at this moment. Try again in a few seconds.")
     retry_after = 2
 
 

@@ -6,12 +6,13 @@ from math import ceil
 
 from django.conf import settings
 from django.core.cache import caches
+from django.utils.translation import gettext_noop as _
 from django.utils.translation import ngettext
 from django_ratelimit.core import get_usage
 from django_redis.exceptions import ConnectionInterrupted
 from redis.exceptions import RedisError
 
-from kernel.refusals import Refusal
+from kernel.refusals import TooManyRequests
 
 log = logging.getLogger(__name__)
 
@@ -31,11 +32,10 @@ LOCAL_LIMIT, LOCAL_SECONDS = 5, 60
 OPEN_WITHOUT_STORE = {"claim", "search", "export"}
 
 
-class RateLimited(Refusal):
-    """Too many tries in too short a time."""
-
+class RateLimited(TooManyRequests):
     code = "rate_limited"
-    detail = "Too many tries."
+    meaning = _("The caller has made too many attempts in too short a time.")
+    detail = _("Too many tries. Wait as long as the Retry-After header says, then try again.")
 
     def __init__(self, seconds: int) -> None:
         self.retry_after = seconds  # type: ignore[misc]

@@ -5,14 +5,13 @@ A count may be lost (a flush, an outage, a store in one process's memory) and co
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from django.core.cache import caches
 from django.utils import timezone
 
 from kernel.rate_limits import STORE_DOWN
-from kernel.refusals import Refusal
+from kernel.refusals import all_refusals
 
 log = logging.getLogger(__name__)
 RETENTION = timedelta(days=31)
@@ -40,7 +39,7 @@ def refusals_by_code(since: datetime, until: datetime) -> Counter[str] | None:
     """
     start = max(since, until - RETENTION).replace(minute=0, second=0, microsecond=0)
     hours = [start + HOUR * number for number in range(-((start - until) // HOUR))]
-    keys = {cache_key(hour, code): code for hour in hours for code in set(refusal_codes(Refusal))}
+    keys = {cache_key(hour, code): code for hour in hours for code in {refusal.code for refusal in all_refusals()}}
     try:
         found = caches["default"].get_many(keys)
     except STORE_DOWN:
@@ -54,10 +53,3 @@ def refusals_by_code(since: datetime, until: datetime) -> Counter[str] | None:
 def cache_key(instant: datetime, code: str) -> str:
     """Return under which name an hour's refusals of one code are counted."""
     return f"refused:{instant.astimezone(UTC):%Y%m%d%H}:{code}"
-
-
-def refusal_codes(kind: type[Refusal]) -> Iterator[str]:
-    """Yield the code of every kind of refusal that the product knows."""
-    for child in kind.__subclasses__():
-        yield child.code
-        yield from refusal_codes(child)

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from accounts.permissions import IsAdmin
 from accounts.throttles import ClaimThrottle
+from kernel.openapi import operation
 from kernel.rate_limits import RateLimited
 from wallet.actions import edit_asset, issue_assets
 from wallet.actions.claim import claim_asset
@@ -22,7 +23,6 @@ from wallet.api import idempotency
 from wallet.api.asset_list import asset_list_branches
 from wallet.api.claims import claim_response
 from wallet.api.filters import AssetFilter
-from wallet.api.openapi import operation
 from wallet.api.request_serializers import AssetBody, EmptyBody, RecreateBody
 from wallet.api.response_serializers import AssetSerializer, ClaimSerializer
 from wallet.api.viewsets import BaseViewSet

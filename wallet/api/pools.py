@@ -12,13 +12,13 @@ from rest_framework.response import Response
 
 from accounts.permissions import IsAdmin
 from accounts.throttles import ClaimThrottle
+from kernel.openapi import operation
 from kernel.rate_limits import RateLimited
 from wallet.actions import edit_pool, issue_assets
 from wallet.actions.claim import claim_from_pool
 from wallet.actions.claim_decisions import ClaimLimitReached, PoolClosed, PoolSoldOut
 from wallet.api import idempotency
 from wallet.api.claims import claim_response
-from wallet.api.openapi import operation
 from wallet.api.request_serializers import EmptyBody, IssueBody, PoolBody
 from wallet.api.response_serializers import ClaimSerializer, IssuedSerializer, PoolSerializer
 from wallet.api.viewsets import BaseViewSet
