@@ -21,9 +21,11 @@ from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.utils.translation import gettext_noop as _
 
 from kernel.batching import release_connection
+from kernel.fallbacks import Fallback
 from kernel.refusals import Unavailable
 
 log = logging.getLogger(__name__)
+NO_ANSWER = Fallback("password_hashing.no_answer", "a hashing process did not answer and was stopped", log)
 
 WAITING_PER_SLOT = 3  # requests that may wait for one slot: each keeps a thread of the web, which claims need too
 WAIT_SECONDS = 2.0  # for a slot
@@ -97,7 +99,7 @@ class HashingPool:
         except (OSError, ValueError) as error:
             if process:
                 process.end()
-            log.warning("a hashing process gave no answer", exc_info=True)
+            NO_ANSWER.record()
             raise HashingBusy from error
         self.idle.append(process)
         return found

@@ -2,7 +2,7 @@
 
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from ipaddress import ip_address
 
@@ -15,7 +15,9 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from kernel.batching import Batcher
 from kernel.client_address import client_ip
+from kernel.fallbacks import Fallback
 from kernel.rate_limits import STORE_DOWN
 
 STARTED = time.time()
@@ -99,17 +101,23 @@ def may_read_metrics(request: HttpRequest) -> bool:
     return any(caller in network for network in settings.METRICS_ALLOWED)
 
 
-Family = tuple[str, str, str, dict[str, float]]
+Family = tuple[str, str, str, Mapping[str, float]]
 
 
 def metric_families() -> Iterator[Family]:
-    """Yield (name, type, help, value by labels) of each metric; none of them counts a big table."""
+    """Yield (name, type, help, value by labels) of each metric; none counts a large table. Counts are of this process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
     yield "process_start_time_seconds", "gauge", "When this process began.", {"": STARTED}
     yield "process_cpu_seconds_total", "counter", "CPU time of this process.", {"": usage.ru_utime + usage.ru_stime}
     yield "process_max_resident_memory_bytes", "gauge", "Most memory this process held.", {"": usage.ru_maxrss * 1024}
     yield "cashback_database_up", "gauge", "Whether the database is ready.", {"": float(database_state() == "ok")}
     yield "cashback_redis_up", "gauge", "Whether Redis answers (it need not).", {"": float(redis_state() == "ok")}
+    batchers = {f'{{batcher="{batcher.name}"}}': batcher for batcher in Batcher.instances}
+    yield "cashback_batches_total", "counter", "Batches that this process ran.", {k: b.batches for k, b in batchers.items()}
+    yield "cashback_batched_items_total", "counter", "Items in those batches.", {k: b.items for k, b in batchers.items()}
+    yield "cashback_largest_batch_items", "gauge", "Items in the largest batch.", {k: b.largest for k, b in batchers.items()}
+    fallbacks = {f'{{fallback="{fallback.name}"}}': fallback.count for fallback in Fallback.instances}
+    yield "cashback_fallbacks_total", "counter", "How often this process used each fallback after an error.", fallbacks
     yield "cashback_rows", "gauge", "Rows per table, as PostgreSQL estimates them.", row_estimates()
 
 
@@ -125,7 +133,7 @@ def row_estimates() -> dict[str, float]:
         return {}
 
 
-def exposition_lines(name: str, kind: str, text: str, values: dict[str, float]) -> Iterator[str]:
+def exposition_lines(name: str, kind: str, text: str, values: Mapping[str, float]) -> Iterator[str]:
     """Yield the lines of one metric."""
     yield f"# HELP {name} {text}"
     yield f"# TYPE {name} {kind}"
