@@ -1,6 +1,6 @@
-"""How often which refusal was told, by the hour: counted in the cache, for a person to look at, never to decide by.
+"""Refusals counted by code and hour in the cache, for reports only.
 
-A count may be lost (a flush, an outage, a store in one process's memory) and costs a claim nothing.
+Counts may be lost (a flush, an outage, a cache in one process's memory). No decision depends on them.
 """
 
 import logging
@@ -22,13 +22,13 @@ HOUR = timedelta(hours=1)
 
 
 def count_refusal(code: str) -> None:
-    """Count one refusal with this code in the present hour; do nothing when the store is away."""
+    """Count one refusal with this code in the current hour, unless Redis does not answer."""
     key = cache_key(timezone.now(), code)
     store = caches["default"]
     try:
         try:
             store.incr(key)
-        except ValueError:  # the first of this hour; should two be first at once, the second one's count is added
+        except ValueError:  # the first of this hour; if two are first at once, the second one increments
             if not store.add(key, 1, int(RETENTION.total_seconds())):
                 store.incr(key)
     except (*STORE_DOWN, ValueError):
@@ -36,9 +36,9 @@ def count_refusal(code: str) -> None:
 
 
 def refusals_by_code(since: datetime, until: datetime) -> Counter[str] | None:
-    """Return how often each code was told from the hour of `since` to before `until`, 31 days back at most.
+    """Return the counts by code from the hour of `since` to before `until`, at most 31 days back.
 
-    None when the store is away.
+    None if Redis does not answer.
     """
     start = max(since, until - RETENTION).replace(minute=0, second=0, microsecond=0)
     hours = [start + HOUR * number for number in range(-((start - until) // HOUR))]
@@ -54,6 +54,6 @@ def refusals_by_code(since: datetime, until: datetime) -> Counter[str] | None:
     return total
 
 
-def cache_key(instant: datetime, code: str) -> str:
-    """Return under which name an hour's refusals of one code are counted."""
-    return f"refused:{instant.astimezone(UTC):%Y%m%d%H}:{code}"
+def cache_key(hour: datetime, code: str) -> str:
+    """Return the key of the count of a code in an hour."""
+    return f"refused:{hour.astimezone(UTC):%Y%m%d%H}:{code}"

@@ -141,8 +141,9 @@ def test_outage_of_redis_is_in_the_metrics(
     default = settings.CACHES["default"] | {"LOCATION": f"unix://{tmp_path}/none.sock"}
     settings.CACHES = settings.CACHES | {"default": default}
 
-    assert client.post("/api/v1/assets/0192f0c1-7c3a-7b6e-9d52-3f1f4f0f8a11/claim/").status_code == 404
+    answer = client.post("/api/v1/assets/0192f0c1-7c3a-7b6e-9d52-3f1f4f0f8a11/claim/", content_type="application/json")
 
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     after = samples()
     for name in ("redis.paused", "refusal_counts.not_counted"):
         assert after["cashback_fallbacks_total", name] > before["cashback_fallbacks_total", name], name

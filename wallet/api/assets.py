@@ -98,8 +98,8 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         RequestInProgress,
         parameters=[idempotency.idempotency_key_parameter(required=False), idempotency.REPLAYED_HEADER],
         responses={
-            200: OpenApiResponse(ClaimSerializer, "It was the caller's already: the first claim again."),
-            201: OpenApiResponse(ClaimSerializer, "It is the caller's now."),
+            200: OpenApiResponse(ClaimSerializer, "The credit was the caller's already: the first claim."),
+            201: OpenApiResponse(ClaimSerializer, "The new claim."),
         },
     )
     @action(detail=True, methods=["post"], throttle_classes=[ClaimThrottle])

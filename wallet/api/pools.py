@@ -52,7 +52,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         assets = CashbackAsset.objects.all()
         return CreditPool.objects.visible_to(self.user).with_supply().with_can_claim(assets, self.user)
 
-    @operation("Open a pool", responses={201: PoolSerializer})
+    @operation("Create a pool", responses={201: PoolSerializer})
     def create(self, request: Request) -> Response:
         """Open a pool in one currency, for a time, with a limit per user."""
         pool = edit_pool.open_pool(self.user, **self.body())
@@ -90,7 +90,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         RequestInProgress,
         idempotency.IdempotencyKeyRequired,
         parameters=[idempotency.idempotency_key_parameter(required=True), idempotency.REPLAYED_HEADER],
-        responses={201: OpenApiResponse(ClaimSerializer, "The claim; sent again with the same key, the same answer.")},
+        responses={201: OpenApiResponse(ClaimSerializer, "The claim. A retry with the same key gets the same response.")},
     )
     @action(detail=True, methods=["post"], throttle_classes=[ClaimThrottle])
     def claim(self, request: Request, pk: UUID) -> Response:

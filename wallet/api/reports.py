@@ -53,7 +53,7 @@ class OwnershipViewSet(BaseViewSet):
         return reports.ownership_rows()
 
     @operation(
-        "Show who owns what",
+        "Report ownership",
         PermissionDenied,
         FileTooLarge,
         responses={(200, "application/json"): OwnershipSerializer(many=True), (200, "text/csv"): OpenApiTypes.STR},
@@ -75,7 +75,7 @@ class SummaryViewSet(BaseViewSet):
     filter_backends = ()
 
     @operation(
-        "Show what became of what was issued",
+        "Summarise issued credits",
         PermissionDenied,
         operation_id="reports_summary_retrieve",
         parameters=[SummaryQuery],
