@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -88,7 +87,6 @@ def implied_codes(path: str, method: str, operation: dict[str, Any]) -> Iterator
         yield RateLimited.code  # a filtered list is an expensive read
 
 
-@cache
 def status_by_code() -> dict[str, int]:
     """Return the status of every code, ordered by status and code."""
     found = {refusal.code: status_of(refusal) for refusal in all_refusals()}
@@ -98,9 +96,9 @@ def status_by_code() -> dict[str, int]:
 
 def codes_by_status(codes: set[str]) -> dict[int, list[str]]:
     """Return the codes grouped by status. Raises KeyError for an unknown code."""
-    found = defaultdict(list)
+    statuses, found = status_by_code(), defaultdict(list)
     for code in sorted(codes):
-        found[status_by_code()[code]].append(code)
+        found[statuses[code]].append(code)
     return dict(sorted(found.items()))
 
 

@@ -1,19 +1,22 @@
 """The one table from refusals to HTTP."""
 
+import gc
 import importlib
 import pkgutil
 
 import pytest
+from django.test import Client
 
 import accounts
 import kernel
 import wallet
 from cashback.http import problem_details
+from cashback.http.openapi_problems import status_by_code
 from cashback.http.problem_details import STATUS, problem_for, status_of
 from cashback.http.problems import ProblemKind
 from cashback.http.protocol_problems import PROTOCOL_PROBLEMS
 from kernel.rate_limits import RateLimited
-from kernel.refusals import CATEGORIES, Refusal, all_refusals, subclasses
+from kernel.refusals import CATEGORIES, Conflict, Refusal, all_refusals, subclasses
 from kernel.transactions import Busy
 from wallet.actions.claim_decisions import AllInFlight
 
@@ -70,6 +73,22 @@ def test_the_handler_imports_no_refusal_of_the_product() -> None:
 
     # The two that answer errors of others: DRF's throttles and PostgreSQL's.
     assert known - {*CATEGORIES, Refusal} == {Busy, RateLimited}
+
+
+def test_new_refusal_touches_one_file(client: Client, db: None) -> None:
+    members = {"code": "wallet_frozen", "meaning": "The wallet is frozen.", "detail": "This wallet is frozen. Contact support."}
+    kind: type[Refusal] | None = type("WalletFrozen", (Conflict,), members)
+    assert kind is not None
+
+    found, page = problem_for(kind()), client.get("/problems/wallet_frozen/").content.decode()
+
+    assert found is not None
+    assert (found.status, found.body()["type"]) == (409, "/problems/wallet_frozen/")
+    assert status_by_code()["wallet_frozen"] == 409
+    assert "409 Conflict" in page
+    assert "The wallet is frozen." in page
+    kind = None
+    gc.collect()  # other tests list every refusal there is
 
 
 def test_a_code_has_one_status() -> None:
