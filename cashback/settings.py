@@ -352,7 +352,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "wallet.api.openapi.describe_problems",
+        "cashback.http.openapi_problems.describe_problems",
     ],
 }
 

@@ -9,8 +9,9 @@ from typing import IO, Any, TypeVar
 
 from django.conf import settings
 from django.http import FileResponse
+from django.utils.translation import gettext_noop as _
 
-from kernel.refusals import Refusal
+from kernel.refusals import BadRequest
 from kernel.slots import ReadsBusy, Slots
 
 Item = TypeVar("Item")
@@ -19,11 +20,10 @@ MEGABYTE = 1024 * 1024
 OPEN_FILES = Slots(most=4, most_waiting=0, rests=False)
 
 
-class FileTooLarge(Refusal):
-    """An export that no file of ours holds."""
-
+class FileTooLarge(BadRequest):
     code = "too_many_rows"
-    detail = "This list is larger than a file may be: narrow it by its filters."
+    meaning = _("The export would exceed the largest file that the server creates.")
+    detail = _("This list is too large to export. Narrow it with filters.")
 
 
 class SpooledFileResponse(FileResponse):

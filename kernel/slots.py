@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from kernel.refusals import Refusal
+from django.utils.translation import gettext_noop as _
+
+from kernel.refusals import Unavailable
 
 WAIT_SECONDS = 2.0
 
@@ -16,11 +18,10 @@ WAIT_SECONDS = 2.0
 SHORT_SECONDS, REST_SHARE, MAX_REST_SECONDS = 0.05, 3.0, 1.5
 
 
-class ReadsBusy(Refusal):
-    """As many expensive reads as this process takes are under way."""
-
+class ReadsBusy(Unavailable):
     code = "busy"
-    detail = "Too many searches and exports are running at this moment. Try again in a few seconds."
+    meaning = _("This process is running as many searches and exports as it can.")
+    detail = _("Too many searches and exports are running. Try again in a few seconds.")
     retry_after = 3
 
 

@@ -21,7 +21,19 @@ Browser = Callable[..., Client]
 pytestmark = pytest.mark.usefixtures("unlimited")
 
 # What a stranger may open: the pages before the sign-in, what a load balancer asks, and what describes the API.
-OPEN = {"/", "/register/", "/sign-in/", "/healthz", "/readyz", "/metrics", "/api/v1/schema/", "/api/v1/docs/", "/admin/login/"}
+OPEN = {
+    "/",
+    "/problems/",
+    "/problems/busy/",
+    "/register/",
+    "/sign-in/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/api/v1/schema/",
+    "/api/v1/docs/",
+    "/admin/login/",
+}
 # What leads elsewhere without showing or doing anything.
 SIGNPOSTS = {
     "/favicon.ico",

@@ -3,12 +3,13 @@
 import re
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import request as http
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import User
-from kernel.refusals import Refusal
+from kernel.refusals import BadRequest
 from wallet.ledger import idempotency
 
 HEADER = "Idempotency-Key"
@@ -17,11 +18,13 @@ KEY = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
 REPLAYED = {"Idempotency-Replayed": "true"}
 
 
-class IdempotencyKeyRequired(Refusal):
-    """The request must have a key, for sending it twice must not do it twice."""
-
+class IdempotencyKeyRequired(BadRequest):
     code = "idempotency_key_required"
-    detail = f"Send the header {HEADER} with a new random value (16 to 64 of A-Z a-z 0-9 _ -), and the same one to retry."
+    meaning = _("The request must have an Idempotency-Key, so that a retry is not processed twice.")
+    detail = _(
+        "Send an Idempotency-Key header with a new random value of 16 to 64 characters (A-Z, a-z, 0-9, _ or -). "
+        "Send the same value to retry."
+    )
 
 
 def idempotency_key(request: http.Request) -> str | None:

@@ -14,9 +14,10 @@ from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Cast, Coalesce, Now, Round
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from kernel.model_fields import GeneratedUUIDField, ValidatedCharField
-from kernel.refusals import Refusal
+from kernel.refusals import Conflict, NotFound
 from kernel.uuid7 import uuid7
 from wallet.assets import supply_triggers, triggers
 from wallet.assets.bulk_insert import ISSUED, Row
@@ -46,25 +47,22 @@ class AssetStatus(models.TextChoices):
     EXPIRED = "EXPIRED", "Expired"
 
 
-class AssetNotFound(Refusal):
-    """No such asset, or none that the asker may see."""
-
+class AssetNotFound(NotFound):
     code = "not_found"
-    detail = "There is no such credit. Look at the list of those on offer."
+    meaning = gettext_noop("The credit does not exist, or the caller may not see it.")
+    detail = gettext_noop("Credit not found. See the list of available credits.")
 
 
-class PoolNotFound(Refusal):
-    """No such pool, or none that the asker may see."""
-
+class PoolNotFound(NotFound):
     code = "not_found"
-    detail = "There is no such pool. Look at the list of pools."
+    meaning = gettext_noop("The pool does not exist, or the caller may not see it.")
+    detail = gettext_noop("Pool not found. See the list of pools.")
 
 
-class AssetExpired(Refusal):
-    """The asset's time is over."""
-
+class AssetExpired(Conflict):
     code = "asset_expired"
-    detail = "This credit has expired and cannot be claimed any more. Choose another one."
+    meaning = gettext_noop("The credit has expired.")
+    detail = gettext_noop("This credit has expired and can no longer be claimed. Choose another one.")
 
 
 # Asked for each time, it would walk the disk.
