@@ -24,7 +24,7 @@ from wallet.actions.claim import Refusal, claim_asset
 from wallet.actions.claim_batch import process_asset_claims
 from wallet.actions.claim_decisions import ClaimRequest
 from wallet.actions.claim_sql import WAIT
-from wallet.assets.models import CashbackAsset, CreditPool, Supply
+from wallet.assets.models import CashbackAsset, CreditPool, SupplyDelta
 from wallet.queries import analytics, reports
 from wallet.verification.checker import snapshot_connection, verify_everything
 
@@ -141,7 +141,7 @@ def test_a_claim_waits_for_nobody_elses_row_of_the_supply(
     elsewhere.execute(
         "UPDATE assets_cashbackasset SET status = 'CLAIMED', claimed_by_id = %s WHERE id = %s", [alice.pk, one.pk]
     )
-    held = elsewhere.execute("SELECT number FROM assets_supply ORDER BY id FOR UPDATE").fetchall()
+    held = elsewhere.execute("SELECT count FROM assets_supplydelta ORDER BY id FOR UPDATE").fetchall()
 
     assert len(held) > 2
     assert claim_asset(other.pk, User.objects.create_user("quick@example.com")).status_code == 201
@@ -152,11 +152,11 @@ def test_each_seal_leaves_one_row_of_a_group(pool: CreditPool, ada: User, alice:
     for asset in pool.assets.all()[:3]:
         claim_asset(asset.pk, alice)
     before = told()
-    many = Supply.objects.count()
+    many = SupplyDelta.objects.count()
     seal_ledger.seal_all()
 
     assert many == 1 + 2 * 3
-    assert set(Supply.objects.values_list("status", "number", "value")) == {("AVAILABLE", 2, 4), ("CLAIMED", 3, 6)}
+    assert set(SupplyDelta.objects.values_list("status", "count", "value")) == {("AVAILABLE", 2, 4), ("CLAIMED", 3, 6)}
     assert told() == before
 
 
@@ -164,7 +164,7 @@ def test_a_group_that_nothing_is_left_of_has_no_row(pool: CreditPool, issue: Iss
     claim_asset(issue(pool=pool).pk, alice)
     seal_ledger.seal_all()
 
-    assert list(Supply.objects.values_list("status", "number")) == [("CLAIMED", 1)]
+    assert list(SupplyDelta.objects.values_list("status", "count")) == [("CLAIMED", 1)]
 
 
 def test_the_supply_is_one_question(pool: CreditPool, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries) -> None:
@@ -177,10 +177,10 @@ def test_the_supply_is_one_question(pool: CreditPool, issue: Issue, django_asser
 @pytest.mark.parametrize(
     "wrong",
     [
-        "UPDATE assets_supply SET number = number + 1 WHERE status = 'CLAIMED'",
-        "UPDATE assets_supply SET value = 7",
-        "UPDATE assets_supply SET pool_id = NULL",
-        "DELETE FROM assets_supply WHERE status = 'AVAILABLE'",
+        "UPDATE assets_supplydelta SET count = count + 1 WHERE status = 'CLAIMED'",
+        "UPDATE assets_supplydelta SET value = 7",
+        "UPDATE assets_supplydelta SET pool_id = NULL",
+        "DELETE FROM assets_supplydelta WHERE status = 'AVAILABLE'",
     ],
 )
 def test_the_checker_sees_a_supply_that_is_wrong(pool: CreditPool, issue: Issue, alice: User, wrong: str) -> None:
@@ -202,10 +202,10 @@ def test_the_application_may_only_read_it(pool: CreditPool, issue: Issue) -> Non
     call_command("grant_app_role", stdout=StringIO())
 
     for attack in (
-        "INSERT INTO assets_supply (currency, generation, status, number, value) VALUES ('INR', 1, 'CLAIMED', 1, 1)",
-        "UPDATE assets_supply SET number = 0",
-        "DELETE FROM assets_supply",
-        "TRUNCATE assets_supply",
+        "INSERT INTO assets_supplydelta (currency, generation, status, count, value) VALUES ('INR', 1, 'CLAIMED', 1, 1)",
+        "UPDATE assets_supplydelta SET count = 0",
+        "DELETE FROM assets_supplydelta",
+        "TRUNCATE assets_supplydelta",
     ):
         with pytest.raises(Exception, match="permission denied"), transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL ROLE {roles.APP_ROLE}")

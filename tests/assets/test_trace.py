@@ -1,4 +1,4 @@
-"""The trail of what operators did: written by PostgreSQL, never altered, with the door named."""
+"""The change history and the issue log: written by PostgreSQL, append-only, with actor and channel."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -26,7 +26,7 @@ def test_a_pool_is_traced_from_its_opening_on(open_pool: Callable[..., CreditPoo
         pool = open_pool(per_user_limit=1)
         edit_pool.update_pool(pool.pk, ada, per_user_limit=2)
 
-    trail = [(e.pgh_label, e.per_user_limit, e.pgh_context.metadata["door"]) for e in PoolEvent.objects.order_by("pgh_id")]
+    trail = [(e.pgh_label, e.per_user_limit, e.pgh_context.metadata["channel"]) for e in PoolEvent.objects.order_by("pgh_id")]
     assert trail == [("insert", 1, "admin"), ("update", 2, "admin")]
 
 
@@ -36,7 +36,7 @@ def test_what_is_issued_is_logged_per_statement(open_pool: Callable[..., CreditP
     with acting_through_channel("api"):
         issue_assets.issue_many(ada, pool, count=7_000, **CREDIT)
 
-    batches = Issuance.objects.order_by("id").values_list("pool", "currency", "created_by", "door", "count", "value")
+    batches = Issuance.objects.order_by("id").values_list("pool", "currency", "created_by", "channel", "count", "value")
     assert list(batches) == [(pool.pk, "INR", ada.pk, "api", 5_000, 50_000), (pool.pk, "INR", ada.pk, "api", 2_000, 20_000)]
 
 
@@ -44,7 +44,7 @@ def test_what_is_issued_by_hand_is_logged_too(db: None) -> None:
     CashbackAsset.objects.bulk_create(CashbackAsset(currency="INR", **CREDIT) for _ in range(3))
 
     (batch,) = Issuance.objects.all()
-    assert (batch.pool, batch.created_by, batch.door, batch.count, batch.value) == (None, None, "sql", 3, 30)
+    assert (batch.pool, batch.created_by, batch.channel, batch.count, batch.value) == (None, None, "sql", 3, 30)
 
 
 def test_a_deletion_keeps_what_was_deleted(issue: Callable[..., CashbackAsset], ada: User) -> None:
@@ -56,8 +56,8 @@ def test_a_deletion_keeps_what_was_deleted(issue: Callable[..., CashbackAsset], 
     event = AssetEvent.objects.get()
     assert (event.pgh_label, event.pgh_obj_id, event.title, event.total_value) == ("delete", asset.pk, "Welcome bonus", 100)
     assert event.pgh_context.metadata == {
-        "act": "delete",
-        "door": "admin",
+        "action": "delete",
+        "channel": "admin",
         "user": str(ada.pk),
         "email": "ada@example.com",
     }
@@ -109,7 +109,7 @@ def test_the_trail_is_append_only(
 @pytest.mark.parametrize(
     "attack",
     [
-        """UPDATE pghistory_context SET metadata = metadata || '{"email": "innocent@example.com", "door": "clock"}'""",
+        """UPDATE pghistory_context SET metadata = metadata || '{"email": "innocent@example.com", "channel": "scheduler"}'""",
         "UPDATE pghistory_context SET metadata = metadata",
         "UPDATE pghistory_context SET created_at = now(), metadata = '{}'",
         "INSERT INTO pghistory_context SELECT * FROM pghistory_context ON CONFLICT (id) DO UPDATE SET metadata = '{}'",
@@ -150,12 +150,12 @@ def test_a_context_does_not_move_to_another_moment_even_while_it_is_made(
 def test_what_is_done_in_one_transaction_may_tell_more_and_more(issue: Callable[..., CashbackAsset]) -> None:
     first, second = issue(), issue()
 
-    with transaction.atomic(), pghistory.context(act="first"):
+    with transaction.atomic(), pghistory.context(action="first"):
         CashbackAsset.objects.filter(pk=first.pk).update(title="Lamp")
         with pghistory.context(more="second"):
             CashbackAsset.objects.filter(pk=second.pk).update(title="Candle")
 
-    assert [event.pgh_context.metadata for event in AssetEvent.objects.all()] == [{"act": "first", "more": "second"}] * 2
+    assert [event.pgh_context.metadata for event in AssetEvent.objects.all()] == [{"action": "first", "more": "second"}] * 2
 
 
 def test_each_index_of_the_history_of_credits_answers_somebody(db: None) -> None:

@@ -27,7 +27,7 @@ GOLDEN = {
     "assets_creditpool": ALL,
     "assets_creditpoolevent": {"SELECT"},
     "assets_issuance": {"SELECT"},
-    "assets_supply": {"SELECT"},
+    "assets_supplydelta": {"SELECT"},
     "auth_group": ALL,
     "auth_group_permissions": ALL,
     "auth_permission": ALL,
@@ -41,7 +41,7 @@ GOLDEN = {
     "ledger_entry": {"SELECT"},
     "ledger_idempotencykey": ALL,
     "ledger_seal": READ_AND_APPEND,
-    "ledger_subtotal": {"SELECT"},
+    "ledger_sealedbalance": {"SELECT"},
     "pghistory_context": {"SELECT"},
 }
 # Beyond what is held on the whole table. An entry's `xid` is not here: PostgreSQL alone says when an entry was written.
@@ -121,7 +121,7 @@ def test_nobody_but_its_owner_runs_a_function_that_has_its_owners_powers() -> No
         "pgtrigger_asset_issued": 1,
         "pgtrigger_delete_delete": 2,
         "pgtrigger_insert_insert": 1,
-        "pgtrigger_seal_carried": 1,
+        "pgtrigger_seal_balances_added": 1,
         "pgtrigger_supply_changed": 1,
         "pgtrigger_supply_deleted": 1,
         "pgtrigger_supply_issued": 1,

@@ -11,7 +11,7 @@ GOLDEN = {
         "asset_claimed_has_entry",
         "asset_due",
         "asset_final",
-        "asset_handover",
+        "asset_claimed",
         "asset_issued",
         "asset_keep_claimed",
         "asset_pool_currency_changed",

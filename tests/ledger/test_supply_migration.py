@@ -11,9 +11,9 @@ from accounts.models import User
 from cashback.database import roles
 from wallet.actions import edit_asset, seal_ledger
 from wallet.actions.claim import claim_asset
-from wallet.actions.claim_batch import process_asset_claims, run_single_claim
+from wallet.actions.claim_batch import BY_ASSET, run_single_claim
 from wallet.actions.claim_decisions import ClaimRequest
-from wallet.assets.models import CashbackAsset, CreditPool, Supply
+from wallet.assets.models import CashbackAsset, CreditPool, SupplyDelta
 from wallet.verification.checker import snapshot_connection, verify_everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -52,7 +52,7 @@ def test_what_was_there_before_is_told(
 
     migrate()
 
-    told = set(Supply.objects.values_list("pool", "status", "number"))
+    told = set(SupplyDelta.objects.values_list("pool", "status", "count"))
     assert told == {(pool.pk, "CLAIMED", 1), (pool.pk, "EXPIRED", 1), (pool.pk, "DELETED", 1), (None, "AVAILABLE", 1)}
     with snapshot_connection() as reader:
         assert verify_everything(reader) == []
@@ -68,7 +68,7 @@ def test_after_going_back_the_application_claims_and_seals(
     with connection.cursor() as cursor:
         cursor.execute(f"SET ROLE {roles.APP_ROLE}")
     try:
-        claimed = run_single_claim(process_asset_claims, ClaimRequest(asset.pk, alice))
+        claimed = run_single_claim(BY_ASSET, ClaimRequest(asset.pk, alice))
         sealed = seal_ledger.seal_next()
     finally:
         with connection.cursor() as cursor:

@@ -95,15 +95,15 @@ class CreditPool(models.Model):
     id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100, unique=True)
     kind = models.CharField(max_length=9, choices=PoolKind.choices)
-    currency = ValidatedCharField(max_length=3, validators=[check_currency], help_text="ISO 4217, e.g. INR.")
+    currency = ValidatedCharField(max_length=3, validators=[check_currency], help_text="Three-letter currency code, e.g. INR.")
     per_user_limit = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="How many credits one user may claim. Empty: no limit."
+        null=True, blank=True, help_text="Maximum number of credits per user. Leave blank for no limit."
     )
-    opens_at = models.DateTimeField(db_default=Now(), help_text="Claims are accepted from this instant on.")
-    closes_at = models.DateTimeField(null=True, blank=True, help_text="First instant without claims. Empty: stays open.")
-    is_active = models.BooleanField(default=True, help_text="Untick to stop claims at once and hide the pool from users.")
+    opens_at = models.DateTimeField(db_default=Now(), help_text="When claiming starts.")
+    closes_at = models.DateTimeField(null=True, blank=True, help_text="When claiming ends. Leave blank for no end.")
+    is_active = models.BooleanField(default=True, help_text="Turn off to pause claims and hide the pool.")
     time_zone = ValidatedCharField(
-        max_length=64, default="UTC", validators=[check_time_zone], help_text='In which "until 31 March" ends.'
+        max_length=64, default="UTC", validators=[check_time_zone], help_text="Time zone used for end-of-day expiry."
     )
 
     # Annotations of PoolQuerySet, when asked for.
@@ -139,7 +139,7 @@ class CreditPool(models.Model):
     UpdateWithBefore(condition=pgtrigger.Condition("OLD.* IS DISTINCT FROM NEW.* AND NEW.status <> 'CLAIMED'")),
     pghistory.DeleteEvent(),
     append_only=True,
-    meta=history_meta(_("change of a credit"), _("changes"), "asset_changed"),
+    meta=history_meta(_("change of a credit"), _("change log"), "asset_changed"),
     attrs={
         "claimed_by": unindexed_foreign_key(settings.AUTH_USER_MODEL),
         "created_by": unindexed_foreign_key(settings.AUTH_USER_MODEL),
@@ -156,8 +156,8 @@ class CashbackAsset(models.Model):
     currency = ValidatedCharField(
         max_length=3,
         validators=[check_currency],
-        help_text="ISO 4217, e.g. INR.",
-        error_messages={"blank": "Name a currency such as INR, or a pool, whose currency it then has."},
+        help_text="Three-letter currency code, e.g. INR.",
+        error_messages={"blank": "Enter a currency such as INR, or choose a pool to use its currency."},
     )
     status = models.CharField(max_length=9, choices=AssetStatus.choices, default=AssetStatus.AVAILABLE, editable=False)
     # db_index=False: an index below begins with the same column.
@@ -168,7 +168,7 @@ class CashbackAsset(models.Model):
     claimed_at = models.DateTimeField(null=True, blank=True, editable=False)
     claim_slot = models.PositiveIntegerField(null=True, blank=True, editable=False)
     expires_at = models.DateTimeField(
-        null=True, blank=True, help_text="First instant it can no longer be claimed. Empty: never."
+        null=True, blank=True, help_text="Expiry time (exclusive). Leave blank for no expiry."
     )
     recreated_from = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, editable=False, related_name="children", db_index=False
@@ -267,18 +267,18 @@ class CashbackAsset(models.Model):
 
 
 class Issuance(models.Model):
-    """What one statement issued, by whom and through which door; written by PostgreSQL itself, append-only."""
+    """The issue log: one row per statement and group of credits issued, written by the insert trigger; append-only."""
 
     issued_at = models.DateTimeField(db_default=Now())
     pool = models.ForeignKey(CreditPool, models.PROTECT, null=True, related_name="issuances")
     currency = models.CharField(max_length=3)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False)
-    door = models.CharField(max_length=20)
+    channel = models.CharField(max_length=20)
     count = models.PositiveIntegerField()
     value = models.DecimalField(max_digits=24, decimal_places=4)
 
     class Meta:
-        verbose_name, verbose_name_plural = _("issue"), _("issued")
+        verbose_name, verbose_name_plural = _("issue"), _("issue history")
         ordering = ("-id",)
         triggers: ClassVar = triggers.append_only("issuance_append_only")
         indexes = (models.Index(fields=("issued_at",), name="issuance_issued"),)
@@ -287,22 +287,22 @@ class Issuance(models.Model):
         return f"{self.count} credits"
 
 
-class Supply(models.Model):
-    """What one statement, or many, changed in a group of credits; written by PostgreSQL itself (telling.SUPPLY_RULES).
+class SupplyDelta(models.Model):
+    """A supply counter: the change in number and value of a group of credits (supply_triggers.GROUP), written by triggers.
 
-    The sums over a group are how many credits it holds, and of what value: told without counting them.
+    The sums over a group are its number of credits and their value, so that no report counts the credits.
     """
 
-    # db_constraint=False: its check would have every claim lock the pool's row. Its credits' own holds.
-    pool = models.ForeignKey(CreditPool, models.PROTECT, null=True, related_name="supply", db_constraint=False)
+    # db_constraint=False: its check would lock the pool's row in every claim. The foreign key of the credits themselves suffices.
+    pool = models.ForeignKey(CreditPool, models.PROTECT, null=True, related_name="supply_deltas", db_constraint=False)
     currency = models.CharField(max_length=3)
     generation = models.PositiveIntegerField()
-    status = models.CharField(max_length=9, help_text="An asset's, or DELETED.")
-    number = models.BigIntegerField()
+    status = models.CharField(max_length=9, help_text="An asset's status, or DELETED.")
+    count = models.BigIntegerField()
     value = models.DecimalField(max_digits=24, decimal_places=4)
 
     class Meta:
         verbose_name, verbose_name_plural = _("supply"), _("supply")
 
     def __str__(self) -> str:
-        return f"{self.number} {self.status}"
+        return f"{self.count} {self.status}"

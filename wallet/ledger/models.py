@@ -9,6 +9,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from kernel.model_fields import GeneratedUUIDField
+from kernel.timestamps import format_timestamp
 from kernel.uuid7 import uuid7
 from wallet.assets.models import CashbackAsset
 from wallet.assets.triggers import append_only
@@ -42,7 +43,7 @@ class Entry(models.Model):
     claimed_at = models.DateTimeField()
     request_key = models.CharField(max_length=64, null=True, blank=True)
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False, help_text="Who asked for it."
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False, help_text="The user who made the request."
     )
     xid = TransactionIdField(db_default=Func(function="pg_current_xact_id"), editable=False)
 
@@ -78,7 +79,7 @@ class Entry(models.Model):
             "title": self.asset.title,
             "amount": format_amount(self.amount, self.currency),
             "currency": self.currency,
-            "claimed_at": self.claimed_at.isoformat().replace("+00:00", "Z"),
+            "claimed_at": format_timestamp(self.claimed_at),
         }
 
 
@@ -100,7 +101,7 @@ class IdempotencyKey(models.Model):
     key = models.CharField(max_length=64)
     fingerprint = models.CharField(max_length=64)
     status_code = models.PositiveSmallIntegerField(null=True)
-    body = models.TextField(null=True, help_text="JSON as it was sent: jsonb would reorder it.")
+    body = models.TextField(null=True, help_text="JSON text, byte for byte: jsonb would reorder it.")
     entry = models.ForeignKey(Entry, models.PROTECT, null=True, related_name="+", db_index=False)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -138,7 +139,7 @@ class Seal(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("seal"), _("seals")
         ordering = ("-seq",)
-        triggers: ClassVar = [*append_only("seal_append_only"), triggers.follows, triggers.carried]
+        triggers: ClassVar = [*append_only("seal_append_only"), triggers.follows, triggers.balances_added]
         constraints = (
             *(models.CheckConstraint(condition=condition, name=name) for name, condition in SHAPE.items()),
             models.UniqueConstraint(fields=("from_xid",), name="seal_no_fork"),
@@ -148,10 +149,10 @@ class Seal(models.Model):
         return f"seal {self.seq}"
 
 
-class Subtotal(models.Model):
-    """What a user's sealed entries in one currency come to; written by PostgreSQL itself with each seal.
+class SealedBalance(models.Model):
+    """The sum of a user's sealed entries in one currency, written by the trigger of each seal.
 
-    So a balance is a subtotal and the few entries since, however many there were before.
+    A balance is the sealed balance and the entries since the last seal, however many entries came before.
     """
 
     pk = models.CompositePrimaryKey("user_id", "currency")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 COLUMNS = ("id", "kind", "asset_id", "user_id", "amount", "currency", "claimed_at", "request_key", "actor_id")
 BALANCES = """
 SELECT currency, sum(amount), sum(claims) FROM (
-    SELECT currency, amount, claims FROM ledger_subtotal WHERE user_id = %(user)s
+    SELECT currency, amount, claims FROM ledger_sealedbalance WHERE user_id = %(user)s
     UNION ALL
     SELECT currency, amount, 1 FROM ledger_entry WHERE user_id = %(user)s
         AND xid >= coalesce((SELECT to_xid FROM ledger_seal ORDER BY seq DESC LIMIT 1), '0')

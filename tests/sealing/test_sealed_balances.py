@@ -11,7 +11,7 @@ from accounts.models import User
 from wallet.actions import seal_ledger
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
-from wallet.ledger.models import Entry, Subtotal
+from wallet.ledger.models import Entry, SealedBalance
 from wallet.verification.checker import snapshot_connection, verify_everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,7 +40,7 @@ def test_a_balance_is_the_same_before_and_after_each_seal(issue: Issue, alice: U
     assert before == sealed == [("INR", Decimal("1.50"), 1), ("JPY", Decimal(500), 1)]
     assert since == balance(alice) == [("INR", Decimal("1.75"), 2), ("JPY", Decimal(500), 1)]
     assert balance(bob) == [("INR", Decimal(9), 1)]
-    assert Subtotal.objects.count() == 3
+    assert SealedBalance.objects.count() == 3
 
 
 def test_nobody_has_a_balance_without_a_claim(alice: User) -> None:
@@ -59,9 +59,9 @@ def test_a_balance_is_one_question(issue: Issue, alice: User, django_assert_num_
 @pytest.mark.parametrize(
     "wrong",
     [
-        "UPDATE ledger_subtotal SET amount = amount + 1",
-        "UPDATE ledger_subtotal SET claims = 7",
-        "DELETE FROM ledger_subtotal",
+        "UPDATE ledger_sealedbalance SET amount = amount + 1",
+        "UPDATE ledger_sealedbalance SET claims = 7",
+        "DELETE FROM ledger_sealedbalance",
     ],
 )
 def test_the_checker_sees_a_subtotal_that_is_wrong(issue: Issue, alice: User, wrong: str) -> None:
