@@ -5,7 +5,7 @@ from uuid import UUID
 
 
 def uuid_array(ids: Iterable[UUID]) -> str:
-    """Return the UUIDs as the text of a PostgreSQL array, for `%s::uuid[]`: a fraction of the time that adapting a list takes."""
+    """Return the UUIDs as the text of a PostgreSQL array, for `%s::uuid[]`: much faster than adapting a list."""
     return f"{{{','.join(map(str, ids))}}}"
 
 

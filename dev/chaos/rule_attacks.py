@@ -76,7 +76,8 @@ ATTACKS: dict[str, tuple[str, ...]] = {
     ),
     "a forged issue": (
         NO_RIGHT,
-        "INSERT INTO assets_issuance (currency, channel, count, value) SELECT currency, channel, count, value FROM assets_issuance",
+        "INSERT INTO assets_issuance (currency, channel, count, value)"
+        " SELECT currency, channel, count, value FROM assets_issuance",
     ),
     "a forged change": (
         NO_RIGHT,

@@ -115,8 +115,8 @@ def former_data(alice: User, bob: User, ada: User) -> Iterator[Any]:
 def contexts() -> list[dict[str, Any]]:
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT metadata::text FROM pghistory_context JOIN assets_cashbackassetevent ON pgh_context_id = pghistory_context.id"
-            " ORDER BY pgh_id"
+            "SELECT metadata::text FROM pghistory_context AS context"
+            " JOIN assets_cashbackassetevent ON pgh_context_id = context.id ORDER BY pgh_id"
         )
         return [json.loads(text) for (text,) in cursor.fetchall()]
 

@@ -198,7 +198,7 @@ def test_the_role_owns_nothing_and_is_no_superuser(app: psycopg.Connection[Any])
         "UPDATE pghistory_context SET created_at = now()",
         "UPDATE pghistory_context SET metadata = '{}'",
         "INSERT INTO pghistory_context (id, created_at, updated_at, metadata) VALUES (gen_random_uuid(), now(), now(), '{}')",
-        "INSERT INTO assets_issuance (currency, door, count, value) VALUES ('INR', 'api', 1, 1)",
+        "INSERT INTO assets_issuance (currency, channel, count, value) VALUES ('INR', 'api', 1, 1)",
         "INSERT INTO assets_cashbackassetevent SELECT * FROM assets_cashbackassetevent",
         "INSERT INTO assets_creditpoolevent SELECT * FROM assets_creditpoolevent",
         "COPY assets_issuance FROM STDIN",
@@ -242,7 +242,7 @@ def test_nobody_raises_a_balance_by_the_function_that_seals_raise_it_with(
 ) -> None:
     claim_asset(issue().pk, alice)
     seal_ledger.seal_all()
-    ((function,),) = told("SELECT proname FROM pg_proc WHERE proname LIKE 'pgtrigger_seal_carried_%'")
+    ((function,),) = told("SELECT proname FROM pg_proc WHERE proname LIKE 'pgtrigger_seal_balances_added_%'")
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE TABLE theirs (from_xid xid8, to_xid xid8); ALTER TABLE theirs OWNER TO {roles.APP_ROLE}")
 

@@ -52,7 +52,7 @@ SELECT wanted.pool_id, wanted.user_id, {{lock_acquired}}, pool.is_active,
     {pool_is_open_sql("pool", at="clock_timestamp()")},
     pool.per_user_limit - {CLAIMS_MADE.format(pool="wanted.pool_id", user="wanted.user_id")}
 FROM {{wanted}} LEFT JOIN assets_creditpool AS pool ON pool.id = wanted.pool_id
-"""
+"""  # noqa: S608  (constants)
 # The lock that the claim trigger will take is taken here, unless another transaction has it.
 TRY_LOCK_USER_IN_POOL = f"pg_try_advisory_xact_lock({USER_IN_POOL_LOCK.format(pool='wanted.pool_id', user='wanted.user_id')})"
 WANTED_IN_POOLS = "unnest(%(targets)s::uuid[], %(users)s::uuid[]) AS wanted (pool_id, user_id)"

@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
+from kernel.timestamps import format_timestamp
 from wallet.ledger.models import Seal
 from wallet.money import format_amount
-from wallet.queries.reports import format_timestamp
 
 POOL_WINDOW = ("opens_at", "closes_at", "active", "time_zone")
 POOL_COLUMNS = ("pool", "name", "kind", "currency", "per_user_limit", *POOL_WINDOW, "issued", "available", "claimed", "expired")

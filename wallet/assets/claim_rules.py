@@ -1,7 +1,7 @@
 """The rules of a claim that PostgreSQL and Python both apply, each written once as SQL.
 
-The claim trigger, the statements of a claim and the ORM's lists all use these texts, so that they cannot disagree. They are
-texts and not SQL functions: a function with a pinned search_path (invariant I25) is not inlined, and each claim would pay for it.
+The claim trigger, the statements of a claim and the ORM's lists all use these texts, so that they cannot disagree. They are no
+SQL functions: PostgreSQL does not inline a function with a pinned search_path (invariant I25), and each claim would call it.
 """
 
 from string import Formatter
@@ -39,15 +39,24 @@ class RuleExpression(Func):
     template: str
     places: tuple[str, ...]
 
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, *_: Any, **__: Any) -> tuple[str, list[Any]]:
+    def as_sql(
+        self,
+        compiler: SQLCompiler,
+        connection: BaseDatabaseWrapper,
+        function: str | None = None,
+        template: str | None = None,
+        arg_joiner: str | None = None,
+        **extra_context: Any,
+    ) -> tuple[str, tuple[str | int, ...]]:
         """Return the text with the arguments in their places, and the parameters in the order of the text."""
         arguments = dict(zip(self.places, map(compiler.compile, self.get_source_expressions()), strict=True))
-        sql, parameters = "", []
+        sql = ""
+        parameters: list[Any] = []
         for literal, place, *_rest in Formatter().parse(self.template):
             argument, values = arguments[place] if place else ("", ())
             sql += literal + argument
             parameters += values
-        return sql, parameters
+        return sql, tuple(parameters)
 
 
 class PoolIsOpen(RuleExpression):

@@ -1,4 +1,4 @@
-"""What can be claimed: pools and the credits in them."""
+"""Pools and the credits in them, and their issue log and supply counters."""
 
 from datetime import date, datetime, time, timedelta
 from functools import cache
@@ -24,14 +24,14 @@ from wallet.assets.change_history import UpdateWithBefore, history_meta, unindex
 from wallet.assets.querysets import AssetQuerySet, PoolQuerySet
 from wallet.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMALS, check_amount, check_currency
 
-# How many decimals the row's currency has.
+# The number of decimals of the row's currency.
 DECIMALS_OF_ROW: Any = Case(
     When(currency__in=NO_DECIMALS, then=Value(0)), When(currency__in=THREE_DECIMALS, then=Value(3)), default=Value(2)
 )
 
 
 class PoolKind(models.TextChoices):
-    """Why a pool hands out credit."""
+    """The reason why a pool gives credits."""
 
     SIGNUP = "SIGNUP", "Sign-up bonus"
     REFERRAL = "REFERRAL", "Referral reward"
@@ -47,27 +47,27 @@ class AssetStatus(models.TextChoices):
 
 
 class AssetNotFound(Refusal):
-    """No such asset, or none that the asker may see."""
+    """No such asset, or none that the user may see."""
 
     code = "not_found"
     detail = "There is no such credit. Look at the list of those on offer."
 
 
 class PoolNotFound(Refusal):
-    """No such pool, or none that the asker may see."""
+    """No such pool, or none that the user may see."""
 
     code = "not_found"
     detail = "There is no such pool. Look at the list of pools."
 
 
 class AssetExpired(Refusal):
-    """The asset's time is over."""
+    """The asset is past its expiry."""
 
     code = "asset_expired"
     detail = "This credit has expired and cannot be claimed any more. Choose another one."
 
 
-# Asked for each time, it would walk the disk.
+# Cached: each call reads the directory of time zones.
 time_zones = cache(available_timezones)
 
 
@@ -78,7 +78,7 @@ def check_time_zone(name: str) -> None:
 
 
 def end_of(day: date, time_zone: str = "UTC") -> datetime:
-    """Return the first instant after `day` in the IANA zone `time_zone`."""
+    """Return the start of the day after `day` in the IANA zone `time_zone`."""
     return datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(time_zone))
 
 
@@ -106,7 +106,7 @@ class CreditPool(models.Model):
         max_length=64, default="UTC", validators=[check_time_zone], help_text="Time zone used for end-of-day expiry."
     )
 
-    # Annotations of PoolQuerySet, when asked for.
+    # Optional annotations of PoolQuerySet.
     is_open: bool
     can_claim: bool
     available: int
@@ -167,9 +167,7 @@ class CashbackAsset(models.Model):
     )
     claimed_at = models.DateTimeField(null=True, blank=True, editable=False)
     claim_slot = models.PositiveIntegerField(null=True, blank=True, editable=False)
-    expires_at = models.DateTimeField(
-        null=True, blank=True, help_text="Expiry time (exclusive). Leave blank for no expiry."
-    )
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Expiry time (exclusive). Leave blank for no expiry.")
     recreated_from = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, editable=False, related_name="children", db_index=False
     )
@@ -185,7 +183,7 @@ class CashbackAsset(models.Model):
         db_index=False,
     )
 
-    # Annotation of AssetQuerySet, when asked for.
+    # Optional annotation of AssetQuerySet.
     current_status: str
 
     objects: ClassVar[AssetQuerySet] = AssetQuerySet.as_manager()  # type: ignore[assignment]
@@ -218,13 +216,13 @@ class CashbackAsset(models.Model):
             ),
             models.UniqueConstraint(fields=("pool", "claimed_by", "claim_slot"), name="asset_claim_slot"),
         )
-        # A claim writes into no index but those of its own row and its owner's: what lists are cut from ends with the claim.
+        # A claim writes only to the primary key and the owner's index: the indexes of the lists exclude claimed assets.
         indexes = (
-            # Claim any of a pool, and what of it is due.
+            # Claims from a pool, and its due assets.
             models.Index(
                 "pool", F("expires_at").asc(nulls_last=True), "id", condition=Q(status="AVAILABLE"), name="asset_claimable"
             ),
-            # The offers of a pool, one after the other (pages.offer_rows).
+            # The offers of a pool in order (pages.offer_rows).
             models.Index(
                 Coalesce("pool", Value(UUID(int=0))),
                 Coalesce("expires_at", Cast(Value("infinity"), models.DateTimeField())),
@@ -236,7 +234,7 @@ class CashbackAsset(models.Model):
                 condition=Q(status="AVAILABLE"),
                 name="asset_offered",
             ),
-            # Each order of the lists; the second is also the sweep's, the last a search's.
+            # One per order of the lists; the second also serves the sweep, the last the search.
             models.Index(fields=("status", "id"), condition=~Q(status="CLAIMED"), name="asset_newest"),
             models.Index(fields=("status", "expires_at", "id"), condition=~Q(status="CLAIMED"), name="asset_ending"),
             models.Index(fields=("status", "total_value", "id"), condition=~Q(status="CLAIMED"), name="asset_value"),
@@ -249,7 +247,7 @@ class CashbackAsset(models.Model):
         return self.title
 
     def clean(self) -> None:
-        """Say before PostgreSQL does what is wrong with the value, its currency and its pool's."""
+        """Validate value and currency against each other and the pool, with better messages than the constraints'."""
         errors: dict[str, ValidationError] = {}
         if self.pool and self.pool.currency != self.currency:
             errors["currency"] = ValidationError(f"The pool's currency is {self.pool.currency}.", code="currency")
@@ -262,7 +260,7 @@ class CashbackAsset(models.Model):
             raise ValidationError(errors)
 
     def row(self) -> Row:
-        """Return what is written of a new asset (see AssetQuerySet.insert_all)."""
+        """Return the columns of a new asset (see AssetQuerySet.insert_all)."""
         return [getattr(self, name) for name in ISSUED]
 
 
@@ -293,7 +291,7 @@ class SupplyDelta(models.Model):
     The sums over a group are its number of credits and their value, so that no report counts the credits.
     """
 
-    # db_constraint=False: its check would lock the pool's row in every claim. The foreign key of the credits themselves suffices.
+    # db_constraint=False: its check would lock the pool's row in every claim. The credits have a foreign key of their own.
     pool = models.ForeignKey(CreditPool, models.PROTECT, null=True, related_name="supply_deltas", db_constraint=False)
     currency = models.CharField(max_length=3)
     generation = models.PositiveIntegerField()

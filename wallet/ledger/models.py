@@ -1,4 +1,4 @@
-"""What happened: the immutable ledger, and the answers already given."""
+"""The ledger: entries, seals and sealed balances, all append-only or written by triggers; and idempotency keys."""
 
 from typing import Any, ClassVar
 
@@ -21,22 +21,22 @@ from wallet.money import CURRENCIES, MAX_VALUE, format_amount
 
 
 class EntryKind(models.TextChoices):
-    """What an entry records."""
+    """The kind of movement that an entry records."""
 
     CLAIM = "CLAIM", "Claim"
 
 
-# The two accounts each kind moves value between (from, to): the books balance by construction.
+# The two accounts between which each kind moves value (from, to), so that the ledger balances by construction.
 MOVES = {EntryKind.CLAIM: ("pool", "wallet")}
 
 
 class Entry(models.Model):
-    """One immutable row of the ledger. `claimed_at` is the instant PostgreSQL decided, `xid` the transaction that wrote it."""
+    """One immutable row of the ledger: a claim. `claimed_at` is its time by the database's clock, `xid` its transaction."""
 
     id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=5, choices=EntryKind.choices, default=EntryKind.CLAIM)
     asset = models.ForeignKey(CashbackAsset, models.PROTECT, related_name="entries")
-    # db_index=False: an index below begins with the same column, or nobody looks the row up by it.
+    # db_index=False: an index below begins with the same column, or no query uses it.
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="entries", db_index=False)
     amount = models.DecimalField(max_digits=18, decimal_places=4)
     currency = models.CharField(max_length=3)
@@ -63,7 +63,7 @@ class Entry(models.Model):
         indexes = (
             models.Index(fields=("user", "-claimed_at", "-id"), name="entry_history"),
             models.Index(fields=("-claimed_at", "-id"), name="entry_newest"),
-            # What a balance adds to the subtotals, from the index alone.
+            # Index-only scan: the entries since the last seal, which a balance adds to the sealed balance.
             models.Index(fields=("user", "xid"), include=("currency", "amount"), name="entry_balance"),
             models.Index("xid", "id", name="entry_commit_order"),
         )
@@ -72,7 +72,7 @@ class Entry(models.Model):
         return f"{self.kind} {format_amount(self.amount, self.currency)} {self.currency}"
 
     def receipt(self) -> dict[str, Any]:
-        """Return the claim as its owner is told of it, in JSON types: what the API answers and a retry is answered again."""
+        """Return the claim in JSON types: the body of the API's response, stored for retries."""
         return {
             "id": str(self.id),
             "asset": str(self.asset_id),
@@ -84,7 +84,7 @@ class Entry(models.Model):
 
 
 class ClaimedAsset(CashbackAsset):
-    """An asset as the ledger sees it: where the rule between a claimed asset and its entry is kept."""
+    """An asset seen from the ledger: a proxy that adds the rule between a claimed asset and its entry to the table."""
 
     class Meta:
         proxy = True
@@ -93,7 +93,7 @@ class ClaimedAsset(CashbackAsset):
 
 
 class IdempotencyKey(models.Model):
-    """The answer given to a request, so that the same request gets the same answer. Kept 7 days."""
+    """The stored response of a request, so that a retry gets the same response. Kept 7 days."""
 
     pk = models.CompositePrimaryKey("user_id", "route", "key")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
@@ -113,10 +113,10 @@ class IdempotencyKey(models.Model):
 
 
 class Seal(models.Model):
-    """A signed Merkle root over a closed range of transactions: what the ledger said then, it says for ever.
+    """A signed Merkle root over a closed range of transactions, which makes any later change of their entries detectable.
 
-    Covers the entries with `from_xid` <= xid < `to_xid` in the order (xid, id). `leaves` holds 48 bytes an entry, its id and
-    its leaf hash, so that a row that changed can be named and a proof needs no other row.
+    Covers the entries with `from_xid` <= xid < `to_xid` in the order (xid, id). `leaves` holds 48 bytes per entry, its id and
+    its leaf hash: the checker can name a changed row, and a proof reads no other row.
     """
 
     seq = models.PositiveBigIntegerField(primary_key=True)

@@ -7,8 +7,8 @@ import pgtrigger
 from wallet.assets.supply_triggers import MERGE_SUPPLY
 from wallet.assets.triggers import refuse_sql
 
-# Makes all triggers fire under session_replication_role = replica too. Migrations call harden_triggers(), which includes it; the
-# tests restore the triggers with it that they have lifted.
+# Makes all triggers fire under session_replication_role = replica too. Migrations call harden_triggers(), which includes it;
+# tests restore with it the triggers that they have lifted.
 ENABLE_ALWAYS = """
 DO $$
 DECLARE t record;

@@ -20,8 +20,8 @@ UNKNOWN: Any = object()  # the value of a field before its first recorded change
 class Change:
     """One change.
 
-    `fields` are (name, before, after); `row` is the entry or credit that it created or came from. `who` is an email, None for the
-    scheduler; `channel` is None where it is not recorded.
+    `fields` are (name, before, after); `row` is the entry or credit that it created or came from. `who` is an email, None for
+    the scheduler; `channel` is None where it is not recorded.
     """
 
     at: datetime

@@ -3,7 +3,6 @@
 import csv
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from io import StringIO
 from itertools import islice
@@ -14,7 +13,7 @@ from django.db import connection, transaction
 from django.db.models import Count, F, Func, Max, Q, Sum, TextField, Value
 from django.db.models.functions import Cast, Lower, Round
 
-from kernel import timestamps
+from kernel.timestamps import format_timestamp
 from wallet.assets.models import DECIMALS_OF_ROW, AssetStatus, CashbackAsset, CreditPool, SupplyDelta
 from wallet.assets.querysets import AssetQuerySet
 from wallet.ledger.models import Entry
@@ -33,14 +32,14 @@ States = dict[str, tuple[int, Any]]
 
 
 class InstantText(Func):
-    """Writes an instant as `instant` does."""
+    """Formats a timestamp in SQL as `format_timestamp` does."""
 
     template = """replace(to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z')"""
     output_field = TextField()
 
 
 class InertText(Func):
-    """Writes a text as `inert` does."""
+    """Escapes a text in SQL as `escape_formula` does."""
 
     template = (
         "CASE WHEN left(%(expressions)s, 1) IN (" + ", ".join(f"chr({ord(start)})" for start in FORMULA) + ")"
@@ -66,11 +65,6 @@ def ownership_row(asset: CashbackAsset) -> dict[str, Any]:
         "claimed_at": format_timestamp(asset.claimed_at),
         "pool": asset.pool.name if asset.pool else None,
     }
-
-
-def format_timestamp(moment: datetime | None) -> str | None:
-    """Return a timestamp of a report in RFC 3339, or None."""
-    return timestamps.format_timestamp(moment) if moment else None
 
 
 def credit_row(asset: CashbackAsset) -> dict[str, Any]:
@@ -261,8 +255,8 @@ def summary_report(pool_id: UUID | None = None, currency: str | None = None) -> 
 def supply_by(wanted: Q, *names: str) -> dict[tuple[Any, ...], States]:
     """Return the credits of pools and currencies, deleted ones too, by the columns `names`: (count, value) of each state now.
 
-    Sums the supply counters (models.SupplyDelta) and counts only the few credits that are due and not marked by a sweep yet. One
-    statement, so that both figures are of one snapshot.
+    Sums the supply counters (models.SupplyDelta), and counts only the few credits that are due and not marked by a sweep yet.
+    One statement, so that both figures are of one snapshot.
     """
     told: Any = SupplyDelta.objects.filter(wanted).order_by().values(*names, state=Lower("status"))
     due: Any = CashbackAsset.objects.due().filter(wanted).order_by().values(*names, state=Value("due", TextField()))
