@@ -28,7 +28,7 @@ GOLDEN = {
     "assets_issuance": {"issuance_append_only_rows", "issuance_append_only_table"},
     "ledger_entry": {"entry_append_only_rows", "entry_append_only_table", "entry_equals_asset"},
     "ledger_seal": {"seal_append_only_rows", "seal_append_only_table", "seal_balances_added", "seal_follows"},
-    "pghistory_context": {"context_append_only_table", "context_kept", "context_never_deleted"},
+    "pghistory_context": {"context_append_only_table", "context_immutable", "context_never_deleted"},
 }
 
 
