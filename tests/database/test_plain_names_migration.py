@@ -40,7 +40,6 @@ CONTEXTS = [
     {"channel": "sql", "note": "clock"},
     {"note": "neither"},
 ]
-# The pool is an id in the tests: see `former_data`.
 FORMER_ISSUANCES = [("api", 4, Decimal(40)), ("clock", 1, Decimal(10)), ("sql", 2, Decimal(20))]
 ISSUANCES = [("api", 4, Decimal(40)), ("scheduler", 1, Decimal(10)), ("sql", 2, Decimal(20))]
 SUPPLY = {("AVAILABLE", 3, Decimal(30)), ("CLAIMED", 2, Decimal(20)), ("EXPIRED", 1, Decimal(10)), ("DELETED", 1, Decimal(10))}
@@ -121,8 +120,8 @@ def contexts() -> list[dict[str, Any]]:
         return [json.loads(text) for (text,) in cursor.fetchall()]
 
 
-def guarded() -> None:
-    """Every trigger always fires, and the tables that the migration rewrote are append-only again."""
+def assert_guarded() -> None:
+    """Assert that every trigger always fires and that the tables which the migration rewrites are append-only again."""
     assert rows("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'A'") == []
     for attack in ("UPDATE pghistory_context SET metadata = '{}'", "UPDATE assets_issuance SET count = 7"):
         with pytest.raises(IntegrityError, match="append-only"):
@@ -151,7 +150,7 @@ def test_existing_rows_are_carried_forward(former_data: Any, alice: User) -> Non
     assert list(SealedBalance.objects.values_list("user", "currency", "amount", "claims")) == [
         (alice.pk, "INR", Decimal(10), 1)
     ]
-    guarded()
+    assert_guarded()
     assert weakened_rules(connection) == []
     with snapshot_connection() as reader:
         assert verify_everything(reader) == []
@@ -180,7 +179,7 @@ def test_after_the_migration_the_application_role_issues_changes_claims_and_seal
         assert verify_everything(reader) == []
 
 
-def test_on_the_way_back_the_rows_have_their_former_words_and_the_former_rules_hold(
+def test_migrating_back_restores_the_former_words_and_rules(
     former_data: Any, issue: Callable[..., CashbackAsset], alice: User, bob: User
 ) -> None:
     migrate()
@@ -197,7 +196,7 @@ def test_on_the_way_back_the_rows_have_their_former_words_and_the_former_rules_h
         ("EXPIRED", 1),
     ]
     assert rows("SELECT user_id, amount FROM ledger_subtotal") == [(alice.pk, Decimal(10))]
-    guarded()
+    assert_guarded()
     become_application()
     try:
         claimed = run_single_claim(BY_ASSET, ClaimRequest(left.pk, bob))
@@ -213,7 +212,7 @@ def test_on_the_way_back_the_rows_have_their_former_words_and_the_former_rules_h
         assert verify_everything(reader) == []
 
 
-def test_neither_direction_leaves_a_function_of_the_other_behind(former_data: Any) -> None:
+def test_no_direction_leaves_an_unused_trigger_function(former_data: Any) -> None:
     functions = (
         "SELECT proname::text FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND proname LIKE 'pgtrigger%'"
         " AND oid NOT IN (SELECT tgfoid FROM pg_trigger)"

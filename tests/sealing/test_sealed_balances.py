@@ -1,4 +1,4 @@
-"""What balances are made of: subtotals that each seal adds to, and the entries since."""
+"""A balance is the sealed balance, to which each seal adds its entries, and the entries since the last seal."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -43,11 +43,11 @@ def test_a_balance_is_the_same_before_and_after_each_seal(issue: Issue, alice: U
     assert SealedBalance.objects.count() == 3
 
 
-def test_nobody_has_a_balance_without_a_claim(alice: User) -> None:
+def test_user_without_claims_has_no_balance(alice: User) -> None:
     assert balance(alice) == []
 
 
-def test_a_balance_is_one_question(issue: Issue, alice: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_balance_is_one_query(issue: Issue, alice: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     claim(issue, alice, "1")
     seal_ledger.seal_all()
     claim(issue, alice, "2")
@@ -64,7 +64,7 @@ def test_a_balance_is_one_question(issue: Issue, alice: User, django_assert_num_
         "DELETE FROM ledger_sealedbalance",
     ],
 )
-def test_the_checker_sees_a_subtotal_that_is_wrong(issue: Issue, alice: User, wrong: str) -> None:
+def test_checker_finds_a_wrong_sealed_balance(issue: Issue, alice: User, wrong: str) -> None:
     claim(issue, alice, "1")
     seal_ledger.seal_all()
     with snapshot_connection() as reader:

@@ -68,7 +68,7 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
     def lock(self, asset_id: UUID) -> "CashbackAsset":
         """Lock the asset for this transaction and return it with its `current_status` at a time after the lock was granted.
 
-        Raises CashbackAsset.DoesNotExist. Two statements, because the first one's clock may be older than its lock.
+        Raises CashbackAsset.DoesNotExist. Two statements, because the first one may start before its lock is granted.
         """
         self.select_for_update(no_key=True, of=("self",)).only("pk").get(pk=asset_id)
         return self.with_current_status().get(pk=asset_id)
