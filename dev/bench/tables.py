@@ -15,7 +15,7 @@ from accounts.models import Role, User
 from accounts.tokens import issue_pair
 from wallet.actions import edit_pool
 from wallet.assets.models import PoolKind
-from wallet.assets.supply_triggers import BEGIN_SUPPLY
+from wallet.assets.supply_triggers import INITIALIZE_SUPPLY
 
 POOLS = 50
 TABLES = ("assets_cashbackasset", "ledger_entry")
@@ -78,7 +78,7 @@ class Tables:
             with rules_lifted(cursor):
                 cursor.execute(ASSETS.format(**values))
                 cursor.execute(ENTRIES)
-                cursor.execute(BEGIN_SUPPLY)
+                cursor.execute(INITIALIZE_SUPPLY)
             cursor.execute("DROP TABLE bench_pool, bench_person")
             cursor.execute("VACUUM (ANALYZE)")
             cursor.execute("CHECKPOINT")

@@ -16,7 +16,7 @@ MOST_SECONDS, MOST_MEMORY = 60.0, 200.0  # MB
 TOLD = """
 ALTER TABLE assets_creditpoolevent DISABLE TRIGGER USER;
 UPDATE assets_creditpoolevent SET pgh_created_at = now() - interval '1 year';
-INSERT INTO assets_issuance (pool_id, currency, door, count, value)
+INSERT INTO assets_issuance (pool_id, currency, channel, count, value)
     SELECT pool_id, currency, 'bench', count(*), sum(total_value) FROM assets_cashbackasset GROUP BY pool_id, currency;
 INSERT INTO assets_cashbackassetevent (pgh_created_at, pgh_label, pgh_obj_id, id, title, total_value, currency, status, pool_id,
     expires_at, generation, created_at)

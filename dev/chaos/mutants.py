@@ -132,7 +132,7 @@ def without_keys(place: RaceFixture) -> list[Any]:
 def without_clock(place: RaceFixture) -> list[Any]:
     """Let the web's clock, read before the wait for a lock, decide; the table's own check and trigger are gone."""
     execute_ddl(
-        "DROP TRIGGER " + trigger_name("asset_handover") + " ON assets_cashbackasset",
+        "DROP TRIGGER " + trigger_name("asset_claimed") + " ON assets_cashbackasset",
         "ALTER TABLE assets_cashbackasset DROP CONSTRAINT asset_claimed_before_expiry",
     )
     asset = issue_assets.issue_asset(

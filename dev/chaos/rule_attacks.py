@@ -10,15 +10,15 @@ import psycopg
 
 from dev.chaos.experiment import APP_ROLE, Experiment, Outcome, RunningLoad, under_load
 from dev.chaos.session_faults import connection_parameters
+from kernel.sql import RETIRED_SEALERS_LOCK
 from wallet.ledger.models import Seal
 from wallet.verification.checker import Violation
 
 ATTACKS_EVERY_SECONDS = 0.05
 NO_RIGHT = "42501"
-SEALERS_KEY = 0x5EA1  # the advisory lock that sealers took once
 SWITCH = (
     "SELECT set_config('pgtrigger.ignore', array_agg(tgname)::text, false) FROM pg_trigger WHERE NOT tgisinternal",
-    f"SELECT pg_advisory_lock({SEALERS_KEY})",
+    f"SELECT pg_advisory_lock({RETIRED_SEALERS_LOCK})",
 )
 ENDED_CREDIT = """
     INSERT INTO assets_cashbackasset (id, title, total_value, currency, status, generation, created_at, expires_at)
@@ -76,7 +76,8 @@ ATTACKS: dict[str, tuple[str, ...]] = {
     ),
     "a forged issue": (
         NO_RIGHT,
-        "INSERT INTO assets_issuance (currency, door, count, value) SELECT currency, door, count, value FROM assets_issuance",
+        "INSERT INTO assets_issuance (currency, channel, count, value)"
+        " SELECT currency, channel, count, value FROM assets_issuance",
     ),
     "a forged change": (
         NO_RIGHT,
@@ -84,7 +85,7 @@ ATTACKS: dict[str, tuple[str, ...]] = {
     ),
     "a raised balance": (
         NO_RIGHT,
-        "UPDATE ledger_subtotal SET amount = amount + 1",
+        "UPDATE ledger_sealedbalance SET amount = amount + 1",
     ),
     "an entry less": (
         NO_RIGHT,

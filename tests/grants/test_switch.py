@@ -28,7 +28,7 @@ Attack = Callable[[psycopg.Connection[Any]], None]
 
 # Every setting that a function in the database reads. Their values are what the application says of itself: who acts, through
 # which interface. Before a name is added here: what can somebody reach by setting it?
-SETTINGS_READ = {"cashback.door", "pghistory.context_id", "pghistory.context_metadata"}
+SETTINGS_READ = {"cashback.channel", "pghistory.context_id", "pghistory.context_metadata"}
 
 
 def query(statement: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -37,7 +37,7 @@ TARGETS = {
     "wallet/ledger/merkle.py": "tests/sealing/test_merkle.py tests/sealing/test_sealing.py",
     "wallet/ledger/seal_shape.py": "tests/sealing/test_malformed.py",
     "wallet/ledger/models.py": "tests/ledger/test_rules.py tests/actions/test_claim.py tests/api/test_claims.py",
-    "wallet/ledger/querysets.py": "tests/api/test_claims.py tests/actions/test_claim.py tests/sealing/test_subtotals.py",
+    "wallet/ledger/querysets.py": "tests/api/test_claims.py tests/actions/test_claim.py tests/sealing/test_sealed_balances.py",
     "wallet/ledger/signing.py": f"tests/sealing/test_leaves.py {SEALS}",
     "wallet/verification/seals.py": f"{SEALS} tests/proofs/test_verify.py",
     "wallet/verification/checker.py": "tests/proofs/test_verify.py tests/proofs/test_verify_ledger.py",

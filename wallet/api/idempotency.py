@@ -14,7 +14,7 @@ from wallet.ledger import idempotency
 
 HEADER = "Idempotency-Key"
 IN_META = "HTTP_IDEMPOTENCY_KEY"  # request.headers would read all of them for this one
-KEY = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
+KEY = re.compile(idempotency.KEY_PATTERN)
 REPLAYED = {"Idempotency-Replayed": "true"}
 
 
@@ -53,7 +53,7 @@ def idempotency_key_parameter(*, required: bool) -> OpenApiParameter:
     """Describe the header for OpenAPI."""
     return OpenApiParameter(
         HEADER,
-        {"type": "string", "pattern": "^[A-Za-z0-9_-]{16,64}$", "examples": ["8f14e45f-ceea-467f-a0e6-1ab8d1c2b3a4"]},
+        {"type": "string", "pattern": f"^{idempotency.KEY_PATTERN}$", "examples": ["8f14e45f-ceea-467f-a0e6-1ab8d1c2b3a4"]},
         OpenApiParameter.HEADER,
         required=required,
         description=(

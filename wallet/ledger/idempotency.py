@@ -16,6 +16,7 @@ from accounts.models import User
 from kernel.refusals import Conflict, Unprocessable
 from wallet.ledger.models import Entry, IdempotencyKey
 
+KEY_PATTERN = "[A-Za-z0-9_-]{16,64}"  # matched against the whole key, by every interface
 KEY_RETENTION = timedelta(days=7)
 LOCK_NOT_AVAILABLE = "55P03"
 RequestName = tuple[UUID, str, str]  # user, route, key: what the same request sent twice has in common

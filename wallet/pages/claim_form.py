@@ -22,9 +22,10 @@ from kernel import refusal_counts
 from kernel.rate_limits import format_wait
 from kernel.refusals import BadRequest, Refusal
 from wallet.actions.claim_batch import Claim
+from wallet.ledger.idempotency import KEY_PATTERN
 from wallet.pages.auth import SignedIn, signed_in
 
-KEY = re.compile(r"[A-Za-z0-9_-]{16,64}")
+KEY = re.compile(KEY_PATTERN)
 
 # What a visitor is told, by the refusal's code: what happened, and what to do next.
 WORDS = {
