@@ -128,7 +128,7 @@ class CreditPool(models.Model):
         return self.name
 
     def end_of(self, day: date) -> datetime:
-        """Return the first instant after `day` where the pool is: "until 31 March" ends as 1 April begins."""
+        """Return the start of the day after `day` in the pool's time zone: the exclusive end of "until `day`"."""
         return end_of(day, self.time_zone)
 
 
