@@ -1,5 +1,6 @@
 """Questions about many pools or assets."""
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
@@ -46,6 +47,8 @@ TITLES = """
     FROM (SELECT title FROM each WHERE title IS NOT NULL LIMIT %s) AS seen
 """
 MAX_TITLES = 5_000  # looked through; where there are more, a search reads the list itself
+MANY_TITLES_SECONDS = 60.0  # so long is it believed that there are more, and the titles are not looked through
+many_titles: dict[str, float] = {}  # until when, by the name of the database and the monotonic clock
 MAX_NAMED_ASSETS = 500  # what so many titles hold is found soon anyway
 
 
@@ -81,10 +84,15 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
 
     def titles_with(self, text: str) -> list[str] | None:
         """Return the titles of unclaimed assets that hold `text` in any case; None where there are too many to tell."""
+        database = connection.settings_dict["NAME"]
+        if time.monotonic() < many_titles.get(database, 0.0):
+            return None
         with connection.cursor() as cursor:
             cursor.execute(TITLES, [f"%{connection.ops.prep_for_like_query(text)}%", MAX_TITLES + 1])
             count, titles = cursor.fetchone()
         found: list[str] = titles or []
+        if count > MAX_TITLES:
+            many_titles[database] = time.monotonic() + MANY_TITLES_SECONDS
         return None if count > MAX_TITLES or len(found) > MAX_NAMED_ASSETS else found
 
     def insert_all(self, assets: Iterable[InsertableRow]) -> None:
