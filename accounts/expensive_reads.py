@@ -26,9 +26,7 @@ from kernel.sql import EXPORT_LOCK
 View = TypeVar("View", bound=Callable[..., Any])
 
 # A time limit for each statement, and one core: PostgreSQL would lend others to a scan.
-LIMITS = (
-    "SELECT set_config('statement_timeout', %s, true), set_config('max_parallel_workers_per_gather', '0', true), {lock}"
-)
+LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('max_parallel_workers_per_gather', '0', true), {lock}"
 
 
 @dataclass(frozen=True)

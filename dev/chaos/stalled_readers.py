@@ -31,7 +31,8 @@ LEAST_RATIO = 0.7
 REFUSED_SECONDS = 3.0  # as long as the answer says
 ENOUGH_SECONDS = 10.0  # of claims with the readers and as many without: fewer are the luck of a moment
 SPANS = 5  # two without readers, two with them, and one with a flood
-# The product's own limits. A run with PROVE_RATE_SEARCH=off SEARCHES_AT_ONCE=24 SEARCH_SHARE=1 EXPORT_SHARE=1 shows what they are for.
+# The product's own limit. What the limits are for is shown by a run with
+# PROVE_RATE_SEARCH=off SEARCHES_AT_ONCE=24 SEARCH_SHARE=1 EXPORT_SHARE=1.
 RATE_SEARCH = os.environ.get("PROVE_RATE_SEARCH", "60/m")
 
 
