@@ -21,3 +21,5 @@ SCHEDULE_TASKS_LOCK = "hashtext('wallet.schedule_tasks')"
 DEMO_DATA_LOCK = "hashtext('wallet.actions.demo_data')"
 # Retired: sealers took it before a unique constraint kept them apart.
 RETIRED_SEALERS_LOCK = "24225"
+# Serializes exports: one at a time for all processes of the database.
+EXPORT_LOCK = "hashtextextended('accounts.expensive_reads.export', 0)"

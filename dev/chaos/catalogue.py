@@ -96,5 +96,5 @@ FAULTS = {
         0.05,
         always=slow_peers.PEERS,
     ),
-    "T27": Fault("readers who search without a pause, and downloads that nobody reads", stalled_readers.stall_readers, 4, 0.04),
+    "T27": Fault("readers who search without a pause, and downloads that nobody reads", stalled_readers.stall_readers, 5, 0.05),
 }

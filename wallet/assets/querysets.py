@@ -1,5 +1,6 @@
 """QuerySets of assets and pools."""
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
@@ -47,6 +48,8 @@ TITLES = """
     FROM (SELECT title FROM distinct_title WHERE title IS NOT NULL LIMIT %s) AS seen
 """
 MAX_TITLES = 5_000  # distinct titles that a search examines; with more, it scans the list of credits itself
+MANY_TITLES_SECONDS = 60.0  # how long "more than MAX_TITLES" is remembered
+many_titles: dict[str, float] = {}  # until when (monotonic seconds) the titles of a database, by its name, are not examined
 MAX_NAMED_ASSETS = 500  # matching titles; with more, scanning the list soon fills a page
 
 
@@ -82,10 +85,15 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
 
     def titles_with(self, text: str) -> list[str] | None:
         """Return the titles of unclaimed assets that contain `text`, ignoring case; None if there are too many titles."""
+        database = connection.settings_dict["NAME"]
+        if time.monotonic() < many_titles.get(database, 0.0):
+            return None
         with connection.cursor() as cursor:
             cursor.execute(TITLES, [f"%{connection.ops.prep_for_like_query(text)}%", MAX_TITLES + 1])
             count, titles = cursor.fetchone()
         found: list[str] = titles or []
+        if count > MAX_TITLES:
+            many_titles[database] = time.monotonic() + MANY_TITLES_SECONDS
         return None if count > MAX_TITLES or len(found) > MAX_NAMED_ASSETS else found
 
     def insert_all(self, assets: Iterable[InsertableRow]) -> None:
