@@ -157,6 +157,11 @@ def is_transaction_aborted() -> bool:
     return connection.in_atomic_block and session is not None and session.info.transaction_status == TransactionStatus.INERROR
 
 
+def count_batched_items() -> int:
+    """Return how many items all batchers of this process have processed: it grows while the process serves requests."""
+    return sum(batcher.items for batcher in Batcher.instances)
+
+
 def release_connection() -> None:
     """Return this thread's connection to the pool, if it has one: a thread that waits for others holds no connection."""
     if not connection.in_atomic_block:

@@ -1,4 +1,4 @@
-"""Files that are written whole before the first byte is sent: whoever reads one slowly holds a file, and no connection."""
+"""Files that are complete before their first byte is sent: a client that reads slowly holds a file and no connection."""
 
 import errno
 import tempfile
@@ -11,15 +11,16 @@ from django.conf import settings
 from django.http import FileResponse
 from django.utils.translation import gettext_noop as _
 
+from kernel.batching import count_batched_items
 from kernel.refusals import BadRequest
 from kernel.slots import ReadsBusy, Slots
 
 Item = TypeVar("Item")
 MEGABYTE = 1024 * 1024
-# Rests of a file's thread, by the time it computed. PostgreSQL works 1.4 times as long on a line of CSV as this thread,
-# which must not read faster than a share of one core allows; a line of a spreadsheet is hardly any work for PostgreSQL.
+# Pauses while a CSV file is written beside other requests, as a multiple of this thread's CPU time. PostgreSQL works 1.4 times as
+# long on a line of CSV as this thread, and keeps to a share of one core; a line of a spreadsheet costs PostgreSQL hardly anything.
 CSV_PAUSES = 5.0
-# Files of this process that are being written or sent: each takes room on the disk and a thread.
+# Files of this process that are being written or sent: each takes disk space and a thread.
 OPEN_FILES = Slots(most=4, most_waiting=0)
 
 
@@ -61,16 +62,21 @@ def file_response(name: str, content_type: str, write: Callable[[IO[bytes]], Any
 
 
 def with_pauses(items: Iterable[Item], at_once: int = 1, pauses: float = 1.0) -> Iterator[Item]:
-    """Yield the items, and rest after `at_once` of them `pauses` times as long as this thread computed meanwhile.
+    """Yield the items. While the process serves other requests, sleep after each `at_once` items, to leave them the CPU.
 
-    Python runs one thread of a process at a time: without a rest every claim of the process would wait for the file.
+    Python runs one thread of a process at a time: without pauses every claim of the process would wait for the file.
+
+    Arguments:
+        pauses: how long to sleep, as a multiple of the CPU time of this thread since the last pause.
     """
-    computed = time.thread_time()
+    computed, served = time.thread_time(), count_batched_items()
     for number, item in enumerate(items, start=1):
         yield item
         if number % at_once == 0:
-            time.sleep(pauses * (time.thread_time() - computed))
-            computed = time.thread_time()
+            now_served = count_batched_items()
+            if now_served != served:
+                time.sleep(pauses * (time.thread_time() - computed))
+            computed, served = time.thread_time(), now_served
 
 
 def csv_file_response(name: str, pieces: Iterable[str | bytes]) -> SpooledFileResponse:
