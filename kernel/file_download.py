@@ -17,8 +17,8 @@ from kernel.slots import ReadsBusy, Slots
 
 Item = TypeVar("Item")
 MEGABYTE = 1024 * 1024
-# Pauses while a CSV file is written beside other requests, as a multiple of this thread's CPU time. PostgreSQL works 1.4 times as
-# long on a line of CSV as this thread, and keeps to a share of one core; a line of a spreadsheet costs PostgreSQL hardly anything.
+# Pauses while a CSV file is written beside other requests, as a multiple of this thread's CPU time. PostgreSQL works 1.4 times
+# as long on a line of CSV as this thread, and keeps to a share of one core. A line of a spreadsheet hardly costs PostgreSQL.
 CSV_PAUSES = 5.0
 # Files of this process that are being written or sent: each takes disk space and a thread.
 OPEN_FILES = Slots(most=4, most_waiting=0)
