@@ -68,7 +68,7 @@ def write_workbook(file: IO[bytes], report: Report, listed: Any) -> None:
                 write_cell(sheet, number, column, cell, is_amount=report.columns[column] in AMOUNTS)
     if number > MAX_XLSX_ROWS:
         raise ExportTooLong(
-            f"A workbook holds at most {MAX_XLSX_ROWS:,} rows. Narrow the list with filters, or export it as CSV."
+            f"A workbook holds at most {MAX_XLSX_ROWS:,} rows. Narrow the list with filters, or take it as CSV."
         )
 
 
