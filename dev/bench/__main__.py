@@ -14,9 +14,9 @@ import django
 from dev.chaos.test_servers import TEMPLATE, servers_in
 
 folder, wanted = Path(sys.argv[1]), json.loads(sys.argv[2])
-stage = servers_in(folder)
-os.environ["DATABASE_URL"] = stage.database_url(TEMPLATE)
-os.environ["REDIS_URL"] = stage.redis_url()
+servers = servers_in(folder)
+os.environ["DATABASE_URL"] = servers.database_url(TEMPLATE)
+os.environ["REDIS_URL"] = servers.redis_url()
 django.setup()
 
 from dev.bench.catalogue import BENCHES  # noqa: E402
@@ -40,14 +40,14 @@ def tell(what: str) -> None:
 
 
 signal.signal(signal.SIGTERM, end)
-stage.start()
+servers.start()
 create_template()
-bed = BenchEnvironment(stage, wanted["rounds"], wanted["quick"], tell)
+environment = BenchEnvironment(servers, wanted["rounds"], wanted["quick"], tell)
 for name in wanted["names"]:
     say(begins=name)
     try:
-        say(bench=name, figures=[asdict(figure) for figure in BENCHES[name].run(bed)])
+        say(bench=name, figures=[asdict(figure) for figure in BENCHES[name].run(environment)])
     except Exception as error:  # noqa: BLE001  (one that breaks is told as broken; the others are run all the same)
         traceback.print_exc()
         say(bench=name, figures=[], broke=f"{type(error).__name__}: {error}")
-    bed.clear()
+    environment.clear()

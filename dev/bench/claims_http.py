@@ -20,7 +20,8 @@ from dev.bench.environment import BenchEnvironment
 from dev.bench.git_revisions import BEFORE, STEPS, checkout
 from dev.bench.results import Figure
 from dev.chaos.experiment import APP_ROLE, web_environment
-from dev.race import fixture, web_server
+from dev.race import web_server
+from dev.race.fixture import VALUE, issue_credits
 from dev.race.launch import ROOT
 from wallet.actions import edit_pool, seal_ledger
 from wallet.assets.models import CreditPool, PoolKind
@@ -48,14 +49,14 @@ class Campaign:
     def pool(self, size: int) -> CreditPool:
         """Open a pool with so many credits."""
         pool = edit_pool.open_pool(None, name=f"Pool {len(self.issued)}", kind=PoolKind.PROMOTION, currency="INR")
-        fixture.issue_credits(pool, size)
-        self.issued[pool.pk, "INR"] = (size, size * fixture.VALUE)
+        issue_credits(pool, size)
+        self.issued[pool.pk, "INR"] = (size, size * VALUE)
         connection.close()
         return pool
 
     def asked(self, run: load.LoadResult, expected: Callable[[Counter[int]], bool]) -> load.LoadResult:
         """Keep count of what a run was answered; raise RuntimeError when that was not as expected."""
-        statuses = Counter(answer.status for answer in run.heard)
+        statuses = Counter(answer.status for answer in run.responses)
         if not expected(statuses):
             raise RuntimeError(f"answered {dict(statuses)}")
         self.answered += statuses[201]
@@ -119,9 +120,9 @@ class Campaign:
             raise RuntimeError(f"{entries} entries, {self.answered} answered; {found[:3]}")
 
 
-def create_campaign(bed: BenchEnvironment) -> Campaign:
+def create_campaign(environment: BenchEnvironment) -> Campaign:
     """Make a fresh database with people in it."""
-    bed.fresh("hot")
+    environment.fresh("hot")
     people = User.objects.bulk_create(User(email=f"claimer{number}@example.com") for number in range(PEOPLE))
     return Campaign([issue_pair(person).access for person in people])
 
@@ -148,17 +149,21 @@ def cpu_seconds(server: web_server.Web) -> float:
     return sum(int(each[11]) + int(each[12]) for each in fields) / TICKS
 
 
-def bench_claims(bed: BenchEnvironment) -> list[Figure]:
+def bench_claims(environment: BenchEnvironment) -> list[Figure]:
     """Claim distinct credits by turns with pgbench, and with the code as it was."""
-    size = bed.size(CLAIMS, QUICK_CLAIMS)
-    here = create_campaign(bed)
+    size = environment.size(CLAIMS, QUICK_CLAIMS)
+    here = create_campaign(environment)
     with contextlib.ExitStack() as stack:
         now = stack.enter_context(warm_server())
         old = stack.enter_context(warm_server(stack.enter_context(checkout(BEFORE))))
         for server in (now, old):
             here.claim_each(server.port, size // 10)
-        to_pgbench = bed.alternate(lambda: here.claim_each(now.port, size).rate, lambda: here.by_pgbench(pgbench.CLAIM, size))
-        to_before = bed.alternate(lambda: here.claim_each(now.port, size).rate, lambda: here.claim_each(old.port, size).rate)
+        to_pgbench = environment.alternate(
+            lambda: here.claim_each(now.port, size).rate, lambda: here.by_pgbench(pgbench.CLAIM, size)
+        )
+        to_before = environment.alternate(
+            lambda: here.claim_each(now.port, size).rate, lambda: here.claim_each(old.port, size).rate
+        )
     here.check()
     what = f"claims of distinct credits over HTTP, {CONNECTIONS} connections, everything on"
     return [
@@ -167,22 +172,24 @@ def bench_claims(bed: BenchEnvironment) -> list[Figure]:
     ]
 
 
-def bench_hot_pool(bed: BenchEnvironment) -> list[Figure]:
+def bench_hot_pool(environment: BenchEnvironment) -> list[Figure]:
     """Claim whatever comes of one pool by turns with pgbench."""
-    size = bed.size(CLAIMS, QUICK_CLAIMS)
-    here = create_campaign(bed)
+    size = environment.size(CLAIMS, QUICK_CLAIMS)
+    here = create_campaign(environment)
     with warm_server() as server:
         here.claim_any(server.port, size // 10)
-        rates = bed.alternate(lambda: here.claim_any(server.port, size).rate, lambda: here.by_pgbench(pgbench.CLAIM_ANY, size))
+        rates = environment.alternate(
+            lambda: here.claim_any(server.port, size).rate, lambda: here.by_pgbench(pgbench.CLAIM_ANY, size)
+        )
     here.check()
     what = f"claims of any credit of one pool, {CONNECTIONS} connections, each with its key, beside pgbench's"
     return [Figure(what, SHARE_OF_PGBENCH, "more", rates, "claims/s", generator_idle(here))]
 
 
-def bench_stampede(bed: BenchEnvironment) -> list[Figure]:
+def bench_stampede(environment: BenchEnvironment) -> list[Figure]:
     """Let a crowd at one credit after the other, by turns with as many harmless questions."""
-    count = bed.size(STAMPEDES, QUICK_STAMPEDES)
-    here = create_campaign(bed)
+    count = environment.size(STAMPEDES, QUICK_STAMPEDES)
+    here = create_campaign(environment)
     slowest: list[tuple[float, float]] = []
 
     def measured() -> float:
@@ -192,7 +199,7 @@ def bench_stampede(bed: BenchEnvironment) -> list[Figure]:
 
     with warm_server() as server:
         here.me(server.port, CROWD)
-        rates = bed.alternate(measured, lambda: here.me(server.port, count * CROWD).rate)
+        rates = environment.alternate(measured, lambda: here.me(server.port, count * CROWD).rate)
     here.check()
     note = f"{count} credits a round; each time one answer 201 and {CROWD - 1} answers 409"
     return [
@@ -201,18 +208,18 @@ def bench_stampede(bed: BenchEnvironment) -> list[Figure]:
     ]
 
 
-def bench_steps(bed: BenchEnvironment) -> list[Figure]:
+def bench_steps(environment: BenchEnvironment) -> list[Figure]:
     """Ask for the CPU that a claim costs the web's processes, after each step that made it less."""
-    size = bed.size(CLAIMS // 2, QUICK_CLAIMS)
-    here = create_campaign(bed)
+    size = environment.size(CLAIMS // 2, QUICK_CLAIMS)
+    here = create_campaign(environment)
     costs: dict[str, list[float]] = {commit: [] for commit in [*STEPS, "today"]}
     with contextlib.ExitStack() as stack:
         servers = {commit: stack.enter_context(warm_server(stack.enter_context(checkout(commit)))) for commit in STEPS}
         servers["today"] = stack.enter_context(warm_server())
         for server in servers.values():
             here.claim_each(server.port, size // 10)
-        for number in range(bed.rounds):
-            bed.tell(f"round {number + 1} of {bed.rounds}")
+        for number in range(environment.rounds):
+            environment.tell(f"round {number + 1} of {environment.rounds}")
             for commit, server in servers.items():
                 before = cpu_seconds(server)
                 here.claim_each(server.port, size)

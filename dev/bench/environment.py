@@ -17,7 +17,7 @@ T = TypeVar("T")
 class BenchEnvironment:
     """Servers, how many rounds to run, and whether to be quick (small tables, short loads: a look, not a measurement)."""
 
-    stage: TestServers
+    servers: TestServers
     rounds: int
     quick: bool
     tell: Callable[[str], None] = lambda _: None

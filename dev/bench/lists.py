@@ -92,24 +92,24 @@ class Client:
         return path.replace("page_size=100", "page_size=25")
 
 
-def bench_lists(bed: BenchEnvironment) -> list[Figure]:
+def bench_lists(environment: BenchEnvironment) -> list[Figure]:
     """Ask the lists by turns on large and on small tables."""
     with contextlib.ExitStack() as stack:
-        large = stack.enter_context(list_client(bed, "large", LARGE if not bed.quick else QUICK_LARGE))
-        small = stack.enter_context(list_client(bed, "small", SMALL))
-        figures = [compare_list(bed, name, {large: path, small: path}) for name, path in LISTS.items()]
-        pages = bed.size(PAGES, QUICK_PAGES)
+        large = stack.enter_context(list_client(environment, "large", LARGE if not environment.quick else QUICK_LARGE))
+        small = stack.enter_context(list_client(environment, "small", SMALL))
+        figures = [compare_list(environment, name, {large: path, small: path}) for name, path in LISTS.items()]
+        pages = environment.size(PAGES, QUICK_PAGES)
         deep = {large: large.nth_page(pages), small: small.nth_page(20)}
-        figures.append(compare_list(bed, f"assets, page {pages:,} by cursor", deep))
+        figures.append(compare_list(environment, f"assets, page {pages:,} by cursor", deep))
     return figures
 
 
-def compare_list(bed: BenchEnvironment, name: str, paths: dict[Client, str]) -> Figure:
+def compare_list(environment: BenchEnvironment, name: str, paths: dict[Client, str]) -> Figure:
     """Measure one list on large and on small tables, in milliseconds."""
     who = ADMIN if "ADMIN" in name else HEAVY if "many" in name.partition("user")[2] else ANYBODY
     rounds = []
-    for number in range(bed.rounds):
-        bed.tell(f"{name}, round {number + 1} of {bed.rounds}")
+    for number in range(environment.rounds):
+        environment.tell(f"{name}, round {number + 1} of {environment.rounds}")
         large, small = median_times(paths, who)
         rounds.append((large, small))
     return Figure(name, MOST, "less", rounds, "ms")
@@ -132,10 +132,10 @@ def median_times(paths: dict[Client, str], who: str) -> list[float]:
 
 
 @contextmanager
-def list_client(bed: BenchEnvironment, name: str, tables: Tables) -> Iterator[Client]:
+def list_client(environment: BenchEnvironment, name: str, tables: Tables) -> Iterator[Client]:
     """Serve a database with such tables to a client."""
-    bed.tell(f"making {tables.assets:,} assets and {tables.entries:,} entries")
-    bed.fresh(name)
+    environment.tell(f"making {tables.assets:,} assets and {tables.entries:,} entries")
+    environment.fresh(name)
     tables.fill()
     seal_ledger.seal_all()
     tokens = {ANYBODY: access_token(ANYBODY), HEAVY: access_token(HEAVY), ADMIN: access_token(ADMIN, Role.ADMIN)}

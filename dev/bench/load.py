@@ -24,14 +24,14 @@ class HttpAnswer:
 class LoadResult:
     """What a number of requests came to, and the seconds from the first one sent to the last one answered."""
 
-    heard: list[HttpAnswer]
+    responses: list[HttpAnswer]
     seconds: float
     own_cpu: float
 
     @property
     def rate(self) -> float:
         """Answers a second."""
-        return len(self.heard) / self.seconds
+        return len(self.responses) / self.seconds
 
     @property
     def idle(self) -> float:
@@ -40,7 +40,7 @@ class LoadResult:
 
     def slowest(self, share: float = 0.01) -> float:
         """Return the seconds that all but `share` of the answers took at most."""
-        return sorted(answer.seconds for answer in self.heard)[int(len(self.heard) * (1 - share)) - 1]
+        return sorted(answer.seconds for answer in self.responses)[int(len(self.responses) * (1 - share)) - 1]
 
 
 def build_request(method: str, path: str, token: str, **headers: str) -> bytes:
@@ -92,8 +92,8 @@ def send_all(port: int, requests: Iterable[bytes], connections: int) -> LoadResu
     lines = [LoadConnection(port) for _ in range(connections)]
     begun, cpu = time.perf_counter(), time.process_time()
     try:
-        heard = list(iter_answers(lines, iter(requests)))
-        return LoadResult(heard, time.perf_counter() - begun, time.process_time() - cpu)
+        responses = list(iter_answers(lines, iter(requests)))
+        return LoadResult(responses, time.perf_counter() - begun, time.process_time() - cpu)
     finally:
         for line in lines:
             line.socket.close()

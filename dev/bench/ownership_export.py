@@ -37,10 +37,10 @@ class Download:
     growth: float
 
 
-def bench_ownership(bed: BenchEnvironment) -> list[Figure]:
+def bench_ownership(environment: BenchEnvironment) -> list[Figure]:
     """Download the report by turns with the raw COPY."""
-    tables = QUICK if bed.quick else LARGE
-    bed.fresh("files")
+    tables = QUICK if environment.quick else LARGE
+    environment.fresh("files")
     tables.fill()
     downloads: list[Download] = []
     with web_server.web_server(web_environment(), "--preload") as server:
@@ -51,7 +51,7 @@ def bench_ownership(bed: BenchEnvironment) -> list[Figure]:
             downloads.append(download_report(server, asker))
             return downloads[-1].lines / downloads[-1].seconds
 
-        rates = bed.alternate(measured, lambda: tables.assets / copy_seconds())
+        rates = environment.alternate(measured, lambda: tables.assets / copy_seconds())
     first = max(each.first for each in downloads)
     wanted = [(measured, min(ROWS_A_SECOND, SHARE * raw)) for measured, raw in rates]
     return [

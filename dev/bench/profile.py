@@ -49,10 +49,10 @@ class NotSeen(Exception):
     """The sampler may not look into the web's processes, or saw nothing there."""
 
 
-def bench_profile(bed: BenchEnvironment) -> list[Figure]:
+def bench_profile(environment: BenchEnvironment) -> list[Figure]:
     """Ask for the CPU that a claim costs the web's processes, and sample what they are at meanwhile."""
-    size = bed.size(claims_http.CLAIMS, claims_http.QUICK_CLAIMS)
-    here = claims_http.create_campaign(bed)
+    size = environment.size(claims_http.CLAIMS, claims_http.QUICK_CLAIMS)
+    here = claims_http.create_campaign(environment)
     costs: dict[str, list[Counter[str]]] = {"now": [], "before": []}
     with contextlib.ExitStack() as stack:
         servers = {
@@ -61,8 +61,8 @@ def bench_profile(bed: BenchEnvironment) -> list[Figure]:
         }
         for server in servers.values():
             here.claim_each(server.port, size // 10)
-        for number in range(bed.rounds):
-            bed.tell(f"round {number + 1} of {bed.rounds}")
+        for number in range(environment.rounds):
+            environment.tell(f"round {number + 1} of {environment.rounds}")
             for name in list(servers)[:: -1 if number % 2 else 1]:
                 costs[name].append(cost_by_part(here, servers[name], size))
     here.check()

@@ -29,12 +29,12 @@ FROM generate_series(0, {count} - 1) AS s
 """
 
 
-def bench_sweep(bed: BenchEnvironment) -> list[Figure]:
+def bench_sweep(environment: BenchEnvironment) -> list[Figure]:
     """Sweep many and few by turns; then claim with the clock's sweep at work and without it, by turns."""
-    many = bed.size(MANY, QUICK_MANY)
-    rates = bed.alternate(lambda: sweep_rate(bed, many), lambda: sweep_rate(bed, FEW))
-    bed.tell("claims during a sweep")
-    beside = claims_beside(bed)
+    many = environment.size(MANY, QUICK_MANY)
+    rates = environment.alternate(lambda: sweep_rate(environment, many), lambda: sweep_rate(environment, FEW))
+    environment.tell("claims during a sweep")
+    beside = claims_beside(environment)
     return [
         Figure(f"rows swept a second with {many:,} due, beside {FEW:,}", CONSTANT, "more", rates, "rows/s"),
         Figure("claims while the clock sweeps, beside claims alone", 0.8, "more", beside, "claims/s"),
@@ -52,9 +52,9 @@ def make_due(count: int) -> None:
     connection.close()
 
 
-def sweep_rate(bed: BenchEnvironment, count: int) -> float:
+def sweep_rate(environment: BenchEnvironment, count: int) -> float:
     """Sweep a fresh table of so many due credits, as the command does, and return the rows a second."""
-    bed.fresh("sweep")
+    environment.fresh("sweep")
     make_due(count)
     started = time.perf_counter()
     done = expire_assets.expire_due()
@@ -64,18 +64,18 @@ def sweep_rate(bed: BenchEnvironment, count: int) -> float:
     return done / seconds
 
 
-def claims_beside(bed: BenchEnvironment) -> list[tuple[float, float]]:
+def claims_beside(environment: BenchEnvironment) -> list[tuple[float, float]]:
     """Claim for a while with the sweep at work and without."""
-    seconds = bed.size(SECONDS, QUICK_SECONDS)
-    bed.fresh("beside")
-    make_due(bed.size(MANY, QUICK_MANY))
-    with large_tables.claims_server(rounds=2 * bed.rounds, seconds=seconds) as claims:
+    seconds = environment.size(SECONDS, QUICK_SECONDS)
+    environment.fresh("beside")
+    make_due(environment.size(MANY, QUICK_MANY))
+    with large_tables.claims_server(rounds=2 * environment.rounds, seconds=seconds) as claims:
 
         def with_sweep() -> float:
             with background_sweep():
                 return claims.rate()
 
-        return bed.alternate(with_sweep, claims.rate)
+        return environment.alternate(with_sweep, claims.rate)
 
 
 @contextmanager

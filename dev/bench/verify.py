@@ -34,11 +34,11 @@ VACUUM (ANALYZE)
 """
 
 
-def bench_verify(bed: BenchEnvironment) -> list[Figure]:
+def bench_verify(environment: BenchEnvironment) -> list[Figure]:
     """Run `manage.py verify_ledger` on a ledger under seals, which must be green: else it ends with an error here too."""
-    tables = QUICK if bed.quick else LARGE
-    bed.tell(f"making {tables.entries:,} entries under seals")
-    bed.fresh("verify")
+    tables = QUICK if environment.quick else LARGE
+    environment.tell(f"making {tables.entries:,} entries under seals")
+    environment.fresh("verify")
     tables.fill()
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
@@ -46,8 +46,8 @@ def bench_verify(bed: BenchEnvironment) -> list[Figure]:
             cursor.execute(statement)
     seal_ledger.seal_all()
     times, memory = [], []
-    for number in range(bed.rounds):
-        bed.tell(f"round {number + 1} of {bed.rounds}")
+    for number in range(environment.rounds):
+        environment.tell(f"round {number + 1} of {environment.rounds}")
         seconds, most, _ = timed_command("verify_ledger")
         times.append((seconds, MOST_SECONDS))
         memory.append((most, MOST_MEMORY))

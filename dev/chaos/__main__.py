@@ -13,9 +13,9 @@ import django
 from dev.chaos.test_servers import TEMPLATE, servers_in
 
 folder, seed, wanted = Path(sys.argv[1]), int(sys.argv[2]), json.loads(sys.argv[3])
-stage = servers_in(folder)
-os.environ["DATABASE_URL"] = stage.database_url(TEMPLATE)
-os.environ["REDIS_URL"] = stage.redis_url()
+servers = servers_in(folder)
+os.environ["DATABASE_URL"] = servers.database_url(TEMPLATE)
+os.environ["REDIS_URL"] = servers.redis_url()
 django.setup()
 
 from dev.chaos.catalogue import FAULTS  # noqa: E402
@@ -34,12 +34,12 @@ def end(number: int, frame: FrameType | None) -> None:
 
 
 signal.signal(signal.SIGTERM, end)
-stage.start()
+servers.start()
 create_template()
 for name, seconds in wanted.items():
     say(now=name)
     fault = FAULTS[name]
-    outcome = fault.run(Experiment(stage, seconds, seed, name, fault.least(seconds)))
+    outcome = fault.run(Experiment(servers, seconds, seed, name, fault.least(seconds)))
     claim_log.write_log(folder / f"{name}.jsonl", outcome.log)
     fields = asdict(outcome)
     del fields["log"]

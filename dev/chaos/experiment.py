@@ -17,8 +17,8 @@ from django.db import DatabaseError, InterfaceError, connection, connections
 
 from dev.chaos.load import Load
 from dev.chaos.test_servers import TEMPLATE, TestServers
-from dev.race import fixture, scratch_database, web_server
-from dev.race.fixture import RaceFixture
+from dev.race import scratch_database, web_server
+from dev.race.fixture import RaceFixture, create_fixture
 from dev.race.plan import Plan
 from dev.race.runner import make_tables
 from kernel.refusals import Refusal
@@ -28,7 +28,7 @@ from wallet.verification.claim_log import Attempt
 
 APP_ROLE = "cashback_app"
 CREDITS_PER_SECOND = 1_500  # more than these clients can claim, so that the pool never runs dry
-MOST_CREDITS = 200_000  # as many as a scene of two minutes needs
+MOST_CREDITS = 200_000  # as many as a experiment of two minutes needs
 SETTLING_SECONDS = 10
 CLIENTS = 12
 # What a sound request may be refused for: it came too late, or not now. A pool that runs dry leaves clients without work.
@@ -58,7 +58,7 @@ class Outcome:
 class Experiment:
     """Where, how long, how often at least, and by which dice a fault strikes."""
 
-    stage: TestServers
+    servers: TestServers
     seconds: float
     seed: int
     name: str = ""
@@ -74,24 +74,24 @@ class Experiment:
 class RunningLoad:
     """What a fault may lay hands on while clients claim."""
 
-    scene: Experiment
-    arena: RaceFixture
-    load: Load
+    experiment: Experiment
+    fixture: RaceFixture
+    clients: Load
     web: web_server.Web
     random: random.Random
 
     def ticks(self, every: float) -> Iterator[float]:
-        """Yield at even steps, `every` seconds apart, until the scene's time is over."""
+        """Yield at even steps, `every` seconds apart, until the experiment's time is over."""
         begun = time.monotonic()
         step = 0
-        while (now := time.monotonic() - begun) < self.scene.seconds:
+        while (now := time.monotonic() - begun) < self.experiment.seconds:
             yield now
             step += 1
             time.sleep(max(0.0, begun + step * every - time.monotonic()))
 
 
 def create_template() -> None:
-    """Make the database with all tables that each scene gets a copy of; this process's settings name it."""
+    """Make the database with all tables that each experiment gets a copy of; this process's settings name it."""
     with connection._nodb_cursor() as cursor:
         cursor.execute(f"CREATE DATABASE \"{TEMPLATE}\" TEMPLATE template0 ENCODING 'UTF8'")
     make_tables()
@@ -99,9 +99,9 @@ def create_template() -> None:
     connections.close_all()
 
 
-def fresh_database(scene: Experiment) -> None:
+def fresh_database(experiment: Experiment) -> None:
     """Give this process a fresh database with all tables, and nobody in it."""
-    name = f"{scratch_database.PREFIX}{scene.name.lower()}"
+    name = f"{scratch_database.PREFIX}{experiment.name.lower()}"
     connections.close_all()
     settings = connection.settings_dict
     with connection._nodb_cursor() as cursor:
@@ -114,27 +114,29 @@ def fresh_database(scene: Experiment) -> None:
     scratch_database.require_scratch_database()
 
 
-def create_people(scene: Experiment, users: int = 20, credits_: int = 30, pool: int = 0, *, http: bool = True) -> RaceFixture:
+def create_people(
+    experiment: Experiment, users: int = 20, credits_: int = 30, pool: int = 0, *, http: bool = True
+) -> RaceFixture:
     """Make people, known credits and a pool that lasts."""
-    size = pool or min(MOST_CREDITS, int(CREDITS_PER_SECOND * (scene.seconds + 2)))
-    return fixture.create_fixture(Plan(users, credits_, size, None, 0, 0, users, scene.seed, http=http))
+    size = pool or min(MOST_CREDITS, int(CREDITS_PER_SECOND * (experiment.seconds + 2)))
+    return create_fixture(Plan(users, credits_, size, None, 0, 0, users, experiment.seed, http=http))
 
 
 def web_environment(**more: str) -> dict[str, str]:
-    """Return the environment of web workers on the scene's database, in the application's role, with `more` on top."""
+    """Return the environment of web workers on the experiment's database, in the application's role, with `more` on top."""
     url = scratch_database.database_url(connection.settings_dict | {"USER": APP_ROLE})
     return dict(os.environ) | {"DATABASE_URL": url, "DATABASE_POOL": "8"} | more
 
 
 def under_load(
-    scene: Experiment,
+    experiment: Experiment,
     strike: Callable[[RunningLoad], int],
     *,
     clients: int = CLIENTS,
     environ: Mapping[str, str] | None = None,
     workers: int = web_server.WORKERS,
     port: Callable[[web_server.Web], Any] | None = None,
-    way: Callable[[int], Any] = web_server.HttpTransport,
+    connect: Callable[[int], Any] = web_server.HttpTransport,
     note: str = "",
 ) -> Outcome:
     """Let clients claim over HTTP while `strike` breaks things (it returns how often), and judge.
@@ -143,14 +145,14 @@ def under_load(
         environ: the web workers', when it is not the usual one.
         workers: how many there are.
         port: a context manager that puts something between clients and web, and yields the port to ask.
-        way: makes a client of a port.
+        connect: makes a connection to a port.
     """
-    fresh_database(scene)
-    place = create_people(scene)
+    fresh_database(experiment)
+    fixture = create_people(experiment)
     with running_web(environ, port, workers) as (server, entrance):
-        with Load(place, partial(way, entrance), clients, scene.seed) as load:
-            count = strike(RunningLoad(scene, place, load, server, scene.random))
-    return judge_run(load.log, place, count, scene.least, note=note)
+        with Load(fixture, partial(connect, entrance), clients, experiment.seed) as load:
+            count = strike(RunningLoad(experiment, fixture, load, server, experiment.random))
+    return judge_run(load.log, fixture, count, experiment.least, note=note)
 
 
 @contextmanager
@@ -169,7 +171,7 @@ def running_web(
 
 def judge_run(
     log: list[Attempt],
-    place: RaceFixture,
+    fixture: RaceFixture,
     count: int,
     least: int,
     *,
@@ -188,7 +190,7 @@ def judge_run(
     connection.close()
     seal_and_settle()
     with snapshot_connection() as reader:
-        found = [*verify_everything(reader, log, place.issued), *leftover_sessions(reader), *more]
+        found = [*verify_everything(reader, log, fixture.issued), *leftover_sessions(reader), *more]
     if count < least:
         found.append(Violation("count", f"it struck {count} times, {least} were wanted: nothing was shown"))
     claims = len({attempt.entry for attempt in log if attempt.outcome == "ok"})

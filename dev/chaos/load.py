@@ -32,28 +32,30 @@ class Client(ClaimClient):
     """Claims until told to stop, and does not leave before its last request is answered."""
 
     def __init__(self, load: "Load", number: int) -> None:
-        super().__init__(load.way(), number, load.seed)
+        super().__init__(load.connect(), number, load.seed)
         self.load = load
 
     def run(self) -> None:
         """Ask and ask."""
-        arena, turn = self.load.arena, 0
+        fixture, turn = self.load.fixture, 0
         while not self.load.over.is_set():
-            racer, turn = self.random.choice(arena.racers), turn + 1
+            participant, turn = self.random.choice(fixture.participants), turn + 1
             if self.random.random() < SHARE_BY_ID:
-                self.persist("asset", self.random.choice(arena.credits), racer, None, CLOSING_TRIES)
+                self.request_until_answered("asset", self.random.choice(fixture.credits), participant, None, CLOSING_TRIES)
             else:
-                self.persist("pool", arena.pool, racer, f"under-load-{self.load.seed}-{self.number}-{turn}", CLOSING_TRIES)
+                self.request_until_answered(
+                    "pool", fixture.pool, participant, f"under-load-{self.load.seed}-{self.number}-{turn}", CLOSING_TRIES
+                )
 
 
 class Load:
     """A number of clients, a thread each, and a sealer beside them; a context manager."""
 
-    def __init__(self, arena: RaceFixture, way: Callable[[], Transport], clients: int, seed: int) -> None:
-        self.arena, self.way, self.seed = arena, way, seed
+    def __init__(self, fixture: RaceFixture, connect: Callable[[], Transport], clients: int, seed: int) -> None:
+        self.fixture, self.connect, self.seed = fixture, connect, seed
         self.over = threading.Event()
         self.errors: list[BaseException] = []
-        self.askers: list[Client] = []
+        self.clients: list[Client] = []
         self.threads = [threading.Thread(target=self.one, args=(number,)) for number in range(clients)]
         self.threads.append(threading.Thread(target=self.seal))
 
@@ -76,11 +78,11 @@ class Load:
     @property
     def log(self) -> list[Attempt]:
         """What all clients remember, in the order in which they asked."""
-        return sorted((attempt for asker in self.askers for attempt in asker.log), key=lambda attempt: attempt.started)
+        return sorted((attempt for client in self.clients for attempt in client.log), key=lambda attempt: attempt.started)
 
     def claims(self) -> int:
         """Return how many requests were answered with a claim."""
-        return sum(attempt.outcome == "ok" for asker in self.askers for attempt in list(asker.log))
+        return sum(attempt.outcome == "ok" for client in self.clients for attempt in list(client.log))
 
     def stop(self) -> None:
         """Let every client finish what it began."""
@@ -91,12 +93,12 @@ class Load:
     def one(self, number: int) -> None:
         """Run one client."""
         try:
-            asker = Client(self, number)
-            self.askers.append(asker)
+            client = Client(self, number)
+            self.clients.append(client)
             try:
-                asker.run()
+                client.run()
             finally:
-                asker.way.close()
+                client.transport.close()
         except BaseException as error:  # noqa: BLE001  (told by whoever started the load)
             self.errors.append(error)
 

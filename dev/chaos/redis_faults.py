@@ -20,25 +20,25 @@ ENOUGH = 1_000  # requests on either side: of fewer, the 99th percentile is the 
 Span = tuple[float, float]
 
 
-def lose_redis(scene: Experiment) -> Outcome:
+def lose_redis(experiment: Experiment) -> Outcome:
     """T16: Redis is lost five ways while it counts and queues claims; nobody hears of it, and nobody waits much longer."""
     calm, lost = list[Span](), dict[str, Span]()
 
-    def strike(act: RunningLoad) -> int:
+    def strike(load: RunningLoad) -> int:
         # The first step is for warming up: whoever asks first waits for connections.
-        step = scene.seconds / (2 * len(WAYS) + 1)
+        step = experiment.seconds / (2 * len(REDIS_FAULTS) + 1)
         time.sleep(step)
-        for way in WAYS:
+        for fault in REDIS_FAULTS:
             calm.append(measure_span(step))
             begun = time.time()
-            with way(scene.stage):
+            with fault(experiment.servers):
                 time.sleep(step)
             time.sleep(min(LEFT_ALONE_SECONDS, step / 4))
-            lost[way.__name__] = (begun, time.time())
+            lost[fault.__name__] = (begun, time.time())
         return len(lost)
 
     with with_redis_in_use():
-        outcome = under_load(scene, strike)
+        outcome = under_load(experiment, strike)
     return compare_latency(outcome, calm, lost)
 
 
@@ -52,11 +52,11 @@ def measure_span(seconds: float) -> Span:
 def compare_latency(outcome: Outcome, calm: list[Span], lost: dict[str, Span]) -> Outcome:
     """Add what Redis' absence cost, when enough requests tell."""
     before, during = response_times(outcome.log, calm), response_times(outcome.log, list(lost.values()))
-    by_way = {name: p99(response_times(outcome.log, [span])) for name, span in lost.items()}
-    worst = max(by_way, key=lambda name: by_way[name])
+    by_fault = {name: p99(response_times(outcome.log, [span])) for name, span in lost.items()}
+    worst = max(by_fault, key=lambda name: by_fault[name])
     note = (
         f"p99 {p99(before):,.0f} ms of {len(before):,} requests with Redis, {p99(during):,.0f} ms of {len(during):,} without"
-        f" (at most {by_way[worst]:,.0f} ms: {worst})"
+        f" (at most {by_fault[worst]:,.0f} ms: {worst})"
     )
     if min(len(before), len(during)) < ENOUGH:
         return outcome.noted(f"{note}; too few to judge")
@@ -96,17 +96,17 @@ def environment_with(**use: str) -> Iterator[None]:
 
 
 @contextmanager
-def kill_redis(stage: TestServers) -> Iterator[None]:
+def kill_redis(servers: TestServers) -> Iterator[None]:
     """SIGKILL, and back later."""
-    os.kill(stage.redis_pid(), signal.SIGKILL)
+    os.kill(servers.redis_pid(), signal.SIGKILL)
     yield
-    redis.start_redis(stage.place)
+    redis.start_redis(servers.instance)
 
 
 @contextmanager
-def pause_redis(stage: TestServers) -> Iterator[None]:
+def pause_redis(servers: TestServers) -> Iterator[None]:
     """SIGSTOP: it takes connections and says nothing."""
-    pid = stage.redis_pid()
+    pid = servers.redis_pid()
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -115,27 +115,27 @@ def pause_redis(stage: TestServers) -> Iterator[None]:
 
 
 @contextmanager
-def flush_redis(stage: TestServers) -> Iterator[None]:
+def flush_redis(servers: TestServers) -> Iterator[None]:
     """FLUSHALL, again and again: every count and every lock is forgotten."""
-    ask_redis(stage.place.redis_socket, "FLUSHALL")
+    ask_redis(servers.instance.redis_socket, "FLUSHALL")
     yield
-    ask_redis(stage.place.redis_socket, "FLUSHALL")
+    ask_redis(servers.instance.redis_socket, "FLUSHALL")
 
 
 @contextmanager
-def restart_redis(stage: TestServers) -> Iterator[None]:
+def restart_redis(servers: TestServers) -> Iterator[None]:
     """SHUTDOWN and start."""
-    redis.stop_redis(stage.place)
-    redis.start_redis(stage.place)
+    redis.stop_redis(servers.instance)
+    redis.start_redis(servers.instance)
     yield
 
 
 @contextmanager
-def fill_redis(stage: TestServers) -> Iterator[None]:
+def fill_redis(servers: TestServers) -> Iterator[None]:
     """No room for a single byte: every write is refused."""
-    ask_redis(stage.place.redis_socket, "CONFIG SET maxmemory-policy noeviction\r\nCONFIG SET maxmemory 1")
+    ask_redis(servers.instance.redis_socket, "CONFIG SET maxmemory-policy noeviction\r\nCONFIG SET maxmemory 1")
     yield
-    ask_redis(stage.place.redis_socket, "CONFIG SET maxmemory 128mb\r\nCONFIG SET maxmemory-policy volatile-lru")
+    ask_redis(servers.instance.redis_socket, "CONFIG SET maxmemory 128mb\r\nCONFIG SET maxmemory-policy volatile-lru")
 
 
-WAYS = (kill_redis, pause_redis, flush_redis, restart_redis, fill_redis)
+REDIS_FAULTS = (kill_redis, pause_redis, flush_redis, restart_redis, fill_redis)

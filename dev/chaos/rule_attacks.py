@@ -96,23 +96,23 @@ SLOWER = ("entry_one_claim_per_asset", "seal_follows", "seal_no_fork", "ledger_s
 NOT_NOW = psycopg.OperationalError  # a row or a seal that somebody else holds
 
 
-def try_to_switch_off(scene: Experiment) -> Outcome:
+def try_to_switch_off(experiment: Experiment) -> Outcome:
     """T28: a session of the application's role tries all attacks again and again; each is refused, and sealing goes on."""
     failures: Counter[str] = Counter()
-    outcome = under_load(scene, partial(attack_repeatedly, failures))
+    outcome = under_load(experiment, partial(attack_repeatedly, failures))
     outcome.violations.extend(Violation("switch", f"{what}, {count} times") for what, count in failures.items())
     return outcome.noted(f"{outcome.count} attacks refused, {failures.total()} not")
 
 
-def attack_repeatedly(failures: Counter[str], act: RunningLoad) -> int:
+def attack_repeatedly(failures: Counter[str], load: RunningLoad) -> int:
     """Try every attack at each step; count what is not refused as it must be, and return how many were."""
     refused, seals = 0, Seal.objects.count()
     with psycopg.connect(**connection_parameters()) as owner:
         owner.execute(ENDED_CREDIT)
     with attacker_session() as session:
-        for _ in act.ticks(ATTACKS_EVERY_SECONDS):
+        for _ in load.ticks(ATTACKS_EVERY_SECONDS):
             for what, (rule, *statements) in ATTACKS.items():
-                verdict = try_attack(session, statements, {"user": act.arena.racers[0].id})
+                verdict = try_attack(session, statements, {"user": load.fixture.participants[0].id})
                 refused += verdict in (rule, *SLOWER)
                 failures.update([f"{what}: {verdict}"] if verdict not in (None, rule, *SLOWER) else [])
         failures.update(["nothing was sealed"] if Seal.objects.count() == seals else [])

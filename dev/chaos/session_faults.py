@@ -31,8 +31,9 @@ from dev.chaos.experiment import (
     web_environment,
 )
 from dev.chaos.load import Load
-from dev.race import fixture, web_server
+from dev.race import web_server
 from dev.race.claim_client import ClaimClient
+from dev.race.fixture import RaceFixture
 from dev.race.transport import user_of
 from kernel.transactions import Busy
 from wallet.actions.claim import claim_asset
@@ -61,23 +62,23 @@ NONE_SECONDS = 3.0  # without any session: long enough for the web to say 503
 CROWD = 5 * SESSIONS
 
 
-def kill_backends(scene: Experiment) -> Outcome:
+def kill_backends(experiment: Experiment) -> Outcome:
     """T3: a session of the web is terminated every 50 ms."""
-    return under_load(scene, terminate_sessions)
+    return under_load(experiment, terminate_sessions)
 
 
-def terminate_sessions(act: RunningLoad) -> int:
+def terminate_sessions(load: RunningLoad) -> int:
     """Terminate one session each 50 ms and return how many."""
     count = 0
     with psycopg.connect(**connection_parameters(), autocommit=True) as killer:
-        for _ in act.ticks(0.05):
+        for _ in load.ticks(0.05):
             row = killer.execute(VICTIM, [APP_ROLE]).fetchone()
             count += bool(row and row[0])
     return count
 
 
 def connection_parameters() -> dict[str, Any]:
-    """Return how to connect to the scene's database, past Django."""
+    """Return how to connect to the experiment's database, past Django."""
     found = connection.get_connection_params()
     return {name: found[name] for name in ("dbname", "user", "host", "port") if name in found}
 
@@ -119,33 +120,33 @@ def as_the_web() -> Iterator[None]:
         settings["USER"] = owner
 
 
-def stop_holder(scene: Experiment) -> Outcome:
+def stop_holder(experiment: Experiment) -> Outcome:
     """T7: who holds a row is stopped; whoever waits is served once PostgreSQL has ended the idle transaction."""
-    place, found = idle_fixture(scene), []
-    with as_the_web(), hold_asset_row(place.credits[0]) as holder:
+    fixture, found = idle_fixture(experiment), []
+    with as_the_web(), hold_asset_row(fixture.credits[0]) as holder:
         begun = time.monotonic()
         os.kill(holder.pid, signal.SIGSTOP)
-        claim_in_the_end(place, place.credits[0], begun + 30)
+        claim_in_the_end(fixture, fixture.credits[0], begun + 30)
         waited = time.monotonic() - begun
     if waited > IDLE_SECONDS + 1:
         found.append(
             Violation("time", f"the waiter was served after {waited:.2f} s, at most {IDLE_SECONDS + 1} s were promised")
         )
-    return judge_run([], place, 1, 1, note=f"served after {waited:.1f} s", more=found)
+    return judge_run([], fixture, 1, 1, note=f"served after {waited:.1f} s", more=found)
 
 
-def slow_holder(scene: Experiment) -> Outcome:
+def slow_holder(experiment: Experiment) -> Outcome:
     """T13: a row is held for 10 s; whoever asks is answered when the lock's timeout is over."""
-    place, found = idle_fixture(scene), []
-    with as_the_web(), hold_asset_row(place.credits[0], busy=10):
+    fixture, found = idle_fixture(experiment), []
+    with as_the_web(), hold_asset_row(fixture.credits[0], busy=10):
         begun = time.monotonic()
         with contextlib.suppress(Busy):
-            claim_asset(UUID(place.credits[0]), user_of(place.racers[0]))
+            claim_asset(UUID(fixture.credits[0]), user_of(fixture.participants[0]))
             found.append(Violation("time", "a held row was claimed"))
         waited = time.monotonic() - begun
     if waited > LOCK_SECONDS + 0.2:
         found.append(Violation("time", f"the answer came after {waited:.2f} s, at most {LOCK_SECONDS + 0.2} s were promised"))
-    return judge_run([], place, 1, 1, note=f"answered after {waited:.2f} s", more=found)
+    return judge_run([], fixture, 1, 1, note=f"answered after {waited:.2f} s", more=found)
 
 
 def lock_of_the_dead(assets: list[str], rounds: int = 5) -> float:
@@ -162,38 +163,38 @@ def time_to_lock(asset: str) -> float:
         return time.monotonic() - begun
 
 
-def idle_fixture(scene: Experiment) -> fixture.RaceFixture:
-    """Return a stocked arena on a fresh database, with nobody at work."""
-    fresh_database(scene)
-    return create_people(scene, users=2, credits_=3, pool=1, http=False)
+def idle_fixture(experiment: Experiment) -> RaceFixture:
+    """Return a stocked fixture on a fresh database, with nobody at work."""
+    fresh_database(experiment)
+    return create_people(experiment, users=2, credits_=3, pool=1, http=False)
 
 
-def claim_in_the_end(place: fixture.RaceFixture, asset: str, deadline: float) -> None:
+def claim_in_the_end(fixture: RaceFixture, asset: str, deadline: float) -> None:
     """Claim an asset, asking again while the answer is busy."""
     while time.monotonic() < deadline:
         with contextlib.suppress(Busy):
-            claim_asset(UUID(asset), user_of(place.racers[0]))
+            claim_asset(UUID(asset), user_of(fixture.participants[0]))
             return
     raise RuntimeError("nobody was served")
 
 
-def crowd_out(scene: Experiment) -> Outcome:
+def crowd_out(experiment: Experiment) -> Outcome:
     """T14: forty clients where the database admits eight sessions, then none; then it admits eight and the crowd leaves."""
-    fresh_database(scene)
-    place = create_people(scene)
+    fresh_database(experiment)
+    fixture = create_people(experiment)
     limit_sessions(SESSIONS)
     with running_web(web_environment(DATABASE_POOL="4"), None) as (_, port):
-        with Load(place, partial(web_server.HttpTransport, port), CROWD, scene.seed) as load:
-            time.sleep(scene.seconds / 2)
+        with Load(fixture, partial(web_server.HttpTransport, port), CROWD, experiment.seed) as load:
+            time.sleep(experiment.seconds / 2)
             emptied = time.time()
             limit_sessions(0)
-            time.sleep(max(NONE_SECONDS, scene.seconds / 2))
+            time.sleep(max(NONE_SECONDS, experiment.seconds / 2))
             limit_sessions(SESSIONS)
             load.over.set()
-            begun, asker = time.monotonic(), ClaimClient(web_server.HttpTransport(port), CROWD, scene.seed)
-            asker.persist("pool", place.pool, place.racers[0], f"after-the-crowd-{scene.seed}")
+            begun, client = time.monotonic(), ClaimClient(web_server.HttpTransport(port), CROWD, experiment.seed)
+            client.request_until_answered("pool", fixture.pool, fixture.participants[0], f"after-the-crowd-{experiment.seed}")
             recovered = time.monotonic() - begun
-    log = [*load.log, *asker.log]
+    log = [*load.log, *client.log]
     crowd = [attempt for attempt in log if attempt.ended < emptied]
     after = [attempt for attempt in log if attempt.ended >= emptied]
     found = slow_answers(log, recovered)
@@ -203,7 +204,7 @@ def crowd_out(scene: Experiment) -> Outcome:
         f"{waiting} requests at once at {SESSIONS} sessions: {summarize_requests(crowd)};"
         f" then without a session: {summarize_requests(after)}; serving again after {recovered:.2f} s"
     )
-    return judge_run(log, place, turned_away(after), 1, note=note, more=found)
+    return judge_run(log, fixture, turned_away(after), 1, note=note, more=found)
 
 
 def slow_answers(log: Sequence[Attempt], recovered: float) -> list[Violation]:

@@ -45,17 +45,17 @@ class SignIn:
     status: int
 
 
-def hash_under_claims(scene: Experiment) -> Outcome:
+def hash_under_claims(experiment: Experiment) -> Outcome:
     """T26: in turn, clients claim alone and beside 32 clients that sign in again and again, without a limit on tries."""
-    fresh_database(scene)
-    place = create_people(scene)
+    fresh_database(experiment)
+    fixture = create_people(experiment)
     User.objects.create_user(EMAIL, PASSWORD)
-    rounds = max(1, int(scene.seconds // ROUND_SECONDS))
-    seconds = scene.seconds / rounds / 2
+    rounds = max(1, int(experiment.seconds // ROUND_SECONDS))
+    seconds = experiment.seconds / rounds / 2
     alone, beside, sign_ins = list[Span](), list[Span](), list[SignIn]()
     limits_off = dict.fromkeys(("RATE_SIGN_IN", "RATE_WRONG_PASSWORD"), "off")
     with running_web(web_environment(**limits_off), None) as (_, port):
-        with Load(place, partial(web_server.HttpTransport, port), CLIENTS, scene.seed) as load:
+        with Load(fixture, partial(web_server.HttpTransport, port), CLIENTS, experiment.seed) as load:
             sign_in_burst(port, WARM_SECONDS)  # each process of the web starts those that hash for it
             for _ in range(rounds):
                 begun = time.time()
@@ -72,7 +72,7 @@ def hash_under_claims(scene: Experiment) -> Outcome:
         f"{before:,.0f} claims/s alone, {during:,.0f} beside {most_at_once(sign_ins)} sign-ins at once: {checked} passwords"
         f" checked, {len(sign_ins) - checked} answered 503, the slowest after {slowest_sign_in(sign_ins):.1f} s"
     )
-    return judge_run(load.log, place, checked, scene.least, note=note, more=found)
+    return judge_run(load.log, fixture, checked, experiment.least, note=note, more=found)
 
 
 def sign_in_burst(port: int, seconds: float) -> list[SignIn]:

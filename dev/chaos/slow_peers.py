@@ -119,22 +119,22 @@ def mixed_peers(count: int) -> list[Peer]:
     return [kinds[number % len(kinds)]() for number in range(count)]
 
 
-def slow_peers(scene: Experiment) -> Outcome:
+def slow_peers(experiment: Experiment) -> Outcome:
     """T25: 500 slow peers come and stay, go and come again; the others claim as before."""
     calm, slow = list[Span](), list[Span]()
 
-    def strike(act: RunningLoad) -> int:
+    def strike(load: RunningLoad) -> int:
         opened = 0
-        time.sleep(scene.seconds / 10)  # whoever asks first waits for connections
-        for seconds in alternate_rounds(scene.seconds):
+        time.sleep(experiment.seconds / 10)  # whoever asks first waits for connections
+        for seconds in alternate_rounds(experiment.seconds):
             calm.append(measure_span(seconds))
-            with Peers(act.web.port, mixed_peers(PEERS)) as peers:
+            with Peers(load.web.port, mixed_peers(PEERS)) as peers:
                 time.sleep(SETTLING_SECONDS)
                 slow.append(measure_span(seconds))
             opened += peers.opened
         return opened
 
-    return compare_claim_rates(under_load(scene, strike), calm, slow)
+    return compare_claim_rates(under_load(experiment, strike), calm, slow)
 
 
 def alternate_rounds(seconds: float) -> Iterator[float]:

@@ -25,12 +25,12 @@ MEASURED_SECONDS = 25  # a shorter time says nothing about memory
 Fault = Callable[[RunningLoad], None]
 
 
-def soak(scene: Experiment) -> Outcome:
+def soak(experiment: Experiment) -> Outcome:
     """T24: whatever can be lost is lost in turn; then the workers live on, get warm under what they bear, and may not grow."""
     struck, memory = Counter[str](), list[int]()
-    measured = scene.seconds / 2
+    measured = experiment.seconds / 2
 
-    def strike(proxy: Proxy, act: RunningLoad) -> int:
+    def strike(proxy: Proxy, load: RunningLoad) -> int:
         bearable: list[Fault] = [
             terminate_session,
             lose_redis_once,
@@ -38,15 +38,15 @@ def soak(scene: Experiment) -> Outcome:
             exhaust_sessions,
             partial(lose_commit_replies, proxy),
         ]
-        strike_in_turn(act, scene.seconds / 4, [kill_worker, replace_workers, restart_postgres, *bearable], struck)
-        strike_in_turn(act, scene.seconds / 4, bearable, struck)
-        memory.append(workers_memory(act))
-        strike_in_turn(act, measured, bearable, struck)
-        memory.append(workers_memory(act))
+        strike_in_turn(load, experiment.seconds / 4, [kill_worker, replace_workers, restart_postgres, *bearable], struck)
+        strike_in_turn(load, experiment.seconds / 4, bearable, struck)
+        memory.append(workers_memory(load))
+        strike_in_turn(load, measured, bearable, struck)
+        memory.append(workers_memory(load))
         return struck.total()
 
-    with redis_faults.with_redis_in_use(), before_postgres(scene) as (proxy, url):
-        outcome = under_load(scene, partial(strike, proxy), environ=web_environment(DATABASE_URL=url))
+    with redis_faults.with_redis_in_use(), before_postgres(experiment) as (proxy, url):
+        outcome = under_load(experiment, partial(strike, proxy), environ=web_environment(DATABASE_URL=url))
     outcome.violations.extend(grown_workers(memory[0], memory[1], measured))
     told = ", ".join(f"{count} × {name}" for name, count in struck.most_common())
     return outcome.noted(f"{told}; memory of the workers {100 * (memory[1] / memory[0] - 1):+.1f} % in {measured:.0f} s")
@@ -60,65 +60,65 @@ def grown_workers(before: int, after: int, seconds: float) -> list[Violation]:
     return [Violation("memory", f"the web's workers grew by {100 * growth:.1f} % in {seconds:.0f} s")]
 
 
-def strike_in_turn(act: RunningLoad, seconds: float, faults: Sequence[Fault], struck: Counter[str]) -> None:
+def strike_in_turn(load: RunningLoad, seconds: float, faults: Sequence[Fault], struck: Counter[str]) -> None:
     """Strike with each of the faults in an order of the dice's, again and again while there is time; count in `struck`."""
     begun = time.monotonic()
     while time.monotonic() - begun < seconds:
-        for fault in act.random.sample(faults, len(faults)):
-            fault(act)
+        for fault in load.random.sample(faults, len(faults)):
+            fault(load)
             struck[getattr(fault, "func", fault).__name__] += 1
             time.sleep(EVERY_SECONDS)
 
 
-def workers_memory(act: RunningLoad) -> int:
+def workers_memory(load: RunningLoad) -> int:
     """Return the bytes that the web's workers hold."""
-    return sum(processes.memory_bytes(pid) for pid in act.web.workers())
+    return sum(processes.memory_bytes(pid) for pid in load.web.workers())
 
 
-def terminate_session(act: RunningLoad) -> None:
+def terminate_session(load: RunningLoad) -> None:
     """Terminate a session of the web."""
     with psycopg.connect(**connection_parameters(), autocommit=True) as killer:
         killer.execute(VICTIM, [APP_ROLE])
 
 
-def kill_worker(act: RunningLoad) -> None:
+def kill_worker(load: RunningLoad) -> None:
     """Kill a worker."""
     with contextlib.suppress(ProcessLookupError, IndexError):
-        os.kill(act.random.choice(act.web.workers()), signal.SIGKILL)
+        os.kill(load.random.choice(load.web.workers()), signal.SIGKILL)
 
 
-def replace_workers(act: RunningLoad) -> None:
+def replace_workers(load: RunningLoad) -> None:
     """Replace all workers in good order."""
-    os.kill(act.web.pid, signal.SIGHUP)
+    os.kill(load.web.pid, signal.SIGHUP)
 
 
-def restart_postgres(act: RunningLoad) -> None:
+def restart_postgres(load: RunningLoad) -> None:
     """Stop PostgreSQL at once, and start it."""
-    act.scene.stage.stop_at_once()
-    act.scene.stage.start()
+    load.experiment.servers.stop_at_once()
+    load.experiment.servers.start()
 
 
-def lose_redis_once(act: RunningLoad) -> None:
+def lose_redis_once(load: RunningLoad) -> None:
     """Lose Redis in one of five ways."""
-    with act.random.choice(redis_faults.WAYS)(act.scene.stage):
+    with load.random.choice(redis_faults.REDIS_FAULTS)(load.experiment.servers):
         time.sleep(EVERY_SECONDS)
 
 
-def hold_row(act: RunningLoad) -> None:
+def hold_row(load: RunningLoad) -> None:
     """Hold a credit's row, and be stopped and killed."""
-    with hold_asset_row(act.random.choice(act.arena.credits)) as holder:
+    with hold_asset_row(load.random.choice(load.fixture.credits)) as holder:
         holder.send_signal(signal.SIGSTOP)
         time.sleep(EVERY_SECONDS)
 
 
-def exhaust_sessions(act: RunningLoad) -> None:
+def exhaust_sessions(load: RunningLoad) -> None:
     """Let the web have no session, and then as many as it likes."""
     limit_sessions(0)
     time.sleep(EVERY_SECONDS)
     limit_sessions(-1)
 
 
-def lose_commit_replies(proxy: Proxy, act: RunningLoad) -> None:
+def lose_commit_replies(proxy: Proxy, load: RunningLoad) -> None:
     """Lose half of the replies to COMMIT."""
     proxy.share = LOST_REPLIES
     time.sleep(EVERY_SECONDS)

@@ -33,11 +33,11 @@ ENOUGH_SECONDS = 10.0  # of claims with the readers and as many without: fewer a
 class Titles:
     """So many credits of no pool that differ in their titles; may be iterated any number of times."""
 
-    mould: AssetTemplate
+    template: AssetTemplate
     number: int
 
     def __iter__(self) -> Iterator[TemplatedAsset]:
-        return (TemplatedAsset(self.mould, f"Credit of {uuid4().hex}") for _ in range(self.number))
+        return (TemplatedAsset(self.template, f"Credit of {uuid4().hex}") for _ in range(self.number))
 
 
 @dataclass
@@ -94,28 +94,28 @@ class Readers:
             self.over.wait(REFUSED_SECONDS)
 
 
-def stall_readers(scene: Experiment) -> Outcome:
+def stall_readers(experiment: Experiment) -> Outcome:
     """T27: claims go on at 0.7 of their speed while one user searches and an operator's downloads stand still."""
     spans: dict[str, list[float]] = {"without": [], "with": []}
     answers: Counter[int] = Counter()
 
-    def strike(act: RunningLoad) -> int:
-        insert_titles(int(min(TITLES, TITLES_PER_SECOND * scene.seconds)))
+    def strike(load: RunningLoad) -> int:
+        insert_titles(int(min(TITLES, TITLES_PER_SECOND * experiment.seconds)))
         searcher, operator = reader_tokens()
-        step = scene.seconds / 4
+        step = experiment.seconds / 4
         time.sleep(min(1.0, step))  # for warming up
         begun = 0
         for _ in range(2):
-            spans["without"].append(claim_speed(act.load, step))
-            with Readers(act.web.port, searcher, operator) as readers:
-                spans["with"].append(claim_speed(act.load, step))
+            spans["without"].append(claim_speed(load.clients, step))
+            with Readers(load.web.port, searcher, operator) as readers:
+                spans["with"].append(claim_speed(load.clients, step))
             answers.update(readers.answers)
             begun += readers.begun
         return begun + answers[200]
 
     with environment_with(RATE_SEARCH="60/m"):
-        outcome = under_load(scene, strike)
-    return compare_claim_speed(outcome, spans, answers, scene.seconds)
+        outcome = under_load(experiment, strike)
+    return compare_claim_speed(outcome, spans, answers, experiment.seconds)
 
 
 def compare_claim_speed(outcome: Outcome, spans: dict[str, list[float]], answers: Counter[int], seconds: float) -> Outcome:

@@ -35,8 +35,8 @@ def servers_folder() -> Iterator[Path]:
             made.chmod(0o755)
         yield made
     finally:
-        for place in made.glob("*/run"):
-            supervisor.stop_servers(InstancePaths(made, "prove", place.parent))
+        for run_folder in made.glob("*/run"):
+            supervisor.stop_servers(InstancePaths(made, "prove", run_folder.parent))
         shutil.rmtree(made, ignore_errors=True)
 
 
@@ -44,35 +44,35 @@ def servers_folder() -> Iterator[Path]:
 class TestServers:
     """The two servers of a proof. Their commits reach the disk (fsync), as in production."""
 
-    place: InstancePaths
+    instance: InstancePaths
 
     def start(self) -> None:
         """Start both; raise Cannot when PostgreSQL does not come up."""
-        paths.prepare_folder(self.place)
-        with supervisor.startup_lock(self.place):
-            if not postgres.is_up(self.place):
-                postgres.start_postgres(self.place)
-            if not redis.is_up(self.place):
-                redis.start_redis(self.place)
+        paths.prepare_folder(self.instance)
+        with supervisor.startup_lock(self.instance):
+            if not postgres.is_up(self.instance):
+                postgres.start_postgres(self.instance)
+            if not redis.is_up(self.instance):
+                redis.start_redis(self.instance)
 
     def database_url(self, name: str, role: str = postgres.ROLE) -> str:
         """Return the URL of a database here."""
-        return f"postgresql://{role}@:{paths.POSTGRES_PORT}/{name}?host={self.place.run}"
+        return f"postgresql://{role}@:{paths.POSTGRES_PORT}/{name}?host={self.instance.run}"
 
     def redis_url(self) -> str:
         """Return the URL of Redis here."""
-        return f"unix://{self.place.redis_socket}?db=0"
+        return f"unix://{self.instance.redis_socket}?db=0"
 
     def postgres_pid(self) -> int:
         """Return the process id of the running PostgreSQL."""
-        pid = postgres.postgres_pid(self.place)
+        pid = postgres.postgres_pid(self.instance)
         if pid is None:
             raise TestServersFailed
         return pid
 
     def redis_pid(self) -> int:
         """Return the process id of the running Redis."""
-        for line in ask_redis(self.place.redis_socket, "INFO server").splitlines():
+        for line in ask_redis(self.instance.redis_socket, "INFO server").splitlines():
             if line.startswith("process_id:"):
                 return int(line.partition(":")[2])
         raise TestServersFailed
@@ -95,13 +95,13 @@ class TestServers:
             file.unlink(missing_ok=True)
 
     def copy(self, name: str, *options: str) -> "TestServers":
-        """Return a stage with a copy of this PostgreSQL (pg_basebackup), not started."""
-        other = TestServers(InstancePaths(self.place.base, self.place.profile, self.place.base / name))
-        paths.prepare_folder(other.place)
-        program = binaries.postgres_home(self.place) / "bin/pg_basebackup"
-        log = other.place.folder / "basebackup.log"
-        paths.make_folder(other.place.data, 0o700, binaries.server_owner())
-        where = ["-h", self.place.run, "-p", str(paths.POSTGRES_PORT), "-U", postgres.ROLE, "-D", other.place.data]
+        """Return a servers with a copy of this PostgreSQL (pg_basebackup), not started."""
+        other = TestServers(InstancePaths(self.instance.base, self.instance.profile, self.instance.base / name))
+        paths.prepare_folder(other.instance)
+        program = binaries.postgres_home(self.instance) / "bin/pg_basebackup"
+        log = other.instance.folder / "basebackup.log"
+        paths.make_folder(other.instance.data, 0o700, binaries.server_owner())
+        where = ["-h", self.instance.run, "-p", str(paths.POSTGRES_PORT), "-U", postgres.ROLE, "-D", other.instance.data]
         with log.open("w") as output:
             if binaries.run_as_server_user([program, *where, "--checkpoint=fast", "--no-sync", *options], output) != 0:
                 raise TestServersFailed(f"{TestServersFailed.detail} pg_basebackup said: {log.read_text().strip()[-300:]}")
@@ -109,10 +109,10 @@ class TestServers:
 
     def configure(self, **settings: str) -> None:
         """Set parameters that hold from PostgreSQL's next start."""
-        with (self.place.data / "postgresql.auto.conf").open("a") as file:
+        with (self.instance.data / "postgresql.auto.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 
 
-def servers_in(made: Path, name: str = "stage") -> TestServers:
-    """Return the stage in the folder, not started."""
+def servers_in(made: Path, name: str = "servers") -> TestServers:
+    """Return the servers in the folder, not started."""
     return TestServers(InstancePaths(made, "prove", made / name))

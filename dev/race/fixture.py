@@ -14,7 +14,7 @@ VALUE = Decimal("25.50")
 
 
 @dataclass(frozen=True)
-class Racer:
+class Participant:
     """Somebody who wants credits; `token` is empty unless the race goes over HTTP."""
 
     id: str
@@ -25,7 +25,7 @@ class Racer:
 class RaceFixture:
     """Who fights for what, and how much was issued."""
 
-    racers: list[Racer]
+    participants: list[Participant]
     credits: list[str]
     pool: str
     issued: Supply
@@ -33,13 +33,13 @@ class RaceFixture:
 
 def create_fixture(plan: Plan) -> RaceFixture:
     """Make the plan's users, credits and pool."""
-    users = User.objects.bulk_create(User(email=f"racer{n}@example.com") for n in range(plan.users))
+    users = User.objects.bulk_create(User(email=f"participant{n}@example.com") for n in range(plan.users))
     prizes = edit_pool.open_pool(None, name="Prizes", kind=PoolKind.PROMOTION, currency="INR")
     drained = edit_pool.open_pool(None, name="Drained", kind=PoolKind.SIGNUP, currency="INR", per_user_limit=plan.limit)
     issue_credits(prizes, plan.credits)
     issue_credits(drained, plan.pool)
     return RaceFixture(
-        racers=[Racer(str(user.pk), issue_pair(user).access if plan.http else "") for user in users],
+        participants=[Participant(str(user.pk), issue_pair(user).access if plan.http else "") for user in users],
         credits=[str(pk) for pk in CashbackAsset.objects.filter(pool=prizes).order_by("pk").values_list("pk", flat=True)],
         pool=str(drained.pk),
         issued={(pool.pk, "INR"): (count, count * VALUE) for pool, count in ((prizes, plan.credits), (drained, plan.pool))},

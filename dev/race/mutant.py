@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from accounts.models import User
 from dev.race import scratch_database
-from dev.race.fixture import Racer
+from dev.race.fixture import Participant
 from dev.race.transport import ClaimResponse, DirectTransport, pool_request, record_claim, to_response, user_of
 from wallet.actions.claim_batch import Claim
 from wallet.actions.claim_decisions import AssetAlreadyClaimed, PoolSoldOut
@@ -28,8 +28,8 @@ DROP_TRIGGERS = f"""
 DO $$
 DECLARE guard record;
 BEGIN
-    FOR guard IN SELECT tgname AS name, tgrelid::regclass AS place FROM pg_trigger WHERE tgname ~ '{GUARDS}' LOOP
-        EXECUTE format('DROP TRIGGER %I ON %s', guard.name, guard.place);
+    FOR guard IN SELECT tgname AS name, tgrelid::regclass AS on_table FROM pg_trigger WHERE tgname ~ '{GUARDS}' LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', guard.name, guard.on_table);
     END LOOP;
 END $$
 """  # noqa: S608  (made of the constant above)
@@ -42,13 +42,15 @@ ALTER TABLE assets_cashbackasset DROP CONSTRAINT asset_claim_slot;
 class Unguarded(DirectTransport):
     """Looks, waits, and takes what may be gone by then."""
 
-    def asset(self, racer: Racer, asset: str) -> ClaimResponse:
+    def asset(self, participant: Participant, asset: str) -> ClaimResponse:
         """Ask the mutant of claims.claim."""
-        return to_response(lambda: claim_without_lock(UUID(asset), user_of(racer)))
+        return to_response(lambda: claim_without_lock(UUID(asset), user_of(participant)))
 
-    def pool(self, racer: Racer, pool: str, key: str) -> ClaimResponse:
+    def pool(self, participant: Participant, pool: str, key: str) -> ClaimResponse:
         """Ask the mutant of claims.claim_any."""
-        return to_response(lambda: claim_from_pool_without_lock(UUID(pool), user_of(racer), pool_request(racer, pool, key)))
+        return to_response(
+            lambda: claim_from_pool_without_lock(UUID(pool), user_of(participant), pool_request(participant, pool, key))
+        )
 
 
 def remove_guards() -> None:

@@ -1,4 +1,4 @@
-"""The race: many clients in several processes, released at the same instant, and the log of all they heard."""
+"""The race: many clients in several processes, released at the same instant, and the log of all they response."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from dev.race.claim_client import ClaimClient
-from dev.race.fixture import RaceFixture, Racer
+from dev.race.fixture import Participant, RaceFixture
 from dev.race.plan import Plan
 from dev.race.transport import Transport
 from kernel.refusals import Refusal
@@ -32,8 +32,8 @@ class Race:
     """What all clients share: the plan, who and what it is about, how one asks, and the barrier that releases them."""
 
     plan: Plan
-    arena: RaceFixture
-    way: Callable[[], Transport]
+    fixture: RaceFixture
+    connect: Callable[[], Transport]
     barrier: Barrier
     progress: Callable[[], None]
 
@@ -42,24 +42,24 @@ class Client(ClaimClient):
     """One thread of the race with one connection, asking for the users it stands for."""
 
     def __init__(self, race: Race, number: int) -> None:
-        plan, racers = race.plan, race.arena.racers
-        super().__init__(race.way(), number, plan.seed)
+        plan, participants = race.plan, race.fixture.participants
+        super().__init__(race.connect(), number, plan.seed)
         self.race = race
-        self.racers = racers[number :: plan.connections]
-        self.drainers = racers[: plan.drainers][number :: plan.connections]
+        self.participants = participants[number :: plan.connections]
+        self.drainers = participants[: plan.drainers][number :: plan.connections]
 
     def run(self) -> None:
         """Take part in every round."""
-        plan, arena = self.race.plan, self.race.arena
-        for credit in arena.credits:
-            self.random.shuffle(self.racers)
+        plan, fixture = self.race.plan, self.race.fixture
+        for credit in fixture.credits:
+            self.random.shuffle(self.participants)
             self.wait()
-            for racer in self.racers:
-                self.persist("asset", credit, racer, None)
+            for participant in self.participants:
+                self.request_until_answered("asset", credit, participant, None)
         self.wait()
         for attempt in range(plan.tries):
-            for racer in self.drainers:
-                self.drain(racer, f"race-{plan.seed}-{attempt}-{racer.id[-12:]}")
+            for participant in self.drainers:
+                self.drain(participant, f"race-{plan.seed}-{attempt}-{participant.id[-12:]}")
 
     def wait(self) -> None:
         """Wait for all the others, then go."""
@@ -67,22 +67,22 @@ class Client(ClaimClient):
         if self.number == 0:
             self.race.progress()
 
-    def drain(self, racer: Racer, key: str) -> None:
+    def drain(self, participant: Participant, key: str) -> None:
         """Ask for any credit of the pool, and now and then repeat a request that was answered."""
-        heard = self.persist("pool", self.race.arena.pool, racer, key)
-        if heard.outcome == "ok" and self.random.random() < REPEATED:
-            self.persist("pool", self.race.arena.pool, racer, key)
+        response = self.request_until_answered("pool", self.race.fixture.pool, participant, key)
+        if response.outcome == "ok" and self.random.random() < REPEATED:
+            self.request_until_answered("pool", self.race.fixture.pool, participant, key)
 
 
 def run_clients(
-    plan: Plan, arena: RaceFixture, way: Callable[[], Transport], folder: Path, progress: Callable[[], None]
+    plan: Plan, fixture: RaceFixture, connect: Callable[[], Transport], folder: Path, progress: Callable[[], None]
 ) -> list[Attempt]:
     """Let all clients race and return what they remember; `progress` is called as each round begins.
 
     Call it without open connections or threads: the clients' processes are forks. Raises RaceBrokeOff.
     """
     context = multiprocessing.get_context("fork")
-    race = Race(plan, arena, way, context.Barrier(plan.connections), progress)
+    race = Race(plan, fixture, connect, context.Barrier(plan.connections), progress)
     shares = [range(first, plan.connections, PROCESSES) for first in range(min(PROCESSES, plan.connections))]
     files = [folder / f"{share.start}.jsonl" for share in shares]
     processes = [
@@ -112,7 +112,7 @@ def run_client(race: Race, number: int) -> list[Attempt]:
         try:
             client.run()
         finally:
-            client.way.close()
+            client.transport.close()
     except BaseException:
         race.barrier.abort()
         raise

@@ -45,7 +45,7 @@ def from_json(found: dict[str, Any]) -> Report:
     return Report(**fields | {"plan": Plan(**found["plan"]), "violations": violations})
 
 
-def build_report(plan: Plan, arena: RaceFixture, log: list[Attempt], violations: list[Violation]) -> Report:
+def build_report(plan: Plan, fixture: RaceFixture, log: list[Attempt], violations: list[Violation]) -> Report:
     """Return the figures of a race from its log, its violations included."""
     told = {(attempt.kind, attempt.entry): attempt for attempt in log if attempt.outcome == "ok"}
     winners = Counter(attempt.receipt["asset"] for (kind, _), attempt in told.items() if kind == "asset" and attempt.receipt)
@@ -53,7 +53,7 @@ def build_report(plan: Plan, arena: RaceFixture, log: list[Attempt], violations:
     cuts = statistics.quantiles(latencies, n=100, method="inclusive")
     return Report(
         plan=plan,
-        winners=sum(winners[credit] == 1 for credit in arena.credits),
+        winners=sum(winners[credit] == 1 for credit in fixture.credits),
         drained=sum(kind == "pool" for kind, _ in told),
         claims_per_second=requests_per_second([attempt for (kind, _), attempt in told.items() if kind == "pool"]),
         attempts=len(log),
@@ -64,7 +64,7 @@ def build_report(plan: Plan, arena: RaceFixture, log: list[Attempt], violations:
         p50=cuts[49],
         p95=cuts[94],
         p99=cuts[98],
-        violations=[*violations, *client_complaints(plan, arena, log)],
+        violations=[*violations, *client_complaints(plan, fixture, log)],
     )
 
 
@@ -76,18 +76,18 @@ def requests_per_second(answered: list[Attempt]) -> float:
     return len(answered) / max(seconds, 0.001)
 
 
-def client_complaints(plan: Plan, arena: RaceFixture, log: list[Attempt]) -> list[Violation]:
+def client_complaints(plan: Plan, fixture: RaceFixture, log: list[Attempt]) -> list[Violation]:
     """Return what the clients may complain of beyond the invariants: a credit nobody got, a false "sold out", an error."""
     found = []
     got: dict[str, set[Any]] = defaultdict(set)
     for attempt in log:
         if attempt.outcome == "ok":
             got[attempt.target].add(attempt.entry)
-    for credit in arena.credits:
+    for credit in fixture.credits:
         if len(got[credit]) != 1:
             found.append(Violation("race", f"asset {credit} was given to {len(got[credit])} of {plan.users} users"))
-    if len(got[arena.pool]) != plan.drained:
-        found.append(Violation("race", f"pool {arena.pool} gave {len(got[arena.pool])} claims, not {plan.drained}"))
+    if len(got[fixture.pool]) != plan.drained:
+        found.append(Violation("race", f"pool {fixture.pool} gave {len(got[fixture.pool])} claims, not {plan.drained}"))
     return [*found, *false_sold_outs(log), *unexpected_errors(log)]
 
 

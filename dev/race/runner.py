@@ -9,7 +9,8 @@ from pathlib import Path
 from django.core.management import call_command
 from django.db import connection, connections
 
-from dev.race import fixture, mutant, race, scratch_database, web_server
+from dev.race import mutant, race, scratch_database, web_server
+from dev.race.fixture import create_fixture
 from dev.race.plan import Plan
 from dev.race.report import Report, build_report
 from dev.race.transport import DirectTransport, Transport
@@ -22,18 +23,18 @@ def run_race(plan: Plan, folder: Path) -> Report:
     """Run the race and return its report; the log stays in `folder`. Raises Refusal."""
     scratch_database.require_scratch_database()
     make_tables()
-    place = fixture.create_fixture(plan)
+    fixture = create_fixture(plan)
     if plan.without_lock:
         mutant.remove_guards()
     # Forks must not share a connection.
     connections.close_all()
     with transport_factory(plan) as client:
-        log = race.run_clients(plan, place, client, folder, partial(print_progress, "round"))
+        log = race.run_clients(plan, fixture, client, folder, partial(print_progress, "round"))
     claim_log.write_log(folder / "attempts.jsonl", log)
     print_progress("verifying")
     seal_ledger.seal_all()
     with snapshot_connection() as reader:
-        return build_report(plan, place, log, verify_everything(reader, log, place.issued))
+        return build_report(plan, fixture, log, verify_everything(reader, log, fixture.issued))
 
 
 def make_tables() -> None:

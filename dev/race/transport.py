@@ -1,4 +1,4 @@
-"""How a racer asks for credits without a web server: straight at the product's acts."""
+"""How a participant asks for credits without a web server: straight at the product's acts."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, connection
 
 from accounts.models import User
-from dev.race.fixture import Racer
+from dev.race.fixture import Participant
 from kernel.refusals import Refusal
 from wallet.actions.claim import claim_asset, claim_from_pool
 from wallet.actions.claim_batch import Claim, record_claims
@@ -20,7 +20,7 @@ from wallet.verification.claim_log import Outcome
 
 @dataclass(frozen=True)
 class ClaimResponse:
-    """An answer as its asker understood it (see Attempt)."""
+    """An answer as its client understood it (see Attempt)."""
 
     outcome: Outcome
     status: int | None
@@ -36,10 +36,10 @@ class ClaimResponse:
 class Transport(Protocol):
     """One client with one connection, used by one thread."""
 
-    def asset(self, racer: Racer, asset: str) -> ClaimResponse:
+    def asset(self, participant: Participant, asset: str) -> ClaimResponse:
         """Ask for one credit."""
 
-    def pool(self, racer: Racer, pool: str, key: str) -> ClaimResponse:
+    def pool(self, participant: Participant, pool: str, key: str) -> ClaimResponse:
         """Ask for any credit of a pool."""
 
     def close(self) -> None:
@@ -52,27 +52,27 @@ class DirectTransport:
     def __init__(self) -> None:
         connection.ensure_connection()
 
-    def asset(self, racer: Racer, asset: str) -> ClaimResponse:
+    def asset(self, participant: Participant, asset: str) -> ClaimResponse:
         """Ask claims.claim."""
-        return to_response(lambda: claim_asset(UUID(asset), user_of(racer)))
+        return to_response(lambda: claim_asset(UUID(asset), user_of(participant)))
 
-    def pool(self, racer: Racer, pool: str, key: str) -> ClaimResponse:
+    def pool(self, participant: Participant, pool: str, key: str) -> ClaimResponse:
         """Ask claims.claim_any."""
-        return to_response(lambda: claim_from_pool(UUID(pool), user_of(racer), pool_request(racer, pool, key)))
+        return to_response(lambda: claim_from_pool(UUID(pool), user_of(participant), pool_request(participant, pool, key)))
 
     def close(self) -> None:
         """Close this thread's connection."""
         connection.close()
 
 
-def user_of(racer: Racer) -> User:
-    """Return the racer as the acts want them."""
-    return User(id=UUID(racer.id))
+def user_of(participant: Participant) -> User:
+    """Return the participant as the acts want them."""
+    return User(id=UUID(participant.id))
 
 
-def pool_request(racer: Racer, pool: str, key: str) -> IdempotentRequest:
+def pool_request(participant: Participant, pool: str, key: str) -> IdempotentRequest:
     """Return the request that a retry repeats."""
-    return IdempotentRequest(user_of(racer), "pool-claim", key, fingerprint(pool))
+    return IdempotentRequest(user_of(participant), "pool-claim", key, fingerprint(pool))
 
 
 def record_claim(asset: CashbackAsset, user: User, request: IdempotentRequest | None = None) -> Claim:

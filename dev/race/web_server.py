@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dev.race import processes
-from dev.race.fixture import Racer
+from dev.race.fixture import Participant
 from dev.race.transport import ClaimResponse
 from kernel.refusals import Refusal
 from wallet.verification.claim_log import TRACEBACK, WITHOUT_WAIT
@@ -105,13 +105,15 @@ class HttpTransport:
         self.connection = http.client.HTTPConnection(HOST, port, timeout=ANSWER_SECONDS)
         self.connection.connect()
 
-    def asset(self, racer: Racer, asset: str) -> ClaimResponse:
+    def asset(self, participant: Participant, asset: str) -> ClaimResponse:
         """POST assets/{id}/claim/."""
-        return self.post(f"/api/v1/assets/{asset}/claim/", {"Authorization": f"Bearer {racer.token}"})
+        return self.post(f"/api/v1/assets/{asset}/claim/", {"Authorization": f"Bearer {participant.token}"})
 
-    def pool(self, racer: Racer, pool: str, key: str) -> ClaimResponse:
+    def pool(self, participant: Participant, pool: str, key: str) -> ClaimResponse:
         """POST pools/{id}/claim/ with its key."""
-        return self.post(f"/api/v1/pools/{pool}/claim/", {"Authorization": f"Bearer {racer.token}", "Idempotency-Key": key})
+        return self.post(
+            f"/api/v1/pools/{pool}/claim/", {"Authorization": f"Bearer {participant.token}", "Idempotency-Key": key}
+        )
 
     def close(self) -> None:
         """Hang up."""

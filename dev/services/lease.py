@@ -38,7 +38,7 @@ def redis_missing() -> str:
 
 
 def acquire_lease_if_local(environ: Mapping[str, str] = os.environ) -> None:
-    """Attach to the servers that `environ` does not place elsewhere; does nothing outside local mode."""
+    """Attach to the servers that `environ` does not instance elsewhere; does nothing outside local mode."""
     if environ.get("CASHBACK_ENV", "local") == "local":
         acquire_lease(postgres=not environ.get("DATABASE_URL"), redis=not environ.get("REDIS_URL"))
 
@@ -51,27 +51,27 @@ def acquire_lease(*, postgres: bool = True, redis: bool = True) -> None:
     redis = redis and binaries.redis_binary() is not None
     if not (postgres or redis):
         return
-    place = paths.instance_paths()
-    if place not in _held:
-        _hold(place)
-    if _missing(place, postgres, redis):
-        with supervisor.startup_lock(place):
-            _start(place, *_missing(place, postgres, redis))
+    instance = paths.instance_paths()
+    if instance not in _held:
+        _hold(instance)
+    if _missing(instance, postgres, redis):
+        with supervisor.startup_lock(instance):
+            _start(instance, *_missing(instance, postgres, redis))
 
 
 def restartable_parts(environ: Mapping[str, str] = os.environ) -> list[RestartablePart]:
     """Return the servers that this process started, or that `environ` leaves to it, for a supervisor to keep up."""
-    place, found = paths.instance_paths(), []
+    instance, found = paths.instance_paths(), []
     if not environ.get("DATABASE_URL"):
         found.append(
             RestartablePart(
-                "PostgreSQL", partial(_down, place, "postgres"), partial(acquire_lease, redis=False), precedes_others=True
+                "PostgreSQL", partial(_down, instance, "postgres"), partial(acquire_lease, redis=False), precedes_others=True
             )
         )
     if not environ.get("REDIS_URL") and binaries.redis_binary() is not None:
         found.append(
             RestartablePart(
-                "Redis", partial(_down, place, "redis"), partial(acquire_lease, postgres=False), without=WITHOUT_REDIS
+                "Redis", partial(_down, instance, "redis"), partial(acquire_lease, postgres=False), without=WITHOUT_REDIS
             )
         )
     return found
@@ -85,10 +85,10 @@ def start_services(*, postgres: bool = True, redis: bool = True) -> None:
 
 def stop_services() -> None:
     """Stop both servers, whoever uses them; the data stays."""
-    place = paths.instance_paths()
-    if place.folder.is_dir():
-        supervisor.pinned_file(place).unlink(missing_ok=True)
-        supervisor.stop_servers(place)
+    instance = paths.instance_paths()
+    if instance.folder.is_dir():
+        supervisor.pinned_file(instance).unlink(missing_ok=True)
+        supervisor.stop_servers(instance)
 
 
 def exec_psql(arguments: Sequence[str] = ()) -> NoReturn:
@@ -99,31 +99,33 @@ def exec_psql(arguments: Sequence[str] = ()) -> NoReturn:
             f"The package with PostgreSQL has no psql on this platform: connect any client to {database_url()}."
         )
     acquire_lease(redis=False)
-    # psql takes this process's place, and its lock.
+    # psql takes this process's instance, and its lock.
     os.set_inheritable(_held[paths.instance_paths()], True)
     os.execv(binary, [str(binary), "--dbname", database_url(), *arguments])  # noqa: S606
 
 
-def _hold(place: InstancePaths) -> None:
-    paths.prepare_folder(place)
-    lock = supervisor.open_lock(supervisor.lease_file(place))
+def _hold(instance: InstancePaths) -> None:
+    paths.prepare_folder(instance)
+    lock = supervisor.open_lock(supervisor.lease_file(instance))
     fcntl.flock(lock, fcntl.LOCK_SH)
-    _held[place] = lock
-    supervisor.ensure_supervisor(place)
+    _held[instance] = lock
+    supervisor.ensure_supervisor(instance)
 
 
-def _missing(place: InstancePaths, want_postgres: bool, want_redis: bool) -> list[str]:
+def _missing(instance: InstancePaths, want_postgres: bool, want_redis: bool) -> list[str]:
     wanted = {"postgres": want_postgres, "redis": want_redis}
     servers = {"postgres": postgres, "redis": redis}
-    return [name for name, want in wanted.items() if want and not servers[name].is_up(place)]
+    return [name for name, want in wanted.items() if want and not servers[name].is_up(instance)]
 
 
-def _down(place: InstancePaths, name: str) -> str | None:
-    return "" if _missing(place, name == "postgres", name == "redis") else None
+def _down(instance: InstancePaths, name: str) -> str | None:
+    return "" if _missing(instance, name == "postgres", name == "redis") else None
 
 
-def _start(place: InstancePaths, *names: str) -> None:
+def _start(instance: InstancePaths, *names: str) -> None:
     if "postgres" in names:
-        postgres.start_postgres(place)
-    if "redis" in names and not redis.start_redis(place):
-        log.warning("Redis does not start, the product goes on without it: see %s, or set REDIS_URL.", place.run / "redis.log")
+        postgres.start_postgres(instance)
+    if "redis" in names and not redis.start_redis(instance):
+        log.warning(
+            "Redis does not start, the product goes on without it: see %s, or set REDIS_URL.", instance.run / "redis.log"
+        )

@@ -56,7 +56,7 @@ class InstancePaths:
 
 
 def instance_paths(environ: Mapping[str, str] = os.environ) -> InstancePaths:
-    """Return this checkout's place under the profile in force; touches nothing on disk."""
+    """Return this checkout's instance under the profile in force; touches nothing on disk."""
     profile = environ.get("CASHBACK_LOCAL_PROFILE") or "dev"
     if not re.fullmatch(r"[a-z0-9-]{1,16}", profile):
         raise LocalServiceError(f"The profile {profile!r} is not a name of a-z, 0-9 and -: set CASHBACK_LOCAL_PROFILE.")
@@ -78,15 +78,15 @@ def _base(environ: Mapping[str, str]) -> Path:
         raise LocalServiceError("This user has no home folder: set CASHBACK_STATE to a writable folder.") from None
 
 
-def prepare_folder(place: InstancePaths) -> None:
+def prepare_folder(instance: InstancePaths) -> None:
     """Create the instance's own folder, or raise Cannot."""
-    if len(os.fsencode(place.postgres_socket)) >= SOCKET_PATH_LIMIT:
-        raise LocalServiceError(f"The path {place.run} is too long for a socket: set CASHBACK_STATE to a shorter folder.")
+    if len(os.fsencode(instance.postgres_socket)) >= SOCKET_PATH_LIMIT:
+        raise LocalServiceError(f"The path {instance.run} is too long for a socket: set CASHBACK_STATE to a shorter folder.")
     # As root the servers run as nobody, who must be able to pass; what is private below is closed one by one.
     mode = 0o755 if os.geteuid() == 0 else 0o700
-    if not place.base.is_dir():
-        make_folder(place.base, mode)
-    make_folder(place.folder, mode)
+    if not instance.base.is_dir():
+        make_folder(instance.base, mode)
+    make_folder(instance.folder, mode)
 
 
 def make_folder(folder: Path, mode: int, owner: tuple[int, int] | None = None) -> None:

@@ -20,10 +20,10 @@ def local_secret(name: str) -> str:
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise ValueError(f"{name!r} is not a file name")
-    place = paths.instance_paths()
-    file = place.secrets / name
+    instance = paths.instance_paths()
+    file = instance.secrets / name
     try:
-        found = file.read_bytes() if file.exists() else _make(place, file)
+        found = file.read_bytes() if file.exists() else _make(instance, file)
     except OSError as error:
         raise LocalServiceError(
             f"Cannot keep {file} ({error.strerror}): set {name}, or CASHBACK_STATE to a folder of your own."
@@ -36,9 +36,9 @@ def local_secret(name: str) -> str:
     return found.decode()
 
 
-def _make(place: paths.InstancePaths, file: Path) -> bytes:
-    paths.prepare_folder(place)
-    paths.make_folder(place.secrets, 0o700)
+def _make(instance: paths.InstancePaths, file: Path) -> bytes:
+    paths.prepare_folder(instance)
+    paths.make_folder(instance.secrets, 0o700)
     mine = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     mine.touch(0o600, exist_ok=False)
     try:

@@ -21,14 +21,14 @@ from dev.services.paths import CHECKOUT, InstancePaths
 LINGER_SECONDS = 5.0
 
 
-def lease_file(place: InstancePaths) -> Path:
+def lease_file(instance: InstancePaths) -> Path:
     """Return the file whose shared lock every user of the servers holds."""
-    return place.folder / "users.lock"
+    return instance.folder / "users.lock"
 
 
-def pinned_file(place: InstancePaths) -> Path:
+def pinned_file(instance: InstancePaths) -> Path:
     """Return the file whose presence keeps the servers up without a user."""
-    return place.folder / "kept-up"
+    return instance.folder / "kept-up"
 
 
 def open_lock(file: Path) -> int:
@@ -42,9 +42,9 @@ def open_lock(file: Path) -> int:
 
 
 @contextlib.contextmanager
-def startup_lock(place: InstancePaths) -> Iterator[None]:
+def startup_lock(instance: InstancePaths) -> Iterator[None]:
     """Hold the lock under which servers are started and stopped."""
-    lock = open_lock(place.folder / "starting.lock")
+    lock = open_lock(instance.folder / "starting.lock")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -52,31 +52,31 @@ def startup_lock(place: InstancePaths) -> Iterator[None]:
         os.close(lock)
 
 
-def ensure_supervisor(place: InstancePaths) -> None:
+def ensure_supervisor(instance: InstancePaths) -> None:
     """See to it that a keeper watches over the servers."""
-    lock = open_lock(place.folder / "keeper.lock")
+    lock = open_lock(instance.folder / "keeper.lock")
     try:
         if _try_exclusive(lock):
             # A mark left by a keeper that is gone says nothing about today.
-            pinned_file(place).unlink(missing_ok=True)
-            _spawn(place, lock)
+            pinned_file(instance).unlink(missing_ok=True)
+            _spawn(instance, lock)
     finally:
         os.close(lock)
 
 
-def stop_servers(place: InstancePaths) -> None:
+def stop_servers(instance: InstancePaths) -> None:
     """Stop whatever is up."""
-    with startup_lock(place):
-        if redis.is_up(place):
-            redis.stop_redis(place)
-        if postgres.is_up(place):
-            postgres.stop_postgres(place)
+    with startup_lock(instance):
+        if redis.is_up(instance):
+            redis.stop_redis(instance)
+        if postgres.is_up(instance):
+            postgres.stop_postgres(instance)
 
 
-def _spawn(place: InstancePaths, lock: int) -> None:
-    file = place.folder / "keeper.log"
+def _spawn(instance: InstancePaths, lock: int) -> None:
+    file = instance.folder / "keeper.log"
     # Said outright, because a relative path means something else from another working directory.
-    where = {"CASHBACK_STATE": str(place.base), "CASHBACK_LOCAL_PROFILE": place.profile}
+    where = {"CASHBACK_STATE": str(instance.base), "CASHBACK_LOCAL_PROFILE": instance.profile}
     with file.open("a") as log:
         done = subprocess.run(
             [sys.executable, "-m", "dev.services", str(lock)],
@@ -104,26 +104,26 @@ def _try_exclusive(lock: int) -> bool:
     return True
 
 
-def supervise(place: InstancePaths, own_lock: int) -> None:
+def supervise(instance: InstancePaths, own_lock: int) -> None:
     """Wait until nobody has used the servers for a while, then stop them and let go of `own_lock`."""
     linger = float(os.environ.get("CASHBACK_LOCAL_LINGER") or LINGER_SECONDS)
-    users = open_lock(lease_file(place))
+    users = open_lock(lease_file(instance))
     while True:
         fcntl.flock(users, fcntl.LOCK_EX)
         fcntl.flock(users, fcntl.LOCK_UN)
         time.sleep(linger)
-        if _is_gone(users, lease_file(place)):
+        if _is_gone(users, lease_file(instance)):
             return
-        if not pinned_file(place).exists() and _try_exclusive(users):
+        if not pinned_file(instance).exists() and _try_exclusive(users):
             break
-    stop_servers(place)
+    stop_servers(instance)
     # First its own lock, then the users': who attaches next must find that there is no keeper.
     os.close(own_lock)
     os.close(users)
 
 
 def _is_gone(lock: int, file: Path) -> bool:
-    # Somebody removed the folder; what stands in its place now is not this keeper's to stop.
+    # Somebody removed the folder; what stands in its instance now is not this keeper's to stop.
     try:
         return not os.path.samestat(os.fstat(lock), file.stat())
     except OSError:

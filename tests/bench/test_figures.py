@@ -39,9 +39,9 @@ def test_figures_are_written_as_far_as_they_mean_something(number: float, writte
 
 def test_the_two_sides_take_turns_at_going_first() -> None:
     order: list[str] = []
-    bed = BenchEnvironment(servers_in(Path("/tmp")), rounds=3, quick=True)
+    environment = BenchEnvironment(servers_in(Path("/tmp")), rounds=3, quick=True)
 
-    rounds = bed.alternate(lambda: order.append("A") or "a", lambda: order.append("B") or "b")  # type: ignore[func-returns-value]
+    rounds = environment.alternate(lambda: order.append("A") or "a", lambda: order.append("B") or "b")  # type: ignore[func-returns-value]
 
     assert rounds == [("a", "b")] * 3
     assert order == ["A", "B", "B", "A", "A", "B"]

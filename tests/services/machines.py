@@ -28,7 +28,7 @@ class Machine:
         path = os.pathsep.join(filter(None, (str(CHECKOUT), inherited.get("PYTHONPATH"))))
         own = {"CASHBACK_STATE": str(state), "CASHBACK_LOCAL_PROFILE": "test", "CASHBACK_LOCAL_LINGER": "0.2"}
         self.environ: Mapping[str, str] = inherited | own | {"PYTHONPATH": path} | environ
-        self.place: InstancePaths = paths.instance_paths(self.environ)
+        self.instance: InstancePaths = paths.instance_paths(self.environ)
 
     def start(self, code: str, **options: object) -> subprocess.Popen[str]:
         """Start a Python process that runs `code` with `local` imported; it reads from a pipe, so it can be told to end."""
@@ -58,7 +58,7 @@ class Machine:
 
     def sql(self, statement: str) -> list[tuple[object, ...]]:
         """Run one statement on the product's database and return its rows."""
-        with psycopg.connect(host=str(self.place.run), dbname="cashback", user="cashback", autocommit=True) as connection:
+        with psycopg.connect(host=str(self.instance.run), dbname="cashback", user="cashback", autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
@@ -69,7 +69,7 @@ class Machine:
 
     def is_quiet(self) -> bool:
         """Tell whether neither server takes connections."""
-        return not lease.postgres.is_up(self.place) and not lease.redis.is_up(self.place)
+        return not lease.postgres.is_up(self.instance) and not lease.redis.is_up(self.instance)
 
     def clear(self) -> None:
         """Stop the servers and remove the folder."""
@@ -78,8 +78,8 @@ class Machine:
 
     def clear_servers(self) -> None:
         """Stop the servers."""
-        if self.place.folder.is_dir():
-            supervisor.stop_servers(self.place)
+        if self.instance.folder.is_dir():
+            supervisor.stop_servers(self.instance)
 
 
 def eventually(condition: Callable[[], bool]) -> bool:

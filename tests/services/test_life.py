@@ -59,12 +59,12 @@ def test_zombie_of_a_killed_postmaster_does_not_stand_in_the_way(used):
 def test_number_of_a_killed_postmaster_given_to_another_program_does_not_stand_in_the_way(used, eventually):
     user = used.user()
     postgres, redis = used.pids()
-    as_server = {"user": used.place.data.owner(), "cwd": "/"} if os.geteuid() == 0 else {}
+    as_server = {"user": used.instance.data.owner(), "cwd": "/"} if os.geteuid() == 0 else {}
     other = subprocess.Popen(["sleep", "60"], **as_server)
     os.kill(postgres, signal.SIGKILL)
     os.kill(redis, signal.SIGKILL)
     assert eventually(used.is_quiet)
-    for file in (used.place.data / "postmaster.pid", used.place.run / ".s.PGSQL.5432.lock"):
+    for file in (used.instance.data / "postmaster.pid", used.instance.run / ".s.PGSQL.5432.lock"):
         file.write_text(file.read_text().replace(str(postgres), str(other.pid), 1))
     used.python("local.attach(redis=False)")
     assert other.poll() is None
@@ -80,7 +80,7 @@ def test_servers_stop_when_their_last_user_ends(used, eventually):
     second.communicate("")
     assert eventually(used.is_quiet)
     # Stopped in good order, not just out of reach.
-    assert eventually(lambda: not (used.place.data / "postmaster.pid").exists())
+    assert eventually(lambda: not (used.instance.data / "postmaster.pid").exists())
 
 
 def test_servers_stop_when_their_last_user_is_killed(used, eventually):
@@ -143,7 +143,7 @@ def test_state_folder_may_be_relative(machine, eventually):
     done = subprocess.run(command, env=relative, cwd=machine.state.parent, capture_output=True, text=True, check=True)
     assert done.stdout == "True\n"
     assert eventually(machine.is_quiet)
-    assert (machine.place.data / "PG_VERSION").exists()
+    assert (machine.instance.data / "PG_VERSION").exists()
 
 
 def test_pipe_of_the_starter_ends_with_it(used):
@@ -157,7 +157,7 @@ def test_pipe_of_the_starter_ends_with_it(used):
 def test_keeper_of_a_removed_folder_leaves_its_successor_alone(machine, eventually):
     first = machine.user()
     machine.python("local.down()")
-    shutil.rmtree(machine.place.folder)
+    shutil.rmtree(machine.instance.folder)
     second = machine.user()
     first.communicate("")
     linger()
@@ -167,13 +167,13 @@ def test_keeper_of_a_removed_folder_leaves_its_successor_alone(machine, eventual
 
 
 def test_interrupted_first_start_leaves_nothing_half_made(machine):
-    half = machine.place.data.with_suffix(".new")
+    half = machine.instance.data.with_suffix(".new")
     half.mkdir(parents=True)
-    machine.place.folder.chmod(0o755)
+    machine.instance.folder.chmod(0o755)
     (half / "PG_VERSION").write_text("18")
     machine.python("local.attach(redis=False)")
     assert not half.exists()
-    assert (machine.place.data / "global").is_dir()
+    assert (machine.instance.data / "global").is_dir()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the servers as somebody else")

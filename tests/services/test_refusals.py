@@ -28,18 +28,18 @@ def test_folder_too_deep_for_a_socket_asks_for_a_shorter_one(machine):
     deep = Machine(machine.state / ("x" * 90))
     assert (
         deep.refusal("local.attach()")
-        == f"The path {deep.place.run} is too long for a socket: set CASHBACK_STATE to a shorter folder."
+        == f"The path {deep.instance.run} is too long for a socket: set CASHBACK_STATE to a shorter folder."
     )
     assert list(machine.state.iterdir()) == []
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a folder of another user")
 def test_folder_of_another_user_is_not_used(machine):
-    machine.place.folder.mkdir()
-    os.chown(machine.place.folder, 12345, 12345)
+    machine.instance.folder.mkdir()
+    os.chown(machine.instance.folder, 12345, 12345)
     assert (
         machine.refusal("local.attach()")
-        == f"The folder {machine.place.folder} belongs to someone else: set CASHBACK_STATE to a folder of your own."
+        == f"The folder {machine.instance.folder} belongs to someone else: set CASHBACK_STATE to a folder of your own."
     )
 
 
@@ -54,7 +54,7 @@ def test_failed_initdb_shows_the_last_line_of_its_log(machine):
 
 def test_server_that_does_not_start_shows_the_last_line_of_its_log(machine):
     machine.python("local.attach(redis=False); local.down()")
-    (machine.place.data / "PG_VERSION").write_text("17\n")
+    (machine.instance.data / "PG_VERSION").write_text("17\n")
     sentence = machine.refusal("from dev.services import postgres; postgres.RETRY_SECONDS = 0; local.attach(redis=False)")
     assert sentence.startswith("PostgreSQL does not start (")
     assert sentence.endswith("or set DATABASE_URL.")
@@ -91,11 +91,11 @@ def test_nothing_is_started_outside_local_mode(machine):
 
 def test_only_the_server_that_is_wanted_is_started(machine):
     machine.python("local.attach_if_wanted({'DATABASE_URL': 'postgresql://db/x'})")
-    assert not machine.place.data.exists()
-    assert machine.place.redis_socket.exists()
+    assert not machine.instance.data.exists()
+    assert machine.instance.redis_socket.exists()
 
 
 def test_profiles_and_state_folders_do_not_mix(machine):
     other = Machine(machine.state, CASHBACK_LOCAL_PROFILE="dev")
-    assert other.place.folder != machine.place.folder
+    assert other.instance.folder != machine.instance.folder
     assert machine.python("print(local.secret('A'))") != other.python("print(local.secret('A'))")

@@ -121,7 +121,7 @@ def test_killed_sentinel_of_the_worker_is_started_again_with_all_that_it_had(pro
 
 
 def test_killed_postgresql_is_started_again_and_seen_up(product, eventually):
-    old = postgres.postgres_pid(product.machine.place)
+    old = postgres.postgres_pid(product.machine.instance)
     os.kill(old, signal.SIGKILL)
     assert product.hears("PostgreSQL") == "PostgreSQL stopped; starting it again in 1 s.\n"
     assert product.hears("PostgreSQL") == "PostgreSQL is started again.\n"
@@ -152,16 +152,16 @@ def test_ctrl_c_while_something_waits_to_be_started_again_ends_everything(machin
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a small disk")
 def test_freed_disk_is_used_again(machine, eventually):
-    machine.place.folder.mkdir(mode=0o755)
-    options = ["-t", "tmpfs", "-o", "size=200m,mode=0755", "tmpfs", str(machine.place.folder)]
+    machine.instance.folder.mkdir(mode=0o755)
+    options = ["-t", "tmpfs", "-o", "size=200m,mode=0755", "tmpfs", str(machine.instance.folder)]
     subprocess.run(["mount", *options], check=True)
     try:
         product = Product(machine)
-        ballast = machine.place.folder / "ballast"
+        ballast = machine.instance.folder / "ballast"
         with ballast.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
             while True:
                 file.write(bytes(65536))
-        os.kill(postgres.postgres_pid(machine.place), signal.SIGKILL)
+        os.kill(postgres.postgres_pid(machine.instance), signal.SIGKILL)
         assert product.hears("PostgreSQL") == "PostgreSQL stopped; starting it again in 1 s.\n"
         full = product.hears("PostgreSQL")
         assert full.startswith("PostgreSQL does not start (No space left on device): see ")
@@ -172,4 +172,4 @@ def test_freed_disk_is_used_again(machine, eventually):
         product.stop()
     finally:
         machine.clear_servers()
-        subprocess.run(["umount", "-l", str(machine.place.folder)], check=False)
+        subprocess.run(["umount", "-l", str(machine.instance.folder)], check=False)

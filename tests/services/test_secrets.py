@@ -19,8 +19,8 @@ def test_secret_is_the_same_the_next_time(machine):
 
 def test_secret_is_readable_by_its_owner_only(machine):
     machine.python("local.secret('A')")
-    assert stat.S_IMODE((machine.place.secrets / "A").stat().st_mode) == 0o600
-    assert stat.S_IMODE(machine.place.secrets.stat().st_mode) == 0o700
+    assert stat.S_IMODE((machine.instance.secrets / "A").stat().st_mode) == 0o600
+    assert stat.S_IMODE(machine.instance.secrets.stat().st_mode) == 0o700
 
 
 def test_processes_racing_for_a_secret_get_the_same_one(machine):
@@ -28,7 +28,7 @@ def test_processes_racing_for_a_secret_get_the_same_one(machine):
     answers = {racer.communicate("\n")[0] for racer in racers}
     assert len(answers) == 1
     assert answers != {""}
-    assert [path.name for path in machine.place.secrets.iterdir()] == ["A"]
+    assert [path.name for path in machine.instance.secrets.iterdir()] == ["A"]
 
 
 def test_name_that_leaves_the_folder_is_refused(machine):
@@ -39,7 +39,7 @@ def test_name_that_leaves_the_folder_is_refused(machine):
 @pytest.mark.parametrize("content", ["", "\n", "x" * 63, "x" * 64 + "\n", "\x00" * 64, "ü" * 64])
 def test_secret_that_a_crash_left_damaged_is_refused_and_kept(machine, content):
     machine.python("local.secret('SECRET_KEY')")
-    file = machine.place.secrets / "SECRET_KEY"
+    file = machine.instance.secrets / "SECRET_KEY"
     file.write_bytes(content.encode())
 
     sentence = machine.refusal("local.secret('SECRET_KEY')")
@@ -53,7 +53,7 @@ def test_secret_that_a_crash_left_damaged_is_refused_and_kept(machine, content):
 
 def test_secret_that_is_no_text_is_refused_alike(machine):
     machine.python("local.secret('SECRET_KEY')")
-    file = machine.place.secrets / "SECRET_KEY"
+    file = machine.instance.secrets / "SECRET_KEY"
     file.write_bytes(b"\xff" * 64)
 
     assert f"The secret in {file} is damaged" in machine.refusal("local.secret('SECRET_KEY')")
@@ -61,7 +61,7 @@ def test_secret_that_is_no_text_is_refused_alike(machine):
 
 def test_secret_that_was_deleted_is_made_anew(machine):
     first = machine.python("print(local.secret('A'))")
-    (machine.place.secrets / "A").unlink()
+    (machine.instance.secrets / "A").unlink()
 
     assert machine.python("print(local.secret('A'))") != first
 
@@ -80,5 +80,5 @@ def test_secret_is_on_the_disk_before_it_has_its_name(machine):
     ).split()
 
     written, linked, folder = order
-    assert written.startswith(f"{machine.place.secrets}/.A.")
-    assert (linked, folder) == ("linked", str(machine.place.secrets))
+    assert written.startswith(f"{machine.instance.secrets}/.A.")
+    assert (linked, folder) == ("linked", str(machine.instance.secrets))

@@ -46,11 +46,11 @@ def test_postgres_is_set_for_tests(running, setting, value):
 
 def test_postgres_is_the_version_its_folder_names(running):
     assert running.sql("SELECT current_setting('server_version_num')::int / 10000") == [(18,)]
-    assert running.place.data.name == "postgres-18"
+    assert running.instance.data.name == "postgres-18"
 
 
 def test_redis_holds_64_databases_in_memory_only(running):
-    with redis.Redis(unix_socket_path=str(running.place.redis_socket), db=63) as client:
+    with redis.Redis(unix_socket_path=str(running.instance.redis_socket), db=63) as client:
         assert client.set("hint", "1") is True
         settings = client.config_get("*")
     wanted = {"save": "", "appendonly": "no", "maxmemory-policy": "volatile-lru", "databases": "64", "port": "0"}
@@ -59,10 +59,10 @@ def test_redis_holds_64_databases_in_memory_only(running):
 
 
 def test_sockets_lie_in_a_folder_nobody_else_enters(running):
-    folder = running.place.run.stat()
+    folder = running.instance.run.stat()
     assert stat.S_IMODE(folder.st_mode) == 0o700
-    assert folder.st_uid == running.place.data.stat().st_uid
-    assert {path.name for path in running.place.run.iterdir() if path.is_socket()} == {".s.PGSQL.5432", "redis.sock"}
+    assert folder.st_uid == running.instance.data.stat().st_uid
+    assert {path.name for path in running.instance.run.iterdir() if path.is_socket()} == {".s.PGSQL.5432", "redis.sock"}
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="reads /proc")
@@ -77,8 +77,8 @@ def test_neither_server_listens_on_the_network(running):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has something to drop")
 def test_servers_started_by_root_do_not_run_as_root(running):
-    assert {Path(f"/proc/{pid}").stat().st_uid for pid in running.pids()} == {running.place.data.stat().st_uid}
-    assert running.place.data.stat().st_uid != 0
+    assert {Path(f"/proc/{pid}").stat().st_uid for pid in running.pids()} == {running.instance.data.stat().st_uid}
+    assert running.instance.data.stat().st_uid != 0
 
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
@@ -87,7 +87,7 @@ def test_servers_hold_nothing_of_their_starter(running):
     for pid in (postgres, redis_pid):
         names = {str(entry.readlink()) for entry in Path(f"/proc/{pid}/fd").iterdir()}
         assert not [name for name in names if name.endswith(".lock")]
-        assert str(Path(f"/proc/{pid}/cwd").readlink()) in ("/", str(running.place.data), str(running.place.run))
+        assert str(Path(f"/proc/{pid}/cwd").readlink()) in ("/", str(running.instance.data), str(running.instance.run))
 
 
 def test_attaching_to_running_servers_takes_no_time(running):
@@ -114,7 +114,7 @@ def test_status_names_the_servers_and_their_users(running):
 
 def test_urls_are_pure_and_point_into_the_state_folder(machine):
     urls = machine.python("print(local.database_url('other name'), local.redis_url(7))")
-    folder = machine.place.run
+    folder = machine.instance.run
     assert (
         urls
         == f"postgresql://cashback@:5432/other%20name?host={str(folder).replace('/', '%2F')} unix://{folder}/redis.sock?db=7"
@@ -151,10 +151,10 @@ def test_the_machines_own_redis_is_started_before_the_bundled_one(machine, names
     pid = own.python("local.attach(postgres=False); print(local.status().servers[1].pid)")
     program = Path(f"/proc/{pid}/exe").readlink()
 
-    assert program == (folder / chosen if chosen else binaries.redis_program(own.place).resolve())
+    assert program == (folder / chosen if chosen else binaries.redis_program(own.instance).resolve())
 
 
 def test_a_redis_elsewhere_comes_before_the_machines_own(machine):
     machine.python("local.attach_if_wanted({'DATABASE_URL': 'postgresql://db/x', 'REDIS_URL': 'redis://r'})")
 
-    assert not machine.place.redis_socket.exists()
+    assert not machine.instance.redis_socket.exists()

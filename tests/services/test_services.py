@@ -35,7 +35,7 @@ def test_up_shows_both_servers_and_down_stops_them(machine):
 def test_status_starts_nothing_and_tells_where_everything_would_be(machine):
     status = services(machine, "status").stdout
     assert "PostgreSQL  down\n  version   18." in status
-    assert f"  socket    {machine.place.postgres_socket}\n  data      {machine.place.data} (0.0 MB)\n" in status
+    assert f"  socket    {machine.instance.postgres_socket}\n  data      {machine.instance.data} (0.0 MB)\n" in status
     assert "attached    0 processes\nschedules   unknown while PostgreSQL is down: `manage.py services up`\n" in status
     assert machine.is_quiet()
 

@@ -74,14 +74,14 @@ class Command(BaseCommand):
             http=http,
             without_lock=options["without_lock"],
         )
-        way = (
+        transport = (
             f"{clients} HTTP clients of {web_server.WORKERS} × {web_server.THREADS} web threads"
             if http
             else f"{clients} database connections"
         )
         room = f" (of {left} that the server has left)" if clients < wanted else ""
         self.stdout.write(
-            f"{users} users fight for {plan.credits} credits and drain a pool of {plan.pool} through {way}{room}."
+            f"{users} users fight for {plan.credits} credits and drain a pool of {plan.pool} through {transport}{room}."
             f" Seed {plan.seed}."
         )
         return plan

@@ -13,7 +13,7 @@ from django_q.models import Schedule
 from dev import services
 from dev.services import binaries
 
-ACTS = {
+ACTIONS = {
     "up": "start both and keep them up until `services down`",
     "down": "stop both, whoever uses them; the data stays",
     "status": "show state, version, process, socket, data and schedules",
@@ -23,22 +23,22 @@ VARIABLES = {"PostgreSQL": "DATABASE_URL", "Redis": "REDIS_URL"}
 
 
 class Command(BaseCommand):
-    """One sub-command per act."""
+    """One sub-command per action."""
 
     help = "The PostgreSQL and Redis that this checkout starts for itself. Commands start them when needed; this is for hands."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the sub-commands."""
-        acts = parser.add_subparsers(dest="act", required=True, metavar="{" + ",".join(ACTS) + "}")
-        for name, text in ACTS.items():
-            acts.add_parser(name, help=text, description=text)
+        actions = parser.add_subparsers(dest="action", required=True, metavar="{" + ",".join(ACTIONS) + "}")
+        for name, text in ACTIONS.items():
+            actions.add_parser(name, help=text, description=text)
 
-    def handle(self, *args: Any, act: str, **options: Any) -> None:
-        """Do the act that was asked for."""
-        acts = {"up": self.up, "down": self.down, "status": self.show, "psql": self.psql}
+    def handle(self, *args: Any, action: str, **options: Any) -> None:
+        """Run the chosen action."""
+        actions = {"up": self.up, "down": self.down, "status": self.show, "psql": self.psql}
         try:
-            acts[act]()
+            actions[action]()
         except services.LocalServiceError as refusal:
             raise CommandError(str(refusal)) from None
 
