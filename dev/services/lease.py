@@ -46,7 +46,7 @@ def acquire_lease_if_local(environ: Mapping[str, str] = os.environ) -> None:
 def acquire_lease(*, postgres: bool = True, redis: bool = True) -> None:
     """Start what is asked for and not running, and keep it up for the life of this process and its forks.
 
-    Raises Cannot when PostgreSQL does not come up; without Redis the product goes on.
+    Raises LocalServiceError when PostgreSQL does not come up; without Redis the product goes on.
     """
     redis = redis and binaries.redis_binary() is not None
     if not (postgres or redis):
@@ -92,7 +92,7 @@ def stop_services() -> None:
 
 
 def exec_psql(arguments: Sequence[str] = ()) -> NoReturn:
-    """Become psql on the local database; raise Cannot when there is none."""
+    """Become psql on the local database; raise LocalServiceError when there is none."""
     binary = binaries.postgres_wheel() / "bin/psql"
     if not binary.exists():
         raise LocalServiceError(

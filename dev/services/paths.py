@@ -79,7 +79,7 @@ def _base(environ: Mapping[str, str]) -> Path:
 
 
 def prepare_folder(instance: InstancePaths) -> None:
-    """Create the instance's own folder, or raise Cannot."""
+    """Create the instance's own folder, or raise LocalServiceError."""
     if len(os.fsencode(instance.postgres_socket)) >= SOCKET_PATH_LIMIT:
         raise LocalServiceError(f"The path {instance.run} is too long for a socket: set CASHBACK_STATE to a shorter folder.")
     # As root the servers run as nobody, who must be able to pass; what is private below is closed one by one.
@@ -90,7 +90,7 @@ def prepare_folder(instance: InstancePaths) -> None:
 
 
 def make_folder(folder: Path, mode: int, owner: tuple[int, int] | None = None) -> None:
-    """Create `folder` with `mode` for `owner` (user and group id; default: the caller), or raise Cannot."""
+    """Create `folder` with `mode` for `owner` (user and group id; default: the caller), or raise LocalServiceError."""
     uid, gid = owner or (os.geteuid(), os.getegid())
     try:
         if not folder.is_dir():

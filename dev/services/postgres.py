@@ -1,4 +1,4 @@
-"""The local PostgreSQL: made once, started, asked, stopped. Callers hold the starting lock (see keeper)."""
+"""The local PostgreSQL: made once, started, asked, stopped. Callers hold the starting lock (see supervisor)."""
 
 import contextlib
 import errno
@@ -55,7 +55,7 @@ def postgres_pid(instance: InstancePaths) -> int | None:
 
 
 def start_postgres(instance: InstancePaths) -> None:
-    """Bring the server up, creating role and database the first time; raise Cannot with the log's last word."""
+    """Bring the server up, creating role and database the first time; raise LocalServiceError with the log's last word."""
     home = binaries.postgres_home(instance)
     make_folder(instance.run, 0o700, binaries.server_owner())
     if not instance.data.exists():

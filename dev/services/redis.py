@@ -1,4 +1,4 @@
-"""The local Redis: started, asked, stopped. Callers hold the starting lock (see keeper)."""
+"""The local Redis: started, asked, stopped. Callers hold the starting lock (see supervisor)."""
 
 import time
 

@@ -28,7 +28,7 @@ class RestartablePart:
     Arguments:
         name: as people call it, fit to begin a sentence.
         stopped: returns None while it runs, else how it ended, which may be empty.
-        start: starts it again; raises Cannot when it does not come up.
+        start: starts it again; raises LocalServiceError when it does not come up.
         precedes_others: what stands behind it in the list needs it, and is left alone while it is down.
         without: what to say when it does not stay up and the rest goes on without it; empty when nothing does.
     """

@@ -16,7 +16,8 @@ FORM = re.compile(rb"[A-Za-z0-9_-]{64}")
 def local_secret(name: str) -> str:
     """Return the secret called `name` (64 URL-safe characters), made on first use and kept in a file only its owner reads.
 
-    Raises Cannot when the file cannot be kept, or does not hold a secret: a new one would silently end what the old one signed.
+    Raises LocalServiceError when the file cannot be written or does not hold a secret. A new secret would silently invalidate
+    everything signed with the old one.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise ValueError(f"{name!r} is not a file name")

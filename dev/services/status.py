@@ -80,7 +80,7 @@ def _users(instance: InstancePaths) -> tuple[int, ...]:
     mine = str(supervisor.lease_file(instance))
     descriptors = (entry for entry in Path("/proc").glob("[0-9]*/fd/*") if _target(entry) == mine)
     pids = {int(entry.parts[2]) for entry in descriptors}
-    return tuple(sorted(pid for pid in pids if not _is_keeper(pid)))
+    return tuple(sorted(pid for pid in pids if not _is_supervisor(pid)))
 
 
 def _target(entry: Path) -> str:
@@ -91,8 +91,8 @@ def _target(entry: Path) -> str:
         return ""
 
 
-def _is_keeper(pid: int) -> bool:
+def _is_supervisor(pid: int) -> bool:
     try:
-        return b"\0cashback.local\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"\0dev.services\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return True

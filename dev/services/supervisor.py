@@ -1,7 +1,7 @@
 """Who needs the servers, and who stops them when nobody does.
 
 Each process that uses the servers holds a shared lock on one file; the kernel frees it however the process ends. A
-detached process, the keeper, waits for the same lock exclusively and stops the servers some seconds after it gets it.
+detached process, the supervisor, waits for the same lock exclusively and stops the servers some seconds after it gets it.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ def pinned_file(instance: InstancePaths) -> Path:
 
 
 def open_lock(file: Path) -> int:
-    """Open `file` for locking, creating it, or raise Cannot."""
+    """Open `file` for locking, creating it, or raise LocalServiceError."""
     try:
         return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -53,11 +53,11 @@ def startup_lock(instance: InstancePaths) -> Iterator[None]:
 
 
 def ensure_supervisor(instance: InstancePaths) -> None:
-    """See to it that a keeper watches over the servers."""
-    lock = open_lock(instance.folder / "keeper.lock")
+    """See to it that a supervisor watches over the servers."""
+    lock = open_lock(instance.folder / "supervisor.lock")
     try:
         if _try_exclusive(lock):
-            # A mark left by a keeper that is gone says nothing about today.
+            # A mark left by a supervisor that is gone says nothing about today.
             pinned_file(instance).unlink(missing_ok=True)
             _spawn(instance, lock)
     finally:
@@ -74,7 +74,7 @@ def stop_servers(instance: InstancePaths) -> None:
 
 
 def _spawn(instance: InstancePaths, lock: int) -> None:
-    file = instance.folder / "keeper.log"
+    file = instance.folder / "supervisor.log"
     # Said outright, because a relative path means something else from another working directory.
     where = {"CASHBACK_STATE": str(instance.base), "CASHBACK_LOCAL_PROFILE": instance.profile}
     with file.open("a") as log:
@@ -86,7 +86,7 @@ def _spawn(instance: InstancePaths, lock: int) -> None:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            # The keeper inherits the lock itself: there is no moment without an owner and never a second one.
+            # The supervisor inherits the lock itself: there is no moment without an owner and never a second one.
             pass_fds=[lock],
             start_new_session=True,
         )
@@ -117,13 +117,13 @@ def supervise(instance: InstancePaths, own_lock: int) -> None:
         if not pinned_file(instance).exists() and _try_exclusive(users):
             break
     stop_servers(instance)
-    # First its own lock, then the users': who attaches next must find that there is no keeper.
+    # First its own lock, then the users': who attaches next must find that there is no supervisor.
     os.close(own_lock)
     os.close(users)
 
 
 def _is_gone(lock: int, file: Path) -> bool:
-    # Somebody removed the folder; what stands in its instance now is not this keeper's to stop.
+    # Somebody removed the folder; what stands in its instance now is not this supervisor's to stop.
     try:
         return not os.path.samestat(os.fstat(lock), file.stat())
     except OSError:
@@ -131,7 +131,7 @@ def _is_gone(lock: int, file: Path) -> bool:
 
 
 def run_supervisor(own_lock: int) -> None:
-    """Become a detached keeper that holds the lock with the descriptor `own_lock`."""
+    """Become a detached supervisor that holds the lock with the descriptor `own_lock`."""
     # The starter waits for this parent; the child belongs to nobody and leaves no zombie behind.
     if os.fork() == 0:
         supervise(paths.instance_paths(), own_lock)
