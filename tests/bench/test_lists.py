@@ -1,5 +1,6 @@
 """Lists on large and on small tables are asked by turns."""
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ class Server:
     takes: list[float] = field(default_factory=list)
 
     def connected(self) -> Any:
-        return lists.contextlib.nullcontext(None)
+        return contextlib.nullcontext(None)
 
     def time(self, connection: None, path: str, who: str) -> float:
         self.asked.append(f"{self.name} {path} {who}")

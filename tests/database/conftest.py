@@ -104,5 +104,5 @@ def reached(pair: Pair, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iter
     pair.go = go  # type: ignore[attr-defined]
     yield pair
     connections.close_all()
-    connection.close_pool()
+    connection.close_pool()  # type: ignore[attr-defined]  # ours: cashback.database
     monkeypatch.undo()

@@ -11,7 +11,7 @@ from accounts.models import User
 from cashback.database import roles
 from wallet.actions import edit_asset, seal_ledger
 from wallet.actions.claim import claim_asset
-from wallet.actions.claim_batch import process_asset_claims, run_single_claim
+from wallet.actions.claim_batch import BY_ASSET, run_single_claim
 from wallet.actions.claim_decisions import ClaimRequest
 from wallet.assets.models import CashbackAsset, CreditPool, Supply
 from wallet.verification.checker import snapshot_connection, verify_everything
@@ -68,7 +68,7 @@ def test_after_going_back_the_application_claims_and_seals(
     with connection.cursor() as cursor:
         cursor.execute(f"SET ROLE {roles.APP_ROLE}")
     try:
-        claimed = run_single_claim(process_asset_claims, ClaimRequest(asset.pk, alice))
+        claimed = run_single_claim(BY_ASSET, ClaimRequest(asset.pk, alice))
         sealed = seal_ledger.seal_next()
     finally:
         with connection.cursor() as cursor:

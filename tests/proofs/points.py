@@ -118,7 +118,7 @@ class Point:
 Counted = Callable[[list[tuple[Point, Stand]]], list[tuple[Point, Stand]]]
 
 
-def told(claim: Callable[[], Claim]) -> Claim | Refusal:
+def told(claim: Callable[[], ClaimOutcome]) -> Claim | Refusal:
     try:
         return claim()
     except Refusal as refusal:
@@ -174,10 +174,11 @@ def watched(look: Callable[[int, bool], None]) -> Iterator[list[str]]:
         deed = next((deed for words, deed in DEEDS.items() if words in sql), sql.partition(" FROM ")[0][:60])
         return step(deed, lambda: execute(sql, *rest))
 
-    commit = connection._commit
-    connection._commit = lambda: step("commit", commit)
+    session: Any = connection  # Django's stubs do not name _commit
+    commit = session._commit
+    session._commit = lambda: step("commit", commit)
     try:
         with connection.execute_wrapper(statement):
             yield steps
     finally:
-        del connection._commit
+        del session._commit

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 from django.db import OperationalError, connection
 
+from kernel.refusals import Refusal
 from tests.proofs.points import WAYS, Counted, Point, Stand, Stands, Way, at, points
-from wallet.actions.claim import Refusal
 from wallet.actions.claim_batch import Claim
 from wallet.ledger.models import Entry
 from wallet.verification.checker import verify_everything

@@ -127,7 +127,7 @@ def test_a_holder_lives_under_the_products_own_limits(monkeypatch: pytest.Monkey
         started.append(command)
         raise InterruptedError
 
-    monkeypatch.setattr(session_faults.subprocess, "Popen", popen)
+    monkeypatch.setattr("dev.chaos.session_faults.subprocess.Popen", popen)
     with pytest.raises(InterruptedError), session_faults.hold_asset_row("asset"):
         pass
 
