@@ -57,7 +57,7 @@ def bench_issue(environment: BenchEnvironment) -> list[Figure]:
 
 def issue_pool(environment: BenchEnvironment) -> str:
     """Open the pool that the file names, in a fresh database, and return its id."""
-    environment.fresh("issue")
+    environment.fresh_database("issue")
     return str(edit_pool.open_pool(None, name="Bench", kind=PoolKind.PROMOTION, currency="INR").pk)
 
 

@@ -100,14 +100,14 @@ def bench_large_tables(environment: BenchEnvironment) -> list[Figure]:
     with contextlib.ExitStack() as stack:
         on = {}
         for name, made in (("large", tables), ("small", SMALL)):
-            environment.tell(f"making {made.assets:,} assets and {made.entries:,} entries")
-            database = environment.fresh(f"claims_{name}")
+            environment.report_progress(f"making {made.assets:,} assets and {made.entries:,} entries")
+            database = environment.fresh_database(f"claims_{name}")
             made.fill()
             on[name] = (database, stack.enter_context(claims_server(environment.rounds, seconds)))
 
         def rate(name: str) -> float:
             database, claims = on[name]
-            with environment.at(database):
+            with environment.using_database(database):
                 return claims.rate()
 
         rates = environment.alternate(lambda: rate("large"), lambda: rate("small"))

@@ -109,7 +109,7 @@ def compare_list(environment: BenchEnvironment, name: str, paths: dict[Client, s
     who = ADMIN if "ADMIN" in name else HEAVY if "many" in name.partition("user")[2] else ANYBODY
     rounds = []
     for number in range(environment.rounds):
-        environment.tell(f"{name}, round {number + 1} of {environment.rounds}")
+        environment.report_progress(f"{name}, round {number + 1} of {environment.rounds}")
         large, small = median_times(paths, who)
         rounds.append((large, small))
     return Figure(name, MOST, "less", rounds, "ms")
@@ -134,8 +134,8 @@ def median_times(paths: dict[Client, str], who: str) -> list[float]:
 @contextmanager
 def list_client(environment: BenchEnvironment, name: str, tables: Tables) -> Iterator[Client]:
     """Serve a database with such tables to a client."""
-    environment.tell(f"making {tables.assets:,} assets and {tables.entries:,} entries")
-    environment.fresh(name)
+    environment.report_progress(f"making {tables.assets:,} assets and {tables.entries:,} entries")
+    environment.fresh_database(name)
     tables.fill()
     seal_ledger.seal_all()
     tokens = {ANYBODY: access_token(ANYBODY), HEAVY: access_token(HEAVY), ADMIN: access_token(ADMIN, Role.ADMIN)}

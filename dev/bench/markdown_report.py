@@ -54,7 +54,7 @@ def benchmarks_page(results: Sequence[Result], *, rounds: int, quick: bool) -> s
     """Return the page, in Markdown."""
     figures = [figure for result in results for figure in result.figures if figure.target is not None]
     missed = sum(not figure.reached for figure in figures)
-    broke = sum(bool(result.broke) for result in results)
+    failed = sum(bool(result.error) for result in results)
     return PAGE.format(
         when=f"{datetime.now(UTC):%Y-%m-%d}",
         cores=os.cpu_count(),
@@ -64,19 +64,19 @@ def benchmarks_page(results: Sequence[Result], *, rounds: int, quick: bool) -> s
         rounds=rounds,
         quick=", quick: small tables and short loads, which say little" if quick else "",
         table=markdown_table(COLUMNS, figure_rows(results)),
-        missed=f"{len(figures) - missed} of {len(figures)} reached, {missed} missed, {broke} measurements broke.",
+        missed=f"{len(figures) - missed} of {len(figures)} reached, {missed} missed, {failed} measurements failed.",
         plots="\n".join(f"![{result.bench}](benchmarks/{result.bench}.svg)" for result in results if result.figures),
         raw="\n\n".join(map(raw_figures, results)),
     )
 
 
 def figure_rows(results: Sequence[Result]) -> list[Sequence[str]]:
-    """Return a line for each figure, and one for what broke."""
+    """Return a line for each figure, and one for each failed measurement."""
     lines: list[Sequence[str]] = []
     for result in results:
         lines += [figure.cells(result.bench) for figure in result.figures]
-        if result.broke:
-            lines.append((result.bench, BENCHES[result.bench].what, *("",) * 5, "BROKE", result.broke))
+        if result.error:
+            lines.append((result.bench, BENCHES[result.bench].what, *("",) * 5, "FAILED", result.error))
     return lines
 
 
@@ -92,7 +92,7 @@ def raw_figures(result: Result) -> str:
     ]
     count = max((len(figure.rounds) for figure in result.figures), default=0)
     head = ("measured / yardstick", "unit", *(f"round {number + 1}" for number in range(count)))
-    return f"**{result.bench}**: {BENCHES[result.bench].what}.\n\n{markdown_table(head, lines) if lines else result.broke}"
+    return f"**{result.bench}**: {BENCHES[result.bench].what}.\n\n{markdown_table(head, lines) if lines else result.error}"
 
 
 def markdown_table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

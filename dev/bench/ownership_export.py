@@ -40,7 +40,7 @@ class Download:
 def bench_ownership(environment: BenchEnvironment) -> list[Figure]:
     """Download the report by turns with the raw COPY."""
     tables = QUICK if environment.quick else LARGE
-    environment.fresh("files")
+    environment.fresh_database("files")
     tables.fill()
     downloads: list[Download] = []
     with web_server.web_server(web_environment(), "--preload") as server:

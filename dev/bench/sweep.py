@@ -33,7 +33,7 @@ def bench_sweep(environment: BenchEnvironment) -> list[Figure]:
     """Sweep many and few by turns; then claim with the clock's sweep at work and without it, by turns."""
     many = environment.size(MANY, QUICK_MANY)
     rates = environment.alternate(lambda: sweep_rate(environment, many), lambda: sweep_rate(environment, FEW))
-    environment.tell("claims during a sweep")
+    environment.report_progress("claims during a sweep")
     beside = claims_beside(environment)
     return [
         Figure(f"rows swept a second with {many:,} due, beside {FEW:,}", CONSTANT, "more", rates, "rows/s"),
@@ -54,7 +54,7 @@ def make_due(count: int) -> None:
 
 def sweep_rate(environment: BenchEnvironment, count: int) -> float:
     """Sweep a fresh table of so many due credits, as the command does, and return the rows a second."""
-    environment.fresh("sweep")
+    environment.fresh_database("sweep")
     make_due(count)
     started = time.perf_counter()
     done = expire_assets.expire_due()
@@ -67,7 +67,7 @@ def sweep_rate(environment: BenchEnvironment, count: int) -> float:
 def claims_beside(environment: BenchEnvironment) -> list[tuple[float, float]]:
     """Claim for a while with the sweep at work and without."""
     seconds = environment.size(SECONDS, QUICK_SECONDS)
-    environment.fresh("beside")
+    environment.fresh_database("beside")
     make_due(environment.size(MANY, QUICK_MANY))
     with large_tables.claims_server(rounds=2 * environment.rounds, seconds=seconds) as claims:
 

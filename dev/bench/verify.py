@@ -37,8 +37,8 @@ VACUUM (ANALYZE)
 def bench_verify(environment: BenchEnvironment) -> list[Figure]:
     """Run `manage.py verify_ledger` on a ledger under seals, which must be green: else it ends with an error here too."""
     tables = QUICK if environment.quick else LARGE
-    environment.tell(f"making {tables.entries:,} entries under seals")
-    environment.fresh("verify")
+    environment.report_progress(f"making {tables.entries:,} entries under seals")
+    environment.fresh_database("verify")
     tables.fill()
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
@@ -47,7 +47,7 @@ def bench_verify(environment: BenchEnvironment) -> list[Figure]:
     seal_ledger.seal_all()
     times, memory = [], []
     for number in range(environment.rounds):
-        environment.tell(f"round {number + 1} of {environment.rounds}")
+        environment.report_progress(f"round {number + 1} of {environment.rounds}")
         seconds, most, _ = timed_command("verify_ledger")
         times.append((seconds, MOST_SECONDS))
         memory.append((most, MOST_MEMORY))
