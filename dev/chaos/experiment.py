@@ -1,4 +1,4 @@
-"""One fault's run: a fresh database, clients at work, something broken, and the checker's verdict."""
+"""The run of one fault: a fresh database, claiming clients, the injected fault, and the checker's verdict."""
 
 import contextlib
 import io
@@ -28,16 +28,16 @@ from wallet.verification.claim_log import Attempt
 
 APP_ROLE = "cashback_app"
 CREDITS_PER_SECOND = 1_500  # more than these clients can claim, so that the pool never runs dry
-MOST_CREDITS = 200_000  # as many as a experiment of two minutes needs
+MOST_CREDITS = 200_000  # enough for an experiment of two minutes
 SETTLING_SECONDS = 10
 CLIENTS = 12
-# What a sound request may be refused for: it came too late, or not now. A pool that runs dry leaves clients without work.
+# The codes with which a valid request may be refused. An empty pool is not among them: the clients would have no work.
 EXPECTED = {"asset_already_claimed", "busy", "request_in_progress"}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fault's run came to: how often it struck, how often it had to, and what was found wrong."""
+    """The outcome of a fault's run: how often it was injected, the required minimum, and the violations."""
 
     count: int
     least: int
@@ -49,14 +49,14 @@ class Outcome:
     log: list[Attempt] = field(default_factory=list, repr=False)
     skipped: bool = False
 
-    def noted(self, note: str) -> "Outcome":
-        """Return the same outcome with something to say."""
+    def with_note(self, note: str) -> "Outcome":
+        """Return the same outcome with another note."""
         return replace(self, note=note)
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Where, how long, how often at least, and by which dice a fault strikes."""
+    """The servers, duration, seed and required count of a fault's run."""
 
     servers: TestServers
     seconds: float
@@ -66,13 +66,13 @@ class Experiment:
 
     @property
     def random(self) -> random.Random:
-        """The dice: the same seed gives the same throws."""
+        """A new random generator: the same seed gives the same sequence."""
         return random.Random(f"{self.seed}/{self.name}")  # noqa: S311  (the run must be repeatable)
 
 
 @dataclass(frozen=True)
 class RunningLoad:
-    """What a fault may lay hands on while clients claim."""
+    """All that a fault may act on while clients claim."""
 
     experiment: Experiment
     fixture: RaceFixture
@@ -81,7 +81,7 @@ class RunningLoad:
     random: random.Random
 
     def ticks(self, every: float) -> Iterator[float]:
-        """Yield at even steps, `every` seconds apart, until the experiment's time is over."""
+        """Yield every `every` seconds until the experiment's time is over."""
         begun = time.monotonic()
         step = 0
         while (now := time.monotonic() - begun) < self.experiment.seconds:
@@ -91,7 +91,7 @@ class RunningLoad:
 
 
 def create_template() -> None:
-    """Make the database with all tables that each experiment gets a copy of; this process's settings name it."""
+    """Create the template database with all tables, which this process's settings name; each experiment gets a copy."""
     with connection._nodb_cursor() as cursor:
         cursor.execute(f"CREATE DATABASE \"{TEMPLATE}\" TEMPLATE template0 ENCODING 'UTF8'")
     make_tables()
@@ -100,13 +100,13 @@ def create_template() -> None:
 
 
 def fresh_database(experiment: Experiment) -> None:
-    """Give this process a fresh database with all tables, and nobody in it."""
+    """Give this process a fresh database with all tables and no rows."""
     name = f"{scratch_database.PREFIX}{experiment.name.lower()}"
     connections.close_all()
     settings = connection.settings_dict
     with connection._nodb_cursor() as cursor:
         cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")
-        # The one before goes too: recovery from a crash takes longer with every file there is.
+        # The previous database is dropped too: recovery from a crash takes longer with every file.
         for old in {name, settings["NAME"]} - {TEMPLATE}:
             cursor.execute(f'DROP DATABASE IF EXISTS "{old}" WITH (FORCE)')
         cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
@@ -117,20 +117,20 @@ def fresh_database(experiment: Experiment) -> None:
 def create_people(
     experiment: Experiment, users: int = 20, credits_: int = 30, pool: int = 0, *, http: bool = True
 ) -> RaceFixture:
-    """Make people, known credits and a pool that lasts."""
+    """Create users, known credits and a pool that is large enough."""
     size = pool or min(MOST_CREDITS, int(CREDITS_PER_SECOND * (experiment.seconds + 2)))
     return create_fixture(Plan(users, credits_, size, None, 0, 0, users, experiment.seed, http=http))
 
 
 def web_environment(**more: str) -> dict[str, str]:
-    """Return the environment of web workers on the experiment's database, in the application's role, with `more` on top."""
+    """Return the environment of web workers on the experiment's database, in the application's role, updated with `more`."""
     url = scratch_database.database_url(connection.settings_dict | {"USER": APP_ROLE})
     return dict(os.environ) | {"DATABASE_URL": url, "DATABASE_POOL": "8"} | more
 
 
 def under_load(
     experiment: Experiment,
-    strike: Callable[[RunningLoad], int],
+    inject: Callable[[RunningLoad], int],
     *,
     clients: int = CLIENTS,
     environ: Mapping[str, str] | None = None,
@@ -139,19 +139,19 @@ def under_load(
     connect: Callable[[int], Any] = web_server.HttpTransport,
     note: str = "",
 ) -> Outcome:
-    """Let clients claim over HTTP while `strike` breaks things (it returns how often), and judge.
+    """Have clients claim over HTTP while `inject` injects the fault (it returns how often), and check the result.
 
     Arguments:
-        environ: the web workers', when it is not the usual one.
-        workers: how many there are.
-        port: a context manager that puts something between clients and web, and yields the port to ask.
+        environ: of the web workers; default: web_environment().
+        workers: the number of web workers.
+        port: a context manager that puts a proxy between clients and web workers, and yields the port to connect to.
         connect: makes a connection to a port.
     """
     fresh_database(experiment)
     fixture = create_people(experiment)
-    with running_web(environ, port, workers) as (server, entrance):
-        with Load(fixture, partial(connect, entrance), clients, experiment.seed) as load:
-            count = strike(RunningLoad(experiment, fixture, load, server, experiment.random))
+    with running_web(environ, port, workers) as (server, entry_port):
+        with Load(fixture, partial(connect, entry_port), clients, experiment.seed) as load:
+            count = inject(RunningLoad(experiment, fixture, load, server, experiment.random))
     return judge_run(load.log, fixture, count, experiment.least, note=note)
 
 
@@ -159,7 +159,7 @@ def under_load(
 def running_web(
     environ: Mapping[str, str] | None, port: Callable[[web_server.Web], Any] | None, workers: int = web_server.WORKERS
 ) -> Iterator[tuple[web_server.Web, int]]:
-    """Run the web and yield it with the port that clients shall ask."""
+    """Run web workers and yield them with the port that clients connect to."""
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(
             web_server.web_server(
@@ -183,21 +183,20 @@ def judge_run(
     """Seal, check everything, and return the outcome.
 
     Arguments:
-        more: what else was found wrong.
-        answered: whether every request must have got its answer in the end.
-        refused: the codes for which a request may be refused here.
+        more: violations found elsewhere.
+        answered: whether every request must have been answered in the end.
+        refused: the codes with which a request may be refused.
     """
     connection.close()
     seal_and_settle()
     with snapshot_connection() as reader:
         found = [*verify_everything(reader, log, fixture.issued), *leftover_sessions(reader), *more]
     if count < least:
-        found.append(Violation("count", f"it struck {count} times, {least} were wanted: nothing was shown"))
+        found.append(Violation("count", f"the fault was injected {count} times; at least {least} are required"))
     claims = len({attempt.entry for attempt in log if attempt.outcome == "ok"})
-    strange = Counter(attempt.code for attempt in log if attempt.outcome == "refused" and attempt.code not in refused)
+    unexpected = Counter(attempt.code for attempt in log if attempt.outcome == "refused" and attempt.code not in refused)
     found += [
-        Violation("count", f"{count} requests were refused for {code}, which nobody asked for")
-        for code, count in strange.items()
+        Violation("count", f"{count} requests were refused with {code} for no reason") for code, count in unexpected.items()
     ]
     unknown = sum(attempt.outcome == "unknown" for attempt in log)
     if answered:
@@ -206,7 +205,7 @@ def judge_run(
 
 
 def seal_and_settle() -> None:
-    """Seal all there is as soon as the database answers, and give sessions whose client is gone a moment to notice."""
+    """Seal all entries as soon as the database responds, and give sessions without a client time to end."""
     deadline = time.monotonic() + SETTLING_SECONDS
     while True:
         try:
@@ -223,7 +222,7 @@ def seal_and_settle() -> None:
 
 
 def unanswered_requests(log: list[Attempt]) -> list[Violation]:
-    """Find requests that never got an answer, however often they were sent."""
+    """Return a violation for each request that was never answered, however often it was sent."""
     last = {(attempt.user, attempt.key or attempt.target): attempt for attempt in log}
     return [
         Violation("I3", f"{attempt.id} was never answered: {attempt.code}")

@@ -1,4 +1,4 @@
-"""The clock: credits that end while they are claimed."""
+"""Faults of expiry: credits that expire while they are claimed."""
 
 import contextlib
 import random
@@ -27,8 +27,8 @@ from wallet.assets.models import AssetStatus, CashbackAsset, PoolKind
 from wallet.verification.checker import Violation, fetch_rows
 
 ROLLED_BACK = 0.6
-EARLY = 0.15  # of the claims want a credit well before its end
-# Credits, over how many seconds they end, claimers, and how long before its end one is wanted: some shall be in time, most not.
+EARLY = 0.15  # share of the claims for a credit well before its expiry
+# Credits, seconds within which they expire, clients, and seconds before its expiry at which one is claimed: most are too late.
 SHORT, LONG = (300, 2.5, 8, 0.015), (3000, 8.0, 32, 0.1)
 LONG_RUN_SECONDS = 10
 EXPIRED_TWICE = """
@@ -37,32 +37,32 @@ EXPIRED_TWICE = """
 """
 
 
-class ChangedMyMind(Exception):
-    """Rolls a claim back after everything was written."""
+class RolledBack(Exception):
+    """Rolls a claim back after all writes."""
 
 
-class Fickle(DirectTransport):
-    """Rolls back more claims than it keeps."""
+class RollingBackTransport(DirectTransport):
+    """Rolls back most of its claims."""
 
-    def __init__(self, dice: random.Random) -> None:
+    def __init__(self, generator: random.Random) -> None:
         super().__init__()
-        self.dice = dice
+        self.random = generator
 
     def asset(self, participant: Participant, asset: str) -> ClaimResponse:
-        """Claim a credit, or do all of it and roll back."""
-        if self.dice.random() >= ROLLED_BACK:
+        """Claim a credit and commit, or roll back after all writes."""
+        if self.random.random() >= ROLLED_BACK:
             return to_response(lambda: claim_asset(UUID(asset), user_of(participant)))
         try:
             with transaction.atomic():
                 with contextlib.suppress(Refusal):
                     process_asset_claims([ClaimRequest(UUID(asset), user_of(participant))], WAIT)
-                raise ChangedMyMind
-        except ChangedMyMind:
+                raise RolledBack
+        except RolledBack:
             return ClaimResponse("refused", None, "busy")
 
 
 def issue_expiring_credits(experiment: Experiment, count: int, seconds: float) -> RaceFixture:
-    """Issue credits that end one after the other within the next `seconds`."""
+    """Issue credits that expire one after the other within the next `seconds`."""
     users = User.objects.bulk_create(User(email=f"participant{n}@example.com") for n in range(20))
     pool = edit_pool.open_pool(None, name="Ending", kind=PoolKind.PROMOTION, currency="INR")
     first = timezone.now() + timedelta(seconds=1)
@@ -75,27 +75,29 @@ def issue_expiring_credits(experiment: Experiment, count: int, seconds: float) -
 
 
 def expire_under_claims(experiment: Experiment) -> Outcome:
-    """T20: credits end while they are claimed, most claims are rolled back, and two sweepers are at work."""
+    """T20: credits expire while they are claimed, most claims are rolled back, and two sweepers run."""
     fresh_database(experiment)
     count, seconds, claimers, moment = LONG if experiment.seconds >= LONG_RUN_SECONDS else SHORT
     fixture = issue_expiring_credits(experiment, count, seconds)
-    dice = [random.Random(f"{experiment.seed}/{number}") for number in range(claimers)]  # noqa: S311  (the run must be repeatable)
-    clients = [ClaimClient(Fickle(each), number, experiment.seed) for number, each in enumerate(dice)]
+    generators = [random.Random(f"{experiment.seed}/{number}") for number in range(claimers)]  # noqa: S311  (the run must be repeatable)
+    clients = [
+        ClaimClient(RollingBackTransport(generator), number, experiment.seed) for number, generator in enumerate(generators)
+    ]
     over = threading.Event()
     with ThreadPoolExecutor(claimers + 2) as threads:
         work = [threads.submit(claim_expiring_credits, client, fixture, timedelta(seconds=moment), over) for client in clients]
         work += [threads.submit(sweep_continuously, over) for _ in range(2)]
         time.sleep(seconds + 1.5)
         over.set()
-    for each in work:
-        each.result()
+    for future in work:
+        future.result()
     expire_assets.expire_due()
     found = [Violation("I6", row[0]) for row in fetch_rows(connection, EXPIRED_TWICE)]
     ended = Counter(CashbackAsset.objects.values_list("status", flat=True))
     if ended[AssetStatus.AVAILABLE]:
         found.append(Violation("I6", f"{ended[AssetStatus.AVAILABLE]} due credits were never swept"))
     if not ended[AssetStatus.CLAIMED]:
-        found.append(Violation("count", "nobody was in time: nothing was shown"))
+        found.append(Violation("count", "no claim was in time: nothing was shown"))
     note = f"{ended[AssetStatus.CLAIMED]:,} claimed, {ended[AssetStatus.EXPIRED]:,} expired"
     log = sorted((attempt for client in clients for attempt in client.log), key=lambda attempt: attempt.started)
     return judge_run(
@@ -104,21 +106,21 @@ def expire_under_claims(experiment: Experiment) -> Outcome:
 
 
 def claim_expiring_credits(client: ClaimClient, fixture: RaceFixture, moment: timedelta, over: threading.Event) -> None:
-    """Want whatever ends next, until the time is over; now and then something that ends later, so that some are in time."""
-    dice = client.random
+    """Claim credits that expire next until the time is over; sometimes one that expires later, so that some claims are in time."""
+    generator = client.random
     with contextlib.closing(client.transport):
         while not over.is_set():
-            early = dice.random() < EARLY
+            early = generator.random() < EARLY
             last_moment = timezone.now() + moment * (10 if early else 1)
             soon = CashbackAsset.objects.filter(status=AssetStatus.AVAILABLE, expires_at__lte=last_moment)
             if wanted := list(soon.order_by("-expires_at" if early else "expires_at").values_list("pk", flat=True)[:20]):
-                client.ask("asset", str(dice.choice(wanted)), dice.choice(fixture.participants), None)
+                client.ask("asset", str(generator.choice(wanted)), generator.choice(fixture.participants), None)
             else:
                 time.sleep(0.005)
 
 
 def sweep_continuously(over: threading.Event) -> None:
-    """Sweep without a pause."""
+    """Sweep continuously."""
     while not over.is_set():
         try:
             expire_assets.expire_due(batch=7)

@@ -1,4 +1,4 @@
-"""Clients that claim while something is being broken, and what they remember."""
+"""Clients that claim during an experiment, and their log of attempts."""
 
 import contextlib
 import threading
@@ -17,26 +17,26 @@ from wallet.verification.claim_log import Attempt
 
 CLOSING_TRIES = 80  # of a request that is unanswered: more than half a minute
 START_SECONDS = 20
-SHARE_BY_ID = 0.2  # of the requests: one known credit, which many want; the others take any of the pool
+SHARE_BY_ID = 0.2  # of the requests: for one known credit, which many claim; the others are for any credit of the pool
 SEAL_EVERY_SECONDS = 1
 
 
 class LoadBroke(Refusal):
-    """The clients do not get going, or one of them ended with an error of its own."""
+    """The clients do not start, or one of them ended with an error."""
 
     code = "load_broke"
-    detail = "The clients of the proof do not work."
+    detail = "The clients of the experiment failed."
 
 
 class Client(ClaimClient):
-    """Claims until told to stop, and does not leave before its last request is answered."""
+    """Claims until the load stops, and waits until its last request is answered."""
 
     def __init__(self, load: "Load", number: int) -> None:
         super().__init__(load.connect(), number, load.seed)
         self.load = load
 
     def run(self) -> None:
-        """Ask and ask."""
+        """Send one request after the other."""
         fixture, turn = self.load.fixture, 0
         while not self.load.over.is_set():
             participant, turn = self.random.choice(fixture.participants), turn + 1
@@ -49,14 +49,14 @@ class Client(ClaimClient):
 
 
 class Load:
-    """A number of clients, a thread each, and a sealer beside them; a context manager."""
+    """Concurrent clients, one thread each, and a sealer; a context manager."""
 
     def __init__(self, fixture: RaceFixture, connect: Callable[[], Transport], clients: int, seed: int) -> None:
         self.fixture, self.connect, self.seed = fixture, connect, seed
         self.over = threading.Event()
         self.errors: list[BaseException] = []
         self.clients: list[Client] = []
-        self.threads = [threading.Thread(target=self.one, args=(number,)) for number in range(clients)]
+        self.threads = [threading.Thread(target=self.run_client, args=(number,)) for number in range(clients)]
         self.threads.append(threading.Thread(target=self.seal))
 
     def __enter__(self) -> "Load":
@@ -77,20 +77,20 @@ class Load:
 
     @property
     def log(self) -> list[Attempt]:
-        """What all clients remember, in the order in which they asked."""
+        """The attempts of all clients, by start time."""
         return sorted((attempt for client in self.clients for attempt in client.log), key=lambda attempt: attempt.started)
 
     def claims(self) -> int:
-        """Return how many requests were answered with a claim."""
+        """Return the number of requests answered with a claim."""
         return sum(attempt.outcome == "ok" for client in self.clients for attempt in list(client.log))
 
     def stop(self) -> None:
-        """Let every client finish what it began."""
+        """Stop, after every client has finished its request."""
         self.over.set()
         for thread in self.threads:
             thread.join()
 
-    def one(self, number: int) -> None:
+    def run_client(self, number: int) -> None:
         """Run one client."""
         try:
             client = Client(self, number)
@@ -99,11 +99,11 @@ class Load:
                 client.run()
             finally:
                 client.transport.close()
-        except BaseException as error:  # noqa: BLE001  (told by whoever started the load)
+        except BaseException as error:  # noqa: BLE001  (raised by __exit__)
             self.errors.append(error)
 
     def seal(self) -> None:
-        """Seal as the clock does, whatever happens."""
+        """Seal every second, as the scheduler does, whatever fails."""
         while not self.over.wait(SEAL_EVERY_SECONDS):
             with contextlib.suppress(Refusal, DatabaseError, InterfaceError):
                 seal_ledger.seal_all()

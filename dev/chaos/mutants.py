@@ -1,4 +1,4 @@
-"""Five ways to have built it wrong. Each must turn the checker red, or a green run says nothing."""
+"""Five wrong implementations. The checker must detect each of them, or its silence proves nothing."""
 
 import threading
 import time
@@ -28,7 +28,7 @@ CATCH_SECONDS = 20
 
 
 def catch_mutants(experiment: Experiment) -> Outcome:
-    """T0: each mutant claims for a moment, and the checker must see what it did, within 20 s all in all."""
+    """T0: each mutant claims, and the checker must detect the violation, within 20 s."""
     found, caught = [], []
     for name, (live, expected) in MUTANTS.items():
         begun = time.monotonic()
@@ -48,14 +48,14 @@ def catch_mutants(experiment: Experiment) -> Outcome:
 
 
 def too_late(name: str, seconds: float) -> list[Violation]:
-    """Find a mutant that took too long to be caught."""
+    """Return a violation when a mutant was detected too late."""
     if seconds <= CATCH_SECONDS:
         return []
-    return [Violation("time", f"{name}: caught after {seconds:.1f} s, at most {CATCH_SECONDS} s were promised")]
+    return [Violation("time", f"{name}: caught after {seconds:.1f} s, the limit is {CATCH_SECONDS} s")]
 
 
 def execute_ddl(*statements: str) -> None:
-    """Take rules away from the scratch database."""
+    """Run DDL statements in the scratch database."""
     scratch_database.require_scratch_database()
     with connection.cursor() as cursor:
         for statement in statements:
@@ -63,7 +63,7 @@ def execute_ddl(*statements: str) -> None:
 
 
 def at_once(actions: list[Callable[[], Any]]) -> None:
-    """Run each in a thread with a connection of its own, all let go at the same instant."""
+    """Run each in a thread with its own connection, all released at the same time."""
     barrier = threading.Barrier(len(actions))
 
     def one(action: Callable[[], Any]) -> None:
@@ -82,7 +82,7 @@ def at_once(actions: list[Callable[[], Any]]) -> None:
 
 
 def without_lock(fixture: RaceFixture) -> list[Any]:
-    """Look first, write later, and drop what would refuse the second."""
+    """Check first and write later, without the constraints that would refuse a second claim."""
     mutant.remove_guards()
     clients = [ClaimClient(mutant.Unguarded(), number, 0) for number in range(len(fixture.participants))]
     at_once(
@@ -106,10 +106,10 @@ def without_unique(fixture: RaceFixture) -> list[Any]:
 
 
 class Forgetful(DirectTransport):
-    """Claims under a key without looking whether the key was answered before."""
+    """Claims with a key without checking whether the key was used before."""
 
     def pool(self, participant: Any, pool: str, key: str) -> Any:
-        """Claim, and lose every answer but the second to a key."""
+        """Claim, and lose the first response for each key."""
         with transaction.atomic():
             asset = CashbackAsset.objects.claimable().filter(pool=UUID(pool)).select_for_update(skip_locked=True).first()
             assert asset is not None
@@ -121,7 +121,7 @@ class Forgetful(DirectTransport):
         self.lost: set[str] = set()
 
     def lose(self, key: str) -> Any:
-        """Keep the answer from the client."""
+        """Lose the response."""
         self.lost.add(key)
         return ClaimResponse("unknown", None, "lost")
 
@@ -202,7 +202,7 @@ def sealing_by_id(fixture: RaceFixture) -> list[Any]:
     return []
 
 
-# What is wrong, how it lives, and which invariant must see it.
+# The mutant, its function, and the invariant that must detect it.
 MUTANTS: dict[str, tuple[Callable[[RaceFixture], list[Any]], str]] = {
     "lock removed": (without_lock, "I1"),
     "unique index dropped": (without_unique, "I1"),

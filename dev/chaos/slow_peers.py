@@ -123,7 +123,7 @@ def slow_peers(experiment: Experiment) -> Outcome:
     """T25: 500 slow peers come and stay, go and come again; the others claim as before."""
     calm, slow = list[Span](), list[Span]()
 
-    def strike(load: RunningLoad) -> int:
+    def inject(load: RunningLoad) -> int:
         opened = 0
         time.sleep(experiment.seconds / 10)  # whoever asks first waits for connections
         for seconds in alternate_rounds(experiment.seconds):
@@ -134,7 +134,7 @@ def slow_peers(experiment: Experiment) -> Outcome:
             opened += peers.opened
         return opened
 
-    return compare_claim_rates(under_load(experiment, strike), calm, slow)
+    return compare_claim_rates(under_load(experiment, inject), calm, slow)
 
 
 def alternate_rounds(seconds: float) -> Iterator[float]:
@@ -149,10 +149,10 @@ def compare_claim_rates(outcome: Outcome, calm: list[Span], slow: list[Span]) ->
     ratio = during / before if before else 0.0
     note = f"{during:,.0f} claims/s with {PEERS} slow peers, {before:,.0f} without: {ratio:.2f}"
     if min(few, many) < ENOUGH:
-        return outcome.noted(f"{note} (too few to judge)")
+        return outcome.with_note(f"{note} (too few to judge)")
     if ratio < LEAST_RATIO:
         outcome.violations.append(Violation("time", f"slow peers left {ratio:.2f} of the claims, not {LEAST_RATIO}"))
-    return outcome.noted(note)
+    return outcome.with_note(note)
 
 
 def count_claims(log: list[Attempt], spans: list[Span]) -> tuple[int, float]:

@@ -99,7 +99,7 @@ def stall_readers(experiment: Experiment) -> Outcome:
     spans: dict[str, list[float]] = {"without": [], "with": []}
     answers: Counter[int] = Counter()
 
-    def strike(load: RunningLoad) -> int:
+    def inject(load: RunningLoad) -> int:
         insert_titles(int(min(TITLES, TITLES_PER_SECOND * experiment.seconds)))
         searcher, operator = reader_tokens()
         step = experiment.seconds / 4
@@ -114,7 +114,7 @@ def stall_readers(experiment: Experiment) -> Outcome:
         return begun + answers[200]
 
     with environment_with(RATE_SEARCH="60/m"):
-        outcome = under_load(experiment, strike)
+        outcome = under_load(experiment, inject)
     return compare_claim_speed(outcome, spans, answers, experiment.seconds)
 
 
@@ -125,10 +125,10 @@ def compare_claim_speed(outcome: Outcome, spans: dict[str, list[float]], answers
     ratio = beside / without
     note = f"{beside:,.0f} claims a second beside the readers, {without:,.0f} without ({ratio:.2f}); searches: {told}"
     if seconds < ENOUGH_SECONDS:
-        return outcome.noted(f"{note}; too few seconds to judge the speed")
+        return outcome.with_note(f"{note}; too few seconds to judge the speed")
     if ratio < LEAST_RATIO:
         outcome.violations.append(Violation("time", f"claims fell below {LEAST_RATIO} of their speed"))
-    return outcome.noted(note)
+    return outcome.with_note(note)
 
 
 def claim_speed(load: Load, seconds: float) -> float:

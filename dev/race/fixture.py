@@ -1,4 +1,4 @@
-"""The people and the credits of a race, made through the product's own acts."""
+"""The users and credits of a race, created through the product's own actions."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -15,7 +15,7 @@ VALUE = Decimal("25.50")
 
 @dataclass(frozen=True)
 class Participant:
-    """Somebody who wants credits; `token` is empty unless the race goes over HTTP."""
+    """A user who claims; `token` is empty unless the race is over HTTP."""
 
     id: str
     token: str
@@ -23,7 +23,7 @@ class Participant:
 
 @dataclass(frozen=True)
 class RaceFixture:
-    """Who fights for what, and how much was issued."""
+    """The participants, the credits and pool that they claim, and the totals issued."""
 
     participants: list[Participant]
     credits: list[str]

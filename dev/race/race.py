@@ -1,4 +1,4 @@
-"""The race: many clients in several processes, released at the same instant, and the log of all they response."""
+"""The race: many clients in several processes, released at the same time, and their log of responses."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -17,19 +17,19 @@ from wallet.verification.claim_log import Attempt
 
 PROCESSES = 4
 BARRIER_SECONDS = 120
-REPEATED = 0.2  # share of the answered pool claims that are sent once more with their key
+REPEATED = 0.2  # share of the successful pool claims that are repeated with the same key
 
 
-class RaceBrokeOff(Refusal):
+class RaceInterrupted(Refusal):
     """A client ended before the race did."""
 
-    code = "race_broke_off"
-    detail = "The race broke off: a client process ended early. What it said stands above."
+    code = "race_interrupted"
+    detail = "The race was interrupted: a client process ended early; see above."
 
 
 @dataclass(frozen=True)
 class Race:
-    """What all clients share: the plan, who and what it is about, how one asks, and the barrier that releases them."""
+    """The data that all clients share: the plan, the fixture, the transport, and the barrier that releases them."""
 
     plan: Plan
     fixture: RaceFixture
@@ -39,7 +39,7 @@ class Race:
 
 
 class Client(ClaimClient):
-    """One thread of the race with one connection, asking for the users it stands for."""
+    """One thread of the race with one connection, which sends the requests of its share of the users."""
 
     def __init__(self, race: Race, number: int) -> None:
         plan, participants = race.plan, race.fixture.participants
@@ -49,7 +49,7 @@ class Client(ClaimClient):
         self.drainers = participants[: plan.drainers][number :: plan.connections]
 
     def run(self) -> None:
-        """Take part in every round."""
+        """Send this client's requests of every round."""
         plan, fixture = self.race.plan, self.race.fixture
         for credit in fixture.credits:
             self.random.shuffle(self.participants)
@@ -59,16 +59,16 @@ class Client(ClaimClient):
         self.wait()
         for attempt in range(plan.tries):
             for participant in self.drainers:
-                self.drain(participant, f"race-{plan.seed}-{attempt}-{participant.id[-12:]}")
+                self.claim_from_pool(participant, f"race-{plan.seed}-{attempt}-{participant.id[-12:]}")
 
     def wait(self) -> None:
-        """Wait for all the others, then go."""
+        """Wait until all clients are ready."""
         self.race.barrier.wait(BARRIER_SECONDS)
         if self.number == 0:
             self.race.progress()
 
-    def drain(self, participant: Participant, key: str) -> None:
-        """Ask for any credit of the pool, and now and then repeat a request that was answered."""
+    def claim_from_pool(self, participant: Participant, key: str) -> None:
+        """Claim any credit of the pool; repeat some of the successful requests."""
         response = self.request_until_answered("pool", self.race.fixture.pool, participant, key)
         if response.outcome == "ok" and self.random.random() < REPEATED:
             self.request_until_answered("pool", self.race.fixture.pool, participant, key)
@@ -77,9 +77,9 @@ class Client(ClaimClient):
 def run_clients(
     plan: Plan, fixture: RaceFixture, connect: Callable[[], Transport], folder: Path, progress: Callable[[], None]
 ) -> list[Attempt]:
-    """Let all clients race and return what they remember; `progress` is called as each round begins.
+    """Run all clients and return their attempts; `progress` is called when a round begins.
 
-    Call it without open connections or threads: the clients' processes are forks. Raises RaceBrokeOff.
+    Call it without open connections or threads: the clients' processes are forks. Raises RaceInterrupted.
     """
     context = multiprocessing.get_context("fork")
     race = Race(plan, fixture, connect, context.Barrier(plan.connections), progress)
@@ -94,19 +94,19 @@ def run_clients(
     for process in processes:
         process.join()
     if any(process.exitcode for process in processes):
-        raise RaceBrokeOff
+        raise RaceInterrupted
     return sorted((attempt for file in files for attempt in claim_log.read_log(file)), key=lambda attempt: attempt.started)
 
 
 def client_share(race: Race, numbers: range, file: Path) -> None:
-    """Run some of the clients, a thread each, and write down what they remember."""
+    """Run some of the clients, one thread each, and write their attempts to a file."""
     with ThreadPoolExecutor(len(numbers)) as threads:
         logs = list(threads.map(lambda number: run_client(race, number), numbers))
     claim_log.write_log(file, (attempt for log in logs for attempt in log))
 
 
 def run_client(race: Race, number: int) -> list[Attempt]:
-    """Run one client and return what it remembers; when it fails, nobody waits for it."""
+    """Run one client and return its attempts; when it fails, release the others from the barrier."""
     try:
         client = Client(race, number)
         try:

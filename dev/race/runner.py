@@ -1,4 +1,4 @@
-"""The process that runs a race in its scratch database: tables, people, credits, clients, verdict."""
+"""The process that runs a race in its scratch database: tables, users, credits, clients, verdict."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -20,7 +20,7 @@ from wallet.verification.checker import snapshot_connection, verify_everything
 
 
 def run_race(plan: Plan, folder: Path) -> Report:
-    """Run the race and return its report; the log stays in `folder`. Raises Refusal."""
+    """Run the race and return its report; the log is written to `folder`. Raises Refusal."""
     scratch_database.require_scratch_database()
     make_tables()
     fixture = create_fixture(plan)
@@ -38,7 +38,7 @@ def run_race(plan: Plan, folder: Path) -> Report:
 
 
 def make_tables() -> None:
-    """Migrate the scratch database; it may take longer than the web may wait."""
+    """Migrate the scratch database, without the web's statement timeout."""
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
     call_command("migrate", verbosity=0, interactive=False)
@@ -47,7 +47,7 @@ def make_tables() -> None:
 
 @contextmanager
 def transport_factory(plan: Plan) -> Iterator[Callable[[], Transport]]:
-    """Yield what makes a client of the plan's kind."""
+    """Yield a function that opens a transport of the plan's kind."""
     if plan.http:
         with web_server.web_server() as serving:
             yield partial(web_server.HttpTransport, serving.port)
@@ -56,5 +56,5 @@ def transport_factory(plan: Plan) -> Iterator[Callable[[], Transport]]:
 
 
 def print_progress(what: str) -> None:
-    """Say on standard output how far it is, for the process that started this one."""
+    """Send a progress message to the process that started this one."""
     print(json.dumps({"now": what}), flush=True)  # noqa: T201

@@ -1,4 +1,4 @@
-"""The supervisor's own process: `python -m dev.services <descriptor of its lock>`, started by supervisor.ensure_supervisor."""
+"""The process of the supervisor: `python -m dev.services <descriptor of its lock>`, started by supervisor.ensure_supervisor."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The local PostgreSQL: made once, started, asked, stopped. Callers hold the starting lock (see supervisor)."""
+"""The local PostgreSQL server: create, start, query, stop. Callers hold the startup lock (see supervisor)."""
 
 import contextlib
 import errno
@@ -23,7 +23,7 @@ SETTINGS = {
     "unix_socket_permissions": "0700",
     "max_connections": "320",
     "shared_buffers": "256MB",
-    # Disks do not turn any more: reading a row by an index costs little more than the next one of the table.
+    # On SSDs a random read costs little more than a sequential one.
     "random_page_cost": "1.1",
     # Half of it between two checkpoints: after each, the first change of a page writes the whole page to the log, and a mass
     # expiry or import that brings a checkpoint about every half gigabyte writes most of its pages again and again.
@@ -32,19 +32,18 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
 }
-# Tests may lose their data with the machine's power, never with a killed process: commits stay synchronous.
-# A profile that begins with "test": what is lost in a crash of the machine is made again.
+# For profiles that begin with "test": a power failure may lose their data, a killed process may not.
 SETTINGS_OF_TESTS = {"fsync": "off", "full_page_writes": "off"}
 SEGMENT = 16 * 1024 * 1024  # of the write-ahead log: a server that starts needs room for one
 LOG_LIMIT = 8 * 1024 * 1024
 START_SECONDS = 60
 STOP_SECONDS = 20.0
-# How long a killed predecessor may stand in the way: its orphaned processes need a moment to notice.
+# The orphaned processes of a killed server need a moment to end.
 RETRY_SECONDS = 10
 
 
 def is_up(instance: InstancePaths) -> bool:
-    """Tell whether the server takes connections."""
+    """Return whether the server accepts connections."""
     return _pid_file(instance)[7:8] == ["ready"] and is_listening(instance.postgres_socket)
 
 
@@ -55,7 +54,7 @@ def postgres_pid(instance: InstancePaths) -> int | None:
 
 
 def start_postgres(instance: InstancePaths) -> None:
-    """Bring the server up, creating role and database the first time; raise LocalServiceError with the log's last word."""
+    """Start the server, creating role and database the first time; raise LocalServiceError with the log's last word."""
     home = binaries.postgres_home(instance)
     make_folder(instance.run, 0o700, binaries.server_owner())
     if not instance.data.exists():
@@ -74,7 +73,7 @@ def start_postgres(instance: InstancePaths) -> None:
 
 def stop_postgres(instance: InstancePaths) -> None:
     """Stop a server that is up; open connections are ended, nothing committed is lost."""
-    # By signal, because the binaries may have gone with the virtual environment they came from.
+    # By signal, because the binaries may have been removed with their virtual environment.
     number = postgres_pid(instance)
     # Fast shutdown, then an immediate one: the next start recovers as from a crash.
     for asked in (signal.SIGINT, signal.SIGQUIT):
@@ -104,7 +103,7 @@ def _ends(instance: InstancePaths, number: int, asked: signal.Signals) -> bool:
 
 
 def _create(instance: InstancePaths, home: Path) -> None:
-    # Made beside its instance and renamed when whole: a run cut short leaves nothing half made.
+    # Created under another name and renamed when complete, so that an interrupted run leaves no partial data.
     fresh = instance.data.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
     make_folder(fresh, 0o700, binaries.server_owner())
@@ -164,7 +163,7 @@ def _shorten_log(log: Path) -> None:
 
 
 def _why_it_does_not_start(instance: InstancePaths) -> str:
-    # On a full disk the log cannot say so: it has no room either.
+    # On a full disk the log cannot be written either.
     full = shutil.disk_usage(instance.data).free < SEGMENT
     return os.strerror(errno.ENOSPC) if full else _reason(instance.postgres_log)
 
@@ -174,5 +173,5 @@ def _reason(log: Path) -> str:
         lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()][-20:]
     except OSError:
         return "no log was written"
-    # The very last line only says that it is over.
+    # The last line only reports the shutdown.
     return ([line for line in lines if re.search("FATAL|PANIC|[Ee]rror:", line)] or lines or ["its log is empty"])[-1]

@@ -1,4 +1,4 @@
-"""The local Redis: started, asked, stopped. Callers hold the starting lock (see supervisor)."""
+"""The local Redis server: start, query, stop. Callers hold the startup lock (see supervisor)."""
 
 import time
 
@@ -14,7 +14,7 @@ SETTINGS = {
     "unixsocketperm": "700",
     "daemonize": "yes",
     "databases": str(DATABASES),
-    # Nothing here outlives a restart, and nothing needs to.
+    # No data has to survive a restart.
     "save": "",
     "appendonly": "no",
     "maxmemory": "128mb",
@@ -25,12 +25,12 @@ SETTINGS = {
 
 
 def is_up(instance: InstancePaths) -> bool:
-    """Tell whether Redis takes connections."""
+    """Return whether Redis accepts connections."""
     return is_listening(instance.redis_socket)
 
 
 def start_redis(instance: InstancePaths) -> bool:
-    """Bring Redis up; return False when it does not come up, since the product goes on without it."""
+    """Start Redis; return False when it does not start, since the product runs without it."""
     binary = binaries.redis_program(instance)
     if binary is None:
         return False
@@ -43,7 +43,7 @@ def start_redis(instance: InstancePaths) -> bool:
 
 def stop_redis(instance: InstancePaths) -> None:
     """Stop Redis."""
-    # Asked over its socket, because a process id read from a file may be another program's by now.
+    # Over its socket, because a process id read from a file may be another program's by now.
     ask_redis(instance.redis_socket, "SHUTDOWN NOSAVE")
     _wait(instance, up=False)
 

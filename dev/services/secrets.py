@@ -1,4 +1,4 @@
-"""Random secrets, made once per instance."""
+"""Random secrets, created once per instance."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ FORM = re.compile(rb"[A-Za-z0-9_-]{64}")
 
 
 def local_secret(name: str) -> str:
-    """Return the secret called `name` (64 URL-safe characters), made on first use and kept in a file only its owner reads.
+    """Return the secret `name` (64 URL-safe characters), created on first use in a file that only its owner can read.
 
     Raises LocalServiceError when the file cannot be written or does not hold a secret. A new secret would silently invalidate
     everything signed with the old one.
@@ -44,9 +44,9 @@ def _make(instance: paths.InstancePaths, file: Path) -> bytes:
     mine.touch(0o600, exist_ok=False)
     try:
         mine.write_text(secrets.token_urlsafe(BYTES))
-        # On the disk before it has its name, or a power cut leaves an empty file for a secret that was used already.
+        # Synced before it has its name: otherwise a power failure could leave an empty file for a secret in use.
         _sync(mine)
-        # A link is made whole or not at all, and by one process only: everybody reads the winner's.
+        # A hard link is created atomically, by one process only; the others read its file.
         with contextlib.suppress(FileExistsError):
             file.hardlink_to(mine)
         _sync(file.parent)

@@ -1,4 +1,4 @@
-"""What the local servers are doing, for a person to read."""
+"""The state of the local servers."""
 
 import os
 import re
@@ -76,7 +76,7 @@ def _length(file: Path) -> int:
 
 
 def _users(instance: InstancePaths) -> tuple[int, ...]:
-    # Forks share their parent's lock, so the lock table alone would miss them. Without /proc (macOS): nobody to name.
+    # Forks share their parent's lock, so the lock table alone would miss them. Without /proc (macOS) there is no list.
     mine = str(supervisor.lease_file(instance))
     descriptors = (entry for entry in Path("/proc").glob("[0-9]*/fd/*") if _target(entry) == mine)
     pids = {int(entry.parts[2]) for entry in descriptors}
@@ -87,7 +87,7 @@ def _target(entry: Path) -> str:
     try:
         return str(entry.readlink())
     except OSError:
-        # Gone by now, or another person's.
+        # It has ended, or belongs to another user.
         return ""
 
 

@@ -1,7 +1,7 @@
-"""Who needs the servers, and who stops them when nobody does.
+"""The supervisor, which stops the servers after their last user.
 
-Each process that uses the servers holds a shared lock on one file; the kernel frees it however the process ends. A
-detached process, the supervisor, waits for the same lock exclusively and stops the servers some seconds after it gets it.
+Each process that uses the servers holds a shared lock on one file, which the kernel releases when the process ends. The
+supervisor, a detached process, waits for the exclusive lock and stops the servers some seconds after it gets it.
 """
 
 import contextlib
@@ -53,11 +53,11 @@ def startup_lock(instance: InstancePaths) -> Iterator[None]:
 
 
 def ensure_supervisor(instance: InstancePaths) -> None:
-    """See to it that a supervisor watches over the servers."""
+    """Start the supervisor unless it is running."""
     lock = open_lock(instance.folder / "supervisor.lock")
     try:
         if _try_exclusive(lock):
-            # A mark left by a supervisor that is gone says nothing about today.
+            # The mark of an earlier supervisor is no longer valid.
             pinned_file(instance).unlink(missing_ok=True)
             _spawn(instance, lock)
     finally:
@@ -65,7 +65,7 @@ def ensure_supervisor(instance: InstancePaths) -> None:
 
 
 def stop_servers(instance: InstancePaths) -> None:
-    """Stop whatever is up."""
+    """Stop the servers that are up."""
     with startup_lock(instance):
         if redis.is_up(instance):
             redis.stop_redis(instance)
@@ -75,24 +75,24 @@ def stop_servers(instance: InstancePaths) -> None:
 
 def _spawn(instance: InstancePaths, lock: int) -> None:
     file = instance.folder / "supervisor.log"
-    # Said outright, because a relative path means something else from another working directory.
-    where = {"CASHBACK_STATE": str(instance.base), "CASHBACK_LOCAL_PROFILE": instance.profile}
+    # Absolute, because a relative path would be resolved in another working directory.
+    state = {"CASHBACK_STATE": str(instance.base), "CASHBACK_LOCAL_PROFILE": instance.profile}
     with file.open("a") as log:
         done = subprocess.run(
             [sys.executable, "-m", "dev.services", str(lock)],
             check=False,
             cwd=CHECKOUT,
-            env=os.environ | where,
+            env=os.environ | state,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            # The supervisor inherits the lock itself: there is no moment without an owner and never a second one.
+            # The supervisor inherits the lock, so that it always has exactly one owner.
             pass_fds=[lock],
             start_new_session=True,
         )
     if done.returncode != 0:
         raise LocalServiceError(
-            f"Nothing would stop the servers, so none is started: see {file}, or set DATABASE_URL and REDIS_URL."
+            f"The supervisor does not start, so no server is started: see {file}, or set DATABASE_URL and REDIS_URL."
         )
 
 
@@ -105,7 +105,7 @@ def _try_exclusive(lock: int) -> bool:
 
 
 def supervise(instance: InstancePaths, own_lock: int) -> None:
-    """Wait until nobody has used the servers for a while, then stop them and let go of `own_lock`."""
+    """Wait until the servers have been unused for some seconds, then stop them and release `own_lock`."""
     linger = float(os.environ.get("CASHBACK_LOCAL_LINGER") or LINGER_SECONDS)
     users = open_lock(lease_file(instance))
     while True:
@@ -117,13 +117,13 @@ def supervise(instance: InstancePaths, own_lock: int) -> None:
         if not pinned_file(instance).exists() and _try_exclusive(users):
             break
     stop_servers(instance)
-    # First its own lock, then the users': who attaches next must find that there is no supervisor.
+    # Its own lock first: a process that gets the users' lock next must find that there is no supervisor.
     os.close(own_lock)
     os.close(users)
 
 
 def _is_gone(lock: int, file: Path) -> bool:
-    # Somebody removed the folder; what stands in its instance now is not this supervisor's to stop.
+    # The folder was removed; a new one at the same path has its own supervisor.
     try:
         return not os.path.samestat(os.fstat(lock), file.stat())
     except OSError:
@@ -131,7 +131,7 @@ def _is_gone(lock: int, file: Path) -> bool:
 
 
 def run_supervisor(own_lock: int) -> None:
-    """Become a detached supervisor that holds the lock with the descriptor `own_lock`."""
-    # The starter waits for this parent; the child belongs to nobody and leaves no zombie behind.
+    """Run a detached supervisor that holds the lock with the descriptor `own_lock`."""
+    # The starter waits for this parent only; the orphaned child leaves no zombie.
     if os.fork() == 0:
         supervise(paths.instance_paths(), own_lock)

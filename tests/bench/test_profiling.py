@@ -52,7 +52,6 @@ def test_the_paths_of_today_exist() -> None:
     ours = [path for path in profile.TODAY if path.startswith(("accounts/", "cashback/", "kernel/", "wallet/"))]
 
     assert [path for path in ours if not (ROOT / path).exists()] == []
-    assert [path for path in profile.EARLIER if (ROOT / path).exists()] == []
 
 
 def test_a_figure_without_a_target_is_reached() -> None:

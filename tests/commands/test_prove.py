@@ -18,7 +18,16 @@ from wallet.ledger.models import Entry
 
 pytestmark = pytest.mark.xdist_group("races")
 Command = Callable[..., str]
-GREEN = {"count": 3, "least": 2, "claims": 1234, "attempts": 1300, "unknown": 4, "note": "", "skipped": False, "violations": []}
+PASSED = {
+    "count": 3,
+    "least": 2,
+    "claims": 1234,
+    "attempts": 1300,
+    "unknown": 4,
+    "note": "",
+    "skipped": False,
+    "violations": [],
+}
 LOST = {"invariant": "I2", "sentence": "entry 7 is not in the ledger"}
 DOUBLED = {"invariant": "I1", "sentence": "asset 8 has 2 claims"}
 LATE = {"invariant": "time", "sentence": "it took 11.0 s to serve again"}
@@ -42,7 +51,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
     outcomes: dict[str, dict[str, Any]] = {}
 
     def play(seconds: dict[str, float], *_: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-        yield from ((name, GREEN | outcomes.get(name, {})) for name in seconds)
+        yield from ((name, PASSED | outcomes.get(name, {})) for name in seconds)
 
     monkeypatch.setattr(prove, "run_faults", play)
     return outcomes
@@ -54,10 +63,10 @@ def test_one_fault_is_run_on_servers_of_its_own_and_told_of(shell: Callable[...,
 
     ended = shell("prove", "--only", "t13", "--seed", "7", "--write", str(page), "--logs", str(logs))
 
-    assert (ended.code, ended.err) == (0, "T13: a row held for 10 s …\n")
-    for said in ("Seed 7. 1 fault", "T13", "green", "answered after 2.", "GREEN: nothing lost", f"Written to {page}."):
+    assert (ended.code, ended.err) == (0, "T13: a row lock held for 10 s …\n")
+    for said in ("Seed 7. 1 fault", "T13", "ok", "answered after 2.", "OK: no claim lost", f"Written to {page}."):
         assert said in ended.out
-    assert "| T13 | a row held for 10 s | 1 | 0 | 0 | 0 | 0 | green | answered after 2." in page.read_text()
+    assert "| T13 | a row lock held for 10 s | 1 | 0 | 0 | 0 | 0 | ok | answered after 2." in page.read_text()
     assert (logs / "T13.jsonl").exists()
     assert Entry.objects.count() == 0
 
@@ -68,12 +77,12 @@ def test_a_violation_is_red_its_row_is_counted_and_it_ends_with_1(
     played["T3"] = {"violations": [LOST, DOUBLED, DOUBLED, LATE]}
     page = tmp_path / "page.md"
 
-    with pytest.raises(CommandError, match=r"RED: T3\. Seed 7\.") as red:
+    with pytest.raises(CommandError, match=r"FAILED: T3\. Seed 7\.") as red:
         command("prove", "--only", "T3,T4", "--seed", "7", "--write", str(page))
 
     assert red.value.returncode == 1
-    assert f"| T3 | {FAULTS['T3'].what} | 3 | 1,234 | 1 | 2 | 1 | RED |  |" in page.read_text()
-    assert f"| T4 | {FAULTS['T4'].what} | 3 | 1,234 | 0 | 0 | 0 | green |  |" in page.read_text()
+    assert f"| T3 | {FAULTS['T3'].what} | 3 | 1,234 | 1 | 2 | 1 | FAILED |  |" in page.read_text()
+    assert f"| T4 | {FAULTS['T4'].what} | 3 | 1,234 | 0 | 0 | 0 | ok |  |" in page.read_text()
 
 
 def test_of_many_violations_the_first_are_said(played: dict[str, dict[str, Any]]) -> None:
@@ -94,7 +103,7 @@ def test_what_could_not_be_done_here_is_neither_green_nor_red(
 
     said = command("prove", "--only", "T15", "--write", str(page))
 
-    assert "GREEN" in said
+    assert "OK: " in said
     assert "| 0 | 0 | 0 | 0 | 0 | skipped | only root may mount a small disk |" in page.read_text()
 
 
@@ -121,11 +130,11 @@ def test_acts_and_requests_made_up_by_a_generator_have_their_lines(
     command("prove", "--only", "T13", "--generated", str(report), str(crowd), "--write", str(page))
 
     assert (
-        "| P1 | any sequence of acts, against a plain dict | 200 | 950 | 0 | 0 | 0 | green | 200 sequences |"
+        "| P1 | any sequence of operations, against a dictionary as the model | 200 | 950 | 0 | 0 | 0 | ok | 200 sequences |"
         in page.read_text()
     )
-    assert re.search(r"\| P6 \| .+ \| 40 \| 0 \| 0 \| 0 \| 0 \| green \|  \|", page.read_text())
-    assert "| T1 | 200 users at once at one credit, over HTTP | 20 | 20 | 0 | 0 | 0 | green |  |" in page.read_text()
+    assert re.search(r"\| P6 \| .+ \| 40 \| 0 \| 0 \| 0 \| 0 \| ok \|  \|", page.read_text())
+    assert "| T1 | 200 users at once at one credit, over HTTP | 20 | 20 | 0 | 0 | 0 | ok |  |" in page.read_text()
     assert re.findall(r"^\| ([PT]\d+) ", page.read_text(), re.MULTILINE) == ["P1", "P6", "T1", "T13"]
 
 
@@ -142,19 +151,19 @@ def test_a_generated_test_that_failed_is_red(
     page, report = tmp_path / "page.md", tmp_path / "generated.xml"
     report.write_text(GENERATED.format(bad))
 
-    with pytest.raises(CommandError, match="RED: P6") as red:
+    with pytest.raises(CommandError, match="FAILED: P6") as red:
         command("prove", "--only", "T13", "--generated", str(report), "--write", str(page))
 
     assert red.value.returncode == 1
-    assert re.search(r"\| P6 \| .+ \| 40 \| 0 \| 0 \| 0 \| 1 \| RED \|", page.read_text())
+    assert re.search(r"\| P6 \| .+ \| 40 \| 0 \| 0 \| 0 \| 1 \| FAILED \|", page.read_text())
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--only", "T3,T99"), "there is no T99; there are T0, T3"),
+        (("--only", "T3,T99"), "unknown fault: T99; choose from T0, T3"),
         (("--seed", "0"), "is not a whole number from 1 on"),
-        (("--generated", "/nowhere/generated.xml"), "There is no file /nowhere/generated.xml"),
+        (("--generated", "/nowhere/generated.xml"), "File not found: /nowhere/generated.xml"),
         (("--write", "/nowhere/page.md"), "Cannot write /nowhere/page.md"),
     ],
 )

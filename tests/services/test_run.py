@@ -51,7 +51,7 @@ def test_product_comes_up_from_nothing_and_leaves_nothing_behind(machine: Machin
     child = run(machine, "--workers", "1", PORT=port)
     lines = output_until(child, "Ctrl-C stops everything")
     at = f"http://127.0.0.1:{port}/"
-    assert lines[-1] == f"The product is at {at}, its console for the ADMIN at {at}admin/ - Ctrl-C stops everything.\n"
+    assert lines[-1] == f"The product is at {at}; admin console: {at}admin/ - Ctrl-C stops everything.\n"
     # The three lines as a reader would paste them.
     pasted = subprocess.run(["bash", "-c", "\necho\n".join(lines[-5:-2])], capture_output=True, text=True, check=True).stdout
     listed, claim = (json.loads(line) for line in pasted.split("\n") if line)
@@ -74,7 +74,7 @@ def test_busy_port_is_one_sentence(machine: Machine) -> None:
 
 
 def test_port_out_of_range_is_one_sentence(machine: Machine) -> None:
-    assert refusal(machine, PORT="70000").endswith("port 70000 (there is no such port): choose another with --port or PORT.\n")
+    assert refusal(machine, PORT="70000").endswith("port 70000 (invalid port): choose another with --port or PORT.\n")
 
 
 def test_database_that_does_not_answer_is_one_sentence(machine: Machine, port: str) -> None:

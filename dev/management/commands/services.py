@@ -1,4 +1,4 @@
-"""`manage.py services`: the local PostgreSQL and Redis, by hand."""
+"""`manage.py services`: manual control of the local PostgreSQL and Redis."""
 
 import os
 from argparse import ArgumentParser
@@ -15,7 +15,7 @@ from dev.services import binaries
 
 ACTIONS = {
     "up": "start both and keep them up until `services down`",
-    "down": "stop both, whoever uses them; the data stays",
+    "down": "stop both, even if they are in use; the data stays",
     "status": "show state, version, process, socket, data and schedules",
     "psql": "open psql on the product's database",
 }
@@ -25,7 +25,7 @@ VARIABLES = {"PostgreSQL": "DATABASE_URL", "Redis": "REDIS_URL"}
 class Command(BaseCommand):
     """One sub-command per action."""
 
-    help = "The PostgreSQL and Redis that this checkout starts for itself. Commands start them when needed; this is for hands."
+    help = "Control the PostgreSQL and Redis of this checkout. Commands start them when needed; this is for manual use."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -43,9 +43,9 @@ class Command(BaseCommand):
             raise CommandError(str(refusal)) from None
 
     def up(self) -> None:
-        """Start what the environment does not place elsewhere."""
+        """Start the servers for which no URL is set."""
         if os.environ.get("CASHBACK_ENV", "local") != "local":
-            raise CommandError("Servers are started in local mode only: unset CASHBACK_ENV.")
+            raise CommandError("Local servers are available in local mode only: unset CASHBACK_ENV.")
         services.start_services(postgres=not os.environ.get("DATABASE_URL"), redis=not os.environ.get("REDIS_URL"))
         self.show()
 
@@ -56,14 +56,14 @@ class Command(BaseCommand):
         self.stdout.write("Stopped; the data stays." + (f" {users} attached processes lost their server." if users else ""))
 
     def psql(self) -> None:
-        """Open psql, on whichever database the product uses."""
+        """Open psql on the database that the product uses."""
         if os.environ.get("DATABASE_URL"):
             os.environ["PATH"] = f"{binaries.postgres_wheel() / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
             call_command("dbshell")
         services.exec_psql()
 
     def show(self) -> None:
-        """Print what there is to know."""
+        """Print the status."""
         status = services.services_status()
         for server in status.servers:
             elsewhere = os.environ.get(VARIABLES[server.name])
