@@ -79,7 +79,7 @@ def expire_under_claims(experiment: Experiment) -> Outcome:
     fresh_database(experiment)
     count, seconds, claimers, moment = LONG if experiment.seconds >= LONG_RUN_SECONDS else SHORT
     fixture = issue_expiring_credits(experiment, count, seconds)
-    generators = [random.Random(f"{experiment.seed}/{number}") for number in range(claimers)]  # noqa: S311  (the run must be repeatable)
+    generators = [random.Random(f"{experiment.seed}/{number}") for number in range(claimers)]  # noqa: S311  (repeatable)
     clients = [
         ClaimClient(RollingBackTransport(generator), number, experiment.seed) for number, generator in enumerate(generators)
     ]
@@ -106,7 +106,7 @@ def expire_under_claims(experiment: Experiment) -> Outcome:
 
 
 def claim_expiring_credits(client: ClaimClient, fixture: RaceFixture, moment: timedelta, over: threading.Event) -> None:
-    """Claim credits that expire next until the time is over; sometimes one that expires later, so that some claims are in time."""
+    """Claim credits that expire next until the time is over; sometimes one that expires later, which is in time."""
     generator = client.random
     with contextlib.closing(client.transport):
         while not over.is_set():

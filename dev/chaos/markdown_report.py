@@ -91,7 +91,7 @@ def row_order(row: Row) -> tuple[str, int]:
 
 
 def run_facts(seed: int, asked: float, seconds: float) -> str:
-    """Return the line about the run: when, how long, by which dice, on which machine.
+    """Return the line about the run: date, duration, seed and machine.
 
     Arguments:
         asked: how many minutes were asked for.

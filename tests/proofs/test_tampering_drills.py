@@ -1,4 +1,4 @@
-"""Six ways to rewrite history as a superuser: `manage.py verify_ledger` exits 1 and names the row."""
+"""Attacks of a superuser on the ledger's history: `manage.py verify_ledger` exits with 1 and names the row."""
 
 import json
 from collections.abc import Callable
