@@ -130,7 +130,7 @@ class Campaign:
 
     def check(self) -> None:
         """Run the checker over all claims; raise RuntimeError when it finds a violation."""
-        pgbench.forget_answers()
+        pgbench.delete_keys()
         seal_ledger.seal_all()
         with snapshot_connection() as reader:
             found = verify_everything(reader, None, self.issued)  # type: ignore[arg-type]

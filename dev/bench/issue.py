@@ -1,4 +1,4 @@
-"""How fast credits are issued by command, beside PostgreSQL's own COPY of the same rows."""
+"""Issuing credits by command, beside PostgreSQL's COPY of the same rows."""
 
 import contextlib
 import os
@@ -20,7 +20,7 @@ from wallet.assets.bulk_insert import ISSUED
 from wallet.assets.models import PoolKind
 
 ROWS, QUICK_ROWS = 1_000_000, 20_000
-MOST_MEMORY = 200.0  # MB
+MAX_MEMORY = 200.0  # MB
 LINES_AT_ONCE = 1_000
 LOOK_SECONDS = 0.05
 EXPIRES = "2031-03-31T18:30:00Z"
@@ -48,10 +48,10 @@ def bench_issue(environment: BenchEnvironment) -> list[Figure]:
         return rows / copy_rows(rows, made)
 
     rates = environment.alternate(command, copy)
-    said = f"{min(progress)} lines of progress"
+    note = f"{min(progress)} lines of progress"
     return [
-        Figure(f"{rows:,} credits from a file, beside COPY", 0.5, "more", rates, "rows/s", said),
-        Figure("memory of the command", 1.0, "less", [(most, MOST_MEMORY) for most in memory], "MB", "the most it ever held"),
+        Figure(f"{rows:,} credits from a file, beside COPY", 0.5, "more", rates, "rows/s", note),
+        Figure("memory of the command", 1.0, "less", [(most, MAX_MEMORY) for most in memory], "MB", "maximum"),
     ]
 
 

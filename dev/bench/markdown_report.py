@@ -1,4 +1,4 @@
-"""What a run came to, as a page of the documentation with its plots."""
+"""The results of a run, as a page of the documentation with its plots."""
 
 import os
 import platform
@@ -17,10 +17,10 @@ PAGE = """# Benchmarks
 The last run of `make bench`, written by the run itself: {when}, {cores} cores, {memory:.0f} GB, PostgreSQL {postgres}, Python
 {python}, {rounds} rounds{quick}. `manage.py bench NAME` runs one measurement.
 
-How it is measured: everything happens in one run on one machine. Each round does the measured thing and its yardstick, one
-after the other, in turns (A B, B A, …); the ratio of a round is taken within it, and what stands here is the median of the
-rounds. PostgreSQL and Redis are the run's own, made for it and gone afterwards; commits reach the disk (fsync). Clients,
-web workers and PostgreSQL share the cores.
+Method: all measurements are made in one run on one machine. Each round measures the value and its yardstick one after the
+other, in alternating order (A B, B A, …). The ratio is computed within the round; the tables show the median of the rounds. A
+round that the machine disturbed is repeated, with a remark. PostgreSQL and Redis are temporary servers whose commits reach the
+disk (fsync). Clients, web workers and PostgreSQL share the cores.
 
 ## Targets
 
@@ -30,7 +30,7 @@ web workers and PostgreSQL share the cores.
 
 {plots}
 
-## What was measured, and every round
+## All rounds
 
 {raw}
 """
@@ -62,7 +62,7 @@ def benchmarks_page(results: Sequence[Result], *, rounds: int, quick: bool) -> s
         postgres=postgres.postgres_version(),
         python=platform.python_version(),
         rounds=rounds,
-        quick=", quick: small tables and short loads, which say little" if quick else "",
+        quick=", quick: small tables and short loads, which are only a quick check" if quick else "",
         table=markdown_table(COLUMNS, figure_rows(results)),
         missed=f"{len(figures) - missed} of {len(figures)} reached, {missed} missed, {failed} measurements failed.",
         plots="\n".join(f"![{result.bench}](benchmarks/{result.bench}.svg)" for result in results if result.figures),
@@ -81,7 +81,7 @@ def figure_rows(results: Sequence[Result]) -> list[Sequence[str]]:
 
 
 def raw_figures(result: Result) -> str:
-    """Return one measurement in words, with the figures of all rounds."""
+    """Return the description of one measurement, with the values of all rounds."""
     lines = [
         (
             figure.what,

@@ -30,5 +30,5 @@ def test_each_is_asked_as_often_as_the_other_and_as_often_first() -> None:
     found = lists.median_times({large: "a", small: "b"}, "ada")  # type: ignore[dict-item]
 
     assert asked[:4] == ["large a ada", "small b ada", "small b ada", "large a ada"]
-    assert len(asked) == 2 * (lists.ASKED + 1)
+    assert len(asked) == 2 * (lists.REQUESTS + 1)
     assert found == [2.0, 2.0]  # neither the first turn nor a slow one counts for more than it is
