@@ -1,4 +1,4 @@
-"""Readers: some search without a pause, some ask for a file and read nothing of it, while clients claim."""
+"""Stalled readers: continuous searches, and downloads that are not read, while clients claim."""
 
 import contextlib
 import http.client
@@ -22,16 +22,16 @@ from wallet.assets.bulk_insert import AssetTemplate, TemplatedAsset
 from wallet.verification.checker import Violation
 
 SEARCHERS, DOWNLOADS = 24, 16
-TITLES, TITLES_PER_SECOND = 100_000, 10_000  # a short run makes fewer: so many for each of its seconds
+TITLES, TITLES_PER_SECOND = 100_000, 10_000  # a short run makes this many for each second
 SEARCH, REPORT = "/api/v1/assets/?search=zanzibar", "/api/v1/reports/ownership/?format=csv"
 LEAST_RATIO = 0.7
 REFUSED_SECONDS = 3.0  # as long as the answer says
-ENOUGH_SECONDS = 10.0  # of claims with the readers and as many without: fewer are the luck of a moment
+ENOUGH_SECONDS = 10.0  # of claims with and without the readers: the rate of a shorter time is unreliable
 
 
 @dataclass(frozen=True)
 class Titles:
-    """So many credits of no pool that differ in their titles; may be iterated any number of times."""
+    """Credits without a pool that differ in their titles; iterable any number of times."""
 
     template: AssetTemplate
     number: int

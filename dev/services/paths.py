@@ -1,4 +1,4 @@
-"""Where the local servers of one checkout and one profile keep their files."""
+"""Paths of the local servers of one checkout and one profile."""
 
 import hashlib
 import os
@@ -26,12 +26,12 @@ class InstancePaths:
 
     @property
     def data(self) -> Path:
-        """PostgreSQL's data folder; a new major version starts beside the old one, never on top of it."""
+        """PostgreSQL's data folder; a new major version has a folder of its own."""
         return self.folder / f"postgres-{POSTGRES_MAJOR}"
 
     @property
     def postgres_log(self) -> Path:
-        """What PostgreSQL has to say."""
+        """The log of PostgreSQL."""
         return self.data / "server.log"
 
     @property
