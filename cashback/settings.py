@@ -14,14 +14,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from psycopg.conninfo import conninfo_to_dict
 
-from dev import services
-
 django_stubs_ext.monkeypatch()
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # "local": a developer's machine, whose servers and keys the project makes itself. Anything else: a real deployment.
 LOCAL: bool = env.str("CASHBACK_ENV", "local") == "local"
+if LOCAL:  # a deployment needs nothing of `dev`, nor the packages with the local servers
+    from dev import services
 
 
 def read_key(name: str) -> str:

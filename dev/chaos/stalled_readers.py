@@ -1,4 +1,4 @@
-"""Readers: some search in parallel, some ask for a file and read nothing of it, while clients claim."""
+"""Stalled readers: continuous searches, and downloads that are not read, while clients claim."""
 
 import contextlib
 import http.client
@@ -38,13 +38,13 @@ RATE_SEARCH = os.environ.get("PROVE_RATE_SEARCH", "60/m")
 
 @dataclass(frozen=True)
 class Titles:
-    """So many credits of no pool that differ in their titles; may be iterated any number of times."""
+    """Credits without a pool that differ in their titles; iterable any number of times."""
 
-    mould: AssetTemplate
+    template: AssetTemplate
     number: int
 
     def __iter__(self) -> Iterator[TemplatedAsset]:
-        return (TemplatedAsset(self.mould, f"Credit of {uuid4().hex}") for _ in range(self.number))
+        return (TemplatedAsset(self.template, f"Credit of {uuid4().hex}") for _ in range(self.number))
 
 
 @dataclass
@@ -103,31 +103,31 @@ class Readers:
             self.over.wait(REFUSED_SECONDS)
 
 
-def stall_readers(scene: Experiment) -> Outcome:
+def stall_readers(experiment: Experiment) -> Outcome:
     """T27: claims go on at 0.7 of their speed while one user searches and an operator's downloads stand still."""
     spans: dict[str, list[float]] = {"without": [], "with": []}
     answers, flood = Counter[int](), Counter[int]()
 
-    def strike(act: RunningLoad) -> int:
-        insert_titles(int(min(TITLES, TITLES_PER_SECOND * scene.seconds)))
+    def inject(load: RunningLoad) -> int:
+        insert_titles(int(min(TITLES, TITLES_PER_SECOND * experiment.seconds)))
         searcher, operator = reader_tokens()
-        step = scene.seconds / SPANS
+        step = experiment.seconds / SPANS
         time.sleep(min(1.0, step))  # for warming up
         begun = 0
         for _ in range(2):
-            spans["without"].append(claim_speed(act.load, step))
-            with Readers(act.web.port, searcher, operator) as readers:
-                spans["with"].append(claim_speed(act.load, step))
+            spans["without"].append(claim_speed(load.clients, step))
+            with Readers(load.web.port, searcher, operator) as readers:
+                spans["with"].append(claim_speed(load.clients, step))
             answers.update(readers.answers)
             begun += readers.begun
-        with Readers(act.web.port, searcher, operator, is_flood=True) as readers:
-            spans["flood"] = [claim_speed(act.load, step)]
+        with Readers(load.web.port, searcher, operator, is_flood=True) as readers:
+            spans["flood"] = [claim_speed(load.clients, step)]
         flood.update(readers.answers)
         return begun + answers[200]
 
     with environment_with(RATE_SEARCH=RATE_SEARCH):
-        outcome = under_load(scene, strike)
-    return compare_claim_speed(outcome, spans, answers, flood, scene.seconds)
+        outcome = under_load(experiment, inject)
+    return compare_claim_speed(outcome, spans, answers, flood, experiment.seconds)
 
 
 def compare_claim_speed(
@@ -146,10 +146,10 @@ def compare_claim_speed(
         f" {spans['flood'][0]:,.0f} claims a second beside {refusals:,.0f} refusals a second of searchers who do not wait"
     )
     if 2 * seconds / SPANS < ENOUGH_SECONDS:
-        return outcome.noted(f"{note}; too few seconds to judge the speed")
+        return outcome.with_note(f"{note}; too few seconds to judge the speed")
     if ratio < LEAST_RATIO:
         outcome.violations.append(Violation("time", f"claims fell below {LEAST_RATIO} of their speed"))
-    return outcome.noted(note)
+    return outcome.with_note(note)
 
 
 def claim_speed(load: Load, seconds: float) -> float:

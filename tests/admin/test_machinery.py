@@ -116,7 +116,7 @@ def test_large_sums_are_grouped_for_people_and_plain_in_files(console: Client, a
     assert [total["value"] for total in ownership.context["totals"]] == ["12,34,567.50", "1,234,567.50"]
     assert "1,234,567.50\N{NO-BREAK SPACE}USD" in ownership.content.decode()
     assert console.get(SEALS).context["cl"].model_admin.amounts(shown) == "1,234,567.50\N{NO-BREAK SPACE}USD"
-    file = console.get(reverse("admin:ledger_claimedasset_owners_export", args=["csv"]))
+    file: Any = console.get(reverse("admin:ledger_claimedasset_owners_export", args=["csv"]))
     assert b"1234567.50" in b"".join(file.streaming_content)
 
 

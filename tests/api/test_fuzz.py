@@ -93,7 +93,7 @@ def test_no_request_breaks_anything(
         modes.append(GenerationMode.NEGATIVE)
 
     @seed(SEED)
-    @given(case=st.one_of(operation.as_strategy(mode) for mode in modes), known=st.sampled_from([*ids, None]))
+    @given(case=st.one_of([operation.as_strategy(mode) for mode in modes]), known=st.sampled_from([*ids, None]))
     @settings(
         max_examples=EXAMPLES,
         database=None,

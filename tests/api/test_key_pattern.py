@@ -24,7 +24,7 @@ KEYS = {
 
 @pytest.mark.parametrize("key", KEYS)
 def test_every_interface_accepts_the_same_keys(key: str) -> None:
-    documented = str(api.idempotency_key_parameter(required=True).type["pattern"])  # type: ignore[index,call-overload]
+    documented = str(api.idempotency_key_parameter(required=True).type["pattern"])
     console = IssueForm.base_fields["key"].regex  # type: ignore[attr-defined]
 
     assert documented == f"^{KEY_PATTERN}$"

@@ -15,7 +15,7 @@ def test_a_token_whose_family_is_not_found_in_time_is_answered_busy(
     """Within a transaction, which the timeout ends, nothing can be retried: what is told is the timeout."""
     sql = authentication.SELECT_LIVE_FAMILIES.rstrip()
     monkeypatch.setattr(authentication, "SELECT_LIVE_FAMILIES", f"{sql} AND pg_sleep(20) IS NOT NULL")
-    as_alice.handler.raise_request_exception = as_alice.raise_request_exception = False
+    as_alice.raise_request_exception = False
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = '20ms'")
 

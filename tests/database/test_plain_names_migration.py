@@ -24,7 +24,7 @@ from wallet.verification.checker import snapshot_connection, verify_everything
 from wallet.verification.enforcement import weakened_rules
 
 pytestmark = pytest.mark.django_db(transaction=True)
-FORMER_CONTEXTS = [
+FORMER_CONTEXTS: list[dict[str, Any]] = [
     {"act": "update", "door": "admin", "email": "ada@example.com"},
     {"act": "expire due", "door": "clock"},
     {"act": "delete", "door": "shell", "before": {"title": "Welcome"}},

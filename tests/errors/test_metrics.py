@@ -16,8 +16,8 @@ from accounts.models import User
 from kernel.batching import Batcher
 from kernel.fallbacks import Fallback
 from tests.together import at_once
-from wallet.actions import claim_batch
 from wallet.assets.models import CashbackAsset
+from wallet.ledger import idempotency
 
 SAMPLE = re.compile(r'(\w+)\{\w+="([\w.]+)"\} (\d+)')
 Samples = dict[tuple[str, str], int]
@@ -73,16 +73,16 @@ def test_bug_in_the_batch_code_of_claims_is_in_the_log_and_in_the_metrics(
     alice: User, issue: Callable[..., CashbackAsset], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assets = [issue() for _ in range(8)]
-    release_keys = claim_batch.idempotency.release_keys
+    release_keys = idempotency.release_keys
 
     def broken(*_: object) -> None:
         raise ZeroDivisionError("a bug on purpose")
 
     before = samples()
-    monkeypatch.setattr(claim_batch.idempotency, "release_keys", broken)  # a step of batches alone
+    monkeypatch.setattr(idempotency, "release_keys", broken)  # a step of batches alone
     with caplog.at_level(logging.ERROR):
         statuses = claim_all(alice, assets)
-    monkeypatch.setattr(claim_batch.idempotency, "release_keys", release_keys)
+    monkeypatch.setattr(idempotency, "release_keys", release_keys)
 
     after = samples()
     failed = ("cashback_fallbacks_total", "asset_claims.batch_failed")

@@ -257,7 +257,8 @@ def test_nobody_raises_a_balance_by_the_function_that_seals_raise_it_with(
 
 def test_the_role_does_not_wait_for_ever(app: psycopg.Connection[Any]) -> None:
     limits = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
-    with psycopg.connect(**app.info.get_parameters() | {"options": ""}) as plain:
+    parameters: dict[str, Any] = app.info.get_parameters() | {"options": ""}
+    with psycopg.connect(**parameters) as plain:
         assert [plain.execute(f"SHOW {limit}").fetchone() for limit in limits] == [("2s",), ("5s",), ("5s",)]
 
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from kernel import file_download
 from kernel.batching import Batcher
 from kernel.file_download import with_pauses
 
@@ -13,7 +12,7 @@ from kernel.file_download import with_pauses
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Record the pauses instead of making them."""
     made: list[float] = []
-    monkeypatch.setattr(file_download.time, "sleep", made.append)
+    monkeypatch.setattr("kernel.file_download.time.sleep", made.append)
     return made
 
 

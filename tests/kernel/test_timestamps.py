@@ -17,7 +17,7 @@ def test_a_full_second_has_no_fraction() -> None:
 
 
 def test_no_timestamp_stays_none() -> None:
-    assert format_timestamp(None) is None  # type: ignore[func-returns-value]
+    assert format_timestamp(None) is None
 
 
 def test_the_console_shows_utc_to_the_minute_or_the_second() -> None:

@@ -143,7 +143,7 @@ def test_nothing_that_is_sent_to_the_console_changes_a_claim(
 ) -> None:
     visitor = browser_of(request.getfixturevalue(who))
     claimed = CashbackAsset.objects.filter(status="CLAIMED").values()
-    before = [list(claimed), list(Entry.objects.values())]
+    before: list[list[Any]] = [list(claimed), list(Entry.objects.values())]
     chosen = [ids["cashbackasset"], ids["entry"]]
     fields = {
         "title": "Forged",

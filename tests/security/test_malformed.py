@@ -180,7 +180,7 @@ def test_no_odd_character_in_a_body_breaks_anything(server: web_server.Web, text
 
 FAMILY = "00000000-0000-7000-8000-000000000000"
 ODD_NUMBERS = [1e308, -1e308, float("inf"), float("nan"), 10**30, -(10**30), 10**400, True]
-ODD_CLAIMS = [*ODD_NUMBERS, "1e308", "a\x00b", "x", "", None, [], [1], {}]
+ODD_CLAIMS: list[object] = [*ODD_NUMBERS, "1e308", "a\x00b", "x", "", None, [], [1], {}]
 
 
 @pytest.mark.parametrize("name", ["exp", "nbf", "iat", "sub", "jti", "fam", "aud", "iss", "token_type"])

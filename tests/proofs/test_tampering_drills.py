@@ -1,4 +1,4 @@
-"""Six ways to rewrite history as a superuser: `manage.py verify_ledger` exits 1 and names the row."""
+"""Attacks of a superuser on the ledger's history: `manage.py verify_ledger` exits with 1 and names the row."""
 
 import json
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def attack(statement: str, *values: Any) -> None:
 def red(*options: str) -> list[str]:
     """Return what the command says of I8; it must exit 1."""
     said = StringIO()
-    with pytest.raises(CommandError, match="RED") as refused:
+    with pytest.raises(CommandError, match="FAILED") as refused:
         call_command("verify_ledger", *options, stdout=said, stderr=StringIO())
     assert refused.value.returncode == 1
     return [line.removeprefix("I8: ") for line in said.getvalue().splitlines() if line.startswith("I8: ")]

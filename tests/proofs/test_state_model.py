@@ -1,6 +1,6 @@
-"""Any sequence of acts against a plain dict: the same answers, the same state, and a refusal changes nothing.
+"""Random sequences of operations against a dictionary as the model: the same results and state; a refusal changes nothing.
 
-PROVE_SEQUENCES=200 makes it thorough, PROVE_SEED throws other dice.
+PROVE_SEQUENCES sets the number of sequences, PROVE_SEED the seed.
 """
 
 import os
@@ -30,7 +30,7 @@ SEQUENCES = int(os.environ.get("PROVE_SEQUENCES", "60"))
 SEED = os.environ.get("PROVE_SEED", "2026")
 PARTS = 4  # so that two processes share the work
 STEPS = 50
-# Each table that an act may write: the pool, its credits, their claims and answers, and what PostgreSQL notes of them.
+# Each table that an operation may write: the pool, its credits, their claims and responses, and their history.
 ROWS = """
     SELECT concat_ws(';',
         (SELECT string_agg(row::text, ',') FROM assets_creditpool AS row WHERE id = %(pool)s),
@@ -49,7 +49,7 @@ pick = st.integers(0, 10**6)
 
 @dataclass
 class Credit:
-    """An asset as a child would keep it: on a slip of paper."""
+    """The model of an asset."""
 
     status: str = "AVAILABLE"
     ends: bool = False
@@ -58,49 +58,49 @@ class Credit:
 
 
 @dataclass
-class Paper:
+class Model:
     credits: dict[UUID, Credit] = field(default_factory=dict)
     answers: dict[tuple[UUID, str], dict[str, Any]] = field(default_factory=dict)
     limit: int | None = None
 
-    def held(self, user: UUID) -> int:
+    def count_owned(self, user: UUID) -> int:
         return sum(credit.owner == user for credit in self.credits.values())
 
-    def full(self, user: UUID) -> bool:
-        return self.limit is not None and self.held(user) >= self.limit
+    def limit_reached(self, user: UUID) -> bool:
+        return self.limit is not None and self.count_owned(user) >= self.limit
 
 
 class Wallet(RuleBasedStateMachine):
     @initialize()
     def open(self) -> None:
         number = next(names)
-        self.paper = Paper()
+        self.model = Model()
         self.pool = edit_pool.open_pool(None, name=f"Pool {number}", kind="SIGNUP", currency="INR")
         self.users = User.objects.bulk_create(User(email=f"user{number}-{n}@example.com", password="!") for n in range(3))
         for ends in (True, False, False):
             self.add(ends)
 
     def some(self, number: int) -> UUID:
-        return list(self.paper.credits)[number % len(self.paper.credits)]
+        return list(self.model.credits)[number % len(self.model.credits)]
 
     def rows(self) -> str:
-        """Return every row that an act could have touched, as PostgreSQL writes it."""
+        """Return every row that an operation could have changed, as text."""
         users = [user.pk for user in self.users]
         with connection.cursor() as cursor:
             cursor.execute(ROWS, {"pool": self.pool.pk, "users": users})
             return str(cursor.fetchone()[0])
 
-    def answer(self, expected: str, act: Any) -> Any:
-        """Act, and compare with what the paper says; what was refused left every row as it was."""
+    def run_and_compare(self, expected: str, operation: Any) -> Any:
+        """Run an operation and compare its result with the model's; a refusal must not change any row."""
         before = self.rows() if expected != "done" else ""
-        heard, result = "done", None
+        code, result = "done", None
         try:
-            result = act()
+            result = operation()
         except Refusal as refusal:
-            heard = refusal.code
-        assert heard == expected
-        assert heard == "done" or self.rows() == before
-        tally["refusals"] += heard != "done"
+            code = refusal.code
+        assert code == expected
+        assert code == "done" or self.rows() == before
+        tally["refusals"] += code != "done"
         return result
 
     @rule(ends=st.booleans())
@@ -113,39 +113,39 @@ class Wallet(RuleBasedStateMachine):
             self.sql(
                 "UPDATE assets_cashbackasset SET expires_at = clock_timestamp() + interval '1 hour' WHERE id = %s", asset.pk
             )
-        self.paper.credits[asset.pk] = Credit(ends=ends)
+        self.model.credits[asset.pk] = Credit(ends=ends)
 
-    @precondition(lambda self: self.paper.credits)
+    @precondition(lambda self: self.model.credits)
     @rule(number=pick, who=st.integers(0, 2))
     def claim(self, number: int, who: int) -> None:
         asset, user = self.some(number), self.users[who]
-        credit = self.paper.credits[asset]
+        credit = self.model.credits[asset]
         expected = {"EXPIRED": "asset_expired", "DUE": "asset_expired"}.get(credit.status, "done")
         if credit.owner:
             expected = "done" if credit.owner == user.pk else "asset_already_claimed"
-        elif credit.status != "EXPIRED" and self.paper.full(user.pk):
+        elif credit.status != "EXPIRED" and self.model.limit_reached(user.pk):
             expected = "claim_limit_reached"
-        if self.answer(expected, lambda: claim_asset(asset, user)):
+        if self.run_and_compare(expected, lambda: claim_asset(asset, user)):
             credit.status, credit.owner = "CLAIMED", user.pk
             tally["claims"] += 1
 
     @rule(who=st.integers(0, 2))
     def claim_any(self, who: int) -> None:
         user, key = self.users[who], f"key-number-{next(names):010}"
-        left = [asset for asset, credit in self.paper.credits.items() if credit.status == "AVAILABLE"]
-        expected = "pool_sold_out" if not left else "claim_limit_reached" if self.paper.full(user.pk) else "done"
-        if claim := self.answer(expected, lambda: claim_from_pool(self.pool.pk, user, self.request(user, key))):
-            credit = self.paper.credits[UUID(claim.receipt["asset"])]
+        left = [asset for asset, credit in self.model.credits.items() if credit.status == "AVAILABLE"]
+        expected = "pool_sold_out" if not left else "claim_limit_reached" if self.model.limit_reached(user.pk) else "done"
+        if claim := self.run_and_compare(expected, lambda: claim_from_pool(self.pool.pk, user, self.request(user, key))):
+            credit = self.model.credits[UUID(claim.receipt["asset"])]
             assert credit.status == "AVAILABLE"
-            assert credit.ends or not any(self.paper.credits[asset].ends for asset in left)
+            assert credit.ends or not any(self.model.credits[asset].ends for asset in left)
             credit.status, credit.owner = "CLAIMED", user.pk
             tally["claims"] += 1
-            self.paper.answers[user.pk, key] = claim.receipt
+            self.model.answers[user.pk, key] = claim.receipt
 
-    @precondition(lambda self: self.paper.answers)
+    @precondition(lambda self: self.model.answers)
     @rule(number=pick)
     def replay(self, number: int) -> None:
-        (user_id, key), receipt = list(self.paper.answers.items())[number % len(self.paper.answers)]
+        (user_id, key), receipt = list(self.model.answers.items())[number % len(self.model.answers)]
         user = next(user for user in self.users if user.pk == user_id)
         before = self.rows()
 
@@ -154,57 +154,57 @@ class Wallet(RuleBasedStateMachine):
         assert (claim.receipt, claim.replayed) == (receipt, True)
         assert self.rows() == before
 
-    @precondition(lambda self: self.paper.credits)
+    @precondition(lambda self: self.model.credits)
     @rule(number=pick)
     def expire(self, number: int) -> None:
         asset = self.some(number)
-        credit = self.paper.credits[asset]
+        credit = self.model.credits[asset]
         expected = "done" if credit.status == "AVAILABLE" else "asset_not_available"
-        if self.answer(expected, lambda: edit_asset.expire_asset(asset, None)):
+        if self.run_and_compare(expected, lambda: edit_asset.expire_asset(asset, None)):
             credit.status = "EXPIRED"
 
-    @precondition(lambda self: self.paper.credits)
+    @precondition(lambda self: self.model.credits)
     @rule(number=pick)
     def recreate(self, number: int) -> None:
         asset = self.some(number)
-        credit = self.paper.credits[asset]
+        credit = self.model.credits[asset]
         ended = credit.status in ("EXPIRED", "DUE")
         expected = "asset_not_expired" if not ended else "already_recreated" if credit.recreated else "done"
-        if child := self.answer(expected, lambda: edit_asset.recreate_asset(asset, None, expires_at=None)):
+        if child := self.run_and_compare(expected, lambda: edit_asset.recreate_asset(asset, None, expires_at=None)):
             credit.status, credit.recreated = "EXPIRED", True
-            self.paper.credits[child.pk] = Credit()
+            self.model.credits[child.pk] = Credit()
 
     @rule(limit=st.none() | st.integers(1, 4))
     def change_limit(self, limit: int | None) -> None:
         edit_pool.update_pool(self.pool.pk, None, per_user_limit=limit)
-        self.paper.limit = limit
+        self.model.limit = limit
 
     @rule()
     def advance_clock(self) -> None:
-        """Let the hour pass in which some credits end."""
+        """Advance past the expiry of some credits."""
         self.sql(
             "UPDATE assets_cashbackasset SET expires_at = clock_timestamp() - interval '1 second'"
             " WHERE pool_id = %s AND status = 'AVAILABLE' AND expires_at > clock_timestamp()",
             self.pool.pk,
         )
-        for credit in self.paper.credits.values():
+        for credit in self.model.credits.values():
             if credit.status == "AVAILABLE" and credit.ends:
                 credit.status = "DUE"
 
     @invariant()
-    def the_table_says_what_the_paper_says(self) -> None:
-        if not hasattr(self, "paper"):
+    def the_table_equals_the_model(self) -> None:
+        if not hasattr(self, "model"):
             return
         connection.check_constraints()
         table = CashbackAsset.objects.filter(pool=self.pool).values_list("pk", "status", "claimed_by")
-        paper = {
+        expected = {
             pk: ("AVAILABLE" if credit.status == "DUE" else credit.status, credit.owner)
-            for pk, credit in self.paper.credits.items()
+            for pk, credit in self.model.credits.items()
         }
-        assert {pk: (status, owner) for pk, status, owner in table} == paper
+        assert {pk: (status, owner) for pk, status, owner in table} == expected
 
     def teardown(self) -> None:
-        # All of it is one transaction, whose changes of the limit bear the same instant: I9 cannot tell them apart.
+        # All of it is one transaction, whose changes of the limit have the same time: I9 cannot order them.
         assert [violation for violation in verify_everything(connection) if violation.invariant != "I9"] == []
 
     def request(self, user: User, key: str) -> IdempotentRequest:
@@ -217,11 +217,10 @@ class Wallet(RuleBasedStateMachine):
 
 @pytest.mark.django_db
 @pytest.mark.parametrize("part", range(PARTS))
-def test_any_sequence_of_acts_does_what_a_dict_would(
+def test_any_sequence_of_operations_equals_the_model(
     part: int, record_property: Callable[[str, object], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     record_property("proof", "P1")
-    # Read from the disk anew for each pool that is written.
     tally.clear()
     run_state_machine_as_test(
         seed(f"{SEED}/{part}")(Wallet),
@@ -235,6 +234,6 @@ def test_any_sequence_of_acts_does_what_a_dict_would(
     )
     record_property("count", SEQUENCES // PARTS)
     record_property("claims", tally["claims"])
-    record_property("note", f"sequences of up to {STEPS} acts; what was refused changed no row")
+    record_property("note", f"sequences of up to {STEPS} operations; a refusal changed no row")
     assert tally["claims"] > 0
     assert tally["refusals"] > 0

@@ -1,4 +1,4 @@
-"""How a fault's run is judged: too few strikes, a request without an answer, a Redis whose absence is felt."""
+"""The verdict on a fault's run: too few injections, unanswered requests, higher latency without Redis."""
 
 from dataclasses import replace
 from uuid import UUID
@@ -32,7 +32,7 @@ def test_a_fault_that_did_not_strike_often_enough_is_red() -> None:
     outcome = judge_run([], NOBODY, 19, 20)
 
     assert [str(violation) for violation in outcome.violations] == [
-        "count: it struck 19 times, 20 were wanted: nothing was shown"
+        "count: the fault was injected 19 times; at least 20 are required"
     ]
     assert judge_run([], NOBODY, 20, 20).violations == []
 
@@ -43,7 +43,7 @@ def test_a_refusal_that_nobody_asked_for_is_red() -> None:
 
     (found,) = judge_run([refused], NOBODY, 1, 1).violations
 
-    assert str(found) == "count: 1 requests were refused for idempotency_key_reused, which nobody asked for"
+    assert str(found) == "count: 1 requests were refused with idempotency_key_reused for no reason"
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("unknown", "ConnectionResetError"), ("refused", "busy")])
@@ -98,7 +98,7 @@ def test_it_serves_again_when_a_claim_is_made_that_was_asked_for_afterwards() ->
 def test_a_mutant_that_is_caught_too_late_is_red() -> None:
     assert mutants.too_late("lock removed", 20.0) == []
     assert [str(found) for found in mutants.too_late("lock removed", 20.1)] == [
-        "time: lock removed: caught after 20.1 s, at most 20 s were promised"
+        "time: lock removed: caught after 20.1 s, the limit is 20 s"
     ]
 
 
@@ -127,7 +127,7 @@ def test_a_holder_lives_under_the_products_own_limits(monkeypatch: pytest.Monkey
         started.append(command)
         raise InterruptedError
 
-    monkeypatch.setattr(session_faults.subprocess, "Popen", popen)
+    monkeypatch.setattr("dev.chaos.session_faults.subprocess.Popen", popen)
     with pytest.raises(InterruptedError), session_faults.hold_asset_row("asset"):
         pass
 
