@@ -1,6 +1,5 @@
 """The room of the people, for superusers: Django's model permissions are theirs alone (User.has_perm)."""
 
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -14,6 +13,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from accounts import audit
 from accounts.expensive_reads import SEARCH, expensive_read_view
 from accounts.models import User, normal_email
+from kernel.timestamps import format_minute
 
 
 class NewUserForm(UserCreationForm):  # type: ignore[misc]
@@ -28,11 +28,6 @@ class KnownUserForm(UserChangeForm):  # type: ignore[misc]
     """A person, whose email is kept as everybody's is."""
 
     clean_email = NewUserForm.clean_email
-
-
-def format_moment(instant: datetime) -> str:
-    """Return an instant in UTC, to the minute, as the console writes all of them."""
-    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 @admin.register(User)
@@ -65,12 +60,12 @@ class UserAdmin(DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]
     @admin.display(description="member since (UTC)", ordering="created_at")
     def since(self, person: User) -> str:
         """Return when they became a user."""
-        return format_moment(person.created_at)
+        return format_minute(person.created_at)
 
     @admin.display(description="last sign-in (UTC)")
     def last(self, person: User) -> str | None:
         """Return when they last signed in to the pages or the console."""
-        return format_moment(person.last_login) if person.last_login else None
+        return format_minute(person.last_login) if person.last_login else None
 
     def log_addition(self, request: HttpRequest, obj: User, message: Any) -> LogEntry:
         """Record who let somebody in."""

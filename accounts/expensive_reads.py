@@ -20,21 +20,32 @@ from psycopg.pq import TransactionStatus
 from accounts import throttles
 from accounts.models import User
 from kernel.batching import release_connection
-from kernel.slots import Slots
+from kernel.slots import ReadsBusy, Slots
+from kernel.sql import EXPORT_LOCK
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-# A statement timeout, and one core: PostgreSQL would use parallel workers for a scan.
-SET_LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('max_parallel_workers_per_gather', '0', true)"
+# A timeout for each statement, and one core: PostgreSQL would use parallel workers for a scan.
+SET_LIMITS = (
+    "SELECT set_config('statement_timeout', %s, true), set_config('max_parallel_workers_per_gather', '0', true), {lock}"
+)
 
 
 @dataclass(frozen=True)
 class ExpensiveRead:
-    """One kind of expensive read: its name in settings.RATES, its slots, and the name of the setting of its timeout in ms."""
+    """One kind of expensive read.
+
+    Arguments:
+        rate: its name in settings.RATES.
+        slots: the slots of this process.
+        timeout_setting: the name of the setting that limits each of its statements, in ms.
+        lock: the key of an advisory lock (see kernel.sql) where all processes of the database together run one at a time.
+    """
 
     rate: str
     slots: Slots
     timeout_setting: str
+    lock: str | None = None
 
     @contextmanager
     def for_user(self, user: User) -> Iterator[None]:
@@ -49,7 +60,11 @@ class ExpensiveRead:
         release_connection()
         with self.slots.slot(), marked_as_expensive(), transaction.atomic():
             with connection.cursor() as cursor:
-                cursor.execute(SET_LIMITS, [str(getattr(settings, self.timeout_setting))])
+                lock = f"pg_try_advisory_xact_lock({self.lock})" if self.lock else "true"
+                cursor.execute(SET_LIMITS.format(lock=lock), [str(getattr(settings, self.timeout_setting))])
+                *_, is_alone = cursor.fetchone()
+            if not is_alone:
+                raise ReadsBusy
             try:
                 yield
             finally:
@@ -72,8 +87,10 @@ def marked_as_expensive() -> Iterator[None]:
 
 
 # A process has 24 threads and 8 connections; slots and waiting threads leave most of both to claims.
-SEARCH = ExpensiveRead("search", Slots(count=settings.SEARCHES_AT_ONCE, max_waiting=8, rests=True), "SEARCH_TIMEOUT_MS")
-EXPORT = ExpensiveRead("export", Slots(count=1, max_waiting=2, rests=True), "EXPORT_TIMEOUT_MS")
+SEARCH = ExpensiveRead(
+    "search", Slots(count=settings.SEARCHES_AT_ONCE, max_waiting=8, share=settings.SEARCH_SHARE), "SEARCH_TIMEOUT_MS"
+)
+EXPORT = ExpensiveRead("export", Slots(count=1, max_waiting=2, share=settings.EXPORT_SHARE), "EXPORT_TIMEOUT_MS", EXPORT_LOCK)
 
 
 def expensive_read_view(

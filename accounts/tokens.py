@@ -12,38 +12,36 @@ from uuid import UUID
 from django.contrib.auth import authenticate
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop as _
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts import audit, throttles
 from accounts.models import Revoked, TokenFamily, User
 from accounts.passwords import MAX_PASSWORD_LENGTH
-from kernel.refusals import Refusal
+from kernel.refusals import Unauthenticated
 
 FAMILY = "fam"  # the claim that names a token's family
 # Exceptions of parsing a token: too deep nesting, claims that are not numbers, or numbers that are not timestamps.
 TOKEN_ERRORS = (TokenError, RecursionError, ArithmeticError, AttributeError, OSError, TypeError, ValueError)
 
 
-class BadCredentials(Refusal):
-    """Unknown email, wrong password or closed account; the response does not say which."""
-
+class BadCredentials(Unauthenticated):
     code = "bad_credentials"
-    detail = "That email and password don't match. Try again."
+    meaning = _("The email is unknown, the password is wrong or the account is closed.")
+    detail = _("That email and password don't match. Try again.")
 
 
-class TokenNotValid(Refusal):
-    """The refresh token is invalid or expired, or its family was revoked."""
-
+class TokenNotValid(Unauthenticated):
     code = "token_not_valid"
-    detail = "This token is not valid or has ended. Sign in again."
+    meaning = _("The refresh token is malformed, expired or revoked.")
+    detail = _("This token is not valid or has expired. Sign in again.")
 
 
-class TokenReused(Refusal):
-    """The refresh token was used before: it may have been stolen, so its family was revoked."""
-
+class TokenReused(Unauthenticated):
     code = "token_reused"
-    detail = "This refresh token was used before, so this sign-in was ended for everybody's safety. Sign in again."
+    meaning = _("The refresh token was used before. Someone else may have it, so the session was revoked.")
+    detail = _("This refresh token was used before, so the session was revoked. Sign in again.")
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The Redis cache with a circuit breaker, and the cache of rate-limit counts."""
 
+import logging
 import threading
 import time
 from collections import defaultdict
@@ -14,8 +15,11 @@ from redis.exceptions import LockError, RedisError
 from redis.lock import Lock
 
 from kernel.batching import Batcher
+from kernel.fallbacks import Fallback
 
+log = logging.getLogger(__name__)
 OPEN_SECONDS = 1.0  # time without calls after a failure
+PAUSED = Fallback("redis.paused", f"Redis does not answer; no further command is sent for {OPEN_SECONDS:g} s", log)
 
 
 @dataclass
@@ -53,6 +57,7 @@ class CircuitBreakingRedisCache(RedisCache):  # type: ignore[misc]
             raise
         except (RedisError, ConnectionInterrupted):
             self.circuit.is_open, self.circuit.retry_at = True, time.monotonic() + OPEN_SECONDS
+            PAUSED.record()
             raise
         self.circuit.is_open = False
         return result

@@ -131,6 +131,9 @@ PGHISTORY_APPEND_ONLY = True
 SEARCHES_AT_ONCE: int = env.int("SEARCHES_AT_ONCE", 1)
 SEARCH_TIMEOUT_MS: int = env.int("SEARCH_TIMEOUT_MS", 2_000)
 EXPORT_TIMEOUT_MS: int = env.int("EXPORT_TIMEOUT_MS", 60_000)
+# How long PostgreSQL works for a process's searches, and for its files, as a part of one core: in between they rest.
+SEARCH_SHARE: float = env.float("SEARCH_SHARE", 0.1)
+EXPORT_SHARE: float = env.float("EXPORT_SHARE", 0.25)
 # Maximum size of an exported file in the system's temporary folder.
 EXPORT_MEGABYTES: int = env.int("EXPORT_MEGABYTES", 1_024)
 
@@ -221,7 +224,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "wallet.api.openapi.describe_problems",
+        "cashback.http.openapi_problems.describe_problems",
     ],
 }
 

@@ -10,10 +10,13 @@ from datetime import UTC, datetime, timedelta
 from django.core.cache import caches
 from django.utils import timezone
 
+from kernel.fallbacks import Fallback
 from kernel.rate_limits import STORE_ERRORS
 from kernel.refusals import all_refusals
 
 log = logging.getLogger(__name__)
+NOT_COUNTED = Fallback("refusal_counts.not_counted", "a refusal was not counted: Redis does not answer", log)
+NOT_READ = Fallback("refusal_counts.not_read", "refusal counts were not read: Redis does not answer", log)
 RETENTION = timedelta(days=31)
 HOUR = timedelta(hours=1)
 
@@ -29,7 +32,7 @@ def count_refusal(code: str) -> None:
             if not store.add(key, 1, int(RETENTION.total_seconds())):
                 store.incr(key)
     except (*STORE_ERRORS, ValueError):
-        log.debug("refusal %s not counted", code)
+        NOT_COUNTED.record()
 
 
 def refusals_by_code(since: datetime, until: datetime) -> Counter[str] | None:
@@ -43,6 +46,7 @@ def refusals_by_code(since: datetime, until: datetime) -> Counter[str] | None:
     try:
         counts = caches["default"].get_many(keys)
     except STORE_ERRORS:
+        NOT_READ.record()
         return None
     total: Counter[str] = Counter()
     for key, count in counts.items():

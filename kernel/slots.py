@@ -5,21 +5,27 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from math import ceil
 
-from kernel.refusals import Refusal
+from django.utils.translation import gettext_noop as _
 
-WAIT_SECONDS = 2.0
-# After a read that took PostgreSQL longer than SHORT_SECONDS its slot rests for REST_FACTOR times as long, so that reads do not
-# take the whole machine. A user who reads page after page waits for the slot and is not refused.
-SHORT_SECONDS, REST_FACTOR, MAX_REST_SECONDS = 0.05, 3.0, 1.5
+from kernel.refusals import Unavailable
+
+WAIT_SECONDS = 4.0  # for a slot
+MAX_REST_SECONDS = 10.0  # of a slot: whoever comes meanwhile waits, or is told for how long
+SHORT_SECONDS = 0.05  # a read for which PostgreSQL worked no longer than this costs nothing
+CREDIT_SECONDS = 0.5  # of work that needs no rest: the first pages of a reader
 
 
-class ReadsBusy(Refusal):
-    """All slots of this process are in use."""
-
+class ReadsBusy(Unavailable):
     code = "busy"
-    detail = "Too many searches and exports are running at this moment. Try again in a few seconds."
+    meaning = _("This process is running as many searches and exports as it can.")
+    detail = _("Too many searches and exports are running. Try again in a few seconds.")
     retry_after = 3
+
+    def __init__(self, seconds: float = 0.0) -> None:
+        super().__init__()
+        self.retry_after = max(type(self).retry_after or 0, ceil(seconds))  # type: ignore[misc]
 
 
 @dataclass
@@ -29,14 +35,17 @@ class Slots:
     Arguments:
         count: the number of slots.
         max_waiting: how many threads may wait for a slot; a waiting thread serves no other request.
-        rests: whether a slot stays empty for some time after a long read.
+        share: what part of the time PostgreSQL may work for all of them together, as a part of one core: after long reads
+            a slot stays empty until this holds again, up to MAX_REST_SECONDS. 1.0: no slot ever rests.
     """
 
     count: int
     max_waiting: int
-    rests: bool
+    share: float = 1.0
     changed: threading.Condition = field(default_factory=threading.Condition)
     waiting: int = 0
+    spent: float = 0.0  # seconds that PostgreSQL worked and that are not made up for, at `spent_at`
+    spent_at: float = 0.0
 
     def __post_init__(self) -> None:
         self.free_at = [0.0] * self.count  # monotonic times at which the free slots may be used; slots in use are not listed
@@ -59,13 +68,13 @@ class Slots:
             if self._try_acquire():
                 return
             if self.waiting >= self.max_waiting:
-                raise ReadsBusy
+                raise ReadsBusy(self.rest_left())
             self.waiting += 1
             try:
                 while not self._try_acquire():
                     now = time.monotonic()
                     if now >= deadline:
-                        raise ReadsBusy
+                        raise ReadsBusy(self.rest_left())
                     self.changed.wait(min(deadline, *self.free_at) - now if self.free_at else deadline - now)
             finally:
                 self.waiting -= 1
@@ -78,9 +87,22 @@ class Slots:
         self.free_at.remove(earliest)
         return True
 
+    def rest_left(self) -> float:
+        """Return the seconds until a slot that rests is free, 0 when all are in use; the caller holds `changed`."""
+        return max(0.0, min(self.free_at, default=0.0) - time.monotonic())
+
     def release(self, seconds: float) -> None:
         """Return a slot after a read that took PostgreSQL this long."""
-        rest = min(MAX_REST_SECONDS, REST_FACTOR * seconds) if self.rests and seconds > SHORT_SECONDS else 0.0
         with self.changed:
-            self.free_at.append(time.monotonic() + rest)
+            self.free_at.append(time.monotonic() + self.rest_after(seconds))
             self.changed.notify()
+
+    def rest_after(self, seconds: float) -> float:
+        """Note that PostgreSQL worked so long, and return the seconds to rest; the caller holds `changed`."""
+        if self.share >= 1.0 or seconds <= SHORT_SECONDS:
+            return 0.0
+        now = time.monotonic()
+        spent = max(0.0, self.spent - self.share * (now - self.spent_at)) + seconds
+        # No more than the longest rest makes up for: who comes after an attack does not wait for what it cost.
+        self.spent, self.spent_at = min(spent, CREDIT_SECONDS + self.share * MAX_REST_SECONDS), now
+        return max(0.0, self.spent - CREDIT_SECONDS) / self.share

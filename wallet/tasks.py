@@ -23,7 +23,7 @@ SCHEDULES = {
 
 def sweep() -> int:
     """Mark what is due EXPIRED; returns how many. A million that end at once are nobody's hurry: claims go first."""
-    with acting_through_channel("clock"):
+    with acting_through_channel("scheduler"):
         return expire_assets.expire_due(batch_size=BATCH, rest=REST, seconds=SWEEP_SECONDS)
 
 

@@ -57,8 +57,8 @@ def test_change_of_a_pool_is_recorded_with_its_actor(open_pool: OpenPool, ada: U
     event = CreditPool.pgh_event_model.objects.get(pgh_label="update")  # type: ignore[attr-defined]
     assert pool.per_user_limit == event.per_user_limit == 5
     assert event.pgh_context.metadata == {
-        "act": "update",
-        "door": "shell",
+        "action": "update",
+        "channel": "shell",
         "user": str(ada.pk),
         "email": "ada@example.com",
     }

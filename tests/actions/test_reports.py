@@ -13,6 +13,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
+from kernel.timestamps import format_timestamp
 from wallet.actions import edit_asset, issue_assets
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
@@ -128,7 +129,7 @@ def test_timestamp_at_a_full_second_is_formatted_like_python(issue: Issue) -> No
     issue()
 
     by_postgresql = CashbackAsset.objects.values_list(csv_export.TimestampText(Value(moment)), flat=True).get()
-    assert by_postgresql == csv_export.format_timestamp(moment)
+    assert by_postgresql == format_timestamp(moment)
 
 
 def test_a_file_is_sent_in_pieces_and_each_line_once() -> None:

@@ -19,12 +19,13 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from cashback.database import roles
+from kernel.refusals import Refusal
 from wallet.actions import edit_asset, expire_assets, issue_assets, recreate_asset, seal_ledger
-from wallet.actions.claim import Refusal, claim_asset
+from wallet.actions.claim import claim_asset
 from wallet.actions.claim_batch import process_asset_claims
 from wallet.actions.claim_decisions import ClaimRequest
 from wallet.actions.claim_sql import WAIT
-from wallet.assets.models import CashbackAsset, CreditPool, Supply
+from wallet.assets.models import CashbackAsset, CreditPool, SupplyDelta
 from wallet.queries import analytics, supply
 from wallet.verification.checker import snapshot_connection, verify_everything
 
@@ -44,11 +45,8 @@ def counters() -> dict[Any, Any]:
 
 def counted() -> dict[Any, Any]:
     """Count every credit, in Python."""
-    rows: list[tuple[Any, ...]] = list(
-        CashbackAsset.objects.with_current_status().values_list(
-            "currency", "pool", "generation", "current_status", "total_value"
-        )
-    )
+    assets: Any = CashbackAsset.objects.with_current_status()  # the plugin does not know the annotation
+    rows: list[tuple[Any, ...]] = list(assets.values_list("currency", "pool", "generation", "current_status", "total_value"))
     deleted: Any = CashbackAsset.pgh_event_model.objects.filter(pgh_label="delete")  # type: ignore[attr-defined]
     rows += [(*row, "DELETED", value) for *row, value in deleted.values_list("currency", "pool", "generation", "total_value")]
     found: dict[Any, Any] = {}
@@ -74,7 +72,7 @@ def test_counters_equal_a_count_after_random_operations(
         return dice.choice([None, timezone.now() + timedelta(seconds=0.2)])
 
     def some() -> CashbackAsset:
-        return dice.choice(CashbackAsset.objects.filter(status="AVAILABLE"))  # type: ignore[arg-type]
+        return dice.choice(CashbackAsset.objects.filter(status="AVAILABLE"))
 
     def recreate() -> None:
         if ended := CashbackAsset.objects.filter(status="EXPIRED", children=None).first():
@@ -141,33 +139,33 @@ def test_claims_do_not_wait_for_counter_rows(
     elsewhere.execute(
         "UPDATE assets_cashbackasset SET status = 'CLAIMED', claimed_by_id = %s WHERE id = %s", [alice.pk, one.pk]
     )
-    held = elsewhere.execute("SELECT number FROM assets_supply ORDER BY id FOR UPDATE").fetchall()
+    held = elsewhere.execute("SELECT count FROM assets_supplydelta ORDER BY id FOR UPDATE").fetchall()
 
     assert len(held) > 2
     assert claim_asset(other.pk, User.objects.create_user("quick@example.com")).status_code == 201
 
 
-def test_each_seal_leaves_one_row_of_a_group(pool: CreditPool, ada: User, alice: User) -> None:
+def test_seal_merges_the_rows_of_each_group(pool: CreditPool, ada: User, alice: User) -> None:
     issue_assets.issue_many(ada, pool, count=5, title="Bonus", total_value=Decimal(2))
     for asset in pool.assets.all()[:3]:
         claim_asset(asset.pk, alice)
     before = counters()
-    many = Supply.objects.count()
+    many = SupplyDelta.objects.count()
     seal_ledger.seal_all()
 
     assert many == 1 + 2 * 3
-    assert set(Supply.objects.values_list("status", "number", "value")) == {("AVAILABLE", 2, 4), ("CLAIMED", 3, 6)}
+    assert set(SupplyDelta.objects.values_list("status", "count", "value")) == {("AVAILABLE", 2, 4), ("CLAIMED", 3, 6)}
     assert counters() == before
 
 
-def test_a_group_that_nothing_is_left_of_has_no_row(pool: CreditPool, issue: Issue, alice: User) -> None:
+def test_empty_group_has_no_row(pool: CreditPool, issue: Issue, alice: User) -> None:
     claim_asset(issue(pool=pool).pk, alice)
     seal_ledger.seal_all()
 
-    assert list(Supply.objects.values_list("status", "number")) == [("CLAIMED", 1)]
+    assert list(SupplyDelta.objects.values_list("status", "count")) == [("CLAIMED", 1)]
 
 
-def test_the_supply_is_one_question(pool: CreditPool, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_supply_report_is_one_query(pool: CreditPool, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     issue(pool=pool)
 
     with django_assert_num_queries(1):
@@ -177,13 +175,13 @@ def test_the_supply_is_one_question(pool: CreditPool, issue: Issue, django_asser
 @pytest.mark.parametrize(
     "wrong",
     [
-        "UPDATE assets_supply SET number = number + 1 WHERE status = 'CLAIMED'",
-        "UPDATE assets_supply SET value = 7",
-        "UPDATE assets_supply SET pool_id = NULL",
-        "DELETE FROM assets_supply WHERE status = 'AVAILABLE'",
+        "UPDATE assets_supplydelta SET count = count + 1 WHERE status = 'CLAIMED'",
+        "UPDATE assets_supplydelta SET value = 7",
+        "UPDATE assets_supplydelta SET pool_id = NULL",
+        "DELETE FROM assets_supplydelta WHERE status = 'AVAILABLE'",
     ],
 )
-def test_the_checker_sees_a_supply_that_is_wrong(pool: CreditPool, issue: Issue, alice: User, wrong: str) -> None:
+def test_checker_finds_a_wrong_supply_counter(pool: CreditPool, issue: Issue, alice: User, wrong: str) -> None:
     claim_asset(issue(pool=pool).pk, alice), issue(pool=pool)
     with snapshot_connection() as reader:
         assert verify_everything(reader) == []
@@ -197,15 +195,15 @@ def test_the_checker_sees_a_supply_that_is_wrong(pool: CreditPool, issue: Issue,
     assert all("by the counters" in violation.sentence for violation in found)
 
 
-def test_the_application_may_only_read_it(pool: CreditPool, issue: Issue) -> None:
+def test_application_role_may_only_read_the_supply_counters(pool: CreditPool, issue: Issue) -> None:
     issue(pool=pool)
     call_command("grant_app_role", stdout=StringIO())
 
     for attack in (
-        "INSERT INTO assets_supply (currency, generation, status, number, value) VALUES ('INR', 1, 'CLAIMED', 1, 1)",
-        "UPDATE assets_supply SET number = 0",
-        "DELETE FROM assets_supply",
-        "TRUNCATE assets_supply",
+        "INSERT INTO assets_supplydelta (currency, generation, status, count, value) VALUES ('INR', 1, 'CLAIMED', 1, 1)",
+        "UPDATE assets_supplydelta SET count = 0",
+        "DELETE FROM assets_supplydelta",
+        "TRUNCATE assets_supplydelta",
     ):
         with pytest.raises(Exception, match="permission denied"), transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL ROLE {roles.APP_ROLE}")

@@ -47,7 +47,7 @@ def test_what_was_shown_is_imported_when_the_operator_says_so(console: Client, p
     assert told(answer) == ["2 credits imported."]
     made = CashbackAsset.objects.order_by("title").values_list("title", "total_value", "pool", "created_by__email")
     assert list(made) == [("Lamp", 250.5, None, "ada@example.com"), ("Tea", 12, pool.pk, "ada@example.com")]
-    assert set(Issuance.objects.values_list("door", flat=True)) == {"admin"}
+    assert set(Issuance.objects.values_list("channel", flat=True)) == {"admin"}
 
 
 def test_a_form_sent_twice_imports_once(console: Client, pool: CreditPool) -> None:

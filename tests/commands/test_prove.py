@@ -18,7 +18,16 @@ from wallet.ledger.models import Entry
 
 pytestmark = pytest.mark.xdist_group("races")
 Command = Callable[..., str]
-GREEN = {"count": 3, "least": 2, "claims": 1234, "attempts": 1300, "unknown": 4, "note": "", "skipped": False, "violations": []}
+PASSED = {
+    "count": 3,
+    "least": 2,
+    "claims": 1234,
+    "attempts": 1300,
+    "unknown": 4,
+    "note": "",
+    "skipped": False,
+    "violations": [],
+}
 LOST = {"invariant": "I2", "sentence": "entry 7 is not in the ledger"}
 DOUBLED = {"invariant": "I1", "sentence": "asset 8 has 2 claims"}
 LATE = {"invariant": "time", "sentence": "it took 11.0 s to serve again"}
@@ -29,7 +38,7 @@ GENERATED = """<testsuites><testsuite>
 </testcase>
 <testcase name="test_b[POST]"><properties><property name="proof" value="P6"/></properties>{}</testcase>
 </testsuite></testsuites>"""
-CROWD = """<testsuites><testsuite>
+STAMPEDE = """<testsuites><testsuite>
 <testcase name="test_c"><properties><property name="proof" value="T1"/><property name="count" value="20"/>
 <property name="claims" value="20"/></properties></testcase>
 </testsuite></testsuites>"""
@@ -37,47 +46,47 @@ FAILED = '<failure message="it answered 500&#10;and more">…</failure>'
 
 
 @pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
-    """Say what the faults come to, instead of running them."""
+def outcomes_by_fault(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
+    """Outcomes that replace the runs of the faults."""
     outcomes: dict[str, dict[str, Any]] = {}
 
-    def play(seconds: dict[str, float], *_: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-        yield from ((name, GREEN | outcomes.get(name, {})) for name in seconds)
+    def run(seconds: dict[str, float], *_: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+        yield from ((name, PASSED | outcomes.get(name, {})) for name in seconds)
 
-    monkeypatch.setattr(prove, "run_faults", play)
+    monkeypatch.setattr(prove, "run_faults", run)
     return outcomes
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_fault_is_run_on_servers_of_its_own_and_told_of(shell: Callable[..., Ended], tmp_path: Path) -> None:
+def test_one_fault_is_run_on_temporary_servers_and_reported(shell: Callable[..., Ended], tmp_path: Path) -> None:
     page, logs = tmp_path / "page.md", tmp_path / "logs"
 
     ended = shell("prove", "--only", "t13", "--seed", "7", "--write", str(page), "--logs", str(logs))
 
-    assert (ended.code, ended.err) == (0, "T13: a row held for 10 s …\n")
-    for said in ("Seed 7. 1 fault", "T13", "green", "answered after 2.", "GREEN: nothing lost", f"Written to {page}."):
+    assert (ended.code, ended.err) == (0, "T13: a row lock held for 10 s …\n")
+    for said in ("Seed 7. 1 fault", "T13", "ok", "answered after 2.", "OK: no claim lost", f"Written to {page}."):
         assert said in ended.out
-    assert "| T13 | a row held for 10 s | 1 | 0 | 0 | 0 | 0 | green | answered after 2." in page.read_text()
+    assert "| T13 | a row lock held for 10 s | 1 | 0 | 0 | 0 | 0 | ok | answered after 2." in page.read_text()
     assert (logs / "T13.jsonl").exists()
     assert Entry.objects.count() == 0
 
 
-def test_a_violation_is_red_its_row_is_counted_and_it_ends_with_1(
-    command: Command, played: dict[str, dict[str, Any]], tmp_path: Path
+def test_a_violation_fails_is_counted_in_its_row_and_ends_with_1(
+    command: Command, outcomes_by_fault: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
-    played["T3"] = {"violations": [LOST, DOUBLED, DOUBLED, LATE]}
+    outcomes_by_fault["T3"] = {"violations": [LOST, DOUBLED, DOUBLED, LATE]}
     page = tmp_path / "page.md"
 
-    with pytest.raises(CommandError, match=r"RED: T3\. Seed 7\.") as red:
+    with pytest.raises(CommandError, match=r"FAILED: T3\. Seed 7\.") as failed:
         command("prove", "--only", "T3,T4", "--seed", "7", "--write", str(page))
 
-    assert red.value.returncode == 1
-    assert f"| T3 | {FAULTS['T3'].what} | 3 | 1,234 | 1 | 2 | 1 | RED |  |" in page.read_text()
-    assert f"| T4 | {FAULTS['T4'].what} | 3 | 1,234 | 0 | 0 | 0 | green |  |" in page.read_text()
+    assert failed.value.returncode == 1
+    assert f"| T3 | {FAULTS['T3'].what} | 3 | 1,234 | 1 | 2 | 1 | FAILED |  |" in page.read_text()
+    assert f"| T4 | {FAULTS['T4'].what} | 3 | 1,234 | 0 | 0 | 0 | ok |  |" in page.read_text()
 
 
-def test_of_many_violations_the_first_are_said(played: dict[str, dict[str, Any]]) -> None:
-    played["T3"], said = {"violations": [LATE] * 7}, io.StringIO()
+def test_the_first_of_many_violations_are_shown(outcomes_by_fault: dict[str, dict[str, Any]]) -> None:
+    outcomes_by_fault["T3"], said = {"violations": [LATE] * 7}, io.StringIO()
 
     with pytest.raises(CommandError):
         call_command("prove", "--only", "T3", stdout=said, stderr=io.StringIO())
@@ -86,20 +95,26 @@ def test_of_many_violations_the_first_are_said(played: dict[str, dict[str, Any]]
     assert "T3: … and 2 more" in said.getvalue()
 
 
-def test_what_could_not_be_done_here_is_neither_green_nor_red(
-    command: Command, played: dict[str, dict[str, Any]], tmp_path: Path
+def test_a_skipped_fault_is_neither_ok_nor_failed(
+    command: Command, outcomes_by_fault: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
-    played["T15"] = {"count": 0, "least": 0, "claims": 0, "skipped": True, "note": "only root may mount a small disk"}
+    outcomes_by_fault["T15"] = {
+        "count": 0,
+        "least": 0,
+        "claims": 0,
+        "skipped": True,
+        "note": "only root may mount a small disk",
+    }
     page = tmp_path / "page.md"
 
     said = command("prove", "--only", "T15", "--write", str(page))
 
-    assert "GREEN" in said
+    assert "OK: " in said
     assert "| 0 | 0 | 0 | 0 | 0 | skipped | only root may mount a small disk |" in page.read_text()
 
 
-def test_the_page_says_when_where_and_by_which_dice(
-    command: Command, played: dict[str, dict[str, Any]], tmp_path: Path
+def test_the_page_has_the_date_machine_and_seed(
+    command: Command, outcomes_by_fault: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     page = tmp_path / "page.md"
 
@@ -107,25 +122,25 @@ def test_the_page_says_when_where_and_by_which_dice(
 
     fact = rf"^\d{{4}}-\d\d-\d\d · 0\.0 minutes \(1\.5 asked for\) · seed 7 · {os.cpu_count()} cores · PostgreSQL \d+\.\d+$"
     assert re.search(fact, page.read_text(), re.MULTILINE)
-    assert "`make prove MINUTES=1.5 SEED=7` throws the same dice again" in page.read_text()
+    assert "`make prove MINUTES=1.5 SEED=7` repeats the run with the same seed" in page.read_text()
 
 
-def test_acts_and_requests_made_up_by_a_generator_have_their_lines(
-    command: Command, played: dict[str, dict[str, Any]], tmp_path: Path
+def test_proofs_that_are_tests_have_their_lines(
+    command: Command, outcomes_by_fault: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     page, report = tmp_path / "page.md", tmp_path / "generated.xml"
-    crowd = tmp_path / "crowd.xml"
+    stampede = tmp_path / "stampede.xml"
     report.write_text(GENERATED.format(""))
-    crowd.write_text(CROWD)
+    stampede.write_text(STAMPEDE)
 
-    command("prove", "--only", "T13", "--generated", str(report), str(crowd), "--write", str(page))
+    command("prove", "--only", "T13", "--generated", str(report), str(stampede), "--write", str(page))
 
     assert (
-        "| P1 | any sequence of acts, against a plain dict | 200 | 950 | 0 | 0 | 0 | green | 200 sequences |"
+        "| P1 | any sequence of operations, against a dictionary as the model | 200 | 950 | 0 | 0 | 0 | ok | 200 sequences |"
         in page.read_text()
     )
-    assert re.search(r"\| P6 \| .+ \| 40 \| 0 \| 0 \| 0 \| 0 \| green \|  \|", page.read_text())
-    assert "| T1 | 200 users at once at one credit, over HTTP | 20 | 20 | 0 | 0 | 0 | green |  |" in page.read_text()
+    assert re.search(r"\| P6 \| .+ \| 40 \| 0 \| 0 \| 0 \| 0 \| ok \|  \|", page.read_text())
+    assert "| T1 | 200 users at once at one credit, over HTTP | 20 | 20 | 0 | 0 | 0 | ok |  |" in page.read_text()
     assert re.findall(r"^\| ([PT]\d+) ", page.read_text(), re.MULTILINE) == ["P1", "P6", "T1", "T13"]
 
 
@@ -136,29 +151,29 @@ def test_each_proof_that_is_a_test_has_its_line() -> None:
 
 
 @pytest.mark.parametrize("bad", [FAILED, '<error message="it answered 500"/>'])
-def test_a_generated_test_that_failed_is_red(
-    command: Command, played: dict[str, dict[str, Any]], tmp_path: Path, bad: str
+def test_a_failed_test_fails_its_proof(
+    command: Command, outcomes_by_fault: dict[str, dict[str, Any]], tmp_path: Path, bad: str
 ) -> None:
     page, report = tmp_path / "page.md", tmp_path / "generated.xml"
     report.write_text(GENERATED.format(bad))
 
-    with pytest.raises(CommandError, match="RED: P6") as red:
+    with pytest.raises(CommandError, match="FAILED: P6") as failed:
         command("prove", "--only", "T13", "--generated", str(report), "--write", str(page))
 
-    assert red.value.returncode == 1
-    assert re.search(r"\| P6 \| .+ \| 40 \| 0 \| 0 \| 0 \| 1 \| RED \|", page.read_text())
+    assert failed.value.returncode == 1
+    assert re.search(r"\| P6 \| .+ \| 40 \| 0 \| 0 \| 0 \| 1 \| FAILED \|", page.read_text())
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--only", "T3,T99"), "there is no T99; there are T0, T3"),
+        (("--only", "T3,T99"), "unknown fault: T99; choose from T0, T3"),
         (("--seed", "0"), "is not a whole number from 1 on"),
-        (("--generated", "/nowhere/generated.xml"), "There is no file /nowhere/generated.xml"),
+        (("--generated", "/nowhere/generated.xml"), "File not found: /nowhere/generated.xml"),
         (("--write", "/nowhere/page.md"), "Cannot write /nowhere/page.md"),
     ],
 )
-def test_a_command_line_that_makes_no_proof_is_refused(command: Command, options: tuple[str, ...], said: str) -> None:
+def test_an_invalid_command_line_is_refused(command: Command, options: tuple[str, ...], said: str) -> None:
     with pytest.raises(CommandError, match=said) as refused:
         command("prove", *options)
 

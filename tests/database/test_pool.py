@@ -87,7 +87,7 @@ def test_waiting_thread_gets_a_connection_when_the_server_recovers(tmp_path: Pat
 def test_prepared_statement_is_planned_once_per_connection() -> None:
     connection.close()  # what was prepared before
     for number in range(3):
-        with connection.prepared_cursor() as cursor:
+        with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]  # ours: cashback.database
             cursor.execute("SELECT %s::int + 1", [number])
             assert cursor.fetchone() == (number + 1,)
 

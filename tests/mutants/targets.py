@@ -24,10 +24,7 @@ TARGETS = {
     "accounts/sessions.py": "tests/security/test_sessions.py tests/accounts/test_pages.py",
     "kernel/refusal_counts.py": "tests/errors/test_refusal_counts.py",
     "accounts/throttles.py": "tests/accounts/test_throttles.py",
-    "kernel/batching.py": (
-        "tests/kernel/test_batching.py tests/kernel/test_batch_fallbacks.py"
-        " tests/actions/test_claim_batch.py tests/actions/test_claim_lock.py"
-    ),
+    "kernel/batching.py": "tests/kernel tests/actions/test_claim_batch.py tests/actions/test_claim_lock.py",
     "accounts/tokens.py": f"tests/accounts/test_refresh.py tests/accounts/test_logout.py {ACCOUNTS}",
     "wallet/assets/querysets.py": (
         f"{CLAIM} tests/actions/test_expire_assets.py tests/api/test_assets.py tests/api/test_pools.py"
@@ -36,6 +33,8 @@ TARGETS = {
     "kernel/transactions.py": "tests/kernel/test_transactions.py tests/actions/test_claim.py",
     "wallet/assets/claimed_cache.py": "tests/actions/test_claimed_cache.py",
     "wallet/actions/claim_batch.py": CLAIM,
+    "wallet/actions/claim_decisions.py": f"tests/actions/test_claim_decisions.py {CLAIM}",
+    "wallet/actions/claim_sql.py": CLAIM,
     "wallet/ledger/idempotency.py": (
         f"tests/actions/test_expired_keys.py tests/api/test_keys.py tests/actions/test_issue_assets.py {CLAIM}"
     ),
@@ -56,11 +55,10 @@ NOT_CHANGED = {
     "accounts/api_urls.py",
     "accounts/apps.py",
     "accounts/forms.py",
-    "kernel/uuid7.py",
     "accounts/page_urls.py",
     "accounts/permissions.py",
-    "kernel/refusals.py",
     "accounts/serializers.py",
+    "accounts/argon2_process.py",
     "wallet/ledger/__init__.py",
     "wallet/ledger/apps.py",
     "wallet/ledger/fields.py",

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from django.contrib.messages import get_messages
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
+from tests.responses import ClientResponse
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def shown_key(alices: Client) -> Callable[[], str]:
     return find
 
 
-def told(response: HttpResponse) -> list[str]:
+def told(response: ClientResponse) -> list[str]:
     """Return what the visitor will be told next."""
-    messages = get_messages(response.wsgi_request)  # type: ignore[attr-defined]
+    messages = get_messages(response.wsgi_request)
     return [" ".join(re.sub("<a .*?</a>|<[^>]+>", "", str(message)).split()) for message in messages]

@@ -5,7 +5,7 @@ from django.template import loader
 from django.test import Client
 
 
-def test_an_unknown_address_is_a_page_with_a_way_on(client: Client) -> None:
+def test_an_unknown_address_is_a_page_with_a_way_on(client: Client, db: None) -> None:
     answer = client.get("/no-such-page/")
 
     assert answer.status_code == 404

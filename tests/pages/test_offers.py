@@ -1,7 +1,7 @@
 """What a user may claim: searched, filtered, sorted, page by page."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -54,7 +54,7 @@ def test_the_credits_of_a_hidden_pool_are_hidden(alices: Client, ada: User, open
 
 
 def test_a_time_is_written_for_people_and_machines(alices: Client, issue: Issue) -> None:
-    issue(expires_at=timezone.datetime(2099, 3, 1, 0, 0, tzinfo=timezone.get_fixed_timezone(330)))
+    issue(expires_at=datetime(2099, 3, 1, 0, 0, tzinfo=timezone.get_fixed_timezone(330)))
 
     assert '<time datetime="2099-02-28T18:30:00Z">28 Feb 2099, 18:30 UTC</time>' in alices.get(OFFERS).content.decode()
 
@@ -223,7 +223,7 @@ def test_offers_are_narrowed_and_sorted(alices: Client, teas: CreditPool, asked:
 
 
 def test_a_pool_narrows_to_its_own(alices: Client, teas: CreditPool) -> None:
-    assert [offer.title for offer in alices.get(OFFERS, {"pool": teas.pk}).context["page"].items] == ["chai"]
+    assert [offer.title for offer in alices.get(OFFERS, {"pool": str(teas.pk)}).context["page"].items] == ["chai"]
 
 
 @pytest.mark.parametrize(

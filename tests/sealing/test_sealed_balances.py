@@ -1,4 +1,4 @@
-"""Balances: sealed balances, to which each seal adds, and later entries."""
+"""A balance is the sealed balance, to which each seal adds its entries, and the entries since the last seal."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -11,7 +11,7 @@ from accounts.models import User
 from wallet.actions import seal_ledger
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
-from wallet.ledger.models import Entry, Subtotal
+from wallet.ledger.models import Entry, SealedBalance
 from wallet.verification.checker import snapshot_connection, verify_everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -40,14 +40,14 @@ def test_a_balance_is_the_same_before_and_after_each_seal(issue: Issue, alice: U
     assert before == sealed == [("INR", Decimal("1.50"), 1), ("JPY", Decimal(500), 1)]
     assert since == balance(alice) == [("INR", Decimal("1.75"), 2), ("JPY", Decimal(500), 1)]
     assert balance(bob) == [("INR", Decimal(9), 1)]
-    assert Subtotal.objects.count() == 3
+    assert SealedBalance.objects.count() == 3
 
 
 def test_user_without_claims_has_no_balance(alice: User) -> None:
     assert balance(alice) == []
 
 
-def test_a_balance_is_one_question(issue: Issue, alice: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_balance_is_one_query(issue: Issue, alice: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     claim(issue, alice, "1")
     seal_ledger.seal_all()
     claim(issue, alice, "2")
@@ -59,12 +59,12 @@ def test_a_balance_is_one_question(issue: Issue, alice: User, django_assert_num_
 @pytest.mark.parametrize(
     "wrong",
     [
-        "UPDATE ledger_subtotal SET amount = amount + 1",
-        "UPDATE ledger_subtotal SET claims = 7",
-        "DELETE FROM ledger_subtotal",
+        "UPDATE ledger_sealedbalance SET amount = amount + 1",
+        "UPDATE ledger_sealedbalance SET claims = 7",
+        "DELETE FROM ledger_sealedbalance",
     ],
 )
-def test_the_checker_sees_a_subtotal_that_is_wrong(issue: Issue, alice: User, wrong: str) -> None:
+def test_checker_finds_a_wrong_sealed_balance(issue: Issue, alice: User, wrong: str) -> None:
     claim(issue, alice, "1")
     seal_ledger.seal_all()
     with snapshot_connection() as reader:

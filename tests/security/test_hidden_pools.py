@@ -129,7 +129,7 @@ def test_claims_before_hiding_a_pool_are_unchanged(
     edit_pool.update_pool(pool.pk, ada, is_active=False)
 
     assert looked_at_and_claimed(alice, f"assets/{asset.pk}") == [(200, None), (200, None)]
-    # ADR 3: who claims too late is told so, whatever became of the pool.
+    # ADR 3: a claim that comes too late says so, whatever happened to the pool.
     assert looked_at_and_claimed(bob, f"assets/{asset.pk}") == [(404, "not_found"), (409, "asset_already_claimed")]
 
 

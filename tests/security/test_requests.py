@@ -84,7 +84,9 @@ def test_forwarded_host_is_not_used_in_redirects(browser_of: Browser, alice: Use
     for _ in range(2):
         issue()
 
-    answers = [browser_of(alice).get(address, headers=forged) for address in ("/", "/dashboard/", "/claims/", "/sign-in/")]
+    answers: list[Any] = [
+        browser_of(alice).get(address, headers=forged) for address in ("/", "/dashboard/", "/claims/", "/sign-in/")
+    ]
     answers += [browser_of().get(address, headers=forged) for address in ("/claims/", "/admin/", "/api/v1/docs/")]
     answers.append(as_caller(alice).get(f"{ROOT}/assets/?page_size=1", headers=forged))
 
@@ -109,7 +111,7 @@ def test_no_response_shows_sql_or_code_when_the_database_fails(
 
     for address in addresses(ids):
         with connection.execute_wrapper(broken):
-            answer = adas.get(address)
+            answer: Any = adas.get(address)
         body = b"".join(answer.streaming_content) if answer.streaming else answer.content
         quiet = address in ("/api/v1/schema/", "/api/v1/docs/", "/metrics")
         assert quiet or not INSIDE.search(body), (address, INSIDE.search(body))
@@ -125,7 +127,7 @@ def test_input_is_never_sql_or_a_template(browser_of: Browser, ada: User, issue:
     before = CashbackAsset.objects.count()
 
     for name in ("search", "status", "pool", "currency", "cursor", "ordering", "min_value"):
-        answer = as_caller(ada).get(f"{ROOT}/assets/", {name: text})
+        answer: Any = as_caller(ada).get(f"{ROOT}/assets/", {name: text})
         assert answer.status_code in (200, 400), (name, answer.content)
         assert not INSIDE.search(answer.content), name
     for address in ("/dashboard/", "/admin/assets/cashbackasset/", "/admin/ledger/entry/"):

@@ -111,7 +111,7 @@ def commit_single_claim(kind: ClaimKind, request: ClaimRequest) -> Claim:
     if isinstance(outcome, Claim):
         return outcome
     if isinstance(outcome, RetryIndividually):
-        raise Busy
+        raise kind.not_found  # this claim waited for every lock, so what it did not find does not exist
     raise outcome
 
 

@@ -6,9 +6,10 @@ from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
+from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
-from kernel.refusals import Refusal
+from kernel.refusals import Conflict
 from kernel.transactions import atomic_with_retry, violated_constraint
 from wallet.actions.issue_assets import resolve_expiry, validate_asset
 from wallet.assets.change_context import recording_change
@@ -17,11 +18,10 @@ from wallet.assets.models import AssetNotFound, AssetStatus, CashbackAsset
 EDITABLE_FIELDS = ("title", "total_value", "currency", "pool", "expires_at")
 
 
-class AssetNotAvailable(Refusal):
-    """The asset is CLAIMED or EXPIRED, or it was recreated."""
-
+class AssetNotAvailable(Conflict):
     code = "asset_not_available"
-    detail = "Only an AVAILABLE credit can be changed. Issue or recreate another one instead."
+    meaning = _("The credit has been claimed or has expired, so it can no longer be changed.")
+    detail = _("Only an AVAILABLE credit can be changed. Issue or recreate another one instead.")
 
 
 def lock_asset(asset_id: UUID) -> CashbackAsset:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
-from kernel.refusals import Refusal
+from kernel.refusals import BadRequest
 from wallet.actions import issue_assets
 from wallet.actions.csv_rows import (
     InvalidRow,
@@ -35,15 +36,15 @@ MAX_INVALID_LINES = 1_000  # then reading stops: validating an invalid line take
 MAX_TEMPLATES = 10_000  # cached kinds of credits: a bound on memory
 
 
-class FileRefused(Refusal):
-    """The file has mistakes; nothing was issued.
+class FileRefused(BadRequest):
+    """`mistakes` holds the first MAX_LISTED_MISTAKES, `count` is the number of all.
 
-    `mistakes` holds the first MAX_LISTED_MISTAKES, `count` is the number of all. `line` is the last line read if reading
-    stopped at too many invalid lines.
+    `line` is the last line read if reading stopped at too many invalid lines.
     """
 
     code = "file_refused"
-    detail = "The file has mistakes. Correct them and import it again."
+    meaning = _("The imported file has errors, so nothing was issued.")
+    detail = _("The file has errors. Correct them and import it again.")
 
     def __init__(self, mistakes: list[Mistake], count: int, line: int | None = None) -> None:
         where = f"in its first {line:,} lines; the rest was not read" if line else "in the file"
@@ -51,28 +52,25 @@ class FileRefused(Refusal):
         self.mistakes, self.count = mistakes, count
 
 
-class TooManyKinds(Refusal):
-    """The file has more distinct lines than this interface validates."""
-
+class TooManyKinds(BadRequest):
     code = "file_refused"
-    detail = (
+    meaning = _("The imported file has too many different rows for an import in the browser.")
+    detail = _(
         "Nothing was imported: too many lines of the file differ in more than their title. "
         "Split it, or use manage.py import_assets."
     )
 
 
-class FileChanged(Refusal):
-    """The file has changed since it was checked."""
-
+class FileChanged(BadRequest):
     code = "file_changed"
-    detail = "Nothing was imported: the file was changed while it was read. Import it again."
+    meaning = _("The file differs from the one that was checked.")
+    detail = _("Nothing was imported: the file changed while it was being read. Import it again.")
 
 
-class FileEmpty(Refusal):
-    """The file has no credits."""
-
+class FileEmpty(BadRequest):
     code = "file_empty"
-    detail = "There is no credit in this file: it needs a line of column names and a line for each credit."
+    meaning = _("The imported file has no credits.")
+    detail = _("There is no credit in this file: it needs a line of column names and a line for each credit.")
 
 
 @dataclass

@@ -6,9 +6,10 @@ from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
-from kernel.refusals import Refusal
+from kernel.refusals import Conflict
 from kernel.transactions import atomic_with_retry
 from wallet.actions.edit_asset import lock_asset, mark_asset_expired
 from wallet.actions.issue_assets import build_asset
@@ -18,18 +19,16 @@ from wallet.assets.models import AssetStatus, CashbackAsset
 SAME_LIFETIME: Any = object()  # the default of `expires_at`, in which None means that the asset never expires
 
 
-class AssetNotExpired(Refusal):
-    """The asset has not expired, so it cannot be recreated."""
-
+class AssetNotExpired(Conflict):
     code = "asset_not_expired"
-    detail = "Only an EXPIRED credit can be recreated. Expire it first, or issue a new one."
+    meaning = _("The credit has not expired, so it cannot be recreated.")
+    detail = _("Only an EXPIRED credit can be recreated. Expire it first, or issue a new one.")
 
 
-class AlreadyRecreated(Refusal):
-    """The asset was recreated before."""
-
+class AlreadyRecreated(Conflict):
     code = "already_recreated"
-    detail = "Already recreated. Recreate the newer copy once it expires, or issue a new credit."
+    meaning = _("The credit has been recreated before. An expired credit can be recreated once.")
+    detail = _("Already recreated. Recreate the newer copy once it expires, or issue a new credit.")
 
 
 def check_recreatable(asset: CashbackAsset, again: bool = False) -> None:

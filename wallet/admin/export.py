@@ -16,7 +16,6 @@ from xlsxwriter import Workbook
 
 from accounts.expensive_reads import EXPORT, expensive_read_view
 from kernel.file_download import FileTooLarge, SpooledFileResponse, csv_file_response, file_response, yield_with_pauses
-from kernel.refusals import Refusal
 from wallet.admin.base import OperatorAdmin, require_operator, require_safe_method
 from wallet.queries import csv_export
 
@@ -26,11 +25,8 @@ AMOUNTS = ("value", "amount")
 WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
-class ExportTooLong(Refusal):
-    """A list that no workbook of ours holds."""
-
-    code = "too_many_rows"
-    detail = f"A workbook holds at most {MAX_XLSX_ROWS:,} rows: narrow the list by its filters, or take it as CSV."
+class ExportTooLong(FileTooLarge):
+    """The list has more rows than one workbook may have; as CSV it can be exported."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,9 @@ def write_workbook(file: IO[bytes], report: Report, listed: Any) -> None:
             for column, cell in enumerate(cells):
                 write_cell(sheet, number, column, cell, is_amount=report.columns[column] in AMOUNTS)
     if number > MAX_XLSX_ROWS:
-        raise ExportTooLong
+        raise ExportTooLong(
+            f"A workbook holds at most {MAX_XLSX_ROWS:,} rows. Narrow the list with filters, or take it as CSV."
+        )
 
 
 def write_cell(sheet: Any, row: int, column: int, cell: Any, is_amount: bool) -> None:

@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.models import User
+from kernel.timestamps import format_minute
 from wallet.money import format_amount_grouped
 
 
@@ -26,7 +27,7 @@ def format_moment_cell(instant: datetime | None) -> SafeString | None:
     """Return an instant in UTC, to the minute, held on one line; None for none."""
     if instant is None:
         return None
-    return format_html('<span class="whitespace-nowrap">{}</span>', f"{instant.astimezone(UTC):%Y-%m-%d %H:%M}")
+    return format_html('<span class="whitespace-nowrap">{}</span>', format_minute(instant))
 
 
 def link_to(row: Model | None) -> SafeString | None:

@@ -32,7 +32,7 @@ from wallet.admin.export import Exportable, Report
 from wallet.admin.filters import CurrencyFilter
 from wallet.admin.history import ChangeHistoryMixin
 from wallet.assets.models import CreditPool
-from wallet.ledger.idempotency import IdempotentRequest, fingerprint
+from wallet.ledger.idempotency import KEY_PATTERN, IdempotentRequest, fingerprint
 from wallet.queries import change_history
 
 FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
@@ -75,7 +75,7 @@ class PoolForm(ActionForm):
 class IssueForm(forms.Form):
     """How many credits to issue, and which."""
 
-    key = forms.RegexField(r"\A[A-Za-z0-9_-]{16,64}\Z", widget=forms.HiddenInput)
+    key = forms.RegexField(rf"\A{KEY_PATTERN}\Z", widget=forms.HiddenInput)
     count = forms.IntegerField(
         label=_("How many"),
         min_value=1,
@@ -132,9 +132,9 @@ class PoolAdmin(ChangeHistoryMixin, Exportable):
     report = Report("pools", export_rows.POOL_COLUMNS, export_rows.pool_line)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CreditPool]:
-        """Return all pools with how many of their credits are in which state, as models.Supply tells."""
+        """Return all pools with their numbers of credits per status, from the supply counters."""
         pools = CreditPool.objects.with_is_open().with_supply()
-        told = pools.annotate(issued_now=pools.told(~Q(status="DELETED")), claimed_now=pools.told(Q(status="CLAIMED")))
+        told = pools.annotate(issued_now=pools.count_in(~Q(status="DELETED")), claimed_now=pools.count_in(Q(status="CLAIMED")))
         return told.order_by("-id")
 
     def changes(self, row: Any) -> list[change_history.Change]:

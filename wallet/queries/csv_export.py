@@ -2,7 +2,6 @@
 
 import csv
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from io import StringIO
 from typing import Any
 
@@ -28,11 +27,6 @@ class EscapedText(Func):
         " THEN chr(39) || (%(expressions)s) ELSE (%(expressions)s) END"
     )
     output_field = TextField()
-
-
-def format_timestamp(timestamp: datetime | None) -> str | None:
-    """Return a timestamp in RFC 3339, UTC; None for None."""
-    return timestamp.astimezone(UTC).isoformat().replace("+00:00", "Z") if timestamp else None
 
 
 def escape_formula(cell: Any) -> Any:

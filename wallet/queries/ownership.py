@@ -9,12 +9,13 @@ from django.db import connection, transaction
 from django.db.models import Count, F, Max, Q, Sum, TextField
 from django.db.models.functions import Cast, Round
 
+from kernel.timestamps import format_timestamp
 from wallet.assets.models import DECIMALS_OF_ROW, CashbackAsset
 from wallet.assets.querysets import AssetQuerySet
 from wallet.ledger.models import Entry
 from wallet.ledger.querysets import EntryQuerySet
 from wallet.money import format_amount
-from wallet.queries.csv_export import LINES_PER_CHUNK, EscapedText, TimestampText, format_timestamp
+from wallet.queries.csv_export import LINES_PER_CHUNK, EscapedText, TimestampText
 
 OWNERSHIP_COLUMNS = ("asset", "title", "value", "currency", "status", "owner", "claimed_at", "pool")
 OWNER_COLUMNS = ("owner", "currency", "credits", "value", "last_claim")

@@ -6,10 +6,10 @@ from uuid import UUID
 
 from django.db.models import Q
 
+from kernel.timestamps import format_timestamp
 from wallet.assets.models import AssetStatus, CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
 from wallet.money import format_amount
-from wallet.queries.csv_export import format_timestamp
 from wallet.queries.ownership import OWNERSHIP_COLUMNS, ownership_row
 from wallet.queries.supply import States, supply_by
 

@@ -1,4 +1,4 @@
-"""Supply: how many credits, of what value, are in which state, from the counters that triggers keep (assets.Supply)."""
+"""Supply: how many credits, of what value, are in which state, from the counters that triggers keep (assets.SupplyDelta)."""
 
 from collections import defaultdict
 from decimal import Decimal
@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count, Q, Sum, TextField, Value
 from django.db.models.functions import Lower
 
-from wallet.assets.models import AssetStatus, CashbackAsset, Supply
+from wallet.assets.models import AssetStatus, CashbackAsset, SupplyDelta
 from wallet.money import format_amount
 
 # Count and value of a group of credits by the name of the state.
@@ -17,16 +17,16 @@ States = dict[str, tuple[int, Any]]
 def supply_by(wanted: Q, *names: str) -> dict[tuple[Any, ...], States]:
     """Return (count, value) of each current state, deleted included, grouped by the columns `names`.
 
-    Everything comes from the counters (assets.Supply), except expired credits that no sweep has marked yet: these few are
+    Everything comes from the counters (assets.SupplyDelta), except expired credits that no sweep has marked yet: these few are
     counted. A single statement reads both, so that they agree.
 
     Arguments:
         wanted: a condition on pool and currency.
     """
-    counters: Any = Supply.objects.filter(wanted).order_by().values(*names, state=Lower("status"))
+    counters: Any = SupplyDelta.objects.filter(wanted).order_by().values(*names, state=Lower("status"))
     due: Any = CashbackAsset.objects.due().filter(wanted).order_by().values(*names, state=Value("due", TextField()))
     counted_due = due.annotate(n=Count("pk"), v=Sum("total_value"))
-    rows = counters.annotate(n=Sum("number"), v=Sum("value")).union(counted_due, all=True)
+    rows = counters.annotate(n=Sum("count"), v=Sum("value")).union(counted_due, all=True)
     lines: dict[tuple[Any, ...], dict[str, tuple[int, Any]]] = defaultdict(lambda: defaultdict(lambda: (0, Decimal(0))))
     for row in rows:
         states, number, value = lines[tuple(row[name] for name in names)], row["n"], row["v"]

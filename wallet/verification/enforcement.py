@@ -4,7 +4,7 @@ import pgtrigger
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 # Session settings that trigger functions may read: the channel, and the actor in pghistory's context.
-ALLOWED_SETTINGS = ("cashback.door", "pghistory.context_id", "pghistory.context_metadata")
+ALLOWED_SETTINGS = ("cashback.channel", "pghistory.context_id", "pghistory.context_metadata")
 SEARCH_PATH = "search_path=pg_catalog, public, pg_temp"
 
 WEAKENED = """

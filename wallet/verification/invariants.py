@@ -123,10 +123,10 @@ SEALED_BALANCES_DIFFER = """
         SELECT user_id, currency, sum(amount) AS amount, count(*) AS claims FROM ledger_entry
         WHERE xid < (SELECT max(to_xid) FROM ledger_seal) GROUP BY user_id, currency
     )
-    SELECT format('the subtotal of user %s is %s %s of %s claims, but the sealed entries sum to %s of %s',
+    SELECT format('the sealed balance of user %s is %s %s of %s claims, but the sealed entries sum to %s of %s',
         user_id, coalesce(balance.amount, 0), currency, coalesce(balance.claims, 0), coalesce(sealed.amount, 0),
         coalesce(sealed.claims, 0))
-    FROM sealed FULL JOIN ledger_subtotal AS balance USING (user_id, currency)
+    FROM sealed FULL JOIN ledger_sealedbalance AS balance USING (user_id, currency)
     WHERE (balance.amount, balance.claims) IS DISTINCT FROM (sealed.amount, sealed.claims)
 """
 

@@ -4,7 +4,7 @@ The log of issues and the change history are append-only but not sealed, so a fo
 For assets that never changed only number and value per pool are known, not their titles.
 """
 
-from wallet.assets.supply_triggers import COUNTED, RECOUNTED
+from wallet.assets.supply_triggers import GROUP, RECOUNTED
 
 # Issued, minus deleted; each change subtracts the values before and adds the values after it.
 ISSUED_DIFFERS = """
@@ -42,11 +42,11 @@ ISSUED_DIFFERS = """
 # The supply counters equal a count of all assets.
 SUPPLY_DIFFERS = f"""
     WITH counter AS (
-        SELECT {COUNTED}, sum(number) AS number, sum(value) AS value FROM assets_supply GROUP BY {COUNTED}
+        SELECT {GROUP}, sum(count) AS count, sum(value) AS value FROM assets_supplydelta GROUP BY {GROUP}
     ), recounted AS ({RECOUNTED}), pair AS (
         SELECT coalesce(counter.pool_id, recounted.pool_id) AS pool_id, currency, generation, status,
-            coalesce(counter.number, 0) AS counter, coalesce(counter.value, 0) AS counter_value,
-            coalesce(recounted.number, 0) AS actual, coalesce(recounted.value, 0) AS actual_value
+            coalesce(counter.count, 0) AS counter, coalesce(counter.value, 0) AS counter_value,
+            coalesce(recounted.count, 0) AS actual, coalesce(recounted.value, 0) AS actual_value
         FROM (SELECT *, coalesce(pool_id::text, '') AS pool FROM counter) AS counter
         FULL JOIN (SELECT *, coalesce(pool_id::text, '') AS pool FROM recounted) AS recounted
             USING (pool, currency, generation, status)

@@ -71,16 +71,15 @@ class Command(BaseCommand):
             raise CommandError(f"Nothing was verified: {error}.", returncode=2) from error
 
     def judge(self, found: list[Violation], total: int, published: int) -> None:
-        """Print the verdict; raise CommandError when it is red."""
+        """Print the verdict; raise CommandError when there are violations."""
         if published:
             self.stdout.write(f"Compared with {output.count_noun(published, 'published seal')}.")
         if not found:
-            self.stdout.write(
-                self.style.SUCCESS(f"GREEN: all is as promised, in {output.count_noun(total, 'row')} of the ledger.")
-            )
+            entries = "entry" if total == 1 else "entries"
+            self.stdout.write(self.style.SUCCESS(f"OK: {total:,} ledger {entries} verified."))
             return
         for violation in found[:SHOWN]:
             self.stdout.write(str(violation))
         if len(found) > SHOWN:
             self.stdout.write(f"… and {len(found) - SHOWN:,} more")
-        raise CommandError(f"RED: {output.count_noun(len(found), 'violation')} found.")
+        raise CommandError(f"FAILED: {output.count_noun(len(found), 'violation')}.")
