@@ -128,8 +128,6 @@ def process_asset_claims(requests: Sequence[ClaimRequest], locking: Locking) -> 
     assets, allowances = claim_sql.lock_requested_assets([(r.target_id, r.user.pk) for r in unanswered], locking)
     decision = decide_asset_claims(unanswered, assets, allowances)
     results |= decision.refused
-    if locking.skip_locked:  # a missing asset may exist and be locked
-        results |= {request: RetryIndividually() for request in unanswered if request.target_id not in assets}
     results |= return_first_claims(decision.repeated)
     return results | record_claims(decision.assignments)
 
