@@ -4,7 +4,6 @@ import json
 from email.utils import formatdate
 from typing import Any
 
-from django.utils.translation import gettext_noop as _
 from gunicorn.http import errors
 
 from cashback.http.headers import HEADERS, STRICT_POLICY
@@ -17,6 +16,11 @@ DJANGO_HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
 }
+
+
+def _(message: str) -> str:
+    """Mark a message for translation. Django's gettext_noop needs settings, which gunicorn loads after its worker class."""
+    return message
 
 
 class ServerError(ProblemKind):

@@ -123,7 +123,7 @@ def test_the_checker_names_it_and_reads_on(forged: list[str], make_claims: Calla
 def test_verify_ledger_ends_with_its_verdict(forged: list[str], kind: str) -> None:
     said = StringIO()
 
-    with pytest.raises(CommandError, match="RED") as red:
+    with pytest.raises(CommandError, match="FAILED") as red:
         call_command("verify_ledger", stdout=said, stderr=StringIO())
 
     assert red.value.returncode == 1

@@ -127,7 +127,7 @@ def test_slow_search_is_cancelled_with_advice(
     answer = as_caller(ada).get(f"{ROOT}/assets/?search=lamp")
 
     assert (answer.status_code, answer.json()["code"]) == (503, "busy")
-    assert "Ask for less" in answer.json()["detail"]
+    assert "Request less" in answer.json()["detail"]
 
 
 def test_open_files_are_bounded_and_released_when_closed_or_collected(ada: User) -> None:
