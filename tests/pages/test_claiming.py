@@ -14,7 +14,7 @@ from kernel import transactions
 from kernel.refusals import Refusal
 from tests.pages.conftest import told
 from wallet.actions import claim as claim_module
-from wallet.actions import claim_batch, edit_asset, edit_pool
+from wallet.actions import claim_batch, claim_decisions, edit_asset, edit_pool
 from wallet.actions.claim import claim_asset, claim_from_pool
 from wallet.assets import models as assets
 from wallet.assets.models import CashbackAsset, CreditPool
@@ -171,7 +171,7 @@ def test_a_sold_out_pool_and_a_used_up_limit_are_told_apart(alices: Client, open
 
 
 def test_every_refusal_of_a_claim_has_words_of_its_own() -> None:
-    rooms = {module.__name__ for module in (claim_module, claim_batch, transactions, idempotency, assets)}
+    rooms = {module.__name__ for module in (claim_module, claim_batch, claim_decisions, transactions, idempotency, assets)}
     codes = {refusal.code for refusal in kinds(Refusal) if refusal.__module__ in rooms}
 
     assert len(codes) == 9
