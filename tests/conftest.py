@@ -87,6 +87,7 @@ def _file_slots_are_freed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         gc.collect()
 
 
+@pytest.fixture(autouse=True)
 def _fallbacks_are_logged() -> None:
     """Every test sees the first use of a fallback in the log, however recently another test saw it."""
     for fallback in Fallback.instances:

@@ -127,7 +127,7 @@ def test_a_search_that_takes_too_long_is_ended_and_says_to_ask_for_less(
     answer = as_caller(ada).get(f"{ROOT}/assets/?search=lamp")
 
     assert (answer.status_code, answer.json()["code"]) == (503, "busy")
-    assert "Ask for less" in answer.json()["detail"]
+    assert "Request less" in answer.json()["detail"]
 
 
 def test_so_many_files_are_open_until_they_are_closed_or_forgotten(ada: User) -> None:

@@ -223,7 +223,7 @@ def test_those_are_all_the_bodies_there_are() -> None:
         "CredentialsSerializer",
         "RefreshSerializer",
         "PasswordChangeSerializer",
-        "Nothing",
+        "EmptyBody",
         "PoolBody",
         "IssueBody",
         "AssetBody",
