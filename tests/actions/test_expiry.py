@@ -232,4 +232,4 @@ def test_the_clock_rests_after_each_of_its_small_batches(due: Callable[[int], No
     assert tasks.sweep() == 5
 
     assert len(rests) == 3
-    assert 0 < sum(rests) < tasks.REST * (time.monotonic() - begun)
+    assert 0 < sum(rests) < tasks.REST_RATIO * (time.monotonic() - begun)
