@@ -19,7 +19,7 @@ from accounts.password_hashing import HashingBusy
 from accounts.passwords import MAX_PASSWORD_LENGTH, validate_new_password
 from kernel.rate_limits import RateLimited, format_wait
 
-# Said by Django's validators, in English only: named here, they stand in our catalogue and are translated.
+# Messages of Django's validators without a Hindi translation in Django: listed here, they enter our catalogue.
 DJANGO_ERROR_MESSAGES = (
     gettext_noop("This password is too common."),
     gettext_noop("This password is entirely numeric."),
@@ -32,9 +32,13 @@ DJANGO_ERROR_MESSAGES = (
 )
 
 
+# Django's Hindi catalogue misspells this month; ours takes precedence.
+NOVEMBER = gettext_noop("November")
+
+
 def password_rules() -> SafeString:
     """Return what a new password must be, as AUTH_PASSWORD_VALIDATORS will ask for it."""
-    rules = [_("At least 10 characters"), _("Not only digits"), _("Not a common password"), _("Not like your email")]
+    rules = [_("At least 10 characters"), _("Not just numbers"), _("Not a common password"), _("Not similar to your email")]
     return format_html("<ul>{}</ul>", format_html_join("", "<li>{}</li>", ((rule,) for rule in rules)))
 
 
@@ -49,7 +53,7 @@ class SignInForm(AuthenticationForm):
 
     password = password_field("current-password", label=gettext_lazy("Password"))
     error_messages = AuthenticationForm.error_messages | {
-        "invalid_login": gettext_lazy("Email or password is not right. Check both and try again."),
+        "invalid_login": gettext_lazy("That email and password don't match. Try again."),
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -105,7 +109,7 @@ class RegistrationForm(forms.Form):
 class ConfirmedForm(forms.Form):
     """The password there is."""
 
-    current_password = password_field("current-password", label=gettext_lazy("Present password"))
+    current_password = password_field("current-password", label=gettext_lazy("Current password"))
 
 
 class EmailForm(ConfirmedForm):
@@ -127,8 +131,8 @@ class PasswordForm(ConfirmedForm):
 
 # What a visitor reads who must wait, and the status of that answer, by the code of the refusal.
 WAITING = {
-    RateLimited.code: (429, gettext_lazy("Too many tries. Wait %(time)s and try again.")),
-    HashingBusy.code: (503, gettext_lazy("Too many people are asking at this moment. Wait %(time)s and try again.")),
+    RateLimited.code: (429, gettext_lazy("Too many attempts. Please wait %(time)s, then try again.")),
+    HashingBusy.code: (503, gettext_lazy("We're very busy right now. Please wait %(time)s, then try again.")),
 }
 
 

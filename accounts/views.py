@@ -91,7 +91,7 @@ class Register(ActionFormView):
         """Register and sign in."""
         throttles.check_registration(self.request)
         login(self.request, registration.register_user(**given))
-        messages.success(self.request, _("Welcome. Here is what you can claim."))
+        messages.success(self.request, _("Welcome. Here's what you can claim."))
 
 
 class Account(LoginRequiredMixin, TemplateView):
@@ -112,7 +112,7 @@ class ChangeEmail(LoginRequiredMixin, ActionFormView):
         user = cast(User, self.request.user)
         throttles.check_password_change(self.request, user)
         email_change.change_email(user, given["current_password"], given["email"])
-        messages.success(self.request, _("Your email is changed. Sign in with it from now on."))
+        messages.success(self.request, _("Email updated. Use it next time you sign in."))
 
 
 class ChangePassword(LoginRequiredMixin, ActionFormView):
@@ -127,7 +127,7 @@ class ChangePassword(LoginRequiredMixin, ActionFormView):
         throttles.check_password_change(self.request, user)
         passwords.change_password(user, given["current_password"], given["new_password"])
         update_session_auth_hash(self.request, user)
-        messages.success(self.request, _("Your password is changed. Every other sign-in has ended."))
+        messages.success(self.request, _("Password updated. You've been signed out everywhere else."))
 
 
 class SignOutElsewhere(LoginRequiredMixin, ActionFormView):
@@ -142,4 +142,4 @@ class SignOutElsewhere(LoginRequiredMixin, ActionFormView):
         throttles.check_password_change(self.request, user)
         passwords.revoke_other_sign_ins(user, given["current_password"])
         update_session_auth_hash(self.request, user)
-        messages.success(self.request, _("Every other sign-in has ended. Only this one goes on."))
+        messages.success(self.request, _("You've been signed out everywhere else."))

@@ -298,7 +298,7 @@ def test_the_api_answers_busy_and_when_to_ask_again() -> None:
 def test_a_page_says_that_too_many_are_asking(path: str) -> None:
     answer: Any = Client().post(path, {"username": "a@example.com", "email": "a@example.com", "password": PASSWORD})
 
-    said = "Too many people are asking at this moment. Wait 2 seconds and try again."
+    said = "We're very busy right now. Please wait 2 seconds, then try again."
     assert said in answer.content.decode()
     if not path.startswith("/admin/"):
         assert (answer.status_code, answer["Retry-After"]) == (503, "2")

@@ -111,7 +111,7 @@ def test_the_consoles_door_counts_tries(client: Client, ada: User) -> None:
 
     answer = client.post(LOGIN, {"username": ada.email, "password": PASSWORD})
 
-    assert "Too many tries" in answer.content.decode()
+    assert "Too many attempts" in answer.content.decode()
     assert "sessionid" not in client.cookies
 
 

@@ -9,11 +9,11 @@ from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404
 from django.test import Client
 from rest_framework import exceptions as drf_errors
-from wallet.actions.claim_decisions import PoolSoldOut
 
 from accounts import tokens
 from accounts.models import User
 from cashback.http.problem_details import STATUS
+from wallet.actions.claim_decisions import PoolSoldOut
 
 Ask = Callable[..., Any]
 SECRET = "select password from accounts_user"

@@ -5,13 +5,13 @@ import pkgutil
 from collections.abc import Iterator
 
 import pytest
-from wallet.actions.claim_decisions import AllInFlight
 
 import accounts
 import wallet
 from cashback.http.problem_details import STATUS, problem_for, status_of
 from kernel.rate_limits import RateLimited
 from kernel.refusals import Refusal
+from wallet.actions.claim_decisions import AllInFlight
 
 CONTRACT = {
     400: {"idempotency_key_required", "file_changed", "file_empty", "file_refused", "too_many_rows"},
