@@ -1,4 +1,4 @@
-"""The JSON door to accounts."""
+"""API of accounts: registration, tokens, the current user and password changes."""
 
 from dataclasses import asdict
 from typing import Any, cast
@@ -14,26 +14,26 @@ from accounts import passwords, registration, throttles, tokens
 from accounts.models import User
 from accounts.serializers import (
     CredentialsSerializer,
-    NewPersonSerializer,
-    PairSerializer,
+    NewUserSerializer,
     PasswordChangeSerializer,
-    PersonSerializer,
     RefreshSerializer,
     RegistrationSerializer,
+    TokenPairSerializer,
+    UserSerializer,
 )
 
-KEEP_NOWHERE = {"Cache-Control": "no-store"}  # tokens stay out of caches (RFC 6749 §5.1)
+NO_STORE = {"Cache-Control": "no-store"}  # no cache may store tokens (RFC 6749 §5.1)
 
 
 def refusal_codes(*codes: str) -> dict[str, Any]:
-    """Return what the schema's hook reads: the codes that a call may be refused with besides those of every call."""
+    """Return the schema extension with the refusal codes of an operation, besides those of every operation."""
     return {"x-refusals": codes}
 
 
 class AuthView(GenericAPIView[User]):
-    """Reads one body and hands it to one act."""
+    """Base of the views: validates one body and calls one action."""
 
-    def given(self, request: Request) -> dict[str, Any]:
+    def validated_body(self, request: Request) -> dict[str, Any]:
         """Return the validated body; raise ValidationError."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
@@ -41,7 +41,7 @@ class AuthView(GenericAPIView[User]):
 
 
 class PublicAuthView(AuthView):
-    """For people without a token yet; whatever they send along as one is not looked at."""
+    """A view without authentication. A token in the request is ignored."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
@@ -50,48 +50,48 @@ class PublicAuthView(AuthView):
 @extend_schema(
     tags=["auth"],
     summary="Register",
-    responses={201: NewPersonSerializer},
+    responses={201: NewUserSerializer},
     extensions=refusal_codes("email_taken", "rate_limited"),
 )
 class RegisterView(PublicAuthView):
     serializer_class = RegistrationSerializer
 
     def post(self, request: Request) -> Response:
-        """Become a user. At most 10 tries an hour from one address."""
-        given = self.given(request)
+        """Create an account. Limited to 10 attempts per hour and address."""
+        body = self.validated_body(request)
         throttles.check_registration(request)
-        return Response(NewPersonSerializer(registration.register_user(**given)).data, 201)
+        return Response(NewUserSerializer(registration.register_user(**body)).data, 201)
 
 
 @extend_schema(
     tags=["auth"],
     summary="Sign in",
-    responses={200: PairSerializer},
+    responses={200: TokenPairSerializer},
     extensions=refusal_codes("bad_credentials", "rate_limited"),
 )
 class TokenView(PublicAuthView):
     serializer_class = CredentialsSerializer
 
     def post(self, request: Request) -> Response:
-        """Exchange email and password for a pair of tokens. At most 5 tries a minute from one address."""
-        given = self.given(request)
-        throttles.check_sign_in(request, given["email"])
-        return Response(asdict(tokens.sign_in(**given)), headers=KEEP_NOWHERE)
+        """Exchange email and password for a pair of tokens. Limited to 5 attempts per minute and address."""
+        body = self.validated_body(request)
+        throttles.check_sign_in(request, body["email"])
+        return Response(asdict(tokens.sign_in(**body)), headers=NO_STORE)
 
 
 @extend_schema(
     tags=["auth"],
     summary="Refresh the tokens",
-    responses={200: PairSerializer},
+    responses={200: TokenPairSerializer},
     extensions=refusal_codes("token_not_valid", "token_reused"),
 )
 class RefreshView(PublicAuthView):
     serializer_class = RefreshSerializer
 
     def post(self, request: Request) -> Response:
-        """Exchange a refresh token for the next pair. It works once; coming with it again ends this sign-in everywhere."""
-        pair = tokens.refresh_tokens(self.given(request)["refresh"])
-        return Response(asdict(pair), headers=KEEP_NOWHERE)
+        """Exchange a refresh token for the next pair. It can be used once; reusing it revokes the session."""
+        pair = tokens.refresh_tokens(self.validated_body(request)["refresh"])
+        return Response(asdict(pair), headers=NO_STORE)
 
 
 @extend_schema(tags=["auth"], summary="Sign out", responses={204: None})
@@ -99,17 +99,17 @@ class LogoutView(AuthView):
     serializer_class = RefreshSerializer
 
     def post(self, request: Request) -> Response:
-        """End this sign-in: its refresh token and all its access tokens stop working at once."""
-        tokens.end_sign_in(self.given(request)["refresh"], cast(User, request.user))
+        """Revoke this session: its refresh token and all its access tokens stop working immediately."""
+        tokens.end_sign_in(self.validated_body(request)["refresh"], cast(User, request.user))
         return Response(status=204)
 
 
 @extend_schema(tags=["auth"], summary="Who am I")
 class MeView(RetrieveAPIView[User]):
-    serializer_class = PersonSerializer
+    serializer_class = UserSerializer
 
     def get_object(self) -> User:
-        """The person that the token belongs to."""
+        """Return the signed-in user."""
         return cast(User, self.request.user)
 
 
@@ -118,12 +118,12 @@ class PasswordView(AuthView):
     serializer_class = PasswordChangeSerializer
 
     def post(self, request: Request) -> Response:
-        """Change the password. Every other sign-in ends, in browsers and apps alike; this one goes on."""
-        given = self.given(request)
+        """Change the password. All other sessions, in browsers and apps, are revoked; this one stays."""
+        body = self.validated_body(request)
         user, token = cast(User, request.user), cast(Any, request.auth)
         throttles.check_password_change(request, user)
         family = token[tokens.FAMILY] if token else None
-        passwords.change_password(user, given["current_password"], given["new_password"], family)
+        passwords.change_password(user, body["current_password"], body["new_password"], family)
         if family is None:
-            update_session_auth_hash(request, user)  # who came by a browser's session keeps it
+            update_session_auth_hash(request, user)  # keeps the browser's session that sent the request
         return Response(status=204)

@@ -1,4 +1,4 @@
-"""The audit trail: who did what to a pool or a credit, when, through which door, from what to what."""
+"""The change history of pools and credits: actor, time, channel, and values before and after."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -36,7 +36,7 @@ def trail(browser: Client, row: CreditPool | CashbackAsset) -> list[tuple[Any, .
     ]
 
 
-def test_a_pools_trail_tells_each_field_before_and_after(console: Client, ada: User, open_pool: OpenPool) -> None:
+def test_pool_history_shows_each_field_before_and_after(console: Client, ada: User, open_pool: OpenPool) -> None:
     pool = open_pool(name="Diwali", per_user_limit=1)
     edit_pool.update_pool(pool.pk, ada, per_user_limit=None, name="Holi")
 
@@ -47,7 +47,7 @@ def test_a_pools_trail_tells_each_field_before_and_after(console: Client, ada: U
     assert first[3]["name"] == ("none", "Diwali")
 
 
-def test_a_credits_first_change_tells_what_it_was_when_issued(
+def test_first_change_of_a_credit_shows_its_values_when_issued(
     console: Client, ada: User, open_pool: OpenPool, issue: Issue
 ) -> None:
     asset = issue(title="Lamp", pool=open_pool(name="Diwali"))
@@ -66,7 +66,7 @@ def test_a_credits_first_change_tells_what_it_was_when_issued(
     ]
 
 
-def test_a_credits_trail_holds_its_claim_with_a_link_to_the_entry(console: Client, alice: User, issue: Issue) -> None:
+def test_history_of_a_credit_links_its_claim_to_the_entry(console: Client, alice: User, issue: Issue) -> None:
     asset = issue()
     entry = claim_asset(asset.pk, alice).receipt["id"]
 
@@ -76,7 +76,7 @@ def test_a_credits_trail_holds_its_claim_with_a_link_to_the_entry(console: Clien
     assert reverse("admin:ledger_entry_change", args=[entry]) in page.content.decode()
 
 
-def test_an_expiry_and_what_was_recreated_are_told(console: Client, ada: User, issue: Issue) -> None:
+def test_history_shows_expiry_and_recreation(console: Client, ada: User, issue: Issue) -> None:
     parent = edit_asset.expire_asset(issue().pk, ada)
     child = edit_asset.recreate_asset(parent.pk, ada)
 
@@ -85,7 +85,7 @@ def test_an_expiry_and_what_was_recreated_are_told(console: Client, ada: User, i
     assert [line[0] for line in trail(console, child)] == ["issue"]
 
 
-def test_what_the_clock_did_is_nobodys(console: Client) -> None:
+def test_change_by_the_scheduler_has_no_actor(console: Client) -> None:
     (asset,) = CashbackAsset.objects.bulk_create(
         [CashbackAsset(title="x", total_value=1, currency="INR", expires_at=timezone.now())]
     )
@@ -94,7 +94,7 @@ def test_what_the_clock_did_is_nobodys(console: Client) -> None:
     assert trail(console, asset)[0][:2] == ("expire due", None)
 
 
-def test_a_change_typed_by_hand_tells_what_was_before_too(console: Client, issue: Issue, open_pool: OpenPool) -> None:
+def test_change_by_manual_sql_shows_the_previous_values(console: Client, issue: Issue, open_pool: OpenPool) -> None:
     asset = issue(title="Lamp", pool=open_pool(name="Diwali"))
     with connection.cursor() as cursor:
         cursor.execute(
@@ -115,7 +115,7 @@ def test_a_change_typed_by_hand_tells_what_was_before_too(console: Client, issue
     ("said", "shown"),
     [({"act": "update", "before": {"title": "Lamp"}}, ("Lamp", "Welcome bonus")), ({}, ("not kept", "Welcome bonus"))],
 )
-def test_the_oldest_changes_tell_what_their_act_said_was_before(
+def test_oldest_changes_show_the_previous_values_given_by_their_action(
     console: Client, issue: Issue, said: dict[str, Any], shown: tuple[str, str]
 ) -> None:
     """PostgreSQL did not always keep it."""
@@ -127,7 +127,7 @@ def test_the_oldest_changes_tell_what_their_act_said_was_before(
     assert trail(console, asset)[0][3]["title"] == shown
 
 
-def test_a_deletion_stays_in_the_list_of_changes(console: Client, ada: User, issue: Issue) -> None:
+def test_deletion_is_listed_in_the_change_log(console: Client, ada: User, issue: Issue) -> None:
     edit_asset.delete_asset(issue(title="Lamp").pk, ada)
 
     page = console.get(CHANGES, {"act": "delete", "q": "ada@"}).content.decode()
@@ -140,7 +140,7 @@ def test_a_deletion_stays_in_the_list_of_changes(console: Client, ada: User, iss
     ("query", "count"),
     [({"act": "expire"}, 1), ({"act": "delete"}, 0), ({"door": "shell"}, 2), ({"door": "api"}, 0), ({"currency": "JPY"}, 0)],
 )
-def test_the_list_of_changes_is_filtered(console: Client, ada: User, issue: Issue, query: dict[str, str], count: int) -> None:
+def test_change_log_is_filtered(console: Client, ada: User, issue: Issue, query: dict[str, str], count: int) -> None:
     asset = issue()
     edit_asset.update_asset(asset.pk, ada, title="other")
     edit_asset.expire_asset(asset.pk, ada)
@@ -148,7 +148,7 @@ def test_the_list_of_changes_is_filtered(console: Client, ada: User, issue: Issu
     assert len(console.get(CHANGES, query).context["cl"].result_list) == count
 
 
-def test_what_was_issued_is_listed_with_who_and_door(console: Client, ada: User, open_pool: OpenPool, issue: Issue) -> None:
+def test_issue_history_shows_issuer_and_channel(console: Client, ada: User, open_pool: OpenPool, issue: Issue) -> None:
     issue(pool=open_pool(name="Diwali"))
 
     page = console.get(ISSUED, {"q": "diwali"}).content.decode()
@@ -159,20 +159,20 @@ def test_what_was_issued_is_listed_with_who_and_door(console: Client, ada: User,
 
 
 @pytest.mark.parametrize("room", ["assets_cashbackassetevent", "assets_issuance", "ledger_seal"])
-def test_nobody_edits_what_was_kept(roots: Client, room: str) -> None:
+def test_change_log_and_issue_history_are_read_only(root_client: Client, room: str) -> None:
     pages = [reverse(f"admin:{room}_changelist"), reverse(f"admin:{room}_add"), reverse(f"admin:{room}_change", args=[1])]
 
     for address in [*pages, reverse(f"admin:{room}_delete", args=[1])]:
-        assert roots.post(address, {"count": 9, "post": "yes"}).status_code == 403, address
+        assert root_client.post(address, {"count": 9, "post": "yes"}).status_code == 403, address
 
 
-def test_a_history_is_only_looked_at(roots: Client, open_pool: OpenPool) -> None:
-    assert roots.post(reverse("admin:assets_creditpool_history", args=[open_pool().pk])).status_code == 403
+def test_history_page_refuses_post(root_client: Client, open_pool: OpenPool) -> None:
+    assert root_client.post(reverse("admin:assets_creditpool_history", args=[open_pool().pk])).status_code == 403
 
 
-def test_a_line_of_issues_has_no_page_to_change_it(roots: Client, issue: Issue) -> None:
+def test_issue_history_row_has_no_change_page(root_client: Client, issue: Issue) -> None:
     issue()
 
-    page = roots.get(reverse("admin:assets_issuance_change", args=[Issuance.objects.get().pk])).content.decode()
+    page = root_client.get(reverse("admin:assets_issuance_change", args=[Issuance.objects.get().pk])).content.decode()
 
     assert 'name="_save"' not in page

@@ -1,4 +1,4 @@
-"""Every command says what it is for."""
+"""The help of every command."""
 
 import pytest
 from django.core.management import load_command_class
@@ -23,7 +23,7 @@ def test_help_explains_the_command_and_each_of_its_options(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["expire_assets", "import_assets", "schedule_tasks", "seed"])
-def test_what_changes_something_can_be_tried_dry(name: str) -> None:
+def test_commands_that_change_data_have_a_dry_run(name: str) -> None:
     parser = load_command_class("wallet", name).create_parser("manage.py", name)
 
     assert "--dry-run" in parser.format_help()

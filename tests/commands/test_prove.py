@@ -49,7 +49,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_fault_is_run_on_servers_of_its_own_and_told_of(shell: Callable[..., Ended], tmp_path: Path) -> None:
+def test_one_fault_runs_on_separate_servers_and_is_reported(shell: Callable[..., Ended], tmp_path: Path) -> None:
     page, logs = tmp_path / "page.md", tmp_path / "logs"
 
     ended = shell("prove", "--only", "t13", "--seed", "7", "--write", str(page), "--logs", str(logs))
@@ -62,7 +62,7 @@ def test_one_fault_is_run_on_servers_of_its_own_and_told_of(shell: Callable[...,
     assert Entry.objects.count() == 0
 
 
-def test_a_violation_is_red_its_row_is_counted_and_it_ends_with_1(
+def test_violation_fails_with_exit_code_1_and_is_counted(
     command: Command, played: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     played["T3"] = {"violations": [LOST, DOUBLED, DOUBLED, LATE]}
@@ -76,7 +76,7 @@ def test_a_violation_is_red_its_row_is_counted_and_it_ends_with_1(
     assert f"| T4 | {FAULTS['T4'].what} | 3 | 1,234 | 0 | 0 | 0 | green |  |" in page.read_text()
 
 
-def test_of_many_violations_the_first_are_said(played: dict[str, dict[str, Any]]) -> None:
+def test_first_violations_of_many_are_printed(played: dict[str, dict[str, Any]]) -> None:
     played["T3"], said = {"violations": [LATE] * 7}, io.StringIO()
 
     with pytest.raises(CommandError):
@@ -86,9 +86,7 @@ def test_of_many_violations_the_first_are_said(played: dict[str, dict[str, Any]]
     assert "T3: … and 2 more" in said.getvalue()
 
 
-def test_what_could_not_be_done_here_is_neither_green_nor_red(
-    command: Command, played: dict[str, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_skipped_fault_neither_passes_nor_fails(command: Command, played: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     played["T15"] = {"count": 0, "least": 0, "claims": 0, "skipped": True, "note": "only root may mount a small disk"}
     page = tmp_path / "page.md"
 
@@ -98,9 +96,7 @@ def test_what_could_not_be_done_here_is_neither_green_nor_red(
     assert "| 0 | 0 | 0 | 0 | 0 | skipped | only root may mount a small disk |" in page.read_text()
 
 
-def test_the_page_says_when_where_and_by_which_dice(
-    command: Command, played: dict[str, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_report_has_time_machine_and_seed(command: Command, played: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     page = tmp_path / "page.md"
 
     command("prove", "--only", "T13", "--seed", "7", "--minutes", "1.5", "--write", str(page))
@@ -110,9 +106,7 @@ def test_the_page_says_when_where_and_by_which_dice(
     assert "`make prove MINUTES=1.5 SEED=7` throws the same dice again" in page.read_text()
 
 
-def test_acts_and_requests_made_up_by_a_generator_have_their_lines(
-    command: Command, played: dict[str, dict[str, Any]], tmp_path: Path
-) -> None:
+def test_generated_actions_and_requests_are_listed(command: Command, played: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     page, report = tmp_path / "page.md", tmp_path / "generated.xml"
     crowd = tmp_path / "crowd.xml"
     report.write_text(GENERATED.format(""))
@@ -129,14 +123,14 @@ def test_acts_and_requests_made_up_by_a_generator_have_their_lines(
     assert re.findall(r"^\| ([PT]\d+) ", page.read_text(), re.MULTILINE) == ["P1", "P6", "T1", "T13"]
 
 
-def test_each_proof_that_is_a_test_has_its_line() -> None:
+def test_each_proof_by_test_is_listed() -> None:
     """What is told by pytest and what is run by the command: together all of them, none twice."""
     assert set(junit.WHAT) == {"P1", "P3", "P4", "P6", "T1", "T2"}
     assert not set(junit.WHAT) & set(FAULTS)
 
 
 @pytest.mark.parametrize("bad", [FAILED, '<error message="it answered 500"/>'])
-def test_a_generated_test_that_failed_is_red(
+def test_failed_generated_test_fails_the_run(
     command: Command, played: dict[str, dict[str, Any]], tmp_path: Path, bad: str
 ) -> None:
     page, report = tmp_path / "page.md", tmp_path / "generated.xml"
@@ -158,7 +152,7 @@ def test_a_generated_test_that_failed_is_red(
         (("--write", "/nowhere/page.md"), "Cannot write /nowhere/page.md"),
     ],
 )
-def test_a_command_line_that_makes_no_proof_is_refused(command: Command, options: tuple[str, ...], said: str) -> None:
+def test_invalid_prove_command_line_is_refused(command: Command, options: tuple[str, ...], said: str) -> None:
     with pytest.raises(CommandError, match=said) as refused:
         command("prove", *options)
 
@@ -166,7 +160,7 @@ def test_a_command_line_that_makes_no_proof_is_refused(command: Command, options
     assert refused.value.returncode == 2 or str(refused.value).startswith("Error: argument")
 
 
-def test_the_help_names_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         call_command("prove", "--help")
 

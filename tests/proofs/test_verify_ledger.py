@@ -52,14 +52,14 @@ def test_an_honest_ledger_is_green(entries: list[Entry], tmp_path: Path) -> None
     roots = tmp_path / "seals.jsonl"
     call_command("seal_ledger", "--export", str(roots), stdout=StringIO())
 
-    assert "GREEN: all is as promised, in 3 rows of the ledger." in verify_ledger("--roots", str(roots))
+    assert "OK: 3 ledger entries verified." in verify_ledger("--roots", str(roots))
 
 
 def test_a_changed_amount_is_red_and_the_row_is_named(entries: list[Entry], capsys: pytest.CaptureFixture[str]) -> None:
     rewrite("UPDATE ledger_entry SET amount = amount + 1 WHERE id = %s", entries[1].pk)
     said = StringIO()
 
-    with pytest.raises(CommandError, match="RED: 4 violations found") as refused:
+    with pytest.raises(CommandError, match="FAILED: 4 violations found") as refused:
         call_command("verify_ledger", stdout=said)
 
     assert refused.value.returncode == 1
@@ -75,7 +75,7 @@ def test_seals_before_since_are_taken_for_granted(
     rewrite("UPDATE ledger_entry SET request_key = 'another-key-than-it' WHERE id = %s", entries[0].pk)
 
     assert "GREEN" in verify_ledger("--since", "2")
-    with pytest.raises(CommandError, match="RED: 1 violation found"):
+    with pytest.raises(CommandError, match="FAILED: 1 violation found"):
         verify_ledger()
 
 
@@ -85,7 +85,7 @@ def test_a_seal_that_was_published_and_is_gone_is_red(entries: list[Entry], tmp_
     line = json.loads(roots.read_text())
     roots.write_text(json.dumps(line) + "\n" + json.dumps(line | {"seq": 2}) + "\n")
 
-    with pytest.raises(CommandError, match="RED: 1 violation found"):
+    with pytest.raises(CommandError, match="FAILED: 1 violation found"):
         verify_ledger("--roots", str(roots))
 
 
@@ -133,7 +133,7 @@ def test_since_the_next_seal_there_is_only_what_is_not_sealed_yet(
 
     backdate(claim_asset(issue().pk, alice), timedelta(seconds=11))
 
-    with pytest.raises(CommandError, match="RED: 1 violation found"):
+    with pytest.raises(CommandError, match="FAILED: 1 violation found"):
         verify_ledger("--since", "2", "--wait", "0")
 
 
@@ -150,7 +150,7 @@ def test_a_scheduler_that_was_just_started_may_seal_what_was_left_before_it_is_j
 
     monkeypatch.setattr("wallet.management.commands.verify_ledger.time.sleep", pause)
 
-    assert "GREEN: all is as promised, in 4 rows of the ledger." in verify_ledger()
+    assert "OK: 4 ledger entries verified." in verify_ledger()
     assert len(looks) == 3
 
 
@@ -159,7 +159,7 @@ def test_what_nobody_seals_is_red_after_the_wait(
 ) -> None:
     backdate(claim_asset(issue().pk, alice), timedelta(minutes=5))
 
-    with pytest.raises(CommandError, match="RED: 1 violation found"):
+    with pytest.raises(CommandError, match="FAILED: 1 violation found"):
         verify_ledger("--wait", "1")
 
 

@@ -12,7 +12,7 @@ from unfold.decorators import display
 
 from wallet.admin import formatting
 from wallet.admin.base import OperatorAdmin, ReadOnlyAdmin, require_operator, require_safe_method
-from wallet.admin.export import Exportable, Report
+from wallet.admin.export import ExportMixin, Report
 from wallet.admin.export_rows import CHANGE_COLUMNS, ISSUE_COLUMNS, change_line, context_value, issue_line
 from wallet.admin.filters import ActionFilter, ChannelFilter, CurrencyFilter, DayFilter, IssueChannelFilter, PoolFilter
 from wallet.assets.models import CashbackAsset, CreditPool, Issuance
@@ -79,7 +79,7 @@ def format_value(value: Any) -> str:
 
 
 @admin.register(AssetEvent)
-class ChangeAdmin(Exportable, ReadOnlyAdmin):
+class ChangeAdmin(ExportMixin, ReadOnlyAdmin):
     """Every change, expiry and deletion of a credit, newest first; a claim is in the ledger."""
 
     list_display = ("at", "act", "who", "door", "credit", "value", "status", "pool")
@@ -123,7 +123,7 @@ class ChangeAdmin(Exportable, ReadOnlyAdmin):
 
 
 @admin.register(Issuance)
-class IssuanceAdmin(Exportable, ReadOnlyAdmin):
+class IssuanceAdmin(ExportMixin, ReadOnlyAdmin):
     """What was issued by whom through which door, a line for each statement; written by PostgreSQL itself."""
 
     list_display = ("at", "count", "value_of_all", "pool_name", "who", "door")
