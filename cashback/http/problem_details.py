@@ -15,7 +15,6 @@ from rest_framework import exceptions as drf_errors
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
-from wallet.actions.claim_decisions import AssetAlreadyClaimed, ClaimLimitReached, PoolClosed, PoolSoldOut
 
 from accounts.password_hashing import HashingBusy
 from accounts.registration import EmailTaken
@@ -26,6 +25,7 @@ from kernel.rate_limits import RateLimited
 from kernel.refusals import Refusal
 from kernel.slots import ReadsBusy
 from kernel.transactions import Busy
+from wallet.actions.claim_decisions import AssetAlreadyClaimed, ClaimLimitReached, PoolClosed, PoolSoldOut
 from wallet.actions.edit_asset import AlreadyRecreated, AssetNotAvailable, AssetNotExpired
 from wallet.actions.import_csv import FileChanged, FileEmpty, FileRefused, TooManyKinds
 from wallet.admin.export import ExportTooLong

@@ -8,13 +8,13 @@ import time
 from uuid import UUID
 
 from django.db import connection, transaction
-from wallet.actions.claim_decisions import AssetAlreadyClaimed, PoolSoldOut
 
 from accounts.models import User
 from dev.race import scratch_database
 from dev.race.fixture import Racer
 from dev.race.transport import ClaimResponse, DirectTransport, pool_request, record_claim, to_response, user_of
 from wallet.actions.claim_batch import Claim
+from wallet.actions.claim_decisions import AssetAlreadyClaimed, PoolSoldOut
 from wallet.assets.models import AssetNotFound, AssetStatus, CashbackAsset
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import IdempotentRequest

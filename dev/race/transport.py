@@ -6,13 +6,13 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connection
-from wallet.actions.claim_decisions import ClaimRequest
 
 from accounts.models import User
 from dev.race.fixture import Racer
 from kernel.refusals import Refusal
 from wallet.actions.claim import claim_asset, claim_from_pool
 from wallet.actions.claim_batch import Claim, record_claims
+from wallet.actions.claim_decisions import ClaimRequest
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.idempotency import IdempotentRequest, fingerprint
 from wallet.verification.claim_log import Outcome

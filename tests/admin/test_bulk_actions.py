@@ -67,7 +67,7 @@ def test_unclaimed_credits_are_deleted_and_claimed_ones_kept(choose: Choose, ali
     claimed = issue()
     claim_asset(claimed.pk, alice)
 
-    answer = choose("delete_selected_credits", issue(), issue(), claimed)
+    answer = choose("delete_chosen", issue(), issue(), claimed)
 
     assert message_texts(answer) == [
         "2 credits deleted.",
@@ -143,7 +143,7 @@ def test_preview_agrees_with_the_outcome_of_each_action(choose: Choose, ada: Use
     claim_asset(claimed.pk, alice)
     edit_asset.recreate_asset(parent.pk, ada)
 
-    for action in ("expire", "recreate", "delete_selected_credits"):
+    for action in ("expire", "recreate", "delete_chosen"):
         chosen = [issue(), claimed, ended, parent]
         foreseen = Counter(row.refusal for row in choose(action, *chosen, confirmed=False).context["rows"] if row.refusal)
         messages = message_texts(choose(action, *chosen))

@@ -158,7 +158,7 @@ def test_expiry_together_with_a_last_day_is_refused(console: Client, open_pool: 
 
     answer = console.post(reverse("admin:assets_creditpool_issue", args=[open_pool().pk]), both)
 
-    assert "Give the day or the instant, not both." in answer.content.decode()
+    assert "Enter a date or a time, not both." in answer.content.decode()
     assert CashbackAsset.objects.count() == 0
 
 
@@ -168,7 +168,7 @@ def test_the_same_form_sent_twice_issues_once(console: Client, open_pool: OpenPo
 
     answer = console.post(address, BATCH)
 
-    assert message_texts(answer)[-1].startswith("This form was sent before: nothing was issued a second time.")
+    assert message_texts(answer)[-1].startswith("This form was already sent; nothing was issued again.")
     assert CashbackAsset.objects.count() == 3
 
 

@@ -172,7 +172,7 @@ def test_a_lost_connection_is_said_and_the_same_form_works_after(
 
     page.context.set_offline(True)
     page.get_by_role("button", name="Claim Welcome bonus").click()
-    expect(page.get_by_role("alert")).to_contain_text("No connection. Nothing is lost")
+    expect(page.get_by_role("alert")).to_contain_text("You're offline. Try again")
     page.context.set_offline(False)
     page.get_by_role("button", name="Claim Welcome bonus").click()
     expect(page.locator(".outcome")).to_contain_text("Claimed")

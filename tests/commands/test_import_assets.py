@@ -252,7 +252,10 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, db: None) -> None:
     assert peak < 1_000_000
 
 
-@pytest.mark.parametrize(("name", "said"), [("-", "read twice"), ("/", "not a file"), ("/nowhere.csv", "There is no file")])
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("-", "must be a regular file"), ("/", "is not a regular file"), ("/nowhere.csv", "File not found: /nowhere.csv")],
+)
 def test_file_argument_must_be_a_regular_file(db: None, name: str, said: str) -> None:
     with pytest.raises(CommandError, match=said) as refused:
         call_command("import_assets", name, stdout=io.StringIO())
@@ -261,7 +264,7 @@ def test_file_argument_must_be_a_regular_file(db: None, name: str, said: str) ->
 
 
 def test_an_unknown_pool_on_the_command_line_is_refused(command: Command, csv_file: Write) -> None:
-    with pytest.raises(CommandError, match='There is no pool "Nowhere"') as refused:
+    with pytest.raises(CommandError, match='Pool not found: "Nowhere"') as refused:
         command("import_assets", str(csv_file("Cashback,5,INR,,")), "--pool", "Nowhere")
 
     assert refused.value.returncode == 2

@@ -89,7 +89,7 @@ def test_control_characters_in_a_title_are_replaced(command: Command, issue: Iss
 
 
 def test_long_table_says_how_many_rows_it_omits(command: Command, issue: Issue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wallet.management.commands.ownership_report.SHOWN", 2)
+    monkeypatch.setattr("wallet.management.commands.ownership_report.MAX_TABLE_ROWS", 2)
     for _ in range(3):
         issue()
 
@@ -97,7 +97,7 @@ def test_long_table_says_how_many_rows_it_omits(command: Command, issue: Issue, 
 
 
 def test_table_without_rows_says_so(command: Command) -> None:
-    assert command("ownership_report") == "No credit matches.\n"
+    assert command("ownership_report") == "No matching credits.\n"
 
 
 def test_output_file_is_written(command: Command, holdings: CreditPool, tmp_path: Path) -> None:
@@ -130,8 +130,8 @@ def test_failed_report_leaves_the_output_file_unchanged(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--pool", "Nowhere"), 'no pool "Nowhere"'),
-        (("--owner", "nobody@example.com"), 'Nobody here has the email "nobody@example.com"'),
+        (("--pool", "Nowhere"), 'Pool not found: "Nowhere"'),
+        (("--owner", "nobody@example.com"), 'No user has the email "nobody@example.com"'),
         (("--output", "/nowhere/owners.csv"), "Cannot write /nowhere/owners.csv"),
     ],
 )

@@ -147,7 +147,7 @@ def test_failed_generated_test_fails_the_run(
     ("options", "said"),
     [
         (("--only", "T3,T99"), "there is no T99; there are T0, T3"),
-        (("--seed", "0"), "is not a whole number from 1 on"),
+        (("--seed", "0"), "is not a positive whole number"),
         (("--generated", "/nowhere/generated.xml"), "There is no file /nowhere/generated.xml"),
         (("--write", "/nowhere/page.md"), "Cannot write /nowhere/page.md"),
     ],

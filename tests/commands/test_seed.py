@@ -97,14 +97,14 @@ def test_interrupted_seed_is_completed_by_the_next_run(command: Command) -> None
 def test_dry_run_lists_missing_data_and_creates_nothing(command: Command) -> None:
     said = command("seed", "--dry-run")
 
-    assert said.startswith('Would make: meera@example.com, arjun@example.com, admin@example.com, pool "Welcome bonus"')
+    assert said.startswith('Would create: meera@example.com, arjun@example.com, admin@example.com, pool "Welcome bonus"')
     assert rows() == (0, 0, 0, 0)
 
 
 def test_seed_outside_local_mode_requires_yes(command: Command, settings: LazySettings) -> None:
     settings.LOCAL = False
 
-    with pytest.raises(CommandError, match="give --yes"):
+    with pytest.raises(CommandError, match="Pass --yes"):
         command("seed")
 
     assert rows() == (0, 0, 0, 0)

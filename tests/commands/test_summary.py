@@ -27,4 +27,4 @@ def test_summary_shows_issued_credits_by_status(
 
 
 def test_summary_without_credits_says_what_to_do(command: Callable[..., str]) -> None:
-    assert command("summary") == "Nothing was issued yet: see `manage.py import_assets`, or `manage.py seed` for a demo.\n"
+    assert command("summary") == "No credits issued yet. See `manage.py import_assets`, or `manage.py seed` for a demo.\n"

@@ -86,7 +86,7 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
     )
     search_fields = ("title", "claimed_by__email")
     search_help_text = _("Title, id or owner's email")
-    actions = ("expire", "extend", "recreate", "delete_selected_credits")
+    actions = ("expire", "extend", "recreate", "delete_chosen")
     report = Report("credits", reports.CREDIT_COLUMNS, reports.credit_row)
     fieldsets = (
         (None, {"fields": ("title", "total_value", "currency", "pool", "expires_at", "last_day")}),
@@ -166,7 +166,7 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
         return run_bulk_action(self, request, selected, RECREATE)
 
     @admin.action(description=_("Delete selected credits"))
-    def delete_selected_credits(self, request: HttpRequest, selected: QuerySet[CashbackAsset]) -> HttpResponse | None:
+    def delete_chosen(self, request: HttpRequest, selected: QuerySet[CashbackAsset]) -> HttpResponse | None:
         """Delete the selected unclaimed credits."""
         return run_bulk_action(self, request, selected, DELETE)
 

@@ -48,7 +48,7 @@ class OwnershipAdmin(SearchByIdMixin, ExportMixin, ReadOnlyAdmin):
         site = self.admin_site.admin_view
         return [
             path("owners/", site(owners.owners_page), name="ledger_claimedasset_owners"),
-            path("owners/export/<str:shape>/", site(owners.export_owners), name="ledger_claimedasset_owners_export"),
+            path("owners/export/<str:file_format>/", site(owners.export_owners), name="ledger_claimedasset_owners_export"),
             *super().get_urls(),
         ]
 

@@ -70,7 +70,7 @@ def default_pool(name: str | None) -> CreditPool | None:
         return None
     pool = CreditPool.objects.filter(name=name).first()
     if pool is None:
-        raise CommandError(f'There is no pool "{name}".', returncode=2)
+        raise CommandError(f'Pool not found: "{name}".', returncode=2)
     return pool
 
 
