@@ -9,7 +9,7 @@ from wallet.ledger import idempotency
 
 SWEEP = "Expire due credits"
 SEAL = "Seal the ledger"
-FORGET = "Forget old answers"
+CLEAN_UP = "Clean up idempotency keys"
 SWEEP_SECONDS = 50  # the next sweep starts a minute after this one
 REST_RATIO = 9.0  # pause after each batch, in multiples of its duration: the sweep works a tenth of the time
 BATCH_SIZE = 200  # a small batch occupies the core and the disk only briefly
@@ -17,7 +17,7 @@ BATCH_SIZE = 200  # a small batch occupies the core and the disk only briefly
 SCHEDULES = {
     SWEEP: ("wallet.tasks.sweep", "* * * * *"),
     SEAL: ("wallet.tasks.seal_for_a_minute", "* * * * *"),
-    FORGET: ("wallet.tasks.forget_old_answers", "17 3 * * *"),
+    CLEAN_UP: ("wallet.tasks.forget_old_answers", "17 3 * * *"),
 }
 
 

@@ -43,6 +43,17 @@ def test_changed_schedule_is_corrected_and_due_now(command: Command) -> None:
     assert said.count("unchanged") == len(SCHEDULES) - 1
 
 
+def test_schedule_of_an_earlier_version_is_renamed(command: Callable[..., str]) -> None:
+    old = Schedule.objects.create(
+        name="Forget old answers", func="wallet.tasks.forget_old_answers", schedule_type=Schedule.CRON, cron="17 3 * * *"
+    )
+
+    command("schedule_tasks")
+
+    assert Schedule.objects.get(name="Clean up idempotency keys").pk == old.pk
+    assert Schedule.objects.count() == len(SCHEDULES)
+
+
 def test_duplicates_are_removed_and_other_schedules_kept(command: Command) -> None:
     command("schedule_tasks")
     Schedule.objects.create(name="Expire due credits", func="wallet.tasks.sweep", schedule_type="C", cron="* * * * *")

@@ -9,7 +9,9 @@ from django_q.models import Schedule
 
 from wallet.management import output
 from wallet.management.base_command import BaseCommand
-from wallet.tasks import SCHEDULES
+from wallet.tasks import CLEAN_UP, SCHEDULES
+
+RENAMED = {"Forget old answers": CLEAN_UP}  # names in databases of earlier versions
 
 
 class Command(BaseCommand):
@@ -23,6 +25,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
         with transaction.atomic():
             exclusive_lock()
+            for old, new in RENAMED.items():
+                Schedule.objects.filter(name=old).update(name=new)
             outcomes = {name: ensure_schedule(name, *rule) for name, rule in SCHEDULES.items()}
             if dry_run:
                 transaction.set_rollback(True)
