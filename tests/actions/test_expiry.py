@@ -224,7 +224,7 @@ def test_a_sweep_whose_time_is_over_leaves_the_others_for_the_next(due: Callable
 
 def test_the_clock_rests_after_each_of_its_small_batches(due: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
     rests: list[float] = []
-    monkeypatch.setattr(tasks, "BATCH", 2)
+    monkeypatch.setattr(tasks, "BATCH_SIZE", 2)
     monkeypatch.setattr(expire_assets.time, "sleep", rests.append)
     due(5)
     begun = time.monotonic()
