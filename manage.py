@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""The shell's door: Django's command line, with the local servers brought up when they are needed."""
+"""Django's command line, with the local servers started when a command needs them."""
 
 import os
 import sys
@@ -7,9 +7,7 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
-from dev import services
-
-# These never touch the database, or bring the servers up and down themselves.
+# These never touch the database, or start and stop the servers themselves.
 WITHOUT_SERVERS = {
     "help",
     "--help",
@@ -23,6 +21,12 @@ WITHOUT_SERVERS = {
     "collectstatic",
     "spectacular",
 }
+CONFIGURATION_ERRORS: tuple[type[Exception], ...] = (ImproperlyConfigured,)
+LOCAL = os.environ.get("CASHBACK_ENV", "local") == "local"
+if LOCAL:  # a deployment has no need of `dev`
+    from dev import services
+
+    CONFIGURATION_ERRORS += (services.LocalServiceError,)
 
 
 def main() -> None:
@@ -31,11 +35,11 @@ def main() -> None:
     # An operator's command may take as long as its work takes; the web keeps its limit.
     os.environ.setdefault("STATEMENT_TIMEOUT_MS", "0")
     try:
-        if not WITHOUT_SERVERS.intersection(sys.argv[1:2] or ["help"]) and "--help" not in sys.argv:
+        if LOCAL and not WITHOUT_SERVERS.intersection(sys.argv[1:2] or ["help"]) and "--help" not in sys.argv:
             services.acquire_lease_if_local()
         execute_from_command_line(sys.argv)
-    except (services.LocalServiceError, ImproperlyConfigured) as refusal:
-        sys.exit(str(refusal))
+    except CONFIGURATION_ERRORS as error:
+        sys.exit(str(error))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """The console's section of users, for superusers only (see User.has_perm)."""
 
-from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from django.contrib import admin
@@ -14,6 +13,7 @@ from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationFo
 from accounts import audit
 from accounts.expensive_reads import SEARCH, expensive_read_view
 from accounts.models import User, normal_email
+from kernel.timestamps import format_minute
 
 
 class NewUserForm(UserCreationForm):  # type: ignore[misc]
@@ -28,11 +28,6 @@ class ExistingUserForm(UserChangeForm):  # type: ignore[misc]
     """Changes a user with a normalised email."""
 
     clean_email = NewUserForm.clean_email
-
-
-def format_moment(time: datetime) -> str:
-    """Return a time in UTC, to the minute, in the format of the console."""
-    return f"{time.astimezone(UTC):%Y-%m-%d %H:%M}"
 
 
 @admin.register(User)
@@ -65,12 +60,12 @@ class UserAdmin(DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]
     @admin.display(description="member since (UTC)", ordering="created_at")
     def member_since(self, user: User) -> str:
         """Return the time of registration."""
-        return format_moment(user.created_at)
+        return format_minute(user.created_at)
 
     @admin.display(description="last sign-in (UTC)")
     def last_sign_in(self, user: User) -> str | None:
         """Return the time of the last sign-in to the pages or the console."""
-        return format_moment(user.last_login) if user.last_login else None
+        return format_minute(user.last_login) if user.last_login else None
 
     def log_addition(self, request: HttpRequest, obj: User, message: Any) -> LogEntry:
         """Record in the audit log who added the user."""

@@ -4,7 +4,6 @@ from dataclasses import asdict
 from typing import Any, cast
 
 from django.contrib.auth import update_session_auth_hash
-from drf_spectacular.utils import extend_schema
 from rest_framework.generics import GenericAPIView, RetrieveAPIView
 from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
@@ -21,13 +20,10 @@ from accounts.serializers import (
     TokenPairSerializer,
     UserSerializer,
 )
+from kernel.openapi import operation
+from kernel.rate_limits import RateLimited
 
 NO_STORE = {"Cache-Control": "no-store"}  # no cache may store tokens (RFC 6749 §5.1)
-
-
-def refusal_codes(*codes: str) -> dict[str, Any]:
-    """Return the schema extension with the refusal codes of an operation, besides those of every operation."""
-    return {"x-refusals": codes}
 
 
 class AuthView(GenericAPIView[User]):
@@ -47,12 +43,7 @@ class PublicAuthView(AuthView):
     permission_classes = (AllowAny,)
 
 
-@extend_schema(
-    tags=["auth"],
-    summary="Register",
-    responses={201: NewUserSerializer},
-    extensions=refusal_codes("email_taken", "rate_limited"),
-)
+@operation("Register", registration.EmailTaken, RateLimited, tags=["auth"], responses={201: NewUserSerializer})
 class RegisterView(PublicAuthView):
     serializer_class = RegistrationSerializer
 
@@ -63,12 +54,7 @@ class RegisterView(PublicAuthView):
         return Response(NewUserSerializer(registration.register_user(**body)).data, 201)
 
 
-@extend_schema(
-    tags=["auth"],
-    summary="Sign in",
-    responses={200: TokenPairSerializer},
-    extensions=refusal_codes("bad_credentials", "rate_limited"),
-)
+@operation("Sign in", tokens.BadCredentials, RateLimited, tags=["auth"], responses={200: TokenPairSerializer})
 class TokenView(PublicAuthView):
     serializer_class = CredentialsSerializer
 
@@ -79,12 +65,7 @@ class TokenView(PublicAuthView):
         return Response(asdict(tokens.sign_in(**body)), headers=NO_STORE)
 
 
-@extend_schema(
-    tags=["auth"],
-    summary="Refresh the tokens",
-    responses={200: TokenPairSerializer},
-    extensions=refusal_codes("token_not_valid", "token_reused"),
-)
+@operation("Refresh the tokens", tokens.TokenNotValid, tokens.TokenReused, tags=["auth"], responses={200: TokenPairSerializer})
 class RefreshView(PublicAuthView):
     serializer_class = RefreshSerializer
 
@@ -94,7 +75,7 @@ class RefreshView(PublicAuthView):
         return Response(asdict(pair), headers=NO_STORE)
 
 
-@extend_schema(tags=["auth"], summary="Sign out", responses={204: None})
+@operation("Sign out", tags=["auth"], responses={204: None})
 class LogoutView(AuthView):
     serializer_class = RefreshSerializer
 
@@ -104,7 +85,7 @@ class LogoutView(AuthView):
         return Response(status=204)
 
 
-@extend_schema(tags=["auth"], summary="Who am I")
+@operation("Show the signed-in user", tags=["auth"])
 class MeView(RetrieveAPIView[User]):
     serializer_class = UserSerializer
 
@@ -113,7 +94,7 @@ class MeView(RetrieveAPIView[User]):
         return cast(User, self.request.user)
 
 
-@extend_schema(tags=["auth"], summary="Change the password", responses={204: None}, extensions=refusal_codes("rate_limited"))
+@operation("Change the password", RateLimited, tags=["auth"], responses={204: None})
 class PasswordView(AuthView):
     serializer_class = PasswordChangeSerializer
 

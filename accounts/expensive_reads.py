@@ -20,21 +20,30 @@ from psycopg.pq import TransactionStatus
 from accounts import throttles
 from accounts.models import User
 from kernel.batching import release_connection
-from kernel.slots import Slots
+from kernel.slots import ReadsBusy, Slots
+from kernel.sql import EXPORT_LOCK
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-# A time limit for the whole statement, and one core: PostgreSQL would lend others to a scan.
-LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('max_parallel_workers_per_gather', '0', true)"
+# A time limit for each statement, and one core: PostgreSQL would lend others to a scan.
+LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('max_parallel_workers_per_gather', '0', true), {lock}"
 
 
 @dataclass(frozen=True)
 class ExpensiveRead:
-    """One kind of expensive read: its name in settings.RATES, its places, and the setting of its time limit in ms."""
+    """One kind of expensive read.
+
+    Arguments:
+        rate: its name in settings.RATES.
+        places: the slots of this process.
+        time_limit: the name of the setting that limits each of its statements, in ms.
+        lock: the key of an advisory lock (see kernel.sql) where all processes of the database together run one at a time.
+    """
 
     rate: str
     places: Slots
     time_limit: str
+    lock: str | None = None
 
     @contextmanager
     def by(self, user: User) -> Iterator[None]:
@@ -49,7 +58,11 @@ class ExpensiveRead:
         release_connection()
         with self.places.taken(), marked_as_expensive(), transaction.atomic():
             with connection.cursor() as cursor:
-                cursor.execute(LIMITS, [str(getattr(settings, self.time_limit))])
+                lock = f"pg_try_advisory_xact_lock({self.lock})" if self.lock else "true"
+                cursor.execute(LIMITS.format(lock=lock), [str(getattr(settings, self.time_limit))])
+                *_, is_alone = cursor.fetchone()
+            if not is_alone:
+                raise ReadsBusy
             try:
                 yield
             finally:
@@ -72,8 +85,10 @@ def marked_as_expensive() -> Iterator[None]:
 
 
 # A process has 24 threads and 8 connections: places and waiting together leave most of both to claims.
-SEARCH = ExpensiveRead("search", Slots(most=settings.SEARCHES_AT_ONCE, most_waiting=8, rests=True), "SEARCH_TIMEOUT_MS")
-EXPORT = ExpensiveRead("export", Slots(most=1, most_waiting=2, rests=True), "EXPORT_TIMEOUT_MS")
+SEARCH = ExpensiveRead(
+    "search", Slots(most=settings.SEARCHES_AT_ONCE, most_waiting=8, share=settings.SEARCH_SHARE), "SEARCH_TIMEOUT_MS"
+)
+EXPORT = ExpensiveRead("export", Slots(most=1, most_waiting=2, share=settings.EXPORT_SHARE), "EXPORT_TIMEOUT_MS", EXPORT_LOCK)
 
 
 def expensive_read_view(kind: ExpensiveRead, when: Callable[[HttpRequest], bool] = lambda _: True) -> Callable[[View], View]:

@@ -18,22 +18,24 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.hashers import Argon2PasswordHasher
+from django.utils.translation import gettext_noop as _
 
 from kernel.batching import release_connection
-from kernel.refusals import Refusal
+from kernel.fallbacks import Fallback
+from kernel.refusals import Unavailable
 
 log = logging.getLogger(__name__)
+NO_ANSWER = Fallback("password_hashing.no_answer", "a hashing process did not answer and was stopped", log)
 
 WAITING_PER_SLOT = 3  # requests that may wait for one slot: each keeps a thread of the web, which claims need too
 WAIT_SECONDS = 2.0  # for a slot
 ANSWER_SECONDS = 20.0  # for a hash: on a machine that is busy throughout, it takes much longer than by itself
 
 
-class HashingBusy(Refusal):
-    """Too many passwords are being checked at this moment; nothing was decided about this one."""
-
+class HashingBusy(Unavailable):
     code = "busy"
-    detail = "Too many people are asking at this moment. Try again in a few seconds."
+    meaning = _("Too many passwords are being checked. This one was not checked.")
+    detail = _("Too many people are asking at this moment. Try again in a few seconds.")
     retry_after = 2
 
 
@@ -97,7 +99,7 @@ class HashingPool:
         except (OSError, ValueError) as error:
             if process:
                 process.end()
-            log.warning("a hashing process gave no answer", exc_info=True)
+            NO_ANSWER.record()
             raise HashingBusy from error
         self.idle.append(process)
         return found

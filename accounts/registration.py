@@ -6,19 +6,19 @@ from contextlib import contextmanager
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 from psycopg.errors import UniqueViolation
 
 from accounts import audit
 from accounts.models import User, normal_email
 from accounts.passwords import validate_new_password
-from kernel.refusals import Refusal
+from kernel.refusals import Conflict
 
 
-class EmailTaken(Refusal):
-    """Somebody has an account under this email."""
-
+class EmailTaken(Conflict):
     code = "email_taken"
-    detail = "This email already has an account. Sign in instead."
+    meaning = gettext_noop("An account with this email exists.")
+    detail = gettext_noop("This email already has an account. Sign in instead.")
 
 
 def register_user(email: str, password: str) -> User:

@@ -12,38 +12,36 @@ from uuid import UUID
 from django.contrib.auth import authenticate
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop as _
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
 
 from accounts import audit, throttles
 from accounts.models import Revoked, TokenFamily, User
 from accounts.passwords import MAX_PASSWORD_LENGTH
-from kernel.refusals import Refusal
+from kernel.refusals import Unauthenticated
 
 FAMILY = "fam"  # the claim that names a token's family
 # What reading a token raises: it may be nested too deeply, and its claims may be no numbers, or numbers that are no instants.
 UNREADABLE = (TokenError, RecursionError, ArithmeticError, AttributeError, OSError, TypeError, ValueError)
 
 
-class BadCredentials(Refusal):
-    """Unknown email, wrong password or a closed account; which of them is not told."""
-
+class BadCredentials(Unauthenticated):
     code = "bad_credentials"
-    detail = "Email or password is not right. Check both and try again."
+    meaning = _("The email is unknown, the password is wrong or the account is closed.")
+    detail = _("Email or password is not right. Check both and try again.")
 
 
-class TokenNotValid(Refusal):
-    """Not a refresh token of ours, or its family has ended."""
-
+class TokenNotValid(Unauthenticated):
     code = "token_not_valid"
-    detail = "This token is not valid or has ended. Sign in again."
+    meaning = _("The refresh token is malformed, expired or revoked.")
+    detail = _("This token is not valid or has expired. Sign in again.")
 
 
-class TokenReused(Refusal):
-    """A refresh token came a second time: somebody else may hold it, so its family ends."""
-
+class TokenReused(Unauthenticated):
     code = "token_reused"
-    detail = "This refresh token was used before, so this sign-in was ended for everybody's safety. Sign in again."
+    meaning = _("The refresh token was used before. Someone else may have it, so the session was revoked.")
+    detail = _("This refresh token was used before, so the session was revoked. Sign in again.")
 
 
 @dataclass(frozen=True)

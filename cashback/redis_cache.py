@@ -1,5 +1,6 @@
 """Redis as the product's cache: asked no more for a moment after it failed to answer."""
 
+import logging
 import threading
 import time
 from collections import defaultdict
@@ -14,8 +15,11 @@ from redis.exceptions import LockError, RedisError
 from redis.lock import Lock
 
 from kernel.batching import Batcher
+from kernel.fallbacks import Fallback
 
+log = logging.getLogger(__name__)
 PAUSE_SECONDS = 1.0
+PAUSED = Fallback("redis.paused", f"Redis does not answer; no further command is sent for {PAUSE_SECONDS:g} s", log)
 
 
 @dataclass
@@ -54,6 +58,7 @@ class CircuitBreakingRedisCache(RedisCache):  # type: ignore[misc]
             raise
         except (RedisError, ConnectionInterrupted):
             self.server.failing, self.server.asked_again_at = True, time.monotonic() + PAUSE_SECONDS
+            PAUSED.record()
             raise
         self.server.failing = False
         return answer

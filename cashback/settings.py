@@ -14,14 +14,14 @@ from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from psycopg.conninfo import conninfo_to_dict
 
-from dev import services
-
 django_stubs_ext.monkeypatch()
 env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # "local": a developer's machine, whose servers and keys the project makes itself. Anything else: a real deployment.
 LOCAL: bool = env.str("CASHBACK_ENV", "local") == "local"
+if LOCAL:  # a deployment needs nothing of `dev`, nor the packages with the local servers
+    from dev import services
 
 
 def read_key(name: str) -> str:
@@ -236,6 +236,9 @@ PGHISTORY_APPEND_ONLY = True
 SEARCHES_AT_ONCE: int = env.int("SEARCHES_AT_ONCE", 1)
 SEARCH_TIMEOUT_MS: int = env.int("SEARCH_TIMEOUT_MS", 2_000)
 EXPORT_TIMEOUT_MS: int = env.int("EXPORT_TIMEOUT_MS", 60_000)
+# How long PostgreSQL works for a process's searches, and for its files, as a part of one core: in between they rest.
+SEARCH_SHARE: float = env.float("SEARCH_SHARE", 0.1)
+EXPORT_SHARE: float = env.float("EXPORT_SHARE", 0.25)
 # What a file of an export may grow to, in the system's temporary folder.
 EXPORT_MEGABYTES: int = env.int("EXPORT_MEGABYTES", 1_024)
 
@@ -352,7 +355,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
-        "wallet.api.openapi.describe_problems",
+        "cashback.http.openapi_problems.describe_problems",
     ],
 }
 

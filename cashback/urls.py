@@ -9,7 +9,7 @@ from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from accounts import views
-from cashback.http import health, system_page
+from cashback.http import health, problem_pages, system_page
 from wallet.api.openapi import SchemaView
 
 urlpatterns = [
@@ -21,6 +21,8 @@ urlpatterns = [
     path("api/v1/auth/", include("accounts.api_urls")),
     path("api/v1/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
+    path("problems/", problem_pages.problem_index, name="problems"),
+    path("problems/<slug:code>/", problem_pages.problem_page, name="problem"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", health.metrics, name="metrics"),

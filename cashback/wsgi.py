@@ -7,10 +7,11 @@ from django.core.handlers.wsgi import WSGIRequest
 from django.core.wsgi import get_wsgi_application
 from django.utils.http import parse_header_parameters
 
-from dev import services
-
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cashback.settings")
-services.acquire_lease_if_local()
+if os.environ.get("CASHBACK_ENV", "local") == "local":
+    from dev import services
+
+    services.acquire_lease_if_local()
 
 
 class Request(WSGIRequest):

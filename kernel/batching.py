@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from django.db import OperationalError, connection
+from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolTimeout
 
 from kernel.fallbacks import Fallback
@@ -31,12 +32,19 @@ class NoConnection:
     """An outcome: no database connection was free for the batch, so its items need not wait for another one."""
 
 
+class Failed:
+    """An outcome: this item's thread is in a transaction that the error ended, so that nothing can be retried in it."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+
 class PendingItem(Generic[Item, Outcome]):
     """An item in the queue and, once its batch has run, its outcome."""
 
     def __init__(self, item: Item) -> None:
         self.item = item
-        self.outcome: Outcome | RetryIndividually | NoConnection | None = None
+        self.outcome: Outcome | RetryIndividually | NoConnection | Failed | None = None
         self.is_done = False
         # Released once: when the outcome is there, or when this item's thread is to lead the next batch.
         self.signal = threading.Lock()
@@ -90,6 +98,8 @@ class Batcher(Generic[Item, Outcome]):
             self._run_batch()
         if isinstance(pending.outcome, RetryIndividually):
             return self.run_one(item)
+        if isinstance(pending.outcome, Failed):
+            raise pending.outcome.error
         if isinstance(pending.outcome, NoConnection):
             raise OperationalError("no database connection was free") from PoolTimeout("no connection for the batch")
         return cast(Outcome, pending.outcome)
@@ -120,7 +130,9 @@ class Batcher(Generic[Item, Outcome]):
         except Exception as error:  # noqa: BLE001  (recorded; each item meets the error again when it is retried)
             self.batch_failed.record()
             is_exhausted = isinstance(error, OperationalError) and isinstance(error.__cause__, PoolTimeout)
-            return [NoConnection() if is_exhausted else RetryIndividually()] * len(batch)
+            rest: list[Any] = [NoConnection() if is_exhausted else RetryIndividually()] * len(batch)
+            # The leader's own item is the first, and the transaction is the leader's.
+            return [Failed(error), *rest[1:]] if is_transaction_aborted() else rest
         return outcomes
 
     def _withdraw(self, pending: PendingItem[Item, Outcome]) -> bool:
@@ -137,6 +149,17 @@ class Batcher(Generic[Item, Outcome]):
             self._has_leader = bool(self.queue)
             if self.queue:
                 self.queue[0].signal.release()
+
+
+def is_transaction_aborted() -> bool:
+    """Return whether this thread is in a transaction that an error ended, so that PostgreSQL refuses further statements."""
+    session = connection.connection
+    return connection.in_atomic_block and session is not None and session.info.transaction_status == TransactionStatus.INERROR
+
+
+def count_batched_items() -> int:
+    """Return how many items all batchers of this process have processed: it grows while the process serves requests."""
+    return sum(batcher.items for batcher in Batcher.instances)
 
 
 def release_connection() -> None:

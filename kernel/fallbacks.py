@@ -1,6 +1,7 @@
 """Fallbacks that are never silent: each is counted for /metrics and logged with its traceback, at most once per period."""
 
 import logging
+import sys
 import threading
 import time
 from typing import ClassVar
@@ -34,4 +35,5 @@ class Fallback:
             if is_due:
                 self._next_log_at = now + LOG_PERIOD_SECONDS
         if is_due:
-            self.log.exception("%s (%d times since this process started)", self.message, count)
+            in_handler = sys.exc_info()[0] is not None
+            self.log.error("%s (%d times since this process started)", self.message, count, exc_info=in_handler)

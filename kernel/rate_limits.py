@@ -6,14 +6,17 @@ from math import ceil
 
 from django.conf import settings
 from django.core.cache import caches
+from django.utils.translation import gettext_noop as _
 from django.utils.translation import ngettext
 from django_ratelimit.core import get_usage
 from django_redis.exceptions import ConnectionInterrupted
 from redis.exceptions import RedisError
 
-from kernel.refusals import Refusal
+from kernel.fallbacks import Fallback
+from kernel.refusals import TooManyRequests
 
 log = logging.getLogger(__name__)
+NOT_COUNTED = Fallback("rate_limits.not_counted", "rate limits: Redis does not count attempts", log)
 
 
 MINUTE, HOUR = 60, 3600  # seconds
@@ -31,11 +34,10 @@ LOCAL_LIMIT, LOCAL_SECONDS = 5, 60
 OPEN_WITHOUT_STORE = {"claim", "search", "export"}
 
 
-class RateLimited(Refusal):
-    """Too many tries in too short a time."""
-
+class RateLimited(TooManyRequests):
     code = "rate_limited"
-    detail = "Too many tries."
+    meaning = _("The caller has made too many attempts in too short a time.")
+    detail = _("Too many tries. Wait as long as the Retry-After header says, then try again.")
 
     def __init__(self, seconds: int) -> None:
         self.retry_after = seconds  # type: ignore[misc]
@@ -61,12 +63,18 @@ def seconds_to_wait(action: str, identity: str) -> int:
     try:
         usage = get_usage(None, group=action, key=lambda *_: identity, rate=rate, increment=True)
     except STORE_DOWN:
-        usage = None
-    # A limit of 0 is no rate of ours: so django-ratelimit says that the count was lost between its two commands (a flush).
+        NOT_COUNTED.record()
+        return seconds_to_wait_without_store(action, identity)
+    # No rate has a limit of 0: django-ratelimit returns it when the count was lost between its two commands (a flush).
     if usage is None or usage["limit"] == 0:
-        log.warning("rate limit %s: Redis does not count", action)
-        return 0 if action in OPEN_WITHOUT_STORE else seconds_to_wait_here(action, identity)
+        NOT_COUNTED.record()
+        return seconds_to_wait_without_store(action, identity)
     return max(1, usage["time_left"]) if usage["should_limit"] else 0
+
+
+def seconds_to_wait_without_store(action: str, identity: str) -> int:
+    """Apply the local limit, or none to an action that is safe without one."""
+    return 0 if action in OPEN_WITHOUT_STORE else seconds_to_wait_here(action, identity)
 
 
 def seconds_to_wait_here(action: str, identity: str) -> int:

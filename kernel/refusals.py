@@ -1,7 +1,7 @@
-"""Refusals: requests that were understood and refused, each with a stable code. Never a bug.
+"""Refusals: requests that were understood and refused, each with a stable code. A refusal is never a bug.
 
-A refusal is a class beside the function that raises it. Its category, one of the classes below, decides the HTTP status and
-its place in the OpenAPI schema, so that a new refusal touches one file.
+A refusal is a class beside the function that raises it. Its category, one of the classes below, decides the HTTP status. The
+OpenAPI schema and the pages below /problems/ are derived from the class, so a new refusal touches one file.
 """
 
 from collections.abc import Iterator
@@ -11,11 +11,16 @@ from typing import ClassVar
 class Refusal(Exception):
     """A request understood and refused; nothing was changed.
 
-    `code` is stable and machine-readable, `detail` tells a person what to do next, `retry_after` is the number of seconds
-    after which asking again makes sense (or None).
+    A refusal that can be the answer to a request derives from a category. Only a refusal of a command of `dev` has none.
+
+    code: stable and machine-readable.
+    meaning: what the code means, one sentence for the page /problems/<code>/.
+    detail: the sentence for the user: what happened and what to do next.
+    retry_after: the number of seconds after which a retry may succeed, or None when a retry does not help.
     """
 
     code: ClassVar[str]
+    meaning: ClassVar[str]
     detail: ClassVar[str]
     retry_after: ClassVar[int | None] = None
 
@@ -25,7 +30,7 @@ class Refusal(Exception):
 
 
 class BadRequest(Refusal):
-    """The request lacks something or does not make sense."""
+    """The request is incomplete or cannot be processed as it is."""
 
 
 class Unauthenticated(Refusal):
@@ -33,7 +38,7 @@ class Unauthenticated(Refusal):
 
 
 class NotFound(Refusal):
-    """There is no such thing, or none that the caller may see."""
+    """The thing does not exist, or the caller may not see it."""
 
 
 class Conflict(Refusal):
@@ -45,19 +50,24 @@ class Unprocessable(Refusal):
 
 
 class TooManyRequests(Refusal):
-    """The caller asks more often than allowed."""
+    """The caller has exceeded a rate limit."""
 
 
 class Unavailable(Refusal):
-    """The server cannot do it now; asking again later may succeed."""
+    """The server cannot process the request now; a retry may succeed."""
 
 
 CATEGORIES = (BadRequest, Unauthenticated, NotFound, Conflict, Unprocessable, TooManyRequests, Unavailable)
 
 
-def all_refusals(category: type[Refusal] = Refusal) -> Iterator[type[Refusal]]:
-    """Yield every class of refusal that has a code, of one category or of all, as far as their modules are imported."""
-    for kind in category.__subclasses__():
-        if "code" in vars(kind):
-            yield kind
-        yield from all_refusals(kind)
+def all_refusals() -> Iterator[type[Refusal]]:
+    """Yield every refusal that derives from a category and whose module is imported, by category."""
+    for category in CATEGORIES:
+        yield from subclasses(category)
+
+
+def subclasses(refusal: type[Refusal]) -> Iterator[type[Refusal]]:
+    """Yield the subclasses of a refusal at any depth."""
+    for subclass in refusal.__subclasses__():
+        yield subclass
+        yield from subclasses(subclass)

@@ -5,10 +5,21 @@ from uuid import UUID
 
 
 def uuid_array(ids: Iterable[UUID]) -> str:
-    """Return PostgreSQL's text for an array of UUIDs: to be sent as `%s::uuid[]`, in a fraction of the time a list takes."""
+    """Return the UUIDs as the text of a PostgreSQL array, for `%s::uuid[]`: much faster than adapting a list."""
     return f"{{{','.join(map(str, ids))}}}"
 
 
-# The one registry of advisory locks: every key of this project stands here, so that no two mean different things.
-# A claim: one user's claims in one pool, one after the other. The claim trigger takes the same lock.
+# The one registry of advisory-lock keys. A lock is taken by a constant of this module and by nothing else
+# (tests/database/test_advisory_locks.py), so that no two purposes share a key. A retired key is not used again: sessions of an
+# earlier release may hold it.
+
+# Serializes one user's claims in one pool. {pool} and {user} are SQL for their ids.
 USER_IN_POOL_LOCK = "hashtextextended({pool}::text || {user}::text, 0)"
+# Serializes `manage.py schedule_tasks`: the name of a schedule is not unique in its table.
+SCHEDULE_TASKS_LOCK = "hashtext('wallet.schedule_tasks')"
+# Serializes `manage.py seed`, which runs several transactions.
+DEMO_DATA_LOCK = "hashtext('wallet.actions.demo_data')"
+# Retired: sealers took it before a unique constraint kept them apart.
+RETIRED_SEALERS_LOCK = "24225"
+# Serializes exports: one at a time for all processes of the database.
+EXPORT_LOCK = "hashtextextended('accounts.expensive_reads.export', 0)"

@@ -7,9 +7,10 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connection, transaction
+from django.utils.translation import gettext_noop as _
 from psycopg_pool import PoolTimeout
 
-from kernel.refusals import Refusal
+from kernel.refusals import Unavailable
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -25,11 +26,10 @@ OVERLOAD_SQLSTATES = {"55P03", "57014", "53000", "53100", "53200", "53300"}
 CONNECTION_LOSS_SQLSTATES = {"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"}
 
 
-class Busy(Refusal):
-    """The database cannot do it now; asking again with the same key is safe."""
-
+class Busy(Unavailable):
     code = "busy"
-    detail = "Too many people are asking at this moment. Ask again in a second, with the same Idempotency-Key if you sent one."
+    meaning = _("The server cannot complete the request now. A retry with the same Idempotency-Key is never processed twice.")
+    detail = _("The server is very busy. Try again in a second, with the same Idempotency-Key if you sent one.")
     retry_after = 1
 
 

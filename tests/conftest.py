@@ -1,5 +1,6 @@
 """People and credits that every test may ask for by name."""
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -11,10 +12,12 @@ import pytest
 from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connection
-from django.test import TransactionTestCase
+from django.test import Client, TransactionTestCase
 from pytest_django import DjangoDbBlocker
 
 from accounts.models import Role, User
+from kernel.fallbacks import Fallback
+from kernel.file_download import OPEN_FILES
 from wallet.actions import edit_pool, issue_assets
 from wallet.assets.models import CashbackAsset, CreditPool
 
@@ -54,7 +57,8 @@ def drop_what_a_killed_run_left() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _tables_can_be_emptied() -> None:
-    TransactionTestCase._fixture_teardown = empty_the_tables  # type: ignore[method-assign]
+    # Django's own method, which its stubs do not name.
+    TransactionTestCase._fixture_teardown = empty_the_tables  # type: ignore[attr-defined]
 
 
 @pytest.fixture(autouse=True)
@@ -65,6 +69,28 @@ def _empty_caches() -> Iterator[None]:
     yield
     for cache in caches.all(initialized_only=True):
         cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _file_slots_are_freed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Free the slots of files that no test holds any more: the test client closes no response, as a web server would."""
+    request = Client.request
+
+    def free_when_all_are_taken(client: Client, **environ: Any) -> Any:
+        if not OPEN_FILES.free_at:
+            gc.collect()  # a response refers to itself, so that it is not freed at once
+        return request(client, **environ)
+
+    monkeypatch.setattr(Client, "request", free_when_all_are_taken)
+    yield
+    if len(OPEN_FILES.free_at) < OPEN_FILES.most:
+        gc.collect()
+
+
+def _fallbacks_are_logged() -> None:
+    """Every test sees the first use of a fallback in the log, however recently another test saw it."""
+    for fallback in Fallback.instances:
+        fallback._next_log_at = 0.0
 
 
 @pytest.fixture

@@ -22,7 +22,9 @@ def backdate(claim: Claim, by: timedelta) -> None:
             rules = cursor.fetchall()
             for name, _ in rules:
                 cursor.execute(f'ALTER TABLE {table} DISABLE TRIGGER "{name}"')
-            cursor.execute(f"UPDATE {table} SET claimed_at = claimed_at - %s WHERE id = %s", [by, claim.receipt[key]])
+            cursor.execute(
+                f"UPDATE {table} SET claimed_at = claimed_at - %s::interval WHERE id = %s", [str(by), claim.receipt[key]]
+            )
             for name, enabled in rules:
                 always = "ALWAYS" if enabled == "A" else ""
                 cursor.execute(f'ALTER TABLE {table} ENABLE {always} TRIGGER "{name}"')

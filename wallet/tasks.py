@@ -23,7 +23,7 @@ SCHEDULES = {
 
 def sweep() -> int:
     """Mark due credits EXPIRED and return their number. Pauses keep claims fast, even with a million due at once."""
-    with acting_through_channel("clock"):
+    with acting_through_channel("scheduler"):
         return expire_assets.expire_due(batch=BATCH_SIZE, rest=REST_RATIO, seconds=SWEEP_SECONDS)
 
 

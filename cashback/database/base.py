@@ -20,8 +20,10 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from psycopg_pool.pool import AddConnection
 
 from kernel.connection_reservation import may_take_reserved
+from kernel.fallbacks import Fallback
 
 log = logging.getLogger(__name__)
+SESSIONS_REPLACED = Fallback("database.sessions_replaced", "the database is read-only; all sessions with it are replaced", log)
 
 RECONNECT_SECONDS = 0.25
 READ_ONLY_SERVER = "25006"  # a write met a standby, or a primary that takes no writes
@@ -85,7 +87,7 @@ class Pool(ConnectionPool[Connection[Any]]):
     def replace_all(self) -> None:
         """Replace every session, those in use when they come back; not again within a second."""
         if time.monotonic() - self._drained_at >= REPLACE_SECONDS:
-            log.warning("The database takes no writes here: all sessions with it are replaced.")
+            SESSIONS_REPLACED.record()
             self.drain()
 
 

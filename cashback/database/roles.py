@@ -19,7 +19,7 @@ WRITTEN_ONCE = ("ledger_seal",)
 BY_COLUMN = {"ledger_entry": f"SELECT, INSERT ({', '.join(COLUMNS)})"}
 # What was issued and what operators changed is written by the owner's triggers, and so are the sums.
 TRAIL = ("assets_cashbackassetevent", "assets_creditpoolevent", "assets_issuance", "pghistory_context")
-READ = (*TRAIL, "assets_supply", "django_migrations", "ledger_subtotal")
+READ = (*TRAIL, "assets_supplydelta", "django_migrations", "ledger_sealedbalance")
 # How long the role waits in PostgreSQL, unless its connection says otherwise: for a lock, for a statement, for its client.
 LOCK_TIMEOUT = {"lock_timeout": "2s", "statement_timeout": "5s", "idle_in_transaction_session_timeout": "5s"}
 

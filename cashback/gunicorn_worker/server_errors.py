@@ -1,14 +1,14 @@
-"""The errors that the web server answers before Django sees the request: problem+json with the headers of every answer."""
+"""Errors that the web server answers before Django sees the request: problem+json with the headers of every answer."""
 
 import json
-from dataclasses import dataclass
 from email.utils import formatdate
-from http import HTTPStatus
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
 from gunicorn.http import errors
 
 from cashback.http.headers import HEADERS, STRICT_POLICY
+from cashback.http.problems import PROBLEM_JSON, ProblemKind
 
 # What Django's own middleware adds to its answers.
 DJANGO_HEADERS = {
@@ -19,44 +19,73 @@ DJANGO_HEADERS = {
 }
 
 
-@dataclass(frozen=True)
-class ServerError:
-    """An HTTP status with its stable code and a sentence for people."""
-
-    status: int
-    code: str
-    detail: str
+class ServerError(ProblemKind):
+    """A kind of problem that the web server finds."""
 
     def answer(self) -> bytes:
         """Return the whole answer, after which the connection is closed."""
-        title = HTTPStatus(self.status).phrase
-        members = {"type": "about:blank", "title": title, "status": self.status, "detail": self.detail, "code": self.code}
-        body = json.dumps(members).encode()
+        body = json.dumps(self.problem().body()).encode()
         own = {
             "Date": formatdate(usegmt=True),
             "Connection": "close",
-            "Content-Type": "application/problem+json",
+            "Content-Type": PROBLEM_JSON,
             "Content-Length": str(len(body)),
         }
         headers = {**own, "Content-Security-Policy": STRICT_POLICY, **HEADERS, **DJANGO_HEADERS}
-        lines = [f"HTTP/1.1 {self.status} {title}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
+        lines = [f"HTTP/1.1 {self.status} {self.title}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]
         return "\r\n".join(lines).encode("latin-1") + body
 
 
-MALFORMED = ServerError(400, "parse_error", "This is not a well-formed HTTP/1.1 request.")
-TOO_SLOW = ServerError(408, "parse_error", "The request did not arrive in time. Send it again, whole.")
-EXPECTATION = ServerError(417, "parse_error", "The only expectation that is understood is 100-continue.")
-LINE_TOO_LONG = ServerError(414, "too_large", "The address is too long. Send less in it.")
-HEAD_TOO_LARGE = ServerError(431, "too_large", "The headers are too large or too many. Send less in them.")
-CODING = ServerError(501, "parse_error", "This Transfer-Encoding is not understood. Send the body with its Content-Length.")
-BROKEN = ServerError(500, "internal_error", "Something broke on our side; it has been written down. Try again later.")
+MALFORMED = ServerError(
+    400,
+    "parse_error",
+    _("The request does not follow HTTP/1.1."),
+    _("This is not a well-formed HTTP/1.1 request."),
+)
+TOO_SLOW = ServerError(
+    408,
+    "parse_error",
+    _("The request took too long to arrive."),
+    _("The request did not arrive in time. Send it again."),
+)
+EXPECTATION = ServerError(
+    417,
+    "parse_error",
+    _("The Expect header asks for something that the server does not support."),
+    _("The only supported expectation is 100-continue."),
+)
+LINE_TOO_LONG = ServerError(
+    414,
+    "too_large",
+    _("The address of the request is longer than the server accepts."),
+    _("The address is too long. Use a shorter one."),
+)
+HEAD_TOO_LARGE = ServerError(
+    431,
+    "too_large",
+    _("The headers of the request are larger than the server accepts."),
+    _("The headers are too large or too many. Send less in them."),
+)
+CODING = ServerError(
+    501,
+    "parse_error",
+    _("The server does not support the Transfer-Encoding of the request."),
+    _("This Transfer-Encoding is not supported. Send the body with its Content-Length."),
+)
+BROKEN = ServerError(
+    500,
+    "internal_error",
+    _("An error occurred in the server and has been logged."),
+    _("Something went wrong on our side. The error has been logged. Try again later."),
+)
+SERVER_ERRORS = (MALFORMED, TOO_SLOW, LINE_TOO_LONG, EXPECTATION, HEAD_TOO_LARGE, BROKEN, CODING)
 ANSWERS: dict[Any, ServerError] = {
     errors.LimitRequestLine: LINE_TOO_LONG,
     errors.LimitRequestHeaders: HEAD_TOO_LARGE,
     errors.UnsupportedTransferCoding: CODING,
     errors.ExpectationFailed: EXPECTATION,
     errors.ConfigurationProblem: BROKEN,
-    # Headers of an answer, which are ours.
+    # Invalid headers of an answer are an error of the server.
     errors.InvalidResponseHeader: BROKEN,
     errors.InvalidResponseHeaderName: BROKEN,
     errors.ParseException: MALFORMED,
@@ -64,5 +93,5 @@ ANSWERS: dict[Any, ServerError] = {
 
 
 def server_error(error: BaseException) -> ServerError:
-    """Return what is answered when gunicorn raises this error; it is ours unless the request is to blame."""
+    """Return the answer to an error of gunicorn: BROKEN unless the request caused it."""
     return next((answer for kind, answer in ANSWERS.items() if isinstance(error, kind)), BROKEN)

@@ -7,30 +7,30 @@ from django.http import HttpRequest, HttpResponse
 from cashback.http.security_headers import Handler
 from wallet.admin.import_csv import MAX_UPLOAD_BYTES
 
-# Where a file is taken: its largest size, with room for the form around it.
+# The addresses that accept a file, and their largest body: the file and the form around it.
 UPLOADS = {"/admin/assets/cashbackasset/import/": MAX_UPLOAD_BYTES + 16 * 1024}
 
 
 class BodySizeMiddleware:
-    """Refuse a body beyond the limit unread: Django bounds forms, but neither JSON nor files, which it would put on the disk.
+    """Refuses a body that is too large before it is read. Django limits forms, but neither JSON nor files.
 
-    A body that does not tell its length is refused.
+    A body without Content-Length is refused too.
     """
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer the request; raise RequestDataTooBig, or BadRequest for a body of no told length, which would be lost."""
+        """Return the response; raise RequestDataTooBig, or BadRequest for a body without Content-Length."""
         if "HTTP_TRANSFER_ENCODING" in request.META:
-            raise BadRequest("Send the body with its Content-Length: one in chunks is not read.")
+            raise BadRequest("Send the body with its Content-Length. A chunked body is not supported.")
         if declared_length(request) > UPLOADS.get(request.path, settings.DATA_UPLOAD_MAX_MEMORY_SIZE):
             raise RequestDataTooBig
         return self.get_response(request)
 
 
 def declared_length(request: HttpRequest) -> int:
-    """Return how many bytes of body Django would read: what the header says, or none when that is no number."""
+    """Return the number of bytes that Django would read: Content-Length, or 0 if it is not a number."""
     try:
         return int(request.META.get("CONTENT_LENGTH") or 0)
     except ValueError:

@@ -1,8 +1,8 @@
-"""What a load balancer and a monitoring system ask: alive, ready, and how busy."""
+"""Liveness, readiness and metrics, for load balancers and monitoring."""
 
 import resource
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from ipaddress import ip_address
 
@@ -15,11 +15,13 @@ from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
+from kernel.batching import Batcher
 from kernel.client_address import client_ip
+from kernel.fallbacks import Fallback
 from kernel.rate_limits import STORE_DOWN
 
 STARTED = time.time()
-# Whoever sends one of these speaks for somebody else.
+# A request with one of these headers was forwarded by a proxy.
 PROXIES_SEND = ("X_FORWARDED_FOR", "X_FORWARDED_HOST", "X_FORWARDED_PROTO", "X_REAL_IP", "FORWARDED", "VIA")
 COUNTED_TABLES = ("accounts_user", "accounts_tokenfamily", "assets_cashbackasset", "ledger_entry", "django_q_ormq")
 
@@ -27,14 +29,14 @@ COUNTED_TABLES = ("accounts_user", "accounts_tokenfamily", "assets_cashbackasset
 @never_cache
 @require_safe
 def healthz(request: HttpRequest) -> HttpResponse:
-    """Say that this process answers; it asks nobody else."""
+    """Return 200: this process answers. Neither the database nor Redis is asked."""
     return JsonResponse({"status": "ok"})
 
 
 @never_cache
 @require_safe
 def readyz(request: HttpRequest) -> HttpResponse:
-    """Say whether this process can serve: the database reachable, migrated and taking writes. Redis is reported, not needed."""
+    """Return 200 if the database is reachable, migrated and writable, else 503. Redis is reported, but not required."""
     database = database_state()
     ready = database == "ok"
     body = {"status": "ready" if ready else "not ready", "database": database, "redis": redis_state()}
@@ -44,7 +46,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def metrics(request: HttpRequest) -> HttpResponse:
-    """Show numbers in Prometheus' text format to the networks of METRICS_ALLOWED; to others, nothing."""
+    """Return metrics in Prometheus' text format to the networks of METRICS_ALLOWED; 404 to others."""
     if not may_read_metrics(request):
         raise Http404
     lines = [line for name, kind, text, values in metric_families() for line in exposition_lines(name, kind, text, values)]
@@ -65,7 +67,7 @@ def database_state() -> str:
 
 
 def takes_writes() -> bool:
-    """Return whether the database takes writes: a standby does not, nor a primary that was made read-only."""
+    """Return whether the database accepts writes: neither a standby nor a read-only primary does."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'")
         return bool(cursor.fetchone()[0])
@@ -89,7 +91,7 @@ def redis_state() -> str:
 
 
 def may_read_metrics(request: HttpRequest) -> bool:
-    """Return whether the caller is on the list; a proxy that we were not told of is not."""
+    """Return whether the caller is in METRICS_ALLOWED; a request of a proxy that is not configured is refused."""
     if not settings.TRUSTED_PROXIES and any(f"HTTP_{name}" in request.META for name in PROXIES_SEND):
         return False
     try:
@@ -99,22 +101,28 @@ def may_read_metrics(request: HttpRequest) -> bool:
     return any(caller in network for network in settings.METRICS_ALLOWED)
 
 
-Family = tuple[str, str, str, dict[str, float]]
+Family = tuple[str, str, str, Mapping[str, float]]
 
 
 def metric_families() -> Iterator[Family]:
-    """Yield (name, type, help, value by labels) of each metric; none of them counts a big table."""
+    """Yield (name, type, help, value by labels) of each metric; none counts a large table. Counts are of this process."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    yield "process_start_time_seconds", "gauge", "When this process began.", {"": STARTED}
+    yield "process_start_time_seconds", "gauge", "Start time of this process.", {"": STARTED}
     yield "process_cpu_seconds_total", "counter", "CPU time of this process.", {"": usage.ru_utime + usage.ru_stime}
-    yield "process_max_resident_memory_bytes", "gauge", "Most memory this process held.", {"": usage.ru_maxrss * 1024}
+    yield "process_max_resident_memory_bytes", "gauge", "Peak resident memory of this process.", {"": usage.ru_maxrss * 1024}
     yield "cashback_database_up", "gauge", "Whether the database is ready.", {"": float(database_state() == "ok")}
-    yield "cashback_redis_up", "gauge", "Whether Redis answers (it need not).", {"": float(redis_state() == "ok")}
-    yield "cashback_rows", "gauge", "Rows per table, as PostgreSQL estimates them.", row_estimates()
+    yield "cashback_redis_up", "gauge", "Whether Redis is reachable (optional).", {"": float(redis_state() == "ok")}
+    batchers = {f'{{batcher="{batcher.name}"}}': batcher for batcher in Batcher.instances}
+    yield "cashback_batches_total", "counter", "Batches that this process ran.", {k: b.batches for k, b in batchers.items()}
+    yield "cashback_batched_items_total", "counter", "Items in those batches.", {k: b.items for k, b in batchers.items()}
+    yield "cashback_largest_batch_items", "gauge", "Items in the largest batch.", {k: b.largest for k, b in batchers.items()}
+    fallbacks = {f'{{fallback="{fallback.name}"}}': fallback.count for fallback in Fallback.instances}
+    yield "cashback_fallbacks_total", "counter", "How often this process used each fallback after an error.", fallbacks
+    yield "cashback_rows", "gauge", "Rows per table, estimated by PostgreSQL.", row_estimates()
 
 
 def row_estimates() -> dict[str, float]:
-    """Return PostgreSQL's own estimate per table: one small query however long the ledger is."""
+    """Return PostgreSQL's estimate per table: one small query, however long the ledger is."""
     try:
         with connection.cursor() as cursor:
             cursor.execute(
@@ -125,7 +133,7 @@ def row_estimates() -> dict[str, float]:
         return {}
 
 
-def exposition_lines(name: str, kind: str, text: str, values: dict[str, float]) -> Iterator[str]:
+def exposition_lines(name: str, kind: str, text: str, values: Mapping[str, float]) -> Iterator[str]:
     """Yield the lines of one metric."""
     yield f"# HELP {name} {text}"
     yield f"# TYPE {name} {kind}"

@@ -1,4 +1,4 @@
-"""Which of our formats a caller gets."""
+"""The format of a response."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from rest_framework.settings import api_settings
 
 
 class Negotiation(DefaultContentNegotiation):
-    """JSON for whoever accepts nothing that we write (RFC 9110 §12.5.1 allows it), and 400 for an unknown `?format=`."""
+    """Falls back to JSON if no accepted format is available (RFC 9110 §12.5.1 allows it); 400 for an unknown `?format=`."""
 
     def select_renderer(self, request: Request, renderers: Any, format_suffix: str | None = None) -> tuple[BaseRenderer, str]:
         """Return the renderer and its media type. Raises ValidationError."""
         if request.META.get("HTTP_ACCEPT") == renderers[0].media_type and not request.META.get("QUERY_STRING"):
-            return renderers[0], renderers[0].media_type  # what apps ask for
+            return renderers[0], renderers[0].media_type  # the usual request of an app
         formats = [renderer.format for renderer in renderers]
         name = str(api_settings.URL_FORMAT_OVERRIDE)
         if request.query_params.get(name, formats[0]) not in formats:

@@ -1,4 +1,4 @@
-"""How a body is read."""
+"""The parser of request bodies."""
 
 from collections.abc import Mapping
 from typing import IO, Any
@@ -7,11 +7,11 @@ from rest_framework.parsers import JSONParser
 
 
 class Utf8JSONParser(JSONParser):
-    """Reads JSON, whose length the middleware has bounded."""
+    """Reads JSON as UTF-8. BodySizeMiddleware limits its length."""
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
-        """Return what the body says; raise ParseError."""
-        # JSON between systems is UTF-8 whatever the header calls it (RFC 8259 §8.1).
+        """Return the parsed body; raise ParseError."""
+        # JSON between systems is UTF-8, whatever charset the header names (RFC 8259 §8.1).
         return super().parse(stream, media_type, {**(parser_context or {}), "encoding": "utf-8"})

@@ -1,4 +1,4 @@
-"""Which connections a request may take, when it gives its own back, and what is answered when an expensive read is refused."""
+"""The database connections of a request, and the page for an expensive read that was refused."""
 
 from collections.abc import Callable
 
@@ -15,16 +15,16 @@ Handler = Callable[[HttpRequest], HttpResponse]
 
 
 class ConnectionMiddleware:
-    """Let claims take the connections reserved for them, and give every request's back before its answer is sent.
+    """Lets claims use the reserved connections, and releases the connection of each request before the response is sent.
 
-    Whoever reads an answer may take as long as they like: the database is not told to wait for them.
+    So a client that reads slowly holds no database connection.
     """
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer the request."""
+        """Return the response."""
         try:
             if request.method == "POST" and request.path_info.endswith("/claim/"):
                 with reserved_connections():
@@ -35,16 +35,16 @@ class ConnectionMiddleware:
 
 
 class RefusalMiddleware:
-    """Answer a page whose expensive read was refused, as the API answers."""
+    """Renders the refusal of an expensive read in a page."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer the request."""
+        """Return the response."""
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """Return the page, or None for what is no such refusal."""
+        """Return the error page, or None for another error."""
         found = problem_for(error) if isinstance(error, ReadsBusy | RateLimited) else None
         return render_problem(request, found) if found else None

@@ -14,13 +14,13 @@ POLICIES = {"admin": CONSOLE_POLICY}
 
 
 class SecurityHeadersMiddleware:
-    """Tell browsers on every answer what it may load and who may keep it; Django's own middleware says the rest."""
+    """Adds the security headers that Django's own middleware does not."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer the request, with the headers that the answer does not set itself."""
+        """Return the response with the headers that it does not set itself."""
         answer = self.get_response(request)
         for name, value in {"Content-Security-Policy": POLICIES.get(channel_of(request), STRICT_POLICY), **HEADERS}.items():
             answer.headers.setdefault(name, value)

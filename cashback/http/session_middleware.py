@@ -1,6 +1,6 @@
-"""What a browser's visit needs and an app's call does not: a request to the API with a token of its own passes by.
+"""Session, user, messages and htmx for browsers. A request to the API with a bearer token skips them.
 
-Such a request is known by its token or refused (accounts/authentication.py): nobody looks at its session.
+Such a request is authenticated by its token alone (accounts/authentication.py), never by a session.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -14,41 +14,41 @@ from django_htmx import middleware as htmx
 if TYPE_CHECKING:
 
     class Middleware:
-        """Any of Django's."""
+        """A middleware of Django."""
 
         get_response: Any
 
         def __call__(self, request: HttpRequest) -> Any:
-            """Answer the request."""
+            """Return the response."""
 
 else:
     Middleware = object
 
 
 class BrowserOnlyMiddleware(Middleware):
-    """Lets those by who bring a token to the API."""
+    """Is skipped by requests to the API with a bearer token."""
 
     def __call__(self, request: HttpRequest) -> Any:
-        """Answer the request."""
+        """Return the response."""
         return self.get_response(request) if has_bearer_token(request) else super().__call__(request)
 
 
 def has_bearer_token(request: HttpRequest) -> bool:
-    """Tell whether the API will ask for the token, and for nothing else, who sends this."""
+    """Return whether the API will authenticate the request by its bearer token."""
     return request.path_info.startswith("/api/") and request.META.get("HTTP_AUTHORIZATION", "").startswith("Bearer ")
 
 
 class SessionMiddleware(BrowserOnlyMiddleware, sessions.SessionMiddleware):
-    """Visitors have a session."""
+    """Sessions, for browsers only."""
 
 
 class AuthenticationMiddleware(BrowserOnlyMiddleware, auth.AuthenticationMiddleware):
-    """Visitors are known by their session."""
+    """The user of the session, for browsers only."""
 
 
 class MessageMiddleware(BrowserOnlyMiddleware, messages.MessageMiddleware):
-    """Visitors are told on the next page what happened on this one."""
+    """One-time messages, for browsers only."""
 
 
 class HtmxMiddleware(BrowserOnlyMiddleware, htmx.HtmxMiddleware):
-    """Parts of a page may be asked for alone."""
+    """`request.htmx`, for browsers only."""

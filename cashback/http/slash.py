@@ -5,8 +5,8 @@ from django.middleware.common import CommonMiddleware
 
 
 class SlashMiddleware(CommonMiddleware):
-    """Put a missing slash to the address of a page that is looked at; what is sent is never redirected and lost."""
+    """Redirects GET and HEAD requests to the address with a trailing slash; a request with a body is never redirected."""
 
     def should_redirect_with_slash(self, request: HttpRequest) -> bool:
-        """Return whether the address is one of ours but for its slash, and nothing was sent to it."""
+        """Return whether only the slash is missing, and the request is a GET or HEAD."""
         return request.method in ("GET", "HEAD") and super().should_redirect_with_slash(request)

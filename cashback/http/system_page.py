@@ -1,4 +1,4 @@
-"""The operators' page about the machinery: the services, what the clock ran and when, and how far the ledger is sealed."""
+"""The operators' page about the system: services, scheduled tasks, and how far the ledger is sealed."""
 
 import sys
 from typing import Any
@@ -19,7 +19,7 @@ from wallet.tasks import SCHEDULES
 
 
 def system_page(request: HttpRequest) -> HttpResponse:
-    """Show how the product runs; operators only, who change nothing here."""
+    """Show the state of the system to operators, read-only."""
     require_operator(require_safe_method(request))
     context = {
         **admin.site.each_context(request),
@@ -33,7 +33,7 @@ def system_page(request: HttpRequest) -> HttpResponse:
 
 
 def service_states() -> list[tuple[str, str, bool]]:
-    """Return (what, state, whether that is as it should be)."""
+    """Return (service, state, whether the state is good)."""
     with connection.cursor() as cursor:
         cursor.execute("SHOW server_version")
         version = cursor.fetchone()[0]
@@ -48,9 +48,9 @@ def service_states() -> list[tuple[str, str, bool]]:
 
 
 def schedule_states() -> list[dict[str, Any]]:
-    """Return what should run, when it ran last, with what result, and whether it is late or was never set up; two queries.
+    """Return each schedule with its last finished task and whether it is late, in two queries.
 
-    A schedule names its newest task, which is mostly still at work: what ended last is found by the name that tasks inherit.
+    Schedule.task is the newest task, which may still be running; the last finished one is found by its group.
     """
     known = {schedule.name: schedule for schedule in Schedule.objects.filter(name__in=SCHEDULES)}
     ended = Task.objects.filter(group__in=SCHEDULES).order_by("group", "-stopped").distinct("group")
@@ -60,7 +60,7 @@ def schedule_states() -> list[dict[str, Any]]:
 
 def describe_schedule(name: str, schedule: Any, task: Any) -> dict[str, Any]:
     """Return one schedule as the page shows it."""
-    # The clock looks every half minute; two minutes behind means that nobody is looking.
+    # The scheduler looks every half minute: two minutes late means that it is not running.
     late = bool(schedule and schedule.next_run and (timezone.now() - schedule.next_run).total_seconds() > 120)
     return {
         "name": name,

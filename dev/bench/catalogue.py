@@ -1,4 +1,4 @@
-"""Every measurement there is."""
+"""The catalogue of measurements."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from dev.bench.results import Figure
 
 @dataclass(frozen=True)
 class Bench:
-    """One measurement: what it measures and beside what, in words and in deed."""
+    """One measurement: its description, with the yardstick, and its function."""
 
     what: str
     run: Callable[[BenchEnvironment], list[Figure]]
@@ -21,9 +21,9 @@ BENCHES = {
         "claims of distinct credits over HTTP, beside pgbench and beside the code before", claims_http.bench_claims
     ),
     "pool": Bench("claims of any credit of one hot pool over HTTP, beside pgbench", claims_http.bench_hot_pool),
-    "stampede": Bench("500 users at one credit, beside as many who ask who they are", claims_http.bench_stampede),
+    "stampede": Bench("500 users at one credit, beside as many requests of GET auth/me/", claims_http.bench_stampede),
     "steps": Bench("the CPU that a claim costs in Python, step by step, beside the code before", claims_http.bench_steps),
-    "profile": Bench("the profile of one claim: what its CPU in Python goes to, beside the code before", profile.bench_profile),
+    "profile": Bench("the profile of one claim: its CPU in Python by part, beside the code before", profile.bench_profile),
     "large": Bench(
         "claims over HTTP on 5,000,000 assets and 2,000,000 entries, beside 10,000 and 4,000", large_tables.bench_large_tables
     ),
@@ -31,13 +31,12 @@ BENCHES = {
         "lists and pages over HTTP on 5,000,000 assets and 2,000,000 entries, beside 10,000 and 4,000", lists.bench_lists
     ),
     "sweep": Bench(
-        "the sweep of a million due credits beside one of 10,000, and claims beside the clock's sweep", sweep.bench_sweep
+        "the sweep of a million due credits beside one of 10,000, and claims during a sweep beside claims alone",
+        sweep.bench_sweep,
     ),
     "ownership": Bench(
         "the ownership report of a million credits as a file over HTTP, beside COPY TO", ownership_export.bench_ownership
     ),
     "issue": Bench("a million credits issued from a file by command, beside one raw COPY of the same rows", issue.bench_issue),
-    "verify": Bench(
-        "verify_ledger on a million sealed entries: time and memory, beside what was promised", verify.bench_verify
-    ),
+    "verify": Bench("verify_ledger on a million sealed entries: time and memory, beside their limits", verify.bench_verify),
 }

@@ -1,58 +1,95 @@
-"""What every measurement lies on: servers of its own, and databases that are gone afterwards."""
+"""The environment of every measurement: test servers, and databases that are dropped afterwards."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
 
+from dev.bench.git_revisions import BEFORE
 from dev.chaos.test_servers import TEMPLATE, TestServers
 from dev.race import scratch_database
 
 T = TypeVar("T")
+MAX_REPEATS = 2  # of one round
+
+
+class RoundDisturbed(Exception):
+    """The machine was too busy for the round, e.g. a request was answered 503. The figures would say nothing."""
+
+
+DISTURBANCES = (RoundDisturbed, OperationalError, ConnectionError, TimeoutError)
 
 
 @dataclass(frozen=True)
 class BenchEnvironment:
-    """Servers, how many rounds to run, and whether to be quick (small tables, short loads: a look, not a measurement)."""
+    """Servers, the number of rounds, and whether to be quick (small tables, short loads: a check, not a measurement).
 
-    stage: TestServers
+    `before` is the revision to compare with, where one was chosen. `remarks` collects notes about the current measurement.
+    """
+
+    servers: TestServers
     rounds: int
     quick: bool
-    tell: Callable[[str], None] = lambda _: None
-    made: list[str] = field(default_factory=list)
+    report_progress: Callable[[str], None] = lambda _: None
+    before: str | None = None
+    databases: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
-    def size(self, whole: int, quick: int) -> int:
-        """Return how much to do."""
-        return quick if self.quick else whole
+    @property
+    def baseline(self) -> str:
+        """The revision to compare with."""
+        return self.before or BEFORE
+
+    def size(self, full: int, quick: int) -> int:
+        """Return the size of the load."""
+        return quick if self.quick else full
 
     def alternate(self, measured: Callable[[], T], yardstick: Callable[[], T]) -> list[tuple[T, T]]:
-        """Run both in each round, now the one first and now the other, and return what each came to."""
+        """Run both in each round, alternating which one is first, and return their results round by round."""
+
+        def forwards() -> tuple[T, T]:
+            return measured(), yardstick()
+
+        def backwards() -> tuple[T, T]:
+            second = yardstick()
+            return measured(), second
+
         rounds = []
         for number in range(self.rounds):
-            self.tell(f"round {number + 1} of {self.rounds}")
-            if number % 2:
-                second = yardstick()
-                rounds.append((measured(), second))
-            else:
-                rounds.append((measured(), yardstick()))
+            self.report_progress(f"round {number + 1} of {self.rounds}")
+            rounds.append(self.undisturbed(backwards if number % 2 else forwards))
         return rounds
 
-    def fresh(self, name: str = "fresh") -> str:
-        """Give this process a fresh database with all tables, and return its name; those made before stay."""
-        whole = f"{scratch_database.PREFIX}{name}"
-        self.leave()
-        scratch_database.run_statement(f'DROP DATABASE IF EXISTS "{whole}" WITH (FORCE)')
-        scratch_database.run_statement(f'CREATE DATABASE "{whole}" TEMPLATE "{TEMPLATE}"')
-        self.made.append(whole)
-        connection.settings_dict["NAME"] = whole
+    def undisturbed(self, run: Callable[[], T]) -> T:
+        """Run a round and return its result; repeat a disturbed round, with a remark.
+
+        Raises the disturbance when the last repeat is disturbed too.
+        """
+        for _ in range(MAX_REPEATS):
+            try:
+                return run()
+            except DISTURBANCES as error:
+                connections.close_all()
+                self.remarks.append(f"a round was repeated ({type(error).__name__}: {str(error).partition(chr(10))[0]})")
+                self.report_progress(self.remarks[-1])
+        return run()
+
+    def fresh_database(self, name: str = "fresh") -> str:
+        """Give this process a fresh database with all tables, and return its name; earlier ones stay."""
+        database = f"{scratch_database.PREFIX}{name}"
+        self.use_template()
+        scratch_database.run_statement(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
+        scratch_database.run_statement(f'CREATE DATABASE "{database}" TEMPLATE "{TEMPLATE}"')
+        self.databases.append(database)
+        connection.settings_dict["NAME"] = database
         scratch_database.require_scratch_database()
-        return whole
+        return database
 
     @contextmanager
-    def at(self, name: str) -> Iterator[None]:
-        """Have this process work in a database that `fresh` made."""
+    def using_database(self, name: str) -> Iterator[None]:
+        """Have this process work in a database that `fresh_database` made."""
         before = connection.settings_dict["NAME"]
         connections.close_all()
         connection.settings_dict["NAME"] = name
@@ -62,13 +99,13 @@ class BenchEnvironment:
             connections.close_all()
             connection.settings_dict["NAME"] = before
 
-    def leave(self) -> None:
-        """Go back to the template, which nobody may be connected to while it is copied."""
+    def use_template(self) -> None:
+        """Disconnect and point to the template, which accepts no connections while it is copied."""
         connections.close_all()
         connection.settings_dict["NAME"] = TEMPLATE
 
-    def clear(self) -> None:
+    def drop_databases(self) -> None:
         """Drop every database that was made here."""
-        self.leave()
-        while self.made:
-            scratch_database.run_statement(f'DROP DATABASE IF EXISTS "{self.made.pop()}" WITH (FORCE)')
+        self.use_template()
+        while self.databases:
+            scratch_database.run_statement(f'DROP DATABASE IF EXISTS "{self.databases.pop()}" WITH (FORCE)')

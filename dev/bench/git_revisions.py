@@ -1,4 +1,4 @@
-"""The product's own code as it was, taken from its history, to run beside today's on the same database."""
+"""Earlier revisions of the product, taken from its Git history, to run beside today's code on the same database."""
 
 import io
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dev.race.launch import ROOT
 
-# What made claims faster, step by step: the commit, and what it did.
+# The steps that made claims faster: the commit, and what it changed. The figures name them so.
 BEFORE = "22fc66b"
 STEPS = {
     BEFORE: "one claim a transaction, through the ORM",
@@ -26,18 +26,44 @@ STEPS = {
 
 
 class NoHistory(Exception):
-    """This copy of the project has no history to take the earlier code from."""
+    """The revision is not in the history of this copy of the project."""
+
+
+def short_commit(revision: str) -> str:
+    """Return the short id of the commit that a revision names; raise NoHistory when there is none."""
+    command = [
+        "git",
+        "-C",
+        str(ROOT),
+        "rev-parse",
+        "--verify",
+        "--quiet",
+        "--short",
+        "--end-of-options",
+        f"{revision}^{{commit}}",
+    ]
+    try:
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise NoHistory(f"Revision {revision} is not in the history of {ROOT.name}.") from error
 
 
 @contextmanager
 def checkout(commit: str) -> Iterator[Path]:
-    """Yield a folder with the project as it was at the commit; raise NoHistory when it is not known here."""
+    """Yield a folder with the files of a commit; raise NoHistory when the commit is unknown here."""
     command = ["git", "-C", str(ROOT), "archive", commit]
     try:
         archive = subprocess.run(command, check=True, capture_output=True).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise NoHistory(f"commit {commit} is not in the history of {ROOT.name}") from error
-    with tempfile.TemporaryDirectory(prefix="earlier-") as folder:
+        raise NoHistory(f"Commit {commit} is not in the history of {ROOT.name}.") from error
+    with tempfile.TemporaryDirectory(prefix="revision-") as folder:
         with tarfile.open(fileobj=io.BytesIO(archive)) as files:
             files.extractall(folder, filter="data")
         yield Path(folder)
+
+
+def worker_class(home: Path) -> str:
+    """Return the worker class of gunicorn that the code in `home` was served with."""
+    if (home / "cashback/gunicorn_worker/worker.py").exists():
+        return "cashback.gunicorn_worker.worker.Worker"
+    return "cashback.worker.Worker" if (home / "cashback/worker.py").exists() else "gthread"

@@ -1,4 +1,4 @@
-"""How fast credits are issued by command, beside PostgreSQL's own COPY of the same rows."""
+"""Issuing credits by command, beside PostgreSQL's COPY of the same rows."""
 
 import contextlib
 import os
@@ -20,16 +20,16 @@ from wallet.assets.bulk_insert import ISSUED
 from wallet.assets.models import PoolKind
 
 ROWS, QUICK_ROWS = 1_000_000, 20_000
-MOST_MEMORY = 200.0  # MB
+MAX_MEMORY = 200.0  # MB
 LINES_AT_ONCE = 1_000
 LOOK_SECONDS = 0.05
 EXPIRES = "2031-03-31T18:30:00Z"
 
 
-def bench_issue(bed: BenchEnvironment) -> list[Figure]:
+def bench_issue(environment: BenchEnvironment) -> list[Figure]:
     """Import a file of credits by `manage.py import_assets`; the yardstick is one COPY, all rules of the table on."""
-    rows = bed.size(ROWS, QUICK_ROWS)
-    file = bed.stage.place.base / "credits.csv"
+    rows = environment.size(ROWS, QUICK_ROWS)
+    file = environment.servers.instance.base / "credits.csv"
     memory: list[float] = []
     progress: list[int] = []
     with file.open("w") as out:
@@ -37,27 +37,27 @@ def bench_issue(bed: BenchEnvironment) -> list[Figure]:
         out.writelines(f"Credit {number},{number % 900 + 1}.50,INR,Bench,{EXPIRES}\n" for number in range(rows))
 
     def command() -> float:
-        issue_pool(bed)
+        issue_pool(environment)
         seconds, most, lines = timed_command("import_assets", str(file))
         memory.append(most)
         progress.append(lines)
         return rows / seconds
 
     def copy() -> float:
-        made = issue_pool(bed)
+        made = issue_pool(environment)
         return rows / copy_rows(rows, made)
 
-    rates = bed.alternate(command, copy)
-    said = f"{min(progress)} lines of progress"
+    rates = environment.alternate(command, copy)
+    note = f"{min(progress)} lines of progress"
     return [
-        Figure(f"{rows:,} credits from a file, beside COPY", 0.5, "more", rates, "rows/s", said),
-        Figure("memory of the command", 1.0, "less", [(most, MOST_MEMORY) for most in memory], "MB", "the most it ever held"),
+        Figure(f"{rows:,} credits from a file, beside COPY", 0.5, "more", rates, "rows/s", note),
+        Figure("memory of the command", 1.0, "less", [(most, MAX_MEMORY) for most in memory], "MB", "maximum"),
     ]
 
 
-def issue_pool(bed: BenchEnvironment) -> str:
+def issue_pool(environment: BenchEnvironment) -> str:
     """Open the pool that the file names, in a fresh database, and return its id."""
-    bed.fresh("issue")
+    environment.fresh_database("issue")
     return str(edit_pool.open_pool(None, name="Bench", kind=PoolKind.PROMOTION, currency="INR").pk)
 
 

@@ -49,10 +49,12 @@ class Claims:
         """Send requests for a while and return how many claims a second there were; raise RuntimeError unless all are right."""
         before = self.entries()
         run = load.send_all(self.port, self.sent(), CONNECTIONS)
-        made = sum(answer.status == 201 for answer in run.heard)
-        if made != len(run.heard) or made != self.entries() - before:
-            strange = {answer.status for answer in run.heard}
-            raise RuntimeError(f"{len(run.heard)} asked, {made} claimed, {self.entries() - before} entries; answers: {strange}")
+        made = sum(answer.status == 201 for answer in run.responses)
+        if made != len(run.responses) or made != self.entries() - before:
+            strange = {answer.status for answer in run.responses}
+            raise RuntimeError(
+                f"{len(run.responses)} asked, {made} claimed, {self.entries() - before} entries; answers: {strange}"
+            )
         return run.rate
 
     def sent(self) -> Iterator[bytes]:
@@ -91,23 +93,23 @@ def claims_server(rounds: int, seconds: float) -> Iterator[Claims]:
         yield claims
 
 
-def bench_large_tables(bed: BenchEnvironment) -> list[Figure]:
+def bench_large_tables(environment: BenchEnvironment) -> list[Figure]:
     """Claim by turns on large and on small tables."""
-    seconds = bed.size(SECONDS, QUICK_SECONDS)
-    tables = QUICK_LARGE if bed.quick else LARGE
+    seconds = environment.size(SECONDS, QUICK_SECONDS)
+    tables = QUICK_LARGE if environment.quick else LARGE
     with contextlib.ExitStack() as stack:
         on = {}
         for name, made in (("large", tables), ("small", SMALL)):
-            bed.tell(f"making {made.assets:,} assets and {made.entries:,} entries")
-            database = bed.fresh(f"claims_{name}")
+            environment.report_progress(f"making {made.assets:,} assets and {made.entries:,} entries")
+            database = environment.fresh_database(f"claims_{name}")
             made.fill()
-            on[name] = (database, stack.enter_context(claims_server(bed.rounds, seconds)))
+            on[name] = (database, stack.enter_context(claims_server(environment.rounds, seconds)))
 
         def rate(name: str) -> float:
             database, claims = on[name]
-            with bed.at(database):
+            with environment.using_database(database):
                 return claims.rate()
 
-        rates = bed.alternate(lambda: rate("large"), lambda: rate("small"))
+        rates = environment.alternate(lambda: rate("large"), lambda: rate("small"))
     what = f"claims with {tables.assets:,} assets and {tables.entries:,} entries, beside {SMALL.assets:,} and {SMALL.entries:,}"
     return [Figure(what, KEPT, "more", rates, "claims/s", f"{CONNECTIONS} connections, assets from everywhere in the table")]

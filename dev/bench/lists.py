@@ -1,4 +1,4 @@
-"""How long a list takes on large tables, beside the same list on small ones; over HTTP, one client, one connection."""
+"""Response times of lists on large tables, beside the same lists on small ones; over HTTP, one client, one connection."""
 
 import contextlib
 import http.client
@@ -24,10 +24,10 @@ LARGE = Tables(5_000_000, 2_000_000, people=20_000, heavy=100_000)
 QUICK_LARGE = Tables(200_000, 80_000, people=1_000, heavy=10_000)
 SMALL = Tables(10_000, 4_000, people=1_000, heavy=20)
 PAGES, QUICK_PAGES = 10_000, 100
-ASKED = 30  # times in a round; the median counts
-MOST = 1.5
-# Who asks: anybody, the one with many entries, or an ADMIN.
-ANYBODY, HEAVY, ADMIN = "person2@example.com", "person0@example.com", "person1@example.com"
+REQUESTS = 30  # per list and round; the median counts
+MAX_RATIO = 1.5
+# The users: an ordinary one, one with many entries, and an ADMIN.
+ORDINARY, HEAVY, ADMIN = "person2@example.com", "person0@example.com", "person1@example.com"
 LISTS = {
     "assets, page 1": "assets/",
     "assets, page 1, as an ADMIN": "assets/",
@@ -40,28 +40,28 @@ LISTS = {
     "claims, page 1, of a user with many entries": "claims/",
     "claims, page 1, as an ADMIN": "claims/",
     "wallet of a user with many entries": "wallet/",
-    "pools with what is left of each": "pools/",
+    "pools with their available credits": "pools/",
     "summary of the supply, as an ADMIN": "reports/summary/",
-    "the first page that a stranger sees": "/",
+    "the landing page, signed out": "/",
     "the page of offers": "/offers/",
 }
 
 
 @dataclass(frozen=True, eq=False)
 class Client:
-    """People who ask one server, each list over one keep-alive connection; a page with a session, the API with a token."""
+    """A client of one server, with one keep-alive connection per list; pages with a session, the API with a token."""
 
     port: int
     tokens: dict[str, str]
     sessions: dict[str, str]
 
-    def get(self, connection: http.client.HTTPConnection, path: str, who: str) -> bytes:
+    def get(self, connection: http.client.HTTPConnection, path: str, user: str) -> bytes:
         """Return the body of a list, or of the page at a path from the root; raise RuntimeError unless it is 200."""
         if path.startswith("/"):
-            cookie = {"Cookie": f"{settings.SESSION_COOKIE_NAME}={self.sessions[who]}"} if path != "/" else {}
+            cookie = {"Cookie": f"{settings.SESSION_COOKIE_NAME}={self.sessions[user]}"} if path != "/" else {}
             connection.request("GET", path, headers=cookie)
         else:
-            connection.request("GET", f"/api/v1/{path}", headers={"Authorization": f"Bearer {self.tokens[who]}"})
+            connection.request("GET", f"/api/v1/{path}", headers={"Authorization": f"Bearer {self.tokens[user]}"})
         answer = connection.getresponse()
         body = answer.read()
         if answer.status != 200:
@@ -75,69 +75,69 @@ class Client:
         yield connection
         connection.close()
 
-    def time(self, connection: http.client.HTTPConnection, path: str, who: str) -> float:
+    def time(self, connection: http.client.HTTPConnection, path: str, user: str) -> float:
         """Return the time of one answer, in milliseconds."""
         started = time.perf_counter()
-        self.get(connection, path, who)
+        self.get(connection, path, user)
         return 1000 * (time.perf_counter() - started)
 
     def nth_page(self, number: int) -> str:
-        """Return the address of a page deep in the list of assets, found by going there, a hundred rows at a time."""
-        # The same row begins the page of 25 and, four times sooner, the one of a hundred.
+        """Return the address of a page deep in the list of assets, found by following the links, a hundred rows at a time."""
+        # Every fourth page of 25 begins with the same row as a page of a hundred.
         path = "assets/?page_size=100"
         with self.connected() as connection:
             for _ in range(number // 4):
-                parts = urlsplit(json.loads(self.get(connection, path, ANYBODY))["next"])
+                parts = urlsplit(json.loads(self.get(connection, path, ORDINARY))["next"])
                 path = f"assets/?{parts.query}"
         return path.replace("page_size=100", "page_size=25")
 
 
-def bench_lists(bed: BenchEnvironment) -> list[Figure]:
-    """Ask the lists by turns on large and on small tables."""
+def bench_lists(environment: BenchEnvironment) -> list[Figure]:
+    """Request each list alternately on large and on small tables."""
     with contextlib.ExitStack() as stack:
-        large = stack.enter_context(list_client(bed, "large", LARGE if not bed.quick else QUICK_LARGE))
-        small = stack.enter_context(list_client(bed, "small", SMALL))
-        figures = [compare_list(bed, name, {large: path, small: path}) for name, path in LISTS.items()]
-        pages = bed.size(PAGES, QUICK_PAGES)
+        large = stack.enter_context(list_client(environment, "large", LARGE if not environment.quick else QUICK_LARGE))
+        small = stack.enter_context(list_client(environment, "small", SMALL))
+        figures = [compare_list(environment, name, {large: path, small: path}) for name, path in LISTS.items()]
+        pages = environment.size(PAGES, QUICK_PAGES)
         deep = {large: large.nth_page(pages), small: small.nth_page(20)}
-        figures.append(compare_list(bed, f"assets, page {pages:,} by cursor", deep))
+        figures.append(compare_list(environment, f"assets, page {pages:,} by cursor", deep))
     return figures
 
 
-def compare_list(bed: BenchEnvironment, name: str, paths: dict[Client, str]) -> Figure:
+def compare_list(environment: BenchEnvironment, name: str, paths: dict[Client, str]) -> Figure:
     """Measure one list on large and on small tables, in milliseconds."""
-    who = ADMIN if "ADMIN" in name else HEAVY if "many" in name.partition("user")[2] else ANYBODY
+    user = ADMIN if "ADMIN" in name else HEAVY if "many" in name.partition("user")[2] else ORDINARY
     rounds = []
-    for number in range(bed.rounds):
-        bed.tell(f"{name}, round {number + 1} of {bed.rounds}")
-        large, small = median_times(paths, who)
+    for number in range(environment.rounds):
+        environment.report_progress(f"{name}, round {number + 1} of {environment.rounds}")
+        large, small = median_times(paths, user)
         rounds.append((large, small))
-    return Figure(name, MOST, "less", rounds, "ms")
+    return Figure(name, MAX_RATIO, "less", rounds, "ms")
 
 
-def median_times(paths: dict[Client, str], who: str) -> list[float]:
-    """Return the median time of each client's list, asked by turns (A B, B A, …), request by request.
+def median_times(paths: dict[Client, str], user: str) -> list[float]:
+    """Return the median time of each client's list, requested alternately (A B, B A, …), request by request.
 
-    An answer takes some milliseconds: of two that are asked for one after the other, whatever else the machine does meets
-    both. Thirty of the one and then thirty of the other differed by half while their plans did not.
+    A response takes some milliseconds, so that other load of the machine affects both sides alike. Thirty requests of one and
+    then thirty of the other differed by half while their plans were equal.
     """
     taken: dict[Client, list[float]] = {client: [] for client in paths}
     with contextlib.ExitStack() as stack:
-        asked = [(client, stack.enter_context(client.connected()), path) for client, path in paths.items()]
-        for _ in range(1 + ASKED):
-            for client, connection, path in asked:
-                taken[client].append(client.time(connection, path, who))
-            asked.reverse()
-    return [statistics.median(times[1:]) for times in taken.values()]  # the first turn warms up
+        requests = [(client, stack.enter_context(client.connected()), path) for client, path in paths.items()]
+        for _ in range(1 + REQUESTS):
+            for client, connection, path in requests:
+                taken[client].append(client.time(connection, path, user))
+            requests.reverse()
+    return [statistics.median(times[1:]) for times in taken.values()]  # the first request warms up
 
 
 @contextmanager
-def list_client(bed: BenchEnvironment, name: str, tables: Tables) -> Iterator[Client]:
-    """Serve a database with such tables to a client."""
-    bed.tell(f"making {tables.assets:,} assets and {tables.entries:,} entries")
-    bed.fresh(name)
+def list_client(environment: BenchEnvironment, name: str, tables: Tables) -> Iterator[Client]:
+    """Serve a database with tables of these sizes to a client."""
+    environment.report_progress(f"making {tables.assets:,} assets and {tables.entries:,} entries")
+    environment.fresh_database(name)
     tables.fill()
     seal_ledger.seal_all()
-    tokens = {ANYBODY: access_token(ANYBODY), HEAVY: access_token(HEAVY), ADMIN: access_token(ADMIN, Role.ADMIN)}
+    tokens = {ORDINARY: access_token(ORDINARY), HEAVY: access_token(HEAVY), ADMIN: access_token(ADMIN, Role.ADMIN)}
     with web_server.web_server(web_environment(), "--preload") as server:
-        yield Client(server.port, tokens, {ANYBODY: session(ANYBODY)})
+        yield Client(server.port, tokens, {ORDINARY: session(ORDINARY)})

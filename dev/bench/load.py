@@ -1,4 +1,4 @@
-"""Requests by the thousand from one thread: bytes made beforehand, one selector, answers understood afterwards."""
+"""A load generator in one thread: prepared requests, one selector, responses parsed afterwards."""
 
 import selectors
 import socket
@@ -12,8 +12,8 @@ LENGTH = b"content-length:"
 
 
 @dataclass(frozen=True)
-class HttpAnswer:
-    """One answer: its status, its body, and the seconds from the first byte sent to the last one read."""
+class HttpResponse:
+    """One response: its status, its body, and the seconds from the first byte sent to the last byte read."""
 
     status: int
     seconds: float
@@ -22,29 +22,29 @@ class HttpAnswer:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """What a number of requests came to, and the seconds from the first one sent to the last one answered."""
+    """The responses to a number of requests, and the seconds from the first request to the last response."""
 
-    heard: list[HttpAnswer]
+    responses: list[HttpResponse]
     seconds: float
     own_cpu: float
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
-        return len(self.heard) / self.seconds
+        """Responses a second."""
+        return len(self.responses) / self.seconds
 
     @property
     def idle(self) -> float:
-        """The share of the time in which the generator had nothing to do: near 0, it was the bottleneck itself."""
+        """The share of time in which the generator was idle: near 0, the generator is the bottleneck."""
         return 1 - self.own_cpu / self.seconds
 
     def slowest(self, share: float = 0.01) -> float:
-        """Return the seconds that all but `share` of the answers took at most."""
-        return sorted(answer.seconds for answer in self.heard)[int(len(self.heard) * (1 - share)) - 1]
+        """Return the response time that all but `share` of the responses stay within, in seconds."""
+        return sorted(response.seconds for response in self.responses)[int(len(self.responses) * (1 - share)) - 1]
 
 
 def build_request(method: str, path: str, token: str, **headers: str) -> bytes:
-    """Return a request without a body, as it goes over the wire."""
+    """Return the bytes of a request without a body."""
     lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}", f"Authorization: Bearer {token}", "Accept: application/json"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
     lines += ["Content-Length: 0"] if method != "GET" else []
@@ -52,7 +52,7 @@ def build_request(method: str, path: str, token: str, **headers: str) -> bytes:
 
 
 class LoadConnection:
-    """One keep-alive connection with at most one request under way."""
+    """One keep-alive connection with at most one request in flight."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection((HOST, port))
@@ -60,61 +60,61 @@ class LoadConnection:
         self.since = 0.0
         self.read = b""
 
-    def send(self, asked: bytes) -> None:
+    def send(self, request: bytes) -> None:
         """Send a request."""
         self.since, self.read = time.perf_counter(), b""
-        self.socket.sendall(asked)
+        self.socket.sendall(request)
 
-    def take(self) -> HttpAnswer | None:
-        """Read what there is, and return the answer when it is whole. Raises ConnectionError when the other side hung up."""
+    def receive(self) -> HttpResponse | None:
+        """Read available data, and return the response when it is complete. Raises ConnectionError when the server closed."""
         got = self.socket.recv(65536)
         if not got:
-            raise ConnectionError("the server hung up")
+            raise ConnectionError("the server closed the connection")
         self.read += got
         head, found, body = self.read.partition(END_OF_HEAD)
         if not found or len(body) < content_length(head):
             return None
-        return HttpAnswer(int(head[9:12]), time.perf_counter() - self.since, body)
+        return HttpResponse(int(head[9:12]), time.perf_counter() - self.since, body)
 
 
 def content_length(head: bytes) -> int:
-    """Return how long the body is that this head announces."""
+    """Return the length of the body from the head of a response."""
     lower = head.lower()
     at = lower.index(LENGTH) + len(LENGTH)
     return int(lower[at:].split(b"\r\n", 1)[0])
 
 
 def send_all(port: int, requests: Iterable[bytes], connections: int) -> LoadResult:
-    """Send the requests in their order over so many connections, each its next when its last was answered.
+    """Send the requests in order over that many connections, each with one request in flight.
 
-    Raises ConnectionError when the server hangs up.
+    Raises ConnectionError when the server closes a connection.
     """
     lines = [LoadConnection(port) for _ in range(connections)]
     begun, cpu = time.perf_counter(), time.process_time()
     try:
-        heard = list(iter_answers(lines, iter(requests)))
-        return LoadResult(heard, time.perf_counter() - begun, time.process_time() - cpu)
+        responses = list(iter_responses(lines, iter(requests)))
+        return LoadResult(responses, time.perf_counter() - begun, time.process_time() - cpu)
     finally:
         for line in lines:
             line.socket.close()
 
 
-def iter_answers(lines: list[LoadConnection], waiting: Iterator[bytes]) -> Iterator[HttpAnswer]:
-    """Yield the answers as they come."""
+def iter_responses(lines: list[LoadConnection], requests: Iterator[bytes]) -> Iterator[HttpResponse]:
+    """Yield the responses as they arrive."""
     with selectors.DefaultSelector() as selector:
         for line in lines:
             selector.register(line.socket, selectors.EVENT_READ, line)
-        busy = sum(send_next(line, waiting) for line in lines)
+        busy = sum(send_next(line, requests) for line in lines)
         while busy:
             for key, _ in selector.select():
-                if answer := key.data.take():
-                    yield answer
-                    busy -= not send_next(key.data, waiting)
+                if response := key.data.receive():
+                    yield response
+                    busy -= not send_next(key.data, requests)
 
 
-def send_next(line: LoadConnection, waiting: Iterator[bytes]) -> bool:
-    """Send the next request, if there is one, and return whether there was."""
-    asked = next(waiting, None)
-    if asked is not None:
-        line.send(asked)
-    return asked is not None
+def send_next(line: LoadConnection, requests: Iterator[bytes]) -> bool:
+    """Send the next request, if any; return whether there was one."""
+    request = next(requests, None)
+    if request is not None:
+        line.send(request)
+    return request is not None

@@ -1,4 +1,4 @@
-"""What a run came to, as a page of the documentation with its plots."""
+"""The results of a run, as a page of the documentation with its plots."""
 
 import os
 import platform
@@ -17,10 +17,10 @@ PAGE = """# Benchmarks
 The last run of `make bench`, written by the run itself: {when}, {cores} cores, {memory:.0f} GB, PostgreSQL {postgres}, Python
 {python}, {rounds} rounds{quick}. `manage.py bench NAME` runs one measurement.
 
-How it is measured: everything happens in one run on one machine. Each round does the measured thing and its yardstick, one
-after the other, in turns (A B, B A, …); the ratio of a round is taken within it, and what stands here is the median of the
-rounds. PostgreSQL and Redis are the run's own, made for it and gone afterwards; commits reach the disk (fsync). Clients,
-web workers and PostgreSQL share the cores.
+Method: all measurements are made in one run on one machine. Each round measures the value and its yardstick one after the
+other, in alternating order (A B, B A, …). The ratio is computed within the round; the tables show the median of the rounds. A
+round that the machine disturbed is repeated, with a remark. PostgreSQL and Redis are temporary servers whose commits reach the
+disk (fsync). Clients, web workers and PostgreSQL share the cores.
 
 ## Targets
 
@@ -30,7 +30,7 @@ web workers and PostgreSQL share the cores.
 
 {plots}
 
-## What was measured, and every round
+## All rounds
 
 {raw}
 """
@@ -54,7 +54,7 @@ def benchmarks_page(results: Sequence[Result], *, rounds: int, quick: bool) -> s
     """Return the page, in Markdown."""
     figures = [figure for result in results for figure in result.figures if figure.target is not None]
     missed = sum(not figure.reached for figure in figures)
-    broke = sum(bool(result.broke) for result in results)
+    failed = sum(bool(result.error) for result in results)
     return PAGE.format(
         when=f"{datetime.now(UTC):%Y-%m-%d}",
         cores=os.cpu_count(),
@@ -62,26 +62,26 @@ def benchmarks_page(results: Sequence[Result], *, rounds: int, quick: bool) -> s
         postgres=postgres.postgres_version(),
         python=platform.python_version(),
         rounds=rounds,
-        quick=", quick: small tables and short loads, which say little" if quick else "",
+        quick=", quick: small tables and short loads, which are only a quick check" if quick else "",
         table=markdown_table(COLUMNS, figure_rows(results)),
-        missed=f"{len(figures) - missed} of {len(figures)} reached, {missed} missed, {broke} measurements broke.",
+        missed=f"{len(figures) - missed} of {len(figures)} reached, {missed} missed, {failed} measurements failed.",
         plots="\n".join(f"![{result.bench}](benchmarks/{result.bench}.svg)" for result in results if result.figures),
         raw="\n\n".join(map(raw_figures, results)),
     )
 
 
 def figure_rows(results: Sequence[Result]) -> list[Sequence[str]]:
-    """Return a line for each figure, and one for what broke."""
+    """Return a line for each figure, and one for each failed measurement."""
     lines: list[Sequence[str]] = []
     for result in results:
         lines += [figure.cells(result.bench) for figure in result.figures]
-        if result.broke:
-            lines.append((result.bench, BENCHES[result.bench].what, *("",) * 5, "BROKE", result.broke))
+        if result.error:
+            lines.append((result.bench, BENCHES[result.bench].what, *("",) * 5, "FAILED", result.error))
     return lines
 
 
 def raw_figures(result: Result) -> str:
-    """Return one measurement in words, with the figures of all rounds."""
+    """Return the description of one measurement, with the values of all rounds."""
     lines = [
         (
             figure.what,
@@ -92,7 +92,7 @@ def raw_figures(result: Result) -> str:
     ]
     count = max((len(figure.rounds) for figure in result.figures), default=0)
     head = ("measured / yardstick", "unit", *(f"round {number + 1}" for number in range(count)))
-    return f"**{result.bench}**: {BENCHES[result.bench].what}.\n\n{markdown_table(head, lines) if lines else result.broke}"
+    return f"**{result.bench}**: {BENCHES[result.bench].what}.\n\n{markdown_table(head, lines) if lines else result.error}"
 
 
 def markdown_table(columns: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

@@ -1,4 +1,4 @@
-"""The yardstick: the statements of a claim, sent by PostgreSQL's own load generator with nothing around them."""
+"""The yardstick of claims: their statements alone, sent by pgbench, PostgreSQL's own load generator."""
 
 import os
 import re
@@ -11,7 +11,7 @@ from django.db import connection
 from dev.services import binaries
 from wallet.assets.models import CreditPool
 
-# Who claims what, by a number that each transaction counts up for itself.
+# The user and asset of each transaction, by a number that its client counts up.
 TODO = """
 CREATE TABLE bench_todo AS
 SELECT asset.n AS n, asset.id AS asset, person.id AS taker
@@ -26,7 +26,7 @@ COUNTED = """\
 \\set n :client_id * :step + :i
 BEGIN;
 """
-HANDED_OVER = """\
+MARK_CLAIMED = """\
 UPDATE assets_cashbackasset SET status = 'CLAIMED', claimed_by_id = :taker::uuid WHERE id = :asset::uuid
     RETURNING claimed_at AS claimed_at \\gset
 """
@@ -35,7 +35,7 @@ CLAIM = f"""\
 SELECT asset.id AS asset, todo.taker AS taker, asset.title AS title, asset.status AS status
     FROM bench_todo AS todo JOIN assets_cashbackasset AS asset ON asset.id = todo.asset
     WHERE todo.n = :n FOR NO KEY UPDATE OF asset \\gset
-{HANDED_OVER}
+{MARK_CLAIMED}
 INSERT INTO ledger_entry (id, kind, asset_id, user_id, amount, currency, claimed_at, actor_id)
     VALUES (uuidv7(), 'CLAIM', :asset::uuid, :taker::uuid, 25.50, 'INR', :claimed_at::timestamptz, :taker::uuid);
 COMMIT;
@@ -49,7 +49,7 @@ SELECT is_active FROM assets_creditpool WHERE id = :pool::uuid;
 SELECT id AS asset, title AS title FROM assets_cashbackasset
     WHERE pool_id = :pool::uuid AND status = 'AVAILABLE' AND (expires_at IS NULL OR expires_at > statement_timestamp())
     ORDER BY expires_at ASC NULLS LAST, id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED \\gset
-{HANDED_OVER}
+{MARK_CLAIMED}
 INSERT INTO ledger_entry (id, kind, asset_id, user_id, amount, currency, claimed_at, request_key, actor_id)
     VALUES (uuidv7(), 'CLAIM', :asset::uuid, :taker::uuid, 25.50, 'INR', :claimed_at::timestamptz, 'pgbench-' || :n || :pool,
         :taker::uuid);
@@ -61,7 +61,7 @@ COMMIT;
 
 
 def claims_a_second(script: str, pool: CreditPool, count: int, clients: int) -> float:
-    """Claim `count` credits of the pool with so many clients, each statement prepared, and return how many a second.
+    """Claim `count` credits of the pool with that many clients and prepared statements; return the claims a second.
 
     Raises RuntimeError when a transaction failed.
     """
@@ -84,14 +84,14 @@ def claims_a_second(script: str, pool: CreditPool, count: int, clients: int) -> 
     return float(rate[1])
 
 
-def forget_answers() -> None:
-    """Delete the answers under pgbench's keys, which are no answers of ours."""
+def delete_keys() -> None:
+    """Delete the idempotency keys of pgbench, whose stored responses are empty."""
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM ledger_idempotencykey WHERE key LIKE 'pgbench-%'")
 
 
 def write_todo(pool: CreditPool) -> None:
-    """Write down what each transaction is to do."""
+    """Fill the table of work for the transactions."""
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS bench_todo")
         cursor.execute(TODO, [pool.pk])

@@ -1,4 +1,4 @@
-"""Plots of our own, readable in light and in dark: a bar for each ratio with its target across it, or two to be compared."""
+"""Plots as SVG, for light and dark pages: a bar for each ratio with its target, or two bars to compare."""
 
 from collections.abc import Sequence
 from html import escape
@@ -18,7 +18,7 @@ text { font: 13px system-ui, sans-serif; fill: #1f2933 } .small { font-size: 12p
 
 
 def render_bars(title: str, figures: Sequence[Figure]) -> str:
-    """Return the figures as SVG: those that have a target as ratios, or, where none has one, each beside its yardstick."""
+    """Return the figures as SVG: ratios for those with a target, or, without any target, each value beside its yardstick."""
     aimed = [figure for figure in figures if figure.target is not None]
     height = TOP + LINE * len(aimed or figures) + 10
     if aimed:
@@ -35,28 +35,28 @@ def render_bars(title: str, figures: Sequence[Figure]) -> str:
 
 
 def render_bar(figure: Figure, top: int, scale: float) -> str:
-    """Return one bar, its label above it and its figures behind it."""
+    """Return one bar with its title above and its figures on the right."""
     assert figure.target is not None
     length, target = max(1.0, figure.ratio * scale), LEFT + figure.target * scale
     sign = "≥" if figure.better == "more" else "≤"
     kind = "good" if figure.reached else "bad"
     both = f"{format_figure(figure.measured)} / {format_figure(figure.yardstick)} {figure.unit}"
-    told = f"{figure.ratio:.2f} ({sign} {figure.target:g}): {both}"
+    label = f"{figure.ratio:.2f} ({sign} {figure.target:g}): {both}"
     return (
         f'<text class="small" x="{LEFT}" y="{top + 12}">{escape(figure.what)}</text>\n'
         f'<rect class="{kind}" x="{LEFT}" y="{top + 18}" width="{length:.1f}" height="14" rx="3"/>\n'
         f'<line class="target" x1="{target:.1f}" x2="{target:.1f}" y1="{top + 15}" y2="{top + 35}"/>\n'
-        f'<text x="{LEFT + max(length, target - LEFT) + 10:.1f}" y="{top + 30}">{escape(told)}</text>'
+        f'<text x="{LEFT + max(length, target - LEFT) + 10:.1f}" y="{top + 30}">{escape(label)}</text>'
     )
 
 
 def render_pair(figure: Figure, top: int, scale: float) -> str:
-    """Return two bars, what was measured below its yardstick, with their label above and their figures behind."""
-    told = f"{format_figure(figure.measured)} / {format_figure(figure.yardstick)} {figure.unit}"
+    """Return two bars, the yardstick above the measured value, with their title above and their figures on the right."""
+    label = f"{format_figure(figure.measured)} / {format_figure(figure.yardstick)} {figure.unit}"
     longest = max(1.0, figure.measured * scale, figure.yardstick * scale)
     return (
         f'<text class="small" x="{LEFT}" y="{top + 12}">{escape(figure.what)}</text>\n'
         f'<rect class="before" x="{LEFT}" y="{top + 17}" width="{figure.yardstick * scale:.1f}" height="7" rx="2"/>\n'
         f'<rect class="good" x="{LEFT}" y="{top + 26}" width="{figure.measured * scale:.1f}" height="7" rx="2"/>\n'
-        f'<text x="{LEFT + longest + 10:.1f}" y="{top + 30}">{escape(told)}</text>'
+        f'<text x="{LEFT + longest + 10:.1f}" y="{top + 30}">{escape(label)}</text>'
     )

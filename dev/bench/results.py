@@ -1,4 +1,4 @@
-"""What a measurement came to: raw figures of each round, and the ratio that a target is set for."""
+"""Figures of a measurement: raw values of each round, and the ratio that the target is for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ COLUMNS = ("bench", "what", "target", "reached", "measured", "yardstick", "unit"
 
 @dataclass(frozen=True)
 class Figure:
-    """Something measured beside its yardstick, round by round, in one run.
+    """A value measured beside its yardstick, round by round, in one run.
 
-    `target` is what the ratio measured / yardstick is to reach: at least for "more", at most for "less"; None: it is only
-    told. `rounds` holds (measured, yardstick) in `unit`.
+    `target` is the minimum of the ratio measured / yardstick for "more", its maximum for "less"; None without a target.
+    `rounds` holds (measured, yardstick) in `unit`.
     """
 
     what: str
@@ -26,12 +26,12 @@ class Figure:
 
     @property
     def ratio(self) -> float:
-        """The median of the rounds' own ratios: what slowed a whole round down counts on both sides."""
+        """The median of the ratios of the rounds, so that a slow round affects both sides."""
         return median(measured / yardstick if yardstick else inf for measured, yardstick in self.rounds)
 
     @property
     def measured(self) -> float:
-        """The median of what was measured."""
+        """The median of the measured values."""
         return median(measured for measured, _ in self.rounds)
 
     @property
@@ -41,13 +41,13 @@ class Figure:
 
     @property
     def reached(self) -> bool:
-        """Whether the ratio is on the right side of the target, where there is one."""
+        """Whether the ratio reaches the target; true without a target."""
         if self.target is None:
             return True
         return self.ratio >= self.target if self.better == "more" else self.ratio <= self.target
 
     def cells(self, bench: str) -> Sequence[str]:
-        """Return the figure as a line of a table, in the order of COLUMNS."""
+        """Return the figure as a row of a table, in the order of COLUMNS."""
         sign = "≥" if self.better == "more" else "≤"
         target = "" if self.target is None else f"{sign} {self.target:.2f}"
         verdict = "" if self.target is None else "reached" if self.reached else "MISSED"
@@ -57,7 +57,7 @@ class Figure:
 
 
 def format_figure(number: float) -> str:
-    """Return a number with three digits that count, and no fewer of what stands before the point."""
+    """Return a number with three significant digits, or all digits of its integer part."""
     if abs(number) >= 100:
         return f"{number:,.0f}"
     return f"{number:.3g}"

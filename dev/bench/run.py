@@ -1,4 +1,4 @@
-"""Run measurements in a process of their own, on servers of their own."""
+"""Measurements in a process of their own, on test servers of their own."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
@@ -10,24 +10,39 @@ from dev.chaos.run import run_module
 
 @dataclass(frozen=True)
 class Result:
-    """What one measurement came to; `broke` says why it has no figures."""
+    """The result of one measurement; `error` says why it has no figures."""
 
     bench: str
     figures: list[Figure]
-    broke: str = ""
+    error: str = ""
 
 
 def run_benches(
-    names: Sequence[str], rounds: int, *, quick: bool, tell: Callable[[str], None] = lambda _: None
+    names: Sequence[str],
+    rounds: int,
+    *,
+    quick: bool,
+    before: str | None = None,
+    report_progress: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Result]:
-    """Run the named measurements and yield each one's result; `tell` hears what is going on. Raises RaceFailed."""
+    """Run the named measurements and yield the result of each.
+
+    Arguments:
+        rounds: the number of rounds of each.
+        quick: with small tables and short loads.
+        before: the revision to compare with; None for the default.
+        report_progress: called with a line for each step.
+
+    Raises RaceFailed.
+    """
     bench = ""
-    for _, word in run_module("dev.bench", json.dumps({"names": names, "rounds": rounds, "quick": quick})):
-        if "figures" in word:
-            yield Result(word["bench"], [parse_figure(found) for found in word["figures"]], word.get("broke", ""))
+    options = {"names": names, "rounds": rounds, "quick": quick, "before": before}
+    for _, message in run_module("dev.bench", json.dumps(options)):
+        if "figures" in message:
+            yield Result(message["bench"], [parse_figure(found) for found in message["figures"]], message.get("error", ""))
         else:
-            bench = word.get("begins", bench)
-            tell(f"{bench}: {word.get('now', 'begins')}")
+            bench = message.get("begins", bench)
+            report_progress(f"{bench}: {message.get('now', 'started')}")
 
 
 def parse_figure(found: dict[str, object]) -> Figure:

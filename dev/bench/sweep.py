@@ -1,4 +1,4 @@
-"""How fast the sweep is on few and on many due credits, and what claims beside it feel of it."""
+"""The sweep of few and of many due credits, and claims during a sweep."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ MANY, QUICK_MANY = 1_000_000, 40_000
 FEW = 10_000
 CONSTANT = 0.8  # within 20 %
 SECONDS, QUICK_SECONDS = 10, 3
-CLOCK = "import django; django.setup(); from wallet import tasks; print('up')\nwhile True: tasks.sweep()"
+SWEEPER = "import django; django.setup(); from wallet import tasks; print('up')\nwhile True: tasks.sweep()"
 DUE = """
 INSERT INTO assets_cashbackasset (id, title, total_value, currency, status, expires_at, generation, created_at)
 SELECT uuidv7(make_interval(secs => s - {count})), 'Due', 10, 'INR', 'AVAILABLE',
@@ -29,20 +29,20 @@ FROM generate_series(0, {count} - 1) AS s
 """
 
 
-def bench_sweep(bed: BenchEnvironment) -> list[Figure]:
-    """Sweep many and few by turns; then claim with the clock's sweep at work and without it, by turns."""
-    many = bed.size(MANY, QUICK_MANY)
-    rates = bed.alternate(lambda: sweep_rate(bed, many), lambda: sweep_rate(bed, FEW))
-    bed.tell("claims during a sweep")
-    beside = claims_beside(bed)
+def bench_sweep(environment: BenchEnvironment) -> list[Figure]:
+    """Sweep many and few credits alternately; then claim alternately during a sweep and without one."""
+    many = environment.size(MANY, QUICK_MANY)
+    rates = environment.alternate(lambda: sweep_rate(environment, many), lambda: sweep_rate(environment, FEW))
+    environment.report_progress("claims during a sweep")
+    during = rates_during_sweep(environment)
     return [
         Figure(f"rows swept a second with {many:,} due, beside {FEW:,}", CONSTANT, "more", rates, "rows/s"),
-        Figure("claims while the clock sweeps, beside claims alone", 0.8, "more", beside, "claims/s"),
+        Figure("claims during a sweep, beside claims alone", 0.8, "more", during, "claims/s"),
     ]
 
 
 def make_due(count: int) -> None:
-    """Make due credits, their expiries spread over the table."""
+    """Insert due credits, with their expiries spread over the table."""
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0; SET work_mem = '256MB'; SET maintenance_work_mem = '512MB'")
         with rules_lifted(cursor):
@@ -52,9 +52,9 @@ def make_due(count: int) -> None:
     connection.close()
 
 
-def sweep_rate(bed: BenchEnvironment, count: int) -> float:
+def sweep_rate(environment: BenchEnvironment, count: int) -> float:
     """Sweep a fresh table of so many due credits, as the command does, and return the rows a second."""
-    bed.fresh("sweep")
+    environment.fresh_database("sweep")
     make_due(count)
     started = time.perf_counter()
     done = expire_assets.expire_due()
@@ -64,30 +64,30 @@ def sweep_rate(bed: BenchEnvironment, count: int) -> float:
     return done / seconds
 
 
-def claims_beside(bed: BenchEnvironment) -> list[tuple[float, float]]:
-    """Claim for a while with the sweep at work and without."""
-    seconds = bed.size(SECONDS, QUICK_SECONDS)
-    bed.fresh("beside")
-    make_due(bed.size(MANY, QUICK_MANY))
-    with large_tables.claims_server(rounds=2 * bed.rounds, seconds=seconds) as claims:
+def rates_during_sweep(environment: BenchEnvironment) -> list[tuple[float, float]]:
+    """Claim alternately during a sweep and without one."""
+    seconds = environment.size(SECONDS, QUICK_SECONDS)
+    environment.fresh_database("beside")
+    make_due(environment.size(MANY, QUICK_MANY))
+    with large_tables.claims_server(rounds=2 * environment.rounds, seconds=seconds) as claims:
 
         def with_sweep() -> float:
             with background_sweep():
                 return claims.rate()
 
-        return bed.alternate(with_sweep, claims.rate)
+        return environment.alternate(with_sweep, claims.rate)
 
 
 @contextmanager
 def background_sweep() -> Iterator[None]:
-    """Have the clock sweep without end, in a process of its own, as it does."""
-    process = subprocess.Popen([sys.executable, "-c", CLOCK], cwd=ROOT, env=web_environment(), stdout=subprocess.PIPE)
+    """Sweep continuously in another process, as the scheduler does."""
+    process = subprocess.Popen([sys.executable, "-c", SWEEPER], cwd=ROOT, env=web_environment(), stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
         process.stdout.readline()  # it is up
         yield
         if process.poll() is not None:
-            raise RuntimeError("the sweep ended by itself")
+            raise RuntimeError("the sweeping process exited")
     finally:
         process.terminate()
         process.wait()

@@ -1,4 +1,4 @@
-"""Tables as large as years of work leave them, made in a minute: valid rows by INSERT … SELECT, indexes built afterwards."""
+"""Large tables of valid rows, by INSERT … SELECT with indexes built afterwards."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,11 +15,11 @@ from accounts.models import Role, User
 from accounts.tokens import issue_pair
 from wallet.actions import edit_pool
 from wallet.assets.models import PoolKind
-from wallet.assets.supply_triggers import BEGIN_SUPPLY
+from wallet.assets.supply_triggers import INITIALIZE_SUPPLY
 
 POOLS = 50
 TABLES = ("assets_cashbackasset", "ledger_entry")
-# The oldest were claimed, then come the ended ones, then those on offer; what was issued last went in a hot campaign.
+# The oldest credits are claimed, then come expired and then available ones; the newest were claimed in a campaign.
 ASSETS = """
 INSERT INTO assets_cashbackasset
     (id, title, total_value, currency, status, pool_id, claimed_by_id, claimed_at, claim_slot, expires_at, generation,
@@ -39,7 +39,7 @@ FROM (
         ELSE 'AVAILABLE' END AS state FROM generate_series(0, {assets} - 1) AS s
 ) AS credit
 JOIN bench_pool AS pool ON pool.n = s % {pools}
--- The heavy one's are spread over all the years.
+-- The claims of the heavy user are spread over all the time.
 JOIN bench_person AS person ON person.n = CASE WHEN {heavy} > 0 AND s % greatest(1, {early} / greatest(1, {heavy})) = 0
     AND s < {early} THEN 0 ELSE 1 + s % ({people} - 1) END
 """
@@ -53,7 +53,7 @@ FROM assets_cashbackasset WHERE status = 'CLAIMED'
 
 @dataclass(frozen=True)
 class Tables:
-    """How large: so many assets, of which `entries` are claimed by `people`, `heavy` of them by one person."""
+    """The sizes: `assets`, of which `entries` are claimed by `people` users, `heavy` of them by one user."""
 
     assets: int
     entries: int
@@ -61,7 +61,7 @@ class Tables:
     heavy: int = 0
 
     def fill(self) -> None:
-        """Make the rows in this process's database, which must be fresh, and let PostgreSQL look at them."""
+        """Insert the rows into this process's database, which must be fresh, and analyze the tables."""
         User.objects.bulk_create((User(email=f"person{n}@example.com") for n in range(self.people)), batch_size=5_000)
         late = self.entries // 10
         sizes = {"early": self.entries - late, "late": late, "ended": (self.assets - self.entries) // 3}
@@ -78,7 +78,7 @@ class Tables:
             with rules_lifted(cursor):
                 cursor.execute(ASSETS.format(**values))
                 cursor.execute(ENTRIES)
-                cursor.execute(BEGIN_SUPPLY)
+                cursor.execute(INITIALIZE_SUPPLY)
             cursor.execute("DROP TABLE bench_pool, bench_person")
             cursor.execute("VACUUM (ANALYZE)")
             cursor.execute("CHECKPOINT")
@@ -87,7 +87,7 @@ class Tables:
 
 @contextmanager
 def rules_lifted(cursor: Any) -> Iterator[None]:
-    """Lift triggers, foreign keys and the indexes that are no constraint's while rows come in; all are back afterwards."""
+    """Disable triggers, foreign keys and the indexes without a constraint while rows are inserted; restore them afterwards."""
     cursor.execute(
         "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = ANY(%s::regclass[])"
         " AND indexrelid NOT IN (SELECT conindid FROM pg_constraint)",
@@ -113,7 +113,7 @@ def rules_lifted(cursor: Any) -> Iterator[None]:
 
 
 def access_token(email: str, role: Role | None = None) -> str:
-    """Return an access token of the person, who is given the role first."""
+    """Return an access token of the user, after setting the role."""
     person = User.objects.get_by_natural_key(email)
     if role:
         person.role = role
@@ -122,7 +122,7 @@ def access_token(email: str, role: Role | None = None) -> str:
 
 
 def session(email: str) -> str:
-    """Return the key of a session in which the person is signed in to the pages."""
+    """Return the key of a session in which the user is signed in to the pages."""
     request = HttpRequest()
     request.session = import_module(settings.SESSION_ENGINE).SessionStore()
     login(request, User.objects.get_by_natural_key(email))

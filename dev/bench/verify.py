@@ -1,4 +1,4 @@
-"""How long the checker takes on a large ledger, and how much memory, beside what was promised."""
+"""Time and memory of the checker on a large ledger, beside their limits."""
 
 from django.db import connection
 
@@ -10,13 +10,13 @@ from wallet.actions import seal_ledger
 
 LARGE = Tables(1_500_000, 1_000_000, people=20_000, heavy=10_000)
 QUICK = Tables(30_000, 20_000, people=1_000)
-MOST_SECONDS, MOST_MEMORY = 60.0, 200.0  # MB
-# What the acts would have left beside those rows: pools that opened before they were claimed from, the log of issues, a trail
-# of what ended, and the answers of the last days.
-TOLD = """
+MAX_SECONDS, MAX_MEMORY = 60.0, 200.0  # MB
+# The rows that actions would have written beside these: pools opened before the claims, the log of issues, the history of
+# expired credits, and the responses of the last days.
+HISTORY = """
 ALTER TABLE assets_creditpoolevent DISABLE TRIGGER USER;
 UPDATE assets_creditpoolevent SET pgh_created_at = now() - interval '1 year';
-INSERT INTO assets_issuance (pool_id, currency, door, count, value)
+INSERT INTO assets_issuance (pool_id, currency, channel, count, value)
     SELECT pool_id, currency, 'bench', count(*), sum(total_value) FROM assets_cashbackasset GROUP BY pool_id, currency;
 INSERT INTO assets_cashbackassetevent (pgh_created_at, pgh_label, pgh_obj_id, id, title, total_value, currency, status, pool_id,
     expires_at, generation, created_at)
@@ -34,25 +34,25 @@ VACUUM (ANALYZE)
 """
 
 
-def bench_verify(bed: BenchEnvironment) -> list[Figure]:
-    """Run `manage.py verify_ledger` on a ledger under seals, which must be green: else it ends with an error here too."""
-    tables = QUICK if bed.quick else LARGE
-    bed.tell(f"making {tables.entries:,} entries under seals")
-    bed.fresh("verify")
+def bench_verify(environment: BenchEnvironment) -> list[Figure]:
+    """Run `manage.py verify_ledger` on a sealed ledger; a violation is an error here too."""
+    tables = QUICK if environment.quick else LARGE
+    environment.report_progress(f"making {tables.entries:,} sealed entries")
+    environment.fresh_database("verify")
     tables.fill()
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
-        for statement in TOLD.split(";"):
+        for statement in HISTORY.split(";"):
             cursor.execute(statement)
     seal_ledger.seal_all()
     times, memory = [], []
-    for number in range(bed.rounds):
-        bed.tell(f"round {number + 1} of {bed.rounds}")
+    for number in range(environment.rounds):
+        environment.report_progress(f"round {number + 1} of {environment.rounds}")
         seconds, most, _ = timed_command("verify_ledger")
-        times.append((seconds, MOST_SECONDS))
-        memory.append((most, MOST_MEMORY))
-    what = f"verify_ledger on {tables.entries:,} sealed entries and {tables.assets:,} credits, beside {MOST_SECONDS:.0f} s"
+        times.append((seconds, MAX_SECONDS))
+        memory.append((most, MAX_MEMORY))
+    what = f"verify_ledger on {tables.entries:,} sealed entries and {tables.assets:,} credits, beside {MAX_SECONDS:.0f} s"
     return [
         Figure(what, 1.0, "less", times, "s"),
-        Figure("memory of the command", 1.0, "less", memory, "MB", "the most it ever held"),
+        Figure("memory of the command", 1.0, "less", memory, "MB", "maximum"),
     ]

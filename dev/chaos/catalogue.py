@@ -1,4 +1,4 @@
-"""Every fault there is: what it does, and its share of a long run."""
+"""The catalogue of faults: what each does, and its share of a long run."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,10 +25,10 @@ LONG_RUN_SECONDS = 600
 
 @dataclass(frozen=True)
 class Fault:
-    """One fault: what is done in words and in deed, and for how long.
+    """One fault: its description, its function, and its duration.
 
-    `quick` is the seconds of a quick run, `share` the part of a long run. `target` is how often it must strike in a long run
-    of ten minutes, in longer and shorter ones as much more and less often; never less than `always`.
+    `quick` is the seconds of a quick run, `share` the part of a long run. `target` is how often it must be injected in a run of
+    ten minutes, proportionally more or less often in longer and shorter runs; never less than `always`.
     """
 
     what: str
@@ -39,21 +39,21 @@ class Fault:
     always: int = 1
 
     def seconds(self, total: float) -> float:
-        """Return for how long it strikes in a run of `total` seconds."""
+        """Return its duration in a run of `total` seconds."""
         return max(self.quick, self.share * total)
 
     def least(self, seconds: float) -> int:
-        """Return how often it must strike within these seconds for a run to show something."""
+        """Return how often it must be injected within these seconds."""
         whole = self.share * LONG_RUN_SECONDS
         if not self.target or not whole:
             return self.always
-        # A short run has hardly begun: half the pace will do.
+        # In a short run the start takes most of the time: half the pace is enough.
         pace = 1.0 if seconds >= whole else 0.5
         return max(self.always, round(pace * self.target * seconds / whole))
 
 
 FAULTS = {
-    "T0": Fault("five mutants, each of which must be caught", mutants.catch_mutants),
+    "T0": Fault("five wrong implementations, each of which must be detected", mutants.catch_mutants),
     "T3": Fault("a database session of the web terminated every 50 ms", session_faults.kill_backends, 2, 0.10, target=1000),
     "T4": Fault("a web worker killed every 0.5 s", worker_faults.kill_workers, 2, 0.18, target=200),
     "T5": Fault("one reply to COMMIT in ten lost before it reaches the web", network_faults.lose_commits, 2, 0.20, target=1000),
@@ -64,18 +64,18 @@ FAULTS = {
         0.03,
         target=200,
     ),
-    "T7": Fault("the holder of a row stopped (SIGSTOP)", session_faults.stop_holder),
+    "T7": Fault("the process that holds a row lock stopped (SIGSTOP)", session_faults.stop_holder),
     "T9": Fault("PostgreSQL stopped at once and started again", postgres_faults.stop_at_once, 2, 0.10, target=20),
     "T10": Fault("the primary lost, its synchronous standby promoted", postgres_faults.fail_over, 0, 0.06, target=5),
-    "T13": Fault("a row held for 10 s", session_faults.slow_holder),
-    "T14": Fault("five times more clients than sessions, then no session at all", session_faults.crowd_out, 1, 0.02),
+    "T13": Fault("a row lock held for 10 s", session_faults.slow_holder),
+    "T14": Fault("five times more clients than sessions, then no session at all", session_faults.exhaust_sessions, 1, 0.02),
     "T15": Fault("a disk full, then freed", postgres_faults.fill_disk, 1, 0.02),
     "T16": Fault("Redis killed, stopped, emptied, restarted, full", redis_faults.lose_redis, 3, 0.06, always=5),
-    "T20": Fault("credits ending while they are claimed and rolled back", expiry_faults.expire_under_claims, 2.5, 0.02),
+    "T20": Fault("credits that expire while they are claimed and rolled back", expiry_faults.expire_under_claims, 2.5, 0.02),
     "T21": Fault("a task that two clusters run twice; a cluster that was down for five minutes", scheduler_faults.run_twice),
-    "T23": Fault("all web workers replaced in good order, again and again", worker_faults.restart_workers, 2, 0.06, target=20),
+    "T23": Fault("all web workers replaced gracefully, again and again", worker_faults.restart_workers, 2, 0.06, target=20),
     "T24": Fault(
-        "sessions, workers, PostgreSQL, Redis and replies to COMMIT lost, rows held, no session: in turn, as the dice will",
+        "sessions, workers, PostgreSQL, Redis and replies to COMMIT lost, rows locked, no sessions: in random order",
         soak.soak,
         8,
         0.10,
@@ -96,5 +96,5 @@ FAULTS = {
         0.05,
         always=slow_peers.PEERS,
     ),
-    "T27": Fault("readers who search without a pause, and downloads that nobody reads", stalled_readers.stall_readers, 4, 0.04),
+    "T27": Fault("readers who search without a pause, and downloads that nobody reads", stalled_readers.stall_readers, 5, 0.05),
 }

@@ -1,4 +1,4 @@
-"""One fault's run: a fresh database, clients at work, something broken, and the checker's verdict."""
+"""The run of one fault: a fresh database, claiming clients, the injected fault, and the checker's verdict."""
 
 import contextlib
 import io
@@ -17,8 +17,8 @@ from django.db import DatabaseError, InterfaceError, connection, connections
 
 from dev.chaos.load import Load
 from dev.chaos.test_servers import TEMPLATE, TestServers
-from dev.race import fixture, scratch_database, web_server
-from dev.race.fixture import RaceFixture
+from dev.race import scratch_database, web_server
+from dev.race.fixture import RaceFixture, create_fixture
 from dev.race.plan import Plan
 from dev.race.runner import make_tables
 from kernel.refusals import Refusal
@@ -28,16 +28,16 @@ from wallet.verification.claim_log import Attempt
 
 APP_ROLE = "cashback_app"
 CREDITS_PER_SECOND = 1_500  # more than these clients can claim, so that the pool never runs dry
-MOST_CREDITS = 200_000  # as many as a scene of two minutes needs
+MOST_CREDITS = 200_000  # enough for an experiment of two minutes
 SETTLING_SECONDS = 10
 CLIENTS = 12
-# What a sound request may be refused for: it came too late, or not now. A pool that runs dry leaves clients without work.
+# The codes with which a valid request may be refused. An empty pool is not among them: the clients would have no work.
 EXPECTED = {"asset_already_claimed", "busy", "request_in_progress"}
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a fault's run came to: how often it struck, how often it had to, and what was found wrong."""
+    """The outcome of a fault's run: how often it was injected, the required minimum, and the violations."""
 
     count: int
     least: int
@@ -49,16 +49,16 @@ class Outcome:
     log: list[Attempt] = field(default_factory=list, repr=False)
     skipped: bool = False
 
-    def noted(self, note: str) -> "Outcome":
-        """Return the same outcome with something to say."""
+    def with_note(self, note: str) -> "Outcome":
+        """Return the same outcome with another note."""
         return replace(self, note=note)
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """Where, how long, how often at least, and by which dice a fault strikes."""
+    """The servers, duration, seed and required count of a fault's run."""
 
-    stage: TestServers
+    servers: TestServers
     seconds: float
     seed: int
     name: str = ""
@@ -66,32 +66,32 @@ class Experiment:
 
     @property
     def random(self) -> random.Random:
-        """The dice: the same seed gives the same throws."""
+        """A new random generator: the same seed gives the same sequence."""
         return random.Random(f"{self.seed}/{self.name}")  # noqa: S311  (the run must be repeatable)
 
 
 @dataclass(frozen=True)
 class RunningLoad:
-    """What a fault may lay hands on while clients claim."""
+    """All that a fault may act on while clients claim."""
 
-    scene: Experiment
-    arena: RaceFixture
-    load: Load
+    experiment: Experiment
+    fixture: RaceFixture
+    clients: Load
     web: web_server.Web
     random: random.Random
 
     def ticks(self, every: float) -> Iterator[float]:
-        """Yield at even steps, `every` seconds apart, until the scene's time is over."""
+        """Yield every `every` seconds until the experiment's time is over."""
         begun = time.monotonic()
         step = 0
-        while (now := time.monotonic() - begun) < self.scene.seconds:
+        while (now := time.monotonic() - begun) < self.experiment.seconds:
             yield now
             step += 1
             time.sleep(max(0.0, begun + step * every - time.monotonic()))
 
 
 def create_template() -> None:
-    """Make the database with all tables that each scene gets a copy of; this process's settings name it."""
+    """Create the template database with all tables, which this process's settings name; each experiment gets a copy."""
     with connection._nodb_cursor() as cursor:
         cursor.execute(f"CREATE DATABASE \"{TEMPLATE}\" TEMPLATE template0 ENCODING 'UTF8'")
     make_tables()
@@ -99,14 +99,14 @@ def create_template() -> None:
     connections.close_all()
 
 
-def fresh_database(scene: Experiment) -> None:
-    """Give this process a fresh database with all tables, and nobody in it."""
-    name = f"{scratch_database.PREFIX}{scene.name.lower()}"
+def fresh_database(experiment: Experiment) -> None:
+    """Give this process a fresh database with all tables and no rows."""
+    name = f"{scratch_database.PREFIX}{experiment.name.lower()}"
     connections.close_all()
     settings = connection.settings_dict
     with connection._nodb_cursor() as cursor:
         cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")
-        # The one before goes too: recovery from a crash takes longer with every file there is.
+        # The previous database is dropped too: recovery from a crash takes longer with every file.
         for old in {name, settings["NAME"]} - {TEMPLATE}:
             cursor.execute(f'DROP DATABASE IF EXISTS "{old}" WITH (FORCE)')
         cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{TEMPLATE}"')
@@ -114,50 +114,52 @@ def fresh_database(scene: Experiment) -> None:
     scratch_database.require_scratch_database()
 
 
-def create_people(scene: Experiment, users: int = 20, credits_: int = 30, pool: int = 0, *, http: bool = True) -> RaceFixture:
-    """Make people, known credits and a pool that lasts."""
-    size = pool or min(MOST_CREDITS, int(CREDITS_PER_SECOND * (scene.seconds + 2)))
-    return fixture.create_fixture(Plan(users, credits_, size, None, 0, 0, users, scene.seed, http=http))
+def create_people(
+    experiment: Experiment, users: int = 20, credits_: int = 30, pool: int = 0, *, http: bool = True
+) -> RaceFixture:
+    """Create users, known credits and a pool that is large enough."""
+    size = pool or min(MOST_CREDITS, int(CREDITS_PER_SECOND * (experiment.seconds + 2)))
+    return create_fixture(Plan(users, credits_, size, None, 0, 0, users, experiment.seed, http=http))
 
 
 def web_environment(**more: str) -> dict[str, str]:
-    """Return the environment of web workers on the scene's database, in the application's role, with `more` on top."""
+    """Return the environment of web workers on the experiment's database, in the application's role, updated with `more`."""
     url = scratch_database.database_url(connection.settings_dict | {"USER": APP_ROLE})
     return dict(os.environ) | {"DATABASE_URL": url, "DATABASE_POOL": "8"} | more
 
 
 def under_load(
-    scene: Experiment,
-    strike: Callable[[RunningLoad], int],
+    experiment: Experiment,
+    inject: Callable[[RunningLoad], int],
     *,
     clients: int = CLIENTS,
     environ: Mapping[str, str] | None = None,
     workers: int = web_server.WORKERS,
     port: Callable[[web_server.Web], Any] | None = None,
-    way: Callable[[int], Any] = web_server.HttpTransport,
+    connect: Callable[[int], Any] = web_server.HttpTransport,
     note: str = "",
 ) -> Outcome:
-    """Let clients claim over HTTP while `strike` breaks things (it returns how often), and judge.
+    """Have clients claim over HTTP while `inject` injects the fault (it returns how often), and check the result.
 
     Arguments:
-        environ: the web workers', when it is not the usual one.
-        workers: how many there are.
-        port: a context manager that puts something between clients and web, and yields the port to ask.
-        way: makes a client of a port.
+        environ: of the web workers; default: web_environment().
+        workers: the number of web workers.
+        port: a context manager that puts a proxy between clients and web workers, and yields the port to connect to.
+        connect: makes a connection to a port.
     """
-    fresh_database(scene)
-    place = create_people(scene)
-    with running_web(environ, port, workers) as (server, entrance):
-        with Load(place, partial(way, entrance), clients, scene.seed) as load:
-            count = strike(RunningLoad(scene, place, load, server, scene.random))
-    return judge_run(load.log, place, count, scene.least, note=note)
+    fresh_database(experiment)
+    fixture = create_people(experiment)
+    with running_web(environ, port, workers) as (server, entry_port):
+        with Load(fixture, partial(connect, entry_port), clients, experiment.seed) as load:
+            count = inject(RunningLoad(experiment, fixture, load, server, experiment.random))
+    return judge_run(load.log, fixture, count, experiment.least, note=note)
 
 
 @contextmanager
 def running_web(
     environ: Mapping[str, str] | None, port: Callable[[web_server.Web], Any] | None, workers: int = web_server.WORKERS
 ) -> Iterator[tuple[web_server.Web, int]]:
-    """Run the web and yield it with the port that clients shall ask."""
+    """Run web workers and yield them with the port that clients connect to."""
     with contextlib.ExitStack() as stack:
         server = stack.enter_context(
             web_server.web_server(
@@ -169,7 +171,7 @@ def running_web(
 
 def judge_run(
     log: list[Attempt],
-    place: RaceFixture,
+    fixture: RaceFixture,
     count: int,
     least: int,
     *,
@@ -181,21 +183,20 @@ def judge_run(
     """Seal, check everything, and return the outcome.
 
     Arguments:
-        more: what else was found wrong.
-        answered: whether every request must have got its answer in the end.
-        refused: the codes for which a request may be refused here.
+        more: violations found elsewhere.
+        answered: whether every request must have been answered in the end.
+        refused: the codes with which a request may be refused.
     """
     connection.close()
     seal_and_settle()
     with snapshot_connection() as reader:
-        found = [*verify_everything(reader, log, place.issued), *leftover_sessions(reader), *more]
+        found = [*verify_everything(reader, log, fixture.issued), *leftover_sessions(reader), *more]
     if count < least:
-        found.append(Violation("count", f"it struck {count} times, {least} were wanted: nothing was shown"))
+        found.append(Violation("count", f"the fault was injected {count} times; at least {least} are required"))
     claims = len({attempt.entry for attempt in log if attempt.outcome == "ok"})
-    strange = Counter(attempt.code for attempt in log if attempt.outcome == "refused" and attempt.code not in refused)
+    unexpected = Counter(attempt.code for attempt in log if attempt.outcome == "refused" and attempt.code not in refused)
     found += [
-        Violation("count", f"{count} requests were refused for {code}, which nobody asked for")
-        for code, count in strange.items()
+        Violation("count", f"{count} requests were refused with {code} for no reason") for code, count in unexpected.items()
     ]
     unknown = sum(attempt.outcome == "unknown" for attempt in log)
     if answered:
@@ -204,7 +205,7 @@ def judge_run(
 
 
 def seal_and_settle() -> None:
-    """Seal all there is as soon as the database answers, and give sessions whose client is gone a moment to notice."""
+    """Seal all entries as soon as the database responds, and give sessions without a client time to end."""
     deadline = time.monotonic() + SETTLING_SECONDS
     while True:
         try:
@@ -221,7 +222,7 @@ def seal_and_settle() -> None:
 
 
 def unanswered_requests(log: list[Attempt]) -> list[Violation]:
-    """Find requests that never got an answer, however often they were sent."""
+    """Return a violation for each request that was never answered, however often it was sent."""
     last = {(attempt.user, attempt.key or attempt.target): attempt for attempt in log}
     return [
         Violation("I3", f"{attempt.id} was never answered: {attempt.code}")

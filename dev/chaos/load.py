@@ -1,4 +1,4 @@
-"""Clients that claim while something is being broken, and what they remember."""
+"""Clients that claim during an experiment, and their log of attempts."""
 
 import contextlib
 import threading
@@ -17,44 +17,46 @@ from wallet.verification.claim_log import Attempt
 
 CLOSING_TRIES = 80  # of a request that is unanswered: more than half a minute
 START_SECONDS = 20
-SHARE_BY_ID = 0.2  # of the requests: one known credit, which many want; the others take any of the pool
+SHARE_BY_ID = 0.2  # of the requests: for one known credit, which many claim; the others are for any credit of the pool
 SEAL_EVERY_SECONDS = 1
 
 
 class LoadBroke(Refusal):
-    """The clients do not get going, or one of them ended with an error of its own."""
+    """The clients do not start, or one of them ended with an error."""
 
     code = "load_broke"
-    detail = "The clients of the proof do not work."
+    detail = "The clients of the experiment failed."
 
 
 class Client(ClaimClient):
-    """Claims until told to stop, and does not leave before its last request is answered."""
+    """Claims until the load stops, and waits until its last request is answered."""
 
     def __init__(self, load: "Load", number: int) -> None:
-        super().__init__(load.way(), number, load.seed)
+        super().__init__(load.connect(), number, load.seed)
         self.load = load
 
     def run(self) -> None:
-        """Ask and ask."""
-        arena, turn = self.load.arena, 0
+        """Send one request after the other."""
+        fixture, turn = self.load.fixture, 0
         while not self.load.over.is_set():
-            racer, turn = self.random.choice(arena.racers), turn + 1
+            participant, turn = self.random.choice(fixture.participants), turn + 1
             if self.random.random() < SHARE_BY_ID:
-                self.persist("asset", self.random.choice(arena.credits), racer, None, CLOSING_TRIES)
+                self.request_until_answered("asset", self.random.choice(fixture.credits), participant, None, CLOSING_TRIES)
             else:
-                self.persist("pool", arena.pool, racer, f"under-load-{self.load.seed}-{self.number}-{turn}", CLOSING_TRIES)
+                self.request_until_answered(
+                    "pool", fixture.pool, participant, f"under-load-{self.load.seed}-{self.number}-{turn}", CLOSING_TRIES
+                )
 
 
 class Load:
-    """A number of clients, a thread each, and a sealer beside them; a context manager."""
+    """Concurrent clients, one thread each, and a sealer; a context manager."""
 
-    def __init__(self, arena: RaceFixture, way: Callable[[], Transport], clients: int, seed: int) -> None:
-        self.arena, self.way, self.seed = arena, way, seed
+    def __init__(self, fixture: RaceFixture, connect: Callable[[], Transport], clients: int, seed: int) -> None:
+        self.fixture, self.connect, self.seed = fixture, connect, seed
         self.over = threading.Event()
         self.errors: list[BaseException] = []
-        self.askers: list[Client] = []
-        self.threads = [threading.Thread(target=self.one, args=(number,)) for number in range(clients)]
+        self.clients: list[Client] = []
+        self.threads = [threading.Thread(target=self.run_client, args=(number,)) for number in range(clients)]
         self.threads.append(threading.Thread(target=self.seal))
 
     def __enter__(self) -> "Load":
@@ -75,33 +77,33 @@ class Load:
 
     @property
     def log(self) -> list[Attempt]:
-        """What all clients remember, in the order in which they asked."""
-        return sorted((attempt for asker in self.askers for attempt in asker.log), key=lambda attempt: attempt.started)
+        """The attempts of all clients, by start time."""
+        return sorted((attempt for client in self.clients for attempt in client.log), key=lambda attempt: attempt.started)
 
     def claims(self) -> int:
-        """Return how many requests were answered with a claim."""
-        return sum(attempt.outcome == "ok" for asker in self.askers for attempt in list(asker.log))
+        """Return the number of requests answered with a claim."""
+        return sum(attempt.outcome == "ok" for client in self.clients for attempt in list(client.log))
 
     def stop(self) -> None:
-        """Let every client finish what it began."""
+        """Stop, after every client has finished its request."""
         self.over.set()
         for thread in self.threads:
             thread.join()
 
-    def one(self, number: int) -> None:
+    def run_client(self, number: int) -> None:
         """Run one client."""
         try:
-            asker = Client(self, number)
-            self.askers.append(asker)
+            client = Client(self, number)
+            self.clients.append(client)
             try:
-                asker.run()
+                client.run()
             finally:
-                asker.way.close()
-        except BaseException as error:  # noqa: BLE001  (told by whoever started the load)
+                client.transport.close()
+        except BaseException as error:  # noqa: BLE001  (raised by __exit__)
             self.errors.append(error)
 
     def seal(self) -> None:
-        """Seal as the clock does, whatever happens."""
+        """Seal every second, as the scheduler does, whatever fails."""
         while not self.over.wait(SEAL_EVERY_SECONDS):
             with contextlib.suppress(Refusal, DatabaseError, InterfaceError):
                 seal_ledger.seal_all()

@@ -1,4 +1,4 @@
-"""What a run came to, as a table on a screen and as a page of the documentation."""
+"""The results of a run, as a table on the terminal and as a page of the documentation."""
 
 import os
 from collections.abc import Sequence
@@ -14,34 +14,35 @@ FIGURES = COLUMNS[2:7]
 LOST, DOUBLED = {"I2"}, {"I1", "I7"}
 PAGE = """# Proofs
 
-What held while things were broken: the last run of `make prove`, written by the run itself.
+The results of the last run of `make prove`, written by the run itself.
 
 {facts}
 
-`make prove MINUTES={asked:g} SEED={seed}` throws the same dice again; `manage.py prove --only T3` runs one fault.
+`make prove MINUTES={asked:g} SEED={seed}` repeats the run with the same seed; `manage.py prove --only T3` runs one fault.
 
-Each fault meets a fresh database on PostgreSQL and Redis servers of the run's own, real web workers (in the role that cannot
-rewrite history) and clients that send a request again with the same key until it is answered. Then one checker reads
-everything: **lost** is what was acknowledged and is not in the ledger, **doubled** a credit or a key with two claims,
-**unexplained** any other broken invariant, wrong answer or missed time. **count** is how often the fault struck; one that
-did not strike often enough is red too.
+Each fault is injected into a fresh database on temporary PostgreSQL and Redis servers, with real web workers (in the role that
+cannot rewrite history) and clients that repeat a request with the same key until it is answered. Then the checker reads
+everything. **lost**: claims that were acknowledged and are not in the ledger. **doubled**: credits or keys with two claims.
+**unexplained**: any other violated invariant, wrong response or missed time limit. **count**: how often the fault was injected;
+a run that injects a fault too rarely has failed too.
 
 {table}
 
-`T0` is why a zero means something: the same checker, and five ways to have built it wrong, each of which it must see. What
-begins with P is no fault: acts and requests as a generator makes them up, judged by a model and by the schema, and each step
-of a claim, at which somebody else acts or the claim breaks off. P1 and P6 throw the run's dice; P3, P4, T1 and T2 throw none.
+`T0` shows that zero violations mean something: the same checker must detect each of five wrong implementations. The lines that
+begin with P are not faults but tests: generated sequences of operations and requests, compared with a model and with the
+schema, and each step of a claim, at which another transaction commits or the claim is interrupted. P1 and P6 use the seed of
+the run; P3, P4, T1 and T2 are not random.
 
-The invariants: one claim a credit; what was acknowledged is there, and nothing else; credit and entry agree; issued equals
-available, claimed, expired and deleted; nothing claimed at or after its expiry; one key, one claim, one answer; seals verify
-and nothing older than 10 s is unsealed; limits per user hold; no error but 503, which says when to come back; no transaction
-and no wait older than 10 s, and nobody left behind when all is over.
+The invariants: one claim per credit; every acknowledged claim is in the ledger, and no other; credit and entry agree; issued
+equals available, claimed, expired and deleted together; no claim at or after the expiry; one claim and one response per key;
+seals verify, and no entry older than 10 s is unsealed; limits per user hold; no error but 503 with Retry-After; no transaction
+and no lock wait longer than 10 s, and no session left over at the end.
 """
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line: a fault's, or a model's."""
+    """One line of the table: a fault, or a test."""
 
     name: str
     what: str
@@ -56,8 +57,8 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """Return what the line says in one word."""
-        return "skipped" if self.skipped else "RED" if self.violations else "green"
+        """The result in one word."""
+        return "skipped" if self.skipped else "FAILED" if self.violations else "ok"
 
     def cells(self) -> Sequence[str]:
         """Return the line's cells, in the order of COLUMNS."""
@@ -90,7 +91,7 @@ def row_order(row: Row) -> tuple[str, int]:
 
 
 def run_facts(seed: int, asked: float, seconds: float) -> str:
-    """Return the line about the run: when, how long, by which dice, on which machine.
+    """Return the line about the run: date, duration, seed and machine.
 
     Arguments:
         asked: how many minutes were asked for.
@@ -104,5 +105,5 @@ def run_facts(seed: int, asked: float, seconds: float) -> str:
 def markdown_page(rows: Sequence[Row], facts: str, seed: int, asked: float) -> str:
     """Return the page, in Markdown."""
     head = ["| " + " | ".join(COLUMNS) + " |", "|---|---|" + "---:|" * len(FIGURES) + "---|---|"]
-    lines = [f"| {' | '.join(each.cells())} |" for each in rows]
+    lines = [f"| {' | '.join(row.cells())} |" for row in rows]
     return PAGE.format(table="\n".join(head + lines), facts=facts, seed=seed, asked=asked)

@@ -1,4 +1,4 @@
-"""Five ways to have built it wrong. Each must turn the checker red, or a green run says nothing."""
+"""Five wrong implementations. The checker must detect each of them, or its silence proves nothing."""
 
 import threading
 import time
@@ -13,9 +13,9 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from dev.chaos.experiment import Experiment, Outcome, create_people, fresh_database
-from dev.race import fixture, mutant, scratch_database
+from dev.race import mutant, scratch_database
 from dev.race.claim_client import ClaimClient
-from dev.race.fixture import RaceFixture
+from dev.race.fixture import VALUE, RaceFixture
 from dev.race.transport import ClaimResponse, DirectTransport, pool_request, record_claim, user_of
 from wallet.actions import issue_assets, seal_ledger
 from wallet.actions.claim import claim_asset
@@ -27,17 +27,17 @@ from wallet.verification.checker import Violation, snapshot_connection, verify_e
 CATCH_SECONDS = 20
 
 
-def catch_mutants(scene: Experiment) -> Outcome:
-    """T0: each mutant claims for a moment, and the checker must see what it did, within 20 s all in all."""
+def catch_mutants(experiment: Experiment) -> Outcome:
+    """T0: each mutant claims, and the checker must detect the violation, within 20 s."""
     found, caught = [], []
     for name, (live, expected) in MUTANTS.items():
         begun = time.monotonic()
-        fresh_database(scene)
-        place = create_people(scene, users=8, credits_=2, pool=20, http=False)
-        log = live(place)
+        fresh_database(experiment)
+        fixture = create_people(experiment, users=8, credits_=2, pool=20, http=False)
+        log = live(fixture)
         connection.close()
         with snapshot_connection() as reader:
-            seen = {violation.invariant for violation in verify_everything(reader, log, place.issued)}
+            seen = {violation.invariant for violation in verify_everything(reader, log, fixture.issued)}
         took = time.monotonic() - begun
         found += too_late(name, took)
         if expected in seen:
@@ -48,67 +48,72 @@ def catch_mutants(scene: Experiment) -> Outcome:
 
 
 def too_late(name: str, seconds: float) -> list[Violation]:
-    """Find a mutant that took too long to be caught."""
+    """Return a violation when a mutant was detected too late."""
     if seconds <= CATCH_SECONDS:
         return []
-    return [Violation("time", f"{name}: caught after {seconds:.1f} s, at most {CATCH_SECONDS} s were promised")]
+    return [Violation("time", f"{name}: caught after {seconds:.1f} s, the limit is {CATCH_SECONDS} s")]
 
 
 def execute_ddl(*statements: str) -> None:
-    """Take rules away from the scratch database."""
+    """Run DDL statements in the scratch database."""
     scratch_database.require_scratch_database()
     with connection.cursor() as cursor:
         for statement in statements:
             cursor.execute(statement)
 
 
-def at_once(acts: list[Callable[[], Any]]) -> None:
-    """Run each in a thread with a connection of its own, all let go at the same instant."""
-    barrier = threading.Barrier(len(acts))
+def at_once(actions: list[Callable[[], Any]]) -> None:
+    """Run each in a thread with its own connection, all released at the same time."""
+    barrier = threading.Barrier(len(actions))
 
-    def one(act: Callable[[], Any]) -> None:
+    def one(action: Callable[[], Any]) -> None:
         connection.ensure_connection()
         barrier.wait()
         try:
-            act()
+            action()
         finally:
             connection.close()
 
-    threads = [threading.Thread(target=one, args=(act,)) for act in acts]
+    threads = [threading.Thread(target=one, args=(action,)) for action in actions]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
 
 
-def without_lock(place: RaceFixture) -> list[Any]:
-    """Look first, write later, and drop what would refuse the second."""
+def without_lock(fixture: RaceFixture) -> list[Any]:
+    """Check first and write later, without the constraints that would refuse a second claim."""
     mutant.remove_guards()
-    askers = [ClaimClient(mutant.Unguarded(), number, 0) for number in range(len(place.racers))]
-    at_once([partial(a.ask, "asset", place.credits[0], racer, None) for a, racer in zip(askers, place.racers, strict=True)])
-    return [attempt for asker in askers for attempt in asker.log]
+    clients = [ClaimClient(mutant.Unguarded(), number, 0) for number in range(len(fixture.participants))]
+    at_once(
+        [
+            partial(client.ask, "asset", fixture.credits[0], participant, None)
+            for client, participant in zip(clients, fixture.participants, strict=True)
+        ]
+    )
+    return [attempt for client in clients for attempt in client.log]
 
 
-def without_unique(place: RaceFixture) -> list[Any]:
+def without_unique(fixture: RaceFixture) -> list[Any]:
     """Write the entry twice, as a retry inside a transaction would, without the index that refuses it."""
     execute_ddl("DROP INDEX entry_one_claim_per_asset")
-    asker = ClaimClient(DirectTransport(), 0, 0)
-    asker.ask("asset", place.credits[0], place.racers[0], None)
+    client = ClaimClient(DirectTransport(), 0, 0)
+    client.ask("asset", fixture.credits[0], fixture.participants[0], None)
     entry = Entry.objects.get()
     columns = {name: getattr(entry, name) for name in ("asset_id", "user_id", "actor_id", "amount", "currency", "claimed_at")}
     Entry.objects.create(kind=EntryKind.CLAIM, **columns)
-    return asker.log
+    return client.log
 
 
 class Forgetful(DirectTransport):
-    """Claims under a key without looking whether the key was answered before."""
+    """Claims with a key without checking whether the key was used before."""
 
-    def pool(self, racer: Any, pool: str, key: str) -> Any:
-        """Claim, and lose every answer but the second to a key."""
+    def pool(self, participant: Any, pool: str, key: str) -> Any:
+        """Claim, and lose the first response for each key."""
         with transaction.atomic():
             asset = CashbackAsset.objects.claimable().filter(pool=UUID(pool)).select_for_update(skip_locked=True).first()
             assert asset is not None
-            claim = record_claim(asset, user_of(racer), pool_request(racer, pool, key))
+            claim = record_claim(asset, user_of(participant), pool_request(participant, pool, key))
         return ClaimResponse("ok", 201, "201", claim.receipt) if key in self.lost else self.lose(key)
 
     def __init__(self) -> None:
@@ -116,32 +121,32 @@ class Forgetful(DirectTransport):
         self.lost: set[str] = set()
 
     def lose(self, key: str) -> Any:
-        """Keep the answer from the client."""
+        """Lose the response."""
         self.lost.add(key)
         return ClaimResponse("unknown", None, "lost")
 
 
-def without_keys(place: RaceFixture) -> list[Any]:
+def without_keys(fixture: RaceFixture) -> list[Any]:
     """Answer a retry with a second claim."""
     execute_ddl("ALTER TABLE ledger_entry DROP CONSTRAINT entry_request_key")
-    asker = ClaimClient(Forgetful(), 0, 0)
-    asker.persist("pool", place.pool, place.racers[0], "a-key-without-memory")
-    return asker.log
+    client = ClaimClient(Forgetful(), 0, 0)
+    client.request_until_answered("pool", fixture.pool, fixture.participants[0], "a-key-without-memory")
+    return client.log
 
 
-def without_clock(place: RaceFixture) -> list[Any]:
+def without_clock(fixture: RaceFixture) -> list[Any]:
     """Let the web's clock, read before the wait for a lock, decide; the table's own check and trigger are gone."""
     execute_ddl(
-        "DROP TRIGGER " + trigger_name("asset_handover") + " ON assets_cashbackasset",
+        "DROP TRIGGER " + trigger_name("asset_claimed") + " ON assets_cashbackasset",
         "ALTER TABLE assets_cashbackasset DROP CONSTRAINT asset_claimed_before_expiry",
     )
     asset = issue_assets.issue_asset(
-        None, title="Late", total_value=fixture.VALUE, currency="INR", expires_at=timezone.now() + timedelta(seconds=0.3)
+        None, title="Late", total_value=VALUE, currency="INR", expires_at=timezone.now() + timedelta(seconds=0.3)
     )
     with transaction.atomic():
         locked = CashbackAsset.objects.select_for_update().get(pk=asset.pk)
         time.sleep(0.4)
-        changes = {"status": "CLAIMED", "claimed_by_id": UUID(place.racers[0].id), "claimed_at": timezone.now()}
+        changes = {"status": "CLAIMED", "claimed_by_id": UUID(fixture.participants[0].id), "claimed_at": timezone.now()}
         CashbackAsset.objects.filter(pk=locked.pk).update(**changes)
         locked.refresh_from_db()
         who = {"user_id": locked.claimed_by_id, "actor_id": locked.claimed_by_id, "claimed_at": locked.claimed_at}
@@ -172,16 +177,16 @@ def sealed_by_id() -> Iterator[None]:
         seal_ledger.closed_rows = right
 
 
-def sealing_by_id(place: RaceFixture) -> list[Any]:
+def sealing_by_id(fixture: RaceFixture) -> list[Any]:
     """Seal while an older transaction is still open, which then commits; the table's own refusal is gone."""
     execute_ddl("DROP TRIGGER " + trigger_name("seal_follows") + " ON ledger_seal")
-    first, second = (UUID(credit) for credit in place.credits[:2])
+    first, second = (UUID(credit) for credit in fixture.credits[:2])
     begun, sealed = threading.Event(), threading.Event()
 
     def late() -> None:
         with transaction.atomic():
             asset = CashbackAsset.objects.select_for_update(no_key=True).get(pk=first)
-            record_claim(asset, user_of(place.racers[0]), None)
+            record_claim(asset, user_of(fixture.participants[0]), None)
             begun.set()
             sealed.wait()
         connection.close()
@@ -189,7 +194,7 @@ def sealing_by_id(place: RaceFixture) -> list[Any]:
     thread = threading.Thread(target=late)
     thread.start()
     begun.wait()
-    claim_asset(second, user_of(place.racers[1]))
+    claim_asset(second, user_of(fixture.participants[1]))
     with sealed_by_id():
         seal_ledger.seal_all()
     sealed.set()
@@ -197,7 +202,7 @@ def sealing_by_id(place: RaceFixture) -> list[Any]:
     return []
 
 
-# What is wrong, how it lives, and which invariant must see it.
+# The mutant, its function, and the invariant that must detect it.
 MUTANTS: dict[str, tuple[Callable[[RaceFixture], list[Any]], str]] = {
     "lock removed": (without_lock, "I1"),
     "unique index dropped": (without_unique, "I1"),

@@ -15,75 +15,75 @@ from wallet.verification.checker import Violation
 from wallet.verification.claim_log import Attempt
 
 SLOWER_SECONDS = 0.15
-LEFT_ALONE_SECONDS = 1.0  # after it failed Redis is not asked
-ENOUGH = 1_000  # requests on either side: of fewer, the 99th percentile is the luck of a handful
+LEFT_ALONE_SECONDS = 1.0  # the open circuit: Redis is not used after a failure
+ENOUGH = 1_000  # requests on either side: the 99th percentile of fewer is unreliable
 Span = tuple[float, float]
 
 
-def lose_redis(scene: Experiment) -> Outcome:
-    """T16: Redis is lost five ways while it counts and queues claims; nobody hears of it, and nobody waits much longer."""
+def lose_redis(experiment: Experiment) -> Outcome:
+    """T16: Redis fails in five ways while it counts and queues claims; no request fails or waits much longer."""
     calm, lost = list[Span](), dict[str, Span]()
 
-    def strike(act: RunningLoad) -> int:
-        # The first step is for warming up: whoever asks first waits for connections.
-        step = scene.seconds / (2 * len(WAYS) + 1)
+    def inject(load: RunningLoad) -> int:
+        # The first step warms up: the first requests wait for connections.
+        step = experiment.seconds / (2 * len(REDIS_FAULTS) + 1)
         time.sleep(step)
-        for way in WAYS:
+        for fault in REDIS_FAULTS:
             calm.append(measure_span(step))
             begun = time.time()
-            with way(scene.stage):
+            with fault(experiment.servers):
                 time.sleep(step)
             time.sleep(min(LEFT_ALONE_SECONDS, step / 4))
-            lost[way.__name__] = (begun, time.time())
+            lost[fault.__name__] = (begun, time.time())
         return len(lost)
 
     with with_redis_in_use():
-        outcome = under_load(scene, strike)
+        outcome = under_load(experiment, inject)
     return compare_latency(outcome, calm, lost)
 
 
 def measure_span(seconds: float) -> Span:
-    """Let clients claim for some seconds and return from when until when."""
+    """Wait while clients claim, and return the start and end of the time span."""
     begun = time.time()
     time.sleep(seconds)
     return begun, time.time()
 
 
 def compare_latency(outcome: Outcome, calm: list[Span], lost: dict[str, Span]) -> Outcome:
-    """Add what Redis' absence cost, when enough requests tell."""
+    """Add the latency with and without Redis, and a violation when it rose and there are enough requests to judge."""
     before, during = response_times(outcome.log, calm), response_times(outcome.log, list(lost.values()))
-    by_way = {name: p99(response_times(outcome.log, [span])) for name, span in lost.items()}
-    worst = max(by_way, key=lambda name: by_way[name])
+    by_fault = {name: p99(response_times(outcome.log, [span])) for name, span in lost.items()}
+    worst = max(by_fault, key=lambda name: by_fault[name])
     note = (
         f"p99 {p99(before):,.0f} ms of {len(before):,} requests with Redis, {p99(during):,.0f} ms of {len(during):,} without"
-        f" (at most {by_way[worst]:,.0f} ms: {worst})"
+        f" (at most {by_fault[worst]:,.0f} ms: {worst})"
     )
     if min(len(before), len(during)) < ENOUGH:
-        return outcome.noted(f"{note}; too few to judge")
+        return outcome.with_note(f"{note}; too few to judge")
     if p99(during) > p99(before) + 1000 * SLOWER_SECONDS:
         outcome.violations.append(Violation("time", f"the 99th percentile rose by more than {1000 * SLOWER_SECONDS:.0f} ms"))
-    return outcome.noted(note)
+    return outcome.with_note(note)
 
 
 def response_times(log: list[Attempt], spans: list[Span]) -> list[float]:
-    """Return how long each answer took that was asked for within the spans, in milliseconds."""
+    """Return the response times, in milliseconds, of the requests sent within the spans."""
     within = [attempt for attempt in log if any(begun <= attempt.started < ended for begun, ended in spans)]
     return [1000 * (attempt.ended - attempt.started) for attempt in within]
 
 
 def p99(times: list[float]) -> float:
-    """Return the 99th percentile; infinite of hardly any."""
+    """Return the 99th percentile; infinite for fewer than two."""
     return statistics.quantiles(times, n=100)[98] if len(times) > 1 else float("inf")
 
 
 def with_redis_in_use() -> AbstractContextManager[None]:
-    """Have the web count claims in Redis and queue the crowd there."""
+    """Have the web count claims and queue concurrent claims in Redis."""
     return environment_with(RATE_CLAIM="1000000/m", CLAIM_LOCK="redis")
 
 
 @contextmanager
 def environment_with(**use: str) -> Iterator[None]:
-    """Have the web start with these variables."""
+    """Set environment variables for web servers started within."""
     old = {name: os.environ.get(name) for name in use}
     os.environ.update(use)
     try:
@@ -96,17 +96,17 @@ def environment_with(**use: str) -> Iterator[None]:
 
 
 @contextmanager
-def kill_redis(stage: TestServers) -> Iterator[None]:
-    """SIGKILL, and back later."""
-    os.kill(stage.redis_pid(), signal.SIGKILL)
+def kill_redis(servers: TestServers) -> Iterator[None]:
+    """SIGKILL, and a start later."""
+    os.kill(servers.redis_pid(), signal.SIGKILL)
     yield
-    redis.start_redis(stage.place)
+    redis.start_redis(servers.instance)
 
 
 @contextmanager
-def pause_redis(stage: TestServers) -> Iterator[None]:
-    """SIGSTOP: it takes connections and says nothing."""
-    pid = stage.redis_pid()
+def pause_redis(servers: TestServers) -> Iterator[None]:
+    """SIGSTOP: it accepts connections and does not respond."""
+    pid = servers.redis_pid()
     os.kill(pid, signal.SIGSTOP)
     try:
         yield
@@ -115,27 +115,27 @@ def pause_redis(stage: TestServers) -> Iterator[None]:
 
 
 @contextmanager
-def flush_redis(stage: TestServers) -> Iterator[None]:
-    """FLUSHALL, again and again: every count and every lock is forgotten."""
-    ask_redis(stage.place.redis_socket, "FLUSHALL")
+def flush_redis(servers: TestServers) -> Iterator[None]:
+    """FLUSHALL: every count and every lock is deleted."""
+    ask_redis(servers.instance.redis_socket, "FLUSHALL")
     yield
-    ask_redis(stage.place.redis_socket, "FLUSHALL")
+    ask_redis(servers.instance.redis_socket, "FLUSHALL")
 
 
 @contextmanager
-def restart_redis(stage: TestServers) -> Iterator[None]:
+def restart_redis(servers: TestServers) -> Iterator[None]:
     """SHUTDOWN and start."""
-    redis.stop_redis(stage.place)
-    redis.start_redis(stage.place)
+    redis.stop_redis(servers.instance)
+    redis.start_redis(servers.instance)
     yield
 
 
 @contextmanager
-def fill_redis(stage: TestServers) -> Iterator[None]:
-    """No room for a single byte: every write is refused."""
-    ask_redis(stage.place.redis_socket, "CONFIG SET maxmemory-policy noeviction\r\nCONFIG SET maxmemory 1")
+def fill_redis(servers: TestServers) -> Iterator[None]:
+    """Memory full: every write is refused."""
+    ask_redis(servers.instance.redis_socket, "CONFIG SET maxmemory-policy noeviction\r\nCONFIG SET maxmemory 1")
     yield
-    ask_redis(stage.place.redis_socket, "CONFIG SET maxmemory 128mb\r\nCONFIG SET maxmemory-policy volatile-lru")
+    ask_redis(servers.instance.redis_socket, "CONFIG SET maxmemory 128mb\r\nCONFIG SET maxmemory-policy volatile-lru")
 
 
-WAYS = (kill_redis, pause_redis, flush_redis, restart_redis, fill_redis)
+REDIS_FAULTS = (kill_redis, pause_redis, flush_redis, restart_redis, fill_redis)

@@ -1,4 +1,4 @@
-"""The application's role in the wrong hands: every rule it could try to switch off, while others claim."""
+"""Attacks with the application's role on every rule of the database, while clients claim."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,15 +10,15 @@ import psycopg
 
 from dev.chaos.experiment import APP_ROLE, Experiment, Outcome, RunningLoad, under_load
 from dev.chaos.session_faults import connection_parameters
+from kernel.sql import RETIRED_SEALERS_LOCK
 from wallet.ledger.models import Seal
 from wallet.verification.checker import Violation
 
 ATTACKS_EVERY_SECONDS = 0.05
 NO_RIGHT = "42501"
-SEALERS_KEY = 0x5EA1  # the advisory lock that sealers took once
 SWITCH = (
     "SELECT set_config('pgtrigger.ignore', array_agg(tgname)::text, false) FROM pg_trigger WHERE NOT tgisinternal",
-    f"SELECT pg_advisory_lock({SEALERS_KEY})",
+    f"SELECT pg_advisory_lock({RETIRED_SEALERS_LOCK})",
 )
 ENDED_CREDIT = """
     INSERT INTO assets_cashbackasset (id, title, total_value, currency, status, generation, created_at, expires_at)
@@ -42,7 +42,7 @@ def next_seal(**forged: str) -> str:
     )
 
 
-# What is tried, each in a transaction of its own: by which rule it must be refused, and its statements.
+# The attacks, each in its own transaction: the rule that must refuse it, and its statements.
 ATTACKS: dict[str, tuple[str, ...]] = {
     "a claim of a billion": (
         "entry_equals_asset",
@@ -76,7 +76,8 @@ ATTACKS: dict[str, tuple[str, ...]] = {
     ),
     "a forged issue": (
         NO_RIGHT,
-        "INSERT INTO assets_issuance (currency, door, count, value) SELECT currency, door, count, value FROM assets_issuance",
+        "INSERT INTO assets_issuance (currency, channel, count, value)"
+        " SELECT currency, channel, count, value FROM assets_issuance",
     ),
     "a forged change": (
         NO_RIGHT,
@@ -84,35 +85,35 @@ ATTACKS: dict[str, tuple[str, ...]] = {
     ),
     "a raised balance": (
         NO_RIGHT,
-        "UPDATE ledger_subtotal SET amount = amount + 1",
+        "UPDATE ledger_sealedbalance SET amount = amount + 1",
     ),
     "an entry less": (
         NO_RIGHT,
         "DELETE FROM ledger_entry",
     ),
 }
-# Refused as well, because somebody else claimed or sealed first.
+# Refused as well when another session claimed or sealed first.
 SLOWER = ("entry_one_claim_per_asset", "seal_follows", "seal_no_fork", "ledger_seal_pkey")
-NOT_NOW = psycopg.OperationalError  # a row or a seal that somebody else holds
+NOT_NOW = psycopg.OperationalError  # a row or a seal locked by another session
 
 
-def try_to_switch_off(scene: Experiment) -> Outcome:
-    """T28: a session of the application's role tries all attacks again and again; each is refused, and sealing goes on."""
+def try_to_switch_off(experiment: Experiment) -> Outcome:
+    """T28: a session of the application's role tries all attacks repeatedly; each is refused, and sealing continues."""
     failures: Counter[str] = Counter()
-    outcome = under_load(scene, partial(attack_repeatedly, failures))
+    outcome = under_load(experiment, partial(attack_repeatedly, failures))
     outcome.violations.extend(Violation("switch", f"{what}, {count} times") for what, count in failures.items())
-    return outcome.noted(f"{outcome.count} attacks refused, {failures.total()} not")
+    return outcome.with_note(f"{outcome.count} attacks refused, {failures.total()} not")
 
 
-def attack_repeatedly(failures: Counter[str], act: RunningLoad) -> int:
-    """Try every attack at each step; count what is not refused as it must be, and return how many were."""
+def attack_repeatedly(failures: Counter[str], load: RunningLoad) -> int:
+    """Try every attack at each step; record those that are not refused as required, and return how many were tried."""
     refused, seals = 0, Seal.objects.count()
     with psycopg.connect(**connection_parameters()) as owner:
         owner.execute(ENDED_CREDIT)
     with attacker_session() as session:
-        for _ in act.ticks(ATTACKS_EVERY_SECONDS):
+        for _ in load.ticks(ATTACKS_EVERY_SECONDS):
             for what, (rule, *statements) in ATTACKS.items():
-                verdict = try_attack(session, statements, {"user": act.arena.racers[0].id})
+                verdict = try_attack(session, statements, {"user": load.fixture.participants[0].id})
                 refused += verdict in (rule, *SLOWER)
                 failures.update([f"{what}: {verdict}"] if verdict not in (None, rule, *SLOWER) else [])
         failures.update(["nothing was sealed"] if Seal.objects.count() == seals else [])
@@ -121,7 +122,7 @@ def attack_repeatedly(failures: Counter[str], act: RunningLoad) -> int:
 
 @contextmanager
 def attacker_session() -> Iterator[psycopg.Connection[Any]]:
-    """Connect as the application's role, ask every trigger to be ignored, and hold what sealers may want."""
+    """Connect as the application's role, set every trigger to be ignored, and hold an advisory lock of the sealers."""
     with psycopg.connect(**connection_parameters() | {"user": APP_ROLE}, autocommit=True) as session:
         for statement in SWITCH:
             session.execute(statement)
@@ -129,9 +130,9 @@ def attacker_session() -> Iterator[psycopg.Connection[Any]]:
 
 
 def try_attack(session: psycopg.Connection[Any], statements: Sequence[str], values: dict[str, Any]) -> str | None:
-    """Return what came of an attack: the rule that refused it, or "accepted".
+    """Return the result of an attack: the rule that refused it, or "accepted".
 
-    None when there was nothing to attack yet, or somebody else was in the way.
+    None when there was nothing to attack yet, or another session held a lock.
     """
     try:
         with session.transaction():

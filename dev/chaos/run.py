@@ -1,4 +1,4 @@
-"""Run faults in a process of their own, on servers of their own, and hand over what each came to."""
+"""Faults in a process of their own, on temporary servers."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from typing import Any
 from dev.chaos import test_servers
 from dev.race import launch
 
-# Lived by everything below: the proof's own settings, whatever the caller's say.
+# The settings of every run; they override those of the caller.
 ENVIRONMENT = {
     "CASHBACK_ENV": "local",
     "DJANGO_SETTINGS_MODULE": "cashback.settings",
@@ -28,41 +28,41 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "CASHBACK_LOCAL_PROFILE": "prove",
 }
-# What is proved is what the product waits by itself.
-UNSAID = {"STATEMENT_TIMEOUT_MS", "LOCK_TIMEOUT_MS"}
+# Removed, so that the product's own time limits apply.
+REMOVED = {"STATEMENT_TIMEOUT_MS", "LOCK_TIMEOUT_MS"}
 
 
 def run_faults(
-    seconds: Mapping[str, float], seed: int, begins: Callable[[str], None] = lambda _: None, keep: Path | None = None
+    seconds: Mapping[str, float], seed: int, on_start: Callable[[str], None] = lambda _: None, keep: Path | None = None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Run each fault for its seconds and yield its name and outcome (see Outcome) as it ends.
+    """Run the faults one after the other and yield the name and outcome (see Outcome) of each.
 
     Arguments:
-        seconds: how long each fault strikes, by its name, in the order in which they are to run.
-        seed: the same seed throws the same dice.
-        begins: told the name of each fault as it begins.
-        keep: a folder in which the clients' logs are left, one JSON object a line.
+        seconds: the duration of each fault by its name, in the order of the run.
+        seed: of all random choices.
+        on_start: called with the name of each fault when it starts.
+        keep: a folder to save the clients' logs in, one JSON object a line.
 
     Raises RaceFailed.
     """
-    for folder, word in run_module("dev.chaos", str(seed), json.dumps(dict(seconds))):
-        if "now" in word:
-            begins(word["now"])
+    for folder, message in run_module("dev.chaos", str(seed), json.dumps(dict(seconds))):
+        if "now" in message:
+            on_start(message["now"])
             continue
         if keep:
-            (keep / f"{word['fault']}.jsonl").write_bytes((folder / f"{word['fault']}.jsonl").read_bytes())
-        yield word["fault"], word["outcome"]
+            (keep / f"{message['fault']}.jsonl").write_bytes((folder / f"{message['fault']}.jsonl").read_bytes())
+        yield message["fault"], message["outcome"]
 
 
 def run_module(module: str, *arguments: str) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Run a module in a folder for servers of its own, gone afterwards, and yield the folder with each word it says.
+    """Run a module with a temporary folder for its servers, and yield the folder with each message of the module.
 
-    The module is given the folder and the arguments, and says one JSON object a line. Raises RaceFailed when it breaks.
+    The module gets the folder and the arguments, and prints one JSON object a line. Raises RaceFailed when it fails.
     """
     with test_servers.servers_folder() as folder, (folder / "errors.txt").open("w+") as errors:
         command = [sys.executable, "-m", module, str(folder), *arguments]
-        said = {name: value for name, value in os.environ.items() if name not in UNSAID}
-        environ = said | ENVIRONMENT | {"CASHBACK_STATE": str(folder)}
+        inherited = {name: value for name, value in os.environ.items() if name not in REMOVED}
+        environ = inherited | ENVIRONMENT | {"CASHBACK_STATE": str(folder)}
         process = subprocess.Popen(
             command, cwd=launch.ROOT, env=environ, stdout=subprocess.PIPE, stderr=errors, text=True, start_new_session=True
         )
@@ -72,12 +72,12 @@ def run_module(module: str, *arguments: str) -> Iterator[tuple[Path, dict[str, A
                 yield folder, json.loads(line)
             if process.wait() != 0:
                 errors.seek(0)
-                raise launch.RaceFailed(f"{launch.RaceFailed.detail} {last_words(errors.read())}")
+                raise launch.RaceFailed(f"{launch.RaceFailed.detail} {last_line(errors.read())}")
         finally:
             launch.terminate_runner(process)
 
 
-def last_words(text: str) -> str:
-    """Return the last line that says something."""
+def last_line(text: str) -> str:
+    """Return the last line that is not blank."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return lines[-1] if lines else "It ended without a word."
+    return lines[-1] if lines else "It printed no error."

@@ -1,4 +1,4 @@
-"""Hashing: many sign in at once, with right and wrong passwords, while others claim."""
+"""Load by sign-ins: many at once, with right and wrong passwords, while clients claim."""
 
 import http.client
 import json
@@ -30,7 +30,7 @@ from wallet.verification.claim_log import Attempt
 SIGN_IN_CLIENTS, AT_ONCE = 32, 24
 LEAST_SHARE = 0.7  # of the claims that are made without sign-ins
 WARM_SECONDS, ROUND_SECONDS, JUDGED_ROUNDS = 1.0, 6.0, 3
-EMAIL, PASSWORD = "member@example.com", "a long enough passphrase"  # noqa: S105  (a person of the proof's own)
+EMAIL, PASSWORD = "member@example.com", "a long enough passphrase"  # noqa: S105  (a test user)
 EXPECTED = {PASSWORD: {200, 503}, "a wrong passphrase": {401, 503}}
 Span = tuple[float, float]
 
@@ -45,18 +45,18 @@ class SignIn:
     status: int
 
 
-def hash_under_claims(scene: Experiment) -> Outcome:
-    """T26: in turn, clients claim alone and beside 32 clients that sign in again and again, without a limit on tries."""
-    fresh_database(scene)
-    place = create_people(scene)
+def hash_under_claims(experiment: Experiment) -> Outcome:
+    """T26: clients claim alternately alone and beside 32 clients that sign in repeatedly, without rate limits."""
+    fresh_database(experiment)
+    fixture = create_people(experiment)
     User.objects.create_user(EMAIL, PASSWORD)
-    rounds = max(1, int(scene.seconds // ROUND_SECONDS))
-    seconds = scene.seconds / rounds / 2
+    rounds = max(1, int(experiment.seconds // ROUND_SECONDS))
+    seconds = experiment.seconds / rounds / 2
     alone, beside, sign_ins = list[Span](), list[Span](), list[SignIn]()
     limits_off = dict.fromkeys(("RATE_SIGN_IN", "RATE_WRONG_PASSWORD"), "off")
     with running_web(web_environment(**limits_off), None) as (_, port):
-        with Load(place, partial(web_server.HttpTransport, port), CLIENTS, scene.seed) as load:
-            sign_in_burst(port, WARM_SECONDS)  # each process of the web starts those that hash for it
+        with Load(fixture, partial(web_server.HttpTransport, port), CLIENTS, experiment.seed) as load:
+            sign_in_burst(port, WARM_SECONDS)  # each web process starts its hashing processes
             for _ in range(rounds):
                 begun = time.time()
                 sign_ins += sign_in_burst(port, seconds)
@@ -64,7 +64,7 @@ def hash_under_claims(scene: Experiment) -> Outcome:
                 sign_ins += sign_in_burst(port, seconds)
                 beside.append((alone[-1][1], time.time()))
     before, during = claims_per_second(load.log, alone), claims_per_second(load.log, beside)
-    found = judge_claim_rates(sign_ins)
+    found = find_wrong_responses(sign_ins)
     if rounds >= JUDGED_ROUNDS and during < LEAST_SHARE * before:
         found.append(Violation("time", f"{during:,.0f} claims/s beside sign-ins, {before:,.0f} without"))
     checked = sum(sign_in.status != 503 for sign_in in sign_ins)
@@ -72,24 +72,24 @@ def hash_under_claims(scene: Experiment) -> Outcome:
         f"{before:,.0f} claims/s alone, {during:,.0f} beside {most_at_once(sign_ins)} sign-ins at once: {checked} passwords"
         f" checked, {len(sign_ins) - checked} answered 503, the slowest after {slowest_sign_in(sign_ins):.1f} s"
     )
-    return judge_run(load.log, place, checked, scene.least, note=note, more=found)
+    return judge_run(load.log, fixture, checked, experiment.least, note=note, more=found)
 
 
 def sign_in_burst(port: int, seconds: float) -> list[SignIn]:
-    """Sign in from all clients at the same instant and again and again for some seconds; return every sign-in."""
+    """Sign in from all clients at the same time and repeatedly for some seconds; return every sign-in."""
     barrier, deadline = threading.Barrier(SIGN_IN_CLIENTS), time.time() + seconds
 
     def client(number: int) -> list[SignIn]:
         password = list(EXPECTED)[number % len(EXPECTED)]
         barrier.wait(seconds)
-        return list(wait_until(port, password, deadline))
+        return list(sign_in_until(port, password, deadline))
 
     with ThreadPoolExecutor(SIGN_IN_CLIENTS) as clients:
         return [sign_in for made in clients.map(client, range(SIGN_IN_CLIENTS)) for sign_in in made]
 
 
-def wait_until(port: int, password: str, deadline: float) -> Iterator[SignIn]:
-    """Sign in until the deadline, over one connection, and wait after a 503 for as long as it says."""
+def sign_in_until(port: int, password: str, deadline: float) -> Iterator[SignIn]:
+    """Sign in until the deadline, over one connection, waiting after a 503 as its Retry-After says."""
     connection = http.client.HTTPConnection(web_server.HOST, port, timeout=web_server.ANSWER_SECONDS)
     body = json.dumps({"email": EMAIL, "password": password})
     while (started := time.time()) < deadline:
@@ -101,12 +101,12 @@ def wait_until(port: int, password: str, deadline: float) -> Iterator[SignIn]:
     connection.close()
 
 
-def judge_claim_rates(sign_ins: list[SignIn]) -> list[Violation]:
-    """Find sign-ins that were answered wrongly, and a run with too few of them."""
+def find_wrong_responses(sign_ins: list[SignIn]) -> list[Violation]:
+    """Return violations for sign-ins with a wrong status, and for too few of them at once."""
     wrong = Counter(sign_in.status for sign_in in sign_ins if sign_in.status not in EXPECTED[sign_in.password])
     found = [Violation("count", f"{count} sign-ins were answered {status}") for status, count in wrong.items()]
     if most_at_once(sign_ins) < AT_ONCE:
-        found.append(Violation("count", f"only {most_at_once(sign_ins)} sign-ins were under way at once"))
+        found.append(Violation("count", f"only {most_at_once(sign_ins)} sign-ins were in flight at once"))
     return found
 
 
@@ -118,8 +118,8 @@ def claims_per_second(log: list[Attempt], spans: list[Span]) -> float:
 
 
 def most_at_once(sign_ins: list[SignIn]) -> int:
-    """Return the largest number of sign-ins that were under way at one instant."""
-    changes = sorted([(one.started, 1) for one in sign_ins] + [(one.ended, -1) for one in sign_ins])
+    """Return the largest number of sign-ins that were in flight at the same time."""
+    changes = sorted([(sign_in.started, 1) for sign_in in sign_ins] + [(sign_in.ended, -1) for sign_in in sign_ins])
     return max(accumulate(change for _, change in changes), default=0)
 
 

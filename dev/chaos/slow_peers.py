@@ -1,4 +1,4 @@
-"""Slow peers: connections that send half a request, read no answer or say nothing, by the hundred, while clients claim."""
+"""Slow peers: hundreds of connections that send half a request, read no response or are silent, while clients claim."""
 
 import contextlib
 import socket
@@ -16,11 +16,11 @@ from wallet.verification.claim_log import Attempt
 
 PEERS = 500
 LEAST_RATIO = 0.7  # of the claims a second without slow peers
-ENOUGH = 1_000  # claims on either side: the rate of fewer is luck
+ENOUGH = 1_000  # claims on either side: the rate of fewer is unreliable
 ROUND_SECONDS = 2.0
-AGAIN_SECONDS = 15  # a peer that has been there for so long comes again: it was cut
+AGAIN_SECONDS = 15  # after this time a peer reconnects: the server has closed its connection
 CONNECT_SECONDS = 30
-SETTLING_SECONDS = 1  # until all have been answered what they get
+SETTLING_SECONDS = 1  # until all peers have received their responses
 LARGE = "/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js"
 
 
@@ -31,7 +31,7 @@ def peer_request(method: str, path: str, *headers: str) -> bytes:
 
 @dataclass
 class Peer:
-    """One slow connection: what it sends at once, what it sends later, a byte a second, and whether it reads."""
+    """One slow connection: the bytes it sends first, the bytes it sends later, one a second, and whether it reads."""
 
     first: bytes
     later: bytes = b""
@@ -52,7 +52,7 @@ class Peer:
         self.since = time.monotonic()
 
     def trickle(self) -> None:
-        """Send the next byte, if there is one to send and anybody to take it."""
+        """Send the next byte, if there is one and the connection is open."""
         if self.later:
             with contextlib.suppress(OSError):
                 self.sock.send(self.later[:1])
@@ -73,13 +73,13 @@ KINDS: dict[str, Callable[[], Peer]] = {
 
 
 class Peers:
-    """Many slow peers and a thread that keeps them so; a context manager."""
+    """Many slow peers and the thread that operates them; a context manager."""
 
     def __init__(self, port: int, peers: list[Peer], again: float = AGAIN_SECONDS) -> None:
-        """Prepare them.
+        """Prepare the peers.
 
         Arguments:
-            again: after so many seconds a peer comes again.
+            again: the seconds after which a peer reconnects.
         """
         self.port, self.peers, self.again = port, peers, again
         self.opened = 0
@@ -99,13 +99,13 @@ class Peers:
             peer.sock.close()
 
     def open(self, peer: Peer) -> None:
-        """Connect a peer, if the web takes it."""
+        """Connect a peer, if the server accepts it."""
         with contextlib.suppress(OSError):
             peer.connect(self.port)
             self.opened += 1
 
     def keep(self) -> None:
-        """Send a byte a second, and replace those that have been there for long."""
+        """Send a byte a second, and reconnect peers after `again` seconds."""
         while not self.over.wait(1):
             for peer in self.peers:
                 peer.trickle()
@@ -114,27 +114,27 @@ class Peers:
 
 
 def mixed_peers(count: int) -> list[Peer]:
-    """Return so many peers, as many of each kind."""
+    """Return `count` peers, evenly distributed over the kinds."""
     kinds = list(KINDS.values())
     return [kinds[number % len(kinds)]() for number in range(count)]
 
 
-def slow_peers(scene: Experiment) -> Outcome:
-    """T25: 500 slow peers come and stay, go and come again; the others claim as before."""
+def slow_peers(experiment: Experiment) -> Outcome:
+    """T25: 500 slow peers connect, stay and reconnect; the rate of claims stays about the same."""
     calm, slow = list[Span](), list[Span]()
 
-    def strike(act: RunningLoad) -> int:
+    def inject(load: RunningLoad) -> int:
         opened = 0
-        time.sleep(scene.seconds / 10)  # whoever asks first waits for connections
-        for seconds in alternate_rounds(scene.seconds):
+        time.sleep(experiment.seconds / 10)  # the first requests wait for connections
+        for seconds in alternate_rounds(experiment.seconds):
             calm.append(measure_span(seconds))
-            with Peers(act.web.port, mixed_peers(PEERS)) as peers:
+            with Peers(load.web.port, mixed_peers(PEERS)) as peers:
                 time.sleep(SETTLING_SECONDS)
                 slow.append(measure_span(seconds))
             opened += peers.opened
         return opened
 
-    return compare_claim_rates(under_load(scene, strike), calm, slow)
+    return compare_claim_rates(under_load(experiment, inject), calm, slow)
 
 
 def alternate_rounds(seconds: float) -> Iterator[float]:
@@ -144,18 +144,20 @@ def alternate_rounds(seconds: float) -> Iterator[float]:
 
 
 def compare_claim_rates(outcome: Outcome, calm: list[Span], slow: list[Span]) -> Outcome:
-    """Add how many claims a second there were with slow peers and without, and judge when there are enough."""
+    """Add the claims a second with and without slow peers, and a violation when there are enough to judge."""
     (few, before), (many, during) = count_claims(outcome.log, calm), count_claims(outcome.log, slow)
     ratio = during / before if before else 0.0
     note = f"{during:,.0f} claims/s with {PEERS} slow peers, {before:,.0f} without: {ratio:.2f}"
     if min(few, many) < ENOUGH:
-        return outcome.noted(f"{note} (too few to judge)")
+        return outcome.with_note(f"{note} (too few to judge)")
     if ratio < LEAST_RATIO:
-        outcome.violations.append(Violation("time", f"slow peers left {ratio:.2f} of the claims, not {LEAST_RATIO}"))
-    return outcome.noted(note)
+        outcome.violations.append(
+            Violation("time", f"the rate with slow peers is {ratio:.2f} of that without, below {LEAST_RATIO}")
+        )
+    return outcome.with_note(note)
 
 
 def count_claims(log: list[Attempt], spans: list[Span]) -> tuple[int, float]:
-    """Return how many claims were answered within the spans, and how many a second."""
+    """Return the number of claims answered within the spans, and their rate."""
     count = sum(any(begun <= attempt.ended < ended for begun, ended in spans) for attempt in log if attempt.outcome == "ok")
     return count, count / sum(ended - begun for begun, ended in spans)

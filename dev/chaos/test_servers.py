@@ -1,4 +1,4 @@
-"""Servers of a proof's own: PostgreSQL and Redis on private sockets in a folder that is gone afterwards."""
+"""Temporary servers for proofs and benchmarks: PostgreSQL and Redis on private sockets, in a folder that is removed."""
 
 import contextlib
 import os
@@ -20,99 +20,103 @@ TEMPLATE = "prove_template"
 
 
 class TestServersFailed(Refusal):
-    """The proof's own servers do not come up."""
+    """The test servers do not start."""
 
-    code = "no_stage"
-    detail = "The proof's own PostgreSQL or Redis does not come up here."
+    __test__ = False
+
+    code = "no_test_servers"
+    detail = "The temporary PostgreSQL or Redis does not start on this machine."
 
 
 @contextmanager
 def servers_folder() -> Iterator[Path]:
-    """Yield a folder that the servers' user can enter; whatever runs in it is stopped at the end, and it is removed."""
+    """Yield a folder that the servers' user can enter; at the end, stop the servers in it and remove it."""
     made = Path(tempfile.mkdtemp(prefix="prove-", dir="/tmp"))  # noqa: S108  (a socket's path must be short)
     try:
         if os.geteuid() == 0:
             made.chmod(0o755)
         yield made
     finally:
-        for place in made.glob("*/run"):
-            supervisor.stop_servers(InstancePaths(made, "prove", place.parent))
+        for run_folder in made.glob("*/run"):
+            supervisor.stop_servers(InstancePaths(made, "prove", run_folder.parent))
         shutil.rmtree(made, ignore_errors=True)
 
 
 @dataclass(frozen=True)
 class TestServers:
-    """The two servers of a proof. Their commits reach the disk (fsync), as in production."""
+    """PostgreSQL and Redis of one run. Commits reach the disk (fsync), as in production."""
 
-    place: InstancePaths
+    __test__ = False  # pytest collects classes named Test…
+
+    instance: InstancePaths
 
     def start(self) -> None:
-        """Start both; raise Cannot when PostgreSQL does not come up."""
-        paths.prepare_folder(self.place)
-        with supervisor.startup_lock(self.place):
-            if not postgres.is_up(self.place):
-                postgres.start_postgres(self.place)
-            if not redis.is_up(self.place):
-                redis.start_redis(self.place)
+        """Start both; raise LocalServiceError when PostgreSQL does not start."""
+        paths.prepare_folder(self.instance)
+        with supervisor.startup_lock(self.instance):
+            if not postgres.is_up(self.instance):
+                postgres.start_postgres(self.instance)
+            if not redis.is_up(self.instance):
+                redis.start_redis(self.instance)
 
     def database_url(self, name: str, role: str = postgres.ROLE) -> str:
         """Return the URL of a database here."""
-        return f"postgresql://{role}@:{paths.POSTGRES_PORT}/{name}?host={self.place.run}"
+        return f"postgresql://{role}@:{paths.POSTGRES_PORT}/{name}?host={self.instance.run}"
 
     def redis_url(self) -> str:
         """Return the URL of Redis here."""
-        return f"unix://{self.place.redis_socket}?db=0"
+        return f"unix://{self.instance.redis_socket}?db=0"
 
     def postgres_pid(self) -> int:
         """Return the process id of the running PostgreSQL."""
-        pid = postgres.postgres_pid(self.place)
+        pid = postgres.postgres_pid(self.instance)
         if pid is None:
             raise TestServersFailed
         return pid
 
     def redis_pid(self) -> int:
         """Return the process id of the running Redis."""
-        for line in ask_redis(self.place.redis_socket, "INFO server").splitlines():
+        for line in ask_redis(self.instance.redis_socket, "INFO server").splitlines():
             if line.startswith("process_id:"):
                 return int(line.partition(":")[2])
         raise TestServersFailed
 
     def stop_at_once(self) -> None:
-        """Stop PostgreSQL as `pg_ctl stop -m immediate` does: no goodbye, the next start recovers from its log."""
+        """Stop PostgreSQL as `pg_ctl stop -m immediate` does; the next start recovers from the write-ahead log."""
         pid = self.postgres_pid()
         os.kill(pid, signal.SIGQUIT)
         processes.wait_for_exit(pid)
 
     def kill(self) -> None:
-        """Kill every process of PostgreSQL, as a machine that stops does."""
+        """Kill every process of PostgreSQL, as a power failure would."""
         pid = self.postgres_pid()
         memory = processes.shared_memory(pid)
-        for each in [pid, *processes.child_pids(pid)]:
+        for process in [pid, *processes.child_pids(pid)]:
             with contextlib.suppress(ProcessLookupError):
-                os.kill(each, signal.SIGKILL)
+                os.kill(process, signal.SIGKILL)
         processes.wait_for_exit(pid)
         for file in memory:
             file.unlink(missing_ok=True)
 
     def copy(self, name: str, *options: str) -> "TestServers":
-        """Return a stage with a copy of this PostgreSQL (pg_basebackup), not started."""
-        other = TestServers(InstancePaths(self.place.base, self.place.profile, self.place.base / name))
-        paths.prepare_folder(other.place)
-        program = binaries.postgres_home(self.place) / "bin/pg_basebackup"
-        log = other.place.folder / "basebackup.log"
-        paths.make_folder(other.place.data, 0o700, binaries.server_owner())
-        where = ["-h", self.place.run, "-p", str(paths.POSTGRES_PORT), "-U", postgres.ROLE, "-D", other.place.data]
+        """Return servers with a copy of this PostgreSQL (pg_basebackup), not started."""
+        other = TestServers(InstancePaths(self.instance.base, self.instance.profile, self.instance.base / name))
+        paths.prepare_folder(other.instance)
+        program = binaries.postgres_home(self.instance) / "bin/pg_basebackup"
+        log = other.instance.folder / "basebackup.log"
+        paths.make_folder(other.instance.data, 0o700, binaries.server_owner())
+        target = ["-h", self.instance.run, "-p", str(paths.POSTGRES_PORT), "-U", postgres.ROLE, "-D", other.instance.data]
         with log.open("w") as output:
-            if binaries.run_as_server_user([program, *where, "--checkpoint=fast", "--no-sync", *options], output) != 0:
+            if binaries.run_as_server_user([program, *target, "--checkpoint=fast", "--no-sync", *options], output) != 0:
                 raise TestServersFailed(f"{TestServersFailed.detail} pg_basebackup said: {log.read_text().strip()[-300:]}")
         return other
 
     def configure(self, **settings: str) -> None:
-        """Set parameters that hold from PostgreSQL's next start."""
-        with (self.place.data / "postgresql.auto.conf").open("a") as file:
+        """Set parameters, effective from the next start of PostgreSQL."""
+        with (self.instance.data / "postgresql.auto.conf").open("a") as file:
             file.writelines(f"{name} = '{value}'\n" for name, value in settings.items())
 
 
-def servers_in(made: Path, name: str = "stage") -> TestServers:
-    """Return the stage in the folder, not started."""
+def servers_in(made: Path, name: str = "servers") -> TestServers:
+    """Return the servers of the folder, not started."""
     return TestServers(InstancePaths(made, "prove", made / name))

@@ -1,4 +1,4 @@
-"""The people and the credits of a race, made through the product's own acts."""
+"""The users and credits of a race, created through the product's own actions."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -14,8 +14,8 @@ VALUE = Decimal("25.50")
 
 
 @dataclass(frozen=True)
-class Racer:
-    """Somebody who wants credits; `token` is empty unless the race goes over HTTP."""
+class Participant:
+    """A user who claims; `token` is empty unless the race is over HTTP."""
 
     id: str
     token: str
@@ -23,9 +23,9 @@ class Racer:
 
 @dataclass(frozen=True)
 class RaceFixture:
-    """Who fights for what, and how much was issued."""
+    """The participants, the credits and pool that they claim, and the totals issued."""
 
-    racers: list[Racer]
+    participants: list[Participant]
     credits: list[str]
     pool: str
     issued: Supply
@@ -33,13 +33,13 @@ class RaceFixture:
 
 def create_fixture(plan: Plan) -> RaceFixture:
     """Make the plan's users, credits and pool."""
-    users = User.objects.bulk_create(User(email=f"racer{n}@example.com") for n in range(plan.users))
+    users = User.objects.bulk_create(User(email=f"participant{n}@example.com") for n in range(plan.users))
     prizes = edit_pool.open_pool(None, name="Prizes", kind=PoolKind.PROMOTION, currency="INR")
     drained = edit_pool.open_pool(None, name="Drained", kind=PoolKind.SIGNUP, currency="INR", per_user_limit=plan.limit)
     issue_credits(prizes, plan.credits)
     issue_credits(drained, plan.pool)
     return RaceFixture(
-        racers=[Racer(str(user.pk), issue_pair(user).access if plan.http else "") for user in users],
+        participants=[Participant(str(user.pk), issue_pair(user).access if plan.http else "") for user in users],
         credits=[str(pk) for pk in CashbackAsset.objects.filter(pool=prizes).order_by("pk").values_list("pk", flat=True)],
         pool=str(drained.pk),
         issued={(pool.pk, "INR"): (count, count * VALUE) for pool, count in ((prizes, plan.credits), (drained, plan.pool))},

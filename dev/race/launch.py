@@ -1,4 +1,4 @@
-"""Prove that claims hold: a race in a database of its own, judged by the checker."""
+"""Launch of a race: a scratch database, a process for the runner, and its report."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ GRACE_SECONDS = 10
 
 
 class RaceFailed(Refusal):
-    """The race could not be run to its end, so nothing was proved."""
+    """The race did not complete, so that it proves nothing."""
 
     code = "race_failed"
     detail = "The race could not be run."
@@ -36,7 +36,7 @@ def launch_race(plan: Plan, progress: Callable[[str], None] = lambda _: None) ->
 
     Arguments:
         plan: the race.
-        progress: told what is going on: "round" as each begins, "verifying" at last.
+        progress: called with "round" when a round begins, and with "verifying" at the end.
 
     Raises NoScratchDatabase, RaceFailed.
     """
@@ -46,22 +46,22 @@ def launch_race(plan: Plan, progress: Callable[[str], None] = lambda _: None) ->
 
 
 def run_in_subprocess(plan: Plan, folder: Path, environ: dict[str, str], progress: Callable[[str], None]) -> Report:
-    """Start the director, listen to it, and return its report."""
+    """Start the runner, read its messages, and return its report."""
     with (folder / "errors.txt").open("w+") as errors:
-        with runner_process(plan, folder, environ, errors) as said:
-            for line in said:
-                word = json.loads(line)
-                if "report" in word:
-                    return from_json(word["report"])
-                progress(word["now"])
+        with runner_process(plan, folder, environ, errors) as output:
+            for line in output:
+                message = json.loads(line)
+                if "report" in message:
+                    return from_json(message["report"])
+                progress(message["now"])
         errors.seek(0)
         last = [line.strip() for line in errors if line.strip()][-1:]
-    raise RaceFailed(f"{RaceFailed.detail} {' '.join(last) or 'It ended without a word.'}")
+    raise RaceFailed(f"{RaceFailed.detail} {' '.join(last) or 'It printed no error.'}")
 
 
 @contextmanager
 def runner_process(plan: Plan, folder: Path, environ: dict[str, str], errors: IO[str]) -> Iterator[IO[str]]:
-    """Run the director with all that it starts, and yield what it says; nothing of it is left afterwards."""
+    """Run the runner and yield its output; terminate it and its children at the end."""
     process = subprocess.Popen(
         [sys.executable, "-m", "dev.race", json.dumps(asdict(plan)), str(folder)],
         cwd=ROOT,
@@ -69,7 +69,7 @@ def runner_process(plan: Plan, folder: Path, environ: dict[str, str], errors: IO
         stdout=subprocess.PIPE,
         stderr=errors,
         text=True,
-        # Ctrl-C must reach this process only, which then ends them all.
+        # Ctrl-C must reach this process only, which then terminates the group.
         start_new_session=True,
     )
     assert process.stdout is not None
@@ -80,7 +80,7 @@ def runner_process(plan: Plan, folder: Path, environ: dict[str, str], errors: IO
 
 
 def terminate_runner(process: subprocess.Popen[str]) -> None:
-    """End the director and its children: those still there get SIGTERM, and SIGKILL after the grace."""
+    """Terminate the runner and its children: SIGTERM, and SIGKILL after the grace period."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(0.1 if process.poll() is None else 0)
     for kind in (signal.SIGTERM, signal.SIGKILL):

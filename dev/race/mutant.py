@@ -1,7 +1,7 @@
-"""The same claim with its row lock removed: what the checker must be able to see.
+"""The claim without its row lock: violations that the checker must detect.
 
-It lives here, never in the product: there is no switch that could be thrown by mistake, and `remove_guards` refuses any
-database but a scratch one.
+It is not part of the product, which has no switch for its lock, and `remove_guards` refuses any database but a scratch
+database.
 """
 
 import time
@@ -11,7 +11,7 @@ from django.db import connection, transaction
 
 from accounts.models import User
 from dev.race import scratch_database
-from dev.race.fixture import Racer
+from dev.race.fixture import Participant
 from dev.race.transport import ClaimResponse, DirectTransport, pool_request, record_claim, to_response, user_of
 from wallet.actions.claim_batch import Claim
 from wallet.actions.claim_decisions import AssetAlreadyClaimed, PoolSoldOut
@@ -19,17 +19,17 @@ from wallet.assets.models import AssetNotFound, AssetStatus, CashbackAsset
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import IdempotentRequest
 
-# Between the look and the write, so that a double is found every time and not only on an unlucky day.
+# Between check and write, so that duplicates occur every time.
 WINDOW_SECONDS = 0.1
 
-# What would refuse a second owner, a second entry, or two that disagree.
+# The triggers that refuse a second owner, a second entry, or a mismatch of both.
 GUARDS = "^pgtrigger_(asset_final|entry_equals_asset|asset_claimed_has_entry)_"
 DROP_TRIGGERS = f"""
 DO $$
 DECLARE guard record;
 BEGIN
-    FOR guard IN SELECT tgname AS name, tgrelid::regclass AS place FROM pg_trigger WHERE tgname ~ '{GUARDS}' LOOP
-        EXECUTE format('DROP TRIGGER %I ON %s', guard.name, guard.place);
+    FOR guard IN SELECT tgname AS name, tgrelid::regclass AS on_table FROM pg_trigger WHERE tgname ~ '{GUARDS}' LOOP
+        EXECUTE format('DROP TRIGGER %I ON %s', guard.name, guard.on_table);
     END LOOP;
 END $$
 """  # noqa: S608  (made of the constant above)
@@ -40,19 +40,21 @@ ALTER TABLE assets_cashbackasset DROP CONSTRAINT asset_claim_slot;
 
 
 class Unguarded(DirectTransport):
-    """Looks, waits, and takes what may be gone by then."""
+    """Checks, waits, and writes without checking again."""
 
-    def asset(self, racer: Racer, asset: str) -> ClaimResponse:
-        """Ask the mutant of claims.claim."""
-        return to_response(lambda: claim_without_lock(UUID(asset), user_of(racer)))
+    def asset(self, participant: Participant, asset: str) -> ClaimResponse:
+        """Call the mutant of claim_asset."""
+        return to_response(lambda: claim_without_lock(UUID(asset), user_of(participant)))
 
-    def pool(self, racer: Racer, pool: str, key: str) -> ClaimResponse:
-        """Ask the mutant of claims.claim_any."""
-        return to_response(lambda: claim_from_pool_without_lock(UUID(pool), user_of(racer), pool_request(racer, pool, key)))
+    def pool(self, participant: Participant, pool: str, key: str) -> ClaimResponse:
+        """Call the mutant of claim_from_pool."""
+        return to_response(
+            lambda: claim_from_pool_without_lock(UUID(pool), user_of(participant), pool_request(participant, pool, key))
+        )
 
 
 def remove_guards() -> None:
-    """Drop the constraints and triggers that would refuse a double; raise RuntimeError outside a scratch database."""
+    """Drop the constraints and triggers that refuse duplicates; raise RuntimeError outside a scratch database."""
     scratch_database.require_scratch_database()
     with connection.cursor() as cursor:
         cursor.execute(DROP_CONSTRAINTS)
@@ -66,7 +68,7 @@ def claim_without_lock(asset_id: UUID, user: User) -> Claim:
 
 
 def claim_from_pool_without_lock(pool_id: UUID, user: User, request: IdempotentRequest) -> Claim:
-    """Claim any asset of a pool by looking first and writing later."""
+    """Claim any asset of a pool by checking first and writing later."""
     with transaction.atomic():
         if not idempotency.reserve_keys([request]):
             answer = idempotency.find_response(request)
@@ -78,7 +80,7 @@ def claim_from_pool_without_lock(pool_id: UUID, user: User, request: IdempotentR
 
 
 def record_unlocked(asset: CashbackAsset | None, user: User, request: IdempotentRequest | None) -> Claim:
-    """Hand over what was AVAILABLE when it was looked at."""
+    """Record a claim of an asset that was AVAILABLE when it was read."""
     if asset is None:
         raise AssetNotFound
     if asset.status != AssetStatus.AVAILABLE:

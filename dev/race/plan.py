@@ -1,4 +1,4 @@
-"""What a race shall be."""
+"""The plan of a race."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Processes as the kernel lists them (Linux)."""
+"""Information about processes, from /proc (Linux)."""
 
 import time
 from collections.abc import Iterator
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def process_stat(pid: int) -> list[str]:
-    """Return a process's figures from its state on (man 5 proc_pid_stat, field 3); empty when it is gone."""
+    """Return a process's fields from its state on (man 5 proc_pid_stat, field 3); empty when it does not exist."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
@@ -15,7 +15,7 @@ def process_stat(pid: int) -> list[str]:
 
 def child_pids(pid: int) -> list[int]:
     """Return the process ids of a process's living children."""
-    return [each for each in all_pids() if (found := process_stat(each)) and found[0] != "Z" and int(found[1]) == pid]
+    return [child for child in all_pids() if (found := process_stat(child)) and found[0] != "Z" and int(found[1]) == pid]
 
 
 def all_pids() -> Iterator[int]:
@@ -24,7 +24,7 @@ def all_pids() -> Iterator[int]:
 
 
 def wait_for_exit(pid: int, seconds: float = 20) -> bool:
-    """Wait until a process has ended, be it not yet collected by its parent; return whether it has."""
+    """Wait until a process has ended (it may be a zombie); return whether it has."""
     deadline = time.monotonic() + seconds
     while process_stat(pid)[:1] not in ([], ["Z"]):
         if time.monotonic() > deadline:
@@ -34,7 +34,7 @@ def wait_for_exit(pid: int, seconds: float = 20) -> bool:
 
 
 def memory_bytes(pid: int) -> int:
-    """Return the bytes that a process holds alone (its proportional share of what is shared), 0 when it is gone."""
+    """Return the proportional set size of a process in bytes; 0 when it does not exist."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
@@ -43,6 +43,6 @@ def memory_bytes(pid: int) -> int:
 
 
 def shared_memory(pid: int) -> set[Path]:
-    """Return the files of shared memory that a process has mapped: nobody removes those of a process that is killed."""
+    """Return the files of shared memory that a process has mapped; those of a killed process are not removed."""
     lines = Path(f"/proc/{pid}/maps").read_text().splitlines()
     return {Path("/" + line.partition(" /")[2]) for line in lines if " /dev/shm/" in line and not line.endswith("(deleted)")}

@@ -1,4 +1,4 @@
-"""The race: many clients in several processes, released at the same instant, and the log of all they heard."""
+"""The race: many clients in several processes, released at the same time, and their log of responses."""
 
 import multiprocessing
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from dev.race.claim_client import ClaimClient
-from dev.race.fixture import RaceFixture, Racer
+from dev.race.fixture import Participant, RaceFixture
 from dev.race.plan import Plan
 from dev.race.transport import Transport
 from kernel.refusals import Refusal
@@ -17,72 +17,72 @@ from wallet.verification.claim_log import Attempt
 
 PROCESSES = 4
 BARRIER_SECONDS = 120
-REPEATED = 0.2  # share of the answered pool claims that are sent once more with their key
+REPEATED = 0.2  # share of the successful pool claims that are repeated with the same key
 
 
-class RaceBrokeOff(Refusal):
+class RaceInterrupted(Refusal):
     """A client ended before the race did."""
 
-    code = "race_broke_off"
-    detail = "The race broke off: a client process ended early. What it said stands above."
+    code = "race_interrupted"
+    detail = "The race was interrupted: a client process ended early; see above."
 
 
 @dataclass(frozen=True)
 class Race:
-    """What all clients share: the plan, who and what it is about, how one asks, and the barrier that releases them."""
+    """The data that all clients share: the plan, the fixture, the transport, and the barrier that releases them."""
 
     plan: Plan
-    arena: RaceFixture
-    way: Callable[[], Transport]
+    fixture: RaceFixture
+    connect: Callable[[], Transport]
     barrier: Barrier
     progress: Callable[[], None]
 
 
 class Client(ClaimClient):
-    """One thread of the race with one connection, asking for the users it stands for."""
+    """One thread of the race with one connection, which sends the requests of its share of the users."""
 
     def __init__(self, race: Race, number: int) -> None:
-        plan, racers = race.plan, race.arena.racers
-        super().__init__(race.way(), number, plan.seed)
+        plan, participants = race.plan, race.fixture.participants
+        super().__init__(race.connect(), number, plan.seed)
         self.race = race
-        self.racers = racers[number :: plan.connections]
-        self.drainers = racers[: plan.drainers][number :: plan.connections]
+        self.participants = participants[number :: plan.connections]
+        self.drainers = participants[: plan.drainers][number :: plan.connections]
 
     def run(self) -> None:
-        """Take part in every round."""
-        plan, arena = self.race.plan, self.race.arena
-        for credit in arena.credits:
-            self.random.shuffle(self.racers)
+        """Send this client's requests of every round."""
+        plan, fixture = self.race.plan, self.race.fixture
+        for credit in fixture.credits:
+            self.random.shuffle(self.participants)
             self.wait()
-            for racer in self.racers:
-                self.persist("asset", credit, racer, None)
+            for participant in self.participants:
+                self.request_until_answered("asset", credit, participant, None)
         self.wait()
         for attempt in range(plan.tries):
-            for racer in self.drainers:
-                self.drain(racer, f"race-{plan.seed}-{attempt}-{racer.id[-12:]}")
+            for participant in self.drainers:
+                self.claim_from_pool(participant, f"race-{plan.seed}-{attempt}-{participant.id[-12:]}")
 
     def wait(self) -> None:
-        """Wait for all the others, then go."""
+        """Wait until all clients are ready."""
         self.race.barrier.wait(BARRIER_SECONDS)
         if self.number == 0:
             self.race.progress()
 
-    def drain(self, racer: Racer, key: str) -> None:
-        """Ask for any credit of the pool, and now and then repeat a request that was answered."""
-        heard = self.persist("pool", self.race.arena.pool, racer, key)
-        if heard.outcome == "ok" and self.random.random() < REPEATED:
-            self.persist("pool", self.race.arena.pool, racer, key)
+    def claim_from_pool(self, participant: Participant, key: str) -> None:
+        """Claim any credit of the pool; repeat some of the successful requests."""
+        response = self.request_until_answered("pool", self.race.fixture.pool, participant, key)
+        if response.outcome == "ok" and self.random.random() < REPEATED:
+            self.request_until_answered("pool", self.race.fixture.pool, participant, key)
 
 
 def run_clients(
-    plan: Plan, arena: RaceFixture, way: Callable[[], Transport], folder: Path, progress: Callable[[], None]
+    plan: Plan, fixture: RaceFixture, connect: Callable[[], Transport], folder: Path, progress: Callable[[], None]
 ) -> list[Attempt]:
-    """Let all clients race and return what they remember; `progress` is called as each round begins.
+    """Run all clients and return their attempts; `progress` is called when a round begins.
 
-    Call it without open connections or threads: the clients' processes are forks. Raises RaceBrokeOff.
+    Call it without open connections or threads: the clients' processes are forks. Raises RaceInterrupted.
     """
     context = multiprocessing.get_context("fork")
-    race = Race(plan, arena, way, context.Barrier(plan.connections), progress)
+    race = Race(plan, fixture, connect, context.Barrier(plan.connections), progress)
     shares = [range(first, plan.connections, PROCESSES) for first in range(min(PROCESSES, plan.connections))]
     files = [folder / f"{share.start}.jsonl" for share in shares]
     processes = [
@@ -94,25 +94,25 @@ def run_clients(
     for process in processes:
         process.join()
     if any(process.exitcode for process in processes):
-        raise RaceBrokeOff
+        raise RaceInterrupted
     return sorted((attempt for file in files for attempt in claim_log.read_log(file)), key=lambda attempt: attempt.started)
 
 
 def client_share(race: Race, numbers: range, file: Path) -> None:
-    """Run some of the clients, a thread each, and write down what they remember."""
+    """Run some of the clients, one thread each, and write their attempts to a file."""
     with ThreadPoolExecutor(len(numbers)) as threads:
         logs = list(threads.map(lambda number: run_client(race, number), numbers))
     claim_log.write_log(file, (attempt for log in logs for attempt in log))
 
 
 def run_client(race: Race, number: int) -> list[Attempt]:
-    """Run one client and return what it remembers; when it fails, nobody waits for it."""
+    """Run one client and return its attempts; when it fails, release the others from the barrier."""
     try:
         client = Client(race, number)
         try:
             client.run()
         finally:
-            client.way.close()
+            client.transport.close()
     except BaseException:
         race.barrier.abort()
         raise

@@ -1,4 +1,4 @@
-"""What a race came to."""
+"""The report of a race."""
 
 import statistics
 from collections import Counter, defaultdict
@@ -13,10 +13,10 @@ from wallet.verification.claim_log import Attempt
 
 @dataclass(frozen=True)
 class Report:
-    """The figures of a race and what was found wrong; latencies in milliseconds.
+    """The figures and violations of a race; latencies in milliseconds.
 
-    `winners` is how many of the fought credits one user got and nobody else, `drained` how many claims the pool gave, and
-    `claims_per_second` how fast it gave them.
+    `winners` is the number of credits with exactly one owner, `drained` the number of claims from the pool, and
+    `claims_per_second` their rate.
     """
 
     plan: Plan
@@ -45,68 +45,71 @@ def from_json(found: dict[str, Any]) -> Report:
     return Report(**fields | {"plan": Plan(**found["plan"]), "violations": violations})
 
 
-def build_report(plan: Plan, arena: RaceFixture, log: list[Attempt], violations: list[Violation]) -> Report:
+def build_report(plan: Plan, fixture: RaceFixture, log: list[Attempt], violations: list[Violation]) -> Report:
     """Return the figures of a race from its log, its violations included."""
-    told = {(attempt.kind, attempt.entry): attempt for attempt in log if attempt.outcome == "ok"}
-    winners = Counter(attempt.receipt["asset"] for (kind, _), attempt in told.items() if kind == "asset" and attempt.receipt)
+    claimed = {(attempt.kind, attempt.entry): attempt for attempt in log if attempt.outcome == "ok"}
+    winners = Counter(attempt.receipt["asset"] for (kind, _), attempt in claimed.items() if kind == "asset" and attempt.receipt)
     latencies = sorted(1000 * (attempt.ended - attempt.started) for attempt in log)
     cuts = statistics.quantiles(latencies, n=100, method="inclusive")
     return Report(
         plan=plan,
-        winners=sum(winners[credit] == 1 for credit in arena.credits),
-        drained=sum(kind == "pool" for kind, _ in told),
-        claims_per_second=requests_per_second([attempt for (kind, _), attempt in told.items() if kind == "pool"]),
+        winners=sum(winners[credit] == 1 for credit in fixture.credits),
+        drained=sum(kind == "pool" for kind, _ in claimed),
+        claims_per_second=requests_per_second([attempt for (kind, _), attempt in claimed.items() if kind == "pool"]),
         attempts=len(log),
-        replays=sum(attempt.outcome == "ok" for attempt in log) - len(told),
+        replays=sum(attempt.outcome == "ok" for attempt in log) - len(claimed),
         refusals=dict(Counter(attempt.code for attempt in log if attempt.outcome == "refused").most_common()),
         unknown=dict(Counter(attempt.code for attempt in log if attempt.outcome == "unknown").most_common()),
         seconds=max(attempt.ended for attempt in log) - min(attempt.started for attempt in log),
         p50=cuts[49],
         p95=cuts[94],
         p99=cuts[98],
-        violations=[*violations, *client_complaints(plan, arena, log)],
+        violations=[*violations, *client_complaints(plan, fixture, log)],
     )
 
 
 def requests_per_second(answered: list[Attempt]) -> float:
-    """Return how many answers a second there were, from the first question to the last answer."""
+    """Return the responses per second, from the first request to the last response."""
     if not answered:
         return 0.0
     seconds = max(attempt.ended for attempt in answered) - min(attempt.started for attempt in answered)
     return len(answered) / max(seconds, 0.001)
 
 
-def client_complaints(plan: Plan, arena: RaceFixture, log: list[Attempt]) -> list[Violation]:
-    """Return what the clients may complain of beyond the invariants: a credit nobody got, a false "sold out", an error."""
+def client_complaints(plan: Plan, fixture: RaceFixture, log: list[Attempt]) -> list[Violation]:
+    """Return violations that only clients see: an unclaimed credit, a false "sold out", an error."""
     found = []
     got: dict[str, set[Any]] = defaultdict(set)
     for attempt in log:
         if attempt.outcome == "ok":
             got[attempt.target].add(attempt.entry)
-    for credit in arena.credits:
+    for credit in fixture.credits:
         if len(got[credit]) != 1:
-            found.append(Violation("race", f"asset {credit} was given to {len(got[credit])} of {plan.users} users"))
-    if len(got[arena.pool]) != plan.drained:
-        found.append(Violation("race", f"pool {arena.pool} gave {len(got[arena.pool])} claims, not {plan.drained}"))
+            found.append(Violation("race", f"asset {credit} was claimed by {len(got[credit])} of {plan.users} users"))
+    if len(got[fixture.pool]) != plan.drained:
+        found.append(Violation("race", f"pool {fixture.pool} gave {len(got[fixture.pool])} claims, not {plan.drained}"))
     return [*found, *false_sold_outs(log), *unexpected_errors(log)]
 
 
 def false_sold_outs(log: list[Attempt]) -> list[Violation]:
-    """Return the refusals for an empty pool that were heard before a later request still got a credit of it."""
+    """Return the "sold out" refusals after which a later request still claimed a credit of the pool."""
     fresh: dict[Any, float] = {}
     for attempt in log:
         if attempt.kind == "pool" and attempt.outcome == "ok":
             fresh.setdefault(attempt.entry, attempt.started)
     last = max(fresh.values(), default=0.0)
     return [
-        Violation("race", f"{attempt.id} was told {attempt.code}, and a later request got a credit of pool {attempt.target}")
+        Violation(
+            "race",
+            f"{attempt.id}: {attempt.code}, but a later request claimed a credit of pool {attempt.target}",
+        )
         for attempt in log
         if attempt.code == "pool_sold_out" and attempt.ended < last
     ]
 
 
 def unexpected_errors(log: list[Attempt]) -> list[Violation]:
-    """Return the answers that no client should hear when nothing is broken."""
+    """Return the unexpected errors, which no client should get without a fault."""
     return [
         Violation("race", f"{attempt.id} for {attempt.kind} {attempt.target} was answered {attempt.code}")
         for attempt in log

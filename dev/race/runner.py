@@ -1,4 +1,4 @@
-"""The process that runs a race in its scratch database: tables, people, credits, clients, verdict."""
+"""The process that runs a race in its scratch database: tables, users, credits, clients, verdict."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -9,7 +9,8 @@ from pathlib import Path
 from django.core.management import call_command
 from django.db import connection, connections
 
-from dev.race import fixture, mutant, race, scratch_database, web_server
+from dev.race import mutant, race, scratch_database, web_server
+from dev.race.fixture import create_fixture
 from dev.race.plan import Plan
 from dev.race.report import Report, build_report
 from dev.race.transport import DirectTransport, Transport
@@ -19,25 +20,25 @@ from wallet.verification.checker import snapshot_connection, verify_everything
 
 
 def run_race(plan: Plan, folder: Path) -> Report:
-    """Run the race and return its report; the log stays in `folder`. Raises Refusal."""
+    """Run the race and return its report; the log is written to `folder`. Raises Refusal."""
     scratch_database.require_scratch_database()
     make_tables()
-    place = fixture.create_fixture(plan)
+    fixture = create_fixture(plan)
     if plan.without_lock:
         mutant.remove_guards()
     # Forks must not share a connection.
     connections.close_all()
     with transport_factory(plan) as client:
-        log = race.run_clients(plan, place, client, folder, partial(print_progress, "round"))
+        log = race.run_clients(plan, fixture, client, folder, partial(print_progress, "round"))
     claim_log.write_log(folder / "attempts.jsonl", log)
     print_progress("verifying")
     seal_ledger.seal_all()
     with snapshot_connection() as reader:
-        return build_report(plan, place, log, verify_everything(reader, log, place.issued))
+        return build_report(plan, fixture, log, verify_everything(reader, log, fixture.issued))
 
 
 def make_tables() -> None:
-    """Migrate the scratch database; it may take longer than the web may wait."""
+    """Migrate the scratch database, without the web's statement timeout."""
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
     call_command("migrate", verbosity=0, interactive=False)
@@ -46,7 +47,7 @@ def make_tables() -> None:
 
 @contextmanager
 def transport_factory(plan: Plan) -> Iterator[Callable[[], Transport]]:
-    """Yield what makes a client of the plan's kind."""
+    """Yield a function that opens a transport of the plan's kind."""
     if plan.http:
         with web_server.web_server() as serving:
             yield partial(web_server.HttpTransport, serving.port)
@@ -55,5 +56,5 @@ def transport_factory(plan: Plan) -> Iterator[Callable[[], Transport]]:
 
 
 def print_progress(what: str) -> None:
-    """Say on standard output how far it is, for the process that started this one."""
+    """Send a progress message to the process that started this one."""
     print(json.dumps({"now": what}), flush=True)  # noqa: T201

@@ -1,4 +1,4 @@
-"""A database for one proof: made on the configured server, empty, and dropped whatever happens."""
+"""A scratch database: created empty on the configured server, and always dropped."""
 
 import os
 import secrets
@@ -13,29 +13,31 @@ from kernel.refusals import Refusal
 from kernel.transactions import sqlstate
 
 PREFIX = "prove_"
-SPARE = 10  # connections left to others: the run's own few, an operator, a backup
+SPARE = 10  # connections reserved for others: this process, an operator, a backup
 
 
 class NoScratchDatabase(Refusal):
-    """The server lets this role make no database."""
+    """The role may not create databases."""
 
     code = "no_scratch_database"
     detail = (
-        "The database role may not create a scratch database here. Let it (ALTER ROLE … CREATEDB), or run the proof on"
-        " another server by setting DATABASE_URL."
+        "The database role may not create a scratch database here. Allow it (ALTER ROLE … CREATEDB), or set DATABASE_URL to"
+        " use another server."
     )
 
 
 class NoConnectionsLeft(Refusal):
-    """The server has no room for a race."""
+    """The server has too few connections left for a race."""
 
     code = "no_connections_left"
-    detail = "PostgreSQL has no connections left for a race. Raise max_connections, or run the proof when less is going on."
+    detail = (
+        "PostgreSQL has too few connections left for a race. Raise max_connections, or try again when the server is less busy."
+    )
 
 
 @contextmanager
 def scratch_database() -> Iterator[str]:
-    """Create an empty database and yield its name; drop it at the end, with whoever is still connected to it."""
+    """Create an empty database and yield its name; drop it at the end, even while clients are connected."""
     name = PREFIX + secrets.token_hex(6)
     create_database(name)
     try:
@@ -47,7 +49,7 @@ def scratch_database() -> Iterator[str]:
 def create_database(name: str) -> None:
     """Create the database; raise NoScratchDatabase when the role may not."""
     try:
-        # From template0: nobody can be connected to it, and nothing of a site's own is in it.
+        # From template0, which accepts no connections and has no local additions.
         run_statement(f"CREATE DATABASE \"{name}\" TEMPLATE template0 ENCODING 'UTF8'")
     except ProgrammingError as error:
         if sqlstate(error) == "42501":
@@ -56,7 +58,7 @@ def create_database(name: str) -> None:
 
 
 def run_statement(sql: str) -> None:
-    """Run one statement beside all databases, however long it takes."""
+    """Run one statement outside any database, without a time limit."""
     with connection._nodb_cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
         cursor.execute("SET lock_timeout = 0")
@@ -64,7 +66,7 @@ def run_statement(sql: str) -> None:
 
 
 def connections_left(least: int) -> int:
-    """Return how many connections a race may open now; raise NoConnectionsLeft when there is no room for `least`."""
+    """Return the number of connections a race may open; raise NoConnectionsLeft when it is less than `least`."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT name, setting FROM pg_settings WHERE name LIKE '%connections'")
         settings = dict(cursor.fetchall())
@@ -78,7 +80,7 @@ def connections_left(least: int) -> int:
 
 
 def scratch_environment(name: str) -> dict[str, str]:
-    """Return the environment of a process that has `name` for its database and otherwise lives as the web does."""
+    """Return the environment of a process with the database `name` and the web's settings."""
     own = {
         "DATABASE_URL": database_url(connection.settings_dict | {"NAME": name}),
         "DJANGO_SETTINGS_MODULE": "cashback.settings",
@@ -86,7 +88,7 @@ def scratch_environment(name: str) -> dict[str, str]:
         "RATE_CLAIM": "off",
         "RATE_SEARCH": "off",
         "RATE_EXPORT": "off",
-        # The race's web server is met on this machine only, without a proxy before it.
+        # The web server of a race is used from this machine only, without a proxy.
         "ALLOWED_HOSTS": "127.0.0.1",
         "HTTPS": "off",
         "TRUSTED_PROXIES": "0",
@@ -97,19 +99,19 @@ def scratch_environment(name: str) -> dict[str, str]:
 
 
 def database_url(settings: dict[str, Any]) -> str:
-    """Return Django's description of a database as a URL; its `options` are the settings' own business."""
+    """Return Django's database settings as a URL, without their `options`."""
     user, password, host, name = (quote(str(settings[part]), safe="") for part in ("USER", "PASSWORD", "HOST", "NAME"))
     rest = {option: value for option, value in settings["OPTIONS"].items() if option != "options"}
     if str(settings["HOST"]).startswith("/"):
-        # The folder of a socket would lose its capitals as the host of a URL.
+        # The host of a URL is lower-cased, which would change a socket's folder.
         host, rest["host"] = "", settings["HOST"]
-    whom = f"{user}:{password}" if password else user
+    credentials = f"{user}:{password}" if password else user
     port = f":{settings['PORT']}" if settings["PORT"] else ""
-    return f"postgresql://{whom}@{host}{port}/{name}{'?' if rest else ''}{urlencode(rest)}"
+    return f"postgresql://{credentials}@{host}{port}/{name}{'?' if rest else ''}{urlencode(rest)}"
 
 
 def require_scratch_database() -> None:
-    """Raise RuntimeError unless this process works on a scratch database: nothing of a race may reach another one."""
+    """Raise RuntimeError unless this process is connected to a scratch database."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT current_database()")
         name = cursor.fetchone()[0]

@@ -1,4 +1,4 @@
-"""How a racer asks for credits without a web server: straight at the product's acts."""
+"""Transports of claims: the protocol, and direct calls of the product's actions without a web server."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, connection
 
 from accounts.models import User
-from dev.race.fixture import Racer
+from dev.race.fixture import Participant
 from kernel.refusals import Refusal
 from wallet.actions.claim import claim_asset, claim_from_pool
 from wallet.actions.claim_batch import Claim, record_claims
@@ -20,7 +20,7 @@ from wallet.verification.claim_log import Outcome
 
 @dataclass(frozen=True)
 class ClaimResponse:
-    """An answer as its asker understood it (see Attempt)."""
+    """A response as the client understood it (see Attempt)."""
 
     outcome: Outcome
     status: int | None
@@ -28,65 +28,65 @@ class ClaimResponse:
     receipt: dict[str, Any] | None = None
 
     @property
-    def worth_another_try(self) -> bool:
-        """Whether a client should ask again, with the same key."""
+    def is_retryable(self) -> bool:
+        """Whether a client should repeat the request with the same key."""
         return self.outcome == "unknown" or self.code in ("busy", "request_in_progress")
 
 
 class Transport(Protocol):
-    """One client with one connection, used by one thread."""
+    """One connection, used by one thread."""
 
-    def asset(self, racer: Racer, asset: str) -> ClaimResponse:
-        """Ask for one credit."""
+    def asset(self, participant: Participant, asset: str) -> ClaimResponse:
+        """Claim one credit."""
 
-    def pool(self, racer: Racer, pool: str, key: str) -> ClaimResponse:
-        """Ask for any credit of a pool."""
+    def pool(self, participant: Participant, pool: str, key: str) -> ClaimResponse:
+        """Claim any credit of a pool."""
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
 
 
 class DirectTransport:
-    """Calls the acts on a database connection of its own."""
+    """Calls the actions on its own database connection."""
 
     def __init__(self) -> None:
         connection.ensure_connection()
 
-    def asset(self, racer: Racer, asset: str) -> ClaimResponse:
-        """Ask claims.claim."""
-        return to_response(lambda: claim_asset(UUID(asset), user_of(racer)))
+    def asset(self, participant: Participant, asset: str) -> ClaimResponse:
+        """Call claim_asset."""
+        return to_response(lambda: claim_asset(UUID(asset), user_of(participant)))
 
-    def pool(self, racer: Racer, pool: str, key: str) -> ClaimResponse:
-        """Ask claims.claim_any."""
-        return to_response(lambda: claim_from_pool(UUID(pool), user_of(racer), pool_request(racer, pool, key)))
+    def pool(self, participant: Participant, pool: str, key: str) -> ClaimResponse:
+        """Call claim_from_pool."""
+        return to_response(lambda: claim_from_pool(UUID(pool), user_of(participant), pool_request(participant, pool, key)))
 
     def close(self) -> None:
         """Close this thread's connection."""
         connection.close()
 
 
-def user_of(racer: Racer) -> User:
-    """Return the racer as the acts want them."""
-    return User(id=UUID(racer.id))
+def user_of(participant: Participant) -> User:
+    """Return the participant as a User."""
+    return User(id=UUID(participant.id))
 
 
-def pool_request(racer: Racer, pool: str, key: str) -> IdempotentRequest:
-    """Return the request that a retry repeats."""
-    return IdempotentRequest(user_of(racer), "pool-claim", key, fingerprint(pool))
+def pool_request(participant: Participant, pool: str, key: str) -> IdempotentRequest:
+    """Return the idempotent request, equal for every retry."""
+    return IdempotentRequest(user_of(participant), "pool-claim", key, fingerprint(pool))
 
 
 def record_claim(asset: CashbackAsset, user: User, request: IdempotentRequest | None = None) -> Claim:
-    """Hand over an asset within the caller's transaction, as the act does, without the looks before it. Raises Refusal."""
-    wanted = ClaimRequest(asset.pk, user, request)
-    outcome = record_claims([(wanted, asset)])[wanted]
+    """Record a claim within the caller's transaction, as the action does, without its checks. Raises Refusal."""
+    claim_request = ClaimRequest(asset.pk, user, request)
+    outcome = record_claims([(claim_request, asset)])[claim_request]
     assert isinstance(outcome, Claim)
     return outcome
 
 
-def to_response(ask: Callable[[], Claim]) -> ClaimResponse:
-    """Ask, and note the answer as a client would."""
+def to_response(call: Callable[[], Claim]) -> ClaimResponse:
+    """Call an action and return its result as the response that a client would get."""
     try:
-        claim = ask()
+        claim = call()
     except Refusal as refusal:
         return ClaimResponse("refused", None, refusal.code)
     except (DatabaseError, InterfaceError) as error:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dev.race import processes
-from dev.race.fixture import Racer
+from dev.race.fixture import Participant
 from dev.race.transport import ClaimResponse
 from kernel.refusals import Refusal
 from wallet.verification.claim_log import TRACEBACK, WITHOUT_WAIT
@@ -29,31 +29,31 @@ HOME = Path(__file__).resolve().parents[2]
 
 
 class NoWebServer(Refusal):
-    """The web server did not come up."""
+    """The web server did not start."""
 
     code = "no_web_server"
-    detail = "The web server of the race did not come up. What it said stands above."
+    detail = "The web server of the race did not start; see above."
 
 
 @dataclass(frozen=True)
 class Web:
-    """Web workers that are up: where they listen, and the process that started them."""
+    """Running web workers: their port, and the process that started them."""
 
     port: int
     pid: int
 
     def workers(self) -> list[int]:
-        """Return the process ids of the workers there are now."""
+        """Return the process ids of the current workers."""
         return processes.child_pids(self.pid)
 
 
 @contextmanager
 def web_server(environ: Mapping[str, str] | None = None, *extra: str, home: Path = HOME) -> Iterator[Web]:
-    """Run web workers and yield them; raise NoWebServer when they do not come up.
+    """Run web workers and yield them; raise NoWebServer when they do not start.
 
     Arguments:
-        environ: theirs, which names their database; this process's unless given.
-        extra: more of gunicorn's options.
+        environ: their environment, which names the database; default: that of this process.
+        extra: more options of gunicorn.
         home: the folder with the code to run.
     """
     with socket.create_server((HOST, 0), backlog=2048) as listener:
@@ -69,7 +69,7 @@ def web_server(environ: Mapping[str, str] | None = None, *extra: str, home: Path
             wait_until_up(process, port)
             yield Web(port, process.pid)
         finally:
-            # Nobody is served any more, so there is nothing to end in good order.
+            # No client is left, so a graceful shutdown is not needed.
             for pid in [process.pid, *processes.child_pids(process.pid)]:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
@@ -84,7 +84,7 @@ def gunicorn_options(descriptor: int) -> list[str]:
 
 
 def wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
-    """Wait for the first answer, whatever it says."""
+    """Wait for the first response, of any status."""
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
@@ -99,26 +99,28 @@ def wait_until_up(process: subprocess.Popen[bytes], port: int) -> None:
 
 
 class HttpTransport:
-    """One keep-alive connection to the API, with the token of whoever asks."""
+    """One keep-alive connection to the API; each request has its user's token."""
 
     def __init__(self, port: int) -> None:
         self.connection = http.client.HTTPConnection(HOST, port, timeout=ANSWER_SECONDS)
         self.connection.connect()
 
-    def asset(self, racer: Racer, asset: str) -> ClaimResponse:
+    def asset(self, participant: Participant, asset: str) -> ClaimResponse:
         """POST assets/{id}/claim/."""
-        return self.post(f"/api/v1/assets/{asset}/claim/", {"Authorization": f"Bearer {racer.token}"})
+        return self.post(f"/api/v1/assets/{asset}/claim/", {"Authorization": f"Bearer {participant.token}"})
 
-    def pool(self, racer: Racer, pool: str, key: str) -> ClaimResponse:
+    def pool(self, participant: Participant, pool: str, key: str) -> ClaimResponse:
         """POST pools/{id}/claim/ with its key."""
-        return self.post(f"/api/v1/pools/{pool}/claim/", {"Authorization": f"Bearer {racer.token}", "Idempotency-Key": key})
+        return self.post(
+            f"/api/v1/pools/{pool}/claim/", {"Authorization": f"Bearer {participant.token}", "Idempotency-Key": key}
+        )
 
     def close(self) -> None:
         """Hang up."""
         self.connection.close()
 
     def post(self, path: str, headers: dict[str, str]) -> ClaimResponse:
-        """Send one request and read its answer."""
+        """Send one request and read its response."""
         try:
             self.connection.request("POST", path, headers=headers)
             response = self.connection.getresponse()
@@ -129,10 +131,10 @@ class HttpTransport:
 
 
 def parse_response(status: int, body: bytes, *, waits: bool = True) -> ClaimResponse:
-    """Return what an answer means: a claim, a refusal with its code, or nothing that can be relied on.
+    """Return the meaning of a response: a claim, a refusal with its code, or an unknown outcome.
 
     Arguments:
-        waits: whether the answer said when to ask again, which a 503 must.
+        waits: whether the response has Retry-After, which a 503 requires.
     """
     try:
         answer = json.loads(body)

@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis for a machine that has neither: started by who needs them, stopped when nobody does."""
+"""Local PostgreSQL and Redis servers, started by the first process that uses them and stopped after the last."""
 
 from dev.services.errors import LocalServiceError
 from dev.services.lease import (

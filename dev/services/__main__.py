@@ -1,4 +1,4 @@
-"""The keeper's own process: `python -m dev.services <descriptor of its lock>`, started by keeper.ensure_keeper."""
+"""The process of the supervisor: `python -m dev.services <descriptor of its lock>`, started by supervisor.ensure_supervisor."""
 
 import sys
 

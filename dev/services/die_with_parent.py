@@ -1,4 +1,4 @@
-"""Run a command that ends when its starter ends: `python -m dev.services.die_with_parent <starter's pid> <command…>`."""
+"""A command that ends with its parent: `python -m dev.services.die_with_parent <parent's pid> <command…>`."""
 
 import ctypes
 import os
@@ -9,13 +9,13 @@ PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Ask the kernel for SIGTERM at the starter's death, then become the command."""
+    """Have the kernel send SIGTERM when the parent ends, then execute the command."""
     starter, command = int(sys.argv[1]), sys.argv[2:]
     if sys.platform == "linux":
-        # Kept across exec. Elsewhere a SIGKILLed starter leaves its children to be stopped by hand.
+        # Kept across exec. On other systems the children of a killed parent must be stopped manually.
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != starter:
-        sys.exit("The process that started this one is gone.")
+        sys.exit("The parent process has already ended.")
     os.execvp(command[0], command)  # noqa: S606
 
 

@@ -1,5 +1,5 @@
-"""The one refusal of this package."""
+"""The error of this package."""
 
 
-class LocalServiceError(Exception):  # noqa: N818 - `except local.Cannot` reads as what it means
-    """A local server or its folder is out of reach; the text is one sentence that names the variable to set."""
+class LocalServiceError(Exception):
+    """A local server or its folder is unavailable. The text is one sentence that names the variable to set."""

@@ -1,4 +1,4 @@
-"""What the rest of the project asks of the local servers."""
+"""The functions through which the project uses the local servers."""
 
 import fcntl
 import logging
@@ -14,8 +14,8 @@ from dev.services.paths import POSTGRES_PORT, InstancePaths
 from dev.services.restarts import RestartablePart
 
 log = logging.getLogger(__name__)
-WITHOUT_REDIS = "The product goes on without Redis: rate limits and caches are kept per process."
-# The lock this process and its forks hold, per folder: whoever is on it keeps the servers up.
+WITHOUT_REDIS = "The product runs without Redis: rate limits and caches are kept per process."
+# The shared locks of this process and its forks, by instance. While one is held, the servers stay up.
 _held: dict[InstancePaths, int] = {}
 
 
@@ -33,97 +33,97 @@ def redis_url(db: int = 0) -> str | None:
 
 
 def redis_missing() -> str:
-    """Return the sentence that says there is no Redis here and what that means; empty when there is one."""
+    """Return a sentence about the missing Redis; empty when there is one."""
     return "" if binaries.redis_binary() else redis.MISSING
 
 
 def acquire_lease_if_local(environ: Mapping[str, str] = os.environ) -> None:
-    """Attach to the servers that `environ` does not place elsewhere; does nothing outside local mode."""
+    """Acquire a lease on the servers for which `environ` has no URL; do nothing outside local mode."""
     if environ.get("CASHBACK_ENV", "local") == "local":
         acquire_lease(postgres=not environ.get("DATABASE_URL"), redis=not environ.get("REDIS_URL"))
 
 
 def acquire_lease(*, postgres: bool = True, redis: bool = True) -> None:
-    """Start what is asked for and not running, and keep it up for the life of this process and its forks.
+    """Start the requested servers, and keep them up while this process or one of its forks runs.
 
-    Raises Cannot when PostgreSQL does not come up; without Redis the product goes on.
+    Raises LocalServiceError when PostgreSQL does not start; the product runs without Redis.
     """
     redis = redis and binaries.redis_binary() is not None
     if not (postgres or redis):
         return
-    place = paths.instance_paths()
-    if place not in _held:
-        _hold(place)
-    if _missing(place, postgres, redis):
-        with supervisor.startup_lock(place):
-            _start(place, *_missing(place, postgres, redis))
+    instance = paths.instance_paths()
+    if instance not in _held:
+        _hold(instance)
+    if _missing(instance, postgres, redis):
+        with supervisor.startup_lock(instance):
+            _start(instance, *_missing(instance, postgres, redis))
 
 
 def restartable_parts(environ: Mapping[str, str] = os.environ) -> list[RestartablePart]:
-    """Return the servers that this process started, or that `environ` leaves to it, for a supervisor to keep up."""
-    place, found = paths.instance_paths(), []
+    """Return the local servers for which `environ` has no URL, as parts to restart."""
+    instance, found = paths.instance_paths(), []
     if not environ.get("DATABASE_URL"):
         found.append(
             RestartablePart(
-                "PostgreSQL", partial(_down, place, "postgres"), partial(acquire_lease, redis=False), precedes_others=True
+                "PostgreSQL", partial(_down, instance, "postgres"), partial(acquire_lease, redis=False), precedes_others=True
             )
         )
     if not environ.get("REDIS_URL") and binaries.redis_binary() is not None:
         found.append(
             RestartablePart(
-                "Redis", partial(_down, place, "redis"), partial(acquire_lease, postgres=False), without=WITHOUT_REDIS
+                "Redis", partial(_down, instance, "redis"), partial(acquire_lease, postgres=False), without=WITHOUT_REDIS
             )
         )
     return found
 
 
 def start_services(*, postgres: bool = True, redis: bool = True) -> None:
-    """Start what is asked for and keep it up until `down`."""
+    """Start the requested servers and keep them up until `stop_services`."""
     acquire_lease(postgres=postgres, redis=redis)
     supervisor.pinned_file(paths.instance_paths()).touch()
 
 
 def stop_services() -> None:
-    """Stop both servers, whoever uses them; the data stays."""
-    place = paths.instance_paths()
-    if place.folder.is_dir():
-        supervisor.pinned_file(place).unlink(missing_ok=True)
-        supervisor.stop_servers(place)
+    """Stop both servers, even if they are in use; the data stays."""
+    instance = paths.instance_paths()
+    if instance.folder.is_dir():
+        supervisor.pinned_file(instance).unlink(missing_ok=True)
+        supervisor.stop_servers(instance)
 
 
 def exec_psql(arguments: Sequence[str] = ()) -> NoReturn:
-    """Become psql on the local database; raise Cannot when there is none."""
+    """Become psql on the local database; raise LocalServiceError when there is none."""
     binary = binaries.postgres_wheel() / "bin/psql"
     if not binary.exists():
         raise LocalServiceError(
             f"The package with PostgreSQL has no psql on this platform: connect any client to {database_url()}."
         )
     acquire_lease(redis=False)
-    # psql takes this process's place, and its lock.
+    # psql replaces this process and keeps its lock.
     os.set_inheritable(_held[paths.instance_paths()], True)
     os.execv(binary, [str(binary), "--dbname", database_url(), *arguments])  # noqa: S606
 
 
-def _hold(place: InstancePaths) -> None:
-    paths.prepare_folder(place)
-    lock = supervisor.open_lock(supervisor.lease_file(place))
+def _hold(instance: InstancePaths) -> None:
+    paths.prepare_folder(instance)
+    lock = supervisor.open_lock(supervisor.lease_file(instance))
     fcntl.flock(lock, fcntl.LOCK_SH)
-    _held[place] = lock
-    supervisor.ensure_supervisor(place)
+    _held[instance] = lock
+    supervisor.ensure_supervisor(instance)
 
 
-def _missing(place: InstancePaths, want_postgres: bool, want_redis: bool) -> list[str]:
+def _missing(instance: InstancePaths, want_postgres: bool, want_redis: bool) -> list[str]:
     wanted = {"postgres": want_postgres, "redis": want_redis}
     servers = {"postgres": postgres, "redis": redis}
-    return [name for name, want in wanted.items() if want and not servers[name].is_up(place)]
+    return [name for name, want in wanted.items() if want and not servers[name].is_up(instance)]
 
 
-def _down(place: InstancePaths, name: str) -> str | None:
-    return "" if _missing(place, name == "postgres", name == "redis") else None
+def _down(instance: InstancePaths, name: str) -> str | None:
+    return "" if _missing(instance, name == "postgres", name == "redis") else None
 
 
-def _start(place: InstancePaths, *names: str) -> None:
+def _start(instance: InstancePaths, *names: str) -> None:
     if "postgres" in names:
-        postgres.start_postgres(place)
-    if "redis" in names and not redis.start_redis(place):
-        log.warning("Redis does not start, the product goes on without it: see %s, or set REDIS_URL.", place.run / "redis.log")
+        postgres.start_postgres(instance)
+    if "redis" in names and not redis.start_redis(instance):
+        log.warning("Redis does not start; the product runs without it: see %s, or set REDIS_URL.", instance.run / "redis.log")

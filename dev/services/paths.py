@@ -1,4 +1,4 @@
-"""Where the local servers of one checkout and one profile keep their files."""
+"""Paths of the local servers of one checkout and one profile."""
 
 import hashlib
 import os
@@ -26,12 +26,12 @@ class InstancePaths:
 
     @property
     def data(self) -> Path:
-        """PostgreSQL's data folder; a new major version starts beside the old one, never on top of it."""
+        """PostgreSQL's data folder; a new major version has a folder of its own."""
         return self.folder / f"postgres-{POSTGRES_MAJOR}"
 
     @property
     def postgres_log(self) -> Path:
-        """What PostgreSQL has to say."""
+        """The log of PostgreSQL."""
         return self.data / "server.log"
 
     @property
@@ -56,7 +56,7 @@ class InstancePaths:
 
 
 def instance_paths(environ: Mapping[str, str] = os.environ) -> InstancePaths:
-    """Return this checkout's place under the profile in force; touches nothing on disk."""
+    """Return this checkout's instance under the profile in force; touches nothing on disk."""
     profile = environ.get("CASHBACK_LOCAL_PROFILE") or "dev"
     if not re.fullmatch(r"[a-z0-9-]{1,16}", profile):
         raise LocalServiceError(f"The profile {profile!r} is not a name of a-z, 0-9 and -: set CASHBACK_LOCAL_PROFILE.")
@@ -78,19 +78,19 @@ def _base(environ: Mapping[str, str]) -> Path:
         raise LocalServiceError("This user has no home folder: set CASHBACK_STATE to a writable folder.") from None
 
 
-def prepare_folder(place: InstancePaths) -> None:
-    """Create the instance's own folder, or raise Cannot."""
-    if len(os.fsencode(place.postgres_socket)) >= SOCKET_PATH_LIMIT:
-        raise LocalServiceError(f"The path {place.run} is too long for a socket: set CASHBACK_STATE to a shorter folder.")
+def prepare_folder(instance: InstancePaths) -> None:
+    """Create the instance's own folder, or raise LocalServiceError."""
+    if len(os.fsencode(instance.postgres_socket)) >= SOCKET_PATH_LIMIT:
+        raise LocalServiceError(f"The path {instance.run} is too long for a socket: set CASHBACK_STATE to a shorter folder.")
     # As root the servers run as nobody, who must be able to pass; what is private below is closed one by one.
     mode = 0o755 if os.geteuid() == 0 else 0o700
-    if not place.base.is_dir():
-        make_folder(place.base, mode)
-    make_folder(place.folder, mode)
+    if not instance.base.is_dir():
+        make_folder(instance.base, mode)
+    make_folder(instance.folder, mode)
 
 
 def make_folder(folder: Path, mode: int, owner: tuple[int, int] | None = None) -> None:
-    """Create `folder` with `mode` for `owner` (user and group id; default: the caller), or raise Cannot."""
+    """Create `folder` with `mode` for `owner` (user and group id; default: the caller), or raise LocalServiceError."""
     uid, gid = owner or (os.geteuid(), os.getegid())
     try:
         if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""The local PostgreSQL: made once, started, asked, stopped. Callers hold the starting lock (see keeper)."""
+"""The local PostgreSQL server: create, start, query, stop. Callers hold the startup lock (see supervisor)."""
 
 import contextlib
 import errno
@@ -23,7 +23,7 @@ SETTINGS = {
     "unix_socket_permissions": "0700",
     "max_connections": "320",
     "shared_buffers": "256MB",
-    # Disks do not turn any more: reading a row by an index costs little more than the next one of the table.
+    # On SSDs a random read costs little more than a sequential one.
     "random_page_cost": "1.1",
     # Half of it between two checkpoints: after each, the first change of a page writes the whole page to the log, and a mass
     # expiry or import that brings a checkpoint about every half gigabyte writes most of its pages again and again.
@@ -32,54 +32,52 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
 }
-# Tests may lose their data with the machine's power, never with a killed process: commits stay synchronous.
-# A profile that begins with "test": what is lost in a crash of the machine is made again.
+# For profiles that begin with "test": a power failure may lose their data, a killed process may not.
 SETTINGS_OF_TESTS = {"fsync": "off", "full_page_writes": "off"}
 SEGMENT = 16 * 1024 * 1024  # of the write-ahead log: a server that starts needs room for one
 LOG_LIMIT = 8 * 1024 * 1024
 START_SECONDS = 60
 STOP_SECONDS = 20.0
-# How long a killed predecessor may stand in the way: its orphaned processes need a moment to notice.
+# The orphaned processes of a killed server need a moment to end.
 RETRY_SECONDS = 10
 
 
-def is_up(place: InstancePaths) -> bool:
-    """Tell whether the server takes connections."""
-    return _pid_file(place)[7:8] == ["ready"] and is_listening(place.postgres_socket)
+def is_up(instance: InstancePaths) -> bool:
+    """Return whether the server accepts connections."""
+    return _pid_file(instance)[7:8] == ["ready"] and is_listening(instance.postgres_socket)
 
 
-def postgres_pid(place: InstancePaths) -> int | None:
+def postgres_pid(instance: InstancePaths) -> int | None:
     """Return the process id in the server's pid file; it may be stale when the server is not up."""
-    lines = _pid_file(place)
+    lines = _pid_file(instance)
     return int(lines[0]) if lines and lines[0].isdigit() else None
 
 
-def start_postgres(place: InstancePaths) -> None:
-    """Bring the server up, creating role and database the first time; raise Cannot with the log's last word."""
-    home = binaries.postgres_home(place)
-    make_folder(place.run, 0o700, binaries.server_owner())
-    if not place.data.exists():
-        _create(place, home)
-    _shorten_log(place.postgres_log)
+def start_postgres(instance: InstancePaths) -> None:
+    """Start the server, creating role and database the first time; raise LocalServiceError with the log's last word."""
+    home = binaries.postgres_home(instance)
+    make_folder(instance.run, 0o700, binaries.server_owner())
+    if not instance.data.exists():
+        _create(instance, home)
+    _shorten_log(instance.postgres_log)
     deadline = time.monotonic() + RETRY_SECONDS
-    while not is_up(place):
-        _forget_dead(place)
-        if _launch(place, home) == 0:
+    while not is_up(instance):
+        _forget_dead(instance)
+        if _launch(instance, home) == 0:
             return
         if time.monotonic() > deadline:
-            raise LocalServiceError(
-                f"PostgreSQL does not start ({_why_it_does_not_start(place)}): see {place.postgres_log}, or set DATABASE_URL."
-            )
+            reason = _why_it_does_not_start(instance)
+            raise LocalServiceError(f"PostgreSQL does not start ({reason}): see {instance.postgres_log}, or set DATABASE_URL.")
         time.sleep(0.2)
 
 
-def stop_postgres(place: InstancePaths) -> None:
+def stop_postgres(instance: InstancePaths) -> None:
     """Stop a server that is up; open connections are ended, nothing committed is lost."""
-    # By signal, because the binaries may have gone with the virtual environment they came from.
-    number = postgres_pid(place)
+    # By signal, because the binaries may have been removed with their virtual environment.
+    number = postgres_pid(instance)
     # Fast shutdown, then an immediate one: the next start recovers as from a crash.
     for asked in (signal.SIGINT, signal.SIGQUIT):
-        if number is None or _ends(place, number, asked):
+        if number is None or _ends(instance, number, asked):
             return
 
 
@@ -92,65 +90,69 @@ def postgres_version() -> str:
     return answer.split()[-1]
 
 
-def _ends(place: InstancePaths, number: int, asked: signal.Signals) -> bool:
+def _ends(instance: InstancePaths, number: int, asked: signal.Signals) -> bool:
     with contextlib.suppress(ProcessLookupError):
         os.kill(number, asked)
     deadline = time.monotonic() + STOP_SECONDS
     # Its pid file is the last thing a server removes.
-    while postgres_pid(place) == number:
+    while postgres_pid(instance) == number:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.01)
     return True
 
 
-def _create(place: InstancePaths, home: Path) -> None:
-    # Made beside its place and renamed when whole: a run cut short leaves nothing half made.
-    fresh = place.data.with_suffix(".new")
+def _create(instance: InstancePaths, home: Path) -> None:
+    # Created under another name and renamed when complete, so that an interrupted run leaves no partial data.
+    fresh = instance.data.with_suffix(".new")
     shutil.rmtree(fresh, ignore_errors=True)
     make_folder(fresh, 0o700, binaries.server_owner())
-    log = place.folder / "initdb.log"
+    log = instance.folder / "initdb.log"
     with log.open("w") as output:
         steps = [
             ([home / "bin/initdb", "-D", fresh, "-U", ROLE, "--auth=trust", "--no-sync", "--no-instructions", *ENCODING], ""),
             ([home / "bin/postgres", "--single", "-D", fresh, "-c", "fsync=off", "postgres"], f"CREATE DATABASE {DATABASE}\n"),
             ([home / "bin/initdb", "-D", fresh, "--sync-only"], ""),
         ]
-        for command, text in steps[:2] if place.profile.startswith("test") else steps:
+        for command, text in steps[:2] if instance.profile.startswith("test") else steps:
             if binaries.run_as_server_user(command, output, text) != 0:
                 raise LocalServiceError(f"initdb failed ({_reason(log)}): see {log}, or set CASHBACK_STATE or DATABASE_URL.")
-    fresh.rename(place.data)
+    fresh.rename(instance.data)
 
 
-def _launch(place: InstancePaths, home: Path) -> int:
-    of_tests = SETTINGS_OF_TESTS if place.profile.startswith("test") else {}
-    settings = SETTINGS | of_tests | {"unix_socket_directories": str(place.run)}
+def _launch(instance: InstancePaths, home: Path) -> int:
+    of_tests = SETTINGS_OF_TESTS if instance.profile.startswith("test") else {}
+    settings = SETTINGS | of_tests | {"unix_socket_directories": str(instance.run)}
     options = shlex.join(part for name, value in settings.items() for part in ("-c", f"{name}={value}"))
-    pg_ctl = [home / "bin/pg_ctl", "-D", place.data, "-l", place.postgres_log, "-w", "-t", str(START_SECONDS)]
+    pg_ctl = [home / "bin/pg_ctl", "-D", instance.data, "-l", instance.postgres_log, "-w", "-t", str(START_SECONDS)]
     return binaries.run_as_server_user([*pg_ctl, "-o", options, "start"])
 
 
-def _pid_file(place: InstancePaths) -> list[str]:
+def _pid_file(instance: InstancePaths) -> list[str]:
     try:
-        return [line.strip() for line in (place.data / "postmaster.pid").read_text().splitlines()]
+        return [line.strip() for line in (instance.data / "postmaster.pid").read_text().splitlines()]
     except OSError:
         return []
 
 
-def _forget_dead(place: InstancePaths) -> None:
+def _forget_dead(instance: InstancePaths) -> None:
     # A killed server leaves its process id behind. While its parent does not collect it, or when another program got
     # the number since, PostgreSQL takes it for alive. The shared memory still guards the data: no server starts while
     # a process of the old one is attached to it.
-    if not Path("/proc/self").exists() or is_listening(place.postgres_socket) or _is_server(place, postgres_pid(place)):
+    if (
+        not Path("/proc/self").exists()
+        or is_listening(instance.postgres_socket)
+        or _is_server(instance, postgres_pid(instance))
+    ):
         return
-    (place.data / "postmaster.pid").unlink(missing_ok=True)
-    place.postgres_socket.with_name(f"{place.postgres_socket.name}.lock").unlink(missing_ok=True)
+    (instance.data / "postmaster.pid").unlink(missing_ok=True)
+    instance.postgres_socket.with_name(f"{instance.postgres_socket.name}.lock").unlink(missing_ok=True)
 
 
-def _is_server(place: InstancePaths, number: int | None) -> bool:
+def _is_server(instance: InstancePaths, number: int | None) -> bool:
     try:
         # A zombie's command line is empty.
-        return os.fsencode(place.data) in Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
+        return os.fsencode(instance.data) in Path(f"/proc/{number}/cmdline").read_bytes().split(b"\0")
     except OSError:
         return False
 
@@ -160,10 +162,10 @@ def _shorten_log(log: Path) -> None:
         log.replace(log.with_suffix(".log.1"))
 
 
-def _why_it_does_not_start(place: InstancePaths) -> str:
-    # On a full disk the log cannot say so: it has no room either.
-    full = shutil.disk_usage(place.data).free < SEGMENT
-    return os.strerror(errno.ENOSPC) if full else _reason(place.postgres_log)
+def _why_it_does_not_start(instance: InstancePaths) -> str:
+    # On a full disk the log cannot be written either.
+    full = shutil.disk_usage(instance.data).free < SEGMENT
+    return os.strerror(errno.ENOSPC) if full else _reason(instance.postgres_log)
 
 
 def _reason(log: Path) -> str:
@@ -171,5 +173,5 @@ def _reason(log: Path) -> str:
         lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()][-20:]
     except OSError:
         return "no log was written"
-    # The very last line only says that it is over.
+    # The last line only reports the shutdown.
     return ([line for line in lines if re.search("FATAL|PANIC|[Ee]rror:", line)] or lines or ["its log is empty"])[-1]

@@ -1,4 +1,4 @@
-"""Child processes that live and end together."""
+"""Child processes that are started and stopped together."""
 
 import contextlib
 import os
@@ -15,7 +15,7 @@ POLL_SECONDS = 0.1
 
 
 class ProcessGroup:
-    """Processes started here, each the head of its own process group."""
+    """Child processes, each the leader of its own process group."""
 
     def __init__(self) -> None:
         self._running: dict[str, subprocess.Popen[bytes]] = {}
@@ -29,19 +29,19 @@ class ProcessGroup:
         self._running[name] = self._starts[name]()
 
     def exit_code(self, name: str) -> int | None:
-        """Return how a child ended, None while it runs; what it started and left behind is asked to end with it."""
+        """Return the exit code of a child, None while it runs; when it has ended, send SIGTERM to its process group."""
         code = self._running[name].poll()
         if code is not None:
             _signal_group(self._running[name], signal.SIGTERM)
         return code
 
     def restart(self, name: str) -> None:
-        """Start a child again as it was started before; whatever is left of the one that ended is killed first."""
+        """Restart a child; its old process group is killed first."""
         _kill_group(self._running[name])
         self._running[name] = self._starts[name]()
 
     def ended(self) -> str | None:
-        """Return the name of a child that ended by itself, if any."""
+        """Return the name of a child that has ended, if any."""
         return next((name for name, child in self._running.items() if child.poll() is not None), None)
 
     def wait(self, until: Callable[[], bool] = lambda: False) -> str | None:
@@ -51,7 +51,7 @@ class ProcessGroup:
         return ended
 
     def stop(self) -> None:
-        """End every child and all that they started: SIGTERM to each head, SIGKILL to what is left after the grace."""
+        """Stop every child and its process group: SIGTERM to the leader, SIGKILL to the group after the grace period."""
         for child in self._running.values():
             child.terminate()
         deadline = time.monotonic() + GRACE_SECONDS
@@ -70,7 +70,7 @@ def _started(
         cwd=folder,
         env=dict(environ),
         pass_fds=descriptors,
-        # Ctrl-C in the terminal must reach the starter only, who then ends them in good order.
+        # Ctrl-C in the terminal must reach the parent only, which then stops them in order.
         start_new_session=True,
     )
 

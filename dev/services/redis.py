@@ -1,4 +1,4 @@
-"""The local Redis: started, asked, stopped. Callers hold the starting lock (see keeper)."""
+"""The local Redis server: start, query, stop. Callers hold the startup lock (see supervisor)."""
 
 import time
 
@@ -14,7 +14,7 @@ SETTINGS = {
     "unixsocketperm": "700",
     "daemonize": "yes",
     "databases": str(DATABASES),
-    # Nothing here outlives a restart, and nothing needs to.
+    # No data has to survive a restart.
     "save": "",
     "appendonly": "no",
     "maxmemory": "128mb",
@@ -24,33 +24,33 @@ SETTINGS = {
 }
 
 
-def is_up(place: InstancePaths) -> bool:
-    """Tell whether Redis takes connections."""
-    return is_listening(place.redis_socket)
+def is_up(instance: InstancePaths) -> bool:
+    """Return whether Redis accepts connections."""
+    return is_listening(instance.redis_socket)
 
 
-def start_redis(place: InstancePaths) -> bool:
-    """Bring Redis up; return False when it does not come up, since the product goes on without it."""
-    binary = binaries.redis_program(place)
+def start_redis(instance: InstancePaths) -> bool:
+    """Start Redis; return False when it does not start, since the product runs without it."""
+    binary = binaries.redis_program(instance)
     if binary is None:
         return False
-    make_folder(place.run, 0o700, binaries.server_owner())
-    files = {"unixsocket": place.redis_socket, "dir": place.run, "logfile": place.run / "redis.log"}
+    make_folder(instance.run, 0o700, binaries.server_owner())
+    files = {"unixsocket": instance.redis_socket, "dir": instance.run, "logfile": instance.run / "redis.log"}
     settings = [part for name, value in (SETTINGS | files).items() for part in (f"--{name}", value)]
     binaries.run_as_server_user([binary, *settings])
-    return _wait(place, up=True)
+    return _wait(instance, up=True)
 
 
-def stop_redis(place: InstancePaths) -> None:
+def stop_redis(instance: InstancePaths) -> None:
     """Stop Redis."""
-    # Asked over its socket, because a process id read from a file may be another program's by now.
-    ask_redis(place.redis_socket, "SHUTDOWN NOSAVE")
-    _wait(place, up=False)
+    # Over its socket, because a process id read from a file may be another program's by now.
+    ask_redis(instance.redis_socket, "SHUTDOWN NOSAVE")
+    _wait(instance, up=False)
 
 
-def _wait(place: InstancePaths, *, up: bool) -> bool:
+def _wait(instance: InstancePaths, *, up: bool) -> bool:
     deadline = time.monotonic() + START_SECONDS
-    while is_up(place) is not up:
+    while is_up(instance) is not up:
         if time.monotonic() > deadline:
             return False
         time.sleep(0.005)

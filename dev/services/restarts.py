@@ -1,4 +1,4 @@
-"""Parts of the product that are started again when they stop."""
+"""Restarts of parts of the product that stop."""
 
 import errno
 import os
@@ -10,27 +10,27 @@ from dataclasses import dataclass, field
 from dev.services.errors import LocalServiceError
 
 POLL_SECONDS = 0.5
-FIRST_WAIT_SECONDS = 1.0  # before the first new start; each further one within the window waits twice as long
+FIRST_WAIT_SECONDS = 1.0  # before the first restart; each further one within the window waits twice as long
 WINDOW_SECONDS = 60.0
-MOST_FAILURES = 5  # within the window; then it is given up
+MOST_FAILURES = 5  # within the window; then the part is not restarted any more
 FULL_DISK = os.strerror(errno.ENOSPC)
 FULL_DISK_WAIT_SECONDS = 5.0
 
 
-class GaveUp(Exception):  # noqa: N818 - the supervisor's last word, not an error of the program
-    """A part does not stay up; the text is one sentence about it."""
+class GaveUp(Exception):  # noqa: N818 - a result of the restarter, not an error of the program
+    """A part does not stay up. The text is one sentence about it."""
 
 
 @dataclass
 class RestartablePart:
-    """Something that should run.
+    """A process or server that should run.
 
     Arguments:
-        name: as people call it, fit to begin a sentence.
-        stopped: returns None while it runs, else how it ended, which may be empty.
-        start: starts it again; raises Cannot when it does not come up.
-        precedes_others: what stands behind it in the list needs it, and is left alone while it is down.
-        without: what to say when it does not stay up and the rest goes on without it; empty when nothing does.
+        name: for messages, at the beginning of a sentence.
+        stopped: returns None while it runs, else a description of how it ended, which may be empty.
+        start: restarts it; raises LocalServiceError when it does not start.
+        precedes_others: whether the parts after it in the list need it, and are not restarted while it is down.
+        without: a sentence for when it does not stay up and the others run without it; empty when they cannot.
     """
 
     name: str
@@ -43,19 +43,19 @@ class RestartablePart:
 
 
 class Restarter:
-    """Watches parts and starts again what stopped, later each time; it gives up on what does not stay up."""
+    """Watches parts and restarts those that stopped, with growing delays, until one does not stay up."""
 
     def __init__(self, parts: Sequence[RestartablePart], say: Callable[[str], None]) -> None:
         self._parts, self._say = list(parts), say
 
     def run(self) -> None:
-        """Watch until a part that the rest needs does not stay up; raise GaveUp then."""
+        """Watch until a part that the others need does not stay up; raise GaveUp then."""
         while True:
             self.look()
             time.sleep(POLL_SECONDS)
 
     def look(self) -> None:
-        """Look at each part once, start what is due, and raise GaveUp about what does not stay up."""
+        """Check each part once, start those that are due, and raise GaveUp when a required part does not stay up."""
         for part in list(self._parts):
             if not self._is_up(part) and part.precedes_others:
                 return
@@ -81,7 +81,7 @@ class Restarter:
     def _plan(self, part: RestartablePart, what: str) -> None:
         now = time.monotonic()
         wait = FULL_DISK_WAIT_SECONDS
-        # Somebody will make room, and nothing was wrong with the part.
+        # The part itself has not failed: an operator can free space.
         if FULL_DISK not in what:
             part.failures.append(now)
             while now - part.failures[0] > WINDOW_SECONDS:
@@ -94,8 +94,8 @@ class Restarter:
         self._say(f"{what}; starting it again in {wait:g} s.")
 
     def _give_up(self, part: RestartablePart, what: str) -> None:
-        told = f"{what}, for the {MOST_FAILURES}th time within a minute"
+        message = f"{what}, for the {MOST_FAILURES}th time within a minute"
         if not part.without:
-            raise GaveUp(f"{told}: it is not started again, and everything else is stopped.")
+            raise GaveUp(f"{message}: it is not started again, and everything else is stopped.")
         self._parts.remove(part)
-        self._say(f"{told}: it is not started again. {part.without}")
+        self._say(f"{message}: it is not started again. {part.without}")

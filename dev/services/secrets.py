@@ -1,4 +1,4 @@
-"""Random secrets, made once per instance."""
+"""Random secrets, created once per instance."""
 
 import contextlib
 import os
@@ -14,16 +14,17 @@ FORM = re.compile(rb"[A-Za-z0-9_-]{64}")
 
 
 def local_secret(name: str) -> str:
-    """Return the secret called `name` (64 URL-safe characters), made on first use and kept in a file only its owner reads.
+    """Return the secret `name` (64 URL-safe characters), created on first use in a file that only its owner can read.
 
-    Raises Cannot when the file cannot be kept, or does not hold a secret: a new one would silently end what the old one signed.
+    Raises LocalServiceError when the file cannot be written or does not hold a secret. A new secret would silently invalidate
+    everything signed with the old one.
     """
     if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
         raise ValueError(f"{name!r} is not a file name")
-    place = paths.instance_paths()
-    file = place.secrets / name
+    instance = paths.instance_paths()
+    file = instance.secrets / name
     try:
-        found = file.read_bytes() if file.exists() else _make(place, file)
+        found = file.read_bytes() if file.exists() else _make(instance, file)
     except OSError as error:
         raise LocalServiceError(
             f"Cannot keep {file} ({error.strerror}): set {name}, or CASHBACK_STATE to a folder of your own."
@@ -36,16 +37,16 @@ def local_secret(name: str) -> str:
     return found.decode()
 
 
-def _make(place: paths.InstancePaths, file: Path) -> bytes:
-    paths.prepare_folder(place)
-    paths.make_folder(place.secrets, 0o700)
+def _make(instance: paths.InstancePaths, file: Path) -> bytes:
+    paths.prepare_folder(instance)
+    paths.make_folder(instance.secrets, 0o700)
     mine = file.with_name(f".{file.name}.{secrets.token_hex(8)}")
     mine.touch(0o600, exist_ok=False)
     try:
         mine.write_text(secrets.token_urlsafe(BYTES))
-        # On the disk before it has its name, or a power cut leaves an empty file for a secret that was used already.
+        # Synced before it has its name: otherwise a power failure could leave an empty file for a secret in use.
         _sync(mine)
-        # A link is made whole or not at all, and by one process only: everybody reads the winner's.
+        # A hard link is created atomically, by one process only; the others read its file.
         with contextlib.suppress(FileExistsError):
             file.hardlink_to(mine)
         _sync(file.parent)

@@ -1,17 +1,17 @@
-"""Small talk with a server over its unix socket."""
+"""Requests to a server over its Unix socket."""
 
 import socket
 from pathlib import Path
 
 
 def is_listening(path: Path) -> bool:
-    """Tell whether a server listens on the socket at `path`."""
+    """Return whether a server listens on the socket at `path`."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(1)
         try:
             client.connect(str(path))
         except (BlockingIOError, TimeoutError):
-            # Its queue of newcomers is full: it is there, and busy.
+            # Its listen queue is full: the server is up and busy.
             return True
         except OSError:
             return False
@@ -19,7 +19,7 @@ def is_listening(path: Path) -> bool:
 
 
 def ask_redis(path: Path, command: str) -> str:
-    """Return Redis's whole answer to one inline command; empty when it is not there."""
+    """Return the complete response of Redis to one inline command; empty when it is down."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(2)
         try:

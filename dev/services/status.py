@@ -1,4 +1,4 @@
-"""What the local servers are doing, for a person to read."""
+"""The state of the local servers."""
 
 import os
 import re
@@ -34,29 +34,31 @@ class Status:
 
 def services_status() -> Status:
     """Return the state of the local servers; starts nothing and creates nothing."""
-    place = paths.instance_paths()
-    return Status((_postgres(place), _redis(place)), _users(place), supervisor.pinned_file(place).exists())
+    instance = paths.instance_paths()
+    return Status((_postgres(instance), _redis(instance)), _users(instance), supervisor.pinned_file(instance).exists())
 
 
-def _postgres(place: InstancePaths) -> Server:
-    up = postgres.is_up(place)
-    pid = postgres.postgres_pid(place) if up else None
-    return Server("PostgreSQL", up, postgres.postgres_version(), pid, place.postgres_socket, place.data, _size(place.data))
+def _postgres(instance: InstancePaths) -> Server:
+    up = postgres.is_up(instance)
+    pid = postgres.postgres_pid(instance) if up else None
+    return Server(
+        "PostgreSQL", up, postgres.postgres_version(), pid, instance.postgres_socket, instance.data, _size(instance.data)
+    )
 
 
-def _redis(place: InstancePaths) -> Server:
-    information = ask_redis(place.redis_socket, "INFO")
+def _redis(instance: InstancePaths) -> Server:
+    information = ask_redis(instance.redis_socket, "INFO")
     facts = dict(re.findall(r"^(redis_version|process_id|used_memory):(\S+)\r?$", information, re.MULTILINE))
     if not facts and binaries.redis_binary() is None:
-        return Server("Redis", False, redis.MISSING, None, place.redis_socket, place.run, 0)
+        return Server("Redis", False, redis.MISSING, None, instance.redis_socket, instance.run, 0)
     pid = int(facts["process_id"]) if facts else None
     return Server(
         "Redis",
         bool(facts),
         facts.get("redis_version", ""),
         pid,
-        place.redis_socket,
-        place.run,
+        instance.redis_socket,
+        instance.run,
         int(facts.get("used_memory", 0)),
     )
 
@@ -73,24 +75,24 @@ def _length(file: Path) -> int:
         return 0
 
 
-def _users(place: InstancePaths) -> tuple[int, ...]:
-    # Forks share their parent's lock, so the lock table alone would miss them. Without /proc (macOS): nobody to name.
-    mine = str(supervisor.lease_file(place))
+def _users(instance: InstancePaths) -> tuple[int, ...]:
+    # Forks share their parent's lock, so the lock table alone would miss them. Without /proc (macOS) there is no list.
+    mine = str(supervisor.lease_file(instance))
     descriptors = (entry for entry in Path("/proc").glob("[0-9]*/fd/*") if _target(entry) == mine)
     pids = {int(entry.parts[2]) for entry in descriptors}
-    return tuple(sorted(pid for pid in pids if not _is_keeper(pid)))
+    return tuple(sorted(pid for pid in pids if not _is_supervisor(pid)))
 
 
 def _target(entry: Path) -> str:
     try:
         return str(entry.readlink())
     except OSError:
-        # Gone by now, or another person's.
+        # It has ended, or belongs to another user.
         return ""
 
 
-def _is_keeper(pid: int) -> bool:
+def _is_supervisor(pid: int) -> bool:
     try:
-        return b"\0cashback.local\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        return b"\0dev.services\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return True

@@ -1,7 +1,7 @@
-"""Who needs the servers, and who stops them when nobody does.
+"""The supervisor, which stops the servers after their last user.
 
-Each process that uses the servers holds a shared lock on one file; the kernel frees it however the process ends. A
-detached process, the keeper, waits for the same lock exclusively and stops the servers some seconds after it gets it.
+Each process that uses the servers holds a shared lock on one file, which the kernel releases when the process ends. The
+supervisor, a detached process, waits for the exclusive lock and stops the servers some seconds after it gets it.
 """
 
 import contextlib
@@ -21,18 +21,18 @@ from dev.services.paths import CHECKOUT, InstancePaths
 LINGER_SECONDS = 5.0
 
 
-def lease_file(place: InstancePaths) -> Path:
+def lease_file(instance: InstancePaths) -> Path:
     """Return the file whose shared lock every user of the servers holds."""
-    return place.folder / "users.lock"
+    return instance.folder / "users.lock"
 
 
-def pinned_file(place: InstancePaths) -> Path:
+def pinned_file(instance: InstancePaths) -> Path:
     """Return the file whose presence keeps the servers up without a user."""
-    return place.folder / "kept-up"
+    return instance.folder / "kept-up"
 
 
 def open_lock(file: Path) -> int:
-    """Open `file` for locking, creating it, or raise Cannot."""
+    """Open `file` for locking, creating it, or raise LocalServiceError."""
     try:
         return os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
@@ -42,9 +42,9 @@ def open_lock(file: Path) -> int:
 
 
 @contextlib.contextmanager
-def startup_lock(place: InstancePaths) -> Iterator[None]:
+def startup_lock(instance: InstancePaths) -> Iterator[None]:
     """Hold the lock under which servers are started and stopped."""
-    lock = open_lock(place.folder / "starting.lock")
+    lock = open_lock(instance.folder / "starting.lock")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
@@ -52,47 +52,47 @@ def startup_lock(place: InstancePaths) -> Iterator[None]:
         os.close(lock)
 
 
-def ensure_supervisor(place: InstancePaths) -> None:
-    """See to it that a keeper watches over the servers."""
-    lock = open_lock(place.folder / "keeper.lock")
+def ensure_supervisor(instance: InstancePaths) -> None:
+    """Start the supervisor unless it is running."""
+    lock = open_lock(instance.folder / "supervisor.lock")
     try:
         if _try_exclusive(lock):
-            # A mark left by a keeper that is gone says nothing about today.
-            pinned_file(place).unlink(missing_ok=True)
-            _spawn(place, lock)
+            # The mark of an earlier supervisor is no longer valid.
+            pinned_file(instance).unlink(missing_ok=True)
+            _spawn(instance, lock)
     finally:
         os.close(lock)
 
 
-def stop_servers(place: InstancePaths) -> None:
-    """Stop whatever is up."""
-    with startup_lock(place):
-        if redis.is_up(place):
-            redis.stop_redis(place)
-        if postgres.is_up(place):
-            postgres.stop_postgres(place)
+def stop_servers(instance: InstancePaths) -> None:
+    """Stop the servers that are up."""
+    with startup_lock(instance):
+        if redis.is_up(instance):
+            redis.stop_redis(instance)
+        if postgres.is_up(instance):
+            postgres.stop_postgres(instance)
 
 
-def _spawn(place: InstancePaths, lock: int) -> None:
-    file = place.folder / "keeper.log"
-    # Said outright, because a relative path means something else from another working directory.
-    where = {"CASHBACK_STATE": str(place.base), "CASHBACK_LOCAL_PROFILE": place.profile}
+def _spawn(instance: InstancePaths, lock: int) -> None:
+    file = instance.folder / "supervisor.log"
+    # Absolute, because a relative path would be resolved in another working directory.
+    state = {"CASHBACK_STATE": str(instance.base), "CASHBACK_LOCAL_PROFILE": instance.profile}
     with file.open("a") as log:
         done = subprocess.run(
             [sys.executable, "-m", "dev.services", str(lock)],
             check=False,
             cwd=CHECKOUT,
-            env=os.environ | where,
+            env=os.environ | state,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            # The keeper inherits the lock itself: there is no moment without an owner and never a second one.
+            # The supervisor inherits the lock, so that it always has exactly one owner.
             pass_fds=[lock],
             start_new_session=True,
         )
     if done.returncode != 0:
         raise LocalServiceError(
-            f"Nothing would stop the servers, so none is started: see {file}, or set DATABASE_URL and REDIS_URL."
+            f"The supervisor does not start, so no server is started: see {file}, or set DATABASE_URL and REDIS_URL."
         )
 
 
@@ -104,26 +104,26 @@ def _try_exclusive(lock: int) -> bool:
     return True
 
 
-def supervise(place: InstancePaths, own_lock: int) -> None:
-    """Wait until nobody has used the servers for a while, then stop them and let go of `own_lock`."""
+def supervise(instance: InstancePaths, own_lock: int) -> None:
+    """Wait until the servers have been unused for some seconds, then stop them and release `own_lock`."""
     linger = float(os.environ.get("CASHBACK_LOCAL_LINGER") or LINGER_SECONDS)
-    users = open_lock(lease_file(place))
+    users = open_lock(lease_file(instance))
     while True:
         fcntl.flock(users, fcntl.LOCK_EX)
         fcntl.flock(users, fcntl.LOCK_UN)
         time.sleep(linger)
-        if _is_gone(users, lease_file(place)):
+        if _is_gone(users, lease_file(instance)):
             return
-        if not pinned_file(place).exists() and _try_exclusive(users):
+        if not pinned_file(instance).exists() and _try_exclusive(users):
             break
-    stop_servers(place)
-    # First its own lock, then the users': who attaches next must find that there is no keeper.
+    stop_servers(instance)
+    # Its own lock first: a process that gets the users' lock next must find that there is no supervisor.
     os.close(own_lock)
     os.close(users)
 
 
 def _is_gone(lock: int, file: Path) -> bool:
-    # Somebody removed the folder; what stands in its place now is not this keeper's to stop.
+    # The folder was removed; a new one at the same path has its own supervisor.
     try:
         return not os.path.samestat(os.fstat(lock), file.stat())
     except OSError:
@@ -131,7 +131,7 @@ def _is_gone(lock: int, file: Path) -> bool:
 
 
 def run_supervisor(own_lock: int) -> None:
-    """Become a detached keeper that holds the lock with the descriptor `own_lock`."""
-    # The starter waits for this parent; the child belongs to nobody and leaves no zombie behind.
+    """Run a detached supervisor that holds the lock with the descriptor `own_lock`."""
+    # The starter waits for this parent only; the orphaned child leaves no zombie.
     if os.fork() == 0:
         supervise(paths.instance_paths(), own_lock)

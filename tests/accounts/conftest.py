@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
-from django.http import HttpResponse
 from django.test import Client
 from pytest_django import Settings
 
 from accounts import tokens
 from accounts.models import User
 from accounts.tokens import TokenPair
+from tests.responses import ClientResponse
 
 Send = Callable[..., Any]
 
@@ -20,7 +20,7 @@ Send = Callable[..., Any]
 def post(client: Client) -> Send:
     """Post JSON below /api/v1/auth/, with an access token or without."""
 
-    def send(path: str, body: Any, access: str | None = None, **headers: str) -> HttpResponse:
+    def send(path: str, body: Any, access: str | None = None, **headers: str) -> ClientResponse:
         bearer = {"Authorization": f"Bearer {access}"} if access else {}
         return client.post(f"/api/v1/auth/{path}", body, content_type="application/json", headers=bearer | headers)
 

@@ -12,6 +12,8 @@ from accounts.authentication import find_live_families, verify_access_token
 from accounts.models import Revoked, TokenFamily, User
 from accounts.tokens import issue_pair
 
+ACCESS_TOKEN_LIFETIME: timedelta = settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"]  # type: ignore[assignment]
+
 pytestmark = pytest.mark.django_db
 
 
@@ -52,7 +54,7 @@ def test_a_token_that_was_verified_before_is_refused_once_it_has_expired(client:
         return client.get("/api/v1/auth/me/", headers={"Authorization": f"Bearer {access}"}).status_code
 
     before, remembered = status(), verify_access_token.cache_info().hits
-    with time_machine.travel(datetime.now(UTC) + settings.SIMPLE_JWT["ACCESS_TOKEN_LIFETIME"] + timedelta(seconds=1)):
+    with time_machine.travel(datetime.now(UTC) + ACCESS_TOKEN_LIFETIME + timedelta(seconds=1)):
         after = status()
 
     assert (before, after) == (200, 401)

@@ -9,18 +9,19 @@ from django.db import OperationalError, connection
 from psycopg.errors import QueryCanceled
 from pytest_django import Settings
 
-from accounts import expensive_reads
-from accounts.expensive_reads import SEARCH
+from accounts.expensive_reads import EXPORT, SEARCH
 from accounts.models import User
+from kernel import slots
 from kernel.rate_limits import RateLimited
-from kernel.slots import ReadsBusy, Slots
+from kernel.slots import CREDIT_SECONDS, MAX_REST_SECONDS, SHORT_SECONDS, ReadsBusy, Slots
+from kernel.sql import EXPORT_LOCK
 
 
 @pytest.fixture
 def places(monkeypatch: pytest.MonkeyPatch) -> Slots:
     """One place, for which one may wait, and not for long."""
-    monkeypatch.setattr(expensive_reads, "WAIT_SECONDS", 0.1)
-    return Slots(most=1, most_waiting=1, rests=True)
+    monkeypatch.setattr(slots, "WAIT_SECONDS", 0.1)
+    return Slots(most=1, most_waiting=1, share=0.1)
 
 
 def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object]]:
@@ -39,7 +40,6 @@ def in_thread(call: Callable[[], object]) -> tuple[threading.Thread, list[object
 
 
 def test_a_place_is_held_by_one(places: Slots) -> None:
-    places.rests = False
     with places.taken(), pytest.raises(ReadsBusy):
         places.take()
 
@@ -47,7 +47,7 @@ def test_a_place_is_held_by_one(places: Slots) -> None:
 
 
 def test_who_waits_gets_the_place_that_is_left(places: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expensive_reads, "WAIT_SECONDS", 30)
+    monkeypatch.setattr(slots, "WAIT_SECONDS", 30)
     places.take()
     thread, outcomes = in_thread(places.take)
     while not places.waiting:
@@ -61,7 +61,7 @@ def test_who_waits_gets_the_place_that_is_left(places: Slots, monkeypatch: pytes
 
 
 def test_beyond_those_who_may_wait_nobody_waits(places: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expensive_reads, "WAIT_SECONDS", 30)
+    monkeypatch.setattr(slots, "WAIT_SECONDS", 30)
     places.take()
     thread, outcomes = in_thread(places.take)
     while not places.waiting:
@@ -77,15 +77,38 @@ def test_beyond_those_who_may_wait_nobody_waits(places: Slots, monkeypatch: pyte
 
 
 def test_after_a_long_read_a_place_is_empty_and_after_a_short_one_it_is_not(places: Slots) -> None:
+    for _ in range(100):
+        places.take()
+        places.leave(SHORT_SECONDS)
     places.take()
     places.leave(100.0)
-    with pytest.raises(ReadsBusy):
+    with pytest.raises(ReadsBusy) as refused:
         places.take()
 
-    rested = Slots(most=1, most_waiting=1, rests=False)
+    assert refused.value.retry_after == MAX_REST_SECONDS
+    rested = Slots(most=1, most_waiting=1)
     rested.take()
     rested.leave(100.0)
     rested.take()
+
+
+def test_a_place_rests_until_its_share_of_a_core_holds_again(places: Slots) -> None:
+    places.take()
+    places.leave(CREDIT_SECONDS)
+    places.take()
+    places.leave(0.2)
+
+    # 0.2 s of work beyond the credit are a tenth of 2 s.
+    assert 1.9 < places.rest_left() <= 2.0
+
+
+def test_a_long_attack_is_made_up_for_by_one_rest(places: Slots) -> None:
+    for _ in range(10):
+        places.leave(2.0)
+    later = places.spent_at - MAX_REST_SECONDS
+    places.spent_at = later
+
+    assert places.rest_after(SHORT_SECONDS + 0.001) <= 10 * (SHORT_SECONDS + 0.002)
 
 
 def test_a_place_is_left_when_the_read_fails(places: Slots) -> None:
@@ -111,3 +134,17 @@ def test_a_read_within_a_read_is_part_of_it_and_of_its_time_limit(alice: User, s
         assert cursor.fetchone() == ("5s",)
     with pytest.raises(RateLimited), SEARCH.by(alice):
         pass
+
+
+@pytest.mark.django_db(transaction=True)
+def test_no_file_is_written_while_another_process_of_the_database_writes_one(ada: User) -> None:
+    other = connection.copy()
+    with other.cursor() as cursor:
+        cursor.execute(f"SELECT pg_advisory_lock({EXPORT_LOCK})")
+        with pytest.raises(ReadsBusy), EXPORT.by(ada):
+            pass
+    other.close()
+
+    with EXPORT.by(ada), SEARCH.by(ada):
+        pass
+    assert not connection.in_atomic_block

@@ -23,7 +23,7 @@ def claims(token: str) -> dict[str, Any]:
     return jwt.decode(token, options={"verify_signature": False})
 
 
-def signed(payload: dict[str, Any], key: str = settings.SIMPLE_JWT["SIGNING_KEY"], algorithm: str = "HS256") -> str:
+def signed(payload: dict[str, Any], key: str = settings.JWT_SIGNING_KEY, algorithm: str = "HS256") -> str:
     return jwt.encode(payload, key, algorithm)
 
 

@@ -89,7 +89,7 @@ def test_signing_in_leads_to_the_dashboard_under_a_new_session_key(client: Clien
     session = client.session
     session["basket"] = "kept"
     session.save()
-    before = session.session_key
+    before = session.session_key or ""
 
     answer = client.post("/sign-in/", CREDENTIALS)
 
@@ -157,7 +157,7 @@ def test_the_console_lets_an_admin_in_and_no_user(client: Client, ada: User, ali
 
 def test_signing_out_is_a_post_and_ends_the_session(client: Client, alice: User) -> None:
     client.force_login(alice)
-    key = client.session.session_key
+    key = client.session.session_key or ""
 
     assert client.get("/sign-out/").status_code == 405
     assert client.session.exists(key)

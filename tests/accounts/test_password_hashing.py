@@ -85,7 +85,12 @@ def test_any_password_is_hashed_as_it_is(password: str) -> None:
 def test_no_more_hashes_than_slots_run_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[HashingProcess] = []
     begin = HashingProcess.__init__
-    monkeypatch.setattr(HashingProcess, "__init__", lambda self: started.append(self) or begin(self))
+
+    def recorded(self: HashingProcess) -> None:
+        started.append(self)
+        begin(self)
+
+    monkeypatch.setattr(HashingProcess, "__init__", recorded)
 
     with ThreadPoolExecutor(SLOTS * (1 + WAITING_PER_SLOT)) as callers:
         hashes = list(callers.map(make_password, [PASSWORD] * SLOTS * (1 + WAITING_PER_SLOT)))
@@ -172,16 +177,21 @@ def test_a_forked_process_hashes_with_processes_of_its_own() -> None:
 # --- No connection waits for it --------------------------------------------------------------------------------------------
 
 
+def wrapper() -> Any:
+    """Return a new wrapper of the test's connection, of our own engine."""
+    return connections.create_connection("default")
+
+
 @pytest.fixture
 def one_connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The threads of this test share one connection, as those of a web process share a few."""
     settings = connection.settings_dict
     monkeypatch.setitem(settings, "OPTIONS", settings["OPTIONS"] | {"pool": {"min_size": 1, "max_size": 1, "timeout": 1}})
     monkeypatch.setitem(settings, "CONN_MAX_AGE", 0)
-    pool = connections.create_connection("default").pool
+    pool = wrapper().pool
     pool.open()
     yield pool
-    connections.create_connection("default").close_pool()
+    wrapper().close_pool()
 
 
 def post(path: str, **body: str) -> Act:

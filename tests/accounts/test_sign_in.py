@@ -12,7 +12,7 @@ from tests.accounts.conftest import Send
 from tests.conftest import PASSWORD
 
 REFUSED = {
-    "type": "about:blank",
+    "type": "/problems/bad_credentials/",
     "title": "Unauthorized",
     "status": 401,
     "detail": "Email or password is not right. Check both and try again.",

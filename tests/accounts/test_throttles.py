@@ -23,6 +23,7 @@ from rest_framework.test import APIRequestFactory
 from accounts import throttles
 from accounts.models import User
 from accounts.throttles import ClaimThrottle
+from kernel import rate_limits
 from kernel.client_address import client_identity, client_ip
 from kernel.rate_limits import RateLimited, format_wait
 from tests.accounts.conftest import Send
@@ -55,7 +56,7 @@ def _no_store(settings: Settings) -> None:
 
 def allowed(action: str, tries: int, identity: str) -> int:
     """Return how many of so many tries were let through."""
-    return sum(throttles.seconds_to_wait(action, identity) == 0 for _ in range(tries))
+    return sum(rate_limits.seconds_to_wait(action, identity) == 0 for _ in range(tries))
 
 
 # --- Who ---------------------------------------------------------------------------------------------------------------
@@ -84,7 +85,7 @@ def allowed(action: str, tries: int, identity: str) -> int:
 )
 def test_only_our_own_proxies_say_who_calls(settings: Settings, proxies: int, forwarded: str | None, ip: str) -> None:
     settings.TRUSTED_PROXIES = proxies
-    header = {} if forwarded is None else {"HTTP_X_FORWARDED_FOR": forwarded}
+    header: dict[str, Any] = {} if forwarded is None else {"HTTP_X_FORWARDED_FOR": forwarded}
 
     assert client_ip(RequestFactory().get("/", REMOTE_ADDR="192.0.2.1", **header)) == ip
 
@@ -131,6 +132,7 @@ def test_the_refusal_says_when_to_come_back() -> None:
     with pytest.raises(RateLimited) as refused:
         throttles.check_rate("sign_in", "email:b", "email:a")
 
+    assert refused.value.retry_after is not None
     assert 1 <= refused.value.retry_after <= 86_400
     assert refused.value.message == f"Too many tries. Wait {refused.value.retry_after} seconds and try again."
 
@@ -193,7 +195,7 @@ def test_a_forged_header_buys_no_further_try(post: Send, alice: User) -> None:
 
 
 def test_many_threads_at_once_get_five(db: None) -> None:
-    outcomes = at_once(lambda _: throttles.seconds_to_wait("sign_in", "email:a"), range(12))
+    outcomes = at_once(lambda _: rate_limits.seconds_to_wait("sign_in", "email:a"), range(12))
 
     assert sum(outcome == 0 for outcome in outcomes) == 5
 
@@ -275,27 +277,27 @@ def test_a_store_that_is_emptied_in_the_middle_of_a_count_holds_nobody_up(
     memory = {"BACKEND": f"{__name__}.EmptiedInBetween", "LOCATION": "emptied"}
     settings.CACHES = django_settings.CACHES | {"counts": memory}
 
-    assert throttles.seconds_to_wait("claim", "user:1") == 0
+    assert rate_limits.seconds_to_wait("claim", "user:1") == 0
     assert "does not count" in caplog.text
 
 
 def test_redis_has_no_middle_of_a_count(caplog: pytest.LogCaptureFixture) -> None:
     with emptied_all_the_time():
         for _ in range(500):
-            throttles.seconds_to_wait("claim", "user:1")
+            rate_limits.seconds_to_wait("claim", "user:1")
 
     assert "does not count" not in caplog.text
     caches["counts"].clear()
-    throttles.seconds_to_wait("claim", "user:1")
+    rate_limits.seconds_to_wait("claim", "user:1")
     assert all(get_redis_connection().ttl(key) > 0 for key in get_redis_connection().keys("*"))
 
 
 def test_a_try_is_one_question_to_redis() -> None:
     redis = get_redis_connection()
-    throttles.seconds_to_wait("claim", "user:1")
+    rate_limits.seconds_to_wait("claim", "user:1")
     before = redis.info("commandstats")
 
-    throttles.seconds_to_wait("claim", "user:1")
+    rate_limits.seconds_to_wait("claim", "user:1")
 
     after = redis.info("commandstats")
     asked = {name for name in after if after[name]["calls"] > before.get(name, {"calls": 0})["calls"]}

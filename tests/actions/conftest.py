@@ -28,6 +28,6 @@ def everything() -> Callable[[], list[Any]]:
 
     def read() -> list[Any]:
         tables = (CreditPool, CashbackAsset, Entry, IdempotencyKey)
-        return [list(table.objects.order_by("pk").values()) for table in tables]  # type: ignore[attr-defined]
+        return [list(table.objects.order_by("pk").values()) for table in tables]
 
     return read

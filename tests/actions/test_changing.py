@@ -24,7 +24,7 @@ Rows = Callable[[], list[Any]]
 
 def traces() -> list[tuple[str, str, str, str]]:
     events = CashbackAsset.pgh_event_model.objects.order_by("pgh_id")  # type: ignore[attr-defined]
-    return [(e.pgh_label, e.title, e.pgh_context.metadata["act"], e.pgh_context.metadata["email"]) for e in events]
+    return [(e.pgh_label, e.title, e.pgh_context.metadata["action"], e.pgh_context.metadata["email"]) for e in events]
 
 
 @pytest.fixture
@@ -107,8 +107,8 @@ def test_an_asset_that_nobody_claimed_is_deleted_and_its_trace_stays(
 
 
 def traces_of_act(act: str) -> list[tuple[str, str, str, str]]:
-    events = CashbackAsset.pgh_event_model.objects.filter(pgh_context__metadata__act=act)  # type: ignore[attr-defined]
-    return [(e.pgh_label, e.title, e.pgh_context.metadata["act"], e.pgh_context.metadata["email"]) for e in events]
+    events = CashbackAsset.pgh_event_model.objects.filter(pgh_context__metadata__action=act)  # type: ignore[attr-defined]
+    return [(e.pgh_label, e.title, e.pgh_context.metadata["action"], e.pgh_context.metadata["email"]) for e in events]
 
 
 def test_a_claimed_asset_is_not_deleted(claimed: CashbackAsset, ada: User, everything: Rows) -> None:

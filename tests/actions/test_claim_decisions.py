@@ -22,6 +22,7 @@ from wallet.actions.claim_decisions import (
 from wallet.actions.claim_sql import ClaimAllowance
 from wallet.assets.models import AssetExpired, AssetNotFound, AssetStatus, CashbackAsset, PoolNotFound
 
+Allowances = dict[tuple[UUID | None, UUID], ClaimAllowance]
 ALICE, BOB = User(email="alice@example.com"), User(email="bob@example.com")
 POOL = uuid4()
 FREE = ClaimAllowance(lock_acquired=True, pool_is_active=True, is_open=True, remaining=None)
@@ -48,7 +49,7 @@ CASES = {
     "available, in no pool": Case(asset(), None, None),
     "available, in an open pool": Case(asset(pool=POOL), FREE, None),
     "available, allowance not read": Case(asset(pool=POOL), None, None),
-    "unknown": Case(None, None, AssetNotFound),
+    "unknown, or locked elsewhere": Case(None, None, RetryIndividually),
     "expired": Case(asset(AssetStatus.EXPIRED), None, AssetExpired),
     "claimed by another user": Case(asset(AssetStatus.CLAIMED, BOB), None, AssetAlreadyClaimed),
     "her lock in the pool is held elsewhere": Case(asset(pool=POOL), FREE._replace(lock_acquired=False), RetryIndividually),
@@ -71,7 +72,7 @@ CASES = {
 def test_claim_by_id(case: Case) -> None:
     request = ClaimRequest(case.wanted.pk if case.wanted else uuid4(), ALICE)
     assets = {case.wanted.pk: case.wanted} if case.wanted else {}
-    allowances = {(POOL, ALICE.pk): case.allowance} if case.allowance else {}
+    allowances: Allowances = {(POOL, ALICE.pk): case.allowance} if case.allowance else {}
 
     decision = decide_asset_claims([request], assets, allowances)
 
@@ -111,7 +112,7 @@ def test_first_of_a_batch_gets_the_asset() -> None:
 def test_refused_request_leaves_the_asset_to_the_next() -> None:
     one = asset(pool=POOL)
     first, second = ClaimRequest(one.pk, ALICE), ClaimRequest(one.pk, BOB)
-    allowances = {(POOL, ALICE.pk): FREE._replace(remaining=0), (POOL, BOB.pk): FREE}
+    allowances: Allowances = {(POOL, ALICE.pk): FREE._replace(remaining=0), (POOL, BOB.pk): FREE}
 
     decision = decide_asset_claims([first, second], {one.pk: one}, allowances)
 
@@ -122,7 +123,7 @@ def test_refused_request_leaves_the_asset_to_the_next() -> None:
 def test_limit_counts_what_the_batch_assigns() -> None:
     one, other = asset(pool=POOL), asset(pool=POOL)
     requests = [ClaimRequest(one.pk, ALICE), ClaimRequest(other.pk, ALICE)]
-    allowances = {(POOL, ALICE.pk): FREE._replace(remaining=1)}
+    allowances: Allowances = {(POOL, ALICE.pk): FREE._replace(remaining=1)}
 
     decision = decide_asset_claims(requests, {one.pk: one, other.pk: other}, allowances)
 
@@ -132,7 +133,8 @@ def test_limit_counts_what_the_batch_assigns() -> None:
 
 def test_deciding_changes_none_of_its_arguments() -> None:
     one = asset(pool=POOL)
-    assets, allowances = {one.pk: one}, {(POOL, ALICE.pk): FREE._replace(remaining=1)}
+    assets = {one.pk: one}
+    allowances: Allowances = {(POOL, ALICE.pk): FREE._replace(remaining=1)}
     requests = [ClaimRequest(one.pk, ALICE), ClaimRequest(one.pk, BOB)]
 
     decide_asset_claims(requests, assets, allowances)

@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.models import User
 from kernel.batching import RetryIndividually
 from wallet.actions.claim import claim_asset, claim_from_pool
-from wallet.actions.claim_batch import Claim, process_asset_claims, process_pool_claims, run_claim_batch
+from wallet.actions.claim_batch import BY_ASSET, FROM_POOL, Claim, run_claim_batch
 from wallet.actions.claim_decisions import ClaimRequest
 from wallet.assets.models import AssetExpired, AssetNotFound, CashbackAsset, CreditPool
 from wallet.ledger.idempotency import IdempotencyKeyReused, IdempotentRequest
@@ -27,8 +27,8 @@ Issue = Callable[..., CashbackAsset]
 OpenPool = Callable[..., CreditPool]
 Ask = Callable[..., IdempotentRequest]
 Rows = Callable[[], list[Any]]
-of_assets = partial(run_claim_batch, process_asset_claims)
-of_pools = partial(run_claim_batch, process_pool_claims)
+of_assets = partial(run_claim_batch, BY_ASSET)
+of_pools = partial(run_claim_batch, FROM_POOL)
 
 
 def names(outcomes: list[Any]) -> list[str]:

@@ -12,10 +12,11 @@ from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from accounts.models import User
+from kernel.refusals import Refusal
 from tests.together import at_once
 from wallet import tasks
 from wallet.actions import expire_assets
-from wallet.actions.claim import Refusal, claim_asset
+from wallet.actions.claim import claim_asset
 from wallet.actions.claim_batch import Claim
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry, IdempotencyKey
@@ -225,7 +226,7 @@ def test_a_sweep_whose_time_is_over_leaves_the_others_for_the_next(due: Callable
 def test_the_clock_rests_after_each_of_its_small_batches(due: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
     rests: list[float] = []
     monkeypatch.setattr(tasks, "BATCH_SIZE", 2)
-    monkeypatch.setattr(expire_assets.time, "sleep", rests.append)
+    monkeypatch.setattr("wallet.actions.expire_assets.time.sleep", rests.append)
     due(5)
     begun = time.monotonic()
 

@@ -8,7 +8,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
-from wallet.actions.claim import Refusal, claim_asset
+from kernel.refusals import Refusal
+from wallet.actions.claim import claim_asset
 from wallet.actions.claim_decisions import AssetAlreadyClaimed
 from wallet.assets import claimed_cache
 from wallet.assets.models import CashbackAsset

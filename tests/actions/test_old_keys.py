@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from wallet.actions.claim import claim_asset, claim_from_pool
-from wallet.actions.claim_batch import Claim, process_asset_claims, process_pool_claims, run_claim_batch
+from wallet.actions.claim_batch import BY_ASSET, FROM_POOL, Claim, run_claim_batch
 from wallet.actions.claim_decisions import ClaimRequest
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger import idempotency
@@ -25,8 +25,8 @@ Issue = Callable[..., CashbackAsset]
 OpenPool = Callable[..., CreditPool]
 Ask = Callable[..., IdempotentRequest]
 KEY = "a-key-of-some-days-ago"
-assets_together = partial(run_claim_batch, process_asset_claims)
-pools_together = partial(run_claim_batch, process_pool_claims)
+assets_together = partial(run_claim_batch, BY_ASSET)
+pools_together = partial(run_claim_batch, FROM_POOL)
 
 
 def asked(user: User, what: str, target: UUID, key: str = KEY) -> IdempotentRequest:

@@ -57,8 +57,8 @@ def test_a_pool_is_changed_and_the_trace_says_by_whom(open_pool: OpenPool, ada: 
     event = CreditPool.pgh_event_model.objects.get(pgh_label="update")  # type: ignore[attr-defined]
     assert pool.per_user_limit == event.per_user_limit == 5
     assert event.pgh_context.metadata == {
-        "act": "update",
-        "door": "shell",
+        "action": "update",
+        "channel": "shell",
         "user": str(ada.pk),
         "email": "ada@example.com",
     }

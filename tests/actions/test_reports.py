@@ -13,6 +13,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
+from kernel.timestamps import format_timestamp
 from wallet.actions import edit_asset, issue_assets
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
@@ -127,9 +128,7 @@ def test_an_instant_at_a_full_second_is_written_as_python_writes_it(issue: Issue
     moment = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
     issue()
 
-    assert CashbackAsset.objects.values_list(reports.InstantText(Value(moment)), flat=True).get() == reports.format_timestamp(
-        moment
-    )
+    assert CashbackAsset.objects.values_list(reports.InstantText(Value(moment)), flat=True).get() == format_timestamp(moment)
 
 
 def test_a_file_is_sent_in_pieces_and_each_line_once() -> None:

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from django.contrib.messages import get_messages
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
 from tests.history import lifted
+from tests.responses import ClientResponse
 from wallet.actions import seal_ledger
 from wallet.assets.models import CashbackAsset
 from wallet.ledger import signing
@@ -32,9 +32,9 @@ def root_client(root: User) -> Client:
     return browser
 
 
-def message_texts(response: HttpResponse) -> list[str]:
+def message_texts(response: ClientResponse) -> list[str]:
     """Return the messages that the next page will show."""
-    return [str(message) for message in get_messages(response.wsgi_request)]  # type: ignore[attr-defined]
+    return [str(message) for message in get_messages(response.wsgi_request)]
 
 
 CREDITS = reverse("admin:assets_cashbackasset_changelist")

@@ -1,6 +1,7 @@
 """Access to the sections of the console by role."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.contrib import admin
@@ -42,7 +43,7 @@ def addresses(open_pool: Callable[..., CreditPool], issue: Callable[..., Cashbac
     entry = Entry.objects.get()
     pages = [INDEX, *lists(OPERATOR_SECTIONS)]
     pages += [reverse(f"admin:{section}_add") for section in ("assets_creditpool", "assets_cashbackasset")]
-    rows = {"assets_creditpool": [pool], "assets_cashbackasset": [free, owned], "ledger_entry": [entry]}
+    rows: dict[str, list[Any]] = {"assets_creditpool": [pool], "assets_cashbackasset": [free, owned], "ledger_entry": [entry]}
     for section, members in rows.items():
         for row in members:
             pages += [reverse(f"admin:{section}_{page}", args=[row.pk]) for page in ("change", "history")]
@@ -171,7 +172,7 @@ def test_list_of_a_hundred_rows_takes_as_many_queries_as_one(
         seal_an_entry()
 
     create_rows("Diwali")
-    with django_assert_max_num_queries(8) as one:
+    with django_assert_max_num_queries(8 + 3) as one:  # 3: the transaction of an expensive read with its time limit
         console.get(address)
     for number in range(99):
         create_rows(f"Pool {number}")

@@ -73,7 +73,7 @@ SECTIONS: dict[str, tuple[tuple[str, ...], dict[str, str], int]] = {
     "assets_creditpool": (export_rows.POOL_COLUMNS, {"q": "holi"}, 1),
     "ledger_seal": (export_rows.SEAL_COLUMNS, {"q": "2"}, 1),
     "assets_issuance": (export_rows.ISSUE_COLUMNS, {"currency": "USD"}, 1),
-    "assets_cashbackassetevent": (export_rows.CHANGE_COLUMNS, {"act": "expire"}, 1),
+    "assets_cashbackassetevent": (export_rows.CHANGE_COLUMNS, {"action": "expire"}, 1),
 }
 
 
@@ -111,8 +111,8 @@ def test_change_and_issue_rows_show_who_did_what(console: Client) -> None:
     expired, changed = csv_rows(export(console, "assets_cashbackassetevent", "csv"))
     issued = csv_rows(export(console, "assets_issuance", "csv"))[0]
 
-    assert [line["act"] for line in (expired, changed)] == ["expire", "update"]
-    assert (changed["who"], changed["door"], changed["title"], changed["pool"]) == (
+    assert [line["action"] for line in (expired, changed)] == ["expire", "update"]
+    assert (changed["who"], changed["channel"], changed["title"], changed["pool"]) == (
         "ada@example.com",
         "shell",
         "'@Cup",

@@ -47,7 +47,7 @@ def test_confirmation_imports_the_previewed_file(console: Client, pool: CreditPo
     assert message_texts(answer) == ["2 credits imported."]
     made = CashbackAsset.objects.order_by("title").values_list("title", "total_value", "pool", "created_by__email")
     assert list(made) == [("Lamp", 250.5, None, "ada@example.com"), ("Tea", 12, pool.pk, "ada@example.com")]
-    assert set(Issuance.objects.values_list("door", flat=True)) == {"admin"}
+    assert set(Issuance.objects.values_list("channel", flat=True)) == {"admin"}
 
 
 def test_confirmation_sent_twice_imports_once(console: Client, pool: CreditPool) -> None:

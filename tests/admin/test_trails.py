@@ -23,13 +23,13 @@ Issue = Callable[..., CashbackAsset]
 
 
 def trail(browser: Client, row: CreditPool | CashbackAsset) -> list[tuple[Any, ...]]:
-    """Return (act, who, door, {field: (before, after)}) of each line on the row's History page."""
+    """Return (action, who, channel, {field: (before, after)}) of each line on the row's History page."""
     lines = browser.get(reverse(f"admin:assets_{row._meta.model_name}_history", args=[row.pk])).context["lines"]
     return [
         (
-            line["change"].act,
+            line["change"].action,
             line["change"].who,
-            line["change"].door,
+            line["change"].channel,
             {field["name"]: (field["before"], field["after"]) for field in line["fields"]},
         )
         for line in lines
@@ -113,7 +113,7 @@ def test_change_by_manual_sql_shows_the_previous_values(console: Client, issue: 
 
 @pytest.mark.parametrize(
     ("said", "shown"),
-    [({"act": "update", "before": {"title": "Lamp"}}, ("Lamp", "Welcome bonus")), ({}, ("not kept", "Welcome bonus"))],
+    [({"action": "update", "before": {"title": "Lamp"}}, ("Lamp", "Welcome bonus")), ({}, ("not recorded", "Welcome bonus"))],
 )
 def test_oldest_changes_show_the_previous_values_given_by_their_action(
     console: Client, issue: Issue, said: dict[str, Any], shown: tuple[str, str]
@@ -130,7 +130,7 @@ def test_oldest_changes_show_the_previous_values_given_by_their_action(
 def test_deletion_is_listed_in_the_change_log(console: Client, ada: User, issue: Issue) -> None:
     edit_asset.delete_asset(issue(title="Lamp").pk, ada)
 
-    page = console.get(CHANGES, {"act": "delete", "q": "ada@"}).content.decode()
+    page = console.get(CHANGES, {"action": "delete", "q": "ada@"}).content.decode()
 
     assert "Lamp" in page
     assert "ada@example.com" in page
@@ -138,7 +138,13 @@ def test_deletion_is_listed_in_the_change_log(console: Client, ada: User, issue:
 
 @pytest.mark.parametrize(
     ("query", "count"),
-    [({"act": "expire"}, 1), ({"act": "delete"}, 0), ({"door": "shell"}, 2), ({"door": "api"}, 0), ({"currency": "JPY"}, 0)],
+    [
+        ({"action": "expire"}, 1),
+        ({"action": "delete"}, 0),
+        ({"channel": "shell"}, 2),
+        ({"channel": "api"}, 0),
+        ({"currency": "JPY"}, 0),
+    ],
 )
 def test_change_log_is_filtered(console: Client, ada: User, issue: Issue, query: dict[str, str], count: int) -> None:
     asset = issue()
@@ -155,7 +161,7 @@ def test_issue_history_shows_issuer_and_channel(console: Client, ada: User, open
 
     assert "100.00\N{NO-BREAK SPACE}INR" in page
     assert "ada@example.com" in page
-    assert len(console.get(ISSUED, {"door": "api"}).context["cl"].result_list) == 0
+    assert len(console.get(ISSUED, {"channel": "api"}).context["cl"].result_list) == 0
 
 
 @pytest.mark.parametrize("room", ["assets_cashbackassetevent", "assets_issuance", "ledger_seal"])

@@ -9,10 +9,9 @@ from django.core.management import call_command
 from django.test import Client
 from drf_spectacular.generators import SchemaGenerator
 
-from cashback.http import problem_details
+from cashback.http.openapi_problems import UNLISTED_CODES, status_by_code
 from tests.api.addresses import routes
 from tests.api.conftest import ROOT
-from wallet.api.openapi import CODES, STATUS
 
 # The table of codes that callers were promised, by status.
 PROMISED = {
@@ -68,29 +67,34 @@ def test_every_promised_code_is_a_code_of_the_problem(schema: dict[str, Any]) ->
 
     assert set().union(*PROMISED.values()) <= set(codes)
     for status, promised in PROMISED.items():
-        assert promised <= set(CODES[status])
-
-
-def test_the_schema_and_the_handler_agree_on_the_status_of_every_refusal() -> None:
-    handled = {refusal.code: status for refusal, status in problem_details.STATUS.items()}
-
-    assert {code: status for code, status in STATUS.items() if code in handled} == {
-        code: status for code, status in handled.items() if code in STATUS
-    }
+        assert {status_by_code()[code] for code in promised} == {status}
 
 
 def test_every_promised_code_is_documented_by_an_operation(schema: dict[str, Any]) -> None:
     told = {code for operation in operations(schema).values() for code in codes_of(operation)}
 
-    # Which methods an address has is the schema's very structure, and 500 is no promise.
-    assert set(STATUS) - told == {"method_not_allowed", "internal_error"}
+    # The schema itself shows the methods of an address, and 500 is not promised.
+    assert set().union(*PROMISED.values()) - told == UNLISTED_CODES - {"internal_error"}
+    assert set(schema["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]) - told == UNLISTED_CODES
 
 
 def codes_of(operation: dict[str, Any]) -> set[str]:
-    problems = [
-        answer["content"].get("application/problem+json") for answer in operation["responses"].values() if "content" in answer
-    ]
-    return {code for problem in problems if problem for code in problem["schema"]["allOf"][1]["properties"]["code"]["enum"]}
+    return {code for codes in operation["x-problem-codes"].values() for code in codes}
+
+
+def test_problems_are_shared_responses_described_by_their_codes(schema: dict[str, Any]) -> None:
+    shared = schema["components"]["responses"]
+    for (path, method), operation in operations(schema).items():
+        problems = {status: answer for status, answer in operation["responses"].items() if int(status) >= 400}
+        assert problems.keys() == operation["x-problem-codes"].keys(), (path, method)
+        for status, answer in problems.items():
+            codes = operation["x-problem-codes"][status]
+            assert answer["$ref"] == f"#/components/responses/Problem{status}"
+            assert re.findall(r"`(\w+)`", answer["description"]) == codes
+    for status, response in shared.items():
+        assert response["content"] == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        assert ("Retry-After" in response.get("headers", {})) == (status in ("Problem429", "Problem503"))
+    assert len(shared) <= 11
 
 
 def test_every_operation_documents_its_errors_as_problems(schema: dict[str, Any]) -> None:

@@ -179,7 +179,7 @@ def test_a_value_has_no_more_decimals_than_its_currency(issue: Issue, currency: 
 
 
 @pytest.mark.parametrize("status", ["CLAIMED", "EXPIRED"])
-def test_an_asset_is_not_born_claimed_or_expired(issue: Issue, status: str) -> None:
+def test_asset_is_issued_available(issue: Issue, status: str) -> None:
     asset = issue()
     with refused("asset_born_available"):
         sql(
@@ -202,7 +202,7 @@ def test_an_asset_is_not_born_claimed_or_expired(issue: Issue, status: str) -> N
         ("created_at", "2020-01-01T00:00:00Z", "asset_same"),
     ],
 )
-def test_an_asset_keeps_to_its_words_and_its_origin(issue: Issue, column: str, value: Any, rule: str) -> None:
+def test_asset_keeps_its_identity_and_origin(issue: Issue, column: str, value: Any, rule: str) -> None:
     asset = issue()
     with refused(rule):
         sql(f"UPDATE assets_cashbackasset SET {column} = %s WHERE id = %s", value, asset.pk)
@@ -233,13 +233,13 @@ def test_a_pool_with_assets_keeps_its_currency(issue: Issue, open_pool: OpenPool
         sql("UPDATE assets_creditpool SET currency = 'USD' WHERE id = %s", pool.pk)
 
 
-def test_a_pool_that_is_not_open_hands_nothing_over(issue: Issue, open_pool: OpenPool, alice: User) -> None:
+def test_closed_pool_accepts_no_claim(issue: Issue, open_pool: OpenPool, alice: User) -> None:
     asset = issue(pool=open_pool(opens_at=timezone.now() + timedelta(days=1)))
     with refused("pool_open"):
         sql(CLAIM, alice.pk, asset.pk)
 
 
-def test_a_user_does_not_get_more_of_a_pool_than_it_allows(issue: Issue, open_pool: OpenPool, alice: User) -> None:
+def test_claim_beyond_the_limit_per_user_is_refused(issue: Issue, open_pool: OpenPool, alice: User) -> None:
     pool = open_pool(per_user_limit=1)
     first, second = issue(pool=pool), issue(pool=pool)
     claim_asset(first.pk, alice)
@@ -296,7 +296,7 @@ def test_an_owner_is_not_deleted(claimed: CashbackAsset, alice: User) -> None:
         sql("SET CONSTRAINTS ALL IMMEDIATE")
 
 
-def test_the_handover_triggers_hold_for_a_replica_role_too(expired: CashbackAsset, alice: User) -> None:
+def test_claim_triggers_fire_for_the_replica_role(expired: CashbackAsset, alice: User) -> None:
     with refused("asset_final"):
         sql("SET LOCAL session_replication_role = replica")
         sql(CLAIM, alice.pk, expired.pk)

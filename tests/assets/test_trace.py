@@ -1,4 +1,4 @@
-"""The trail of what operators did: written by PostgreSQL, never altered, with the door named."""
+"""The change history and the issue log: written by PostgreSQL, append-only, with actor and channel."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -21,33 +21,33 @@ AssetEvent: Any = CashbackAsset.pgh_event_model  # type: ignore[attr-defined]
 CREDIT: dict[str, Any] = {"title": "Cashback", "total_value": Decimal(10)}
 
 
-def test_a_pool_is_traced_from_its_opening_on(open_pool: Callable[..., CreditPool], ada: User) -> None:
+def test_pool_history_begins_with_its_opening(open_pool: Callable[..., CreditPool], ada: User) -> None:
     with acting_through_channel("admin"):
         pool = open_pool(per_user_limit=1)
         edit_pool.update_pool(pool.pk, ada, per_user_limit=2)
 
-    trail = [(e.pgh_label, e.per_user_limit, e.pgh_context.metadata["door"]) for e in PoolEvent.objects.order_by("pgh_id")]
+    trail = [(e.pgh_label, e.per_user_limit, e.pgh_context.metadata["channel"]) for e in PoolEvent.objects.order_by("pgh_id")]
     assert trail == [("insert", 1, "admin"), ("update", 2, "admin")]
 
 
-def test_what_is_issued_is_logged_per_statement(open_pool: Callable[..., CreditPool], ada: User) -> None:
+def test_issue_log_has_one_row_per_statement(open_pool: Callable[..., CreditPool], ada: User) -> None:
     pool = open_pool()
 
     with acting_through_channel("api"):
         issue_assets.issue_many(ada, pool, count=7_000, **CREDIT)
 
-    batches = Issuance.objects.order_by("id").values_list("pool", "currency", "created_by", "door", "count", "value")
+    batches = Issuance.objects.order_by("id").values_list("pool", "currency", "created_by", "channel", "count", "value")
     assert list(batches) == [(pool.pk, "INR", ada.pk, "api", 5_000, 50_000), (pool.pk, "INR", ada.pk, "api", 2_000, 20_000)]
 
 
-def test_what_is_issued_by_hand_is_logged_too(db: None) -> None:
+def test_issue_by_raw_sql_is_logged(db: None) -> None:
     CashbackAsset.objects.bulk_create(CashbackAsset(currency="INR", **CREDIT) for _ in range(3))
 
     (batch,) = Issuance.objects.all()
-    assert (batch.pool, batch.created_by, batch.door, batch.count, batch.value) == (None, None, "sql", 3, 30)
+    assert (batch.pool, batch.created_by, batch.channel, batch.count, batch.value) == (None, None, "sql", 3, 30)
 
 
-def test_a_deletion_keeps_what_was_deleted(issue: Callable[..., CashbackAsset], ada: User) -> None:
+def test_deletion_records_the_deleted_row(issue: Callable[..., CashbackAsset], ada: User) -> None:
     asset = issue()
 
     with acting_through_channel("admin"):
@@ -56,14 +56,14 @@ def test_a_deletion_keeps_what_was_deleted(issue: Callable[..., CashbackAsset], 
     event = AssetEvent.objects.get()
     assert (event.pgh_label, event.pgh_obj_id, event.title, event.total_value) == ("delete", asset.pk, "Welcome bonus", 100)
     assert event.pgh_context.metadata == {
-        "act": "delete",
-        "door": "admin",
+        "action": "delete",
+        "channel": "admin",
         "user": str(ada.pk),
         "email": "ada@example.com",
     }
 
 
-def test_a_change_keeps_what_was_before_to_the_last_digit(issue: Callable[..., CashbackAsset], ada: User) -> None:
+def test_change_records_the_exact_values_before(issue: Callable[..., CashbackAsset], ada: User) -> None:
     asset = issue(total_value=Decimal("123456789.01"))
 
     edit_asset.update_asset(asset.pk, ada, total_value=Decimal("0.10"), title="Lamp")
@@ -79,14 +79,14 @@ def test_a_change_keeps_what_was_before_to_the_last_digit(issue: Callable[..., C
     }
 
 
-def test_an_expiry_keeps_no_before_for_it_changes_nothing_else(issue: Callable[..., CashbackAsset], ada: User) -> None:
+def test_expiry_records_no_values_before(issue: Callable[..., CashbackAsset], ada: User) -> None:
     edit_asset.expire_asset(issue().pk, ada)
 
     event = AssetEvent.objects.get()
     assert (event.status, event.before) == ("EXPIRED", None)
 
 
-def test_a_claim_leaves_no_row_in_the_trail(issue: Callable[..., CashbackAsset], alice: User) -> None:
+def test_claim_leaves_no_row_in_the_change_history(issue: Callable[..., CashbackAsset], alice: User) -> None:
     claim_asset(issue().pk, alice)
 
     assert AssetEvent.objects.count() == 0
@@ -94,7 +94,7 @@ def test_a_claim_leaves_no_row_in_the_trail(issue: Callable[..., CashbackAsset],
 
 @pytest.mark.parametrize("table", ["assets_creditpoolevent", "assets_cashbackassetevent", "assets_issuance"])
 @pytest.mark.parametrize("attack", ["UPDATE {} SET currency = 'USD'", "DELETE FROM {}", "TRUNCATE {}"])
-def test_the_trail_is_append_only(
+def test_change_history_and_issue_log_are_append_only(
     open_pool: Callable[..., CreditPool], issue: Callable[..., CashbackAsset], ada: User, table: str, attack: str
 ) -> None:
     edit_asset.expire_asset(issue(pool=open_pool()).pk, ada)
@@ -109,7 +109,7 @@ def test_the_trail_is_append_only(
 @pytest.mark.parametrize(
     "attack",
     [
-        """UPDATE pghistory_context SET metadata = metadata || '{"email": "innocent@example.com", "door": "clock"}'""",
+        """UPDATE pghistory_context SET metadata = metadata || '{"email": "innocent@example.com", "channel": "scheduler"}'""",
         "UPDATE pghistory_context SET metadata = metadata",
         "UPDATE pghistory_context SET created_at = now(), metadata = '{}'",
         "INSERT INTO pghistory_context SELECT * FROM pghistory_context ON CONFLICT (id) DO UPDATE SET metadata = '{}'",
@@ -118,7 +118,9 @@ def test_the_trail_is_append_only(
     ],
 )
 @pytest.mark.parametrize("role", ["origin", "replica"])
-def test_who_did_it_is_never_rewritten(issue: Callable[..., CashbackAsset], ada: User, attack: str, role: str) -> None:
+def test_context_of_a_committed_change_is_immutable(
+    issue: Callable[..., CashbackAsset], ada: User, attack: str, role: str
+) -> None:
     edit_asset.expire_asset(issue().pk, ada)
 
     with pytest.raises(IntegrityError) as refusal, transaction.atomic(), connection.cursor() as cursor:
@@ -130,16 +132,14 @@ def test_who_did_it_is_never_rewritten(issue: Callable[..., CashbackAsset], ada:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_application_does_not_rewrite_who_did_it(issue: Callable[..., CashbackAsset], ada: User) -> None:
+def test_application_role_cannot_update_contexts(issue: Callable[..., CashbackAsset], ada: User) -> None:
     edit_asset.expire_asset(issue().pk, ada)
 
     with pytest.raises(ProgrammingError, match="permission denied"), transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL ROLE {APP_ROLE}; UPDATE pghistory_context SET metadata = '{{}}'")
 
 
-def test_a_context_does_not_move_to_another_moment_even_while_it_is_made(
-    issue: Callable[..., CashbackAsset], ada: User
-) -> None:
+def test_created_at_of_a_context_cannot_change_in_its_own_transaction(issue: Callable[..., CashbackAsset], ada: User) -> None:
     edit_asset.expire_asset(issue().pk, ada)
 
     with pytest.raises(IntegrityError, match="append-only"), transaction.atomic(), connection.cursor() as cursor:
@@ -147,18 +147,18 @@ def test_a_context_does_not_move_to_another_moment_even_while_it_is_made(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_what_is_done_in_one_transaction_may_tell_more_and_more(issue: Callable[..., CashbackAsset]) -> None:
+def test_context_grows_within_its_transaction(issue: Callable[..., CashbackAsset]) -> None:
     first, second = issue(), issue()
 
-    with transaction.atomic(), pghistory.context(act="first"):
+    with transaction.atomic(), pghistory.context(action="first"):
         CashbackAsset.objects.filter(pk=first.pk).update(title="Lamp")
         with pghistory.context(more="second"):
             CashbackAsset.objects.filter(pk=second.pk).update(title="Candle")
 
-    assert [event.pgh_context.metadata for event in AssetEvent.objects.all()] == [{"act": "first", "more": "second"}] * 2
+    assert [event.pgh_context.metadata for event in AssetEvent.objects.all()] == [{"action": "first", "more": "second"}] * 2
 
 
-def test_each_index_of_the_history_of_credits_answers_somebody(db: None) -> None:
+def test_change_history_has_no_unused_index(db: None) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT indexdef FROM pg_indexes WHERE tablename = %s", [AssetEvent._meta.db_table])
         columns = {row[0].rpartition("(")[2].rstrip(")") for row in cursor.fetchall()}

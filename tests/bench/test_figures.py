@@ -1,14 +1,15 @@
-"""What the benchmark says of what it measured; nothing here takes a time."""
+"""Figures of a benchmark and their page; nothing is measured here."""
 
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import OperationalError
 
 from dev.bench import markdown_report
 from dev.bench.catalogue import BENCHES
-from dev.bench.environment import BenchEnvironment
+from dev.bench.environment import MAX_REPEATS, BenchEnvironment, RoundDisturbed
 from dev.bench.plot import render_bars
 from dev.bench.results import Figure, format_figure
 from dev.bench.run import Result, parse_figure
@@ -39,15 +40,57 @@ def test_figures_are_written_as_far_as_they_mean_something(number: float, writte
 
 def test_the_two_sides_take_turns_at_going_first() -> None:
     order: list[str] = []
-    bed = BenchEnvironment(servers_in(Path("/tmp")), rounds=3, quick=True)
-
-    rounds = bed.alternate(lambda: order.append("A") or "a", lambda: order.append("B") or "b")  # type: ignore[func-returns-value]
+    rounds = environment(rounds=3).alternate(lambda: order.append("A") or "a", lambda: order.append("B") or "b")  # type: ignore[func-returns-value]
 
     assert rounds == [("a", "b")] * 3
     assert order == ["A", "B", "B", "A", "A", "B"]
 
 
-def test_the_page_hides_neither_a_miss_nor_what_broke(tmp_path: Path) -> None:
+def environment(rounds: int = 1) -> BenchEnvironment:
+    return BenchEnvironment(servers_in(Path("/tmp")), rounds=rounds, quick=True)
+
+
+@pytest.mark.parametrize(
+    "disturbance", [RoundDisturbed("3 of 9 requests answered 503"), OperationalError("statement timeout"), TimeoutError()]
+)
+def test_a_disturbed_round_is_repeated_with_a_remark(disturbance: Exception) -> None:
+    bench, failures = environment(), [disturbance]
+
+    def measured() -> float:
+        if failures:
+            raise failures.pop()
+        return 3.0
+
+    assert bench.alternate(measured, lambda: 4.0) == [(3.0, 4.0)]
+    assert bench.remarks == [f"a round was repeated ({type(disturbance).__name__}: {disturbance})"]
+
+
+def test_a_round_that_is_disturbed_each_time_fails_the_measurement() -> None:
+    bench, runs = environment(), list[int]()
+
+    def measured() -> float:
+        runs.append(1)
+        raise RoundDisturbed("answered 503")
+
+    with pytest.raises(RoundDisturbed):
+        bench.alternate(measured, lambda: 4.0)
+
+    assert len(runs) == 1 + MAX_REPEATS
+
+
+def test_a_wrong_answer_is_no_disturbance() -> None:
+    bench = environment()
+
+    def measured() -> float:
+        raise RuntimeError("unexpected statuses: {500: 1}")
+
+    with pytest.raises(RuntimeError):
+        bench.alternate(measured, lambda: 4.0)
+
+    assert bench.remarks == []
+
+
+def test_the_page_shows_missed_targets_and_failed_measurements(tmp_path: Path) -> None:
     first, second = list(BENCHES)[:2]
 
     page = markdown_report.write_page(
@@ -57,8 +100,8 @@ def test_the_page_hides_neither_a_miss_nor_what_broke(tmp_path: Path) -> None:
     said = page.read_text()
     assert "| claims <32> | ≥ 0.30 | 0.35 | 35 | 100 | claims/s | reached | a \\| b |" in said
     assert "| page 10,000 | ≤ 1.50 | 2.50 | 25 | 10 | ms | MISSED |" in said
-    assert "| BROKE | it fell |" in said
-    assert "1 of 2 reached, 1 missed, 1 measurements broke" in said
+    assert "| FAILED | it fell |" in said
+    assert "1 of 2 reached, 1 missed, 1 measurements failed" in said
     assert "quick: small tables" in said
     assert [path.name for path in (tmp_path / "benchmarks").iterdir()] == [f"{first}.svg"]
 
@@ -79,7 +122,13 @@ def test_a_figure_comes_whole_out_of_its_process() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"), [(["nothing"], "There is no nothing"), (["issue", "--write"], "one run of all")]
+    ("arguments", "said"),
+    [
+        (["nothing"], "Unknown measurement: nothing"),
+        (["issue", "--write"], "a run of all measurements"),
+        (["claims", "--before", "no-such-revision"], "Revision no-such-revision is not in the history"),
+        (["--before", "HEAD", "--write"], "the default revision"),
+    ],
 )
 def test_a_wrong_command_line_measures_nothing(arguments: list[str], said: str) -> None:
     with pytest.raises(CommandError, match=said) as refused:

@@ -1,5 +1,6 @@
 """Lists on large and on small tables are asked by turns."""
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,7 @@ class Server:
     takes: list[float] = field(default_factory=list)
 
     def connected(self) -> Any:
-        return lists.contextlib.nullcontext(None)
+        return contextlib.nullcontext(None)
 
     def time(self, connection: None, path: str, who: str) -> float:
         self.asked.append(f"{self.name} {path} {who}")
@@ -29,5 +30,5 @@ def test_each_is_asked_as_often_as_the_other_and_as_often_first() -> None:
     found = lists.median_times({large: "a", small: "b"}, "ada")  # type: ignore[dict-item]
 
     assert asked[:4] == ["large a ada", "small b ada", "small b ada", "large a ada"]
-    assert len(asked) == 2 * (lists.ASKED + 1)
+    assert len(asked) == 2 * (lists.REQUESTS + 1)
     assert found == [2.0, 2.0]  # neither the first turn nor a slow one counts for more than it is

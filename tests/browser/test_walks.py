@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
@@ -146,7 +146,7 @@ def test_offers_are_searched_in_place_and_the_address_follows(signed_in: SignedI
 def test_time_is_told_in_the_visitors_zone_and_counted_down(signed_in: SignedIn, alice: User, issue: Issue) -> None:
     now = timezone.now()
     issue(title="soon", expires_at=now + timedelta(hours=5, minutes=30))
-    issue(title="later", expires_at=timezone.datetime(2099, 2, 28, 18, 30, tzinfo=timezone.get_fixed_timezone(0)))
+    issue(title="later", expires_at=datetime(2099, 2, 28, 18, 30, tzinfo=timezone.get_fixed_timezone(0)))
 
     page = signed_in(alice)
 
@@ -302,7 +302,7 @@ def test_every_no_is_for_everybody(
 ) -> None:
     look: dict[str, Any] = {"color_scheme": scheme, "viewport": NARROW, "reduced_motion": "reduce"}
     page, stranger = signed_in(bob, **look), visit("/", **look, locale="hi-IN")
-    found = {}
+    found: dict[str, list[Any]] = {}
 
     for shown, name in every_no(page, stranger, bob, shop, settings):
         shown.wait_for_load_state("networkidle")

@@ -4,19 +4,22 @@ import pytest
 from django.core.management import get_commands, load_command_class
 
 COMMANDS = [
-    "expire_assets",
-    "import_assets",
-    "ownership_report",
-    "prove_claims",
-    "schedule_tasks",
-    "seed",
-    "summary",
+    ("dev", "bench"),
+    ("dev", "prove"),
+    ("dev", "prove_claims"),
+    ("dev", "run"),
+    ("wallet", "expire_assets"),
+    ("wallet", "import_assets"),
+    ("wallet", "ownership_report"),
+    ("wallet", "schedule_tasks"),
+    ("wallet", "seed"),
+    ("wallet", "summary"),
 ]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_explains_the_command_and_each_of_its_options(name: str) -> None:
-    parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
+@pytest.mark.parametrize(("app", "name"), COMMANDS)
+def test_help_explains_the_command_and_each_of_its_options(app: str, name: str) -> None:
+    parser = load_command_class(app, name).create_parser("manage.py", name)
 
     assert len(parser.description or "") > 40
     assert [action.dest for action in parser._actions if not action.help] == []

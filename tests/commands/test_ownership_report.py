@@ -145,5 +145,5 @@ def test_unknown_pool_or_owner_is_an_invalid_command_line(command: Command, opti
 def test_a_thousand_rows_are_one_query(
     command: Command, holdings: CreditPool, django_assert_num_queries: Callable[..., Any]
 ) -> None:
-    with django_assert_num_queries(4):  # one in a transaction without a time limit
+    with django_assert_num_queries(3):  # one in a transaction without a time limit
         command("ownership_report", "--format", "csv")

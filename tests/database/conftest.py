@@ -26,24 +26,24 @@ class Pair:
     def __init__(self, made: Path) -> None:
         self.primary = TestServers(InstancePaths(made, "prove", paths.instance_paths().folder))
         self.standby = self.primary.copy("standby", "--write-recovery-conf", "--wal-method=stream")
-        conninfo = f"host={self.primary.place.run} port={paths.POSTGRES_PORT} user={postgres.ROLE}"
+        conninfo = f"host={self.primary.instance.run} port={paths.POSTGRES_PORT} user={postgres.ROLE}"
         self.standby.configure(primary_conninfo=conninfo, hot_standby="on")
-        postgres.start_postgres(self.standby.place)
+        postgres.start_postgres(self.standby.instance)
         self.address = made / "address"
         paths.make_folder(self.address, 0o755)
         self.lead_to(self.standby)
 
     def lead_to(self, server: TestServers) -> None:
         """Have the address lead to the other server; sessions that are open stay where they are."""
-        entry = self.address / server.place.postgres_socket.name
+        entry = self.address / server.instance.postgres_socket.name
         entry.unlink(missing_ok=True)
-        entry.symlink_to(server.place.postgres_socket)
+        entry.symlink_to(server.instance.postgres_socket)
 
     def session_at(self, server: TestServers) -> psycopg.Connection[Any]:
         """Return a session of a stranger with a server."""
         found = connection.get_connection_params()
         names = {name: found[name] for name in ("dbname", "user", "port")}
-        return psycopg.connect(**names, host=str(server.place.run), autocommit=True)
+        return psycopg.connect(**names, host=str(server.instance.run), autocommit=True)
 
     def catch_up(self) -> None:
         """Wait until the standby shows all that the primary has committed."""
@@ -70,8 +70,8 @@ def pair(django_db_setup: None) -> Iterator[Pair]:
         try:
             yield two
         finally:
-            postgres.stop_postgres(two.standby.place)
-            shutil.rmtree(two.standby.place.folder, ignore_errors=True)
+            postgres.stop_postgres(two.standby.instance)
+            shutil.rmtree(two.standby.instance.folder, ignore_errors=True)
 
 
 @pytest.fixture
@@ -104,5 +104,5 @@ def reached(pair: Pair, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iter
     pair.go = go  # type: ignore[attr-defined]
     yield pair
     connections.close_all()
-    connection.close_pool()
+    connection.close_pool()  # type: ignore[attr-defined]  # ours: cashback.database
     monkeypatch.undo()

@@ -75,7 +75,7 @@ def test_a_url_names_one_host_or_several(monkeypatch: pytest.MonkeyPatch, url: s
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("order", ["standby first", "primary first"])
 def test_of_several_hosts_the_one_that_takes_writes_is_used(pair: Pair, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
-    hosts = [str(server.place.run) for server in (pair.standby, pair.primary)][:: 1 if order == "standby first" else -1]
+    hosts = [str(server.instance.run) for server in (pair.standby, pair.primary)][:: 1 if order == "standby first" else -1]
     name = connection.settings_dict["NAME"]
     url = f"postgresql://cashback@:{POSTGRES_PORT}/{name}?host={','.join(hosts)}&target_session_attrs=read-write"
     with pair.session_at(pair.primary) as session:
@@ -107,7 +107,7 @@ def test_a_server_that_says_nothing_is_answered_for_in_time(
         ready, signed_in = client.get("/readyz"), client.post("/sign-in/", {"username": alice.email, "password": PASSWORD})
     finally:
         connections.close_all()
-        connection.close_pool()
+        connection.close_pool()  # type: ignore[attr-defined]  # ours: cashback.database
 
     assert (ready.status_code, ready.json()["database"]) == (503, "unreachable")
     assert (signed_in.status_code, signed_in.headers["Retry-After"]) == (503, "1")

@@ -1,4 +1,4 @@
-"""Migrations stand alone: the same database comes of them whatever becomes of the code around them."""
+"""Migrations are self-contained: they create the same database whatever changes in the code around them."""
 
 import ast
 from pathlib import Path
@@ -11,8 +11,8 @@ OURS = {package.parent.name for package in settings.BASE_DIR.glob("*/__init__.py
 FILES = sorted(path for name in OURS for path in (settings.BASE_DIR / name).glob("**/migrations/*.py"))
 
 
-def imported_of_ours(source: str) -> set[str]:
-    """Return the modules of ours that a migration imports, other than what is frozen beside it."""
+def first_party_imports(source: str) -> set[str]:
+    """Return the first-party modules that a migration imports, except the frozen one beside it."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -23,7 +23,7 @@ def imported_of_ours(source: str) -> set[str]:
     return {name for name in ours if not name.endswith(".migrations._frozen")}
 
 
-def test_every_migration_is_looked_at() -> None:
+def test_every_migration_is_checked() -> None:
     assert {"accounts", "wallet"} <= OURS
     assert {path.name for path in FILES} >= {
         "_frozen.py",
@@ -35,7 +35,7 @@ def test_every_migration_is_looked_at() -> None:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(settings.BASE_DIR)))
 def test_no_migration_imports_code_that_can_change(path: Path) -> None:
-    assert imported_of_ours(path.read_text()) == set()
+    assert first_party_imports(path.read_text()) == set()
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,8 @@ def test_no_migration_imports_code_that_can_change(path: Path) -> None:
         ("from django.db import migrations", set()),
     ],
 )
-def test_an_import_is_seen_wherever_it_stands(source: str, found: set[str]) -> None:
-    assert imported_of_ours(source) == found
+def test_imports_are_found_wherever_they_are(source: str, found: set[str]) -> None:
+    assert first_party_imports(source) == found
 
 
 @pytest.mark.django_db

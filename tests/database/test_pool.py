@@ -87,7 +87,7 @@ def test_who_waits_is_served_when_the_server_comes_back(tmp_path: Path) -> None:
 def test_a_statement_asked_all_the_time_is_planned_once_a_connection() -> None:
     connection.close()  # what was prepared before
     for number in range(3):
-        with connection.prepared_cursor() as cursor:
+        with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]  # ours: cashback.database
             cursor.execute("SELECT %s::int + 1", [number])
             assert cursor.fetchone() == (number + 1,)
 

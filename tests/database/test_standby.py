@@ -47,7 +47,7 @@ def readiness() -> tuple[int, str]:
 
 def is_busy(answer: Any) -> bool:
     """Tell whether the answer is 503 with the time to wait, in whatever form."""
-    return answer.status_code == 503 and answer.headers.get("Retry-After") == "1"
+    return bool(answer.status_code == 503 and answer.headers.get("Retry-After") == "1")
 
 
 def server_of_django() -> str:
@@ -64,7 +64,7 @@ def test_writes_are_busy_at_a_standby_by_every_way_and_served_once_it_is_promote
     api, page, console = caller(alice), visitor(alice), visitor(root)
     by_address.go()  # type: ignore[attr-defined]
     one, any_of_pool = f"/api/v1/assets/{asset.pk}/claim/", f"/api/v1/pools/{pool.pk}/claim/"
-    key = {"HTTP_IDEMPOTENCY_KEY": "one-and-the-same-key"}
+    key: dict[str, Any] = {"HTTP_IDEMPOTENCY_KEY": "one-and-the-same-key"}
 
     assert readiness() == READ_ONLY
     for answer in (api.post(one), api.post(any_of_pool, **key), api.post(one, HTTP_IDEMPOTENCY_KEY="another-key-of-hers")):

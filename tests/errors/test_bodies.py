@@ -137,7 +137,11 @@ def test_a_charset_named_by_the_caller_breaks_nothing_before_the_views(db: None,
     environ = RequestFactory().get("/healthz?q=%41%ff").environ | {"CONTENT_TYPE": f"text/plain; charset={charset}"}
     statuses: list[str] = []
 
-    application(environ, lambda status, headers: statuses.append(status))
+    def start(status: str, headers: list[tuple[str, str]], error: object = None, /) -> Callable[[bytes], object]:
+        statuses.append(status)
+        return bytes
+
+    application(environ, start)
 
     assert statuses == ["200 OK"]
 

@@ -12,7 +12,8 @@ from rest_framework import exceptions as drf_errors
 
 from accounts import tokens
 from accounts.models import User
-from cashback.http.problem_details import STATUS
+from cashback.http.problem_details import status_of
+from kernel.refusals import all_refusals
 from wallet.actions.claim_decisions import PoolSoldOut
 
 Ask = Callable[..., Any]
@@ -28,6 +29,8 @@ def is_a_problem(answer: Any, status: int, code: str, more: frozenset[str] = fro
     assert set(body) == MEMBERS | more
     assert body["instance"] == answer.wsgi_request.path
     assert body["detail"].endswith(".")
+    assert body["type"] == f"/problems/{code}/"
+    assert Client().get(body["type"]).status_code == 200
     assert SECRET not in answer.content.decode()
     return body
 
@@ -60,11 +63,11 @@ def test_every_error_is_a_problem_with_its_code(ask: Ask, error: Callable[[], Ex
     is_a_problem(ask(error), status, code)
 
 
-@pytest.mark.parametrize("kind", STATUS)
+@pytest.mark.parametrize("kind", all_refusals())
 def test_every_refusal_is_a_problem_in_its_own_words(ask: Ask, kind: Any) -> None:
     answer = ask(lambda: made(kind))
 
-    is_a_problem(answer, STATUS[kind], kind.code)
+    is_a_problem(answer, status_of(kind), kind.code)
 
 
 def made(kind: Any) -> Exception:
@@ -89,7 +92,7 @@ def test_errors_of_fields_name_them(ask: Ask) -> None:
 
     body = is_a_problem(ask(lambda: error), 400, "invalid", frozenset({"errors"}))
 
-    assert body["detail"] == "Correct these fields and send it again: title."
+    assert body["detail"] == "Invalid fields: title."
     assert body["errors"] == [
         {"field": "title", "code": "max_length", "detail": "Too long."},
         {"field": "", "code": "invalid", "detail": "Closes before it opens."},

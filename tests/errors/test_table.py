@@ -1,16 +1,23 @@
 """The one table from refusals to HTTP."""
 
+import gc
 import importlib
 import pkgutil
-from collections.abc import Iterator
 
 import pytest
+from django.test import Client
 
 import accounts
+import kernel
 import wallet
+from cashback.http import problem_details
+from cashback.http.openapi_problems import status_by_code
 from cashback.http.problem_details import STATUS, problem_for, status_of
+from cashback.http.problems import ProblemKind
+from cashback.http.protocol_problems import PROTOCOL_PROBLEMS
 from kernel.rate_limits import RateLimited
-from kernel.refusals import Refusal
+from kernel.refusals import CATEGORIES, Conflict, Refusal, all_refusals, subclasses
+from kernel.transactions import Busy
 from wallet.actions.claim_decisions import AllInFlight
 
 CONTRACT = {
@@ -40,30 +47,56 @@ CONTRACT = {
 SHELL = ("dev.race", "dev.bench", "wallet.management")
 
 
-def children(kind: type[Refusal]) -> Iterator[type[Refusal]]:
-    for child in kind.__subclasses__():
-        yield child
-        yield from children(child)
-
-
 def every_refusal() -> list[type[Refusal]]:
-    """Every kind of refusal that can reach HTTP."""
-    ours = (kind for kind in children(Refusal) if kind.__module__.startswith(("accounts.", "wallet.")))
-    return [kind for kind in ours if not kind.__module__.startswith(SHELL)]
+    """Return every refusal of the product."""
+    modules = ("accounts.", "kernel.", "wallet.")
+    found = {kind for kind in subclasses(Refusal) if kind.__module__.startswith(modules)}
+    return sorted(found - set(CATEGORIES), key=lambda kind: kind.__qualname__)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _everything_is_loaded() -> None:
-    for house in (accounts, wallet):
+    for house in (accounts, kernel, wallet):
         for module in pkgutil.walk_packages(house.__path__, f"{house.__name__}."):
             if ".migrations" not in module.name and not module.name.startswith(SHELL):
                 importlib.import_module(module.name)
 
 
-def test_every_refusal_has_its_status() -> None:
-    missing = [kind for kind in every_refusal() if not any(parent in STATUS for parent in kind.__mro__)]
+def test_every_refusal_derives_from_a_category_with_a_status() -> None:
+    assert set(STATUS) == set(CATEGORIES)
+    assert set(every_refusal()) - set(all_refusals()) == set()
+    assert len(every_refusal()) > 25
 
-    assert missing == []
+
+def test_the_handler_imports_no_refusal_of_the_product() -> None:
+    known = {value for value in vars(problem_details).values() if isinstance(value, type) and issubclass(value, Refusal)}
+
+    # The two that answer errors of others: DRF's throttles and PostgreSQL's.
+    assert known - {*CATEGORIES, Refusal} == {Busy, RateLimited}
+
+
+def test_new_refusal_touches_one_file(client: Client, db: None) -> None:
+    members = {"code": "wallet_frozen", "meaning": "The wallet is frozen.", "detail": "This wallet is frozen. Contact support."}
+    kind: type[Refusal] | None = type("WalletFrozen", (Conflict,), members)
+    assert kind is not None
+
+    found, page = problem_for(kind()), client.get("/problems/wallet_frozen/").content.decode()
+
+    assert found is not None
+    assert (found.status, found.body()["type"]) == (409, "/problems/wallet_frozen/")
+    assert status_by_code()["wallet_frozen"] == 409
+    assert "409 Conflict" in page
+    assert "The wallet is frozen." in page
+    kind = None
+    gc.collect()  # other tests list every refusal there is
+
+
+def test_a_code_has_one_status() -> None:
+    statuses: dict[str, set[int]] = {}
+    for kind in [*PROTOCOL_PROBLEMS, *(ProblemKind(status_of(each), each.code, "", "") for each in every_refusal())]:
+        statuses.setdefault(kind.code, set()).add(kind.status)
+
+    assert {code: found for code, found in statuses.items() if len(found) > 1} == {}
 
 
 def test_the_table_says_what_the_contract_says() -> None:
@@ -74,8 +107,9 @@ def test_the_table_says_what_the_contract_says() -> None:
     assert said == CONTRACT
 
 
-def test_every_refusal_tells_a_person_what_to_do() -> None:
+def test_every_refusal_says_what_it_means_and_what_to_do() -> None:
     for kind in every_refusal():
+        assert kind.meaning.endswith("."), kind
         assert kind.detail.endswith("."), kind
 
 

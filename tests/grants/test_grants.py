@@ -27,7 +27,7 @@ GOLDEN = {
     "assets_creditpool": ALL,
     "assets_creditpoolevent": {"SELECT"},
     "assets_issuance": {"SELECT"},
-    "assets_supply": {"SELECT"},
+    "assets_supplydelta": {"SELECT"},
     "auth_group": ALL,
     "auth_group_permissions": ALL,
     "auth_permission": ALL,
@@ -41,7 +41,7 @@ GOLDEN = {
     "ledger_entry": {"SELECT"},
     "ledger_idempotencykey": ALL,
     "ledger_seal": READ_AND_APPEND,
-    "ledger_subtotal": {"SELECT"},
+    "ledger_sealedbalance": {"SELECT"},
     "pghistory_context": {"SELECT"},
 }
 # Beyond what is held on the whole table. An entry's `xid` is not here: PostgreSQL alone says when an entry was written.
@@ -121,7 +121,7 @@ def test_nobody_but_its_owner_runs_a_function_that_has_its_owners_powers() -> No
         "pgtrigger_asset_issued": 1,
         "pgtrigger_delete_delete": 2,
         "pgtrigger_insert_insert": 1,
-        "pgtrigger_seal_carried": 1,
+        "pgtrigger_seal_balances_added": 1,
         "pgtrigger_supply_changed": 1,
         "pgtrigger_supply_deleted": 1,
         "pgtrigger_supply_issued": 1,
@@ -198,7 +198,7 @@ def test_the_role_owns_nothing_and_is_no_superuser(app: psycopg.Connection[Any])
         "UPDATE pghistory_context SET created_at = now()",
         "UPDATE pghistory_context SET metadata = '{}'",
         "INSERT INTO pghistory_context (id, created_at, updated_at, metadata) VALUES (gen_random_uuid(), now(), now(), '{}')",
-        "INSERT INTO assets_issuance (currency, door, count, value) VALUES ('INR', 'api', 1, 1)",
+        "INSERT INTO assets_issuance (currency, channel, count, value) VALUES ('INR', 'api', 1, 1)",
         "INSERT INTO assets_cashbackassetevent SELECT * FROM assets_cashbackassetevent",
         "INSERT INTO assets_creditpoolevent SELECT * FROM assets_creditpoolevent",
         "COPY assets_issuance FROM STDIN",
@@ -242,7 +242,7 @@ def test_nobody_raises_a_balance_by_the_function_that_seals_raise_it_with(
 ) -> None:
     claim_asset(issue().pk, alice)
     seal_ledger.seal_all()
-    ((function,),) = told("SELECT proname FROM pg_proc WHERE proname LIKE 'pgtrigger_seal_carried_%'")
+    ((function,),) = told("SELECT proname FROM pg_proc WHERE proname LIKE 'pgtrigger_seal_balances_added_%'")
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE TABLE theirs (from_xid xid8, to_xid xid8); ALTER TABLE theirs OWNER TO {roles.APP_ROLE}")
 
@@ -257,7 +257,8 @@ def test_nobody_raises_a_balance_by_the_function_that_seals_raise_it_with(
 
 def test_the_role_does_not_wait_for_ever(app: psycopg.Connection[Any]) -> None:
     limits = ("lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout")
-    with psycopg.connect(**app.info.get_parameters() | {"options": ""}) as plain:
+    parameters: dict[str, Any] = app.info.get_parameters() | {"options": ""}
+    with psycopg.connect(**parameters) as plain:
         assert [plain.execute(f"SHOW {limit}").fetchone() for limit in limits] == [("2s",), ("5s",), ("5s",)]
 
 

@@ -1,10 +1,12 @@
 """The batcher: threads that ask at the same time are served by one call, each with an outcome of its own."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 from kernel.batching import Batcher, RetryIndividually
 from tests.together import at_once
@@ -96,7 +98,7 @@ def test_followers_are_served_when_the_leader_is_stopped() -> None:
 
     answers = at_once(submit, range(4))
 
-    assert sorted(answers[1:])[:2] == [f"alone {item}" for item in sorted(gate.individually)]
+    assert sorted(map(str, answers[1:]))[:2] == [f"alone {item}" for item in sorted(gate.individually)]
     assert answers.count("stopped") == 1
     assert gate.batcher.submit(5) == "served 5"
 
@@ -132,3 +134,55 @@ def test_follower_whose_leader_hangs_goes_alone(monkeypatch: pytest.MonkeyPatch)
     ended.set()
     leader.join()
     assert batcher.submit(3) == "together 3"
+
+
+@pytest.fixture
+def one_connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let all threads share a pool of one connection, as the threads of a web process share a few."""
+    connection.close()
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)
+    monkeypatch.setitem(connection.settings_dict["OPTIONS"], "pool", {"min_size": 1, "max_size": 1, "timeout": 2})
+    yield
+    connection.close()
+    connection.close_pool()  # type: ignore[attr-defined]  # of the PostgreSQL backend
+
+
+@pytest.mark.usefixtures("one_connection")
+def test_leader_returns_its_connection_before_it_goes_on() -> None:
+    def run(items: Sequence[int]) -> Sequence[int]:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT unnest(%s::int[])", [list(items)])
+            return [number for (number,) in cursor.fetchall()]
+
+    batcher: Batcher[int, int] = Batcher("test", run, lambda item: pytest.fail("retried individually"))
+    has_led, may_end = threading.Event(), threading.Event()
+
+    def lead_and_go_on(item: int) -> int:
+        outcome = batcher.submit(item)
+        has_led.set()
+        may_end.wait(10)
+        connection.close()
+        return outcome
+
+    def follow(item: int) -> int:
+        has_led.wait(10)
+        try:
+            return batcher.submit(item)
+        finally:
+            may_end.set()
+
+    with ThreadPoolExecutor(2) as threads:
+        first, second = threads.submit(lead_and_go_on, 1), threads.submit(follow, 2)
+
+        assert [first.result(), second.result()] == [1, 2]
+
+
+@pytest.mark.usefixtures("one_connection")
+def test_leader_in_a_transaction_keeps_its_connection() -> None:
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('cashback.mark', 'mine', true)")
+
+        Batcher[int, int]("test", lambda items: items, lambda item: item).submit(1)
+
+        cursor.execute("SELECT current_setting('cashback.mark')")
+        assert cursor.fetchone() == ("mine",)

@@ -11,7 +11,7 @@ GOLDEN = {
         "asset_claimed_has_entry",
         "asset_due",
         "asset_final",
-        "asset_handover",
+        "asset_claimed",
         "asset_issued",
         "asset_keep_claimed",
         "asset_pool_currency_changed",
@@ -27,8 +27,8 @@ GOLDEN = {
     "assets_creditpoolevent": {"append_only", "history_append_only_table"},
     "assets_issuance": {"issuance_append_only_rows", "issuance_append_only_table"},
     "ledger_entry": {"entry_append_only_rows", "entry_append_only_table", "entry_equals_asset"},
-    "ledger_seal": {"seal_append_only_rows", "seal_append_only_table", "seal_carried", "seal_follows"},
-    "pghistory_context": {"context_append_only_table", "context_kept", "context_never_deleted"},
+    "ledger_seal": {"seal_append_only_rows", "seal_append_only_table", "seal_balances_added", "seal_follows"},
+    "pghistory_context": {"context_append_only_table", "context_immutable", "context_never_deleted"},
 }
 
 

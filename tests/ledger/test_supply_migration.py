@@ -1,4 +1,4 @@
-"""A database with data comes to tell its supply, and goes back."""
+"""The migration that adds the supply counters, on a database with data: forward and back."""
 
 from collections.abc import Callable, Iterator
 from io import StringIO
@@ -11,9 +11,9 @@ from accounts.models import User
 from cashback.database import roles
 from wallet.actions import edit_asset, seal_ledger
 from wallet.actions.claim import claim_asset
-from wallet.actions.claim_batch import process_asset_claims, run_single_claim
+from wallet.actions.claim_batch import BY_ASSET, run_single_claim
 from wallet.actions.claim_decisions import ClaimRequest
-from wallet.assets.models import CashbackAsset, CreditPool, Supply
+from wallet.assets.models import CashbackAsset, CreditPool, SupplyDelta
 from wallet.verification.checker import snapshot_connection, verify_everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -25,13 +25,14 @@ def migrate(*target: str) -> None:
 
 @pytest.fixture
 def back() -> Iterator[None]:
-    """Return to the migration before, and make sure that all are there afterwards."""
+    """Migrate back to before the supply counters; all migrations are applied again afterwards."""
     try:
         migrate("ledger", "0006")
         migrate("assets", "0004")
         yield
     finally:
         migrate()
+        call_command("grant_app_role", stdout=StringIO())  # tables that were made anew have lost their privileges
 
 
 def triggers(state: str) -> int:
@@ -40,7 +41,7 @@ def triggers(state: str) -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_what_was_there_before_is_told(
+def test_existing_credits_are_counted_by_the_migration(
     back: None, issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], alice: User, ada: User
 ) -> None:
     pool = open_pool()
@@ -52,13 +53,13 @@ def test_what_was_there_before_is_told(
 
     migrate()
 
-    told = set(Supply.objects.values_list("pool", "status", "number"))
-    assert told == {(pool.pk, "CLAIMED", 1), (pool.pk, "EXPIRED", 1), (pool.pk, "DELETED", 1), (None, "AVAILABLE", 1)}
+    counted = set(SupplyDelta.objects.values_list("pool", "status", "count"))
+    assert counted == {(pool.pk, "CLAIMED", 1), (pool.pk, "EXPIRED", 1), (pool.pk, "DELETED", 1), (None, "AVAILABLE", 1)}
     with snapshot_connection() as reader:
         assert verify_everything(reader) == []
 
 
-def test_after_going_back_the_application_claims_and_seals(
+def test_application_role_claims_and_seals_after_migrating_back(
     back: None, issue: Callable[..., CashbackAsset], alice: User
 ) -> None:
     call_command("grant_app_role", stdout=StringIO())
@@ -68,7 +69,7 @@ def test_after_going_back_the_application_claims_and_seals(
     with connection.cursor() as cursor:
         cursor.execute(f"SET ROLE {roles.APP_ROLE}")
     try:
-        claimed = run_single_claim(process_asset_claims, ClaimRequest(asset.pk, alice))
+        claimed = run_single_claim(BY_ASSET, ClaimRequest(asset.pk, alice))
         sealed = seal_ledger.seal_next()
     finally:
         with connection.cursor() as cursor:

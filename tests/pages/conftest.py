@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from django.contrib.messages import get_messages
-from django.http import HttpResponse
 from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
+from tests.responses import ClientResponse
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def shown_key(alice_client: Client) -> Callable[[], str]:
     return find
 
 
-def message_texts(response: HttpResponse) -> list[str]:
+def message_texts(response: ClientResponse) -> list[str]:
     """Return the text of the messages that the next page will show, without links."""
-    messages = get_messages(response.wsgi_request)  # type: ignore[attr-defined]
+    messages = get_messages(response.wsgi_request)
     return [" ".join(unescape(re.sub("<a .*?</a>|<[^>]+>", "", str(message))).split()) for message in messages]

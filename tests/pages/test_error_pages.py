@@ -5,7 +5,7 @@ from django.template import loader
 from django.test import Client
 
 
-def test_unknown_url_shows_the_404_page(client: Client) -> None:
+def test_unknown_url_shows_the_404_page(client: Client, db: None) -> None:
     answer = client.get("/no-such-page/")
 
     assert answer.status_code == 404

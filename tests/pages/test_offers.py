@@ -1,7 +1,7 @@
 """The offers: search, filters, order, pages and pools."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -54,7 +54,7 @@ def test_credits_of_an_inactive_pool_are_hidden(alice_client: Client, ada: User,
 
 
 def test_time_element_has_a_machine_readable_utc_value(alice_client: Client, issue: Issue) -> None:
-    issue(expires_at=timezone.datetime(2099, 3, 1, 0, 0, tzinfo=timezone.get_fixed_timezone(330)))
+    issue(expires_at=datetime(2099, 3, 1, 0, 0, tzinfo=timezone.get_fixed_timezone(330)))
 
     assert '<time datetime="2099-02-28T18:30:00Z">28 Feb 2099, 18:30 UTC</time>' in alice_client.get(OFFERS).content.decode()
 
@@ -225,7 +225,7 @@ def test_offers_are_filtered_and_sorted(
 
 
 def test_offers_are_filtered_by_pool(alice_client: Client, teas: CreditPool) -> None:
-    assert [offer.title for offer in alice_client.get(OFFERS, {"pool": teas.pk}).context["page"].items] == ["chai"]
+    assert [offer.title for offer in alice_client.get(OFFERS, {"pool": str(teas.pk)}).context["page"].items] == ["chai"]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from wallet.actions.claim_sql import SKIP_LOCKED, WAIT, Locking
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import IdempotentRequest
-from wallet.ledger.models import Entry
+from wallet.ledger.models import Entry, IdempotencyKey
 from wallet.pages.offer_rows import OfferRows
 from wallet.pages.offers import offers_like, open_pools
 from wallet.queries import reports
@@ -145,7 +145,7 @@ def test_a_claim_of_any_reads_no_table_whole(anybody: User, locking: Locking) ->
 
 
 def test_a_request_that_was_answered_is_found_by_its_key(anybody: User) -> None:
-    key = idempotency.IdempotencyKey.objects.filter(user=anybody)[0]
+    key = IdempotencyKey.objects.filter(user=anybody)[0]
     again = IdempotentRequest(user=anybody, route=key.route, key=key.key, fingerprint=key.fingerprint)
 
     assert judge(lambda: idempotency.find_response(again)) == []

@@ -1,4 +1,4 @@
-"""Races are run once and looked at by several tests."""
+"""Races, each run once for several tests, and contests."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from dev.race.launch import launch_race
 from dev.race.plan import Plan
 from dev.race.report import Report
 from kernel import transactions
-from tests.proofs.points import Counted, Point, Stand, Stands, Way
+from tests.proofs.claim_steps import ClaimPath, Contest, MakeContests, Point, Recorded
 from wallet.actions import issue_assets
 from wallet.assets.models import CreditPool, PoolKind
 from wallet.verification.claim_log import Attempt
@@ -42,37 +42,37 @@ def run(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Callable[[
 
 
 @pytest.fixture
-def stands(crowd: Callable[[int], list[User]], monkeypatch: pytest.MonkeyPatch) -> Stands:
-    """Make that many stands for a way of claiming, each with a credit for each of its people and some to spare.
+def make_contests(crowd: Callable[[int], list[User]], monkeypatch: pytest.MonkeyPatch) -> MakeContests:
+    """Create contests for a path of a claim, each with a credit for each of its users and some to spare.
 
-    Whoever has to try again there does so at once.
+    Retries do not wait.
     """
     monkeypatch.setattr(transactions, "time", SimpleNamespace(sleep=lambda seconds: None))
-    people, numbers = crowd(2), count()
+    users, numbers = crowd(2), count()
 
-    def make(way: Way, many: int, spare: int = 0) -> list[Stand]:
+    def make(path: ClaimPath, many: int, spare: int = 0) -> list[Contest]:
         fields = {"kind": PoolKind.SIGNUP, "currency": "INR", "per_user_limit": 1}
-        pools = CreditPool.objects.bulk_create(CreditPool(name=f"Stand {n}", **fields) for n in islice(numbers, many))
-        each = range(way.people + spare)
+        pools = CreditPool.objects.bulk_create(CreditPool(name=f"Contest {n}", **fields) for n in islice(numbers, many))
+        size = range(path.users + spare)
         credits_ = [
-            [issue_assets.build_asset(None, title="One", total_value=Decimal(1), pool=pool) for _ in each] for pool in pools
+            [issue_assets.build_asset(None, title="One", total_value=Decimal(1), pool=pool) for _ in size] for pool in pools
         ]
         issue_assets.issue_assets([credit for of_pool in credits_ for credit in of_pool])
-        return [Stand(pool, of_pool, people[: way.people]) for pool, of_pool in zip(pools, credits_, strict=True)]
+        return [Contest(pool, of_pool, users[: path.users]) for pool, of_pool in zip(pools, credits_, strict=True)]
 
     return make
 
 
 @pytest.fixture
-def counted(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Counted:
-    """Tell the page of `make prove` at how many points somebody acts, under the module's PROOF, and return the points."""
+def recorded(request: pytest.FixtureRequest, record_property: Callable[[str, object], None]) -> Recorded:
+    """Record the number of points for the page of `make prove`, under the module's PROOF, and return them."""
 
-    def count(found: list[tuple[Point, Stand]]) -> list[tuple[Point, Stand]]:
+    def record(found: list[tuple[Point, Contest]]) -> list[tuple[Point, Contest]]:
         record_property("proof", request.module.PROOF)
         record_property("count", len(found))
         return found
 
-    return count
+    return record
 
 
 def scratch_databases() -> list[str]:

@@ -110,7 +110,7 @@ def test_verify_ledger_is_red_while_the_switch_lives() -> None:
     said = StringIO()
     sql(made_anew(rule))
     try:
-        with pytest.raises(CommandError, match="RED"):
+        with pytest.raises(CommandError, match="FAILED"):
             call_command("verify_ledger", stdout=said, stderr=StringIO())
     finally:
         call_command("grant_app_role", stdout=StringIO())

@@ -1,4 +1,4 @@
-"""Short runs of the faults: green, and the fault did strike. `make prove` runs them all, and longer."""
+"""Short runs of the faults: no violation, and the fault was injected. `make prove` runs all of them, and longer."""
 
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
@@ -17,7 +17,7 @@ QUICK = [*WORKING, *WAITING]
 
 @pytest.fixture(scope="session")
 def outcomes() -> dict[str, dict[str, Any]]:
-    """One after the other on servers of their own, for each would slow down its neighbour; beside them those that only wait."""
+    """The faults that load the machine run one after the other; beside them run those that mostly wait."""
 
     def run(names: list[str]) -> list[tuple[str, dict[str, Any]]]:
         return list(run_faults({name: FAULTS[name].quick for name in names}, seed=2026))
@@ -36,16 +36,16 @@ def test_nothing_is_lost_doubled_or_unexplained(outcomes: dict[str, dict[str, An
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_the_fault_did_strike(outcomes: dict[str, dict[str, Any]], name: str) -> None:
+def test_the_fault_was_injected(outcomes: dict[str, dict[str, Any]], name: str) -> None:
     if outcomes[name]["skipped"]:
         pytest.skip(outcomes[name]["note"])
     assert outcomes[name]["count"] >= outcomes[name]["least"] >= 1
 
 
 @pytest.mark.parametrize(
-    ("name", "strikes"), [("T3", 1000), ("T4", 200), ("T5", 1000), ("T9", 20), ("T10", 5), ("T16", 5), ("T23", 20)]
+    ("name", "count"), [("T3", 1000), ("T4", 200), ("T5", 1000), ("T9", 20), ("T10", 5), ("T16", 5), ("T23", 20)]
 )
-def test_a_run_of_ten_minutes_is_red_below_the_promised_number_of_strikes(name: str, strikes: int) -> None:
+def test_a_run_of_ten_minutes_fails_below_the_required_count(name: str, count: int) -> None:
     fault = FAULTS[name]
 
-    assert fault.least(fault.seconds(600)) == strikes
+    assert fault.least(fault.seconds(600)) == count

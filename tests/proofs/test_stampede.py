@@ -1,4 +1,4 @@
-"""The crowd at the web's door: 200 people at one credit, twenty times, and a pool of 1,000 drained by 50."""
+"""Concurrent claims over HTTP: 200 users at one credit, twenty times, and a pool of 1,000 claimed by 50 users."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from dev.race.plan import Plan
 from tests.proofs.conftest import Race
 
 pytestmark = pytest.mark.xdist_group("races")
-Told = Callable[..., None]
+Record = Callable[..., None]
 
 
 @pytest.fixture(scope="session")
@@ -19,18 +19,18 @@ def stampede(run: Callable[[Plan], Race]) -> Race:
 
 
 @pytest.fixture
-def told(record_property: Callable[[str, object], None]) -> Told:
-    """Say on the page of `make prove` which proof a test belongs to, how often it was done, and how much was claimed."""
+def record(record_property: Callable[[str, object], None]) -> Record:
+    """Record the proof that a test belongs to, its count and its claims, for the page of `make prove`."""
 
-    def record(proof: str, count: int = 0, claims: int = 0) -> None:
+    def record_proof(proof: str, count: int = 0, claims: int = 0) -> None:
         for name, value in {"proof": proof, "count": count, "claims": claims}.items():
             record_property(name, value)
 
-    return record
+    return record_proof
 
 
-def test_of_two_hundred_requests_for_one_credit_one_is_answered_201_and_the_others_409(stampede: Race, told: Told) -> None:
-    told("T1", 20, stampede.report.winners)
+def test_of_two_hundred_requests_for_one_credit_one_is_answered_201_and_the_others_409(stampede: Race, record: Record) -> None:
+    record("T1", 20, stampede.report.winners)
     answers: dict[str, Counter[int | None]] = {}
     for attempt in stampede.log:
         if attempt.kind == "asset":
@@ -39,17 +39,17 @@ def test_of_two_hundred_requests_for_one_credit_one_is_answered_201_and_the_othe
     assert list(answers.values()) == [{201: 1, 409: 199}] * 20
 
 
-def test_fifty_clients_drain_a_pool_of_a_thousand_to_the_last_credit(stampede: Race, told: Told) -> None:
-    told("T2", 1, stampede.report.drained)
+def test_fifty_clients_drain_a_pool_of_a_thousand_to_the_last_credit(stampede: Race, record: Record) -> None:
+    record("T2", 1, stampede.report.drained)
     claimed = {attempt.entry for attempt in stampede.log if attempt.kind == "pool" and attempt.outcome == "ok"}
 
     assert len(claimed) == stampede.report.drained == 1000
 
 
-def test_nobody_hears_sold_out_while_something_is_left(stampede: Race, told: Told) -> None:
-    told("T2")
+def test_sold_out_is_not_answered_while_credits_are_left(stampede: Race, record: Record) -> None:
+    record("T2")
     asked = [attempt for attempt in stampede.log if attempt.kind == "pool"]
-    # By PostgreSQL's clock: an answer that is repeated is heard long after its claim was decided.
+    # By PostgreSQL's clock: a replayed response arrives long after its claim was decided.
     last = max(datetime.fromisoformat(attempt.receipt["claimed_at"]).timestamp() for attempt in asked if attempt.receipt)
     sold_out = [attempt for attempt in asked if attempt.code == "pool_sold_out"]
 
@@ -57,7 +57,7 @@ def test_nobody_hears_sold_out_while_something_is_left(stampede: Race, told: Tol
     assert [attempt for attempt in sold_out if attempt.ended < last] == []
 
 
-def test_nothing_is_answered_with_an_error(stampede: Race, told: Told) -> None:
-    told("T2")
+def test_nothing_is_answered_with_an_error(stampede: Race, record: Record) -> None:
+    record("T2")
     assert {attempt.status for attempt in stampede.log} <= {200, 201, 409, 503}
     assert stampede.report.violations == []

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -77,7 +78,7 @@ def test_an_honest_ledger_has_no_violation(claim: Claim, pool: CreditPool, issue
     claim_asset(issue(currency="JPY", total_value=Decimal(500)).pk, bob)
     claim_from_pool(pool.pk, bob, request(bob, pool))
     edit_asset.recreate_asset(edit_asset.expire_asset(issue().pk, ada).pk, ada)
-    issued = {(pool.pk, "INR"): (2, Decimal(200)), (None, "JPY"): (1, Decimal(500)), (None, "INR"): (2, Decimal(200))}
+    issued: Any = {(pool.pk, "INR"): (2, Decimal(200)), (None, "JPY"): (1, Decimal(500)), (None, "INR"): (2, Decimal(200))}
 
     assert verify_everything(connection, issued=issued) == []
 

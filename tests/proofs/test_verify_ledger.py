@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -39,7 +40,7 @@ def verify_ledger(*options: str) -> str:
     return said.getvalue()
 
 
-def rewrite(statement: str, *values: object) -> None:
+def rewrite(statement: str, *values: Any) -> None:
     """Run SQL as a superuser who has switched the ledger's triggers off."""
     with connection.cursor() as cursor:
         cursor.execute("BEGIN; ALTER TABLE ledger_entry DISABLE TRIGGER USER; ALTER TABLE ledger_seal DISABLE TRIGGER USER")

@@ -201,6 +201,7 @@ def test_a_well_formed_seal_that_does_not_hold_its_entries_gives_no_proof(sealed
 def test_an_upgrade_is_not_stopped_by_a_malformed_seal_that_is_there(sealed: list[str]) -> None:
     sql(insert("never"))
 
+    call_command("migrate", "ledger", "0009", verbosity=0)
     call_command("migrate", "ledger", "0008", fake=True, verbosity=0)
     call_command("migrate", verbosity=0)
 

@@ -33,6 +33,7 @@ def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool
         **dict.fromkeys(("pools", "creditpool"), str(pool.pk)),
         **dict.fromkeys(("assets", "credits", "cashbackasset", "claimedasset"), str(asset.pk)),
         **dict.fromkeys(("claims", "entry"), entry),
+        "problems": "busy",
         "user": str(alice.pk),
         "schedule": str(schedule.pk),
     }

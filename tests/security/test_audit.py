@@ -17,6 +17,7 @@ from pytest_django import Settings
 from accounts import audit, throttles
 from accounts.models import User
 from accounts.tokens import issue_pair
+from kernel import rate_limits
 from tests.conftest import PASSWORD
 from wallet.assets.models import CashbackAsset
 
@@ -363,7 +364,7 @@ def test_what_a_caller_sends_never_becomes_a_second_line(client: Client, alice: 
 
 
 def test_outside_local_tests_the_lines_are_bare_json_on_the_errors_stream() -> None:
-    described = django_settings.LOGGING
+    described: dict[str, Any] = django_settings.LOGGING
     logger = described["loggers"]["cashback.audit"]
     handler = described["handlers"][logger["handlers"][0]]
 
@@ -435,7 +436,7 @@ def test_no_line_of_any_log_holds_a_secret(
 
 def test_the_limiters_keys_hold_no_email(db: None, client: Client, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     counted: list[str] = []
-    original = throttles.seconds_to_wait
+    original = rate_limits.seconds_to_wait
 
     def listening(action: str, identity: str) -> int:
         counted.append(identity)

@@ -30,9 +30,12 @@ def test_the_console_hashes_no_password_that_is_too_long(
 ) -> None:
     hashed: list[str] = []
     encode = MD5PasswordHasher.encode
-    monkeypatch.setattr(
-        MD5PasswordHasher, "encode", lambda self, password, salt: hashed.append(password) or encode(self, password, salt)
-    )
+
+    def recorded(self: MD5PasswordHasher, password: str, salt: str) -> str:
+        hashed.append(password)
+        return encode(self, password, salt)
+
+    monkeypatch.setattr(MD5PasswordHasher, "encode", recorded)
 
     for address in ("/admin/login/", "/sign-in/"):
         browser_of().post(address, {"username": ada.email, "password": "x" * 129})

@@ -21,7 +21,19 @@ Browser = Callable[..., Client]
 pytestmark = pytest.mark.usefixtures("unlimited")
 
 # What a stranger may open: the pages before the sign-in, what a load balancer asks, and what describes the API.
-OPEN = {"/", "/register/", "/sign-in/", "/healthz", "/readyz", "/metrics", "/api/v1/schema/", "/api/v1/docs/", "/admin/login/"}
+OPEN = {
+    "/",
+    "/problems/",
+    "/problems/busy/",
+    "/register/",
+    "/sign-in/",
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/api/v1/schema/",
+    "/api/v1/docs/",
+    "/admin/login/",
+}
 # What leads elsewhere without showing or doing anything.
 SIGNPOSTS = {
     "/favicon.ico",
@@ -131,7 +143,7 @@ def test_nothing_that_is_sent_to_the_console_changes_a_claim(
 ) -> None:
     visitor = browser_of(request.getfixturevalue(who))
     claimed = CashbackAsset.objects.filter(status="CLAIMED").values()
-    before = [list(claimed), list(Entry.objects.values())]
+    before: list[list[Any]] = [list(claimed), list(Entry.objects.values())]
     chosen = [ids["cashbackasset"], ids["entry"]]
     fields = {
         "title": "Forged",

@@ -165,6 +165,9 @@ def test_claims_are_all_made_while_one_user_searches_and_another_reads_nothing(
     with Attack(server.port, issue_pair(alice).access, issue_pair(ada).access) as attack:
         time.sleep(2)
         answers = claims(server.port, pool, tokens)
+        deadline = time.monotonic() + 20
+        while not attack.answers[200] and time.monotonic() < deadline:
+            time.sleep(0.1)
 
     assert answers == {201: CLAIMERS * CLAIMS_EACH}
     assert set(attack.answers) <= {200, 503}

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -85,7 +86,7 @@ def test_a_refusal_bears_them_too(browser_of: Browser, db: None, method: str, ad
 
 
 @pytest.mark.parametrize("request_", [{"HTTP_HOST": "evil.example"}, {"CONTENT_LENGTH": "99999999"}])
-def test_a_request_stopped_at_the_gate_bears_them_too(browser_of: Browser, db: None, request_: dict[str, str]) -> None:
+def test_a_request_stopped_at_the_gate_bears_them_too(browser_of: Browser, db: None, request_: dict[str, Any]) -> None:
     answer = browser_of().get("/", **request_)
 
     assert answer.status_code in (400, 413)

@@ -14,7 +14,7 @@ from kernel.refusals import Refusal
 from tests.security.conftest import as_caller
 from wallet.actions import edit_pool
 from wallet.actions.claim import asset_claim_batcher, claim_asset
-from wallet.actions.claim_batch import process_asset_claims, run_claim_batch
+from wallet.actions.claim_batch import BY_ASSET, run_claim_batch
 from wallet.actions.claim_decisions import ClaimRequest, PoolClosed
 from wallet.assets.models import AssetExpired, AssetNotFound, CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
@@ -24,7 +24,7 @@ Issue = Callable[..., CashbackAsset]
 OpenPool = Callable[..., CreditPool]
 ROOT = "/api/v1"
 KEY = {"Idempotency-Key": "a-key-for-one-claim"}
-claim_together = partial(run_claim_batch, process_asset_claims)
+claim_together = partial(run_claim_batch, BY_ASSET)
 
 
 def seen(answer: Any) -> tuple[int, str | None]:
@@ -83,9 +83,9 @@ def test_a_claim_made_alone_says_the_same(
     asset = request.getfixturevalue(name)
 
     with pytest.raises(AssetNotFound):
-        asset_claim_batcher.alone(ClaimRequest(asset.pk, alice))
+        asset_claim_batcher.run_one(ClaimRequest(asset.pk, alice))
     with pytest.raises(to_an_admin):
-        asset_claim_batcher.alone(ClaimRequest(asset.pk, ada))
+        asset_claim_batcher.run_one(ClaimRequest(asset.pk, ada))
 
 
 def test_a_hidden_pools_credit_disturbs_no_neighbour(
@@ -117,7 +117,7 @@ def test_a_pool_that_is_shown_says_that_it_is_closed(
     assert looked_at_and_claimed(alice, f"pools/{pool.pk}") == [(200, None), (409, "pool_closed")]
     assert looked_at_and_claimed(alice, f"assets/{asset.pk}") == [(200, None), (409, "pool_closed")]
     with pytest.raises(PoolClosed):
-        asset_claim_batcher.alone(ClaimRequest(asset.pk, alice))
+        asset_claim_batcher.run_one(ClaimRequest(asset.pk, alice))
 
 
 def test_what_was_claimed_before_the_pool_was_hidden_stays_as_it_was(
@@ -129,7 +129,7 @@ def test_what_was_claimed_before_the_pool_was_hidden_stays_as_it_was(
     edit_pool.update_pool(pool.pk, ada, is_active=False)
 
     assert looked_at_and_claimed(alice, f"assets/{asset.pk}") == [(200, None), (200, None)]
-    # ADR 3: who claims too late is told so, whatever became of the pool.
+    # ADR 3: a claim that comes too late says so, whatever happened to the pool.
     assert looked_at_and_claimed(bob, f"assets/{asset.pk}") == [(404, "not_found"), (409, "asset_already_claimed")]
 
 

@@ -14,7 +14,7 @@ from django.db import connection
 from django.test import Client
 
 from cashback.gunicorn_worker.connections import LARGEST_BODY
-from cashback.gunicorn_worker.server_errors import ANSWERS, TOO_SLOW
+from cashback.gunicorn_worker.server_errors import ANSWERS, SERVER_ERRORS, TOO_SLOW
 from cashback.http.body_size import UPLOADS
 from dev.race import scratch_database, web_server
 
@@ -92,6 +92,7 @@ def test_what_the_server_itself_refuses_is_a_problem_with_the_headers(
     problem = json.loads(answer.text)  # type: ignore[attr-defined]
     assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
     assert (problem["status"], problem["code"], problem["title"]) == (status, code, http.HTTPStatus(status).phrase)
+    assert problem["type"] == f"/problems/{code}/"
     assert_secure(answer)
 
 
@@ -106,6 +107,7 @@ def assert_secure(answer: http.client.HTTPResponse) -> None:
 
 def test_every_answer_of_the_server_has_a_code_that_is_documented() -> None:
     assert {answer.code for answer in [*ANSWERS.values(), TOO_SLOW]} == {"parse_error", "too_large", "internal_error"}
+    assert {*ANSWERS.values(), TOO_SLOW} <= set(SERVER_ERRORS)
 
 
 def test_the_largest_upload_is_awaited() -> None:
@@ -178,7 +180,7 @@ def test_no_odd_character_in_a_body_breaks_anything(server: web_server.Web, text
 
 FAMILY = "00000000-0000-7000-8000-000000000000"
 ODD_NUMBERS = [1e308, -1e308, float("inf"), float("nan"), 10**30, -(10**30), 10**400, True]
-ODD_CLAIMS = [*ODD_NUMBERS, "1e308", "a\x00b", "x", "", None, [], [1], {}]
+ODD_CLAIMS: list[object] = [*ODD_NUMBERS, "1e308", "a\x00b", "x", "", None, [], [1], {}]
 
 
 @pytest.mark.parametrize("name", ["exp", "nbf", "iat", "sub", "jti", "fam", "aud", "iss", "token_type"])

@@ -119,7 +119,12 @@ def test_a_sum_beyond_what_a_float_holds_is_exact(ada: User, alice: User) -> Non
     (balance,) = Entry.objects.balances_of(alice)
     (line,) = reports.summary_report()
     assert balance["balance"] == sum(values)
-    assert line["claimed"]["value"] == line["liability"]["value"] == format_amount(sum(values), "INR") == "6000000000.21"
+    assert (
+        line["claimed"]["value"]
+        == line["liability"]["value"]
+        == format_amount(sum(values, Decimal(0)), "INR")
+        == "6000000000.21"
+    )
 
 
 # --- What is no amount -------------------------------------------------------------------------------------------------

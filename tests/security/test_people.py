@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.hashers import MD5PasswordHasher
-from django.http import HttpResponse
 from django.test import Client
 from pytest_django import Settings
 
 from accounts.models import User
 from tests.conftest import PASSWORD
+from tests.responses import ClientResponse
 from tests.security.conftest import as_caller
 
 Browser = Callable[..., Client]
@@ -32,7 +32,7 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def knock(client: Client, door: str, email: str, password: str) -> HttpResponse:
+def knock(client: Client, door: str, email: str, password: str) -> ClientResponse:
     """Try to sign in."""
     if door.startswith("/api/"):
         return client.post(door, {"email": email, "password": password}, content_type="application/json")

@@ -84,7 +84,9 @@ def test_a_forwarded_host_leads_nobody_away(browser_of: Browser, alice: User, is
     for _ in range(2):
         issue()
 
-    answers = [browser_of(alice).get(address, headers=forged) for address in ("/", "/dashboard/", "/claims/", "/sign-in/")]
+    answers: list[Any] = [
+        browser_of(alice).get(address, headers=forged) for address in ("/", "/dashboard/", "/claims/", "/sign-in/")
+    ]
     answers += [browser_of().get(address, headers=forged) for address in ("/claims/", "/admin/", "/api/v1/docs/")]
     answers.append(as_caller(alice).get(f"{ROOT}/assets/?page_size=1", headers=forged))
 
@@ -109,7 +111,7 @@ def test_no_address_tells_of_sql_or_of_our_code_when_the_database_breaks(
 
     for address in addresses(ids):
         with connection.execute_wrapper(broken):
-            answer = adas.get(address)
+            answer: Any = adas.get(address)
         body = b"".join(answer.streaming_content) if answer.streaming else answer.content
         quiet = address in ("/api/v1/schema/", "/api/v1/docs/", "/metrics")
         assert quiet or not INSIDE.search(body), (address, INSIDE.search(body))
@@ -125,7 +127,7 @@ def test_what_is_typed_is_never_sql_nor_a_template(browser_of: Browser, ada: Use
     before = CashbackAsset.objects.count()
 
     for name in ("search", "status", "pool", "currency", "cursor", "ordering", "min_value"):
-        answer = as_caller(ada).get(f"{ROOT}/assets/", {name: text})
+        answer: Any = as_caller(ada).get(f"{ROOT}/assets/", {name: text})
         assert answer.status_code in (200, 400), (name, answer.content)
         assert not INSIDE.search(answer.content), name
     for address in ("/dashboard/", "/admin/assets/cashbackasset/", "/admin/ledger/entry/"):

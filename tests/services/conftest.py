@@ -1,11 +1,11 @@
 """A bare machine per test: real servers, everything stopped and removed afterwards."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
 from tests.services import machines
-from tests.services.machines import Machine, bare_machine
+from tests.services.machines import Eventually, Machine, bare_machine
 
 
 @pytest.fixture
@@ -18,14 +18,14 @@ def machine() -> Iterator[Machine]:
 @pytest.fixture(scope="module")
 def _used() -> Iterator[Machine]:
     with bare_machine() as machine:
-        machine.python("local.attach()")
+        machine.python("services.acquire_lease()")
         yield machine
 
 
 @pytest.fixture
 def used(_used: Machine) -> Machine:
     """A machine on which the servers have run before, and are down now."""
-    _used.python("local.down()")
+    _used.python("services.stop_services()")
     return _used
 
 
@@ -39,5 +39,5 @@ def running() -> Iterator[Machine]:
 
 
 @pytest.fixture(name="eventually")
-def _eventually() -> Callable[[Callable[[], bool]], bool]:
+def _eventually() -> Eventually:
     return machines.eventually

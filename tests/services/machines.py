@@ -12,11 +12,12 @@ from pathlib import Path
 
 import psycopg
 
-from dev.services import lease, paths, supervisor
+from dev.services import paths, postgres, redis, supervisor
 from dev.services.paths import CHECKOUT, InstancePaths
 
 OURS = ("CASHBACK_", "DATABASE_URL", "REDIS_URL", "PG", "STATEMENT_TIMEOUT_MS")
-PATIENCE_SECONDS = 20.0
+TIMEOUT_SECONDS = 20.0
+Eventually = Callable[[Callable[[], object]], bool]
 
 
 class Machine:
@@ -28,11 +29,11 @@ class Machine:
         path = os.pathsep.join(filter(None, (str(CHECKOUT), inherited.get("PYTHONPATH"))))
         own = {"CASHBACK_STATE": str(state), "CASHBACK_LOCAL_PROFILE": "test", "CASHBACK_LOCAL_LINGER": "0.2"}
         self.environ: Mapping[str, str] = inherited | own | {"PYTHONPATH": path} | environ
-        self.place: InstancePaths = paths.instance_paths(self.environ)
+        self.instance: InstancePaths = paths.instance_paths(self.environ)
 
     def start(self, code: str, **options: object) -> subprocess.Popen[str]:
-        """Start a Python process that runs `code` with `local` imported; it reads from a pipe, so it can be told to end."""
-        command = [sys.executable, "-c", f"from cashback import local\n{code}"]
+        """Start a Python process that runs `code` with `dev.services` imported; closing its input ends it."""
+        command = [sys.executable, "-c", f"from dev import services\n{code}"]
         pipes: dict[str, object] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(command, env=self.environ, text=True, **(pipes | options))  # type: ignore[call-overload,no-any-return]
 
@@ -46,30 +47,31 @@ class Machine:
     def refusal(self, code: str) -> str:
         """Run `code`, which must be refused, and return the refusal's text."""
         return self.python(
-            f"try:\n  {code}\nexcept local.Cannot as refusal:\n  print(refusal)\nelse:\n  raise SystemExit('not refused')"
+            f"try:\n  {code}\nexcept services.LocalServiceError as error:\n  print(error)\n"
+            "else:\n  raise SystemExit('not refused')"
         )
 
     def user(self) -> subprocess.Popen[str]:
         """Start a process that stays attached until its input ends or it is killed; return once it is."""
-        child = self.start("local.attach(); print('attached', flush=True); input()")
+        child = self.start("services.acquire_lease(); print('attached', flush=True); input()")
         assert child.stdout is not None
         assert child.stdout.readline() == "attached\n", child.communicate()[1]
         return child
 
     def sql(self, statement: str) -> list[tuple[object, ...]]:
         """Run one statement on the product's database and return its rows."""
-        with psycopg.connect(host=str(self.place.run), dbname="cashback", user="cashback", autocommit=True) as connection:
+        with psycopg.connect(host=str(self.instance.run), dbname="cashback", user="cashback", autocommit=True) as connection:
             cursor = connection.execute(statement.encode())
             return cursor.fetchall() if cursor.description else []
 
     def pids(self) -> tuple[int, int]:
         """Return the process ids of PostgreSQL and Redis, which must be up."""
-        postgres, redis = self.python("print(*(server.pid for server in local.status().servers))").split()
-        return int(postgres), int(redis)
+        first, second = self.python("print(*(server.pid for server in services.services_status().servers))").split()
+        return int(first), int(second)
 
     def is_quiet(self) -> bool:
         """Tell whether neither server takes connections."""
-        return not lease.postgres.is_up(self.place) and not lease.redis.is_up(self.place)
+        return not postgres.is_up(self.instance) and not redis.is_up(self.instance)
 
     def clear(self) -> None:
         """Stop the servers and remove the folder."""
@@ -78,13 +80,13 @@ class Machine:
 
     def clear_servers(self) -> None:
         """Stop the servers."""
-        if self.place.folder.is_dir():
-            supervisor.stop_servers(self.place)
+        if self.instance.folder.is_dir():
+            supervisor.stop_servers(self.instance)
 
 
-def eventually(condition: Callable[[], bool]) -> bool:
+def eventually(condition: Callable[[], object]) -> bool:
     """Wait for `condition`; return False when it does not come true in time."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
         if time.monotonic() > deadline:
             return False

@@ -9,24 +9,26 @@ import sys
 import pytest
 
 from dev.services.paths import CHECKOUT
+from tests.services.machines import Machine
 
 
-def run(machine, *arguments, **environ):
+def run(machine: Machine, *arguments: str, **environ: str) -> subprocess.Popen[str]:
     command = [sys.executable, "manage.py", "run", *arguments]
     return subprocess.Popen(
         command, cwd=CHECKOUT, env={**machine.environ, **environ}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
 
 
-def refusal(machine, *arguments, **environ):
+def refusal(machine: Machine, *arguments: str, **environ: str) -> str:
     child = run(machine, *arguments, **environ)
     out, err = child.communicate(timeout=60)
     assert (child.returncode, out) == (1, "")
     return err
 
 
-def output_until(child, words):
+def output_until(child: subprocess.Popen[str], words: str) -> list[str]:
     lines = []
+    assert child.stdout is not None
     for line in child.stdout:
         lines.append(line)
         if words in line:
@@ -35,21 +37,21 @@ def output_until(child, words):
 
 
 @pytest.fixture
-def port():
+def port() -> str:
     return free_port()
 
 
-def free_port():
+def free_port() -> str:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return str(probe.getsockname()[1])
 
 
-def test_product_comes_up_from_nothing_and_leaves_nothing_behind(machine, port):
+def test_product_comes_up_from_nothing_and_leaves_nothing_behind(machine: Machine, port: str) -> None:
     child = run(machine, "--workers", "1", PORT=port)
     lines = output_until(child, "Ctrl-C stops everything")
     at = f"http://127.0.0.1:{port}/"
-    assert lines[-1] == f"The product is at {at}, its console for the ADMIN at {at}admin/ - Ctrl-C stops everything.\n"
+    assert lines[-1] == f"The product is at {at}; admin console: {at}admin/ - Ctrl-C stops everything.\n"
     # The three lines as a reader would paste them.
     pasted = subprocess.run(["bash", "-c", "\necho\n".join(lines[-5:-2])], capture_output=True, text=True, check=True).stdout
     listed, claim = (json.loads(line) for line in pasted.split("\n") if line)
@@ -62,7 +64,7 @@ def test_product_comes_up_from_nothing_and_leaves_nothing_behind(machine, port):
         socket.create_connection(("127.0.0.1", int(port)))
 
 
-def test_busy_port_is_one_sentence(machine):
+def test_busy_port_is_one_sentence(machine: Machine) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         sentence = refusal(machine, "--port", str(port))
@@ -71,11 +73,11 @@ def test_busy_port_is_one_sentence(machine):
     )
 
 
-def test_port_out_of_range_is_one_sentence(machine):
-    assert refusal(machine, PORT="70000").endswith("port 70000 (there is no such port): choose another with --port or PORT.\n")
+def test_port_out_of_range_is_one_sentence(machine: Machine) -> None:
+    assert refusal(machine, PORT="70000").endswith("port 70000 (invalid port): choose another with --port or PORT.\n")
 
 
-def test_database_that_does_not_answer_is_one_sentence(machine, port):
+def test_database_that_does_not_answer_is_one_sentence(machine: Machine, port: str) -> None:
     child = run(
         machine, "--port", port, DATABASE_URL="postgresql://me:hunter2@127.0.0.1:1/shop", REDIS_URL="redis://127.0.0.1:1"
     )

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -10,34 +11,35 @@ from dev.services.paths import CHECKOUT
 from dev.services.process_group import ProcessGroup
 from dev.services.restarts import FULL_DISK, GaveUp, RestartablePart, Restarter
 
+Supervise = Callable[..., Restarter]
 ENDS = [sys.executable, "-c", "raise SystemExit(3)"]
 
 
 @pytest.fixture
-def _no_waiting(monkeypatch):
+def _no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dev.services.restarts.FIRST_WAIT_SECONDS", 0.001)
     monkeypatch.setattr("dev.services.restarts.FULL_DISK_WAIT_SECONDS", 0.001)
     monkeypatch.setattr("dev.services.restarts.POLL_SECONDS", 0.005)
 
 
 @pytest.fixture
-def said():
+def said() -> list[str]:
     return []
 
 
 @pytest.fixture
-def supervise(said):
+def supervise(said: list[str]) -> Supervise:
     return lambda *parts: Restarter(parts, said.append)
 
 
 @pytest.fixture
-def children():
+def children() -> Iterator[ProcessGroup]:
     children = ProcessGroup()
     yield children
     children.stop()
 
 
-def test_each_new_start_waits_twice_as_long(monkeypatch, supervise, said):
+def test_each_new_start_waits_twice_as_long(monkeypatch: pytest.MonkeyPatch, supervise: Supervise, said: list[str]) -> None:
     now = [0.0]
     monkeypatch.setattr("dev.services.restarts.time.monotonic", lambda: now[0])
     supervisor = supervise(RestartablePart("The web server", lambda: "exit code -9", lambda: None))
@@ -49,7 +51,9 @@ def test_each_new_start_waits_twice_as_long(monkeypatch, supervise, said):
     assert said == [line.format(1), again, line.format(2), again, line.format(4), again]
 
 
-def test_part_that_ran_for_longer_than_the_window_waits_as_the_first_time(monkeypatch, supervise, said):
+def test_part_that_ran_for_longer_than_the_window_waits_as_the_first_time(
+    monkeypatch: pytest.MonkeyPatch, supervise: Supervise, said: list[str]
+) -> None:
     now = [0.0]
     monkeypatch.setattr("dev.services.restarts.time.monotonic", lambda: now[0])
     supervisor = supervise(RestartablePart("Redis", lambda: "", lambda: None))
@@ -60,10 +64,10 @@ def test_part_that_ran_for_longer_than_the_window_waits_as_the_first_time(monkey
 
 
 @pytest.mark.usefixtures("_no_waiting")
-def test_child_that_does_not_stay_up_is_given_up(children, supervise, said):
+def test_child_that_does_not_stay_up_is_given_up(children: ProcessGroup, supervise: Supervise, said: list[str]) -> None:
     children.start("web", ENDS, CHECKOUT, os.environ)
 
-    def how():
+    def how() -> str | None:
         code = children.exit_code("web")
         return None if code is None else f"exit code {code}"
 
@@ -77,10 +81,10 @@ def test_child_that_does_not_stay_up_is_given_up(children, supervise, said):
 
 
 @pytest.mark.usefixtures("_no_waiting")
-def test_full_disk_is_waited_for_however_long_it_takes(supervise, said):
-    tries = []
+def test_full_disk_is_waited_for_however_long_it_takes(supervise: Supervise, said: list[str]) -> None:
+    tries: list[int] = []
 
-    def start():
+    def start() -> None:
         tries.append(1)
         if len(tries) < 20:
             raise LocalServiceError(f"It does not start ({FULL_DISK}): see the log.")
@@ -93,10 +97,14 @@ def test_full_disk_is_waited_for_however_long_it_takes(supervise, said):
 
 
 @pytest.mark.usefixtures("_no_waiting")
-def test_rest_goes_on_without_what_is_not_needed(supervise, said):
-    looks = []
+def test_rest_goes_on_without_what_is_not_needed(supervise: Supervise, said: list[str]) -> None:
+    looks: list[int] = []
     redis = RestartablePart("Redis", lambda: "", lambda: None, without="The product goes on.")
-    supervisor = supervise(redis, RestartablePart("The web", lambda: looks.append(1), lambda: None))
+
+    def look() -> None:
+        looks.append(1)
+
+    supervisor = supervise(redis, RestartablePart("The web", look, lambda: None))
     while not said or "for the 5th time" not in said[-1]:
         supervisor.look()
     before = len(said)
@@ -106,7 +114,7 @@ def test_rest_goes_on_without_what_is_not_needed(supervise, said):
     assert looks
 
 
-def test_what_needs_a_part_that_is_down_is_left_alone(supervise, said):
+def test_what_needs_a_part_that_is_down_is_left_alone(supervise: Supervise, said: list[str]) -> None:
     supervisor = supervise(
         RestartablePart("PostgreSQL", lambda: "", lambda: None, precedes_others=True),
         RestartablePart("The worker", lambda: "exit code 1", lambda: None),

@@ -40,7 +40,7 @@ REFUSAL_BY_CONSTRAINT: dict[str, type[Refusal]] = {
     "entry_request_key": IdempotencyKeyReused,
 }
 # Outcomes that only a claim which waits for locks can be sure of.
-UNSURE_WITHOUT_WAITING = (Busy, RequestInProgress, AssetNotFound)
+UNSURE_WITHOUT_WAITING = (Busy, RequestInProgress)
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def commit_single_claim(kind: ClaimKind, request: ClaimRequest) -> Claim:
     if isinstance(outcome, Claim):
         return outcome
     if isinstance(outcome, RetryIndividually):
-        raise Busy
+        raise kind.not_found  # this claim waited for every lock, so what it did not find does not exist
     raise outcome
 
 

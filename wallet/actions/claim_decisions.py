@@ -5,6 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
+from django.utils.translation import gettext_noop as _
+
 from accounts.models import User
 from kernel.batching import RetryIndividually
 from kernel.refusals import Conflict, Refusal
@@ -15,10 +17,9 @@ from wallet.ledger.idempotency import IdempotentRequest
 
 
 class AssetAlreadyClaimed(Conflict):
-    """Another user owns the asset."""
-
     code = "asset_already_claimed"
-    detail = "Somebody else claimed this credit first. Choose another one."
+    meaning = _("Another user owns the credit.")
+    detail = _("This credit was just claimed by someone else. Choose another one.")
 
     def __init__(self, asset: CashbackAsset | None = None) -> None:
         """Refuse. `asset` is the claimed asset as its committed row was read; None where no row was read."""
@@ -27,30 +28,28 @@ class AssetAlreadyClaimed(Conflict):
 
 
 class PoolSoldOut(Conflict):
-    """No credit of the pool is left."""
-
     code = "pool_sold_out"
-    detail = "All credits of this pool are gone. Look at the other pools."
+    meaning = _("No credit of the pool is left.")
+    detail = _("All credits of this pool have been claimed. See the other pools.")
 
 
 class PoolClosed(Conflict):
-    """The pool takes no claims now."""
-
     code = "pool_closed"
-    detail = "This pool is not open for claims now. See its opens_at and closes_at."
+    meaning = _("The pool is not open for claims, or is not active.")
+    detail = _("This pool is not open for claims now. See its opens_at and closes_at.")
 
 
 class ClaimLimitReached(Conflict):
-    """The user holds as many credits of the pool as it allows."""
-
     code = "claim_limit_reached"
-    detail = "You already hold all the credits that this pool allows one person."
+    meaning = _("The user has claimed as many credits of the pool as it allows per user.")
+    detail = _("You have reached this pool's limit per user. See the other pools.")
 
 
 class AllInFlight(Busy):
-    """Every credit left in the pool is in another open claim, which may still fail."""
-
-    detail = "The last credits of this pool are being claimed right now. Ask again in a second with the same Idempotency-Key."
+    meaning = _("The last credits of the pool are being claimed by other requests, which may still fail.")
+    detail = _(
+        "The last credits of this pool are being claimed right now. Try again in a second with the same Idempotency-Key."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +88,8 @@ def decide_asset_claims(
     for request in requests:
         asset = assets.get(request.target_id)
         if asset is None:
-            decision.refused[request] = AssetNotFound()
+            # It does not exist, or another transaction holds it: only a claim that waits for locks can tell.
+            decision.refused[request] = RetryIndividually()
         elif asset.status == AssetStatus.EXPIRED:
             is_visible = not is_hidden(allowances.get((asset.pool_id, request.user.pk)), request.user)
             decision.refused[request] = AssetExpired() if is_visible else AssetNotFound()

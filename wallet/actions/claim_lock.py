@@ -14,7 +14,11 @@ from django.core.cache import cache
 from redis.exceptions import RedisError
 from redis.lock import Lock
 
+from kernel.fallbacks import Fallback
+
 log = logging.getLogger(__name__)
+SKIPPED = Fallback("claim_lock.skipped", "a claim lock was skipped: Redis does not answer", log)
+LOST = Fallback("claim_lock.lost", "a claim lock was lost before its release", log)
 
 LOCK_TTL_SECONDS = 5  # longer than any statement may take, so that a dead holder is forgotten soon after
 LOCK_WAIT_SECONDS = 1  # then go to the row lock all the same
@@ -38,7 +42,7 @@ def acquire_claim_lock(asset_id: UUID) -> Lock | None:
         )
         return lock if lock.acquire() else None
     except RedisError:
-        log.warning("claim lock skipped: Redis does not answer")
+        SKIPPED.record()
         return None
 
 
@@ -49,4 +53,4 @@ def release_claim_lock(lock: Lock | None) -> None:
     try:
         lock.release()
     except RedisError:
-        log.warning("claim lock was gone before its release")
+        LOST.record()

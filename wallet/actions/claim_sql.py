@@ -12,6 +12,7 @@ from django.db.models.expressions import RawSQL
 
 from kernel.sql import USER_IN_POOL_LOCK, uuid_array
 from kernel.transactions import BATCH_LOCK_TIMEOUT_MS
+from wallet.assets.claim_rules import CLAIMS_MADE, pool_is_open_sql
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry
 
@@ -46,14 +47,12 @@ class ClaimAllowance(NamedTuple):
 
 ClaimAllowances = dict[tuple[UUID | None, UUID], ClaimAllowance]  # by the ids of pool and user
 
-SELECT_ALLOWANCES = """\
-SELECT wanted.pool_id, wanted.user_id, {lock_acquired}, pool.is_active,
-    pool.is_active AND pool.opens_at <= clock_timestamp() AND (pool.closes_at IS NULL OR clock_timestamp() < pool.closes_at),
-    pool.per_user_limit - coalesce((
-        SELECT max(claim_slot) FROM assets_cashbackasset WHERE pool_id = wanted.pool_id AND claimed_by_id = wanted.user_id
-    ), 0)
-FROM {wanted} LEFT JOIN assets_creditpool AS pool ON pool.id = wanted.pool_id
-"""
+SELECT_ALLOWANCES = f"""\
+SELECT wanted.pool_id, wanted.user_id, {{lock_acquired}}, pool.is_active,
+    {pool_is_open_sql("pool", at="clock_timestamp()")},
+    pool.per_user_limit - {CLAIMS_MADE.format(pool="wanted.pool_id", user="wanted.user_id")}
+FROM {{wanted}} LEFT JOIN assets_creditpool AS pool ON pool.id = wanted.pool_id
+"""  # noqa: S608  (constants)
 # The lock that the claim trigger will take is taken here, unless another transaction has it.
 TRY_LOCK_USER_IN_POOL = f"pg_try_advisory_xact_lock({USER_IN_POOL_LOCK.format(pool='wanted.pool_id', user='wanted.user_id')})"
 WANTED_IN_POOLS = "unnest(%(targets)s::uuid[], %(users)s::uuid[]) AS wanted (pool_id, user_id)"

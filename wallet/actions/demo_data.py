@@ -11,6 +11,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import Role, User
+from kernel.sql import DEMO_DATA_LOCK
 from wallet.actions import edit_asset, edit_pool, issue_assets
 from wallet.actions.claim import claim_from_pool
 from wallet.assets.models import CashbackAsset, CreditPool, PoolKind
@@ -81,12 +82,12 @@ def create_demo_data(password: Callable[[str], str]) -> list[str]:
 def exclusive_lock() -> Iterator[None]:
     """Hold off a second seed at the same time; each step is a transaction of its own, so a lock of the session does it."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_lock(hashtext('wallet.actions.demo_data'))")
+        cursor.execute(f"SELECT pg_advisory_lock({DEMO_DATA_LOCK})")
     try:
         yield
     finally:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(hashtext('wallet.actions.demo_data'))")
+            cursor.execute(f"SELECT pg_advisory_unlock({DEMO_DATA_LOCK})")
 
 
 def is_person(email: str) -> bool:

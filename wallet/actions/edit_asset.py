@@ -8,9 +8,10 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.utils import timezone
+from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
-from kernel.refusals import Refusal
+from kernel.refusals import Conflict
 from kernel.transactions import atomic_with_retry, violated_constraint
 from wallet.actions.issue_assets import build_asset, resolve_expiry, validate_asset
 from wallet.assets.change_context import recording_change, tag_issuance
@@ -20,25 +21,22 @@ UNCHANGED: Any = object()  # tells "leave it" from None, which says "never expir
 CHANGEABLE = ("title", "total_value", "currency", "pool", "expires_at")
 
 
-class AssetNotAvailable(Refusal):
-    """The asset's life is over, or others descend from it."""
-
+class AssetNotAvailable(Conflict):
     code = "asset_not_available"
-    detail = "Only an AVAILABLE credit can be changed. Issue or recreate another one instead."
+    meaning = _("The credit has been claimed or has expired, so it can no longer be changed.")
+    detail = _("Only an AVAILABLE credit can be changed. Issue or recreate another one instead.")
 
 
-class AssetNotExpired(Refusal):
-    """Only what expired can be recreated."""
-
+class AssetNotExpired(Conflict):
     code = "asset_not_expired"
-    detail = "Only an EXPIRED credit can be recreated. Expire it first, or issue a new one."
+    meaning = _("The credit has not expired, so it cannot be recreated.")
+    detail = _("Only an EXPIRED credit can be recreated. Expire it first, or issue a new one.")
 
 
-class AlreadyRecreated(Refusal):
-    """The asset has a child."""
-
+class AlreadyRecreated(Conflict):
     code = "already_recreated"
-    detail = "This credit was recreated before. Recreate its child once that has expired, or issue a new one."
+    meaning = _("The credit has been recreated before. An expired credit can be recreated once.")
+    detail = _("This credit was recreated before. Recreate its child once that has expired, or issue a new one.")
 
 
 def lock_asset(asset_id: UUID) -> CashbackAsset:

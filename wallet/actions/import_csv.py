@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
-from kernel.refusals import Refusal
+from kernel.refusals import BadRequest
 from wallet.actions import issue_assets
 from wallet.actions.csv_rows import (
     Mistake,
@@ -35,14 +36,12 @@ MOST_WRONG_LINES = 1_000  # then reading ends: to judge a wrong line takes a fif
 MOST_MOULDS = 10_000  # kinds of credits whose judgement is remembered: no file may fill the memory with them
 
 
-class FileRefused(Refusal):
-    """The file has mistakes; nothing was issued. `mistakes` holds the first 50, `count` tells of all that were read.
-
-    `line` is the last line that was read when reading ended early, because too many lines are wrong.
-    """
+class FileRefused(BadRequest):
+    """`mistakes` holds the first 50, `count` is the number of all found, `line` the last line read if reading ended early."""
 
     code = "file_refused"
-    detail = "The file has mistakes. Correct them and import it again."
+    meaning = _("The imported file has errors, so nothing was issued.")
+    detail = _("The file has errors. Correct them and import it again.")
 
     def __init__(self, mistakes: list[Mistake], count: int, line: int | None = None) -> None:
         where = f"in its first {line:,} lines; the rest was not read" if line else "in the file"
@@ -50,28 +49,25 @@ class FileRefused(Refusal):
         self.mistakes, self.count = mistakes, count
 
 
-class TooManyKinds(Refusal):
-    """More different lines than this way of importing judges."""
-
+class TooManyKinds(BadRequest):
     code = "file_refused"
-    detail = (
+    meaning = _("The imported file has too many different rows for an import in the browser.")
+    detail = _(
         "Nothing was imported: too many lines of the file differ in more than their title. "
         "Split it, or use manage.py import_assets."
     )
 
 
-class FileChanged(Refusal):
-    """The file is not what it was when it was checked."""
-
+class FileChanged(BadRequest):
     code = "file_changed"
-    detail = "Nothing was imported: the file was changed while it was read. Import it again."
+    meaning = _("The file differs from the one that was checked.")
+    detail = _("Nothing was imported: the file changed while it was being read. Import it again.")
 
 
-class FileEmpty(Refusal):
-    """There is no credit in the file."""
-
+class FileEmpty(BadRequest):
     code = "file_empty"
-    detail = "There is no credit in this file: it needs a line of column names and a line for each credit."
+    meaning = _("The imported file has no credits.")
+    detail = _("There is no credit in this file: it needs a line of column names and a line for each credit.")
 
 
 @dataclass

@@ -16,7 +16,6 @@ from xlsxwriter import Workbook
 
 from accounts.expensive_reads import EXPORT, expensive_read_view
 from kernel.file_download import FileTooLarge, SpooledFileResponse, csv_file_response, file_response, with_pauses
-from kernel.refusals import Refusal
 from wallet.admin.base import OperatorAdmin, require_operator, require_safe_method
 from wallet.queries import reports
 
@@ -26,11 +25,8 @@ AMOUNT_COLUMNS = ("value", "amount")
 XLSX_CONTENT_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
-class ExportTooLong(Refusal):
-    """The list has more rows than a workbook may have."""
-
-    code = "too_many_rows"
-    detail = f"A workbook holds at most {MAX_XLSX_ROWS:,} rows. Narrow the list with its filters, or export it as CSV."
+class ExportTooLong(FileTooLarge):
+    """The list has more rows than one workbook may have; as CSV it can be exported."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +67,9 @@ def write_workbook(file: IO[bytes], report: Report, listed: Any) -> None:
             for column, cell in enumerate(cells):
                 write_cell(sheet, number, column, cell, is_amount=report.columns[column] in AMOUNT_COLUMNS)
     if number > MAX_XLSX_ROWS:
-        raise ExportTooLong
+        raise ExportTooLong(
+            f"A workbook holds at most {MAX_XLSX_ROWS:,} rows. Narrow the list with its filters, or export it as CSV."
+        )
 
 
 def write_cell(sheet: Any, row: int, column: int, cell: Any, is_amount: bool) -> None:

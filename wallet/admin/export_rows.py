@@ -3,9 +3,9 @@
 import json
 from typing import Any
 
+from kernel.timestamps import format_timestamp
 from wallet.ledger.models import Seal
 from wallet.money import format_amount
-from wallet.queries.reports import format_timestamp
 
 POOL_WINDOW = ("opens_at", "closes_at", "active", "time_zone")
 POOL_COLUMNS = ("pool", "name", "kind", "currency", "per_user_limit", *POOL_WINDOW, "issued", "available", "claimed", "expired")
@@ -22,8 +22,8 @@ SEAL_COLUMNS = (
     "signature",
 )
 MALFORMED = "malformed"
-ISSUE_COLUMNS = ("issued_at", "count", "value", "currency", "pool", "issued_by", "door")
-CHANGE_COLUMNS = ("at", "act", "who", "door", "asset", "title", "value", "currency", "status", "pool", "expires_at")
+ISSUE_COLUMNS = ("issued_at", "count", "value", "currency", "pool", "issued_by", "channel")
+CHANGE_COLUMNS = ("at", "action", "who", "channel", "asset", "title", "value", "currency", "status", "pool", "expires_at")
 
 
 def pool_line(pool: Any) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def issue_line(issuance: Any) -> dict[str, Any]:
         "currency": issuance.currency,
         "pool": issuance.pool.name if issuance.pool else None,
         "issued_by": issuance.created_by.email if issuance.created_by else None,
-        "door": issuance.door,
+        "channel": issuance.channel,
     }
 
 
@@ -81,9 +81,9 @@ def change_line(event: Any) -> dict[str, Any]:
     """Return one change of a credit, with the credit's values after it."""
     return {
         "at": format_timestamp(event.pgh_created_at),
-        "act": context_value(event, "act") or event.pgh_label,
+        "action": context_value(event, "action") or event.pgh_label,
         "who": context_value(event, "email"),
-        "door": context_value(event, "door"),
+        "channel": context_value(event, "channel"),
         "asset": event.pgh_obj_id,
         "title": event.title,
         "value": format_amount(event.total_value, event.currency),

@@ -1,4 +1,4 @@
-"""How an operator narrows a list."""
+"""Filters of the console's lists."""
 
 import re
 from datetime import UTC, datetime, time, timedelta
@@ -18,18 +18,18 @@ SEQ = re.compile(r"[0-9]{1,18}")
 
 
 class ChoiceFilter(DropdownFilter):  # type: ignore[misc]
-    """One of a fixed set of answers; anything else in the address is as if nothing was chosen."""
+    """One of a fixed set of choices; any other value in the URL is ignored."""
 
     field: str
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the rows that say what was chosen."""
+        """Keep the rows that have the chosen value."""
         known = {str(value) for value, _ in self.lookup_choices}
         return queryset.filter(**{self.field: self.value()}) if self.value() in known else queryset
 
 
 class StatusFilter(ChoiceFilter):
-    """The status that is true now: what is due reads EXPIRED before any sweep."""
+    """The current status: a credit that is due counts as EXPIRED before any sweep."""
 
     title = _("status")
     parameter_name = "status"
@@ -41,7 +41,7 @@ class StatusFilter(ChoiceFilter):
 
 
 class CurrencyFilter(ChoiceFilter):
-    """The currency; every code, for looking which are used would read the whole table."""
+    """The currency. Offers every code, because finding those in use would scan the whole table."""
 
     title = _("currency")
     parameter_name = "currency"
@@ -74,7 +74,7 @@ class DayFilter(RangeDateFilter):  # type: ignore[misc]
     """From a day to a day in UTC, both included."""
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the instants from the first day's start to before the last day's end."""
+        """Keep times from the start of the first day to the end of the last one."""
         since, until = (parse_date_str(self.used_parameters.get(f"{self.parameter_name}_{end}")) for end in ("from", "to"))
         if since:
             queryset = queryset.filter(**{f"{self.parameter_name}__gte": datetime.combine(since, time.min, UTC)})
@@ -85,34 +85,42 @@ class DayFilter(RangeDateFilter):  # type: ignore[misc]
 
 
 class ActionFilter(ChoiceFilter):
-    """What was done to a credit."""
+    """The action that changed a credit."""
 
-    title = _("act")
-    parameter_name = "act"
-    field = "pgh_context__metadata__act"
+    title = _("action")
+    parameter_name = "action"
+    field = "pgh_context__metadata__action"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Return the acts that leave a change behind."""
+        """Return the actions that are recorded in the change history."""
         return [("update", _("Update")), ("expire", _("Expire")), ("expire due", _("Expire due")), ("delete", _("Delete"))]
 
 
-class ChannelFilter(ChoiceFilter):
-    """The door that something came through."""
+# The channel "pages" is missing: users change nothing that the change history records.
+CHANNELS = {"admin": _("Console"), "api": _("API"), "shell": _("Command line"), "scheduler": _("Scheduler"), "sql": _("SQL")}
 
-    title = _("door")
-    parameter_name = "door"
-    field = "pgh_context__metadata__door"
+
+def channel_label(channel: str | None) -> str | None:
+    """Return the name of a channel for operators; a channel of another release as it is."""
+    return None if channel is None else str(CHANNELS.get(channel, channel))
+
+
+class ChannelFilter(ChoiceFilter):
+    """The channel of a change."""
+
+    title = _("source")
+    parameter_name = "channel"
+    field = "pgh_context__metadata__channel"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Return the doors."""
-        names = {"admin": _("Console"), "api": _("API"), "shell": _("Shell"), "clock": _("Clock"), "sql": _("SQL")}
-        return list(names.items())
+        """Return the channels."""
+        return list(CHANNELS.items())
 
 
 class IssueChannelFilter(ChannelFilter):
-    """The door that credits were issued through."""
+    """The channel that credits were issued through."""
 
-    field = "door"
+    field = "channel"
 
 
 class SealFilter(TextFilter):  # type: ignore[misc]
@@ -122,7 +130,7 @@ class SealFilter(TextFilter):  # type: ignore[misc]
     parameter_name = "seal"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the entries that the seal covers; a number that is no seal's keeps none."""
+        """Keep the entries that the seal covers; none for a number without a seal."""
         if not (number := self.value() or ""):
             return queryset
         seal = Seal.objects.only("from_xid", "to_xid").filter(pk=int(number)).first() if SEQ.fullmatch(number) else None

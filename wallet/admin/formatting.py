@@ -11,6 +11,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from accounts.models import User
+from kernel.timestamps import format_minute
 from wallet.money import format_amount_grouped
 
 
@@ -26,7 +27,7 @@ def format_moment_cell(time: datetime | None) -> SafeString | None:
     """Return a time in UTC, to the minute, that does not wrap; None for None."""
     if time is None:
         return None
-    return format_html('<span class="whitespace-nowrap">{}</span>', f"{time.astimezone(UTC):%Y-%m-%d %H:%M}")
+    return format_html('<span class="whitespace-nowrap">{}</span>', format_minute(time))
 
 
 def link_to(row: Model | None) -> SafeString | None:

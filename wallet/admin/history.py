@@ -1,4 +1,4 @@
-"""The audit trail: of one pool or credit on its History page, and of all credits as a list. Nobody edits it."""
+"""The change history in the console: of one pool or credit on its History page, and of all credits as a list. Read-only."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -10,11 +10,20 @@ from django.template.response import TemplateResponse
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
+from kernel.timestamps import format_second
 from wallet.admin import formatting
 from wallet.admin.base import OperatorAdmin, ReadOnlyAdmin, require_operator, require_safe_method
 from wallet.admin.export import ExportMixin, Report
 from wallet.admin.export_rows import CHANGE_COLUMNS, ISSUE_COLUMNS, change_line, context_value, issue_line
-from wallet.admin.filters import ActionFilter, ChannelFilter, CurrencyFilter, DayFilter, IssueChannelFilter, PoolFilter
+from wallet.admin.filters import (
+    ActionFilter,
+    ChannelFilter,
+    CurrencyFilter,
+    DayFilter,
+    IssueChannelFilter,
+    PoolFilter,
+    channel_label,
+)
 from wallet.assets.models import CashbackAsset, CreditPool, Issuance
 from wallet.queries import change_history
 
@@ -22,14 +31,14 @@ AssetEvent: Any = CashbackAsset.pgh_event_model  # type: ignore[attr-defined]
 
 
 class ChangeHistoryMixin(OperatorAdmin):
-    """A room whose rows have their history kept by PostgreSQL, whichever door a change came through."""
+    """A section whose rows have a change history, recorded by PostgreSQL for every channel."""
 
     def changes(self, row: Any) -> list[change_history.Change]:
-        """Return what happened to the row, newest first."""
+        """Return the changes of the row, newest first."""
         raise NotImplementedError
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Show who changed what, when, through which door, from what to what."""
+        """Show each change: when, by whom, through which channel, and the values before and after."""
         require_operator(require_safe_method(request))
         row = self.get_object(request, object_id)
         if row is None:
@@ -47,7 +56,7 @@ class ChangeHistoryMixin(OperatorAdmin):
 
 
 def change_line_html(change: change_history.Change) -> dict[str, Any]:
-    """Return one change as the page writes it."""
+    """Return one change for the template."""
     names = dict(CreditPool.objects.values_list("pk", "name")) if any(name == "pool_id" for name, *_ in change.fields) else {}
     fields = [
         {
@@ -59,6 +68,7 @@ def change_line_html(change: change_history.Change) -> dict[str, Any]:
     ]
     return {
         "change": change,
+        "channel": channel_label(change.channel),
         "at": formatting.format_moment_cell(change.at),
         "fields": fields,
         "link": formatting.link_to(change.row),
@@ -66,11 +76,11 @@ def change_line_html(change: change_history.Change) -> dict[str, Any]:
 
 
 def format_value(value: Any) -> str:
-    """Return a field's content in words."""
+    """Return a field's value as text."""
     if value is change_history.UNKNOWN:
-        return str(_("not kept"))
+        return str(_("not recorded"))
     if isinstance(value, datetime):
-        return f"{formatting.format_utc(value):%Y-%m-%d %H:%M:%S} UTC"
+        return f"{format_second(value)} UTC"
     if isinstance(value, Decimal):
         return f"{value.normalize():f}"
     if isinstance(value, bool):
@@ -82,7 +92,7 @@ def format_value(value: Any) -> str:
 class ChangeAdmin(ExportMixin, ReadOnlyAdmin):
     """Every change, expiry and deletion of a credit, newest first; a claim is in the ledger."""
 
-    list_display = ("at", "act", "who", "door", "credit", "value", "status", "pool")
+    list_display = ("at", "action", "who", "channel", "credit", "value", "status", "pool")
     list_display_links = None
     list_filter = (ActionFilter, ChannelFilter, PoolFilter, CurrencyFilter, ("pgh_created_at", DayFilter))
     list_select_related = ("pgh_context", "pool")
@@ -93,40 +103,40 @@ class ChangeAdmin(ExportMixin, ReadOnlyAdmin):
 
     @display(description=_("when (UTC)"), ordering="pgh_id")  # type: ignore[untyped-decorator]
     def at(self, event: Any) -> Any:
-        """Return when it was done."""
+        """Return the time of the change."""
         return formatting.format_moment_cell(event.pgh_created_at)
 
-    @display(description=_("act"))  # type: ignore[untyped-decorator]
-    def act(self, event: Any) -> str:
-        """Return what was done."""
-        return context_value(event, "act") or event.pgh_label
+    @display(description=_("action"))  # type: ignore[untyped-decorator]
+    def action(self, event: Any) -> str:
+        """Return the action; the SQL command for a change by raw SQL."""
+        return context_value(event, "action") or event.pgh_label
 
     @display(description=_("who"))  # type: ignore[untyped-decorator]
     def who(self, event: Any) -> str | None:
-        """Return who did it; nobody, when it was the clock."""
+        """Return the operator's email; None for the scheduler."""
         return context_value(event, "email")
 
-    @display(description=_("door"))  # type: ignore[untyped-decorator]
-    def door(self, event: Any) -> str | None:
-        """Return through which door."""
-        return context_value(event, "door")
+    @display(description=_("source"))  # type: ignore[untyped-decorator]
+    def channel(self, event: Any) -> str | None:
+        """Return the name of the channel."""
+        return channel_label(context_value(event, "channel"))
 
     @display(description=_("credit"), ordering="title")  # type: ignore[untyped-decorator]
     def credit(self, event: Any) -> Any:
-        """Return a link to the credit's whole history; only its title when it is gone."""
+        """Return a link to the credit's history; only its title if the credit was deleted."""
         return event.title if event.pgh_label == "delete" else formatting.link_to_history(event.pgh_obj_id, event.title)
 
     @display(description=_("value"), ordering="total_value")  # type: ignore[untyped-decorator]
     def value(self, event: Any) -> str:
-        """Return its value afterwards."""
+        """Return the value after the change."""
         return formatting.format_money(event.total_value, event.currency)
 
 
 @admin.register(Issuance)
 class IssuanceAdmin(ExportMixin, ReadOnlyAdmin):
-    """What was issued by whom through which door, a line for each statement; written by PostgreSQL itself."""
+    """The issue log: what was issued, by whom and through which channel, one row per statement."""
 
-    list_display = ("at", "count", "value_of_all", "pool_name", "who", "door")
+    list_display = ("at", "count", "value_of_all", "pool_name", "who", "source")
     list_display_links = None
     list_filter = (PoolFilter, CurrencyFilter, IssueChannelFilter, ("issued_at", DayFilter))
     list_select_related = ("pool", "created_by")
@@ -137,12 +147,12 @@ class IssuanceAdmin(ExportMixin, ReadOnlyAdmin):
 
     @display(description=_("when (UTC)"), ordering="id")  # type: ignore[untyped-decorator]
     def at(self, issuance: Issuance) -> Any:
-        """Return when they were issued."""
+        """Return the time of issue."""
         return formatting.format_moment_cell(issuance.issued_at)
 
     @display(description=_("value"), ordering="value")  # type: ignore[untyped-decorator]
     def value_of_all(self, issuance: Issuance) -> str:
-        """Return the value of all together."""
+        """Return the total value."""
         return formatting.format_money(issuance.value, issuance.currency)
 
     @display(description=_("pool"), ordering="pool__name")  # type: ignore[untyped-decorator]
@@ -152,5 +162,10 @@ class IssuanceAdmin(ExportMixin, ReadOnlyAdmin):
 
     @display(description=_("who"), ordering="created_by__email")  # type: ignore[untyped-decorator]
     def who(self, issuance: Issuance) -> str | None:
-        """Return who issued them."""
+        """Return the email of the operator who issued them."""
         return issuance.created_by.email if issuance.created_by else None
+
+    @display(description=_("source"), ordering="channel")  # type: ignore[untyped-decorator]
+    def source(self, issuance: Issuance) -> str | None:
+        """Return the name of the channel."""
+        return channel_label(issuance.channel)

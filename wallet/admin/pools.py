@@ -32,7 +32,7 @@ from wallet.admin.filters import CurrencyFilter
 from wallet.admin.form_fields import AmountField, CurrencyField
 from wallet.admin.history import ChangeHistoryMixin
 from wallet.assets.models import CreditPool
-from wallet.ledger.idempotency import IdempotentRequest, fingerprint
+from wallet.ledger.idempotency import KEY_PATTERN, IdempotentRequest, fingerprint
 from wallet.queries import change_history
 
 FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
@@ -77,7 +77,7 @@ class PoolForm(ActionForm):
 class IssueForm(forms.Form):
     """Issues identical credits in a pool."""
 
-    key = forms.RegexField(r"\A[A-Za-z0-9_-]{16,64}\Z", widget=forms.HiddenInput)
+    key = forms.RegexField(rf"\A{KEY_PATTERN}\Z", widget=forms.HiddenInput)
     count = forms.IntegerField(
         label=_("Number of credits"),
         min_value=1,
@@ -136,7 +136,9 @@ class PoolAdmin(ChangeHistoryMixin, ExportMixin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[CreditPool]:
         """Return all pools with the number of their credits in each status, from the supply counters."""
         pools = CreditPool.objects.with_is_open().with_supply()
-        counted = pools.annotate(issued_now=pools.told(~Q(status="DELETED")), claimed_now=pools.told(Q(status="CLAIMED")))
+        counted = pools.annotate(
+            issued_now=pools.count_in(~Q(status="DELETED")), claimed_now=pools.count_in(Q(status="CLAIMED"))
+        )
         return counted.order_by("-id")
 
     def changes(self, row: Any) -> list[change_history.Change]:

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 
 from accounts.permissions import IsAdmin
 from accounts.throttles import ClaimThrottle
+from kernel.openapi import operation
 from kernel.rate_limits import RateLimited
 from wallet.actions import edit_asset, issue_assets
 from wallet.actions.claim import claim_asset
@@ -22,7 +23,6 @@ from wallet.api import idempotency
 from wallet.api.asset_list import asset_list_branches
 from wallet.api.claims import claim_response
 from wallet.api.filters import AssetFilter
-from wallet.api.openapi import operation
 from wallet.api.request_serializers import AssetBody, EmptyBody, RecreateBody
 from wallet.api.response_serializers import AssetSerializer, ClaimSerializer
 from wallet.api.viewsets import BaseViewSet
@@ -98,8 +98,8 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         RequestInProgress,
         parameters=[idempotency.idempotency_key_parameter(required=False), idempotency.REPLAYED_HEADER],
         responses={
-            200: OpenApiResponse(ClaimSerializer, "It was the caller's already: the first claim again."),
-            201: OpenApiResponse(ClaimSerializer, "It is the caller's now."),
+            200: OpenApiResponse(ClaimSerializer, "The credit was the caller's already: the first claim."),
+            201: OpenApiResponse(ClaimSerializer, "The new claim."),
         },
     )
     @action(detail=True, methods=["post"], throttle_classes=[ClaimThrottle])

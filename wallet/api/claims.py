@@ -9,10 +9,10 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kernel.openapi import operation
 from wallet.actions.claim_batch import Claim
 from wallet.api.filters import ClaimFilter
 from wallet.api.idempotency import REPLAYED
-from wallet.api.openapi import operation
 from wallet.api.response_serializers import ClaimSerializer, ProofSerializer
 from wallet.api.viewsets import BaseViewSet
 from wallet.ledger.models import Entry

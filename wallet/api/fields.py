@@ -10,6 +10,8 @@ from django.core.exceptions import ValidationError as FormError
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from kernel.timestamps import format_timestamp
+
 AMOUNT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,4})?", re.ASCII)
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 # RFC 3339 §5.6, with T and Z in capitals.
@@ -86,7 +88,7 @@ class TimestampField(serializers.Field[datetime | date, str, str, Any]):
 
     def to_representation(self, value: datetime | date) -> str:
         """Return the initial value in the form of the browsable API."""
-        return value.isoformat().replace("+00:00", "Z")
+        return format_timestamp(value) if isinstance(value, datetime) else value.isoformat()
 
 
 @extend_schema_field(

@@ -3,25 +3,28 @@
 import re
 from typing import Any
 
+from django.utils.translation import gettext_noop as _
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import request as http
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import User
-from kernel.refusals import Refusal
+from kernel.refusals import BadRequest
 from wallet.ledger import idempotency
 
 HEADER = "Idempotency-Key"
 META_NAME = "HTTP_IDEMPOTENCY_KEY"  # request.headers would parse every header
-KEY = re.compile(r"[A-Za-z0-9_-]{16,64}", re.ASCII)
+KEY = re.compile(idempotency.KEY_PATTERN)
 REPLAYED = {"Idempotency-Replayed": "true"}
 
 
-class IdempotencyKeyRequired(Refusal):
-    """The request needs an idempotency key, so that a retry does not repeat its effect."""
-
+class IdempotencyKeyRequired(BadRequest):
     code = "idempotency_key_required"
-    detail = f"Send the header {HEADER} with a new random value (16–64 characters: A–Z, a–z, 0–9, _ or -). Reuse it to retry."
+    meaning = _("The request must have an Idempotency-Key, so that a retry is not processed twice.")
+    detail = _(
+        "Send an Idempotency-Key header with a new random value of 16 to 64 characters (A-Z, a-z, 0-9, _ or -). "
+        "Send the same value to retry."
+    )
 
 
 def idempotency_key(request: http.Request) -> str | None:
@@ -52,7 +55,7 @@ def idempotency_key_parameter(*, required: bool) -> OpenApiParameter:
     """Describe the header for OpenAPI."""
     return OpenApiParameter(
         HEADER,
-        {"type": "string", "pattern": "^[A-Za-z0-9_-]{16,64}$", "examples": ["8f14e45f-ceea-467f-a0e6-1ab8d1c2b3a4"]},
+        {"type": "string", "pattern": f"^{idempotency.KEY_PATTERN}$", "examples": ["8f14e45f-ceea-467f-a0e6-1ab8d1c2b3a4"]},
         OpenApiParameter.HEADER,
         required=required,
         description=(

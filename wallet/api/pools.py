@@ -12,13 +12,13 @@ from rest_framework.response import Response
 
 from accounts.permissions import IsAdmin
 from accounts.throttles import ClaimThrottle
+from kernel.openapi import operation
 from kernel.rate_limits import RateLimited
 from wallet.actions import edit_pool, issue_assets
 from wallet.actions.claim import claim_from_pool
 from wallet.actions.claim_decisions import ClaimLimitReached, PoolClosed, PoolSoldOut
 from wallet.api import idempotency
 from wallet.api.claims import claim_response
-from wallet.api.openapi import operation
 from wallet.api.request_serializers import EmptyBody, IssueBody, PoolBody
 from wallet.api.response_serializers import ClaimSerializer, IssuedSerializer, PoolSerializer
 from wallet.api.viewsets import BaseViewSet
@@ -52,7 +52,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         assets = CashbackAsset.objects.all()
         return CreditPool.objects.visible_to(self.user).with_supply().with_can_claim(assets, self.user)
 
-    @operation("Open a pool", responses={201: PoolSerializer})
+    @operation("Create a pool", responses={201: PoolSerializer})
     def create(self, request: Request) -> Response:
         """Open a pool with a currency, a claim window and a limit per user."""
         pool = edit_pool.open_pool(self.user, **self.validated_body())
@@ -90,7 +90,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         RequestInProgress,
         idempotency.IdempotencyKeyRequired,
         parameters=[idempotency.idempotency_key_parameter(required=True), idempotency.REPLAYED_HEADER],
-        responses={201: OpenApiResponse(ClaimSerializer, "The claim; sent again with the same key, the same answer.")},
+        responses={201: OpenApiResponse(ClaimSerializer, "The claim. A retry with the same key gets the same response.")},
     )
     @action(detail=True, methods=["post"], throttle_classes=[ClaimThrottle])
     def claim(self, request: Request, pk: UUID) -> Response:

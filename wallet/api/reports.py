@@ -4,6 +4,7 @@ from typing import Any, ClassVar, cast
 
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,8 +12,8 @@ from rest_framework.response import Response
 from accounts.expensive_reads import EXPORT, ExpensiveRead
 from accounts.permissions import IsAdmin
 from kernel.file_download import FileTooLarge, csv_file_response
+from kernel.openapi import operation
 from wallet.api.filters import OwnershipFilter, check_parameters
-from wallet.api.openapi import operation
 from wallet.api.pagination import CursorPagination
 from wallet.api.request_serializers import SummaryQuery
 from wallet.api.response_serializers import OwnershipSerializer, SummarySerializer
@@ -52,8 +53,8 @@ class OwnershipViewSet(BaseViewSet):
         return reports.ownership_rows()
 
     @operation(
-        "Show who owns what",
-        "permission_denied",
+        "Report ownership",
+        PermissionDenied,
         FileTooLarge,
         responses={(200, "application/json"): OwnershipSerializer(many=True), (200, "text/csv"): OpenApiTypes.STR},
     )
@@ -76,8 +77,8 @@ class SummaryViewSet(BaseViewSet):
     filter_backends = ()
 
     @operation(
-        "Show what became of what was issued",
-        "permission_denied",
+        "Summarise issued credits",
+        PermissionDenied,
         operation_id="reports_summary_retrieve",
         parameters=[SummaryQuery],
         responses=SummarySerializer,

@@ -6,8 +6,8 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from kernel.openapi import operation
 from wallet.api.filters import check_parameters
-from wallet.api.openapi import operation
 from wallet.api.response_serializers import WalletSerializer
 from wallet.api.viewsets import BaseViewSet
 from wallet.ledger.models import Entry

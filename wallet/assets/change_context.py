@@ -1,4 +1,4 @@
-"""Who did what, through which door: the context that PostgreSQL writes beside every change of a pool or asset."""
+"""The context of a change: who made it, by which action and through which channel. PostgreSQL stores it with each change."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,13 +10,13 @@ from django.db import connection
 
 from accounts.models import User
 
-# Set by the doors: "api", "admin", "pages", "clock"; whoever sets nothing came through the shell.
-channel: ContextVar[str] = ContextVar("door", default="shell")
+# "api", "admin", "pages" and "scheduler" are set by the interfaces; "shell" is every other Python process. Raw SQL is "sql".
+channel: ContextVar[str] = ContextVar("channel", default="shell")
 
 
 @contextmanager
 def acting_through_channel(name: str) -> Iterator[None]:
-    """Name the door that the acts inside are called through."""
+    """Set the channel of the actions called inside."""
     token = channel.set(name)
     try:
         yield
@@ -24,13 +24,18 @@ def acting_through_channel(name: str) -> Iterator[None]:
         channel.reset(token)
 
 
-def recording_change(actor: User | None, act: str) -> Any:
-    """Return the context in which the history rows of changes name the act, the door and the person."""
-    who = {"user": str(actor.pk), "email": actor.email} if actor else {}
-    return pghistory.context(act=act, door=channel.get(), **who)
+def recording_change(actor: User | None, action: str) -> Any:
+    """Return the context manager whose changes are recorded with the action, the channel and the actor.
+
+    Arguments:
+        actor: the operator; None for the scheduler.
+        action: the verb, such as "update" or "expire due".
+    """
+    person = {"user": str(actor.pk), "email": actor.email} if actor else {}
+    return pghistory.context(action=action, channel=channel.get(), **person)
 
 
 def tag_issuance() -> None:
-    """Tell this transaction which door it came through, for the log of what was issued."""
+    """Set the channel for this transaction, for the rows of Issuance that the insert trigger writes."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('cashback.door', %s, true)", [channel.get()])
+        cursor.execute("SELECT set_config('cashback.channel', %s, true)", [channel.get()])

@@ -1,4 +1,4 @@
-"""How PostgreSQL keeps the history of pools and credits: append-only, with who did it beside each change."""
+"""The change history of pools and credits: append-only, written by triggers, each change with its context."""
 
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from wallet.assets import triggers
 
 
 class ChangeContext(pghistory.models.Context):  # type: ignore[misc]
-    """Who made a change, through which door: pghistory's own table, where our rules are kept."""
+    """The context of a change (see change_context). A proxy of pghistory's model that adds our rules to its table."""
 
     class Meta:
         proxy = True
@@ -20,18 +20,23 @@ class ChangeContext(pghistory.models.Context):  # type: ignore[misc]
 
 
 def history_meta(one: Any, many: Any, index: str) -> dict[str, Any]:
-    """Return the Meta of a table of history: its names, and the index that answers from when to when."""
+    """Return the Meta of an event model.
+
+    Arguments:
+        one, many: its verbose names.
+        index: the name of the index by time.
+    """
     return {
         "verbose_name": one,
         "verbose_name_plural": many,
-        # pghistory's own trigger refuses UPDATE and DELETE of history; this one refuses to empty it.
+        # pghistory's own trigger refuses UPDATE and DELETE; this one refuses TRUNCATE.
         "triggers": [triggers.no_truncate("history_append_only")],
         "indexes": [models.Index(fields=("pgh_created_at",), name=index)],
     }
 
 
 def unindexed_foreign_key(to: str) -> Any:
-    """Return a reference that history keeps and nobody asks for: an index on it would cost each row of a sweep a write."""
+    """Return a foreign key without an index: no query filters by it, and each row of a sweep would have to write the index."""
     return models.ForeignKey(
         to,
         models.DO_NOTHING,
@@ -45,31 +50,31 @@ def unindexed_foreign_key(to: str) -> Any:
     )
 
 
-# What may change of a credit, as it was before; text, so that no amount passes through a float. An expiry changes nothing but
-# the status, which PostgreSQL sees to, and a claim is not kept here.
+# The values before an update, of the fields that may change. Amounts are text, so that none passes through a float. An expiry
+# changes only the status, which a trigger enforces, and the change history records no claims.
 BEFORE = (
     "CASE WHEN NEW.status = 'AVAILABLE' THEN jsonb_build_object('title', OLD.title, 'total_value', OLD.total_value::text,"
     " 'currency', OLD.currency, 'pool_id', OLD.pool_id, 'expires_at', OLD.expires_at) END"
 )
-COLUMNS, END = '") VALUES (', "); RETURN NULL;"  # in the statement that pghistory writes
+COLUMNS, END = '") VALUES (', "); RETURN NULL;"  # parts of the statement that pghistory generates
 
 
 class EventWithBefore(pghistory.trigger.Event):  # type: ignore[misc]
-    """Writes beside the row as it became, in `before`, what it was."""
+    """An event trigger that also records the values before the change, in the column `before`."""
 
     def get_func(self, model: type[models.Model]) -> pgtrigger.Func:
-        """Return pghistory's own statement with one column more; raise ImproperlyConfigured when it is not as we know it."""
-        made: str = super().get_func(model).func
-        if (made.count(COLUMNS), made.count(END)) != (1, 1):
-            raise ImproperlyConfigured(f"pghistory writes events otherwise than this release knows: {made}")
-        return pgtrigger.Func(made.replace(COLUMNS, '", "before") VALUES (').replace(END, f", {BEFORE}{END}"))  # type: ignore[no-untyped-call]
+        """Return pghistory's statement with one more column. Raises ImproperlyConfigured if its form is unknown."""
+        statement: str = super().get_func(model).func
+        if (statement.count(COLUMNS), statement.count(END)) != (1, 1):
+            raise ImproperlyConfigured(f"pghistory generates a statement of an unknown form: {statement}")
+        return pgtrigger.Func(statement.replace(COLUMNS, '", "before") VALUES (').replace(END, f", {BEFORE}{END}"))  # type: ignore[no-untyped-call]
 
 
 class UpdateWithBefore(pghistory.UpdateEvent):  # type: ignore[misc]
-    """An update that is kept with what the row was."""
+    """An update event with the values before the change."""
 
     def add_event_trigger(self, event_model: type[models.Model]) -> None:
-        """Register the trigger that writes it."""
+        """Register the event trigger."""
         how = {"label": self.label, "row": self.row, "operation": self.operation, "condition": self.condition}
         trigger = EventWithBefore(event_model=event_model, name=self.trigger_name, level=self.level, **how)
         pgtrigger.register(trigger)(event_model.pgh_tracked_model)  # type: ignore[attr-defined]

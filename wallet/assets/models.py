@@ -1,4 +1,4 @@
-"""What can be claimed: pools and the credits in them."""
+"""Pools and the credits in them, and their issue log and supply counters."""
 
 from datetime import date, datetime, time, timedelta
 from functools import cache
@@ -14,9 +14,10 @@ from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Cast, Coalesce, Now, Round
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext_noop
 
 from kernel.model_fields import GeneratedUUIDField, ValidatedCharField
-from kernel.refusals import Refusal
+from kernel.refusals import Conflict, NotFound
 from kernel.uuid7 import uuid7
 from wallet.assets import supply_triggers, triggers
 from wallet.assets.bulk_insert import ISSUED, Row
@@ -24,14 +25,14 @@ from wallet.assets.change_history import UpdateWithBefore, history_meta, unindex
 from wallet.assets.querysets import AssetQuerySet, PoolQuerySet
 from wallet.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMALS, check_amount, check_currency
 
-# How many decimals the row's currency has.
+# The number of decimals of the row's currency.
 DECIMALS_OF_ROW: Any = Case(
     When(currency__in=NO_DECIMALS, then=Value(0)), When(currency__in=THREE_DECIMALS, then=Value(3)), default=Value(2)
 )
 
 
 class PoolKind(models.TextChoices):
-    """Why a pool hands out credit."""
+    """The reason why a pool gives credits."""
 
     SIGNUP = "SIGNUP", "Sign-up bonus"
     REFERRAL = "REFERRAL", "Referral reward"
@@ -46,28 +47,25 @@ class AssetStatus(models.TextChoices):
     EXPIRED = "EXPIRED", "Expired"
 
 
-class AssetNotFound(Refusal):
-    """No such asset, or none that the asker may see."""
-
+class AssetNotFound(NotFound):
     code = "not_found"
-    detail = "There is no such credit. Look at the list of those on offer."
+    meaning = gettext_noop("The credit does not exist, or the caller may not see it.")
+    detail = gettext_noop("Credit not found. See the list of available credits.")
 
 
-class PoolNotFound(Refusal):
-    """No such pool, or none that the asker may see."""
-
+class PoolNotFound(NotFound):
     code = "not_found"
-    detail = "There is no such pool. Look at the list of pools."
+    meaning = gettext_noop("The pool does not exist, or the caller may not see it.")
+    detail = gettext_noop("Pool not found. See the list of pools.")
 
 
-class AssetExpired(Refusal):
-    """The asset's time is over."""
-
+class AssetExpired(Conflict):
     code = "asset_expired"
-    detail = "This credit has expired and cannot be claimed any more. Choose another one."
+    meaning = gettext_noop("The credit has expired.")
+    detail = gettext_noop("This credit has expired and can no longer be claimed. Choose another one.")
 
 
-# Asked for each time, it would walk the disk.
+# Cached: each call reads the directory of time zones.
 time_zones = cache(available_timezones)
 
 
@@ -78,7 +76,7 @@ def check_time_zone(name: str) -> None:
 
 
 def end_of(day: date, time_zone: str = "UTC") -> datetime:
-    """Return the first instant after `day` in the IANA zone `time_zone`."""
+    """Return the start of the day after `day` in the IANA zone `time_zone`."""
     return datetime.combine(day + timedelta(days=1), time.min, ZoneInfo(time_zone))
 
 
@@ -95,18 +93,18 @@ class CreditPool(models.Model):
     id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
     name = models.CharField(max_length=100, unique=True)
     kind = models.CharField(max_length=9, choices=PoolKind.choices)
-    currency = ValidatedCharField(max_length=3, validators=[check_currency], help_text="ISO 4217, e.g. INR.")
+    currency = ValidatedCharField(max_length=3, validators=[check_currency], help_text="Three-letter currency code, e.g. INR.")
     per_user_limit = models.PositiveSmallIntegerField(
-        null=True, blank=True, help_text="How many credits one user may claim. Empty: no limit."
+        null=True, blank=True, help_text="Maximum number of credits per user. Leave blank for no limit."
     )
-    opens_at = models.DateTimeField(db_default=Now(), help_text="Claims are accepted from this instant on.")
-    closes_at = models.DateTimeField(null=True, blank=True, help_text="First instant without claims. Empty: stays open.")
-    is_active = models.BooleanField(default=True, help_text="Untick to stop claims at once and hide the pool from users.")
+    opens_at = models.DateTimeField(db_default=Now(), help_text="When claiming starts.")
+    closes_at = models.DateTimeField(null=True, blank=True, help_text="When claiming ends. Leave blank for no end.")
+    is_active = models.BooleanField(default=True, help_text="Turn off to pause claims and hide the pool.")
     time_zone = ValidatedCharField(
-        max_length=64, default="UTC", validators=[check_time_zone], help_text='In which "until 31 March" ends.'
+        max_length=64, default="UTC", validators=[check_time_zone], help_text="Time zone used for end-of-day expiry."
     )
 
-    # Annotations of PoolQuerySet, when asked for.
+    # Optional annotations of PoolQuerySet.
     is_open: bool
     can_claim: bool
     available: int
@@ -130,7 +128,7 @@ class CreditPool(models.Model):
         return self.name
 
     def end_of(self, day: date) -> datetime:
-        """Return the first instant after `day` where the pool is: "until 31 March" ends as 1 April begins."""
+        """Return the start of the day after `day` in the pool's time zone: the exclusive end of "until `day`"."""
         return end_of(day, self.time_zone)
 
 
@@ -139,7 +137,7 @@ class CreditPool(models.Model):
     UpdateWithBefore(condition=pgtrigger.Condition("OLD.* IS DISTINCT FROM NEW.* AND NEW.status <> 'CLAIMED'")),
     pghistory.DeleteEvent(),
     append_only=True,
-    meta=history_meta(_("change of a credit"), _("changes"), "asset_changed"),
+    meta=history_meta(_("change of a credit"), _("change log"), "asset_changed"),
     attrs={
         "claimed_by": unindexed_foreign_key(settings.AUTH_USER_MODEL),
         "created_by": unindexed_foreign_key(settings.AUTH_USER_MODEL),
@@ -156,8 +154,8 @@ class CashbackAsset(models.Model):
     currency = ValidatedCharField(
         max_length=3,
         validators=[check_currency],
-        help_text="ISO 4217, e.g. INR.",
-        error_messages={"blank": "Name a currency such as INR, or a pool, whose currency it then has."},
+        help_text="Three-letter currency code, e.g. INR.",
+        error_messages={"blank": "Enter a currency such as INR, or choose a pool to use its currency."},
     )
     status = models.CharField(max_length=9, choices=AssetStatus.choices, default=AssetStatus.AVAILABLE, editable=False)
     # db_index=False: an index below begins with the same column.
@@ -167,9 +165,7 @@ class CashbackAsset(models.Model):
     )
     claimed_at = models.DateTimeField(null=True, blank=True, editable=False)
     claim_slot = models.PositiveIntegerField(null=True, blank=True, editable=False)
-    expires_at = models.DateTimeField(
-        null=True, blank=True, help_text="First instant it can no longer be claimed. Empty: never."
-    )
+    expires_at = models.DateTimeField(null=True, blank=True, help_text="Expiry time (exclusive). Leave blank for no expiry.")
     recreated_from = models.ForeignKey(
         "self", models.PROTECT, null=True, blank=True, editable=False, related_name="children", db_index=False
     )
@@ -185,7 +181,7 @@ class CashbackAsset(models.Model):
         db_index=False,
     )
 
-    # Annotation of AssetQuerySet, when asked for.
+    # Optional annotation of AssetQuerySet.
     current_status: str
 
     objects: ClassVar[AssetQuerySet] = AssetQuerySet.as_manager()  # type: ignore[assignment]
@@ -218,13 +214,13 @@ class CashbackAsset(models.Model):
             ),
             models.UniqueConstraint(fields=("pool", "claimed_by", "claim_slot"), name="asset_claim_slot"),
         )
-        # A claim writes into no index but those of its own row and its owner's: what lists are cut from ends with the claim.
+        # A claim writes only to the primary key and the owner's index: the indexes of the lists exclude claimed assets.
         indexes = (
-            # Claim any of a pool, and what of it is due.
+            # Claims from a pool, and its due assets.
             models.Index(
                 "pool", F("expires_at").asc(nulls_last=True), "id", condition=Q(status="AVAILABLE"), name="asset_claimable"
             ),
-            # The offers of a pool, one after the other (pages.offer_rows).
+            # The offers of a pool in order (pages.offer_rows).
             models.Index(
                 Coalesce("pool", Value(UUID(int=0))),
                 Coalesce("expires_at", Cast(Value("infinity"), models.DateTimeField())),
@@ -236,7 +232,7 @@ class CashbackAsset(models.Model):
                 condition=Q(status="AVAILABLE"),
                 name="asset_offered",
             ),
-            # Each order of the lists; the second is also the sweep's, the last a search's.
+            # One per order of the lists; the second also serves the sweep, the last the search.
             models.Index(fields=("status", "id"), condition=~Q(status="CLAIMED"), name="asset_newest"),
             models.Index(fields=("status", "expires_at", "id"), condition=~Q(status="CLAIMED"), name="asset_ending"),
             models.Index(fields=("status", "total_value", "id"), condition=~Q(status="CLAIMED"), name="asset_value"),
@@ -249,7 +245,7 @@ class CashbackAsset(models.Model):
         return self.title
 
     def clean(self) -> None:
-        """Say before PostgreSQL does what is wrong with the value, its currency and its pool's."""
+        """Validate value and currency against each other and the pool, with better messages than the constraints'."""
         errors: dict[str, ValidationError] = {}
         if self.pool and self.pool.currency != self.currency:
             errors["currency"] = ValidationError(f"The pool's currency is {self.pool.currency}.", code="currency")
@@ -262,23 +258,23 @@ class CashbackAsset(models.Model):
             raise ValidationError(errors)
 
     def row(self) -> Row:
-        """Return what is written of a new asset (see AssetQuerySet.insert_all)."""
+        """Return the columns of a new asset (see AssetQuerySet.insert_all)."""
         return [getattr(self, name) for name in ISSUED]
 
 
 class Issuance(models.Model):
-    """What one statement issued, by whom and through which door; written by PostgreSQL itself, append-only."""
+    """The issue log: one row per statement and group of credits issued, written by the insert trigger; append-only."""
 
     issued_at = models.DateTimeField(db_default=Now())
     pool = models.ForeignKey(CreditPool, models.PROTECT, null=True, related_name="issuances")
     currency = models.CharField(max_length=3)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False)
-    door = models.CharField(max_length=20)
+    channel = models.CharField(max_length=20)
     count = models.PositiveIntegerField()
     value = models.DecimalField(max_digits=24, decimal_places=4)
 
     class Meta:
-        verbose_name, verbose_name_plural = _("issue"), _("issued")
+        verbose_name, verbose_name_plural = _("issue"), _("issue history")
         ordering = ("-id",)
         triggers: ClassVar = triggers.append_only("issuance_append_only")
         indexes = (models.Index(fields=("issued_at",), name="issuance_issued"),)
@@ -287,22 +283,22 @@ class Issuance(models.Model):
         return f"{self.count} credits"
 
 
-class Supply(models.Model):
-    """What one statement, or many, changed in a group of credits; written by PostgreSQL itself (telling.SUPPLY_RULES).
+class SupplyDelta(models.Model):
+    """A supply counter: the change in number and value of a group of credits (supply_triggers.GROUP), written by triggers.
 
-    The sums over a group are how many credits it holds, and of what value: told without counting them.
+    The sums over a group are its number of credits and their value, so that no report counts the credits.
     """
 
-    # db_constraint=False: its check would have every claim lock the pool's row. Its credits' own holds.
-    pool = models.ForeignKey(CreditPool, models.PROTECT, null=True, related_name="supply", db_constraint=False)
+    # db_constraint=False: its check would lock the pool's row in every claim. The credits have a foreign key of their own.
+    pool = models.ForeignKey(CreditPool, models.PROTECT, null=True, related_name="supply_deltas", db_constraint=False)
     currency = models.CharField(max_length=3)
     generation = models.PositiveIntegerField()
-    status = models.CharField(max_length=9, help_text="An asset's, or DELETED.")
-    number = models.BigIntegerField()
+    status = models.CharField(max_length=9, help_text="An asset's status, or DELETED.")
+    count = models.BigIntegerField()
     value = models.DecimalField(max_digits=24, decimal_places=4)
 
     class Meta:
         verbose_name, verbose_name_plural = _("supply"), _("supply")
 
     def __str__(self) -> str:
-        return f"{self.number} {self.status}"
+        return f"{self.count} {self.status}"

@@ -1,5 +1,6 @@
-"""Questions about many pools or assets."""
+"""QuerySets of assets and pools."""
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
@@ -9,6 +10,7 @@ from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, 
 from django.db.models.functions import Coalesce, Now
 
 from wallet.assets.bulk_insert import ISSUED, InsertableRow
+from wallet.assets.claim_rules import ClaimsMade, PoolIsOpen
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
         CreditPool,  # noqa: F401  (names of the type parameters)
     )
 
-# One statement: what it has locked is judged as it is now, and whoever holds a row is not waited for.
+# One statement: PostgreSQL reads each row again after it has locked it, and skips rows that another transaction holds.
 EXPIRE = """\
 WITH held AS MATERIALIZED (
     SELECT id FROM assets_cashbackasset
@@ -30,67 +32,74 @@ UPDATE assets_cashbackasset AS asset SET status = 'EXPIRED' FROM held WHERE asse
 # "Now" is the database's clock at the start of the statement, never this machine's.
 DUE = Q(status="AVAILABLE", expires_at__lte=Now())
 CLAIMABLE = Q(status="AVAILABLE") & (Q(expires_at=None) | Q(expires_at__gt=Now()))
-OPEN = Q(is_active=True, opens_at__lte=Now()) & (Q(closes_at=None) | Q(closes_at__gt=Now()))
+OPEN = Q(PoolIsOpen())
 
-# One probe of an index for each title that there is: campaigns have few, however many credits they hold.
+# A loose index scan: one probe of the index per distinct title, of which a campaign has few, however many credits it has.
 TITLES = """
-    WITH RECURSIVE each (title) AS (
+    WITH RECURSIVE distinct_title (title) AS (
         (SELECT title FROM assets_cashbackasset WHERE status <> 'CLAIMED' ORDER BY title LIMIT 1)
         UNION ALL
         SELECT (
             SELECT asset.title FROM assets_cashbackasset AS asset
-            WHERE asset.status <> 'CLAIMED' AND asset.title > each.title ORDER BY asset.title LIMIT 1
-        ) FROM each WHERE each.title IS NOT NULL
+            WHERE asset.status <> 'CLAIMED' AND asset.title > distinct_title.title ORDER BY asset.title LIMIT 1
+        ) FROM distinct_title WHERE distinct_title.title IS NOT NULL
     )
     SELECT count(*), array_agg(title) FILTER (WHERE upper(title) LIKE upper(%s))
-    FROM (SELECT title FROM each WHERE title IS NOT NULL LIMIT %s) AS seen
+    FROM (SELECT title FROM distinct_title WHERE title IS NOT NULL LIMIT %s) AS seen
 """
-MAX_TITLES = 5_000  # looked through; where there are more, a search reads the list itself
-MAX_NAMED_ASSETS = 500  # what so many titles hold is found soon anyway
+MAX_TITLES = 5_000  # distinct titles that a search examines; with more, it scans the list of credits itself
+MANY_TITLES_SECONDS = 60.0  # how long "more than MAX_TITLES" is remembered
+many_titles: dict[str, float] = {}  # until when (monotonic seconds) the titles of a database, by its name, are not examined
+MAX_NAMED_ASSETS = 500  # matching titles; with more, scanning the list soon fills a page
 
 
 class AssetQuerySet(models.QuerySet["CashbackAsset"]):
     """Sets of assets."""
 
     def claimable(self) -> Self:
-        """Keep what can be claimed now: AVAILABLE and not due."""
+        """Keep assets that can be claimed now: AVAILABLE and not past their expiry."""
         return self.filter(CLAIMABLE)
 
     def due(self) -> Self:
-        """Keep what is past its expiry and was not swept yet."""
+        """Keep assets that are past their expiry and still AVAILABLE, because no sweep has marked them."""
         return self.filter(DUE)
 
     def with_current_status(self) -> Self:
-        """Annotate `current_status`: what is true now, so that a due asset reads EXPIRED before any sweep."""
+        """Annotate `current_status`: the status, and EXPIRED for an asset that is due."""
         return self.annotate(current_status=Case(When(DUE, then=Value("EXPIRED")), default=F("status")))
 
     def lock(self, asset_id: UUID) -> "CashbackAsset":
-        """Return the asset locked for this transaction, with its `current_status` by the clock after the lock was granted.
+        """Lock the asset for this transaction and return it with its `current_status` at a time after the lock was granted.
 
-        Raises CashbackAsset.DoesNotExist. Two statements: what the first computes may be older than the lock.
+        Raises CashbackAsset.DoesNotExist. Two statements, because the first one may start before its lock is granted.
         """
         self.select_for_update(no_key=True, of=("self",)).only("pk").get(pk=asset_id)
         return self.with_current_status().get(pk=asset_id)
 
     def visible_to(self, user: "User") -> Self:
-        """Keep what `user` may see: everything for an ADMIN, else their own and what nobody claimed in pools that are shown."""
+        """Keep assets that `user` may see: all for an ADMIN, otherwise their own and the unclaimed ones of active pools."""
         if user.is_admin:
             return self
         shown = Q(pool=None) | Q(pool__is_active=True)
         return self.filter(Q(claimed_by=user) | ~Q(status="CLAIMED") & shown)
 
     def titles_with(self, text: str) -> list[str] | None:
-        """Return the titles of unclaimed assets that hold `text` in any case; None where there are too many to tell."""
+        """Return the titles of unclaimed assets that contain `text`, ignoring case; None if there are too many titles."""
+        database = connection.settings_dict["NAME"]
+        if time.monotonic() < many_titles.get(database, 0.0):
+            return None
         with connection.cursor() as cursor:
             cursor.execute(TITLES, [f"%{connection.ops.prep_for_like_query(text)}%", MAX_TITLES + 1])
             count, titles = cursor.fetchone()
         found: list[str] = titles or []
+        if count > MAX_TITLES:
+            many_titles[database] = time.monotonic() + MANY_TITLES_SECONDS
         return None if count > MAX_TITLES or len(found) > MAX_NAMED_ASSETS else found
 
     def insert_all(self, assets: Iterable[InsertableRow]) -> None:
-        """Insert new assets with one COPY, ten times as fast as INSERT; the rules of the table hold all the same.
+        """Insert new assets with one COPY, ten times as fast as INSERT; constraints and triggers apply as for an INSERT.
 
-        Raises IntegrityError as an INSERT would.
+        Raises IntegrityError.
         """
         copy = f"COPY assets_cashbackasset ({', '.join(ISSUED)}) FROM STDIN"
         with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(copy) as rows:
@@ -98,14 +107,14 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
                 rows.write_row(asset.row())
 
     def expire(self, ids: Sequence[UUID]) -> int:
-        """Make those of the rows EXPIRED that are due and that nobody holds; return how many they were."""
+        """Mark the rows EXPIRED that are due and not locked by another transaction; return how many."""
         with connection.cursor() as cursor:
             cursor.execute(EXPIRE, [list(ids)])
             count: int = cursor.rowcount
             return count
 
     def soonest_expiry_first(self) -> Self:
-        """Order so that what would be lost first is handed out first."""
+        """Order by expiry, the soonest first and those without one last."""
         return self.order_by(F("expires_at").asc(nulls_last=True), "id")
 
 
@@ -113,30 +122,35 @@ class PoolQuerySet(models.QuerySet["CreditPool"]):
     """Sets of pools."""
 
     def visible_to(self, user: "User") -> Self:
-        """Keep what `user` may see: an inactive pool is an ADMIN's draft."""
+        """Keep pools that `user` may see: inactive pools are for ADMINs only."""
         return self if user.is_admin else self.filter(is_active=True)
 
     def with_supply(self) -> Self:
-        """Annotate `available`: how many of the pool's credits can be claimed now."""
+        """Annotate `available`: the number of the pool's credits that can be claimed now."""
         assets: Any = self.model._meta.get_field("assets").related_model
         due = assets.objects.due().filter(pool=OuterRef("pk")).order_by().values("pool").annotate(n=Count("pk")).values("n")
-        offered: Any = self.told(Q(status="AVAILABLE"))
-        return self.annotate(available=offered - Coalesce(Subquery(due), 0, output_field=IntegerField()))
+        unclaimed: Any = self.count_in(Q(status="AVAILABLE"))
+        return self.annotate(available=unclaimed - Coalesce(Subquery(due), 0, output_field=IntegerField()))
 
-    def told(self, which: Q) -> Coalesce:
-        """Return how many credits of a pool are in these states, as models.Supply tells without counting them."""
-        supply: Any = self.model._meta.get_field("supply").related_model
-        lines = supply.objects.filter(which, pool=OuterRef("pk")).order_by().values("pool").annotate(n=Sum("number"))
-        return Coalesce(Subquery(lines.values("n")), 0, output_field=IntegerField())
+    def count_in(self, statuses: Q) -> Coalesce:
+        """Return the expression for a pool's number of credits in these statuses, summed from the supply counters.
+
+        Arguments:
+            statuses: a condition on SupplyDelta, whose statuses include DELETED.
+        """
+        deltas: Any = self.model._meta.get_field("supply_deltas").related_model
+        sums = deltas.objects.filter(statuses, pool=OuterRef("pk")).order_by().values("pool").annotate(n=Sum("count"))
+        return Coalesce(Subquery(sums.values("n")), 0, output_field=IntegerField())
 
     def with_is_open(self) -> Self:
         """Annotate `is_open`: active and within its window now."""
         return self.annotate(is_open=Case(When(OPEN, then=True), default=False, output_field=models.BooleanField()))
 
     def with_can_claim(self, assets: AssetQuerySet, user: "User") -> Self:
-        """Annotate `can_claim`: whether `user` would get a credit from the pool if they asked now."""
-        taken = assets.filter(pool=OuterRef("pk"), claimed_by=user).order_by("-claim_slot").values("claim_slot")[:1]
-        within: Any = Q(per_user_limit=None) | Q(per_user_limit__gt=Coalesce(Subquery(taken), 0))
-        some_left = Exists(assets.claimable().filter(pool=OuterRef("pk")))
-        claimable: Any = Case(When(OPEN & within & some_left, then=True), default=False, output_field=models.BooleanField())
-        return self.annotate(can_claim=claimable)
+        """Annotate `can_claim`: whether a claim by `user` from the pool would succeed now."""
+        below_limit: Any = Q(per_user_limit=None) | Q(per_user_limit__gt=ClaimsMade(user.pk))
+        has_claimable = Exists(assets.claimable().filter(pool=OuterRef("pk")))
+        can_claim: Any = Case(
+            When(OPEN & below_limit & has_claimable, then=True), default=False, output_field=models.BooleanField()
+        )
+        return self.annotate(can_claim=can_claim)

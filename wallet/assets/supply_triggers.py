@@ -1,18 +1,20 @@
-"""How PostgreSQL tells the supply without counting it: what is written, recounted and added up."""
+"""Supply counters: triggers record what each statement changed, so that a group of credits is summed and never counted."""
 
 from typing import Any
 
 import pgtrigger
 
-from wallet.assets.triggers import run_by_owner
-
-# How many credits, of what value, are in which state: what each statement changed, written down by the statement itself. The
-# sums of a group are its supply; rows of one group are added up with each seal (see ledger.rules.carried).
-COUNTED = "pool_id, currency, generation, status"
+# A group is all credits of one pool, currency, generation and status. The sums of its rows in assets_supplydelta are its
+# supply; each seal merges the rows of a group into one (wallet.ledger.triggers.balances_added).
+GROUP = "pool_id, currency, generation, status"
 
 
-def supply_trigger(name: str, operation: pgtrigger.Operation, referencing: Any, moves: str) -> pgtrigger.Trigger:
-    """Return the trigger that writes `moves`: rows of COUNTED, total_value and how many of them came (1) or went (-1)."""
+def supply_trigger(name: str, operation: pgtrigger.Operation, referencing: Any, changes: str) -> pgtrigger.Trigger:
+    """Return the statement trigger that records `changes`.
+
+    Arguments:
+        changes: SQL that selects GROUP, total_value and sign: 1 for a credit that joins the group, -1 for one that leaves it.
+    """
     return pgtrigger.Trigger(
         name=name,
         level=pgtrigger.Statement,
@@ -20,61 +22,59 @@ def supply_trigger(name: str, operation: pgtrigger.Operation, referencing: Any, 
         when=pgtrigger.After,
         referencing=referencing,
         func=f"""
-        INSERT INTO assets_supply ({COUNTED}, number, value)
-            SELECT {COUNTED}, sum(sign), sum(sign * total_value) FROM ({moves}) AS moves GROUP BY {COUNTED}
+        INSERT INTO assets_supplydelta ({GROUP}, count, value)
+            SELECT {GROUP}, sum(sign), sum(sign * total_value) FROM ({changes}) AS change GROUP BY {GROUP}
             HAVING sum(sign) <> 0 OR sum(sign * total_value) <> 0;
         RETURN NULL;
         """,
     )
 
 
-def supply_rows(rows: str, sign: int) -> str:
-    """Return SQL for rows of a transition table that came or went."""
-    return f"SELECT {COUNTED}, total_value, {sign} AS sign FROM {rows}"
+def signed_rows(transition_table: str, sign: int) -> str:
+    """Return SQL for the rows of a transition table that join (1) or leave (-1) their groups."""
+    return f"SELECT {GROUP}, total_value, {sign} AS sign FROM {transition_table}"
 
 
 supply_issued = supply_trigger(
     "supply_issued",
     pgtrigger.Insert,
     pgtrigger.Referencing(new="issued"),  # type: ignore[no-untyped-call]
-    supply_rows("issued", 1),
+    signed_rows("issued", 1),
 )
 supply_changed = supply_trigger(
     "supply_changed",
     pgtrigger.Update,
     pgtrigger.Referencing(old="former", new="changed"),  # type: ignore[no-untyped-call]
-    f"{supply_rows('changed', 1)} UNION ALL {supply_rows('former', -1)}",
+    f"{signed_rows('changed', 1)} UNION ALL {signed_rows('former', -1)}",
 )
-# What is deleted is still told of.
+# A deleted credit moves to the status DELETED, so that the number issued still adds up.
 supply_deleted = supply_trigger(
     "supply_deleted",
     pgtrigger.Delete,
     pgtrigger.Referencing(old="former"),  # type: ignore[no-untyped-call]
-    f"{supply_rows('former', -1)} UNION ALL SELECT pool_id, currency, generation, 'DELETED', total_value, 1 FROM former",
+    f"{signed_rows('former', -1)} UNION ALL SELECT pool_id, currency, generation, 'DELETED', total_value, 1 FROM former",
 )
 SUPPLY_RULES = [supply_issued, supply_changed, supply_deleted]
 
-# What the sums must come to; a migration begins with it.
+# The same figures by counting: the checker compares the counters with them.
 RECOUNTED = f"""
-SELECT {COUNTED}, count(*) AS number, sum(total_value) AS value FROM (
-    SELECT {COUNTED}, total_value FROM assets_cashbackasset
+SELECT {GROUP}, count(*) AS count, sum(total_value) AS value FROM (
+    SELECT {GROUP}, total_value FROM assets_cashbackasset
     UNION ALL
     SELECT pool_id, currency, generation, 'DELETED', total_value FROM assets_cashbackassetevent WHERE pgh_label = 'delete'
-) AS credit GROUP BY {COUNTED}
+) AS credit GROUP BY {GROUP}
 """
-BEGIN_SUPPLY = f"INSERT INTO assets_supply ({COUNTED}, number, value) {RECOUNTED}"
+INITIALIZE_SUPPLY = f"INSERT INTO assets_supplydelta ({GROUP}, count, value) {RECOUNTED}"
 
-SUPPLY_BY_OWNER = run_by_owner("assets_cashbackasset", "supply_issued", "supply_changed", "supply_deleted")
-
-# Rows of one group become one, the oldest first; rows that others are just writing are not seen, and stay.
-ADDED_UP_AT_ONCE = 100_000
-ADD_UP_SUPPLY = f"""
-WITH line AS (
-    SELECT id, count(*) OVER (PARTITION BY {COUNTED}) AS lines
-    FROM (SELECT id, {COUNTED} FROM assets_supply ORDER BY id LIMIT {ADDED_UP_AT_ONCE}) AS oldest
-), gone AS (
-    DELETE FROM assets_supply WHERE id IN (SELECT id FROM line WHERE lines > 1) RETURNING {COUNTED}, number, value
+# Merges the rows of each group into one, the oldest first. Rows of transactions that are still open are not visible and stay.
+MERGE_BATCH_SIZE = 100_000
+MERGE_SUPPLY = f"""
+WITH oldest AS (
+    SELECT id, count(*) OVER (PARTITION BY {GROUP}) AS rows_in_group
+    FROM (SELECT id, {GROUP} FROM assets_supplydelta ORDER BY id LIMIT {MERGE_BATCH_SIZE}) AS batch
+), merged AS (
+    DELETE FROM assets_supplydelta WHERE id IN (SELECT id FROM oldest WHERE rows_in_group > 1) RETURNING {GROUP}, count, value
 )
-INSERT INTO assets_supply ({COUNTED}, number, value)
-    SELECT {COUNTED}, sum(number), sum(value) FROM gone GROUP BY {COUNTED} HAVING sum(number) <> 0 OR sum(value) <> 0;
+INSERT INTO assets_supplydelta ({GROUP}, count, value)
+    SELECT {GROUP}, sum(count), sum(value) FROM merged GROUP BY {GROUP} HAVING sum(count) <> 0 OR sum(value) <> 0;
 """

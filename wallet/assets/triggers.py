@@ -1,66 +1,50 @@
-"""The rules that PostgreSQL keeps for assets, whoever writes the SQL.
+"""The rules of pools and assets that PostgreSQL enforces for every SQL statement.
 
-Each trigger refuses with SQLSTATE 23514 (check_violation) and a constraint name, so that the acts can tell one refusal
-from another and so that Django raises IntegrityError for all of them.
+Each trigger refuses with SQLSTATE 23514 (check_violation) and a constraint name: Django raises IntegrityError for all of them,
+and actions tell the refusals apart by name. `harden_triggers()`, which ends each migration that creates triggers, makes them
+always fire, pins their search_path and runs those that write protected tables as the tables' owner.
 """
 
 import pgtrigger
 
+from kernel.sql import USER_IN_POOL_LOCK
+from wallet.assets.claim_rules import CLAIMS_MADE, pool_is_open_sql
+
 
 def refuse_sql(name: str, message: str) -> str:
-    """Return PL/pgSQL that refuses the change under the constraint name `name`."""
+    """Return PL/pgSQL that refuses the statement, with the constraint name `name`."""
     quoted = message.replace("'", "''")
     return f"RAISE EXCEPTION '{quoted}' USING ERRCODE = 'check_violation', CONSTRAINT = '{name}';"
 
 
-def run_by_owner(table: str, *triggers: str) -> str:
-    """Return SQL, run by a migration: what these triggers do, they do as the tables' owner, for this table and nobody's own.
-
-    The application may only read what they write. The SQL raises when one of them is not there.
-    """
-    rules = ", ".join(f"'pgtrigger_{trigger}_%'" for trigger in triggers)
-    return f"""
-DO $$
-DECLARE rule text; f regprocedure;
-BEGIN
-    FOREACH rule IN ARRAY ARRAY[{rules}] LOOP
-        SELECT tgfoid INTO STRICT f FROM pg_trigger WHERE tgrelid = '{table}'::regclass AND tgname LIKE rule;
-        EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = public, pg_temp', f);
-        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', f);
-    END LOOP;
-END $$;
-"""
-
-
-# Decides a claim by the database's clock *after* the row lock was granted: a predicate in WHERE is evaluated before the
-# wait for the lock and would let a claim through late.
+# Decides a claim by the database's clock after the row lock was granted. A predicate in WHERE is evaluated before the wait for
+# the lock, and would accept a claim too late.
 CLAIM_SQL = f"""
     NEW.claimed_at := clock_timestamp();
     IF NEW.pool_id IS NULL THEN
         NEW.claim_slot := NULL;
         RETURN NEW;
     END IF;
-    SELECT is_active AND opens_at <= NEW.claimed_at AND (closes_at IS NULL OR NEW.claimed_at < closes_at), per_user_limit
-        INTO open, most FROM assets_creditpool WHERE id = NEW.pool_id;
-    IF NOT open THEN
+    SELECT {pool_is_open_sql("pool", at="NEW.claimed_at")}, pool.per_user_limit
+        INTO pool_is_open, claim_limit FROM assets_creditpool AS pool WHERE pool.id = NEW.pool_id;
+    IF NOT pool_is_open THEN
         {refuse_sql("pool_open", "this pool is not open for claims")}
     END IF;
-    -- One user's claims in one pool queue here, so that each sees the slots taken before it.
-    PERFORM pg_advisory_xact_lock(hashtextextended(NEW.pool_id::text || NEW.claimed_by_id::text, 0));
-    SELECT coalesce(max(claim_slot), 0) + 1 INTO NEW.claim_slot
-        FROM assets_cashbackasset WHERE pool_id = NEW.pool_id AND claimed_by_id = NEW.claimed_by_id;
-    IF NEW.claim_slot > most THEN
+    -- Serializes the user's claims in the pool, so that each claim reads the slots of the claims before it.
+    PERFORM pg_advisory_xact_lock({USER_IN_POOL_LOCK.format(pool="NEW.pool_id", user="NEW.claimed_by_id")});
+    NEW.claim_slot := {CLAIMS_MADE.format(pool="NEW.pool_id", user="NEW.claimed_by_id")} + 1;
+    IF NEW.claim_slot > claim_limit THEN
         {refuse_sql("pool_claim_limit", "this user holds all the claims the pool allows")}
     END IF;
     RETURN NEW;
 """
 
 claim_trigger = pgtrigger.Trigger(
-    name="asset_handover",
+    name="asset_claimed",
     operation=pgtrigger.Update,
     when=pgtrigger.Before,
     condition=pgtrigger.Condition("OLD.status = 'AVAILABLE' AND NEW.status = 'CLAIMED'"),
-    declare=[("open", "boolean"), ("most", "integer")],
+    declare=[("pool_is_open", "boolean"), ("claim_limit", "integer")],
     func=CLAIM_SQL,
 )
 
@@ -72,8 +56,8 @@ final_trigger = pgtrigger.Trigger(
     func=refuse_sql("asset_final", "a claimed or expired asset never changes"),
 )
 
-# A due asset is expired whether or not the sweep has been: only the sweep's own change may still touch it. A claim is
-# left to the handover and the table's check, which judge by the instant of the claim.
+# An asset past its expiry is expired whether or not a sweep has marked it: no update may keep it AVAILABLE. A late claim is
+# refused by the check asset_claimed_before_expiry, which compares the time of the claim.
 due_trigger = pgtrigger.Trigger(
     name="asset_due",
     operation=pgtrigger.Update,
@@ -103,7 +87,7 @@ keep_claimed = pgtrigger.Trigger(
     func=refuse_sql("asset_keep_claimed", "a claimed asset is never deleted"),
 )
 
-# What an asset is and where it came from does not change while it is on offer, and neither does its identity.
+# The id, creation, generation and parent of an asset are fixed from its creation on.
 same_asset = pgtrigger.Trigger(
     name="asset_same",
     operation=pgtrigger.Update,
@@ -116,7 +100,7 @@ same_asset = pgtrigger.Trigger(
     func=refuse_sql("asset_same", "an asset keeps its id, origin and generation"),
 )
 
-# A claim hands over exactly what was on offer.
+# A claim or an expiry changes nothing of what was offered.
 claim_only = pgtrigger.Trigger(
     name="asset_claim_only",
     operation=pgtrigger.Update,
@@ -130,7 +114,8 @@ claim_only = pgtrigger.Trigger(
     func=refuse_sql("asset_claim_only", "a claim or expiry changes nothing but the status"),
 )
 
-# An asset is in its pool's currency, and what is issued is logged: once a statement, so that 5,000 rows cost one look-up.
+# An asset has its pool's currency, and the statement that issues assets writes the issue log. A statement trigger, so that
+# 5,000 rows cost one look-up.
 issued_trigger = pgtrigger.Trigger(
     name="asset_issued",
     level=pgtrigger.Statement,
@@ -143,8 +128,8 @@ issued_trigger = pgtrigger.Trigger(
     ) THEN
         {refuse_sql("asset_pool_currency", "an asset is in the currency of its pool")}
     END IF;
-    INSERT INTO assets_issuance (pool_id, currency, created_by_id, door, count, value)
-        SELECT pool_id, currency, created_by_id, coalesce(nullif(current_setting('cashback.door', true), ''), 'sql'),
+    INSERT INTO assets_issuance (pool_id, currency, created_by_id, channel, count, value)
+        SELECT pool_id, currency, created_by_id, coalesce(nullif(current_setting('cashback.channel', true), ''), 'sql'),
             count(*), sum(total_value)
         FROM issued GROUP BY pool_id, currency, created_by_id;
     RETURN NULL;
@@ -164,7 +149,7 @@ pool_currency_changed = pgtrigger.Trigger(
     """,
 )
 
-# Whose currency a pool's assets and entries are in cannot move under them.
+# The currency of a pool is the currency of its assets and entries.
 pool_currency = pgtrigger.Trigger(
     name="pool_currency",
     operation=pgtrigger.Update,
@@ -201,10 +186,10 @@ def no_truncate(name: str) -> pgtrigger.Trigger:
     )
 
 
-# Who did something, through which door: pghistory adds to it while the transaction lasts that it began in, and it is never
-# another's afterwards. Within a transaction `now()` does not move, and no two begin in the same microsecond by chance.
-context_kept = pgtrigger.Trigger(
-    name="context_kept",
+# The context of a change: pghistory adds to it during the transaction that created it, and afterwards it is immutable. now() is
+# constant within a transaction, and two transactions do not begin in the same microsecond by chance.
+context_immutable = pgtrigger.Trigger(
+    name="context_immutable",
     operation=pgtrigger.Update,
     when=pgtrigger.Before,
     condition=pgtrigger.Condition(
@@ -219,7 +204,7 @@ context_never_deleted = pgtrigger.Trigger(
     func=refuse_sql("context_append_only", "this table is append-only"),
 )
 
-CONTEXT_RULES = [context_kept, context_never_deleted, no_truncate("context_append_only")]
+CONTEXT_RULES = [context_immutable, context_never_deleted, no_truncate("context_append_only")]
 ASSET_RULES = [
     born_available,
     issued_trigger,

@@ -10,11 +10,13 @@ from uuid import UUID
 
 from django.db import OperationalError, connection
 from django.db.models.functions import Now
+from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
-from kernel.refusals import Refusal
+from kernel.refusals import Conflict, Unprocessable
 from wallet.ledger.models import Entry, IdempotencyKey
 
+KEY_PATTERN = "[A-Za-z0-9_-]{16,64}"  # matched against the whole key, by every interface
 KEY_RETENTION = timedelta(days=7)
 LOCK_NOT_AVAILABLE = "55P03"
 RequestName = tuple[UUID, str, str]  # user, route, key: what the same request sent twice has in common
@@ -39,18 +41,16 @@ DELETE FROM ledger_idempotencykey WHERE (user_id, route, key) IN (SELECT * FROM 
 """
 
 
-class IdempotencyKeyReused(Refusal):
-    """The key was used for another request."""
-
+class IdempotencyKeyReused(Unprocessable):
     code = "idempotency_key_reused"
-    detail = "This Idempotency-Key was used for a different request. Make a new key for a new request."
+    meaning = _("The Idempotency-Key was used for a different request.")
+    detail = _("This Idempotency-Key was used for a different request. Use a new key for a new request.")
 
 
-class RequestInProgress(Refusal):
-    """The first request with this key is still running."""
-
+class RequestInProgress(Conflict):
     code = "request_in_progress"
-    detail = "A request with this Idempotency-Key is still running. Ask again in a second with the same key."
+    meaning = _("The first request with this Idempotency-Key is still being processed.")
+    detail = _("A request with this Idempotency-Key is still being processed. Try again in a second with the same key.")
     retry_after = 1
 
 

@@ -1,5 +1,6 @@
-"""What happened: the immutable ledger, and the answers already given."""
+"""The ledger: entries, seals and sealed balances, all append-only or written by triggers; and idempotency keys."""
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -9,6 +10,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from kernel.model_fields import GeneratedUUIDField
+from kernel.timestamps import format_timestamp
 from kernel.uuid7 import uuid7
 from wallet.assets.models import CashbackAsset
 from wallet.assets.triggers import append_only
@@ -20,29 +22,29 @@ from wallet.money import CURRENCIES, MAX_VALUE, format_amount
 
 
 class EntryKind(models.TextChoices):
-    """What an entry records."""
+    """The kind of movement that an entry records."""
 
     CLAIM = "CLAIM", "Claim"
 
 
-# The two accounts each kind moves value between (from, to): the books balance by construction.
+# The two accounts between which each kind moves value (from, to), so that the ledger balances by construction.
 MOVES = {EntryKind.CLAIM: ("pool", "wallet")}
 
 
 class Entry(models.Model):
-    """One immutable row of the ledger. `claimed_at` is the instant PostgreSQL decided, `xid` the transaction that wrote it."""
+    """One immutable row of the ledger: a claim. `claimed_at` is its time by the database's clock, `xid` its transaction."""
 
     id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=5, choices=EntryKind.choices, default=EntryKind.CLAIM)
     asset = models.ForeignKey(CashbackAsset, models.PROTECT, related_name="entries")
-    # db_index=False: an index below begins with the same column, or nobody looks the row up by it.
+    # db_index=False: an index below begins with the same column, or no query uses it.
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="entries", db_index=False)
     amount = models.DecimalField(max_digits=18, decimal_places=4)
     currency = models.CharField(max_length=3)
     claimed_at = models.DateTimeField()
     request_key = models.CharField(max_length=64, null=True, blank=True)
     actor = models.ForeignKey(
-        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False, help_text="Who asked for it."
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False, help_text="The user who made the request."
     )
     xid = TransactionIdField(db_default=Func(function="pg_current_xact_id"), editable=False)
 
@@ -62,7 +64,7 @@ class Entry(models.Model):
         indexes = (
             models.Index(fields=("user", "-claimed_at", "-id"), name="entry_history"),
             models.Index(fields=("-claimed_at", "-id"), name="entry_newest"),
-            # What a balance adds to the subtotals, from the index alone.
+            # Index-only scan: the entries since the last seal, which a balance adds to the sealed balance.
             models.Index(fields=("user", "xid"), include=("currency", "amount"), name="entry_balance"),
             models.Index("xid", "id", name="entry_commit_order"),
         )
@@ -71,19 +73,19 @@ class Entry(models.Model):
         return f"{self.kind} {format_amount(self.amount, self.currency)} {self.currency}"
 
     def receipt(self) -> dict[str, Any]:
-        """Return the claim as its owner is told of it, in JSON types: what the API answers and a retry is answered again."""
+        """Return the claim in JSON types: the body of the API's response, stored for retries."""
         return {
             "id": str(self.id),
             "asset": str(self.asset_id),
             "title": self.asset.title,
             "amount": format_amount(self.amount, self.currency),
             "currency": self.currency,
-            "claimed_at": self.claimed_at.isoformat().replace("+00:00", "Z"),
+            "claimed_at": format_timestamp(self.claimed_at),
         }
 
 
 class ClaimedAsset(CashbackAsset):
-    """An asset as the ledger sees it: where the rule between a claimed asset and its entry is kept."""
+    """An asset seen from the ledger: a proxy that adds the rule between a claimed asset and its entry to the table."""
 
     class Meta:
         proxy = True
@@ -92,7 +94,7 @@ class ClaimedAsset(CashbackAsset):
 
 
 class IdempotencyKey(models.Model):
-    """The answer given to a request, so that the same request gets the same answer. Kept 7 days."""
+    """The stored response of a request, so that a retry gets the same response. Kept 7 days."""
 
     pk = models.CompositePrimaryKey("user_id", "route", "key")
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
@@ -100,7 +102,7 @@ class IdempotencyKey(models.Model):
     key = models.CharField(max_length=64)
     fingerprint = models.CharField(max_length=64)
     status_code = models.PositiveSmallIntegerField(null=True)
-    body = models.TextField(null=True, help_text="JSON as it was sent: jsonb would reorder it.")
+    body = models.TextField(null=True, help_text="JSON text, byte for byte: jsonb would reorder it.")
     entry = models.ForeignKey(Entry, models.PROTECT, null=True, related_name="+", db_index=False)
     created_at = models.DateTimeField(db_default=Now())
 
@@ -112,10 +114,10 @@ class IdempotencyKey(models.Model):
 
 
 class Seal(models.Model):
-    """A signed Merkle root over a closed range of transactions: what the ledger said then, it says for ever.
+    """A signed Merkle root over a closed range of transactions, which makes any later change of their entries detectable.
 
-    Covers the entries with `from_xid` <= xid < `to_xid` in the order (xid, id). `leaves` holds 48 bytes an entry, its id and
-    its leaf hash, so that a row that changed can be named and a proof needs no other row.
+    Covers the entries with `from_xid` <= xid < `to_xid` in the order (xid, id). `leaves` holds 48 bytes per entry, its id and
+    its leaf hash: the checker can name a changed row, and a proof reads no other row.
     """
 
     seq = models.PositiveBigIntegerField(primary_key=True)
@@ -130,15 +132,16 @@ class Seal(models.Model):
     signature = models.BinaryField(max_length=64)
     leaves = models.BinaryField()
 
-    # Annotation of SealQuerySet.whatever_shape.
+    # Annotations of SealQuerySet.whatever_shape.
     is_well_formed: bool
+    readable_sealed_at: datetime
 
     objects: ClassVar[SealQuerySet] = SealQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         verbose_name, verbose_name_plural = _("seal"), _("seals")
         ordering = ("-seq",)
-        triggers: ClassVar = [*append_only("seal_append_only"), triggers.follows, triggers.carried]
+        triggers: ClassVar = [*append_only("seal_append_only"), triggers.follows, triggers.balances_added]
         constraints = (
             *(models.CheckConstraint(condition=condition, name=name) for name, condition in SHAPE.items()),
             models.UniqueConstraint(fields=("from_xid",), name="seal_no_fork"),
@@ -148,10 +151,10 @@ class Seal(models.Model):
         return f"seal {self.seq}"
 
 
-class Subtotal(models.Model):
-    """What a user's sealed entries in one currency come to; written by PostgreSQL itself with each seal.
+class SealedBalance(models.Model):
+    """The sum of a user's sealed entries in one currency, written by the trigger of each seal.
 
-    So a balance is a subtotal and the few entries since, however many there were before.
+    A balance is the sealed balance and the entries since the last seal, however many entries came before.
     """
 
     pk = models.CompositePrimaryKey("user_id", "currency")

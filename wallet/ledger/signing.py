@@ -1,4 +1,4 @@
-"""What is hashed and signed, to the byte, and by whom."""
+"""The exact bytes that are hashed and signed, and the keys that sign them."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from django.conf import settings
 
 from wallet.ledger.models import Seal
 
-# The columns of an entry that a leaf holds, in the order in which they are hashed.
+# The columns of an entry in its leaf, in the order in which they are hashed.
 LEAF_COLUMNS = (
     "id",
     "kind",
@@ -29,14 +29,14 @@ LEAF_COLUMNS = (
 
 
 def format_signed_timestamp(moment: datetime) -> str:
-    """Return a moment as it is hashed: UTC, always six decimals."""
+    """Return a timestamp as it is hashed: RFC 3339 in UTC, always with six decimals."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def leaf_data(row: tuple[Any, ...]) -> bytes:
     """Return the bytes of one entry's leaf: a JSON array of LEAF_COLUMNS, without spaces, in ASCII, amounts with 4 decimals."""
     entry, kind, asset, user, amount, currency, claimed_at, request_key, actor, xid = row
-    # Written out, because a ledger has millions: only a key may hold letters that JSON escapes.
+    # Formatted by hand for speed, a ledger has millions of rows: only the request key may need JSON escapes.
     key = "null" if request_key is None else encode_basestring_ascii(request_key)
     return (
         f'["{entry}","{kind}","{asset}","{user}","{amount:.4f}","{currency}","{format_signed_timestamp(claimed_at)}",{key},"{actor}",{xid}]'
@@ -44,12 +44,12 @@ def leaf_data(row: tuple[Any, ...]) -> bytes:
 
 
 def signed_data(seal: Seal) -> bytes:
-    """Return the bytes of a seal that its signature covers: JSON with sorted keys, without spaces, in ASCII."""
+    """Return the bytes that a seal's signature covers: JSON with sorted keys, without spaces, in ASCII."""
     return json.dumps(seal_statement(seal), sort_keys=True, separators=(",", ":")).encode()
 
 
 def seal_statement(seal: Seal) -> dict[str, Any]:
-    """Return what a seal states, in JSON types."""
+    """Return the signed content of a seal, in JSON types."""
     return {
         "seq": seal.seq,
         "previous_root": bytes(seal.previous_root).hex(),
@@ -63,32 +63,32 @@ def seal_statement(seal: Seal) -> dict[str, Any]:
 
 
 def published_seal(seal: Seal) -> dict[str, Any]:
-    """Return a seal as it is kept outside the database: its statement with key and signature."""
+    """Return a seal for publication outside the database: its signed content with key and signature."""
     return seal_statement(seal) | {"public_key": bytes(seal.public_key).hex(), "signature": bytes(seal.signature).hex()}
 
 
 def private_key() -> Ed25519PrivateKey:
-    """Return the key that signs: Ed25519 (RFC 8032) from the SHA-256 of SEAL_SIGNING_KEY."""
+    """Return the signing key: Ed25519 (RFC 8032) from the SHA-256 of SEAL_SIGNING_KEY."""
     return Ed25519PrivateKey.from_private_bytes(hashlib.sha256(settings.SEAL_SIGNING_KEY.encode()).digest())
 
 
 def public_key() -> bytes:
-    """Return the 32 bytes by which our signatures are verified."""
+    """Return the 32 bytes of the public key that verifies our signatures."""
     return private_key().public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
 
 
 def trusted_keys() -> set[bytes]:
-    """Return the public keys whose seals are ours: the present one and SEAL_PUBLIC_KEYS, those it took the place of."""
+    """Return the public keys that are trusted: the current one and the former ones in SEAL_PUBLIC_KEYS."""
     return {public_key(), *(bytes.fromhex(key) for key in settings.SEAL_PUBLIC_KEYS)}
 
 
 def sign_seal(seal: Seal) -> None:
-    """Put our public key and signature on a seal."""
+    """Set the public key and the signature of a seal."""
     seal.public_key, seal.signature = public_key(), private_key().sign(signed_data(seal))
 
 
 def is_signature_valid(seal: Seal) -> bool:
-    """Tell whether a seal bears a valid signature of a trusted key."""
+    """Return whether a seal has a valid signature of a trusted key."""
     key = bytes(seal.public_key)
     if key not in trusted_keys():
         return False

@@ -1,14 +1,14 @@
-"""The rules that PostgreSQL keeps for the ledger, and between the ledger and its assets."""
+"""The rules of the ledger, and between the ledger and its assets, that PostgreSQL enforces for every SQL statement."""
 
 from typing import Any
 
 import pgtrigger
 
-from wallet.assets.supply_triggers import ADD_UP_SUPPLY
-from wallet.assets.triggers import refuse_sql, run_by_owner
+from wallet.assets.supply_triggers import MERGE_SUPPLY
+from wallet.assets.triggers import refuse_sql
 
-# Run by a migration after each one that makes triggers: they then fire under session_replication_role = replica too, so
-# that a restore or a replica's writer keeps the rules.
+# Makes all triggers fire under session_replication_role = replica too. Migrations call harden_triggers(), which includes it;
+# tests restore with it the triggers that they have lifted.
 ENABLE_ALWAYS = """
 DO $$
 DECLARE t record;
@@ -24,7 +24,7 @@ END $$;
 
 
 def at_commit(name: str, operation: Any, condition: str, func: str) -> pgtrigger.Trigger:
-    """Return a constraint trigger that looks at the row when its transaction commits."""
+    """Return a constraint trigger that checks the row when its transaction commits."""
     return pgtrigger.Trigger(
         name=name,
         operation=operation,
@@ -35,7 +35,7 @@ def at_commit(name: str, operation: Any, condition: str, func: str) -> pgtrigger
     )
 
 
-# A claim's entry says what its asset says; looked at from either side, whichever was written last.
+# An entry equals its claimed asset. Checked from both sides, because either may be written last.
 entry_equals_asset = at_commit(
     "entry_equals_asset",
     pgtrigger.Insert,
@@ -62,8 +62,8 @@ claimed_has_entry = at_commit(
     """,
 )
 
-# A seal closes what comes after the seal before it, and nothing that an open transaction may still add to. Otherwise one
-# row would end all sealing: what comes after a range that reaches into the future is never closed.
+# A seal starts where the seal before it ends, and ends before the first open transaction, which may still add entries. A single
+# row with a range in the future would stop sealing for ever: the transactions after it are never closed.
 follows = pgtrigger.Trigger(
     name="seal_follows",
     operation=pgtrigger.Insert,
@@ -82,22 +82,19 @@ follows = pgtrigger.Trigger(
     """,
 )
 
-# What a seal closes is added to the subtotals in the same breath, so that the two never disagree. The supply is added up at the
-# same time, for the same reason: so that nobody has to read all that ever happened.
-carried = pgtrigger.Trigger(
-    name="seal_carried",
+# Adds the entries of a seal to the sealed balances in the same statement, so that seals and balances never disagree. The supply
+# counters are merged at the same time, so that no reader has to sum every change ever made.
+balances_added = pgtrigger.Trigger(
+    name="seal_balances_added",
     operation=pgtrigger.Insert,
     when=pgtrigger.After,
     func=f"""
-    INSERT INTO ledger_subtotal (user_id, currency, amount, claims)
+    INSERT INTO ledger_sealedbalance (user_id, currency, amount, claims)
         SELECT user_id, currency, sum(amount), count(*) FROM ledger_entry
         WHERE xid >= NEW.from_xid AND xid < NEW.to_xid GROUP BY user_id, currency
     ON CONFLICT (user_id, currency) DO UPDATE
-        SET amount = ledger_subtotal.amount + excluded.amount, claims = ledger_subtotal.claims + excluded.claims;
-    {ADD_UP_SUPPLY}
+        SET amount = ledger_sealedbalance.amount + excluded.amount, claims = ledger_sealedbalance.claims + excluded.claims;
+    {MERGE_SUPPLY}
     RETURN NULL;
     """,
 )
-
-# Whoever could make this function a trigger of a table of theirs could raise subtotals without a seal.
-CARRIED_BY_OWNER = run_by_owner("ledger_seal", "seal_carried")

@@ -14,17 +14,18 @@ from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
 from accounts import throttles
 from kernel import refusal_counts
 from kernel.rate_limits import format_wait
-from kernel.refusals import Refusal
+from kernel.refusals import BadRequest, Refusal
 from wallet.actions.claim_batch import Claim
+from wallet.ledger.idempotency import KEY_PATTERN
 from wallet.pages.auth import SignedInRequest, signed_in
 
-KEY = re.compile(r"[A-Za-z0-9_-]{16,64}")
+KEY = re.compile(KEY_PATTERN)
 
 # Title and text of a refusal, by its code: what happened, and what to do next.
 REFUSAL_MESSAGES = {
@@ -47,11 +48,10 @@ REFUSAL_MESSAGES = {
 }
 
 
-class FormIncomplete(Refusal):
-    """The form of a pool was sent without its idempotency key."""
-
+class FormIncomplete(BadRequest):
     code = "idempotency_key_required"
-    detail = "This form was incomplete."
+    meaning = gettext_noop("A claim form was sent without its key.")
+    detail = gettext_noop("This form was incomplete. Reload the page and try again.")
 
 
 @dataclass(frozen=True)

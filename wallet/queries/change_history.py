@@ -1,4 +1,4 @@
-"""What became of one pool or credit: every change with who, when, through which door, and what it was before."""
+"""The change history of one pool or credit: each change with its time, actor, channel and the values before and after."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -10,20 +10,24 @@ from uuid import UUID
 from wallet.assets.models import CashbackAsset, CreditPool, Issuance
 from wallet.ledger.models import Entry
 
-MOST = 200  # of the latest; a person reads no more
+MOST = 200  # changes shown, the latest
 POOL_FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
 ASSET_FIELDS = ("title", "total_value", "currency", "pool_id", "expires_at", "status")
-UNKNOWN: Any = object()  # what a field was before the first change that was kept of it
+UNKNOWN: Any = object()  # the value of a field before its first recorded change
 
 
 @dataclass(frozen=True)
 class Change:
-    """One thing that was done: `fields` are (name, before, after), `row` is what it made or refers to."""
+    """One change.
+
+    `fields` are (name, before, after); `row` is the entry or credit that it created or came from. `who` is an email, None for
+    the scheduler; `channel` is None where it is not recorded.
+    """
 
     at: datetime
-    act: str
+    action: str
     who: str | None
-    door: str | None
+    channel: str | None
     fields: list[tuple[str, Any, Any]] = field(default_factory=list)
     row: Any = None
 
@@ -34,7 +38,7 @@ def of_pool(pool: CreditPool) -> list[Change]:
 
 
 def of_asset(asset: CashbackAsset) -> list[Change]:
-    """Return all that happened to a credit, newest first: issue, changes, claim, and what was recreated from it."""
+    """Return the history of a credit, newest first: its issue, changes and claim, and the credits recreated from it."""
     found = list(field_changes(CashbackAsset, asset.pk, ASSET_FIELDS))
     for entry in Entry.objects.filter(asset=asset).select_related("user"):
         found.append(Change(entry.claimed_at, "claim", entry.user.email, None, [("status", "AVAILABLE", "CLAIMED")], entry))
@@ -45,33 +49,34 @@ def of_asset(asset: CashbackAsset) -> list[Change]:
 
 
 def issuance_change(asset: CashbackAsset) -> Change:
-    """Return how a credit came to be; the log of issues, written by the same statement, knows the door."""
-    door = Issuance.objects.filter(issued_at=asset.created_at, created_by=asset.created_by_id).first()
+    """Return the issue of a credit; its channel comes from the issue log, which the same statement wrote."""
+    issuance = Issuance.objects.filter(issued_at=asset.created_at, created_by=asset.created_by_id).first()
     who = asset.created_by.email if asset.created_by else None
-    return Change(asset.created_at, "issue", who, door.door if door else None, row=asset.recreated_from)
+    return Change(asset.created_at, "issue", who, issuance.channel if issuance else None, row=asset.recreated_from)
 
 
 def field_changes(model: Any, pk: UUID, names: tuple[str, ...]) -> Iterator[Change]:
-    """Yield the latest rows of a model's history, newest first, each against the one before it."""
+    """Yield the latest changes of a model's row, newest first, each compared with the change before it."""
     history = model.pgh_event_model.objects.filter(pgh_obj_id=pk).select_related("pgh_context").order_by("-pgh_id")
     events = list(history[: MOST + 1])
     for event, before in pairwise([*events, None]):
         if len(events) > MOST and before is None:
             return
-        said = event.pgh_context.metadata if event.pgh_context else {}
-        act = said.get("act", event.pgh_label)
-        yield Change(event.pgh_created_at, act, said.get("email"), said.get("door"), list(changed_fields(event, before, names)))
+        context = event.pgh_context.metadata if event.pgh_context else {}
+        action = context.get("action", event.pgh_label)
+        fields = list(changed_fields(event, before, names))
+        yield Change(event.pgh_created_at, action, context.get("email"), context.get("channel"), fields)
 
 
 def changed_fields(event: Any, before: Any, names: tuple[str, ...]) -> Iterator[tuple[str, Any, Any]]:
     """Yield (name, before, after) of each field that changed."""
     kept = before_of(event)
     if kept is not None:
-        # The row itself says what it was: the trail of a credit begins with its first change, not with its issue.
+        # The event holds the earlier values itself: the history of a credit begins with its first change, not with its issue.
         pairs = ((name, earlier_value(event, name, kept[name]), getattr(event, name)) for name in names if name in kept)
         yield from ((name, was, now) for name, was, now in pairs if was != now)
     elif before is None and event.pgh_label == "update" and event.status == "EXPIRED":
-        yield "status", "AVAILABLE", "EXPIRED"  # an expiry changes nothing else: PostgreSQL sees to it
+        yield "status", "AVAILABLE", "EXPIRED"  # a trigger refuses any other change with it
     elif before is not None or event.pgh_label == "insert":
         for name in names:
             if (was := getattr(before, name, None)) != (after := getattr(event, name)):
@@ -81,12 +86,12 @@ def changed_fields(event: Any, before: Any, names: tuple[str, ...]) -> Iterator[
 
 
 def before_of(event: Any) -> dict[str, str | None] | None:
-    """Return what a change kept of the row as it was; the oldest rows have it, if at all, from the act that changed them."""
+    """Return the recorded values before a change, or None. The oldest events have them in their context, if at all."""
     if getattr(event, "before", None) is not None:
         return dict(event.before)
     return event.pgh_context.metadata.get("before") if event.pgh_context else None
 
 
 def earlier_value(event: Any, name: str, was: str | None) -> Any:
-    """Return a field's earlier content from the text in which it was kept."""
+    """Return a field's earlier value from its recorded text."""
     return event._meta.get_field(name.removesuffix("_id")).to_python(was)

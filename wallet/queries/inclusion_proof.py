@@ -2,23 +2,23 @@
 
 from typing import Any, ClassVar
 
-from kernel.refusals import Refusal
+from django.utils.translation import gettext_noop as _
+
+from kernel.refusals import Conflict
 from wallet.ledger import merkle, signing
 from wallet.ledger.models import Entry, Seal
 
 
-class NotSealedYet(Refusal):
-    """The entry is younger than the last seal."""
-
+class NotSealedYet(Conflict):
     code = "not_sealed_yet"
-    detail = "This claim is not sealed yet. Its proof will be there within a few seconds: ask again."
+    meaning = _("The claim is not covered by a seal yet.")
+    detail = _("This claim is not sealed yet. Its proof will be available within a few seconds. Try again.")
     retry_after: ClassVar[int | None] = 5
 
 
 class NoValidSeal(NotSealedYet):
-    """The seal that covers the entry is malformed, or does not hold it: its proof never comes."""
-
-    detail = "The seal that covers this claim is not valid, so there is no proof. The claim itself is not affected."
+    meaning = _("The seal that covers the claim is malformed or does not contain it, so no proof can be made.")
+    detail = _("The seal that covers this claim is not valid, so there is no proof. The claim itself is not affected.")
     retry_after = None
 
 

@@ -3,7 +3,6 @@
 import csv
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from io import StringIO
 from itertools import islice
@@ -14,7 +13,8 @@ from django.db import connection, transaction
 from django.db.models import Count, F, Func, Max, Q, Sum, TextField, Value
 from django.db.models.functions import Cast, Lower, Round
 
-from wallet.assets.models import DECIMALS_OF_ROW, AssetStatus, CashbackAsset, CreditPool, Supply
+from kernel.timestamps import format_timestamp
+from wallet.assets.models import DECIMALS_OF_ROW, AssetStatus, CashbackAsset, CreditPool, SupplyDelta
 from wallet.assets.querysets import AssetQuerySet
 from wallet.ledger.models import Entry
 from wallet.ledger.querysets import EntryQuerySet
@@ -32,14 +32,14 @@ States = dict[str, tuple[int, Any]]
 
 
 class InstantText(Func):
-    """Writes an instant as `instant` does."""
+    """Formats a timestamp in SQL as `format_timestamp` does."""
 
     template = """replace(to_char(%(expressions)s AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), '.000000Z', 'Z')"""
     output_field = TextField()
 
 
 class InertText(Func):
-    """Writes a text as `inert` does."""
+    """Escapes a text in SQL as `escape_formula` does."""
 
     template = (
         "CASE WHEN left(%(expressions)s, 1) IN (" + ", ".join(f"chr({ord(start)})" for start in FORMULA) + ")"
@@ -65,11 +65,6 @@ def ownership_row(asset: CashbackAsset) -> dict[str, Any]:
         "claimed_at": format_timestamp(asset.claimed_at),
         "pool": asset.pool.name if asset.pool else None,
     }
-
-
-def format_timestamp(moment: datetime | None) -> str | None:
-    """Return a moment as files and callers read it: RFC 3339 in UTC."""
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
 
 
 def credit_row(asset: CashbackAsset) -> dict[str, Any]:
@@ -260,12 +255,12 @@ def summary_report(pool_id: UUID | None = None, currency: str | None = None) -> 
 def supply_by(wanted: Q, *names: str) -> dict[tuple[Any, ...], States]:
     """Return the credits of pools and currencies, deleted ones too, by the columns `names`: (count, value) of each state now.
 
-    They are not counted but told (see models.Supply), all but the few whose time is over and whom no sweep has marked yet. One
-    statement, so that both are of one moment.
+    Sums the supply counters (models.SupplyDelta), and counts only the few credits that are due and not marked by a sweep yet.
+    One statement, so that both figures are of one snapshot.
     """
-    told: Any = Supply.objects.filter(wanted).order_by().values(*names, state=Lower("status"))
+    told: Any = SupplyDelta.objects.filter(wanted).order_by().values(*names, state=Lower("status"))
     due: Any = CashbackAsset.objects.due().filter(wanted).order_by().values(*names, state=Value("due", TextField()))
-    found = told.annotate(n=Sum("number"), v=Sum("value")).union(due.annotate(n=Count("pk"), v=Sum("total_value")), all=True)
+    found = told.annotate(n=Sum("count"), v=Sum("value")).union(due.annotate(n=Count("pk"), v=Sum("total_value")), all=True)
     lines: dict[tuple[Any, ...], dict[str, tuple[int, Any]]] = defaultdict(lambda: defaultdict(lambda: (0, Decimal(0))))
     for row in found:
         states, number, value = lines[tuple(row[name] for name in names)], row["n"], row["v"]

@@ -4,7 +4,7 @@ import pgtrigger
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 # What the functions of the rules may read of a session: what the application says of itself, who acts and through what.
-SETTINGS_READ = ("cashback.door", "pghistory.context_id", "pghistory.context_metadata")
+SETTINGS_READ = ("cashback.channel", "pghistory.context_id", "pghistory.context_metadata")
 SEARCH_PATH = "search_path=pg_catalog, public, pg_temp"
 
 WEAKENED = """

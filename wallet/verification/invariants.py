@@ -117,16 +117,16 @@ ANSWERS = """
         to_char(entry.claimed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
 """
 
-# A subtotal is what the sealed entries of its user come to; balances are made of subtotals.
-SUBTOTALS_DIFFER = """
+# A sealed balance equals the sum of its user's sealed entries; balances are computed from it.
+SEALED_BALANCES_DIFFER = """
     WITH sealed AS (
         SELECT user_id, currency, sum(amount) AS amount, count(*) AS claims FROM ledger_entry
         WHERE xid < (SELECT max(to_xid) FROM ledger_seal) GROUP BY user_id, currency
     )
-    SELECT format('the subtotal of user %s is %s %s of %s claims, their sealed entries come to %s of %s',
+    SELECT format('the sealed balance of user %s is %s %s of %s claims, their sealed entries come to %s of %s',
         user_id, coalesce(kept.amount, 0), currency, coalesce(kept.claims, 0), coalesce(sealed.amount, 0),
         coalesce(sealed.claims, 0))
-    FROM sealed FULL JOIN ledger_subtotal AS kept USING (user_id, currency)
+    FROM sealed FULL JOIN ledger_sealedbalance AS kept USING (user_id, currency)
     WHERE (kept.amount, kept.claims) IS DISTINCT FROM (sealed.amount, sealed.claims)
 """
 
@@ -159,7 +159,7 @@ SENTENCES = [
     ("I5", supply.SUPPLY_DIFFERS),
     ("I5", supply.NOT_AS_IT_WAS_LEFT),
     ("I5", supply.EXPIRED_BY_NOBODY),
-    ("I5", SUBTOTALS_DIFFER),
+    ("I5", SEALED_BALANCES_DIFFER),
     ("I6", CLAIMED_LATE),
     ("I6", supply.CLAIMED_AND_EXPIRED),
     ("I7", KEY_WITH_TWO_CLAIMS),

@@ -4,7 +4,7 @@ The log of issues and the trail of changes are append-only, but under no seal: w
 credit that was never changed, only its pool's count and sum are known; its title is not.
 """
 
-from wallet.assets.supply_triggers import COUNTED, RECOUNTED
+from wallet.assets.supply_triggers import GROUP, RECOUNTED
 
 # Issued, less what was deleted, and each change as what it was before taken away and what it became added.
 ISSUED_DIFFERS = """
@@ -39,14 +39,14 @@ ISSUED_DIFFERS = """
     FROM pair WHERE (issued, issued_value) <> (there, there_value)
 """
 
-# What is told of the supply without counting it is what counting comes to.
+# The supply counters equal the number and value of credits that counting finds.
 SUPPLY_DIFFERS = f"""
     WITH told AS (
-        SELECT {COUNTED}, sum(number) AS number, sum(value) AS value FROM assets_supply GROUP BY {COUNTED}
+        SELECT {GROUP}, sum(count) AS count, sum(value) AS value FROM assets_supplydelta GROUP BY {GROUP}
     ), recounted AS ({RECOUNTED}), pair AS (
         SELECT coalesce(told.pool_id, recounted.pool_id) AS pool_id, currency, generation, status,
-            coalesce(told.number, 0) AS told, coalesce(told.value, 0) AS told_value,
-            coalesce(recounted.number, 0) AS there, coalesce(recounted.value, 0) AS there_value
+            coalesce(told.count, 0) AS told, coalesce(told.value, 0) AS told_value,
+            coalesce(recounted.count, 0) AS there, coalesce(recounted.value, 0) AS there_value
         FROM (SELECT *, coalesce(pool_id::text, '') AS pool FROM told) AS told
         FULL JOIN (SELECT *, coalesce(pool_id::text, '') AS pool FROM recounted) AS recounted
             USING (pool, currency, generation, status)

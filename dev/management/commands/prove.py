@@ -1,4 +1,4 @@
-"""`manage.py prove`: everything that can be broken is broken while clients claim, and the checker judges."""
+"""`manage.py prove`: fault injection while clients claim, followed by a check of every invariant."""
 
 import secrets
 import signal
@@ -23,19 +23,22 @@ REPORT = Path(__file__).resolve().parents[3] / "docs/proofs.md"
 
 
 class Command(BaseCommand):
-    """Run the faults on servers of their own, print a table, and exit 1 on any violation."""
+    """Run the faults on test servers, print a table, and exit with 1 on any violation."""
 
     help = (
-        "Break everything that can be broken while clients claim (sessions and workers killed, replies lost, servers stopped,"
-        " a disk filled), on servers of its own; then check every invariant. The real database is not touched. Exit code 1 on"
-        " any violation."
+        "Inject faults while clients claim (kill sessions and workers, lose replies, stop servers, fill a disk) on temporary"
+        " servers, then check every invariant. The real database is not touched. The exit code is 1 on any violation."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--minutes", type=float, default=0, help="how long in all (default: as short as shows something)")
-        parser.add_argument("--seed", type=positive_int, help="throw the dice of an earlier run")
+        parser.add_argument("--minutes", type=float, default=0, help="total duration (default: shortest useful run)")
+        parser.add_argument("--seed", type=positive_int, help="reuse an earlier seed")
         parser.add_argument(
-            "--only", type=fault_names, default=list(FAULTS), metavar="T3,T5", help="some of " + ", ".join(FAULTS)
+            "--only",
+            type=fault_names,
+            default=list(FAULTS),
+            metavar="T3,T5",
+            help="any of " + ", ".join(FAULTS) + " (default: all)",
         )
         parser.add_argument(
             "--write",
@@ -43,7 +46,7 @@ class Command(BaseCommand):
             nargs="?",
             const=REPORT,
             metavar="FILE",
-            help="write the page of this run (default: docs/proofs.md)",
+            help="write a report of this run (default: docs/proofs.md)",
         )
         parser.add_argument(
             "--generated",
@@ -51,9 +54,9 @@ class Command(BaseCommand):
             nargs="+",
             default=[],
             metavar="FILE",
-            help="tell of these tests too (pytest's --junitxml)",
+            help="include these test results (pytest's --junitxml)",
         )
-        parser.add_argument("--logs", type=Path, metavar="FOLDER", help="leave the clients' logs there, as JSON lines")
+        parser.add_argument("--logs", type=Path, metavar="FOLDER", help="save the clients' logs there, as JSON lines")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -61,46 +64,46 @@ class Command(BaseCommand):
         seed = options["seed"] or secrets.randbelow(10**9) + 1
         seconds = {name: FAULTS[name].seconds(60 * options["minutes"]) for name in options["only"]}
         for missing in (file for file in options["generated"] if not file.is_file()):
-            raise CommandError(f"There is no file {missing}.", returncode=2)
+            raise CommandError(f"File not found: {missing}.", returncode=2)
         if options["write"]:
             refuse_unwritable(options["write"])
         if options["logs"]:
             options["logs"].mkdir(parents=True, exist_ok=True)
         self.stdout.write(
-            f"Seed {seed}. {output.count_noun(len(seconds), 'fault')}, some {sum(seconds.values()) / 60:.1f} minutes."
+            f"Seed {seed}. {output.count_noun(len(seconds), 'fault')}, about {sum(seconds.values()) / 60:.1f} minutes."
         )
         begun = time.monotonic()
         rows = junit.junit_rows(options["generated"])
-        for each in rows:
-            self.tell(each)
-        for name, outcome in run_faults(seconds, seed, self.begins, options["logs"]):
+        for row in rows:
+            self.show_violations(row)
+        for name, outcome in run_faults(seconds, seed, self.show_start, options["logs"]):
             rows.append(outcome_row(name, outcome))
-            self.tell(rows[-1])
+            self.show_violations(rows[-1])
         rows.sort(key=markdown_report.row_order)
-        output.write_table(self.stdout, COLUMNS, [each.cells() for each in rows], right=FIGURES)
+        output.write_table(self.stdout, COLUMNS, [row.cells() for row in rows], right=FIGURES)
         if options["write"]:
             facts = markdown_report.run_facts(seed, options["minutes"], time.monotonic() - begun)
             options["write"].write_text(markdown_report.markdown_page(rows, facts, seed, options["minutes"]))
             self.stdout.write(f"Written to {options['write']}.")
-        if red := [each for each in rows if each.violations]:
-            raise CommandError(f"RED: {', '.join(each.name for each in red)}. Seed {seed}.")
-        self.stdout.write(self.style.SUCCESS(f"GREEN: nothing lost, nothing doubled, nothing unexplained. Seed {seed}."))
+        if failed := [row for row in rows if row.violations]:
+            raise CommandError(f"FAILED: {', '.join(row.name for row in failed)}. Seed {seed}.")
+        self.stdout.write(self.style.SUCCESS(f"OK: no claim lost, none duplicated, no unexplained result. Seed {seed}."))
 
-    def begins(self, name: str) -> None:
-        """Say what is being done now."""
+    def show_start(self, name: str) -> None:
+        """Print which fault starts."""
         self.stderr.write(f"{name}: {FAULTS[name].what} …")
 
-    def tell(self, each: Row) -> None:
-        """Say what was found wrong."""
-        for sentence in each.violations[:SHOWN]:
-            self.stdout.write(f"{each.name}: {sentence}")
-        if len(each.violations) > SHOWN:
-            self.stdout.write(f"{each.name}: … and {len(each.violations) - SHOWN:,} more")
+    def show_violations(self, row: Row) -> None:
+        """Print the first violations of a fault."""
+        for sentence in row.violations[:SHOWN]:
+            self.stdout.write(f"{row.name}: {sentence}")
+        if len(row.violations) > SHOWN:
+            self.stdout.write(f"{row.name}: … and {len(row.violations) - SHOWN:,} more")
 
 
 def fault_names(text: str) -> list[str]:
     """Read names of faults, for argparse."""
     wanted = [name.strip().upper() for name in text.split(",")]
     if unknown := [name for name in wanted if name not in FAULTS]:
-        raise ArgumentTypeError(f"there is no {', '.join(unknown)}; there are {', '.join(FAULTS)}")
+        raise ArgumentTypeError(f"unknown fault: {', '.join(unknown)}; choose from {', '.join(FAULTS)}")
     return wanted

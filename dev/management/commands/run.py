@@ -34,7 +34,7 @@ CURLS = [
     '-H "Authorization: Bearer $TOKEN" | {id})/claim/ -H "Authorization: Bearer $TOKEN"',
 ]
 
-# Claims that arrive together share one: more threads than connections wait for company, not for a connection.
+# Concurrent claims share one connection in a batch, so there may be more threads than connections.
 CONNECTIONS = 8
 NAMES = WEB, WORKER = "web server", "worker"
 
@@ -42,7 +42,7 @@ NAMES = WEB, WORKER = "web server", "worker"
 class Command(BaseCommand):
     """Servers, tables, demo data, web and worker, in this order."""
 
-    help = "Run the product here: its database, its tables, demo data, the web server and the worker. Ctrl-C stops everything."
+    help = "Run the product locally: database, migrations, demo data, web server and worker. Ctrl-C stops everything."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
@@ -52,7 +52,7 @@ class Command(BaseCommand):
         parser.add_argument("--threads", type=int, default=24, help="threads of each (default: %(default)s)")
 
     def handle(self, *args: Any, host: str, port: int, workers: int, threads: int, **options: Any) -> None:
-        """Start everything, start again what stops, end what is left."""
+        """Start everything, restart what stops, and stop everything at the end."""
         _on_end(_interrupt)
         children = ProcessGroup()
         try:
@@ -60,7 +60,7 @@ class Command(BaseCommand):
                 services.acquire_lease_if_local()
                 sign_ins = self._prepare()
                 _start(children, listener, workers, threads)
-                # It stays open here: who asks while the web server is started again waits, and is not refused.
+                # The socket stays open here: clients wait while the web server restarts, and are not refused.
                 self._serve(children, _address(host), port, sign_ins)
         except services.LocalServiceError as refusal:
             raise CommandError(str(refusal)) from None
@@ -71,7 +71,7 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             self._say("\nStopping…")
         finally:
-            # Being asked twice does not cut the stopping short.
+            # A second signal does not interrupt the shutdown.
             _on_end(signal.SIG_IGN)
             children.stop()
 
@@ -89,19 +89,19 @@ class Command(BaseCommand):
             call_command("grant_app_role", stdout=io.StringIO())
         call_command("schedule_tasks", stdout=io.StringIO())
         call_command("seed", stdout=seed)
-        # The web and the worker make their own connections.
+        # The web server and the worker open their own connections.
         connections.close_all()
         return seed.getvalue().strip()
 
     def _serve(self, children: ProcessGroup, host: str, port: int, sign_ins: str) -> None:
         if ended := children.wait(until=lambda: _answers(host, port)):
-            raise CommandError(f"The {ended} ended by itself; everything else is stopped. Its reason stands above.")
+            raise CommandError(f"The {ended} exited unexpectedly; see above. Everything else was stopped.")
         self._say(_welcome(f"http://{host}:{port}", sign_ins))
         servers = services.restartable_parts() if settings.LOCAL else []
         try:
             Restarter([*servers, *(_part(children, name) for name in NAMES)], self._say).run()
         except GaveUp as end:
-            raise CommandError(f"{end} Its reason stands above.") from None
+            raise CommandError(f"{end} See above.") from None
 
 
 def _on_end(handler: Callable[..., Any] | signal.Handlers) -> None:
@@ -114,14 +114,14 @@ def _interrupt(*_: object) -> NoReturn:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    # Taken before anything starts, and handed to the web server: nobody else can have it in between.
+    # Bound before anything starts and passed to the web server, so that no other program can take the port in between.
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
     except (OSError, OverflowError) as error:
         listener.close()
-        reason = error.strerror if isinstance(error, OSError) else "there is no such port"
+        reason = error.strerror if isinstance(error, OSError) else "invalid port"
         raise CommandError(f"Cannot listen on {host} port {port} ({reason}): choose another with --port or PORT.") from None
     return listener
 
@@ -140,9 +140,9 @@ def _start(children: ProcessGroup, listener: socket.socket, workers: int, thread
     ]
     limits = ["--workers", str(workers), "--threads", str(threads), "--timeout", "30", "--graceful-timeout", "5"]
     quiet = ["--log-level", "warning", "--no-control-socket"]
-    # manage.py lifts the statement timeout for commands; the web keeps its own.
+    # manage.py lifts the statement timeout for commands; the web server keeps its own.
     environ = {name: value for name, value in os.environ.items() if (name, value) != ("STATEMENT_TIMEOUT_MS", "0")}
-    # On the project's own server the application is not the owner of its tables: it cannot rewrite history.
+    # On the local server the application does not own its tables, as in production: it cannot rewrite history.
     environ["DATABASE_URL"] = environ.get("DATABASE_URL") or services.database_url(role=APP_ROLE)
     pool = {"DATABASE_POOL": environ.get("DATABASE_POOL", str(min(threads, CONNECTIONS)))}
     children.start(WEB, [*gunicorn, *limits, *quiet], folder, environ | pool, [listener.fileno()])
@@ -158,7 +158,7 @@ def _part(children: ProcessGroup, name: str) -> RestartablePart:
 
 
 def _address(host: str) -> str:
-    # "Any address" is no address to visit.
+    # A wildcard address cannot be visited.
     return "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104
 
 
@@ -179,5 +179,5 @@ def _welcome(address: str, sign_ins: str) -> str:
     facts = user.groupdict() if user else {"email": "<email>", "password": "<password>"}
     facts |= {"api": f"{address}/api/v1", "access": VALUE_OF.format("access"), "id": VALUE_OF.format("id")}
     curls = "\n".join(curl.format(**facts) for curl in CURLS)
-    where = f"The product is at {address}/, its console for the ADMIN at {address}/admin/"
+    where = f"The product is at {address}/; admin console: {address}/admin/"
     return f"\n{sign_ins}\n\n{curls}\n\n{where} - Ctrl-C stops everything."

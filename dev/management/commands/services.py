@@ -1,4 +1,4 @@
-"""`manage.py services`: the local PostgreSQL and Redis, by hand."""
+"""`manage.py services`: manual control of the local PostgreSQL and Redis."""
 
 import os
 from argparse import ArgumentParser
@@ -13,9 +13,9 @@ from django_q.models import Schedule
 from dev import services
 from dev.services import binaries
 
-ACTS = {
+ACTIONS = {
     "up": "start both and keep them up until `services down`",
-    "down": "stop both, whoever uses them; the data stays",
+    "down": "stop both, even if they are in use; the data stays",
     "status": "show state, version, process, socket, data and schedules",
     "psql": "open psql on the product's database",
 }
@@ -23,29 +23,29 @@ VARIABLES = {"PostgreSQL": "DATABASE_URL", "Redis": "REDIS_URL"}
 
 
 class Command(BaseCommand):
-    """One sub-command per act."""
+    """One sub-command per action."""
 
-    help = "The PostgreSQL and Redis that this checkout starts for itself. Commands start them when needed; this is for hands."
+    help = "Control the PostgreSQL and Redis of this checkout. Commands start them when needed; this is for manual use."
     requires_system_checks = ()
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the sub-commands."""
-        acts = parser.add_subparsers(dest="act", required=True, metavar="{" + ",".join(ACTS) + "}")
-        for name, text in ACTS.items():
-            acts.add_parser(name, help=text, description=text)
+        actions = parser.add_subparsers(dest="action", required=True, metavar="{" + ",".join(ACTIONS) + "}")
+        for name, text in ACTIONS.items():
+            actions.add_parser(name, help=text, description=text)
 
-    def handle(self, *args: Any, act: str, **options: Any) -> None:
-        """Do the act that was asked for."""
-        acts = {"up": self.up, "down": self.down, "status": self.show, "psql": self.psql}
+    def handle(self, *args: Any, action: str, **options: Any) -> None:
+        """Run the chosen action."""
+        actions = {"up": self.up, "down": self.down, "status": self.show, "psql": self.psql}
         try:
-            acts[act]()
+            actions[action]()
         except services.LocalServiceError as refusal:
             raise CommandError(str(refusal)) from None
 
     def up(self) -> None:
-        """Start what the environment does not place elsewhere."""
+        """Start the servers for which no URL is set."""
         if os.environ.get("CASHBACK_ENV", "local") != "local":
-            raise CommandError("Servers are started in local mode only: unset CASHBACK_ENV.")
+            raise CommandError("Local servers are available in local mode only: unset CASHBACK_ENV.")
         services.start_services(postgres=not os.environ.get("DATABASE_URL"), redis=not os.environ.get("REDIS_URL"))
         self.show()
 
@@ -56,14 +56,14 @@ class Command(BaseCommand):
         self.stdout.write("Stopped; the data stays." + (f" {users} attached processes lost their server." if users else ""))
 
     def psql(self) -> None:
-        """Open psql, on whichever database the product uses."""
+        """Open psql on the database that the product uses."""
         if os.environ.get("DATABASE_URL"):
             os.environ["PATH"] = f"{binaries.postgres_wheel() / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
             call_command("dbshell")
         services.exec_psql()
 
     def show(self) -> None:
-        """Print what there is to know."""
+        """Print the status."""
         status = services.services_status()
         for server in status.servers:
             elsewhere = os.environ.get(VARIABLES[server.name])

@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 from django_q.models import Schedule
 
+from kernel.sql import SCHEDULE_TASKS_LOCK
 from wallet.management import output
 from wallet.management.base_command import BaseCommand
 from wallet.tasks import CLEAN_UP, SCHEDULES
@@ -40,7 +41,7 @@ class Command(BaseCommand):
 def exclusive_lock() -> None:
     """Wait until no other run of this command is active, as the name of a schedule is not unique in its table."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('wallet.schedule_tasks'))")
+        cursor.execute(f"SELECT pg_advisory_xact_lock({SCHEDULE_TASKS_LOCK})")
 
 
 def ensure_schedule(name: str, func: str, cron: str) -> str:

@@ -1,0 +1,81 @@
+"""The rules of a claim that PostgreSQL and Python both apply, each written once as SQL.
+
+The claim trigger, the statements of a claim and the ORM's lists all use these texts, so that they cannot disagree. They are no
+SQL functions: PostgreSQL does not inline a function with a pinned search_path (invariant I25), and each claim would call it.
+"""
+
+from string import Formatter
+from typing import Any
+from uuid import UUID
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import BooleanField, F, Func, IntegerField, UUIDField, Value
+from django.db.models.functions import Now
+from django.db.models.sql.compiler import SQLCompiler
+
+# Whether a pool accepts claims at the time {at}: active and within its window, which excludes its end.
+POOL_IS_OPEN = "({is_active} AND {opens_at} <= {at} AND ({closes_at} IS NULL OR {at} < {closes_at}))"
+# How many of its claims a user has made in a pool: slots are given out from 1 upwards and never freed.
+CLAIMS_MADE = (
+    "coalesce((SELECT max(slot.claim_slot) FROM assets_cashbackasset AS slot"
+    " WHERE slot.pool_id = {pool} AND slot.claimed_by_id = {user}), 0)"
+)
+
+
+def pool_is_open_sql(pool: str, at: str) -> str:
+    """Return SQL for whether the pool accepts claims.
+
+    Arguments:
+        pool: the alias of assets_creditpool.
+        at: SQL of the time that decides.
+    """
+    columns = {name: f"{pool}.{name}" for name in ("is_active", "opens_at", "closes_at")}
+    return POOL_IS_OPEN.format(at=at, **columns)
+
+
+class RuleExpression(Func):
+    """One of the texts above in the ORM: `template` is the text, `places` names its places in the order of the arguments."""
+
+    template: str
+    places: tuple[str, ...]
+
+    def as_sql(
+        self,
+        compiler: SQLCompiler,
+        connection: BaseDatabaseWrapper,
+        function: str | None = None,
+        template: str | None = None,
+        arg_joiner: str | None = None,
+        **extra_context: Any,
+    ) -> tuple[str, tuple[str | int, ...]]:
+        """Return the text with the arguments in their places, and the parameters in the order of the text."""
+        arguments = dict(zip(self.places, map(compiler.compile, self.get_source_expressions()), strict=True))
+        sql = ""
+        parameters: list[Any] = []
+        for literal, place, *_rest in Formatter().parse(self.template):
+            argument, values = arguments[place] if place else ("", ())
+            sql += literal + argument
+            parameters += values
+        return sql, tuple(parameters)
+
+
+class PoolIsOpen(RuleExpression):
+    """Whether the pool of a row of CreditPool accepts claims now, by the database's clock at the start of the statement."""
+
+    template = POOL_IS_OPEN
+    places = ("is_active", "opens_at", "closes_at", "at")
+    output_field = BooleanField()
+
+    def __init__(self) -> None:
+        super().__init__(F("is_active"), F("opens_at"), F("closes_at"), Now())
+
+
+class ClaimsMade(RuleExpression):
+    """How many claims a user has made in the pool of a row of CreditPool."""
+
+    template = CLAIMS_MADE
+    places = ("pool", "user")
+    output_field = IntegerField()
+
+    def __init__(self, user_id: UUID) -> None:
+        super().__init__(F("pk"), Value(user_id, UUIDField()))
