@@ -39,5 +39,5 @@ def validate_new_email(email: str, user: User) -> str:
     wanted = normal_email(email)
     User(email=wanted).clean_fields(exclude=["password"])
     if wanted == user.email:
-        raise ValidationError({"email": ValidationError(_("This is your email already."), code="same")})
+        raise ValidationError({"email": ValidationError(_("That's already your email."), code="same")})
     return wanted

@@ -76,6 +76,4 @@ def store_password(user: User, password: str, reason: Revoked, kept: Sequence[UU
 
 def current_password_error() -> ValidationError:
     """Return what is said to who does not know the present password."""
-    return ValidationError(
-        {"current_password": ValidationError(_("This is not your present password."), code="wrong_password")}
-    )
+    return ValidationError({"current_password": ValidationError(_("That's not your current password."), code="wrong_password")})

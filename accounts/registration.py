@@ -47,4 +47,6 @@ def email_uniqueness() -> Iterator[None]:
         if isinstance(error.__cause__, UniqueViolation):
             raise EmailTaken from error
         # PostgreSQL's idea of lower case is wider than ours: an email of letters that it would still change.
-        raise ValidationError({"email": ValidationError(_("Write the email in plain letters."), code="invalid")}) from error
+        raise ValidationError(
+            {"email": ValidationError(_("Use only standard letters, numbers and symbols in the email."), code="invalid")}
+        ) from error

@@ -57,11 +57,11 @@ def test_every_sign_in_goes_on(alices: Client, alice: User) -> None:
 @pytest.mark.parametrize(
     ("change", "field", "text"),
     [
-        ({"current_password": "wrong"}, "current_password", "This is not your present password."),
+        ({"current_password": "wrong"}, "current_password", "That's not your current password."),
         ({"current_password": "x" * 129}, "current_password", "Ensure this value has at most 128 characters (it has 129)."),
         ({"current_password": ""}, "current_password", "This field is required."),
         ({"email": "alice"}, "email", "Enter a valid email address."),
-        ({"email": "ALICE@example.com"}, "email", "This is your email already."),
+        ({"email": "ALICE@example.com"}, "email", "That's already your email."),
         ({"email": "BOB@example.com"}, "email", "This email already has an account. Choose another one."),
         (
             {"email": "Aliceß" + "x" * 255 + "@example.com"},
@@ -86,7 +86,7 @@ def test_a_wrong_password_does_not_tell_whether_an_email_has_an_account(alices: 
         errors(alices.post(EMAIL, {"email": email, "current_password": "wrong"})) for email in (bob.email, "nobody@example.com")
     )
 
-    assert taken == free == {"current_password": ["This is not your present password."]}
+    assert taken == free == {"current_password": ["That's not your current password."]}
 
 
 def test_guesses_at_the_present_password_are_counted(alices: Client, alice: User) -> None:

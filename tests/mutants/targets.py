@@ -5,7 +5,7 @@ ACCOUNTS = (
 )
 CLAIM = (
     "tests/actions/test_company.py tests/actions/test_claim.py tests/actions/test_claim_any.py tests/actions/test_old_keys.py"
-    " tests/actions/test_gone.py tests/security/test_hidden_pools.py tests/api/test_keys.py"
+    " tests/actions/test_gone.py tests/security/test_hidden_pools.py tests/api/test_idempotency_keys.py"
 )
 SEALS = "tests/sealing/test_sealing.py tests/sealing/test_tampering.py"
 # What is changed, and the tests that must notice, the likeliest first.
@@ -32,7 +32,7 @@ TARGETS = {
     "wallet/actions/claim_decisions.py": f"tests/actions/test_claim_decisions.py {CLAIM}",
     "wallet/actions/claim_sql.py": CLAIM,
     "wallet/ledger/idempotency.py": (
-        f"tests/actions/test_old_keys.py tests/api/test_keys.py tests/actions/test_issuing.py {CLAIM}"
+        f"tests/actions/test_old_keys.py tests/api/test_idempotency_keys.py tests/actions/test_issuing.py {CLAIM}"
     ),
     "wallet/ledger/merkle.py": "tests/sealing/test_merkle.py tests/sealing/test_sealing.py",
     "wallet/ledger/seal_shape.py": "tests/sealing/test_malformed.py",

@@ -122,7 +122,7 @@ def test_the_checker_names_it_and_reads_on(forged: list[str], make_claims: Calla
 def test_verify_ledger_ends_with_its_verdict(forged: list[str], kind: str) -> None:
     said = StringIO()
 
-    with pytest.raises(CommandError, match="RED") as red:
+    with pytest.raises(CommandError, match="FAILED") as red:
         call_command("verify_ledger", stdout=said, stderr=StringIO())
 
     assert red.value.returncode == 1
@@ -137,7 +137,7 @@ def test_the_export_goes_on_and_says_which_it_left_out(
     seal_ledger.seal_all()
     file = tmp_path / "seals.jsonl"
 
-    with pytest.raises(CommandError, match="Not exported, for they are malformed: seal 2"):
+    with pytest.raises(CommandError, match="Not exported because malformed: seal 2"):
         call_command("seal_ledger", "--export", str(file), stdout=StringIO())
 
     assert [json.loads(line)["seq"] for line in file.read_text().splitlines()] == [1, 3]
