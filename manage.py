@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Django's command line, with the local servers started when a command needs them."""
+"""Django's command line; in local mode it starts the local servers that a command needs."""
 
 import os
 import sys
@@ -7,7 +7,15 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
-# These never touch the database, or start and stop the servers themselves.
+from cashback.env import LOCAL
+
+STARTUP_ERRORS: tuple[type[Exception], ...] = (ImproperlyConfigured,)
+if LOCAL:
+    from dev import services  # the package is not part of a deployment
+
+    STARTUP_ERRORS += (services.LocalServiceError,)
+
+# Commands that do not use the database, or start and stop the servers themselves.
 WITHOUT_SERVERS = {
     "help",
     "--help",
@@ -21,24 +29,18 @@ WITHOUT_SERVERS = {
     "collectstatic",
     "spectacular",
 }
-CONFIGURATION_ERRORS: tuple[type[Exception], ...] = (ImproperlyConfigured,)
-LOCAL = os.environ.get("CASHBACK_ENV", "local") == "local"
-if LOCAL:  # a deployment has no need of `dev`
-    from dev import services
-
-    CONFIGURATION_ERRORS += (services.LocalServiceError,)
 
 
 def main() -> None:
     """Run one management command."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cashback.settings")
-    # An operator's command may take as long as its work takes; the web keeps its limit.
+    # Commands have no statement timeout; web requests keep theirs.
     os.environ.setdefault("STATEMENT_TIMEOUT_MS", "0")
     try:
         if LOCAL and not WITHOUT_SERVERS.intersection(sys.argv[1:2] or ["help"]) and "--help" not in sys.argv:
             services.acquire_lease_if_local()
         execute_from_command_line(sys.argv)
-    except CONFIGURATION_ERRORS as error:
+    except STARTUP_ERRORS as error:
         sys.exit(str(error))
 
 

@@ -1,7 +1,7 @@
-"""The program of a process that hashes passwords for a web process, at low priority; see accounts/password_hashing.py.
+"""The program of the low-priority processes that hash passwords for a web process (accounts.password_hashing).
 
-It reads one JSON object a line, answers each with one line, and ends when its input ends: with the process that started it.
-It imports nothing but Argon2, so that it starts quickly and stays small.
+It reads one JSON object per line, writes one line for each, and exits at the end of its input, that is, with its parent. It
+imports only Argon2, so that it starts quickly and stays small.
 """
 
 import json
@@ -12,17 +12,17 @@ from argon2 import PasswordHasher, Type
 from argon2.exceptions import VerificationError
 from argon2.low_level import hash_secret
 
-# The lowest: each of the eight threads of a hash has a weight of its own, 15 to the 1,024 of a thread that serves.
+# The lowest priority: each of the eight threads of a hash has a scheduler weight of 15; a thread that serves has 1,024.
 NICENESS = 19
 
 
-def hashed(password: str, salt: str, costs: dict[str, int]) -> str:
-    """Return the hash of a password in Argon2's own form."""
+def hash_password(password: str, salt: str, costs: dict[str, int]) -> str:
+    """Return the hash in Argon2's encoded form."""
     return hash_secret(password.encode(), salt.encode(), **costs, type=Type.ID).decode()
 
 
-def matches(password: str, encoded: str) -> bool:
-    """Return whether a password has this hash, which is in Argon2's own form."""
+def is_match(password: str, encoded: str) -> bool:
+    """Return whether the password matches the hash in Argon2's encoded form."""
     try:
         return PasswordHasher().verify(encoded, password)
     except VerificationError:
@@ -32,7 +32,7 @@ def matches(password: str, encoded: str) -> bool:
 if __name__ == "__main__":
     os.nice(NICENESS)
     if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, range(os.cpu_count() or 1))  # any core: the web process may keep to one
+        os.sched_setaffinity(0, range(os.cpu_count() or 1))  # any core, because the web process may be pinned to one
     for line in sys.stdin:
-        asked = json.loads(line)
-        print(json.dumps(hashed(**asked) if "salt" in asked else matches(**asked)), flush=True)  # noqa: T201
+        request = json.loads(line)
+        print(json.dumps(hash_password(**request) if "salt" in request else is_match(**request)), flush=True)  # noqa: T201

@@ -1,7 +1,7 @@
-"""What a security officer asks later: who signed in, who was refused, who took data out; one line of JSON each, no secret.
+"""The audit log: sign-ins, refusals, exports and changes of users, one JSON object per line, without secrets.
 
-Recorded at the one place that every door passes. A line holds ids and digests: no password, token or key, and of an email
-only a keyed digest, by which lines about the same one can be told.
+Events are recorded in the actions that every interface calls. A line holds ids and digests, never a password, token or key.
+An email appears as a keyed digest, so that lines about the same email can be matched.
 """
 
 import json
@@ -20,7 +20,7 @@ from kernel.refusals import Refusal
 
 log = logging.getLogger("cashback.audit")
 
-# Where the request that is being answered came from; outside of one, somebody sits at the shell.
+# The origin of the current request; outside of a request the channel is the shell.
 origin: ContextVar[dict[str, str]] = ContextVar("origin")
 SHELL = {"door": "shell"}
 
@@ -39,40 +39,40 @@ Event = Literal[
 
 
 @contextmanager
-def request_origin(**where: str) -> Iterator[None]:
-    """Name where the events inside come from: `door`, `ip`, `method`, `path`."""
-    token = origin.set(where)
+def request_origin(**fields: str) -> Iterator[None]:
+    """Set the origin of events in this block: `door` (the channel), `ip`, `method`, `path`."""
+    token = origin.set(fields)
     try:
         yield
     finally:
         origin.reset(token)
 
 
-def record_event(event: Event, outcome: Literal["done", "refused"], user: Any = None, **more: str) -> None:
-    """Write one event, with who caused it (None or anonymous: nobody known) and what else is to be known of it."""
-    who = str(user.pk) if isinstance(user, User) else None
-    facts = {"time": datetime.now(UTC).isoformat(), "event": event, "outcome": outcome, "user": who}
-    log.info(json.dumps(facts | origin.get(SHELL) | more))
+def record_event(event: Event, outcome: Literal["done", "refused"], user: Any = None, **details: str) -> None:
+    """Write one event with its user (None if there is none or the user is anonymous) and further fields."""
+    user_id = str(user.pk) if isinstance(user, User) else None
+    fields = {"time": datetime.now(UTC).isoformat(), "event": event, "outcome": outcome, "user": user_id}
+    log.info(json.dumps(fields | origin.get(SHELL) | details))
 
 
 @contextmanager
-def recording_refusal(event: Event, user: Any = None, **more: str) -> Iterator[None]:
-    """Record the event as refused, with the code or codes of the reason, when a refusal or ValidationError leaves the block."""
+def recording_refusal(event: Event, user: Any = None, **details: str) -> Iterator[None]:
+    """Record the event as refused, with the codes of the reason, when the block raises a Refusal or ValidationError."""
     try:
         yield
     except (Refusal, ValidationError) as error:
-        record_event(event, "refused", user, code=code_of(error), **more)
+        record_event(event, "refused", user, code=error_codes(error), **details)
         raise
 
 
-def code_of(error: Refusal | ValidationError) -> str:
-    """Return the code of a refusal, or the codes of everything that was found invalid; never what was sent."""
+def error_codes(error: Refusal | ValidationError) -> str:
+    """Return the code of a refusal, or the codes of all validation errors; never the submitted values."""
     if isinstance(error, Refusal):
         return error.code
     lists = error.error_dict.values() if hasattr(error, "error_dict") else [error.error_list]
-    return " ".join(sorted({one.code or "invalid" for errors in lists for one in errors}))
+    return " ".join(sorted({each_error.code or "invalid" for errors in lists for each_error in errors}))
 
 
 def email_digest(email: str) -> str:
-    """Return 32 hex digits that stand for an email, however it is typed; without our key nobody finds out which."""
+    """Return a keyed digest of the normalised email, 32 hex digits."""
     return salted_hmac(__name__, normal_email(email).encode(errors="replace"), algorithm="sha256").hexdigest()[:32]

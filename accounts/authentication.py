@@ -1,4 +1,4 @@
-"""Who sends this request, told by its access token."""
+"""Authentication of API requests by access token."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -13,39 +13,39 @@ from rest_framework_simplejwt.tokens import AccessToken, Token
 from rest_framework_simplejwt.utils import aware_utcnow
 
 from accounts.models import TokenFamily, User
-from accounts.tokens import FAMILY, UNREADABLE
+from accounts.tokens import FAMILY, TOKEN_ERRORS
 from kernel.batching import Batcher
 from kernel.connection_reservation import reserved_connections
 from kernel.sql import uuid_array
 
 USER_COLUMNS = {field.attname: field.column for field in User._meta.concrete_fields}
 SELECT_LIVE_FAMILIES = f"""\
-SELECT family.id, family.auth_hash, {", ".join(f"person.{column}" for column in USER_COLUMNS.values())}
-FROM accounts_tokenfamily AS family JOIN accounts_user AS person ON person.id = family.user_id
+SELECT family.id, family.auth_hash, {", ".join(f"account.{column}" for column in USER_COLUMNS.values())}
+FROM accounts_tokenfamily AS family JOIN accounts_user AS account ON account.id = family.user_id
 WHERE family.id = ANY(%s::uuid[]) AND family.revoked_at IS NULL AND family.expires_at > now()
 """  # noqa: S608  (made of our own columns)
 
 
 @lru_cache(maxsize=4096)
 def verify_access_token(raw_token: bytes) -> AccessToken:
-    """Return the token if we signed it: what is signed once is signed for ever. Its end is looked at each time it is used."""
+    """Return the token if its signature is valid. The result is cached, so the expiry must be checked at each use."""
     return AccessToken(raw_token)  # type: ignore[arg-type]
 
 
 def find_live_families(ids: Sequence[UUID]) -> list[TokenFamily | None]:
-    """Return the living family with each id, and its user, or None; two who ask for the same get objects of their own.
+    """Return for each id the live family with its user, or None; equal ids get separate objects.
 
-    Who claims may wait for this call, whoever leads it: it may take a reserved connection.
+    A batch may hold requests that claim, so the query may take a reserved connection.
     """
     with reserved_connections(), connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
         cursor.execute(SELECT_LIVE_FAMILIES, [uuid_array(ids)])
         rows = {row[0]: row for row in cursor.fetchall()}
-    return [build_family(*rows[each]) if each in rows else None for each in ids]
+    return [build_family(*rows[family_id]) if family_id in rows else None for family_id in ids]
 
 
-def build_family(pk: UUID, auth_hash: str, *person: Any) -> TokenFamily:
-    """Return the family that a row tells of, with its user."""
-    return TokenFamily(id=pk, auth_hash=auth_hash, user=User.from_db("default", USER_COLUMNS, person))
+def build_family(pk: UUID, auth_hash: str, *user_values: Any) -> TokenFamily:
+    """Return the family, with its user, from a row of SELECT_LIVE_FAMILIES."""
+    return TokenFamily(id=pk, auth_hash=auth_hash, user=User.from_db("default", USER_COLUMNS, user_values))
 
 
 family_batcher: Batcher[UUID, TokenFamily | None] = Batcher(
@@ -54,40 +54,40 @@ family_batcher: Batcher[UUID, TokenFamily | None] = Batcher(
 
 
 class TokenAuthentication(JWTAuthentication):
-    """Asks the database, once per request, whether the token's family lives and who its user is now.
+    """Reads the token's family and its user from the database once per request.
 
-    So signing out, a password change, a demotion and a deactivation act on the very next request.
+    Signing out, a password change, a demotion or a deactivation therefore takes effect at the next request.
     """
 
     def __init__(self) -> None:
-        """Keep nothing: one is made for each request, and ours asks for no model of users."""
+        """Skip the parent's look-up of the user model: an instance is made for each request."""
 
     def get_validated_token(self, raw_token: bytes) -> Token:
-        """Return the token if we signed it and it has not expired; raise InvalidToken."""
+        """Return the token if its signature is valid and it has not expired; raise InvalidToken."""
         try:
             token = verify_access_token(raw_token)
             token.check_exp(current_time=aware_utcnow())
-        except UNREADABLE as error:
+        except TOKEN_ERRORS as error:
             raise InvalidToken from error
         return token
 
-    def get_user(self, validated_token: Token) -> User:  # type: ignore[override]  # it may be any model there
-        """Return the user of the token's living family; raise InvalidToken."""
+    def get_user(self, validated_token: Token) -> User:  # type: ignore[override]  # the parent allows any user model
+        """Return the user of the token's live family; raise InvalidToken."""
         try:
-            found = family_batcher.submit(UUID(validated_token.get(FAMILY)))
+            family = family_batcher.submit(UUID(validated_token.get(FAMILY)))
         except (TypeError, ValueError, AttributeError) as error:
             raise InvalidToken from error
-        if found is None or not found.admits(validated_token.get("sub")):
+        if family is None or not family.is_valid_for(validated_token.get("sub")):
             raise InvalidToken
-        return found.user
+        return family.user
 
 
 class BearerTokenScheme(SimpleJWTScheme):  # type: ignore[misc]
-    """Tells the OpenAPI schema that this is the bearer token it knows."""
+    """The OpenAPI security scheme of TokenAuthentication."""
 
     target_class = TokenAuthentication
     name = "token"
 
     def get_security_definition(self, auto_schema: Any) -> Any:
-        """Return the scheme of an access token in the Authorization header."""
+        """Return the bearer scheme with a description."""
         return {**super().get_security_definition(auto_schema), "description": "The access token of POST auth/token/."}

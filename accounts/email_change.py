@@ -1,4 +1,4 @@
-"""Changing the email that a person signs in with."""
+"""The change of a user's email."""
 
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
@@ -10,34 +10,34 @@ from accounts.registration import email_uniqueness
 
 
 def change_email(user: User, current: str, email: str) -> None:
-    """Let `user`, who proves to be it by the present password, sign in with another email. Every sign-in goes on.
+    """Change the email of `user` after checking the current password; sessions and tokens remain valid.
 
-    The unique email decides between two who want the same. Raises ValidationError, naming `email` or `current_password`,
-    EmailTaken, RateLimited and HashingBusy; then nothing changed. Count the try before calling.
+    The unique constraint decides between concurrent requests for one email. Raises ValidationError (for `email` or
+    `current_password`), EmailTaken, RateLimited, HashingBusy; then nothing has changed. Callers count the attempt first.
     """
     with audit.recording_refusal("email_change", user, email=audit.email_digest(email)):
         verify_current_password(user, current)
-        wanted = validate_new_email(email, user)
-        write(user, wanted)
-    before, user.email = user.email, wanted
-    audit.record_event("email_change", "done", user, email=audit.email_digest(wanted), before=audit.email_digest(before))
+        new_email = validate_new_email(email, user)
+        store_email(user, new_email)
+    old_email, user.email = user.email, new_email
+    audit.record_event("email_change", "done", user, email=audit.email_digest(new_email), before=audit.email_digest(old_email))
 
 
-def write(user: User, wanted: str) -> None:
-    """Write the email, unless the password was changed or the account was closed since the password was checked.
+def store_email(user: User, email: str) -> None:
+    """Store the email unless the password was changed or the account was closed since the password check.
 
-    PostgreSQL waits for a change of the row that is under way, and looks at the row again: one statement decides.
+    It is one conditional UPDATE: PostgreSQL waits for a concurrent change of the row and evaluates the condition again.
     """
     with email_uniqueness():
-        found = User.objects.filter(pk=user.pk, password=user.password, is_active=True).update(email=wanted)
-    if not found:
+        updated = User.objects.filter(pk=user.pk, password=user.password, is_active=True).update(email=email)
+    if not updated:
         raise current_password_error()
 
 
 def validate_new_email(email: str, user: User) -> str:
-    """Return the email as it is stored; raise ValidationError unless it is one, and another one than now."""
-    wanted = normal_email(email)
-    User(email=wanted).clean_fields(exclude=["password"])
-    if wanted == user.email:
+    """Return the normalised email; raise ValidationError if it is invalid or equal to the current one."""
+    new_email = normal_email(email)
+    User(email=new_email).clean_fields(exclude=["password"])
+    if new_email == user.email:
         raise ValidationError({"email": ValidationError(_("That's already your email."), code="same")})
-    return wanted
+    return new_email

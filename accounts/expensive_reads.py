@@ -1,8 +1,8 @@
-"""Reads whose cost grows with the tables: which there are at once, how often one person asks, and how long each may take.
+"""Limits of expensive reads, whose cost grows with the tables: concurrency, rate per user, statement timeout.
 
-A search through a large table and a file of all its rows take a core of PostgreSQL for as long as they last. They have few
-places in each process, they wait for one without a connection, and the rest of the pool stays for everybody else. Who names an
-expensive read is the interface: see where SEARCH and EXPORT are named. A replica, when there is one, would be chosen here.
+A search of a large table, or an export of all its rows, keeps one core of PostgreSQL busy. Each process has few slots for them,
+and a request waits for a slot without a connection, so that most connections remain for other requests. Interfaces declare
+their expensive reads with SEARCH and EXPORT. A replica, if there were one, would be chosen here.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ from kernel.sql import EXPORT_LOCK
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-# A time limit for each statement, and one core: PostgreSQL would lend others to a scan.
+# A timeout for each statement, and one core: PostgreSQL would use parallel workers for a scan.
 SET_LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('max_parallel_workers_per_gather', '0', true)"
 LIMIT_EACH = f"{SET_LIMITS}, true"
 LIMIT_AND_LOCK = f"{SET_LIMITS}, pg_try_advisory_xact_lock({EXPORT_LOCK})"
@@ -37,75 +37,77 @@ class ExpensiveRead:
 
     Arguments:
         rate: its name in settings.RATES.
-        places: the slots of this process.
-        time_limit: the name of the setting that limits each of its statements, in ms.
+        slots: the slots of this process.
+        timeout_setting: the name of the setting that limits each of its statements, in ms.
         begin: the first statement of its transaction; with LIMIT_AND_LOCK all processes of the database run one at a time.
     """
 
     rate: str
-    places: Slots
-    time_limit: str
+    slots: Slots
+    timeout_setting: str
     begin: str = LIMIT_EACH
 
     @contextmanager
-    def by(self, user: User) -> Iterator[None]:
-        """Let `user` read, in a transaction with a time limit; within another expensive read this is part of that.
+    def for_user(self, user: User) -> Iterator[None]:
+        """Run the block's queries for `user` in a slot and in a transaction with a statement timeout.
 
-        Raises RateLimited, ReadsBusy.
+        Within another expensive read it has no effect. Raises RateLimited, ReadsBusy.
         """
-        if _under_way.get():
+        if _in_expensive_read.get():
             yield
             return
         throttles.check_rate(self.rate, f"user:{user.pk}")
         release_connection()
-        with self.places.taken(), marked_as_expensive(), transaction.atomic():
+        with self.slots.slot(), marked_as_expensive(), transaction.atomic():
             with connection.cursor() as cursor:
-                cursor.execute(self.begin, [str(getattr(settings, self.time_limit))])
+                cursor.execute(self.begin, [str(getattr(settings, self.timeout_setting))])
                 *_, is_alone = cursor.fetchone()
             if not is_alone:
                 raise ReadsBusy
             try:
                 yield
             finally:
-                # What the interface answered already, such as a statement that took too long, ends the transaction too.
+                # The interface may have handled an error that aborted the transaction, such as a statement timeout.
                 if connection.connection and connection.connection.info.transaction_status == TransactionStatus.INERROR:
                     transaction.set_rollback(True)
 
 
-_under_way: ContextVar[bool] = ContextVar("expensive_read_under_way", default=False)
+_in_expensive_read: ContextVar[bool] = ContextVar("in_expensive_read", default=False)
 
 
 @contextmanager
 def marked_as_expensive() -> Iterator[None]:
-    """Note that what is done within is an expensive read."""
-    before = _under_way.set(True)
+    """Mark the block as part of an expensive read."""
+    token = _in_expensive_read.set(True)
     try:
         yield
     finally:
-        _under_way.reset(before)
+        _in_expensive_read.reset(token)
 
 
-# A process has 24 threads and 8 connections: places and waiting together leave most of both to claims.
+# A process has 24 threads and 8 connections; slots and waiting threads leave most of both to claims.
 SEARCH = ExpensiveRead(
-    "search", Slots(most=settings.SEARCHES_AT_ONCE, most_waiting=8, share=settings.SEARCH_SHARE), "SEARCH_TIMEOUT_MS"
+    "search", Slots(count=settings.SEARCHES_AT_ONCE, max_waiting=8, share=settings.SEARCH_SHARE), "SEARCH_TIMEOUT_MS"
 )
 EXPORT = ExpensiveRead(
-    "export", Slots(most=1, most_waiting=2, share=settings.EXPORT_SHARE), "EXPORT_TIMEOUT_MS", LIMIT_AND_LOCK
+    "export", Slots(count=1, max_waiting=2, share=settings.EXPORT_SHARE), "EXPORT_TIMEOUT_MS", LIMIT_AND_LOCK
 )
 
 
-def expensive_read_view(kind: ExpensiveRead, when: Callable[[HttpRequest], bool] = lambda _: True) -> Callable[[View], View]:
-    """Make a view of somebody signed in an expensive read when the request is one; its template is rendered within it."""
+def expensive_read_view(
+    kind: ExpensiveRead, condition: Callable[[HttpRequest], bool] = lambda _: True
+) -> Callable[[View], View]:
+    """Run a view, and render its template, as an expensive read if the user is signed in and `condition` holds."""
 
     def decorate(view: View) -> View:
         @wraps(view)
-        def reading(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            if not isinstance(request.user, User) or not when(request) or _under_way.get():
+        def limited_view(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+            if not isinstance(request.user, User) or not condition(request) or _in_expensive_read.get():
                 return view(request, *args, **kwargs)
-            with kind.by(request.user):
-                answer = view(request, *args, **kwargs)
-                return answer.render() if hasattr(answer, "render") else answer
+            with kind.for_user(request.user):
+                response = view(request, *args, **kwargs)
+                return response.render() if hasattr(response, "render") else response
 
-        return cast(View, reading)
+        return cast(View, limited_view)
 
     return decorate

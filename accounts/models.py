@@ -1,4 +1,4 @@
-"""Who: the people of the platform and their roles."""
+"""Users, their roles, and the token families of their API sign-ins."""
 
 from typing import Any, ClassVar
 from uuid import UUID
@@ -15,38 +15,38 @@ from kernel.uuid7 import uuid7
 
 
 class Role(models.TextChoices):
-    """What a person may do: ADMIN runs the supply, USER claims."""
+    """Role of a user: ADMIN issues and manages credits, USER claims them."""
 
     ADMIN = "ADMIN"
     USER = "USER"
 
 
 def normal_email(email: str) -> str:
-    """Return an email as it is stored and looked up: without surrounding space, in lower case."""
+    """Return the email as it is stored and looked up: stripped, in lower case."""
     return email.strip().lower()
 
 
 class UserManager(BaseUserManager["User"]):
-    """Makes users, and finds one by email whatever its case."""
+    """Creates users, and finds a user by email regardless of case."""
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """Insert a user with a hashed password (none: cannot sign in) and return it."""
+        """Insert a user with a hashed password and return it. A user without a password cannot sign in."""
         user = self.model(email=normal_email(email), **fields)
         user.set_password(password)
         user.save(force_insert=True, using=self._db)
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """Insert an ADMIN who may also change people's roles and the schedules."""
+        """Insert an ADMIN who may also change users' roles and the schedules."""
         return self.create_user(email, password, role=Role.ADMIN, is_superuser=True, **fields)
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """Return the user with this email, in any case."""
+        """Return the user with this email, regardless of case."""
         return self.get(email=normal_email(username or ""))
 
 
 class User(AbstractBaseUser):
-    """A person, known by email. Role and `is_active` are read from this row on every request."""
+    """A user, identified by email. Role and `is_active` are read from this row on every request."""
 
     id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
     email = models.EmailField(unique=True, error_messages={"unique": "This email already has an account. Sign in instead."})
@@ -75,16 +75,16 @@ class User(AbstractBaseUser):
 
     @property
     def is_admin(self) -> bool:
-        """Whether this person may run the supply."""
+        """Whether the user may manage credits."""
         return self.is_active and self.role == Role.ADMIN
 
     @property
     def is_staff(self) -> bool:
-        """Whether the Django admin lets this person in."""
+        """Whether the user may sign in to the Django admin."""
         return self.is_admin
 
     def check_password(self, raw_password: str | None) -> bool:
-        """Return whether this is the password. A hash of weaker settings is renewed, unless it was changed meanwhile."""
+        """Return whether the password is correct. Side effect: renews a hash of weaker settings unless it has changed since."""
 
         def renew(password: str) -> None:
             stored, renewed = self.password, make_password(password)
@@ -94,28 +94,28 @@ class User(AbstractBaseUser):
         return check_password(raw_password, self.password, renew)
 
     def has_perm(self, perm: str, obj: object = None) -> bool:
-        """Deny by default: only a superuser holds Django's model permissions; the admin rooms ask for the role."""
+        """Return whether the user has Django's model permissions: only superusers do. Admin sections check the role instead."""
         return self.is_active and self.is_superuser
 
     def has_perms(self, perm_list: Any, obj: object = None) -> bool:
-        """Return whether every permission is held."""
+        """Return whether the user has all of the permissions."""
         return self.has_perm("", obj)
 
     def has_module_perms(self, app_label: str) -> bool:
-        """Return whether the admin shows an app's section; the rooms that operators use ask for the role instead."""
+        """Return whether the admin shows an app's section. Sections for operators check the role instead."""
         return self.is_active and self.is_superuser
 
 
 class TokenFamilyQuerySet(models.QuerySet["TokenFamily"]):
-    """Questions about families of tokens."""
+    """Changes of several token families."""
 
     def revoke(self, reason: "Revoked") -> int:
-        """End those that are not ended yet, and return how many."""
+        """Revoke the families that are not revoked yet, and return how many."""
         return self.filter(revoked_at__isnull=True).update(revoked_at=Now(), revoked_reason=reason)
 
 
 class Revoked(models.TextChoices):
-    """Why a family ended before its time."""
+    """Reason for which a token family was revoked."""
 
     LOGOUT = "LOGOUT", "Signed out"
     REPLAY = "REPLAY", "A used refresh token came again"
@@ -123,15 +123,15 @@ class Revoked(models.TextChoices):
 
 
 class TokenFamily(models.Model):
-    """One sign-in through the API and all tokens that came of it; every access token names its family.
+    """One sign-in through the API with all of its tokens; each access token names its family.
 
-    Only one refresh token of a family is good at a time, and only its digest is kept: nothing in this table lets anybody in.
+    Only the latest refresh token of a family is valid. Only its digest is stored, so the table holds no credentials.
     """
 
     id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
     user = models.ForeignKey(User, models.CASCADE, related_name="token_families")
     refresh_hash = models.CharField(max_length=64, help_text="SHA-256 of the id of the refresh token that is good now.")
-    # Django's digest of the password: a change by any road (page, API, admin, shell) ends the families made before it.
+    # Django's digest of the password. A password change through any channel invalidates earlier families.
     auth_hash = models.CharField(max_length=64)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     expires_at = models.DateTimeField()
@@ -153,7 +153,7 @@ class TokenFamily(models.Model):
     def __str__(self) -> str:
         return f"{self.user_id} since {self.created_at:%Y-%m-%d %H:%M}"
 
-    def admits(self, user_id: UUID | str) -> bool:
-        """Return whether this living family belongs to that user, who is active and has not changed password since."""
+    def is_valid_for(self, user_id: UUID | str) -> bool:
+        """Return whether the family is that user's, who is active and has not changed the password since."""
         same_password = constant_time_compare(self.auth_hash, self.user.get_session_auth_hash())
         return str(self.user_id) == str(user_id) and self.user.is_active and same_password

@@ -1,8 +1,8 @@
-"""Argon2 within limits: a few hashes at a time for each process, at low priority, and never with a pooled connection.
+"""Argon2 hashing with limits: few hashes at a time per process, at low priority, without holding a pooled connection.
 
-One hash takes 100 MiB and eight threads. Without a limit, a burst of sign-ins takes the machine's memory and time, and
-keeps the database connections that claims need. Each slot is a process of its own, because a thread of low priority would
-hold up the whole interpreter whenever it is interrupted while it holds its lock.
+One hash takes 100 MiB and eight threads. Without a limit, a burst of sign-ins would exhaust memory and CPU, and hold the
+database connections that claims need. Each slot is a separate process, because a low-priority thread would block the whole
+interpreter whenever it is preempted while it holds the GIL.
 """
 
 import contextlib
@@ -27,9 +27,9 @@ from kernel.refusals import Unavailable
 log = logging.getLogger(__name__)
 NO_ANSWER = Fallback("password_hashing.no_answer", "a hashing process did not answer and was stopped", log)
 
-WAITING_PER_SLOT = 3  # requests that may wait for one slot: each keeps a thread of the web, which claims need too
-WAIT_SECONDS = 2.0  # for a slot
-ANSWER_SECONDS = 20.0  # for a hash: on a machine that is busy throughout, it takes much longer than by itself
+MAX_WAITING_PER_SLOT = 3  # requests that may wait for one slot: each occupies a web thread, which claims need too
+SLOT_TIMEOUT_SECONDS = 2.0
+HASH_TIMEOUT_SECONDS = 20.0  # on a busy machine a hash takes much longer than on an idle one
 
 
 class HashingBusy(Unavailable):
@@ -40,79 +40,79 @@ class HashingBusy(Unavailable):
 
 
 class HashingProcess:
-    """One process that hashes; used by one thread at a time."""
+    """One hashing process; used by one thread at a time."""
 
     def __init__(self) -> None:
         command = [sys.executable, "-m", "accounts.argon2_process"]
-        # A process group of its own: Ctrl-C reaches whoever serves, and this ends with its input.
+        # In a separate process group, Ctrl-C does not reach it: it exits at the end of its input.
         self.process = subprocess.Popen(
             command, cwd=settings.BASE_DIR, stdin=subprocess.PIPE, stdout=subprocess.PIPE, process_group=0
         )
 
-    def ask(self, **request: Any) -> Any:
-        """Return the answer. Raises OSError or ValueError when there is none; then it is of no more use."""
+    def call(self, **request: Any) -> Any:
+        """Return the result of one request. Raises OSError or ValueError without one; the process must then be killed."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(json.dumps(request).encode() + b"\n")
         self.process.stdin.flush()
-        answered = select.poll()
-        answered.register(self.process.stdout, select.POLLIN)
-        if not answered.poll(ANSWER_SECONDS * 1000):
+        poller = select.poll()
+        poller.register(self.process.stdout, select.POLLIN)
+        if not poller.poll(HASH_TIMEOUT_SECONDS * 1000):
             raise TimeoutError("no answer")
         return json.loads(self.process.stdout.readline())
 
-    def end(self) -> None:
-        """Kill it."""
+    def kill(self) -> None:
+        """Kill the process and wait for its exit."""
         self.process.kill()
         self.process.communicate()
 
 
 class HashingPool:
-    """The processes that hash for this one: at most `settings.HASHING_SLOTS`, with a bounded number of callers that wait."""
+    """The hashing processes of this process: at most settings.HASHING_SLOTS, with a bounded number of waiting callers."""
 
     def __init__(self) -> None:
         slots = settings.HASHING_SLOTS
         self.slots = threading.BoundedSemaphore(slots)
-        self.places = threading.BoundedSemaphore(slots * (1 + WAITING_PER_SLOT))
+        self.callers = threading.BoundedSemaphore(slots * (1 + MAX_WAITING_PER_SLOT))
         self.idle: deque[HashingProcess] = deque()
 
-    def ask(self, **request: Any) -> Any:
-        """Return the answer of a process. Raises HashingBusy at once when too many wait, or after WAIT_SECONDS."""
-        if not self.places.acquire(blocking=False):
+    def call(self, **request: Any) -> Any:
+        """Return the result of a process. Raises HashingBusy at once if too many wait, or after SLOT_TIMEOUT_SECONDS."""
+        if not self.callers.acquire(blocking=False):
             raise HashingBusy
         try:
-            if not self.slots.acquire(timeout=WAIT_SECONDS):
+            if not self.slots.acquire(timeout=SLOT_TIMEOUT_SECONDS):
                 raise HashingBusy
             try:
-                return self.answer(request)
+                return self._call_process(request)
             finally:
                 self.slots.release()
         finally:
-            self.places.release()
+            self.callers.release()
 
-    def answer(self, request: dict[str, Any]) -> Any:
-        """Return the answer of an idle process, or of a new one. Raises HashingBusy when it is gone or does not answer."""
+    def _call_process(self, request: dict[str, Any]) -> Any:
+        """Return the result of an idle or new process. Raises HashingBusy if it died or did not respond in time."""
         process = None
         try:
-            process = self.idle_process()
-            found = process.ask(**request)
+            process = self._idle_process()
+            result = process.call(**request)
         except (OSError, ValueError) as error:
             if process:
-                process.end()
+                process.kill()
             NO_ANSWER.record()
             raise HashingBusy from error
         self.idle.append(process)
-        return found
+        return result
 
-    def idle_process(self) -> HashingProcess:
-        """Return a process that has nothing to do; start one when there is none."""
+    def _idle_process(self) -> HashingProcess:
+        """Return an idle process, or start one."""
         with contextlib.suppress(IndexError):
             return self.idle.pop()
         return HashingProcess()
 
 
 class LimitedArgon2PasswordHasher(Argon2PasswordHasher):
-    """Django's Argon2, limited for every caller: sign-in, registration, changes, the console and commands.
+    """Django's Argon2 hasher with limits for all callers: sign-in, registration, changes, the console and commands.
 
     A caller in a transaction keeps its connection, which the transaction needs.
     """
@@ -121,23 +121,22 @@ class LimitedArgon2PasswordHasher(Argon2PasswordHasher):
     pool_lock: ClassVar[threading.Lock] = threading.Lock()
 
     def encode(self, password: str, salt: str) -> str:
-        """Return the hash as it is stored. Raises HashingBusy."""
+        """Return the hash in Django's stored form. Raises HashingBusy."""
         params = self.params()
         costs = {name: getattr(params, name) for name in ("time_cost", "memory_cost", "parallelism", "hash_len")}
-        return f"{self.algorithm}{self.ask(password=password, salt=salt, costs=costs)}"
+        return f"{self.algorithm}{self._call(password=password, salt=salt, costs=costs)}"
 
     def verify(self, password: str, encoded: str | None) -> bool:
-        """Return whether the password has this hash. Raises HashingBusy."""
-        return bool(self.ask(password=password, encoded=str(encoded).removeprefix(str(self.algorithm))))
+        """Return whether the password matches the hash. Raises HashingBusy."""
+        return bool(self._call(password=password, encoded=str(encoded).removeprefix(str(self.algorithm))))
 
-    def ask(self, **request: Any) -> Any:
-        """Give this thread's connection back, then hash in a slot. Raises HashingBusy."""
+    def _call(self, **request: Any) -> Any:
         release_connection()
-        return self.process_pool().ask(**request)
+        return self.process_pool().call(**request)
 
     @classmethod
     def process_pool(cls) -> HashingPool:
-        """Return this process's pool, made at first use."""
+        """Return this process's pool, which is created at first use."""
         with cls.pool_lock:
             if cls.pool is None:
                 cls.pool = HashingPool()
@@ -145,7 +144,7 @@ class LimitedArgon2PasswordHasher(Argon2PasswordHasher):
 
     @classmethod
     def forget_pool(cls) -> None:
-        """Begin anew, as a forked process must: what its parent started answers its parent."""
+        """Drop the pool after a fork: the parent's hashing processes respond to the parent."""
         cls.pool, cls.pool_lock = None, threading.Lock()
 
 

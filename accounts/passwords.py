@@ -1,4 +1,4 @@
-"""Choosing and changing a password."""
+"""Passwords: validation, change, and signing out everywhere else."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -12,12 +12,11 @@ from django.utils.translation import gettext as _
 from accounts import audit, throttles
 from accounts.models import Revoked, TokenFamily, User
 
-# Characters. Hashing costs time on purpose, so what is hashed has an end.
-MAX_PASSWORD_LENGTH = 128
+MAX_PASSWORD_LENGTH = 128  # characters; a bound on the cost of hashing
 
 
 def validate_new_password(password: str, user: User, field: str) -> None:
-    """Raise ValidationError, under the name `field`, unless `user` may choose this password."""
+    """Raise ValidationError for `field` unless `user` may choose this password."""
     if len(password) > MAX_PASSWORD_LENGTH:
         raise ValidationError(
             {field: ValidationError(_("At most %(limit)s characters.") % {"limit": MAX_PASSWORD_LENGTH}, code="max_length")}
@@ -29,10 +28,10 @@ def validate_new_password(password: str, user: User, field: str) -> None:
 
 
 def change_password(user: User, current: str, new: str, family: UUID | str | None = None) -> None:
-    """Give `user` a new password; every session and token made before ends, except `family`, which goes on.
+    """Change the password of `user`; all earlier sessions and tokens become invalid, except the token family `family`.
 
-    A door that serves a session keeps that one by Django's `update_session_auth_hash`. Raises ValidationError, naming
-    `current_password` or `new_password`, RateLimited and HashingBusy; then nothing changed. Count the try before calling.
+    An interface with a session keeps that session by Django's `update_session_auth_hash`. Raises ValidationError (for
+    `current_password` or `new_password`), RateLimited, HashingBusy; then nothing has changed. Callers count the attempt first.
     """
     with audit.recording_refusal("password_change", user):
         verify_current_password(user, current)
@@ -42,11 +41,10 @@ def change_password(user: User, current: str, new: str, family: UUID | str | Non
 
 
 def revoke_other_sign_ins(user: User, current: str) -> None:
-    """End every session and token of `user`, whose password stays what it is. A door keeps its own session as above.
+    """Invalidate all sessions and tokens of `user` without a new password. An interface keeps its session as above.
 
-    Sessions hold a digest of the stored password; stored again under a new salt, it matches none of them. Raises
-    ValidationError, naming `current_password`, RateLimited and HashingBusy; then nothing changed. Count the try before
-    calling.
+    Sessions hold a digest of the stored hash, so a hash with a new salt invalidates them. Raises ValidationError (for
+    `current_password`), RateLimited, HashingBusy; then nothing has changed. Callers count the attempt first.
     """
     with audit.recording_refusal("sign_out", user, where="elsewhere"):
         verify_current_password(user, current)
@@ -55,25 +53,25 @@ def revoke_other_sign_ins(user: User, current: str) -> None:
 
 
 def verify_current_password(user: User, password: str) -> None:
-    """Raise ValidationError unless this is the user's password; RateLimited when it was guessed wrong too often."""
+    """Raise ValidationError unless this is the user's password, or RateLimited after too many wrong ones."""
     if len(password) > MAX_PASSWORD_LENGTH or not user.check_password(password):
         throttles.count_wrong_password(user.email)
         raise current_password_error()
 
 
-def store_password(user: User, password: str, reason: Revoked, kept: Sequence[UUID | str] = ()) -> None:
-    """Write the password under a new salt and end the families of tokens that are not `kept`."""
+def store_password(user: User, password: str, reason: Revoked, exempt: Sequence[UUID | str] = ()) -> None:
+    """Store the password with a new salt and revoke the token families that are not `exempt`."""
     hashed = make_password(password)
     with transaction.atomic():
-        # Only over the password that was checked: of two changes at once one wins, and nothing is locked while hashing.
+        # Conditional on the checked hash: of two concurrent changes one wins, and no lock is held while hashing.
         if not User.objects.filter(pk=user.pk, password=user.password, is_active=True).update(password=hashed):
             raise current_password_error()
         user.password = hashed
         families = TokenFamily.objects.filter(user=user)
-        families.exclude(pk__in=kept).revoke(reason)
-        families.filter(pk__in=kept).update(auth_hash=user.get_session_auth_hash())
+        families.exclude(pk__in=exempt).revoke(reason)
+        families.filter(pk__in=exempt).update(auth_hash=user.get_session_auth_hash())
 
 
 def current_password_error() -> ValidationError:
-    """Return what is said to who does not know the present password."""
+    """Return the error for a wrong current password."""
     return ValidationError({"current_password": ValidationError(_("That's not your current password."), code="wrong_password")})

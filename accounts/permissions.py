@@ -1,4 +1,4 @@
-"""Who may do what."""
+"""Permissions of API views."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from accounts.models import User
 
 
 class IsAdmin(BasePermission):
-    """Lets in whom the user's row, read for this request, calls an active ADMIN."""
+    """Allows active ADMINs, by the user's row as read for this request."""
 
     message = "Only an ADMIN may do this."
 

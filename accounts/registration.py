@@ -1,4 +1,4 @@
-"""Becoming a user."""
+"""Registration of users."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,15 +22,15 @@ class EmailTaken(Conflict):
 
 
 def register_user(email: str, password: str) -> User:
-    """Insert a USER and return it. The unique email decides between two at once.
+    """Insert a USER and return it. The unique constraint decides between concurrent registrations.
 
-    Raises ValidationError, naming `email` or `password`, and EmailTaken. Count the try before calling.
+    Raises ValidationError (for `email` or `password`), EmailTaken, HashingBusy. Callers count the attempt first.
     """
     with audit.recording_refusal("register", email=audit.email_digest(email)):
         user = User(email=normal_email(email))
         user.clean_fields(exclude=["password"])
         validate_new_password(password, user, "password")
-        user.set_password(password)  # outside the transaction, which would keep its connection meanwhile
+        user.set_password(password)  # outside the transaction, which would hold a connection meanwhile
         with email_uniqueness():
             user.save(force_insert=True)
     audit.record_event("register", "done", user, email=audit.email_digest(email))
@@ -39,14 +39,14 @@ def register_user(email: str, password: str) -> User:
 
 @contextmanager
 def email_uniqueness() -> Iterator[None]:
-    """Write one email inside. What PostgreSQL refuses it for is raised as EmailTaken or ValidationError, naming `email`."""
+    """Run a block that writes one email; raise its constraint violation as EmailTaken or ValidationError for `email`."""
     try:
         with transaction.atomic():
             yield
     except IntegrityError as error:
         if isinstance(error.__cause__, UniqueViolation):
             raise EmailTaken from error
-        # PostgreSQL's idea of lower case is wider than ours: an email of letters that it would still change.
+        # PostgreSQL's lower() changes more letters than Python's.
         raise ValidationError(
             {"email": ValidationError(_("Use only standard letters, numbers and symbols in the email."), code="invalid")}
         ) from error

@@ -1,4 +1,4 @@
-"""Sessions in the database, found by the digest of their key: who reads the table, or a copy of it, can be nobody."""
+"""Database sessions that are stored under a digest of their key, so that a leaked table lets nobody impersonate a user."""
 
 import hashlib
 from typing import Any
@@ -12,33 +12,33 @@ from django.utils import timezone
 
 
 def session_key_digest(key: str) -> str:
-    """Return what is stored of a session's key: as much of its SHA-256 as the column holds, 160 bits."""
+    """Return the stored digest of a session key: 160 bits of its SHA-256, which is what the column holds."""
     return hashlib.sha256(key.encode()).hexdigest()[:40]
 
 
 class SessionStore(db.SessionStore):
-    """Django's, except that the browser alone knows the key."""
+    """Django's database sessions; only the browser has the key."""
 
     def _get_session_from_db(self) -> Session | None:
-        found = Session.objects.filter(
+        session = Session.objects.filter(
             session_key=session_key_digest(self.session_key or ""), expire_date__gt=timezone.now()
         ).first()
-        if found is None:
-            self._session_key = None  # a key that is not one of ours never becomes one
-        return found
+        if session is None:
+            self._session_key = None  # an unknown key from a client is never reused
+        return session
 
     def exists(self, session_key: str) -> bool:
-        """Return whether there is a session with this key."""
+        """Return whether a session with this key exists."""
         return super().exists(session_key_digest(session_key))
 
     def create_model_instance(self, data: dict[str, Any]) -> AbstractBaseSession:
-        """Return the row to be saved."""
+        """Return the unsaved row, with the digest as its key."""
         row = super().create_model_instance(data)
         row.session_key = session_key_digest(row.session_key)
         return row
 
     def save(self, must_create: bool = False) -> None:
-        """Save the session; raise UpdateError only when it was deleted meanwhile, not when the database cannot do it now."""
+        """Save the session; raise UpdateError if it was deleted, OperationalError if the database cannot save it."""
         try:
             super().save(must_create)
         except UpdateError as error:

@@ -1,7 +1,7 @@
-"""How often one person or one address may ask; counted by django-ratelimit, never by a decorator of it.
+"""Rate limits per user, email and address of claims, sign-ins, registrations and password changes.
 
-Its decorators run before DRF knows who asks, and do not see JSON. Here an identity is a string that the door gives after
-authentication, and a count costs no SQL.
+Counting is django-ratelimit's (kernel.rate_limits), without its decorators: those run before DRF's authentication and do not
+read JSON. Interfaces call these functions after authentication; no count needs SQL.
 """
 
 from typing import Any, cast
@@ -17,9 +17,9 @@ from kernel.rate_limits import RateLimited, seconds_to_wait
 
 
 def check_rate(action: str, *identities: str) -> None:
-    """Count one try of `action` (a name in settings.RATES) for each identity in turn.
+    """Count one attempt of `action` (a name in settings.RATES) for each identity in order.
 
-    Raises RateLimited at the first identity that is over its limit: a refused try is charged to none that comes after it.
+    Raises RateLimited at the first identity over its limit; the attempt is not counted for later identities.
     """
     for identity in identities:
         if wait := seconds_to_wait(action, identity):
@@ -28,46 +28,46 @@ def check_rate(action: str, *identities: str) -> None:
 
 
 def check_claim(user: User) -> None:
-    """Count one claim for the user, wherever they ask from."""
+    """Count one claim for the user, from any address."""
     check_rate("claim", f"user:{user.pk}")
 
 
 def check_sign_in(request: HttpRequest | Request, email: str) -> None:
-    """Count one sign-in for the caller's address, then for the email at this address. Call it before hashing a password.
+    """Count one sign-in for the client's address, then for the email at this address. Call it before hashing the password.
 
-    Nobody at another address is charged, so that nobody can use up the tries of an email that is not theirs.
+    Other addresses are not counted, so that nobody can use up the attempts of another user's email.
     """
-    caller = client_identity(request)
-    check_rate("sign_in", caller, f"{email_identity(email)},{caller}")
+    client = client_identity(request)
+    check_rate("sign_in", client, f"{email_identity(email)},{client}")
 
 
 def check_password_change(request: HttpRequest | Request, user: User) -> None:
-    """Count one guess at the user's present password at this address, limited as sign-in is. Call it before hashing."""
+    """Count one check of the user's current password from this address, limited like sign-in. Call it before hashing."""
     check_rate("sign_in", f"user:{user.pk},{client_identity(request)}")
 
 
 def count_wrong_password(email: str) -> None:
-    """Count one wrong password for the email, from whatever address; raise RateLimited when there were too many.
+    """Count one wrong password for the email, from any address; raise RateLimited if there were too many.
 
-    Call it after the password was found wrong: a right one is never refused for what others tried.
+    Call it after a wrong password: a correct one is never refused because of other clients' attempts.
     """
     check_rate("wrong_password", email_identity(email))
 
 
 def check_registration(request: HttpRequest | Request) -> None:
-    """Count one registration for the caller's address. Call it before any password is hashed."""
+    """Count one registration for the client's address. Call it before hashing the password."""
     check_rate("register", client_identity(request))
 
 
 def email_identity(email: str) -> str:
-    """Return the same identity for an email however it is typed, and not the email itself: keys are seen by operators."""
+    """Return the identity of a normalised email, as a digest, because operators can see the counters' keys."""
     return f"email:{audit.email_digest(email)}"
 
 
 class ClaimThrottle(BaseThrottle):
-    """Lets one user claim so many times a minute (RATE_CLAIM); counted after authentication, per user and not per address."""
+    """Limits claims per user (RATE_CLAIM), counted after authentication."""
 
     def allow_request(self, request: Request, view: Any) -> bool:
-        """Count this claim; the refusal is raised, with its Retry-After."""
+        """Count one claim and return True; raise RateLimited, which has the Retry-After."""
         check_claim(cast(User, request.user))
         return True

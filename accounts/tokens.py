@@ -1,7 +1,7 @@
-"""Signing in through the API: pairs of tokens, each refresh good once, a whole family ended at once.
+"""API sign-in: token pairs, single-use refresh tokens, revocation of token families.
 
-SimpleJWT's rotation lets several parallel refreshes of one token through and a replay leaves its successors alive; so
-the family's row, locked at each refresh, decides.
+SimpleJWT's rotation accepts parallel refreshes of one token, and a replay does not revoke later tokens. Here each refresh locks
+the family's row, which decides.
 """
 
 import hashlib
@@ -22,14 +22,14 @@ from accounts.passwords import MAX_PASSWORD_LENGTH
 from kernel.refusals import Unauthenticated
 
 FAMILY = "fam"  # the claim that names a token's family
-# What reading a token raises: it may be nested too deeply, and its claims may be no numbers, or numbers that are no instants.
-UNREADABLE = (TokenError, RecursionError, ArithmeticError, AttributeError, OSError, TypeError, ValueError)
+# Exceptions of parsing a token: too deep nesting, claims that are not numbers, or numbers that are not timestamps.
+TOKEN_ERRORS = (TokenError, RecursionError, ArithmeticError, AttributeError, OSError, TypeError, ValueError)
 
 
 class BadCredentials(Unauthenticated):
     code = "bad_credentials"
     meaning = _("The email is unknown, the password is wrong or the account is closed.")
-    detail = _("Email or password is not right. Check both and try again.")
+    detail = _("That email and password don't match. Try again.")
 
 
 class TokenNotValid(Unauthenticated):
@@ -46,17 +46,17 @@ class TokenReused(Unauthenticated):
 
 @dataclass(frozen=True)
 class TokenPair:
-    """What a caller keeps: an access token for minutes, and a refresh token to be used once."""
+    """A short-lived access token and a single-use refresh token."""
 
     access: str
     refresh: str
 
 
 def sign_in(email: str, password: str) -> TokenPair:
-    """Return a new pair for the person with this email and password.
+    """Return a new pair for the user with this email and password.
 
-    Raises BadCredentials, after the same work whether or not the email is known, RateLimited and HashingBusy. Count the
-    try before calling.
+    Raises BadCredentials (after the same work whether or not the email exists), RateLimited, HashingBusy. Callers count the
+    attempt first.
     """
     user = verify_credentials(email, password)
     pair = issue_pair(user)
@@ -75,7 +75,7 @@ def verify_credentials(email: str, password: str) -> User:
 
 
 def issue_pair(user: User) -> TokenPair:
-    """Start a family for `user` and return its first pair."""
+    """Create a token family for `user` and return its first pair."""
     family = TokenFamily(user=user, auth_hash=user.get_session_auth_hash())
     token = issue_refresh_token(family)
     family.save(force_insert=True)
@@ -83,7 +83,7 @@ def issue_pair(user: User) -> TokenPair:
 
 
 def issue_refresh_token(family: TokenFamily) -> RefreshToken:
-    """Make the refresh token that is good from now on and note its digest and end on the (unsaved) family."""
+    """Return the family's next refresh token. Side effect: sets its digest and expiry on the family, which is not saved."""
     token = RefreshToken.for_user(family.user)
     token[FAMILY] = str(family.pk)
     family.refresh_hash = token_digest(token)
@@ -92,14 +92,14 @@ def issue_refresh_token(family: TokenFamily) -> RefreshToken:
 
 
 def token_digest(token: RefreshToken) -> str:
-    """Return what is stored of a refresh token: the SHA-256 of its id."""
+    """Return the stored digest of a refresh token: the SHA-256 of its id."""
     return hashlib.sha256(str(token["jti"]).encode()).hexdigest()
 
 
 def refresh_tokens(raw: str) -> TokenPair:
-    """Exchange a refresh token for a new pair; of any number of parallel tries one gets it.
+    """Exchange a refresh token for a new pair; of concurrent requests with one token exactly one succeeds.
 
-    Raises TokenNotValid, and TokenReused when the token was exchanged before, which ends its family.
+    Raises TokenNotValid, and TokenReused if the token was exchanged before, which revokes its family.
     """
     token = parse_refresh_token(raw)
     with transaction.atomic(durable=True):
@@ -108,13 +108,13 @@ def refresh_tokens(raw: str) -> TokenPair:
             return rotate_family(family, token)
         TokenFamily.objects.filter(pk=family.pk).revoke(Revoked.REPLAY)
     audit.record_event("token_refresh", "refused", family.user, code=TokenReused.code, family=str(family.pk))
-    # Raised after the commit: the refusal must not undo the end of the family.
+    # Raised after the commit, because the refusal must not roll back the revocation.
     raise TokenReused
 
 
 def rotate_family(family: TokenFamily, token: RefreshToken) -> TokenPair:
-    """Give the locked family its next refresh token, unless it has ended (its time is its token's, checked before)."""
-    if family.revoked_at is not None or not family.admits(token["sub"]):
+    """Return the next pair of the locked family; raise TokenNotValid if it was revoked. Its expiry was checked before."""
+    if family.revoked_at is not None or not family.is_valid_for(token["sub"]):
         raise TokenNotValid
     successor = issue_refresh_token(family)
     family.save(update_fields=["refresh_hash", "expires_at"])
@@ -122,11 +122,11 @@ def rotate_family(family: TokenFamily, token: RefreshToken) -> TokenPair:
 
 
 def parse_refresh_token(raw: str) -> RefreshToken:
-    """Return the refresh token if we signed it and it has not expired; raise TokenNotValid."""
+    """Return the refresh token if its signature is valid and it has not expired; raise TokenNotValid."""
     try:
         token = RefreshToken(raw)  # type: ignore[arg-type]
         UUID(token.get(FAMILY))
-    except UNREADABLE as error:
+    except TOKEN_ERRORS as error:
         raise TokenNotValid from error
     if "sub" not in token:
         raise TokenNotValid
@@ -134,7 +134,7 @@ def parse_refresh_token(raw: str) -> RefreshToken:
 
 
 def lock_family(token: RefreshToken) -> TokenFamily:
-    """Return the token's family, locked for this transaction; raise TokenNotValid when it is gone."""
+    """Return the token's family, locked; raise TokenNotValid if it was deleted."""
     families = TokenFamily.objects.select_related("user").select_for_update(no_key=True, of=("self",))
     family = families.filter(pk=token[FAMILY]).first()
     if family is None:
@@ -143,12 +143,12 @@ def lock_family(token: RefreshToken) -> TokenFamily:
 
 
 def delete_expired_families() -> int:
-    """Delete the families whose last token has ended, and return how many."""
+    """Delete the families whose last token has expired, and return how many."""
     return TokenFamily.objects.filter(expires_at__lt=Now()).delete()[0]
 
 
 def end_sign_in(raw: str, user: User) -> None:
-    """End the family of the refresh token, which must be the user's own. Raises TokenNotValid."""
+    """Revoke the family of the refresh token, which must be the user's. Raises TokenNotValid."""
     token = parse_refresh_token(raw)
     if token["sub"] != str(user.pk):
         raise TokenNotValid

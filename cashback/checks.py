@@ -1,4 +1,4 @@
-"""What `manage.py check` says about this deployment, with ids and hints."""
+"""System checks of a deployment, with ids and hints."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from wallet.verification.enforcement import weakened_rules
 
 @register()
 def database_is_postgresql(**_: Any) -> list[CheckMessage]:
-    """Rules are kept by PostgreSQL's own constraints and triggers: no other engine will do."""
+    """E001: the rules are constraints and triggers of PostgreSQL, so no other engine works."""
     if settings.DATABASES["default"]["ENGINE"] == "cashback.database":
         return []
     return [Error("The database must be PostgreSQL 15 or newer.", hint="Set DATABASE_URL=postgresql://…", id="cashback.E001")]
@@ -21,36 +21,38 @@ def database_is_postgresql(**_: Any) -> list[CheckMessage]:
 
 @register()
 def limits_are_shared(**_: Any) -> list[CheckMessage]:
-    """Without Redis each process counts for itself."""
+    """W001: without Redis each process counts on its own."""
     if settings.REDIS or settings.LOCAL:
         return []
     hint = "Set REDIS_URL so that all processes count together. Claims stay correct either way."
     return [CheckWarning("Rate limits are counted per process.", hint=hint, id="cashback.W001")]
 
 
-EVERYBODYS = """
+PUBLIC_PRIVILEGES = """
     SELECT privilege_type FROM pg_database CROSS JOIN aclexplode(coalesce(datacl, acldefault('d', datdba))) AS acl
     WHERE datname = current_database() AND acl.grantee = 0 ORDER BY 1
 """
 
 
 @register(Tags.database, deploy=True)
-def nobody_connects_unnamed(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """Whoever connects may hold advisory locks and make temporary tables: only roles that were named may."""
-    found: list[CheckMessage] = []
+def public_has_no_privileges(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """W002: a role that can connect can hold advisory locks and create temporary tables, so PUBLIC must have no privileges."""
+    warnings: list[CheckMessage] = []
     for alias in databases or ():
         with connections[alias].cursor() as cursor:
-            cursor.execute(EVERYBODYS)
-            held = ", ".join(privilege for (privilege,) in cursor.fetchall())
-        if held:
+            cursor.execute(PUBLIC_PRIVILEGES)
+            privileges = ", ".join(privilege for (privilege,) in cursor.fetchall())
+        if privileges:
             hint = "Run `manage.py grant_app_role` as the owner of the database."
-            found.append(CheckWarning(f"Every role of the server has {held} on the database.", hint=hint, id="cashback.W002"))
-    return found
+            warnings.append(
+                CheckWarning(f"Every role of the server has {privileges} on the database.", hint=hint, id="cashback.W002")
+            )
+    return warnings
 
 
 @register(Tags.database, deploy=True)
 def rules_are_enforced(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """No setting weakens a rule; asked by `check --deploy --database default`, not by migrate, which mends it."""
+    """E002: no setting weakens a rule. Part of `check --deploy --database default`, not of migrate, which repairs it."""
     hint = "Run `manage.py migrate` and `manage.py grant_app_role` as the owner of the tables."
     return [
         Error(f"PostgreSQL does not enforce a rule: {sentence}.", hint=hint, id="cashback.E002")

@@ -1,4 +1,4 @@
-"""Redis as the product's cache: asked no more for a moment after it failed to answer."""
+"""The Redis cache with a circuit breaker, and the cache of rate-limit counts."""
 
 import logging
 import threading
@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from django_redis.cache import RedisCache
 from django_redis.exceptions import ConnectionInterrupted
-from redis.exceptions import ConnectionError as NoAnswer
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import LockError, RedisError
 from redis.lock import Lock
 
@@ -18,138 +18,137 @@ from kernel.batching import Batcher
 from kernel.fallbacks import Fallback
 
 log = logging.getLogger(__name__)
-PAUSE_SECONDS = 1.0
-PAUSED = Fallback("redis.paused", f"Redis does not answer; no further command is sent for {PAUSE_SECONDS:g} s", log)
+OPEN_SECONDS = 1.0  # time without calls after a failure
+PAUSED = Fallback("redis.paused", f"Redis does not answer; no further command is sent for {OPEN_SECONDS:g} s", log)
 
 
 @dataclass
-class Server:
-    """Whether a server failed, and when it may be asked again."""
+class CircuitState:
+    """The state of one server's circuit breaker: open after a failure, with the monotonic time of the next trial call."""
 
-    failing: bool = False
-    asked_again_at: float = 0.0
+    is_open: bool = False
+    retry_at: float = 0.0
 
 
 class CircuitBreakingRedisCache(RedisCache):  # type: ignore[misc]
-    """A Redis that hangs makes one request a second wait for its timeout, not every request several times over.
+    """A cache with a circuit breaker: after a failure one call per OPEN_SECONDS reaches Redis.
 
-    While it is left alone each call raises redis' ConnectionError, as if it were down.
+    All other calls raise redis' ConnectionError at once, so that a hanging Redis does not delay every request.
     """
 
-    # By server: another one than the one that failed is asked at once.
-    servers: ClassVar[defaultdict[str, Server]] = defaultdict(Server)
-    turn = threading.Lock()
+    circuits: ClassVar[defaultdict[str, CircuitState]] = defaultdict(CircuitState)  # by server
+    mutex = threading.Lock()
 
     @property
-    def server(self) -> Server:
-        """Return what is remembered of the server that this cache asks."""
-        return self.servers[str(self._server)]
+    def circuit(self) -> CircuitState:
+        """Return the state of this cache's server."""
+        return self.circuits[str(self._server)]
 
-    def ask(self, name: str, *args: Any, **options: Any) -> Any:
-        """Call one of the cache's methods, if it is time to."""
-        return self.heed(getattr(super(), name), *args, **options)
+    def call_method(self, name: str, *args: Any, **options: Any) -> Any:
+        """Call one of the cache's methods through the circuit breaker."""
+        return self.call(getattr(super(), name), *args, **options)
 
-    def heed(self, question: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        """Ask Redis a question, if it is time to, and remember whether it answered."""
-        self.wait_for_turn()
+    def call(self, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        """Call a function that uses Redis, and open the circuit if Redis fails; raise ConnectionError if it is open."""
+        self.require_closed()
         try:
-            answer = question(*args, **options)
-        except LockError:  # an answer too: the lock is another's by now
+            result = function(*args, **options)
+        except LockError:  # Redis responded: the lock has another owner
             raise
         except (RedisError, ConnectionInterrupted):
-            self.server.failing, self.server.asked_again_at = True, time.monotonic() + PAUSE_SECONDS
+            self.circuit.is_open, self.circuit.retry_at = True, time.monotonic() + OPEN_SECONDS
             PAUSED.record()
             raise
-        self.server.failing = False
-        return answer
+        self.circuit.is_open = False
+        return result
 
-    def wait_for_turn(self) -> None:
-        """Let one caller a second try a Redis that failed; raise ConnectionError for the others."""
-        with self.turn:
-            if self.server.failing and time.monotonic() < self.server.asked_again_at:
-                raise NoAnswer("Redis did not answer a moment ago")
-            self.server.asked_again_at = time.monotonic() + PAUSE_SECONDS
+    def require_closed(self) -> None:
+        """Raise ConnectionError if the circuit is open, except for one trial call per OPEN_SECONDS."""
+        with self.mutex:
+            if self.circuit.is_open and time.monotonic() < self.circuit.retry_at:
+                raise RedisConnectionError("the circuit is open: Redis failed within the last second")
+            self.circuit.retry_at = time.monotonic() + OPEN_SECONDS
 
     def get(self, *args: Any, **options: Any) -> Any:
-        """Read a value."""
-        return self.ask("get", *args, **options)
+        """Return a value."""
+        return self.call_method("get", *args, **options)
 
     def get_many(self, *args: Any, **options: Any) -> Any:
-        """Read values."""
-        return self.ask("get_many", *args, **options)
+        """Return values by key."""
+        return self.call_method("get_many", *args, **options)
 
     def set(self, *args: Any, **options: Any) -> Any:
-        """Write a value."""
-        return self.ask("set", *args, **options)
+        """Store a value."""
+        return self.call_method("set", *args, **options)
 
     def add(self, *args: Any, **options: Any) -> Any:
-        """Write a value unless there is one."""
-        return self.ask("add", *args, **options)
+        """Store a value unless the key exists."""
+        return self.call_method("add", *args, **options)
 
     def incr(self, *args: Any, **options: Any) -> Any:
-        """Count. Raises ValueError when there is nothing to add to."""
-        return self.ask("incr", *args, **options)
+        """Increment a value. Raises ValueError if the key does not exist."""
+        return self.call_method("incr", *args, **options)
 
     def lock(self, *args: Any, **options: Any) -> "CircuitBreakingLock":
-        """Return a lock, not yet held."""
+        """Return a lock that is not acquired yet."""
         return CircuitBreakingLock(self, super().lock(*args, **options))
 
 
 @dataclass(frozen=True)
 class CircuitBreakingLock:
-    """A lock of redis-py's (see there), asked for as patiently as the rest."""
+    """A lock of redis-py whose calls go through the circuit breaker."""
 
     cache: CircuitBreakingRedisCache
     lock: Lock
 
     def acquire(self) -> bool:
-        """Wait for the lock and return whether it is held."""
-        return bool(self.cache.heed(self.lock.acquire))
+        """Wait for the lock and return whether it was acquired."""
+        return bool(self.cache.call(self.lock.acquire))
 
     def release(self) -> None:
-        """Give the lock back; raise LockError when it was lost."""
-        self.cache.heed(self.lock.release)
+        """Release the lock; raise LockError if it expired."""
+        self.cache.call(self.lock.release)
 
 
 @dataclass(frozen=True)
 class CountedAttempt:
-    """One more of something that is limited, and how long it is remembered."""
+    """An attempt to be counted under a key, which expires after so many seconds."""
 
-    counts: "RateLimitCache"
+    cache: "RateLimitCache"
     key: str
     seconds: int
 
 
 class RateLimitCache(CircuitBreakingRedisCache):
-    """The counts of limits (django-ratelimit's): each is one question to Redis, and who ask in the same moment ask together.
+    """The counts of django-ratelimit: one round trip per count, and concurrent counts are batched.
 
-    django-ratelimit first adds a 1, and counts up when there was something already. Here the first call does both, and the
-    second returns what came of it; a thread has a cache object of its own, so nobody comes between the two.
+    django-ratelimit calls `add` with 1, then `incr` if the key existed. Here `add` does both and `incr` returns the result.
+    Each thread has a cache object of its own, so the two calls are not interleaved.
     """
 
-    counted: tuple[str, int] = ("", 0)
+    last_count: tuple[str, int] = ("", 0)
 
     def add(self, key: str, value: int, timeout: int) -> bool:
-        """Count one more, and return whether it is the first; the `value` of a first one is 1."""
-        self.counted = key, attempt_batcher.submit(CountedAttempt(self, key, timeout))
-        return self.counted[1] == value
+        """Count one attempt and return whether it is the first, whose `value` is 1."""
+        self.last_count = key, attempt_batcher.submit(CountedAttempt(self, key, timeout))
+        return self.last_count[1] == value
 
     def incr(self, key: str) -> int:
-        """Return the count that `add` came to."""
-        assert self.counted[0] == key
-        return self.counted[1]
+        """Return the count after the preceding `add`."""
+        assert self.last_count[0] == key
+        return self.last_count[1]
 
 
-def count_attempts(asked: Sequence[CountedAttempt]) -> list[int]:
-    """Count each try, all in one go, and return how many there were of its kind."""
-    counts = asked[0].counts
-    # In a transaction: emptied between the two, Redis would keep a count that nothing ends.
-    pipeline = counts.client.get_client(write=True).pipeline(transaction=True)
-    for each in asked:
-        name = counts.make_key(each.key)
-        pipeline.set(name, 0, ex=each.seconds, nx=True)
+def count_attempts(attempts: Sequence[CountedAttempt]) -> list[int]:
+    """Count the attempts in one round trip and return the count of each key."""
+    cache = attempts[0].cache
+    # In a transaction: a flush between the two commands would leave a count without an expiry.
+    pipeline = cache.client.get_client(write=True).pipeline(transaction=True)
+    for attempt in attempts:
+        name = cache.make_key(attempt.key)
+        pipeline.set(name, 0, ex=attempt.seconds, nx=True)
         pipeline.incr(name)
-    return [int(said) for said in counts.heed(pipeline.execute)[1::2]]
+    return [int(count) for count in cache.call(pipeline.execute)[1::2]]
 
 
 attempt_batcher: Batcher[CountedAttempt, int] = Batcher(

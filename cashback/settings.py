@@ -1,105 +1,49 @@
-"""Everything that differs between machines is read here, from the environment, and fails loudly when it is wrong."""
+"""Django's settings. Values that differ between deployments come from environment variables (cashback.env)."""
 
-import logging
-import re
 from datetime import timedelta
 from ipaddress import ip_network
-from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import django_stubs_ext
-import environ
-from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
-from psycopg.conninfo import conninfo_to_dict
+
+from cashback.env import (
+    LOCAL,
+    env,
+    read_caches,
+    read_claim_lock,
+    read_database,
+    read_key,
+    read_level,
+    read_positive_int,
+    read_public_keys,
+    read_rate,
+    require_distinct,
+)
 
 django_stubs_ext.monkeypatch()
-env = environ.Env()
 BASE_DIR = Path(__file__).resolve().parent.parent
-
-# "local": a developer's machine, whose servers and keys the project makes itself. Anything else: a real deployment.
-LOCAL: bool = env.str("CASHBACK_ENV", "local") == "local"
-if LOCAL:  # a deployment needs nothing of `dev`, nor the packages with the local servers
-    from dev import services
-
-
-def read_key(name: str) -> str:
-    """Return the secret `name`; outside local mode it must be set and hold at least 32 bytes (RFC 7518 §3.2)."""
-    value: str = env.str(name, "")
-    if not value and LOCAL:
-        return services.local_secret(name)
-    if len(value.encode()) < 32 or len(set(value)) < 10:
-        raise ImproperlyConfigured(f"{name} must be at least 32 random bytes: set it, e.g. to `openssl rand -base64 48`.")
-    return value
-
-
-def read_public_keys(name: str) -> list[str]:
-    """Return Ed25519 public keys in hex (32 bytes each), separated by commas; none when `name` is not set."""
-    value: str = env.str(name, "")
-    keys = [key.strip() for key in value.split(",")] if value else []
-    if not all(re.fullmatch(r"[0-9A-Fa-f]{64}", key) for key in keys):
-        raise ImproperlyConfigured(
-            f"{name} must be public keys of 64 hex digits, separated by commas: see manage.py seal_ledger --public-key."
-        )
-    return keys
-
-
-def read_redis_url() -> str:
-    """Return the URL of Redis: REDIS_URL, or the project's own server in local mode; empty where there is none."""
-    url: str = env.str("REDIS_URL", "")
-    if url and not re.match(r"(rediss?|unix)://", url):
-        raise ImproperlyConfigured("REDIS_URL must be a URL, e.g. redis://host/0, or be left out.")
-    return url or (LOCAL and services.redis_url()) or ""
-
-
-def read_database_url() -> str:
-    """Return the URL of the database: DATABASE_URL, or the project's own server in local mode."""
-    url: str = env.str("DATABASE_URL", "")
-    if not url and not LOCAL:
-        raise ImproperlyConfigured("DATABASE_URL must be set outside local mode, e.g. postgresql://user:secret@host/name.")
-    if url and not re.match(r"\w+://", url):
-        raise ImproperlyConfigured("DATABASE_URL must be a URL, e.g. postgresql://user:secret@host/name.")
-    return url or services.database_url()
-
-
-def read_rate(name: str, default: str) -> str:
-    """Return a rate: "count/period" with a period of s, m, h or d, or "off"."""
-    value: str = env.str(name, default)
-    if value != "off" and not re.fullmatch(r"[1-9]\d*/[1-9]?\d*[smhd]", value):
-        raise ImproperlyConfigured(f'{name} must be a rate such as {default} (s, m, h or d), or off, not "{value}".')
-    return value
-
-
-def read_level(name: str, default: str) -> str:
-    """Return one of Python's names for how much is logged."""
-    value: str = env.str(name, default)
-    if value not in logging.getLevelNamesMapping():
-        raise ImproperlyConfigured(f'{name} must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not "{value}".')
-    return value
-
 
 # --- Security ---------------------------------------------------------------------------------------------------------
 
 DEBUG: bool = env.bool("DEBUG", False)
 SECRET_KEY = read_key("SECRET_KEY")
 JWT_SIGNING_KEY = read_key("JWT_SIGNING_KEY")
-# Signs the ledger's seals; the public keys (hex) of keys it took the place of are still trusted.
+# Signs the ledger's seals. Public keys (hex) of earlier signing keys remain trusted: SEAL_PUBLIC_KEYS.
 SEAL_SIGNING_KEY = read_key("SEAL_SIGNING_KEY")
-for name, other in combinations(("SEAL_SIGNING_KEY", "JWT_SIGNING_KEY", "SECRET_KEY"), 2):
-    if globals()[name] == globals()[other]:
-        raise ImproperlyConfigured(f"{name} must differ from {other}: who learns one must not hold the other.")
+require_distinct({"SEAL_SIGNING_KEY": SEAL_SIGNING_KEY, "JWT_SIGNING_KEY": JWT_SIGNING_KEY, "SECRET_KEY": SECRET_KEY})
 SEAL_PUBLIC_KEYS = read_public_keys("SEAL_PUBLIC_KEYS")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if LOCAL else [])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
-# How many proxies of ours append to X-Forwarded-For; 0 means the header is never believed.
+# How many trusted proxies append to X-Forwarded-For; with 0 the header is ignored.
 TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", 0)
-# Who may read /metrics, e.g. 10.0.0.0/8. In a deployment this machine too must be named: a proxy on it makes all callers local.
+# Networks that may read /metrics, e.g. 10.0.0.0/8. Loopback must be listed in a deployment: behind a local proxy every caller
+# has a loopback address.
 LOOPBACK = ["127.0.0.0/8", "::1/128"] if LOCAL else []
 METRICS_ALLOWED = [ip_network(network) for network in [*env.list("METRICS_ALLOWED", default=[]), *LOOPBACK]]
 HTTPS: bool = env.bool("HTTPS", not LOCAL)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
-SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # asked from inside, without TLS
+SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # requested inside the network, without TLS
 SECURE_HSTS_SECONDS: int = env.int("HSTS_SECONDS", 31_536_000 if HTTPS else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 if TRUSTED_PROXIES:
@@ -110,7 +54,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 
-# --- Parts ------------------------------------------------------------------------------------------------------------
+# --- Apps -------------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
     *(["dev"] if LOCAL else []),
@@ -162,7 +106,7 @@ WSGI_APPLICATION = "cashback.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        # The doors are packages of the wallet, not apps: their templates and tags are named here.
+        # The interfaces are packages of the wallet, not apps, so their templates and tags are listed here.
         "DIRS": [BASE_DIR / "wallet/pages/templates", BASE_DIR / "wallet/admin/templates"],
         "APP_DIRS": True,
         "OPTIONS": {
@@ -179,101 +123,28 @@ TEMPLATES = [
 
 # --- Data -------------------------------------------------------------------------------------------------------------
 
-# How long an address or a server that says nothing is waited for; DATABASE_URL may say otherwise (`?connect_timeout=5`).
-# Without these, libpq waits 130 s for a connection, and as long as TCP retries for an answer of a machine that is gone.
-NETWORK_LIMITS = {
-    "connect_timeout": 2,  # seconds, for each host and address; libpq takes no less
-    "keepalives_idle": 3,  # seconds without a word until the other end is asked whether it is there
-    "keepalives_interval": 2,  # seconds between two such questions
-    "keepalives_count": 3,  # so many without an answer end the connection
-    "tcp_user_timeout": 9_000,  # milliseconds that what was sent may stay unacknowledged (Linux)
-}
-
-
-def read_hosts(url: str) -> dict[str, str]:
-    """Return HOST and PORT of a URL that names several hosts, as libpq understands it; empty for one host."""
-    _, _, rest = url.partition("://")
-    hosts = re.split("[/?]", rest, maxsplit=1)[0].rpartition("@")[2]
-    if "," not in hosts:
-        return {}
-    found = conninfo_to_dict(f"postgresql://{hosts}/")
-    ports = str(found.get("port", ""))
-    return {"HOST": str(found["host"]), "PORT": ports if ports.strip(",") else ""}
-
-
-def read_database() -> dict[str, Any]:
-    """Return Django's description of the database, with the limits of DESIGN §5 and of the network on every connection."""
-    url = read_database_url()
-    database: dict[str, Any] = env.db_url_config(url) | read_hosts(url)
-    if database["ENGINE"] == "django.db.backends.postgresql":
-        database["ENGINE"] = "cashback.database"
-    limits = {
-        "lock_timeout": env.int("LOCK_TIMEOUT_MS", 2_000),
-        "statement_timeout": env.int("STATEMENT_TIMEOUT_MS", 5_000),
-        "idle_in_transaction_session_timeout": 5_000,
-    }
-    options = database["OPTIONS"] = NETWORK_LIMITS | database.get("OPTIONS", {})
-    # A socket's folder stands behind the question mark of a URL; Django's dbshell looks for it under HOST.
-    database["HOST"] = options.pop("host", database["HOST"])
-    options["prepare_threshold"] = 1  # for the cursors that prepare at all
-    options["options"] = " ".join(f"-c {name}={value}" for name, value in limits.items())
-    # The threads of a web process share so many connections: one that each keeps for itself is no use to the others when
-    # there are fewer than threads. 0 for commands and the cluster, whose forks could not share them.
-    pooled = env.int("DATABASE_POOL", 0)
-    if pooled:
-        options["pool"] = {"min_size": 1, "max_size": pooled, "timeout": 2, "max_idle": 5}
-    database["CONN_MAX_AGE"] = 0 if pooled else env.int("CONN_MAX_AGE", 60)
-    database["CONN_HEALTH_CHECKS"] = True
-    database["TEST"] = {"NAME": env.str("TEST_DATABASE", "test_cashback")}
-    return database
-
-
 DATABASES = {"default": read_database()}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PGHISTORY_APPEND_ONLY = True
 
-# Expensive reads (accounts.expensive_reads): how many searches a process runs at once, and how long PostgreSQL works for one.
+# Expensive reads (accounts.expensive_reads): searches that one process runs at once, and statement timeouts.
 SEARCHES_AT_ONCE: int = env.int("SEARCHES_AT_ONCE", 1)
 SEARCH_TIMEOUT_MS: int = env.int("SEARCH_TIMEOUT_MS", 2_000)
 EXPORT_TIMEOUT_MS: int = env.int("EXPORT_TIMEOUT_MS", 60_000)
 # How long PostgreSQL works for a process's searches, and for its files, as a part of one core: in between they rest.
 SEARCH_SHARE: float = env.float("SEARCH_SHARE", 0.1)
 EXPORT_SHARE: float = env.float("EXPORT_SHARE", 0.25)
-# What a file of an export may grow to, in the system's temporary folder.
+# Maximum size of an exported file in the system's temporary folder.
 EXPORT_MEGABYTES: int = env.int("EXPORT_MEGABYTES", 1_024)
-
-
-def read_caches() -> dict[str, Any]:
-    """Return the caches: Redis when there is one, else this process's memory. The others are always this process's memory."""
-    # Room for the counts of a flood of addresses: a cull would forget who asked too often.
-    memory = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 50_000}}
-    here = {name: memory | {"LOCATION": name} for name in ("local", "gone")}
-    url = read_redis_url()
-    if not url:
-        return {"default": memory, "counts": memory} | here
-    patience = env.int("REDIS_TIMEOUT_MS", 100) / 1000
-    redis = {
-        "BACKEND": "cashback.redis_cache.CircuitBreakingRedisCache",
-        "LOCATION": url,
-        "KEY_PREFIX": "cashback",
-        "OPTIONS": {
-            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
-            "SOCKET_CONNECT_TIMEOUT": patience,
-            "SOCKET_TIMEOUT": patience,
-        },
-    }
-    return {"default": redis, "counts": redis | {"BACKEND": "cashback.redis_cache.RateLimitCache"}} | here
 
 
 CACHES = read_caches()
 REDIS: bool = CACHES["default"]["BACKEND"].startswith("cashback.redis_cache")
 
-# A crowd in front of one credit may be held by Redis before it reaches PostgreSQL: "redis", or empty for none.
-CLAIM_LOCK: str = env.str("CLAIM_LOCK", "")
-if CLAIM_LOCK not in ("", "redis"):
-    raise ImproperlyConfigured(f'CLAIM_LOCK must be "redis" or empty, not "{CLAIM_LOCK}".')
+# "redis": concurrent claims of one credit queue at a lock in Redis before they reach PostgreSQL. Empty: no such lock.
+CLAIM_LOCK = read_claim_lock("CLAIM_LOCK")
 
-# --- People -----------------------------------------------------------------------------------------------------------
+# --- Users ------------------------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
 LOGIN_URL = "sign_in"
@@ -282,10 +153,8 @@ LOGOUT_REDIRECT_URL = "landing"
 SESSION_ENGINE = "accounts.sessions"
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 PASSWORD_HASHERS = ["accounts.password_hashing.LimitedArgon2PasswordHasher"]
-# How many passwords one process hashes at a time; each takes 100 MiB meanwhile.
-HASHING_SLOTS: int = env.int("HASHING_SLOTS", 2)
-if HASHING_SLOTS < 1:
-    raise ImproperlyConfigured(f'HASHING_SLOTS must be at least 1, not "{HASHING_SLOTS}".')
+# Passwords that one process hashes at a time; each hash takes 100 MiB.
+HASHING_SLOTS = read_positive_int("HASHING_SLOTS", 2)
 AUTH_PASSWORD_VALIDATORS = [
     {
         "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
@@ -305,19 +174,19 @@ SIMPLE_JWT = {
     "USER_ID_CLAIM": "sub",
     "UPDATE_LAST_LOGIN": False,
 }
-# Rates are "count/period"; "off" removes one (the race proof measures claims, not the limit).
+# Rates are "count/period"; "off" disables one (the race proof measures claims, not the limit).
 RATES = {
     "claim": read_rate("RATE_CLAIM", "5/m"),
     "sign_in": read_rate("RATE_SIGN_IN", "5/m"),
-    # Wrong passwords for one email, from all addresses together.
+    # Wrong passwords for one email, over all addresses.
     "wrong_password": read_rate("RATE_WRONG_PASSWORD", "50/h"),
     "register": read_rate("RATE_REGISTER", "10/h"),
     "search": read_rate("RATE_SEARCH", "60/m"),
     "export": read_rate("RATE_EXPORT", "10/m"),
 }
 RATELIMIT_USE_CACHE = "counts"
-# Without Redis the limits hold per process only; the product says so at start instead of refusing to start.
-# It knows django-redis' own class by name, not ours made of it.
+# Without Redis the limits hold per process, about which cashback.W001 warns. django-ratelimit knows django-redis' class by
+# name, not our subclass of it.
 SILENCED_SYSTEM_CHECKS = ["django_ratelimit.W001"] if REDIS else ["django_ratelimit.E003", "django_ratelimit.W001"]
 
 # --- API --------------------------------------------------------------------------------------------------------------
@@ -337,13 +206,13 @@ REST_FRAMEWORK = {
     "DEFAULT_FILTER_BACKENDS": [],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "cashback.http.problem_details.handle_exception",
-    # There is one, in the address: the schema would write any other name into its headers.
+    # The version is in the path. drf-spectacular would add any other version to the media types.
     "ALLOWED_VERSIONS": ["1.0.0"],
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 SPECTACULAR_SETTINGS = {
     "TITLE": "Cashback wallet",
-    "DESCRIPTION": "Claim cashback credits once, keep them for ever.",
+    "DESCRIPTION": "API for issuing and claiming cashback credits.",
     "VERSION": "1.0.0",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
@@ -359,9 +228,9 @@ SPECTACULAR_SETTINGS = {
     ],
 }
 
-# --- The clock --------------------------------------------------------------------------------------------------------
+# --- Scheduler --------------------------------------------------------------------------------------------------------
 
-# Tasks live in PostgreSQL: one enqueued by a rolled-back transaction does not run, a killed worker's task runs again.
+# Tasks are rows of PostgreSQL: a task enqueued by a rolled-back transaction does not run, a killed worker's task runs again.
 Q_CLUSTER = {
     "name": "cashback",
     "orm": "default",
@@ -376,7 +245,7 @@ Q_CLUSTER = {
     "poll": 1,
 }
 
-# --- Words and files --------------------------------------------------------------------------------------------------
+# --- Languages, files, logging ----------------------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("hi", "हिन्दी")]
@@ -386,7 +255,7 @@ LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 TIME_ZONE = "UTC"
 USE_I18N = USE_TZ = True
 STATIC_URL = "static/"
-# In local mode files are served from where they are written; a deployment collects them (manage.py collectstatic).
+# In local mode static files are served from the source folders; a deployment collects them (manage.py collectstatic).
 STATIC_ROOT = None if LOCAL else BASE_DIR / "staticfiles"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -412,7 +281,7 @@ LOGGING = {
     "loggers": {
         "django.request": {"level": "ERROR"},
         "django-q": {"level": "WARNING"},
-        # Lines of JSON (accounts/audit.py), whatever the level of the rest.
+        # The audit log: lines of JSON (accounts/audit.py), independent of LOG_LEVEL.
         "cashback.audit": {"handlers": ["audit"], "level": "INFO", "propagate": False},
     },
 }
@@ -426,7 +295,7 @@ UNFOLD = {
     "LOGIN": {"form": "accounts.forms.ThrottledSignInForm"},
     "DASHBOARD_CALLBACK": "wallet.admin.dashboard.dashboard_context",
     "SIDEBAR": {"navigation": "wallet.admin.sidebar.sidebar_groups"},
-    # The pages' green, from the lightest shade to the darkest.
+    # The green of the pages, from the lightest shade to the darkest.
     "COLORS": {
         "primary": {
             shade: f"oklch({lightness}% {chroma} 165)"

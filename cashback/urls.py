@@ -1,4 +1,4 @@
-"""Every door of the house, by address."""
+"""The URLs of all interfaces."""
 
 from django.contrib import admin
 from django.templatetags.static import static
@@ -13,7 +13,7 @@ from cashback.http import health, problem_pages, system_page
 from wallet.api.openapi import SchemaView
 
 urlpatterns = [
-    # First, because the busiest: addresses are tried from the top.
+    # The busiest paths come first, because patterns are tried in this order.
     path("api/v1/", include("wallet.api.urls")),
     path("", include("wallet.pages.urls")),
     path("", include("accounts.page_urls")),
@@ -26,14 +26,14 @@ urlpatterns = [
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
     path("metrics", health.metrics, name="metrics"),
-    # What a browser asks for on a page that names no icon, such as plain JSON.
+    # Browsers request this path for responses that name no icon, such as JSON.
     path("favicon.ico", RedirectView.as_view(url=lazy(static, str)("cashback/mark.svg"))),
-    # unfold's search caches Python objects, which our caches refuse; each list of the console has a search of its own.
+    # unfold's search caches Python objects, which our JSON caches refuse; each list of the console has its own search.
     path("admin/search/", RedirectView.as_view(pattern_name="admin:index")),
-    # These are done in one way for all: counted, recorded, and ending every other sign-in.
+    # The console uses the site's own views, which are rate-limited, logged, and sign out all other sessions.
     path("admin/password_change/", RedirectView.as_view(pattern_name="password")),
     path("admin/logout/", views.SignOut.as_view()),
-    # Nothing of ours has a page "on the site"; Django's way there breaks on tables that are views.
+    # No object has a page "on the site"; Django's redirect to it fails on models that are database views.
     re_path("^admin/r/", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/system/", admin.site.admin_view(system_page.system_page), name="system"),
     path("admin/", admin.site.urls),

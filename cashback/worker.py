@@ -1,4 +1,4 @@
-"""The worker class under its earlier path: `--worker-class cashback.worker.Worker` goes on working."""
+"""The worker class under its earlier path, for `--worker-class cashback.worker.Worker`."""
 
 from cashback.gunicorn_worker.worker import Worker
 

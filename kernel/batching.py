@@ -1,7 +1,7 @@
-"""Group commit: threads that ask at the same time are served by one call, which one of them makes for all.
+"""Group commit: items that threads submit at the same time are processed in one batch, by one of these threads.
 
 The pattern is leader and followers: a thread that finds no batch in progress leads one at once; items that arrive meanwhile
-form the next batch. No thread of our own has to be started, watched or replaced.
+form the next batch. It needs no thread of its own.
 """
 
 import logging
@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
 
-MAX_BATCH_SIZE = 64  # a larger batch would only make its first item wait for its last
-FOLLOWER_TIMEOUT_SECONDS = 10.0  # longer than a statement may take; the leader is then considered lost
+MAX_BATCH_SIZE = 64  # in a larger batch the first item would wait too long for the last
+FOLLOWER_TIMEOUT_SECONDS = 10.0  # longer than the statement timeout; after it the leader is considered lost
 
 
 class RetryIndividually:
@@ -29,7 +29,7 @@ class RetryIndividually:
 
 
 class NoConnection:
-    """An outcome: no database connection was free for the batch, so its items need not wait for another one."""
+    """An outcome: no database connection was free for the batch, so its items do not wait for another one."""
 
 
 class Failed:
@@ -46,7 +46,7 @@ class PendingItem(Generic[Item, Outcome]):
         self.item = item
         self.outcome: Outcome | RetryIndividually | NoConnection | Failed | None = None
         self.is_done = False
-        # Released once: when the outcome is there, or when this item's thread is to lead the next batch.
+        # Released once: when the item is done, or when its thread becomes the next leader.
         self.signal = threading.Lock()
         self.signal.acquire()
 
@@ -58,10 +58,10 @@ class Batcher(Generic[Item, Outcome]):
         name: the label of this batcher in /metrics and in the log.
         run_batch: returns one outcome (or RetryIndividually) per item, in the order of the items. It must not wait for locks
             of other transactions, because the whole batch waits for it. When it raises, each item is retried individually,
-            so whatever it did before must bear repetition.
+            so its effects must be idempotent.
         run_one: returns the outcome of one item, or raises. It runs in the item's own thread and may wait. It also runs when a
-            batch does not end in time; the item may then be processed twice.
-        max_batch_size: the most items of one batch.
+            batch does not finish in time; the item may then be processed twice.
+        max_batch_size: the maximum number of items in a batch.
         uses_database: whether run_batch takes a database connection, which the leader then returns to the pool.
     """
 
@@ -79,7 +79,9 @@ class Batcher(Generic[Item, Outcome]):
         self.max_batch_size, self.uses_database = max_batch_size, uses_database
         self.batches = self.items = self.largest = 0
         self.batch_failed = Fallback(f"{name}.batch_failed", f"a batch of {name} failed; its items are retried one by one", log)
-        self.leader_lost = Fallback(f"{name}.leader_lost", f"a batch of {name} did not end in time; its item goes alone", log)
+        self.leader_lost = Fallback(
+            f"{name}.leader_lost", f"a batch of {name} did not end in time; its item is retried alone", log
+        )
         self.queue: deque[PendingItem[Item, Outcome]] = deque()
         self._mutex = threading.Lock()
         self._has_leader = False
@@ -136,7 +138,7 @@ class Batcher(Generic[Item, Outcome]):
         return outcomes
 
     def _withdraw(self, pending: PendingItem[Item, Outcome]) -> bool:
-        """Take an item out of the queue and return True, unless its signal arrived at this moment."""
+        """Remove an item from the queue and return True, or return False if its signal has just arrived."""
         with self._mutex:
             if pending.signal.acquire(blocking=False):
                 return False
@@ -163,6 +165,6 @@ def count_batched_items() -> int:
 
 
 def release_connection() -> None:
-    """Return this thread's connection to the pool, if it has one: a thread that waits for others holds no connection."""
+    """Return this thread's connection to the pool unless it is in a transaction: a waiting thread holds no connection."""
     if not connection.in_atomic_block:
         connection.close_if_unusable_or_obsolete()

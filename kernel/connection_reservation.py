@@ -1,4 +1,4 @@
-"""Connections that are reserved for claims: which work may take them (see cashback.database.base.Pool)."""
+"""The permission to take the connections that a pool reserves for claims (cashback.database.base.Pool)."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,15 +8,15 @@ _may_take_reserved: ContextVar[bool] = ContextVar("may_take_reserved", default=F
 
 
 def may_take_reserved() -> bool:
-    """Return whether what is done now may take a reserved connection."""
+    """Return whether the current work may take a reserved connection."""
     return _may_take_reserved.get()
 
 
 @contextmanager
 def reserved_connections() -> Iterator[None]:
-    """Let the work within take the reserved connections, too."""
-    before = _may_take_reserved.set(True)
+    """Allow the code in this block to take reserved connections."""
+    token = _may_take_reserved.set(True)
     try:
         yield
     finally:
-        _may_take_reserved.reset(before)
+        _may_take_reserved.reset(token)

@@ -1,4 +1,4 @@
-"""Files that are complete before their first byte is sent: a client that reads slowly holds a file and no connection."""
+"""Downloads that are written to a temporary file first, so that a slow client holds a file and no database connection."""
 
 import errno
 import tempfile
@@ -20,8 +20,8 @@ MEGABYTE = 1024 * 1024
 # Pauses while a CSV file is written beside other requests, as a multiple of this thread's CPU time. PostgreSQL works 1.4 times
 # as long on a line of CSV as this thread, and keeps to a share of one core. A line of a spreadsheet hardly costs PostgreSQL.
 CSV_PAUSES = 5.0
-# Files of this process that are being written or sent: each takes disk space and a thread.
-OPEN_FILES = Slots(most=4, most_waiting=0)
+# Files that this process writes or sends at once: each takes disk space and a thread.
+OPEN_FILES = Slots(count=4, max_waiting=0)
 
 
 class FileTooLarge(BadRequest):
@@ -31,62 +31,62 @@ class FileTooLarge(BadRequest):
 
 
 class SpooledFileResponse(FileResponse):
-    """A file as an attachment; its place among the open files is free when it is closed or forgotten."""
+    """A file as an attachment, which releases its slot of OPEN_FILES when it is closed or garbage-collected."""
 
     block_size = 64 * 1024
 
     def __init__(self, file: IO[bytes], name: str, content_type: str) -> None:
         super().__init__(file, as_attachment=True, filename=name, content_type=content_type)
-        self.free_place = weakref.finalize(self, OPEN_FILES.leave, 0.0)
+        self.release_slot = weakref.finalize(self, OPEN_FILES.release, 0.0)
 
     def close(self) -> None:
-        """Close the file, which ends it."""
+        """Close the file, which deletes it, and release the slot."""
         super().close()
-        self.free_place()
+        self.release_slot()
 
 
 def file_response(name: str, content_type: str, write: Callable[[IO[bytes]], Any]) -> SpooledFileResponse:
-    """Answer with the file that `write` writes; raise ReadsBusy when too many are open or the disk is full."""
-    OPEN_FILES.take()
-    file = tempfile.TemporaryFile()  # noqa: SIM115  (the answer closes it)
+    """Return the response with the file that `write` writes; raise ReadsBusy if too many are open or the disk is full."""
+    OPEN_FILES.acquire()
+    file = tempfile.TemporaryFile()  # noqa: SIM115  (the response closes it)
     try:
         write(file)
         file.seek(0)
         return SpooledFileResponse(file, name, content_type)
     except BaseException as error:
         file.close()
-        OPEN_FILES.leave(0.0)
+        OPEN_FILES.release(0.0)
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise ReadsBusy from error
         raise
 
 
-def with_pauses(items: Iterable[Item], at_once: int = 1, pauses: float = 1.0) -> Iterator[Item]:
-    """Yield the items. While the process serves other requests, sleep after each `at_once` items, to leave them the CPU.
+def yield_with_pauses(items: Iterable[Item], chunk_size: int = 1, pauses: float = 1.0) -> Iterator[Item]:
+    """Yield the items. While the process serves other requests, sleep after each `chunk_size` items, to leave them the CPU.
 
-    Python runs one thread of a process at a time: without pauses every claim of the process would wait for the file.
+    Python runs one thread of a process at a time: without pauses every claim in the process would wait for the file.
 
     Arguments:
         pauses: how long to sleep, as a multiple of the CPU time of this thread since the last pause.
     """
-    computed, served = time.thread_time(), count_batched_items()
+    started, served = time.thread_time(), count_batched_items()
     for number, item in enumerate(items, start=1):
         yield item
-        if number % at_once == 0:
+        if number % chunk_size == 0:
             now_served = count_batched_items()
             if now_served != served:
-                time.sleep(pauses * (time.thread_time() - computed))
-            computed, served = time.thread_time(), now_served
+                time.sleep(pauses * (time.thread_time() - started))
+            started, served = time.thread_time(), now_served
 
 
-def csv_file_response(name: str, pieces: Iterable[str | bytes]) -> SpooledFileResponse:
-    """Answer with CSV that comes in pieces; raise ReadsBusy, or FileTooLarge beyond EXPORT_MEGABYTES."""
+def csv_file_response(name: str, chunks: Iterable[str | bytes]) -> SpooledFileResponse:
+    """Return the response with chunks of CSV; raise ReadsBusy, or FileTooLarge beyond EXPORT_MEGABYTES."""
 
     def write(file: IO[bytes]) -> None:
-        left = settings.EXPORT_MEGABYTES * MEGABYTE
-        for piece in with_pauses(pieces, pauses=CSV_PAUSES):
-            left -= file.write(piece if isinstance(piece, bytes) else piece.encode())
-            if left < 0:
+        remaining = settings.EXPORT_MEGABYTES * MEGABYTE
+        for chunk in yield_with_pauses(chunks, pauses=CSV_PAUSES):
+            remaining -= file.write(chunk if isinstance(chunk, bytes) else chunk.encode())
+            if remaining < 0:
                 raise FileTooLarge
 
     return file_response(name, "text/csv; charset=utf-8", write)

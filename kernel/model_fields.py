@@ -1,4 +1,4 @@
-"""Model fields whose migrations import no code of ours: what only Python keeps (a default, validators) is left out of them."""
+"""Model fields whose migrations import none of our code: defaults and validators in Python are left out of them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,23 +6,23 @@ from uuid import UUID
 
 from django.db import models
 
-# As models.Field.deconstruct says it: name, path of the class, positional and keyword arguments.
+# The result of models.Field.deconstruct: name, path of the class, positional and keyword arguments.
 Deconstructed = tuple[str, str, Sequence[Any], dict[str, Any]]
 
 
 class GeneratedUUIDField(models.UUIDField[UUID | str, UUID]):
-    """A UUID whose `default` may be a function of ours. A migration that inserts rows must give them their ids."""
+    """A UUID whose `default` may be one of our functions. A migration that inserts rows must set their ids."""
 
     def deconstruct(self) -> Deconstructed:
-        """Return what a migration keeps: a plain UUIDField without a default."""
+        """Return a plain UUIDField without a default."""
         name, _, args, kwargs = super().deconstruct()
         return name, "django.db.models.UUIDField", args, {key: kwargs[key] for key in kwargs if key != "default"}
 
 
 class ValidatedCharField(models.CharField[str, str]):
-    """Text whose `validators` may be functions of ours."""
+    """A CharField whose `validators` may be our functions."""
 
     def deconstruct(self) -> Deconstructed:
-        """Return what a migration keeps: a plain CharField without validators."""
+        """Return a plain CharField without validators."""
         name, _, args, kwargs = super().deconstruct()
         return name, "django.db.models.CharField", args, {key: kwargs[key] for key in kwargs if key != "validators"}

@@ -1,6 +1,6 @@
-"""Refusals counted by code and hour in the cache, for reports only.
+"""Counters of refusals per code and hour, in the cache, for display only.
 
-Counts may be lost (a flush, an outage, a cache in one process's memory). No decision depends on them.
+A count may be lost (a flush, an outage, a cache in one process's memory).
 """
 
 import logging
@@ -11,7 +11,7 @@ from django.core.cache import caches
 from django.utils import timezone
 
 from kernel.fallbacks import Fallback
-from kernel.rate_limits import STORE_DOWN
+from kernel.rate_limits import STORE_ERRORS
 from kernel.refusals import all_refusals
 
 log = logging.getLogger(__name__)
@@ -22,38 +22,38 @@ HOUR = timedelta(hours=1)
 
 
 def count_refusal(code: str) -> None:
-    """Count one refusal with this code in the current hour, unless Redis does not answer."""
+    """Count one refusal with this code in the current hour; do nothing when the cache is down."""
     key = cache_key(timezone.now(), code)
     store = caches["default"]
     try:
         try:
             store.incr(key)
-        except ValueError:  # the first of this hour; if two are first at once, the second one increments
+        except ValueError:  # the first of this hour, unless another process adds the key first
             if not store.add(key, 1, int(RETENTION.total_seconds())):
                 store.incr(key)
-    except (*STORE_DOWN, ValueError):
+    except (*STORE_ERRORS, ValueError):
         NOT_COUNTED.record()
 
 
 def refusals_by_code(since: datetime, until: datetime) -> Counter[str] | None:
-    """Return the counts by code from the hour of `since` to before `until`, at most 31 days back.
+    """Return the number of refusals per code from the hour of `since` to before `until`; None when the cache is down.
 
-    None if Redis does not answer.
+    Counters are kept for 31 days.
     """
     start = max(since, until - RETENTION).replace(minute=0, second=0, microsecond=0)
     hours = [start + HOUR * number for number in range(-((start - until) // HOUR))]
     keys = {cache_key(hour, code): code for hour in hours for code in {refusal.code for refusal in all_refusals()}}
     try:
-        found = caches["default"].get_many(keys)
-    except STORE_DOWN:
+        counts = caches["default"].get_many(keys)
+    except STORE_ERRORS:
         NOT_READ.record()
         return None
     total: Counter[str] = Counter()
-    for key, number in found.items():
-        total[keys[key]] += number
+    for key, count in counts.items():
+        total[keys[key]] += count
     return total
 
 
-def cache_key(hour: datetime, code: str) -> str:
-    """Return the key of the count of a code in an hour."""
-    return f"refused:{hour.astimezone(UTC):%Y%m%d%H}:{code}"
+def cache_key(time: datetime, code: str) -> str:
+    """Return the key of the counter for one code in the hour of `time`."""
+    return f"refused:{time.astimezone(UTC):%Y%m%d%H}:{code}"

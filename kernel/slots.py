@@ -1,4 +1,4 @@
-"""A bounded number of slots for expensive work in one process."""
+"""Slots: a bounded number of threads of one process that do expensive work at the same time."""
 
 import threading
 import time
@@ -30,17 +30,17 @@ class ReadsBusy(Unavailable):
 
 @dataclass
 class Slots:
-    """A number of slots that are taken one by one; a context manager takes one.
+    """A number of slots; `slot` is a context manager that holds one.
 
     Arguments:
-        most: how many there are.
-        most_waiting: how many threads may wait for one: each that waits is missing elsewhere.
+        count: the number of slots.
+        max_waiting: how many threads may wait for a slot; a waiting thread serves no other request.
         share: what part of the time PostgreSQL may work for all of them together, as a part of one core: after long reads
             a slot stays empty until this holds again, up to MAX_REST_SECONDS. 1.0: no slot ever rests.
     """
 
-    most: int
-    most_waiting: int
+    count: int
+    max_waiting: int
     share: float = 1.0
     changed: threading.Condition = field(default_factory=threading.Condition)
     waiting: int = 0
@@ -48,30 +48,30 @@ class Slots:
     spent_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self.free_at = [0.0] * self.most  # by the monotonic clock; a slot in use is not in it
+        self.free_at = [0.0] * self.count  # monotonic times at which the free slots may be used; slots in use are not listed
 
     @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Hold a slot; raise ReadsBusy when there is none within WAIT_SECONDS, or when too many wait already."""
-        self.take()
-        begun, own = time.monotonic(), time.thread_time()
+    def slot(self) -> Iterator[None]:
+        """Hold a slot; raise ReadsBusy if none is free within WAIT_SECONDS, or if too many threads wait already."""
+        self.acquire()
+        started, own_start = time.monotonic(), time.thread_time()
         try:
             yield
         finally:
-            # What this thread did itself, such as a page's template, is no work of PostgreSQL's.
-            self.leave(time.monotonic() - begun - (time.thread_time() - own))
+            # The thread's own work, such as rendering a template, is not PostgreSQL's.
+            self.release(time.monotonic() - started - (time.thread_time() - own_start))
 
-    def take(self) -> None:
-        """Take a slot, and wait for it; raise ReadsBusy."""
+    def acquire(self) -> None:
+        """Take a slot, waiting for one if necessary; raise ReadsBusy."""
         deadline = time.monotonic() + WAIT_SECONDS
         with self.changed:
-            if self.is_taken_now():
+            if self._try_acquire():
                 return
-            if self.waiting >= self.most_waiting:
+            if self.waiting >= self.max_waiting:
                 raise ReadsBusy(self.rest_left())
             self.waiting += 1
             try:
-                while not self.is_taken_now():
+                while not self._try_acquire():
                     now = time.monotonic()
                     if now >= deadline:
                         raise ReadsBusy(self.rest_left())
@@ -79,20 +79,20 @@ class Slots:
             finally:
                 self.waiting -= 1
 
-    def is_taken_now(self) -> bool:
-        """Take a slot that is free, if there is one; the caller holds `changed`."""
-        free = min(self.free_at, default=None)
-        if free is None or free > time.monotonic():
+    def _try_acquire(self) -> bool:
+        """Take a free slot and return True, or return False. The caller holds `changed`."""
+        earliest = min(self.free_at, default=None)
+        if earliest is None or earliest > time.monotonic():
             return False
-        self.free_at.remove(free)
+        self.free_at.remove(earliest)
         return True
 
     def rest_left(self) -> float:
         """Return the seconds until a slot that rests is free, 0 when all are in use; the caller holds `changed`."""
         return max(0.0, min(self.free_at, default=0.0) - time.monotonic())
 
-    def leave(self, seconds: float) -> None:
-        """Give a slot back for which PostgreSQL worked so many seconds."""
+    def release(self, seconds: float) -> None:
+        """Return a slot after a read that took PostgreSQL this long."""
         with self.changed:
             self.free_at.append(time.monotonic() + self.rest_after(seconds))
             self.changed.notify()

@@ -1,4 +1,4 @@
-"""How an act meets other people's: one transaction, run again after a conflict, `Busy` when it cannot be done now."""
+"""Transactions that are retried after conflicts, and the classification of database errors by SQLSTATE."""
 
 import random
 import time
@@ -16,13 +16,13 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 MAX_ATTEMPTS = 3
-BATCH_LOCK_TIMEOUT_MS = 50  # how long many wait for a lock that one of them wants
-# PostgreSQL, appendix A: nothing of the transaction stayed, and the same again may pass. 25006: a write met a standby, and
-# the session is closed (cashback/database); the next one may be with the primary.
+BATCH_LOCK_TIMEOUT_MS = 50  # how long a batch waits for a lock that one of its items needs
+# Error codes: PostgreSQL's documentation, appendix A. After a conflict the transaction was rolled back and may succeed when it
+# runs again. 25006: a write reached a standby; the session is closed (cashback/database), and the next may reach the primary.
 CONFLICT_SQLSTATES = {"40P01", "40001", "25006"}
-# The server will not wait or take more: lock, statement, too many connections, out of memory or disk, shutting down.
+# The server gave up waiting (lock, statement) or lacks resources (memory, disk, connections).
 OVERLOAD_SQLSTATES = {"55P03", "57014", "53000", "53100", "53200", "53300"}
-# The connection ended; at COMMIT nobody knows on which side of it.
+# The connection was closed; if that happened during COMMIT, its outcome is unknown.
 CONNECTION_LOSS_SQLSTATES = {"57P01", "57P02", "57P03", "57P05", "25P03", "25P04"}
 
 
@@ -34,18 +34,18 @@ class Busy(Unavailable):
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """Return PostgreSQL's five-character code of a Django database error; None when the connection gave none."""
+    """Return the five-character SQLSTATE of a Django database error; None if the server sent none."""
     return getattr(error.__cause__, "sqlstate", None)
 
 
 def violated_constraint(error: BaseException) -> str:
-    """Return the name of the constraint (or trigger's rule) that an IntegrityError broke."""
+    """Return the name of the constraint, or of the trigger's rule, that an IntegrityError violates."""
     diagnosis = getattr(error.__cause__, "diag", None)
     return getattr(diagnosis, "constraint_name", None) or ""
 
 
 def is_connection_lost(error: BaseException) -> bool:
-    """Tell whether the connection ended, so that the outcome of a COMMIT is unknown."""
+    """Return whether the connection was lost, so that the outcome of a COMMIT is unknown."""
     code = sqlstate(error)
     if code is None and not is_pool_exhausted(error):
         return isinstance(error, (OperationalError, InterfaceError))
@@ -53,17 +53,17 @@ def is_connection_lost(error: BaseException) -> bool:
 
 
 def is_overload(error: BaseException) -> bool:
-    """Tell whether the server refused to wait or to take more, or no connection was free."""
+    """Return whether the server gave up waiting or lacked resources, or no connection was free."""
     return sqlstate(error) in OVERLOAD_SQLSTATES or is_pool_exhausted(error)
 
 
 def is_pool_exhausted(error: BaseException) -> bool:
-    """Tell whether all connections of this process were taken for as long as the pool waits."""
+    """Return whether no connection of the pool became free within its timeout."""
     return isinstance(error.__cause__, PoolTimeout)
 
 
 def is_retryable(error: Exception, idempotent: bool) -> bool:
-    """Tell whether the same act may be run again now; closes a connection that is of no more use."""
+    """Return whether the action may be retried now. Side effect: closes a lost connection."""
     if isinstance(error, Busy):
         return True
     if is_connection_lost(error):
@@ -73,13 +73,14 @@ def is_retryable(error: Exception, idempotent: bool) -> bool:
 
 
 def atomic_with_retry(*, idempotent: bool) -> Callable[[Callable[P, R]], Callable[P, R]]:
-    """Make a function one act: one durable transaction, at most 3 tries with jitter, `Busy` when none of them passed.
+    """Make a function an action: one durable transaction, up to MAX_ATTEMPTS attempts with jitter, then `Busy`.
 
     Arguments:
-        idempotent: running it twice is running it once (it holds a key, or its row says it was done), so that a lost
-            connection may be answered by another try.
+        idempotent: whether running the function twice has the effect of running it once (it holds an idempotency key, or its
+            row shows that it is done). Only then is it retried after a lost connection.
 
-    The function may raise `Busy` itself to be tried again. Refusals and broken rules pass through; nothing stays.
+    The function may raise `Busy` itself to be retried. Refusals and constraint violations are raised to the caller after the
+    rollback.
     """
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -90,10 +91,10 @@ def atomic_with_retry(*, idempotent: bool) -> Callable[[Callable[P, R]], Callabl
                     with transaction.atomic(durable=True):
                         return function(*args, **kwargs)
                 except (Busy, DatabaseError, InterfaceError) as error:
-                    again = is_retryable(error, idempotent)
-                    if not again and not is_connection_lost(error) and not is_overload(error):
+                    retryable = is_retryable(error, idempotent)
+                    if not retryable and not is_connection_lost(error) and not is_overload(error):
                         raise
-                    if not again or attempt == MAX_ATTEMPTS:
+                    if not retryable or attempt == MAX_ATTEMPTS:
                         raise (error if isinstance(error, Busy) else Busy()) from error
                     time.sleep(random.uniform(0.2, 1) * 0.01 * 2**attempt)  # noqa: S311  (jitter, not a secret)
             raise AssertionError("unreachable: every attempt returns or raises")

@@ -1,4 +1,4 @@
-"""Primary keys that sort by the time they were made."""
+"""UUID version 7: primary keys that sort by their time of creation."""
 
 import os
 import time
@@ -8,7 +8,7 @@ from uuid import UUID
 def uuid7() -> UUID:
     """Return a new UUID version 7 (RFC 9562 §5.7): 48 bits of Unix milliseconds, then 74 random bits.
 
-    Made here and not by a sequence, so that a row's id is known before its insert and no server-wide counter is shared.
+    The application generates ids, so that a row's id is known before its insert and no sequence is shared.
     """
     random = int.from_bytes(os.urandom(10), "big")
     milliseconds = time.time_ns() // 1_000_000

@@ -83,7 +83,7 @@ def _file_slots_are_freed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(Client, "request", free_when_all_are_taken)
     yield
-    if len(OPEN_FILES.free_at) < OPEN_FILES.most:
+    if len(OPEN_FILES.free_at) < OPEN_FILES.count:
         gc.collect()
 
 
@@ -138,7 +138,7 @@ def issue(ada: User) -> Callable[..., CashbackAsset]:
 
 
 @pytest.fixture
-def crowd() -> Callable[[int], list[User]]:
+def make_users() -> Callable[[int], list[User]]:
     """Insert that many users."""
 
     def make(size: int) -> list[User]:

@@ -28,7 +28,7 @@ NOT_OURS = {"DJANGO_SETTINGS_MODULE", "PATH", "XDG_STATE_HOME", "CASHBACK_LOCAL_
 
 
 def is_reader(called: ast.expr) -> bool:
-    """Return whether a call reads an environment variable: `env.str()`, `environ.get()`, `read_rate()`, `_positive()`."""
+    """Return whether a call reads an environment variable, e.g. `env.str()`, `environ.get()`, `read_positive_int()`."""
     if isinstance(called, ast.Attribute):
         return ast.unparse(called.value).split(".")[-1] in ("env", "environ")
     return isinstance(called, ast.Name) and bool(re.fullmatch(r"_?(read|positive)(_\w+)?", called.id))

@@ -19,7 +19,7 @@ from packaging.utils import canonicalize_name
 
 from dev import services
 from dev.race import scratch_database
-from tests.security.test_supply import lines
+from tests.security.test_pinned_packages import lines
 from tests.test_deployment import PRODUCTION, ROOT
 
 PRODUCT = ("accounts", "cashback", "kernel", "locale", "wallet", "manage.py")

@@ -144,7 +144,7 @@ THREE_DECIMALS = ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"]
 DECIMALS = dict.fromkeys(TWO_DECIMALS, 2) | dict.fromkeys(NO_DECIMALS, 0) | dict.fromkeys(THREE_DECIMALS, 3)
 CURRENCIES = sorted(DECIMALS)
 
-# The most one credit may be worth, in units of its currency: a typed zero too many should not become a debt.
+# Maximum value of a credit, in units of its currency, against mistyped zeros.
 MAX_VALUE = Decimal(1_000_000_000)
 
 THOUSANDS, LAKHS = 3, (3, 2, 0)  # 1,234,567.00 and 12,34,567.00
@@ -171,7 +171,7 @@ def format_amount(amount: Decimal, currency: str) -> str:
 
 
 def format_amount_grouped(amount: Decimal, currency: str, *, lakhs: bool = False) -> str:
-    """Return the same with its digits grouped for people: rupees by `lakhs`, any other currency by thousands unless asked."""
+    """Return the amount with grouped digits: INR in lakhs, other currencies in thousands unless `lakhs` is True."""
     grouping = LAKHS if lakhs or currency == "INR" else THOUSANDS
     return numberformat.format(
         amount, ".", DECIMALS[currency], grouping=grouping, thousand_sep=",", force_grouping=True, use_l10n=False

@@ -24,7 +24,7 @@ SCHEDULES = {
 def sweep() -> int:
     """Mark due credits EXPIRED and return their number. Pauses keep claims fast, even with a million due at once."""
     with acting_through_channel("scheduler"):
-        return expire_assets.expire_due(batch=BATCH_SIZE, rest=REST_RATIO, seconds=SWEEP_SECONDS)
+        return expire_assets.expire_due(batch_size=BATCH_SIZE, rest=REST_RATIO, seconds=SWEEP_SECONDS)
 
 
 def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:

@@ -1,1 +1,1 @@
-"""Django's PostgreSQL engine, with a pool that gets over a lost server at once."""
+"""Django's PostgreSQL engine with a connection pool that reconnects at once after a failover; the application's role."""

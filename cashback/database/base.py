@@ -1,4 +1,4 @@
-"""The engine that settings.DATABASES names: Django's own, but for its pool of connections."""
+"""The database engine of settings.DATABASES: Django's own with another connection pool."""
 
 import logging
 import select
@@ -27,23 +27,24 @@ SESSIONS_REPLACED = Fallback("database.sessions_replaced", "the database is read
 
 RECONNECT_SECONDS = 0.25
 READ_ONLY_SERVER = "25006"  # a write met a standby, or a primary that takes no writes
-# What ends a session, or leaves it useless, but is an InternalError to psycopg: read-only, idle too long in a transaction,
-# a transaction that took too long.
-SESSION_ENDS = {READ_ONLY_SERVER, "25P03", "25P04"}
-REPLACE_SECONDS = 1.0  # between two times that a pool replaces all its sessions
+# Errors that end a session, or leave it useless, but are InternalError in psycopg: read-only server, idle-in-transaction
+# timeout, transaction timeout.
+SESSION_ENDING_SQLSTATES = {READ_ONLY_SERVER, "25P03", "25P04"}
+REPLACE_INTERVAL_SECONDS = 1.0  # the shortest time between two replacements of all sessions of a pool
 
 
 class Pool(ConnectionPool[Connection[Any]]):
-    """A pool that hands out no connection whose server is gone, and asks for a lost one again while somebody waits for it.
+    """A pool that lends no connection that the server closed, and that reconnects as long as a thread waits for a connection.
 
-    psycopg's own sends a question on each connection before it is used, and sleeps a second, then two, when it finds a second
-    one broken: after a failover whoever leads a company would sleep beside connections that are sound again.
+    psycopg's own pool sends a query on each connection before it is used, and sleeps one second, then two, after it finds a
+    second one broken: after a failover the batch leader would keep waiting although healthy connections are available.
 
-    So many of its connections are reserved (kernel.connection_reservation): whatever else the process does, claims find one.
+    `reserved` of its connections are lent only to work that may take them (kernel.connection_reservation), so that claims
+    always find one.
     """
 
     def __init__(self, *args: Any, reserved: int = 0, **kwargs: Any) -> None:
-        """Make a pool as psycopg does."""
+        """Take the arguments of psycopg's pool, and the number of `reserved` connections."""
         super().__init__(*args, **kwargs)
         self.unreserved = BoundedSemaphore(self.max_size - reserved)
         self.lent_unreserved: set[Connection[Any]] = set()
@@ -72,96 +73,96 @@ class Pool(ConnectionPool[Connection[Any]]):
         super().putconn(conn)
 
     def _get_ready_connection(self, timeout: float | None) -> Connection[Any] | None:
-        """Return an idle connection that lives, if there is one; the dead that stand before it are replaced."""
+        """Return an idle connection that the server did not close, or None; closed ones are replaced."""
         while (idle := super()._get_ready_connection(timeout)) and not is_connection_alive(idle):
             idle.close()
             self.run_task(AddConnection(self))
         return idle
 
     def reconnect_failed(self) -> None:
-        """Try again while somebody waits: each of them does so for as long as the pool's timeout says."""
+        """Try again while a thread waits for a connection; each thread waits for the pool's timeout."""
         with self._lock:
             if self._waiting:
                 self._maybe_grow_pool()
 
     def replace_all(self) -> None:
-        """Replace every session, those in use when they come back; not again within a second."""
-        if time.monotonic() - self._drained_at >= REPLACE_SECONDS:
+        """Replace every session, those in use when they are returned; do nothing within REPLACE_INTERVAL_SECONDS."""
+        if time.monotonic() - self._drained_at >= REPLACE_INTERVAL_SECONDS:
             SESSIONS_REPLACED.record()
             self.drain()
 
 
 def is_connection_alive(idle: Connection[Any]) -> bool:
-    """Tell whether the server still holds its end. It has nothing to say to a connection in rest but that it is over."""
+    """Return whether the server has not closed the connection: the only message to an idle connection is its end."""
     waiting = select.poll()
     waiting.register(idle.fileno(), select.POLLIN)
     return not waiting.poll(0)
 
 
 class DatabaseOperations(operations.DatabaseOperations):
-    """Django's, which looks for a statement's text where only one kind of cursor leaves it."""
+    """Django's operations; last_executed_query also works for cursors that bind parameters on the server."""
 
     def last_executed_query(self, cursor: Any, sql: str, params: Any) -> str:
-        """Return the statement with its values in it, for whoever logs or counts statements."""
+        """Return the statement with its values, for query logs and tests that count statements."""
         sent = super().last_executed_query(cursor, sql, params) if isinstance(cursor, ClientCursor) else None
         return sent or str(self.compose_sql(sql, params))
 
 
 class ErrorWrapper(DatabaseErrorWrapper):
-    """Django's, to which an error that ends the session is an OperationalError, as every other loss of it.
+    """Django's wrapper, which also raises errors of SESSION_ENDING_SQLSTATES as OperationalError, like other lost connections.
 
-    A session with a server that takes no writes is closed: the next one may find the primary.
+    A session with a read-only server is closed, because the next one may reach the primary.
     """
 
     wrapper: "DatabaseWrapper"
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None) -> None:
-        """Raise Django's exception in place of psycopg's."""
+        """Raise the Django exception for a psycopg exception."""
         if error is None:
             return
         sqlstate = getattr(error, "sqlstate", None)
         if sqlstate == READ_ONLY_SERVER:
             self.wrapper.end_session()
-        if sqlstate in SESSION_ENDS:
+        if sqlstate in SESSION_ENDING_SQLSTATES:
             self.wrapper.errors_occurred = True
             raise OperationalError(*error.args).with_traceback(traceback) from error
         super().__exit__(kind, error, traceback)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Django's connection to PostgreSQL, from a pool of ours when settings ask for one."""
+    """Django's connection to PostgreSQL, taken from our Pool when OPTIONS has `pool`."""
 
     ops_class = DatabaseOperations
-    # Django's own, of which its types do not tell.
+    # Attributes of Django that its type stubs lack.
     _connection_pools: ClassVar[dict[str, Pool]]
     _configure_connection: Callable[[Connection[Any]], None]
 
     @property
     def pool(self) -> Pool | None:
-        """Return this process's pool, made when it is first asked for."""
+        """Return this process's pool, which is made at first use; None without one in the settings."""
         options = self.settings_dict["OPTIONS"].get("pool")
         if self.alias == NO_DB_ALIAS or not options:
             return None
         if self.alias not in self._connection_pools:
-            how = self.get_connection_params() | {"autocommit": True}
-            made = Pool(
-                kwargs=how,
+            parameters = self.get_connection_params() | {"autocommit": True}
+            pool = Pool(
+                kwargs=parameters,
                 open=False,
                 configure=self._configure_connection,
                 reconnect_timeout=RECONNECT_SECONDS,
                 reserved=options["max_size"] // 2,
                 **options,
             )
-            self._connection_pools.setdefault(self.alias, made)
+            self._connection_pools.setdefault(self.alias, pool)
         return self._connection_pools[self.alias]
 
     @cached_property
     def wrap_database_errors(self) -> ErrorWrapper:
-        """Return what turns psycopg's exceptions into Django's."""
+        """Return the context manager that turns psycopg's exceptions into Django's."""
         return ErrorWrapper(self)
 
     def end_session(self) -> None:
-        """End the session with a server that takes no writes, and those that the pool has; a transaction is lost."""
+        """Close the session with a read-only server and all sessions of the pool; an open transaction is lost."""
         if self.connection is not None:
             self.connection.close()
         if not self.in_atomic_block:
@@ -170,7 +171,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
             self.pool.replace_all()
 
     def prepared_cursor(self) -> CursorWrapper:
-        """Return a cursor whose statements PostgreSQL plans once a connection: for those that are asked all the time."""
+        """Return a cursor that uses server-side prepared statements, for statements that run all the time."""
         with self.wrap_database_errors:
             self.ensure_connection()
             return self._prepare_cursor(Cursor(self.connection))  # type: ignore[attr-defined, no-any-return]

@@ -1,4 +1,4 @@
-"""Sockets whose peer may keep a thread waiting only for so long, and the limits that a peer has."""
+"""Sockets that limit how long a client that reads slowly can keep a thread waiting."""
 
 import errno
 import fcntl
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 BLOCK_BYTES = 64 * 1024
-SEND_BUFFER_BYTES = 128 * 1024  # an answer within it leaves its thread at once, whether it is read or not
+SEND_BUFFER_BYTES = 128 * 1024  # a response within it does not keep its thread waiting
 NOT_READ = "The peer does not read its answer."
 
 
 @dataclass(frozen=True)
 class Limits:
-    """How long a peer may take, in seconds, and how slow it may be, in bytes a second."""
+    """Time limits for a client in seconds, and its minimum rate in bytes per second."""
 
     head: float = 10
     body: float = 10
@@ -29,16 +29,16 @@ class Limits:
 
     @classmethod
     def from_environment(cls) -> "Limits":
-        """Return the limits that the environment names; raise ValueError for one that is not a positive number."""
+        """Return the limits of the environment variables; raise ValueError unless each is a positive number."""
         return cls(
-            head=_positive("REQUEST_HEAD_TIMEOUT_MS", 10_000) / 1000,
-            body=_positive("REQUEST_BODY_TIMEOUT_MS", 10_000) / 1000,
-            answer=_positive("ANSWER_TIMEOUT_MS", 10_000) / 1000,
-            rate=_positive("LOWEST_BYTES_PER_SECOND", 1000),
+            head=_read_positive_int("REQUEST_HEAD_TIMEOUT_MS", 10_000) / 1000,
+            body=_read_positive_int("REQUEST_BODY_TIMEOUT_MS", 10_000) / 1000,
+            answer=_read_positive_int("ANSWER_TIMEOUT_MS", 10_000) / 1000,
+            rate=_read_positive_int("LOWEST_BYTES_PER_SECOND", 1000),
         )
 
 
-def _positive(name: str, default: int) -> int:
+def _read_positive_int(name: str, default: int) -> int:
     text = os.environ.get(name, str(default))
     if not text.isdecimal() or int(text) == 0:
         raise ValueError(f'{name} must be a positive whole number, not "{text}".')
@@ -46,48 +46,48 @@ def _positive(name: str, default: int) -> int:
 
 
 class Senders:
-    """The threads that wait for a peer to read its answer; of too many, the one whose peer read nothing for longest is cut."""
+    """The threads that wait for a client to read a response. If there are too many, the connection idle for longest is cut."""
 
-    def __init__(self, most: int, limits: Limits) -> None:
-        self.most, self.limits = most, limits
+    def __init__(self, max_waiting: int, limits: Limits) -> None:
+        self.max_waiting, self.limits = max_waiting, limits
         self.lock = threading.Lock()
-        self.waiting: dict[LimitedSocket, float] = {}  # since when the peer has read nothing
+        self.waiting: dict[LimitedSocket, float] = {}  # monotonic time of the client's last read
 
-    def wait(self, sock: "LimitedSocket") -> None:
-        """Wait until the socket takes more. Raises ConnectionResetError for a peer that reads too slowly or not at all.
+    def wait_until_writable(self, sock: "LimitedSocket") -> None:
+        """Wait until the socket is writable. Raises ConnectionResetError if the client reads too slowly or not at all.
 
-        The peer may keep us waiting for `limits.answer` seconds; what it reads earns it time at the lowest rate.
+        The client has `limits.answer` seconds; each byte that it reads adds time according to the minimum rate.
         """
-        longest, step = self.limits.answer, min(1.0, self.limits.answer)
-        ready, queued = select.poll(), sock.queued()
+        max_time, step = self.limits.answer, min(1.0, self.limits.answer)
+        ready, unsent = select.poll(), sock.unsent_bytes()
         ready.register(sock, select.POLLOUT)
-        self._enter(sock)
+        self._register(sock)
         try:
             while not ready.poll(1000 * step):
-                before, queued = queued, sock.queued()
-                earned = max(0, before - queued) / self.limits.rate
-                sock.time_left = min(longest, sock.time_left - step + earned)
+                before, unsent = unsent, sock.unsent_bytes()
+                earned = max(0, before - unsent) / self.limits.rate
+                sock.time_left = min(max_time, sock.time_left - step + earned)
                 if sock.time_left <= 0:
                     raise ConnectionResetError(errno.ECONNRESET, NOT_READ)
                 if earned:
-                    self._enter(sock)
+                    self._register(sock)
         finally:
             with self.lock:
                 self.waiting.pop(sock, None)
 
-    def _enter(self, sock: "LimitedSocket") -> None:
+    def _register(self, sock: "LimitedSocket") -> None:
         with self.lock:
             self.waiting[sock] = time.monotonic()
-            longest = min(self.waiting, key=self.waiting.__getitem__) if len(self.waiting) > self.most else None
-            if longest:
-                del self.waiting[longest]
-        if longest:
+            slowest = min(self.waiting, key=self.waiting.__getitem__) if len(self.waiting) > self.max_waiting else None
+            if slowest:
+                del self.waiting[slowest]
+        if slowest:
             with suppress(OSError):
-                longest.shutdown(socket.SHUT_RDWR)
+                slowest.shutdown(socket.SHUT_RDWR)
 
 
 class LimitedSocket(socket.socket):
-    """A socket that never blocks, except for an answer that its peer reads slowly."""
+    """A non-blocking socket that waits, within limits, for a client that reads its response slowly."""
 
     def __init__(self, accepted: socket.socket, senders: Senders) -> None:
         """Take over the accepted socket."""
@@ -97,37 +97,37 @@ class LimitedSocket(socket.socket):
         self.time_left = senders.limits.answer
         with suppress(OSError):  # a unix socket has no such option
             self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-            # What is left in the kernel when the thread is gone.
+            # Limits data that is still in the kernel's buffer after the thread is done.
             self.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(1000 * senders.limits.answer))
 
     def setblocking(self, flag: bool) -> None:  # noqa: FBT001
-        """Stay as it is: gunicorn would have it block without end."""
+        """Ignore the call: gunicorn would make the socket block without a limit."""
 
     def settimeout(self, value: float | None) -> None:
-        """Stay as it is."""
+        """Ignore the call, as setblocking does."""
 
-    def queued(self) -> int:
-        """Return how many bytes the peer has not taken yet."""
+    def unsent_bytes(self) -> int:
+        """Return the number of sent bytes that the client has not acknowledged."""
         return int(struct.unpack("i", fcntl.ioctl(self, termios.TIOCOUTQ, b"\0" * 4))[0])
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Send everything. Raises OSError for a peer that is gone, does not read, or reads too slowly."""
-        rest = memoryview(data)
-        while rest:
+        """Send everything. Raises OSError if the client has closed, does not read, or reads too slowly."""
+        remaining = memoryview(data)
+        while remaining:
             try:
-                sent = self.send(rest, flags)
+                sent = self.send(remaining, flags)
             except BlockingIOError:
-                self.senders.wait(self)
+                self.senders.wait_until_writable(self)
             except TimeoutError as error:  # of TCP_USER_TIMEOUT
                 raise ConnectionResetError(errno.ECONNRESET, NOT_READ) from error
             else:
-                rest = rest[sent:]
+                remaining = remaining[sent:]
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
-        """Send a part of a file, as `sendall` does."""
+        """Send part of a file with `sendall`."""
         file.seek(offset)
-        left = count or 0
-        while left and (block := file.read(min(left, BLOCK_BYTES))):
+        remaining = count or 0
+        while remaining and (block := file.read(min(remaining, BLOCK_BYTES))):
             self.sendall(block)
-            left -= len(block)
-        return (count or 0) - left
+            remaining -= len(block)
+        return (count or 0) - remaining

@@ -1,4 +1,4 @@
-"""Errors that the web server answers before Django sees the request: problem+json with the headers of every answer."""
+"""Errors of the web server before Django gets the request: problem+json with the headers of every response."""
 
 import json
 from email.utils import formatdate
@@ -10,7 +10,7 @@ from gunicorn.http import errors
 from cashback.http.headers import HEADERS, STRICT_POLICY
 from cashback.http.problems import PROBLEM_JSON, ProblemKind
 
-# What Django's own middleware adds to its answers.
+# The headers that Django's middleware adds to its responses.
 DJANGO_HEADERS = {
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
@@ -22,8 +22,8 @@ DJANGO_HEADERS = {
 class ServerError(ProblemKind):
     """A kind of problem that the web server finds."""
 
-    def answer(self) -> bytes:
-        """Return the whole answer, after which the connection is closed."""
+    def response(self) -> bytes:
+        """Return the complete HTTP response, which announces that the connection is closed."""
         body = json.dumps(self.problem().body()).encode()
         own = {
             "Date": formatdate(usegmt=True),
@@ -79,13 +79,13 @@ BROKEN = ServerError(
     _("Something went wrong on our side. The error has been logged. Try again later."),
 )
 SERVER_ERRORS = (MALFORMED, TOO_SLOW, LINE_TOO_LONG, EXPECTATION, HEAD_TOO_LARGE, BROKEN, CODING)
-ANSWERS: dict[Any, ServerError] = {
+ERRORS_BY_EXCEPTION: dict[Any, ServerError] = {
     errors.LimitRequestLine: LINE_TOO_LONG,
     errors.LimitRequestHeaders: HEAD_TOO_LARGE,
     errors.UnsupportedTransferCoding: CODING,
     errors.ExpectationFailed: EXPECTATION,
     errors.ConfigurationProblem: BROKEN,
-    # Invalid headers of an answer are an error of the server.
+    # Invalid response headers, which are our own bug.
     errors.InvalidResponseHeader: BROKEN,
     errors.InvalidResponseHeaderName: BROKEN,
     errors.ParseException: MALFORMED,
@@ -93,5 +93,5 @@ ANSWERS: dict[Any, ServerError] = {
 
 
 def server_error(error: BaseException) -> ServerError:
-    """Return the answer to an error of gunicorn: BROKEN unless the request caused it."""
-    return next((answer for kind, answer in ANSWERS.items() if isinstance(error, kind)), BROKEN)
+    """Return the response for an exception of gunicorn: by default an internal error."""
+    return next((response for kind, response in ERRORS_BY_EXCEPTION.items() if isinstance(error, kind)), BROKEN)

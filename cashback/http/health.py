@@ -18,7 +18,7 @@ from django.views.decorators.http import require_safe
 from kernel.batching import Batcher
 from kernel.client_address import client_ip
 from kernel.fallbacks import Fallback
-from kernel.rate_limits import STORE_DOWN
+from kernel.rate_limits import STORE_ERRORS
 
 STARTED = time.time()
 # A request with one of these headers was forwarded by a proxy.
@@ -85,7 +85,7 @@ def redis_state() -> str:
         return "not used"
     try:
         caches["default"].get("readyz")
-    except STORE_DOWN:
+    except STORE_ERRORS:
         return "unreachable"
     return "ok"
 

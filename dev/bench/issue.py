@@ -16,7 +16,7 @@ from dev.chaos.experiment import web_environment
 from dev.race.launch import ROOT
 from kernel.uuid7 import uuid7
 from wallet.actions import edit_pool
-from wallet.assets.bulk_insert import ISSUED
+from wallet.assets.bulk_insert import INSERTED_COLUMNS
 from wallet.assets.models import PoolKind
 
 ROWS, QUICK_ROWS = 1_000_000, 20_000
@@ -104,7 +104,7 @@ def copy_rows(rows: int, pool_id: str) -> float:
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0")
         started = time.monotonic()
-        with cursor.copy(f"COPY assets_cashbackasset ({', '.join(ISSUED)}) FROM STDIN") as target:
+        with cursor.copy(f"COPY assets_cashbackasset ({', '.join(INSERTED_COLUMNS)}) FROM STDIN") as target:
             for block in text:
                 target.write(block)
         return time.monotonic() - started

@@ -123,7 +123,7 @@ def sweep_continuously(over: threading.Event) -> None:
     """Sweep continuously."""
     while not over.is_set():
         try:
-            expire_assets.expire_due(batch=7)
+            expire_assets.expire_due(batch_size=7)
         except Refusal:
             time.sleep(0.01)
     connection.close()

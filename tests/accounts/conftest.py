@@ -1,4 +1,4 @@
-"""Callers of the JSON door."""
+"""Clients of the JSON API."""
 
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +29,7 @@ def post(client: Client) -> Send:
 
 @pytest.fixture
 def me(client: Client) -> Callable[[str], Any]:
-    """Ask who an access token belongs to."""
+    """Call auth/me/ with an access token."""
     return lambda access: client.get("/api/v1/auth/me/", headers={"Authorization": f"Bearer {access}"})
 
 

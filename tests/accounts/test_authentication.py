@@ -1,4 +1,4 @@
-"""Who asks, looked up for many at once."""
+"""Authentication of concurrent requests by access token."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -22,7 +22,7 @@ def family_of(user: User) -> TokenFamily:
     return TokenFamily.objects.filter(user=user).latest("created_at")
 
 
-def test_each_family_is_found_with_its_user_and_what_is_not_there_is_not(alice: User, bob: User) -> None:
+def test_families_are_returned_with_their_users_or_none(alice: User, bob: User) -> None:
     one, other = family_of(alice), family_of(bob)
 
     found = find_live_families([other.pk, uuid4(), one.pk])

@@ -1,4 +1,4 @@
-"""Changing the email that one signs in with."""
+"""Changing the email of a user."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,8 +12,8 @@ from pytest_django import DjangoAssertNumQueries
 from accounts import email_change, tokens
 from accounts.models import User
 from accounts.registration import EmailTaken
+from tests.concurrency import at_once
 from tests.conftest import PASSWORD
-from tests.together import at_once
 
 EMAIL = "/account/email/"
 CHANGE = {"email": "Alice.Rao@Example.com", "current_password": PASSWORD}
@@ -43,7 +43,7 @@ def test_the_new_email_signs_in_in_any_case_and_the_old_one_no_more(alices: Clie
         tokens.verify_credentials("alice@example.com", PASSWORD)
 
 
-def test_every_sign_in_goes_on(alices: Client, alice: User) -> None:
+def test_all_sessions_and_tokens_remain_valid(alices: Client, alice: User) -> None:
     elsewhere = Client()
     elsewhere.force_login(alice)
     pair = tokens.issue_pair(alice)
@@ -70,7 +70,7 @@ def test_every_sign_in_goes_on(alices: Client, alice: User) -> None:
         ),
     ],
 )
-def test_what_is_refused_stands_beside_its_field_and_changes_nothing(
+def test_errors_are_shown_at_their_fields_and_nothing_changes(
     *, alices: Client, alice: User, bob: User, change: dict[str, str], field: str, text: str
 ) -> None:
     answer = alices.post(EMAIL, CHANGE | change)
@@ -81,7 +81,7 @@ def test_what_is_refused_stands_beside_its_field_and_changes_nothing(
     assert (email_of(alice), email_of(bob)) == ("alice@example.com", "bob@example.com")
 
 
-def test_a_wrong_password_does_not_tell_whether_an_email_has_an_account(alices: Client, bob: User) -> None:
+def test_wrong_password_does_not_reveal_whether_an_email_is_registered(alices: Client, bob: User) -> None:
     taken, free = (
         errors(alices.post(EMAIL, {"email": email, "current_password": "wrong"})) for email in (bob.email, "nobody@example.com")
     )
@@ -111,7 +111,7 @@ def test_a_change_is_one_statement(alice: User, django_assert_num_queries: Djang
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_who_want_the_same_email_at_once_one_gets_it() -> None:
+def test_one_of_two_concurrent_changes_to_one_email_succeeds() -> None:
     people = [User.objects.create_user(f"{name}@example.com", PASSWORD) for name in ("alice", "bob", "carol")]
 
     outcomes = at_once(lambda user: email_change.change_email(user, PASSWORD, "rao@example.com"), people)
@@ -125,7 +125,7 @@ def test_of_two_who_want_the_same_email_at_once_one_gets_it() -> None:
 def test_an_email_is_not_changed_when_the_account_changed_after_the_password_was_checked(
     elsewhere: psycopg.Connection[Any], change: str
 ) -> None:
-    """Somebody else's transaction has changed the row and not committed yet when the email is to be written."""
+    """Another transaction has changed the row without committing when the email is to be stored."""
     alice = User.objects.create_user("alice@example.com", PASSWORD)
     elsewhere.execute(f"UPDATE accounts_user SET {change} WHERE id = %s", [alice.pk])  # noqa: S608
 
@@ -141,10 +141,10 @@ def test_an_email_is_not_changed_when_the_account_changed_after_the_password_was
 
 
 def wait_for_a_lock(holder: psycopg.Connection[Any]) -> None:
-    """Wait until somebody waits for the holder's transaction."""
+    """Wait until a session waits for the holder's transaction."""
     for _ in range(200):
         waiting = "SELECT 1 FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
         if holder.execute(waiting, [holder.info.backend_pid]).fetchone():
             return
         holder.execute("SELECT pg_stat_clear_snapshot(), pg_sleep(0.01)")
-    raise AssertionError("nobody waits")
+    raise AssertionError("no session waits")

@@ -30,7 +30,7 @@ def test_a_token_used_before_still_ends_its_family(post: Send, me: Callable[[str
     assert me(successor.access).status_code == 401
 
 
-def test_nobody_signs_somebody_else_out(post: Send, me: Callable[[str], Any], pair: TokenPair, bob: User) -> None:
+def test_user_cannot_sign_out_another_user(post: Send, me: Callable[[str], Any], pair: TokenPair, bob: User) -> None:
     bobs = tokens.issue_pair(bob)
 
     answer = post("logout/", {"refresh": bobs.refresh}, pair.access)

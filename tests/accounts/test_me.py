@@ -1,4 +1,4 @@
-"""GET auth/me/, and with it who an access token lets in."""
+"""GET auth/me/, and the validity of access tokens."""
 
 import base64
 import json
@@ -32,9 +32,7 @@ def unsigned(payload: dict[str, Any], header: dict[str, Any]) -> str:
     return ".".join([*parts, ""])
 
 
-def test_a_token_tells_who_i_am_in_one_query(
-    me: Me, alice: User, pair: TokenPair, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
+def test_me_needs_one_query(me: Me, alice: User, pair: TokenPair, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     with django_assert_num_queries(1):
         answer = me(pair.access)
 
@@ -102,7 +100,7 @@ def test_a_refresh_token_gives_no_access(me: Me, pair: TokenPair) -> None:
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, {"password": "!"}])
-def test_what_happens_to_a_person_acts_on_their_very_next_request(
+def test_changes_of_a_user_take_effect_at_the_next_request(
     me: Me, alice: User, pair: TokenPair, change: dict[str, Any]
 ) -> None:
     User.objects.filter(pk=alice.pk).update(**change)
@@ -110,7 +108,7 @@ def test_what_happens_to_a_person_acts_on_their_very_next_request(
     assert me(pair.access).status_code == 401
 
 
-def test_a_family_past_its_end_lets_nobody_in(me: Me, pair: TokenPair) -> None:
+def test_expired_family_does_not_authenticate(me: Me, pair: TokenPair) -> None:
     TokenFamily.objects.update(expires_at="2020-01-01T00:00:00Z")
 
     assert me(pair.access).status_code == 401
@@ -141,7 +139,7 @@ def test_no_table_holds_a_token_or_a_password(pair: TokenPair) -> None:
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, {"password": "!"}])
-def test_what_happens_to_a_person_ends_their_session_too(client: Client, alice: User, change: dict[str, Any]) -> None:
+def test_changes_of_a_user_end_their_session(client: Client, alice: User, change: dict[str, Any]) -> None:
     client.force_login(alice)
     User.objects.filter(pk=alice.pk).update(**change)
 

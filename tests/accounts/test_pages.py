@@ -1,4 +1,4 @@
-"""The pages: register, sign in, sign out, change the password."""
+"""The pages for registration, sign-in, sign-out and password change."""
 
 import re
 from typing import Any
@@ -26,7 +26,7 @@ def guesses(client: Client, times: int) -> list[int]:
 
 
 @pytest.mark.parametrize("name", ["register", "sign_in"])
-def test_the_doors_stand_open_to_anybody(client: Client, db: None, name: str) -> None:
+def test_sign_in_and_registration_pages_are_public(client: Client, db: None, name: str) -> None:
     answer = client.get(reverse(name))
 
     assert answer.status_code == 200
@@ -55,7 +55,7 @@ def test_a_newcomer_is_registered_and_signed_in(client: Client, db: None) -> Non
         ({"password": ""}, "password"),
     ],
 )
-def test_what_is_wrong_stands_beside_its_field(client: Client, alice: User, change: dict[str, str], field: str) -> None:
+def test_errors_are_shown_at_their_fields(client: Client, alice: User, change: dict[str, str], field: str) -> None:
     answer = client.post("/register/", {"email": "carol@example.com", "password": PASSWORD} | change)
 
     assert answer.status_code == 200
@@ -110,7 +110,7 @@ def test_signing_in_leads_to_the_dashboard_under_a_new_session_key(client: Clien
         ("\\\\evil.example", "/dashboard/"),
     ],
 )
-def test_the_way_back_stays_in_the_house(client: Client, alice: User, target: str, where: str) -> None:
+def test_redirect_after_sign_in_stays_on_the_site(client: Client, alice: User, target: str, where: str) -> None:
     assert client.post("/sign-in/", CREDENTIALS | {"next": target})["Location"] == where
 
 
@@ -165,7 +165,7 @@ def test_signing_out_is_a_post_and_ends_the_session(client: Client, alice: User)
     assert not client.session.exists(key)
 
 
-def test_who_is_signed_in_is_not_asked_again(client: Client, alice: User) -> None:
+def test_signed_in_user_is_redirected_from_sign_in(client: Client, alice: User) -> None:
     client.force_login(alice)
 
     assert client.get("/sign-in/")["Location"] == "/dashboard/"
@@ -230,7 +230,7 @@ def test_signing_out_elsewhere_ends_the_rest_and_keeps_the_password(client: Clie
     assert alice.check_password(PASSWORD)
 
 
-def test_nobody_is_signed_out_by_who_does_not_know_the_password(client: Client, alice: User) -> None:
+def test_signing_out_everywhere_requires_the_password(client: Client, alice: User) -> None:
     client.force_login(alice)
     elsewhere = Client()
     elsewhere.force_login(alice)
@@ -250,7 +250,7 @@ def test_guesses_at_the_present_password_are_counted(client: Client, alice: User
     assert "data-wait=" in answers[-1].content.decode()
 
 
-def test_the_account_says_who_one_is_and_what_one_may_change(client: Client, alice: User) -> None:
+def test_account_page_shows_the_user_and_available_changes(client: Client, alice: User) -> None:
     client.force_login(alice)
 
     page = client.get("/account/").content.decode()

@@ -11,8 +11,8 @@ from accounts import passwords, tokens
 from accounts.models import TokenFamily, User
 from accounts.tokens import TokenNotValid, TokenPair
 from tests.accounts.conftest import Send
+from tests.concurrency import at_once
 from tests.conftest import PASSWORD
-from tests.together import at_once
 
 NEW = "another horse battery"
 CHANGE = {"current_password": PASSWORD, "new_password": NEW}
@@ -82,7 +82,7 @@ def test_a_refused_change_changes_nothing(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_two_changes_at_once_one_is_made() -> None:
+def test_one_of_two_concurrent_changes_succeeds() -> None:
     User.objects.create_user("alice@example.com", PASSWORD)
     chosen = ["another horse battery", "yet another battery", "one more battery"]
 

@@ -1,4 +1,4 @@
-"""Passwords are hashed a few at a time, and no database connection waits for it. With the product's own hasher."""
+"""Limits of password hashing, with the product's own hasher."""
 
 import os
 import signal
@@ -19,11 +19,11 @@ from pytest_django import Settings
 from accounts import password_hashing
 from accounts.argon2_process import NICENESS
 from accounts.models import Role, User
-from accounts.password_hashing import WAITING_PER_SLOT, HashingBusy, HashingProcess, LimitedArgon2PasswordHasher
+from accounts.password_hashing import MAX_WAITING_PER_SLOT, HashingBusy, HashingProcess, LimitedArgon2PasswordHasher
 from accounts.tokens import issue_pair
 from cashback import settings as product
+from tests.concurrency import at_once
 from tests.conftest import PASSWORD
-from tests.together import at_once
 
 SLOTS = 2
 NEW = "another horse battery"
@@ -32,7 +32,7 @@ Act = Callable[[User, str], Any]
 
 @pytest.fixture(autouse=True)
 def _real_hasher(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for limit in ("WAIT_SECONDS", "ANSWER_SECONDS"):
+    for limit in ("SLOT_TIMEOUT_SECONDS", "HASH_TIMEOUT_SECONDS"):
         monkeypatch.setattr(password_hashing, limit, 60)  # however busy the machine is
     settings.PASSWORD_HASHERS = product.PASSWORD_HASHERS
     settings.HASHING_SLOTS = SLOTS
@@ -40,7 +40,7 @@ def _real_hasher(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterato
     LimitedArgon2PasswordHasher.forget_pool()
     yield
     for process in LimitedArgon2PasswordHasher.process_pool().idle:
-        process.end()
+        process.kill()
     LimitedArgon2PasswordHasher.forget_pool()
 
 
@@ -48,12 +48,12 @@ def _real_hasher(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterato
 def slots_taken() -> Iterator[threading.Event]:
     """Take every slot of this process until the event is set or the block ends."""
     pool, over = LimitedArgon2PasswordHasher.process_pool(), threading.Event()
-    for semaphore in [pool.places, pool.slots] * SLOTS:
+    for semaphore in [pool.callers, pool.slots] * SLOTS:
         semaphore.acquire()
 
     def give_back() -> None:
         over.wait(60)
-        for semaphore in [pool.places, pool.slots] * SLOTS:
+        for semaphore in [pool.callers, pool.slots] * SLOTS:
             semaphore.release()
 
     holder = threading.Thread(target=give_back)
@@ -92,26 +92,26 @@ def test_no_more_hashes_than_slots_run_at_once(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(HashingProcess, "__init__", recorded)
 
-    with ThreadPoolExecutor(SLOTS * (1 + WAITING_PER_SLOT)) as callers:
-        hashes = list(callers.map(make_password, [PASSWORD] * SLOTS * (1 + WAITING_PER_SLOT)))
+    with ThreadPoolExecutor(SLOTS * (1 + MAX_WAITING_PER_SLOT)) as callers:
+        hashes = list(callers.map(make_password, [PASSWORD] * SLOTS * (1 + MAX_WAITING_PER_SLOT)))
 
-    assert len(set(hashes)) == SLOTS * (1 + WAITING_PER_SLOT)
+    assert len(set(hashes)) == SLOTS * (1 + MAX_WAITING_PER_SLOT)
     assert len(started) == SLOTS
 
 
-def test_beyond_those_who_may_wait_a_caller_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_caller_beyond_the_waiting_limit_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     pool = LimitedArgon2PasswordHasher.process_pool()
-    for _ in range(SLOTS * (1 + WAITING_PER_SLOT)):
-        pool.places.acquire()
-    monkeypatch.setattr(pool, "slots", None)  # nobody may even look at the slots
+    for _ in range(SLOTS * (1 + MAX_WAITING_PER_SLOT)):
+        pool.callers.acquire()
+    monkeypatch.setattr(pool, "slots", None)  # the slots must not be used
 
     with pytest.raises(HashingBusy):
         make_password(PASSWORD)
 
 
-def test_whoever_waited_in_vain_is_refused_unhashed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_caller_is_refused_after_the_slot_timeout_without_hashing(monkeypatch: pytest.MonkeyPatch) -> None:
     with slots_taken():
-        monkeypatch.setattr(password_hashing, "WAIT_SECONDS", 0.1)
+        monkeypatch.setattr(password_hashing, "SLOT_TIMEOUT_SECONDS", 0.1)
         with pytest.raises(HashingBusy):
             make_password(PASSWORD)
 
@@ -126,7 +126,7 @@ def hashing_process() -> HashingProcess:
     return process
 
 
-def test_hashing_yields_to_those_who_serve() -> None:
+def test_hashing_has_lower_priority_than_serving() -> None:
     pid = hashing_process().process.pid
 
     assert os.getpriority(os.PRIO_PROCESS, pid) - os.getpriority(os.PRIO_PROCESS, 0) == NICENESS
@@ -135,13 +135,13 @@ def test_hashing_yields_to_those_who_serve() -> None:
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_hashing_process_that_is_lost_makes_one_caller_try_again(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     process = hashing_process().process
-    monkeypatch.setattr(password_hashing, "ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr(password_hashing, "HASH_TIMEOUT_SECONDS", 0.5)
     os.kill(process.pid, number)
 
     with pytest.raises(HashingBusy):
         make_password(PASSWORD)
 
-    monkeypatch.setattr(password_hashing, "ANSWER_SECONDS", 60)
+    monkeypatch.setattr(password_hashing, "HASH_TIMEOUT_SECONDS", 60)
     assert process.returncode == -signal.SIGKILL
     assert make_password(PASSWORD)
 
@@ -153,7 +153,7 @@ def test_where_no_process_can_be_started_the_answer_is_busy(monkeypatch: pytest.
         make_password(PASSWORD)
 
 
-def test_a_hashing_process_ends_with_whoever_started_it() -> None:
+def test_hashing_process_exits_with_its_parent() -> None:
     process = hashing_process().process
     LimitedArgon2PasswordHasher.process_pool().idle.clear()
     assert process.stdin is not None
@@ -195,7 +195,7 @@ def one_connection(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def post(path: str, **body: str) -> Act:
-    """Return an act: a form sent by the browser of somebody, who is signed in except where one signs in."""
+    """Return a function that submits a form, signed in unless the form is the sign-in."""
 
     def send(user: User, session: str) -> Any:
         browser = Client(headers={"Cookie": f"sessionid={session}"})
@@ -235,7 +235,7 @@ STRANGERS = ("sign in", "register")
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("name", ACTS)
-def test_whoever_waits_to_be_hashed_holds_no_connection(name: str, request: pytest.FixtureRequest) -> None:
+def test_caller_that_waits_for_a_slot_holds_no_connection(name: str, request: pytest.FixtureRequest) -> None:
     act, status = ACTS[name]
     user = User.objects.create_user("ada@example.com", PASSWORD, role=Role.ADMIN, is_superuser=True)
     secret = "" if name.startswith(STRANGERS) else issue_pair(user).access if "API" in name else session_of(user)
@@ -265,13 +265,13 @@ def visited(act: Callable[..., Any], *given: Any) -> Any:
 
 
 def wait_until_hashing(callers: int = 1) -> None:
-    """Wait until so many besides those who took the slots have come to be hashed."""
+    """Wait until this many callers wait for a slot."""
     pool = LimitedArgon2PasswordHasher.process_pool()
     for _ in range(1000):
-        if pool.places._value <= SLOTS * WAITING_PER_SLOT - callers:
+        if pool.callers._value <= SLOTS * MAX_WAITING_PER_SLOT - callers:
             return
         threading.Event().wait(0.01)
-    raise AssertionError("nobody came to be hashed")
+    raise AssertionError("no caller waits for a slot")
 
 
 @pytest.mark.django_db
@@ -289,7 +289,7 @@ def test_within_a_transaction_the_connection_stays() -> None:
 @pytest.fixture
 def _busy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with slots_taken():
-        monkeypatch.setattr(password_hashing, "WAIT_SECONDS", 0.05)
+        monkeypatch.setattr(password_hashing, "SLOT_TIMEOUT_SECONDS", 0.05)
         yield
 
 
@@ -317,7 +317,7 @@ def test_a_page_says_that_too_many_are_asking(path: str) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_many_sign_ins_at_once_each_is_answered_rightly_or_busy() -> None:
+def test_concurrent_sign_ins_are_answered_correctly_or_busy() -> None:
     User.objects.create_user("alice@example.com", PASSWORD)
 
     def sign_in(number: int) -> int:
@@ -338,7 +338,7 @@ def test_of_many_sign_ins_at_once_each_is_answered_rightly_or_busy() -> None:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("change", [{"is_active": False}, {"password": "!"}], ids=["closed", "another password"])
-def test_a_sign_in_that_was_hashed_while_the_account_changed_lets_nobody_in(change: dict[str, Any]) -> None:
+def test_sign_in_fails_when_the_account_changes_while_hashing(change: dict[str, Any]) -> None:
     user = User.objects.create_user("alice@example.com", PASSWORD)
     browser = Client()
     with ThreadPoolExecutor(2) as visitors:

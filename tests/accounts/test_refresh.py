@@ -13,7 +13,7 @@ from accounts import tokens
 from accounts.models import TokenFamily, User
 from accounts.tokens import TokenNotValid, TokenPair, TokenReused
 from tests.accounts.conftest import Send
-from tests.together import at_once
+from tests.concurrency import at_once
 
 
 def test_a_refresh_token_is_exchanged_for_a_new_pair(
@@ -35,7 +35,7 @@ def test_the_chain_goes_on(pair: TokenPair) -> None:
     assert TokenFamily.objects.get().revoked_at is None
 
 
-def test_a_replay_ends_the_family_for_everybody(post: Send, me: Callable[[str], Any], pair: TokenPair) -> None:
+def test_replay_revokes_the_family(post: Send, me: Callable[[str], Any], pair: TokenPair) -> None:
     successor = tokens.refresh_tokens(pair.refresh)
 
     replay = post("token/refresh/", {"refresh": pair.refresh})
@@ -47,7 +47,7 @@ def test_a_replay_ends_the_family_for_everybody(post: Send, me: Callable[[str], 
     assert (after.status_code, after.json()["code"]) == (401, "token_not_valid")
 
 
-def test_a_replay_leaves_other_sign_ins_alone(me: Callable[[str], Any], alice: User, pair: TokenPair) -> None:
+def test_replay_does_not_affect_other_families(me: Callable[[str], Any], alice: User, pair: TokenPair) -> None:
     other = tokens.issue_pair(alice)
     tokens.refresh_tokens(pair.refresh)
 
@@ -58,7 +58,7 @@ def test_a_replay_leaves_other_sign_ins_alone(me: Callable[[str], Any], alice: U
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_twelve_parallel_refreshes_one_wins_and_the_family_ends() -> None:
+def test_one_of_twelve_parallel_refreshes_succeeds_and_the_family_is_revoked() -> None:
     alice = User.objects.create_user("alice@example.com")
     for _ in range(20):
         pair = tokens.issue_pair(alice)
@@ -117,7 +117,7 @@ def test_an_expired_refresh_token_is_refused(alice: User) -> None:
         tokens.refresh_tokens(str(token))
 
 
-def test_families_whose_tokens_have_ended_are_forgotten(alice: User, pair: TokenPair) -> None:
+def test_expired_families_are_deleted(alice: User, pair: TokenPair) -> None:
     tokens.issue_pair(alice)
     TokenFamily.objects.filter(pk=TokenFamily.objects.first().pk).update(expires_at=Now() - timedelta(seconds=1))  # type: ignore[union-attr]
 

@@ -7,8 +7,8 @@ from accounts import registration
 from accounts.models import User
 from accounts.registration import EmailTaken
 from tests.accounts.conftest import Send
+from tests.concurrency import at_once
 from tests.conftest import PASSWORD
-from tests.together import at_once
 
 NEWCOMER = {"email": "carol@example.com", "password": PASSWORD}
 
@@ -50,7 +50,7 @@ def test_a_known_email_is_refused(post: Send, alice: User, email: str) -> None:
         ({"is_superuser": True}, "is_superuser", "unknown"),
     ],
 )
-def test_a_wrong_field_is_named_and_nobody_is_registered(
+def test_invalid_field_is_named_and_no_user_is_created(
     post: Send, db: None, change: dict[str, str], field: str, code: str
 ) -> None:
     answer = post("register/", NEWCOMER | change)
@@ -61,7 +61,7 @@ def test_a_wrong_field_is_named_and_nobody_is_registered(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_eight_at_once_with_one_email_one_is_registered() -> None:
+def test_one_of_eight_concurrent_registrations_with_one_email_succeeds() -> None:
     outcomes = at_once(lambda _: registration.register_user("carol@example.com", PASSWORD), range(8))
 
     assert sum(isinstance(outcome, User) for outcome in outcomes) == 1

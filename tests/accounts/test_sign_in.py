@@ -15,7 +15,7 @@ REFUSED = {
     "type": "/problems/bad_credentials/",
     "title": "Unauthorized",
     "status": 401,
-    "detail": "Email or password is not right. Check both and try again.",
+    "detail": "That email and password don't match. Try again.",
     "code": "bad_credentials",
     "instance": "/api/v1/auth/token/",
 }

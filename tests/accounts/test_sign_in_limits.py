@@ -1,4 +1,4 @@
-"""Sign-in limits: they slow down guesses, and keep nobody out for what others tried."""
+"""Sign-in limits slow down guessing and do not lock out other users."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ def refusal_code(answer: Any) -> str:
 
 
 @pytest.mark.parametrize("interface", INTERFACES)
-def test_a_refused_address_uses_up_the_tries_of_nobody(interface: str, ada: User) -> None:
+def test_refused_address_does_not_use_up_attempts_of_others(interface: str, ada: User) -> None:
     for number in range(5):
         sign_in(interface, f"victim{number}@example.com", "wrong", "203.0.113.9")
 
@@ -74,7 +74,7 @@ def test_right_passwords_are_not_counted_as_guesses(ada: User) -> None:
     assert refusal_code(sign_in(INTERFACES[0], ada.email, "wrong", "192.0.2.1")) == "bad_credentials"
 
 
-def test_beyond_the_guesses_an_unknown_email_is_answered_as_a_known_one(ada: User) -> None:
+def test_unknown_email_over_the_limit_is_answered_like_a_known_one(ada: User) -> None:
     def answers(email: str, first: int) -> list[tuple[int, str]]:
         tries = (sign_in(INTERFACES[0], email, "wrong", f"203.0.{first}.{number}") for number in range(9))
         return [(answer.status_code, answer.json()["code"]) for answer in tries]
@@ -82,7 +82,7 @@ def test_beyond_the_guesses_an_unknown_email_is_answered_as_a_known_one(ada: Use
     assert answers(ada.email, 113) == answers("nobody@example.com", 114)
 
 
-def test_beyond_the_guesses_the_console_does_not_tell_whose_password_was_right(ada: User, alice: User) -> None:
+def test_console_over_the_limit_does_not_reveal_a_correct_password(ada: User, alice: User) -> None:
     for number in range(7):
         sign_in("/admin/login/", alice.email, "wrong", f"203.0.113.{number}")
 
@@ -98,7 +98,7 @@ def test_a_refused_try_says_how_long_to_wait(ada: User) -> None:
     assert all(int(answer["Retry-After"]) > 0 for answer in answers[5:])
 
 
-def test_whoever_holds_a_stolen_session_keeps_its_owner_from_no_change(alice: User) -> None:
+def test_stolen_session_does_not_block_changes_by_its_owner(alice: User) -> None:
     """The owner at another address changes the password, which ends the stolen session."""
     thief, owner = Client(REMOTE_ADDR="203.0.113.9"), Client(REMOTE_ADDR="192.0.2.1")
     for browser in (thief, owner):

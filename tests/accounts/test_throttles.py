@@ -1,4 +1,4 @@
-"""How often one may ask, and who is counted."""
+"""Rate limits and their identities."""
 
 import os
 import threading
@@ -27,8 +27,8 @@ from kernel import rate_limits
 from kernel.client_address import client_identity, client_ip
 from kernel.rate_limits import RateLimited, format_wait
 from tests.accounts.conftest import Send
+from tests.concurrency import at_once
 from tests.conftest import PASSWORD
-from tests.together import at_once
 
 # Counting gives the thread's database connection back, if there is one.
 pytestmark = pytest.mark.django_db
@@ -42,9 +42,11 @@ def _long_windows(settings: Settings) -> None:
 
 @pytest.fixture
 def _dead_store(settings: Settings, tmp_path: Path) -> None:
-    """Redis is gone: its address is a socket that nobody listens on."""
-    gone = {"LOCATION": f"unix://{tmp_path}/nobody.sock"}
-    settings.CACHES = django_settings.CACHES | {name: django_settings.CACHES[name] | gone for name in ("default", "counts")}
+    """Redis is down: its address is a socket without a listener."""
+    unreachable = {"LOCATION": f"unix://{tmp_path}/none.sock"}
+    settings.CACHES = django_settings.CACHES | {
+        name: django_settings.CACHES[name] | unreachable for name in ("default", "counts")
+    }
 
 
 @pytest.fixture
@@ -59,7 +61,7 @@ def allowed(action: str, tries: int, identity: str) -> int:
     return sum(rate_limits.seconds_to_wait(action, identity) == 0 for _ in range(tries))
 
 
-# --- Who ---------------------------------------------------------------------------------------------------------------
+# --- Identities -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -83,7 +85,9 @@ def allowed(action: str, tries: int, identity: str) -> int:
         (9, "1.1.1.1,2.2.2.2", "192.0.2.1"),
     ],
 )
-def test_only_our_own_proxies_say_who_calls(settings: Settings, proxies: int, forwarded: str | None, ip: str) -> None:
+def test_only_trusted_proxies_determine_the_client_address(
+    settings: Settings, proxies: int, forwarded: str | None, ip: str
+) -> None:
     settings.TRUSTED_PROXIES = proxies
     header: dict[str, Any] = {} if forwarded is None else {"HTTP_X_FORWARDED_FOR": forwarded}
 
@@ -94,7 +98,7 @@ def test_a_peer_without_an_address_is_counted_as_one() -> None:
     assert client_identity(RequestFactory().get("/", REMOTE_ADDR="")) == "ip:unknown"
 
 
-def test_one_household_on_ipv6_is_counted_as_one() -> None:
+def test_ipv6_network_of_a_household_is_one_identity() -> None:
     first, second, other = (
         client_identity(RequestFactory().get("/", REMOTE_ADDR=ip)) for ip in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")
     )
@@ -120,7 +124,7 @@ def test_five_are_allowed_and_others_are_not_touched(db: None) -> None:
     assert allowed("claim", 8, "email:a") == 5
 
 
-def test_off_means_no_limit(settings: Settings) -> None:
+def test_off_disables_a_limit(settings: Settings) -> None:
     settings.RATES = LONG | {"claim": "off"}
 
     assert allowed("claim", 50, "user:x") == 50
@@ -134,7 +138,7 @@ def test_the_refusal_says_when_to_come_back() -> None:
 
     assert refused.value.retry_after is not None
     assert 1 <= refused.value.retry_after <= 86_400
-    assert refused.value.message == f"Too many tries. Wait {refused.value.retry_after} seconds and try again."
+    assert refused.value.message == f"Too many attempts. Please wait {refused.value.retry_after} seconds, then try again."
 
 
 @pytest.mark.parametrize(
@@ -148,7 +152,7 @@ def test_the_refusal_says_when_to_come_back() -> None:
         (86_400, "24 hours", "24 घंटे"),
     ],
 )
-def test_a_wait_is_said_as_people_say_it_and_never_too_short(seconds: int, english: str, hindi: str) -> None:
+def test_wait_is_formatted_in_words_and_rounded_up(seconds: int, english: str, hindi: str) -> None:
     said = []
     for language in ("en", "hi"):
         with translation.override(language):
@@ -202,18 +206,18 @@ def test_many_threads_at_once_get_five(db: None) -> None:
 
 def test_eight_processes_at_once_get_five() -> None:
     context = get_context("fork")
-    barrier, told = context.Barrier(8), context.SimpleQueue()
-    somebody = f"email:{uuid4()}"  # this process may count nothing, and then it forgets nothing
+    barrier, results = context.Barrier(8), context.SimpleQueue()
+    identity = f"email:{uuid4()}"  # this process may count nothing, and then it forgets nothing
 
     def ask() -> None:
         del connections["default"]  # the parent's, if it has one
         barrier.wait(30)
-        told.put((os.getpid(), allowed("sign_in", 3, somebody)))
+        results.put((os.getpid(), allowed("sign_in", 3, identity)))
 
     processes = [context.Process(target=ask) for _ in range(8)]
     for process in processes:
         process.start()
-    answers = [told.get() for _ in processes]
+    answers = [results.get() for _ in processes]
     for process in processes:
         process.join()
 
@@ -233,7 +237,7 @@ def test_without_its_store_signing_in_is_open_a_little_and_claims_are_open(caplo
 
 
 @pytest.mark.usefixtures("_dead_store")
-def test_without_its_store_people_still_sign_in(post: Send, alice: User) -> None:
+def test_users_sign_in_without_redis(post: Send, alice: User) -> None:
     tries = [post("token/", {"email": alice.email, "password": PASSWORD}).status_code for _ in range(6)]
 
     assert tries == [200] * 5 + [429]
@@ -247,7 +251,7 @@ def test_where_there_is_no_redis_limits_hold_in_this_process() -> None:
 
 @contextmanager
 def emptied_all_the_time() -> Iterator[None]:
-    """Somebody else empties the store of the counts, again and again."""
+    """Another client flushes the counters repeatedly."""
     over = threading.Event()
 
     def empty() -> None:
@@ -271,10 +275,7 @@ class EmptiedInBetween(LocMemCache):
         return False
 
 
-def test_a_store_that_is_emptied_in_the_middle_of_a_count_holds_nobody_up(
-    settings: Settings, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rate_limits.NOT_COUNTED, "_next_log_at", 0.0)  # another test may just have logged it
+def test_flush_during_a_count_refuses_no_request(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
     memory = {"BACKEND": f"{__name__}.EmptiedInBetween", "LOCATION": "emptied"}
     settings.CACHES = django_settings.CACHES | {"counts": memory}
 

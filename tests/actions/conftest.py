@@ -1,4 +1,4 @@
-"""What the tests of the acts share: keys, and a look at every row."""
+"""Fixtures of the tests of actions: idempotency keys, and all rows of the database."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Claiming one asset by its id."""
+"""Claiming an asset by its id."""
 
 import threading
 import time
@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from kernel.transactions import Busy
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.actions.claim import claim_asset
 from wallet.actions.claim_batch import Claim
 from wallet.actions.claim_decisions import AssetAlreadyClaimed, PoolClosed
@@ -26,7 +26,7 @@ from wallet.ledger.models import Entry
 
 Issue = Callable[..., CashbackAsset]
 Ask = Callable[..., IdempotentRequest]
-Crowd = Callable[[int], list[User]]
+MakeUsers = Callable[[int], list[User]]
 Rows = Callable[[], list[Any]]
 
 
@@ -67,7 +67,7 @@ def test_its_owner_asking_again_gets_the_first_claim(issue: Issue, alice: User, 
     assert everything() == before
 
 
-def test_somebody_else_is_told_that_it_is_gone(issue: Issue, alice: User, bob: User, everything: Rows) -> None:
+def test_other_user_gets_already_claimed(issue: Issue, alice: User, bob: User, everything: Rows) -> None:
     asset = issue()
     claim_asset(asset.pk, alice)
     before = everything()
@@ -112,7 +112,7 @@ def test_an_asset_of_a_closed_pool_is_refused(issue: Issue, open_pool: Callable[
         claim_asset(asset.pk, alice)
 
 
-def test_an_owner_who_asks_again_under_a_key_is_answered_the_same_under_it(issue: Issue, alice: User, ask: Ask) -> None:
+def test_repeated_claim_of_the_owner_with_a_key_is_replayed(issue: Issue, alice: User, ask: Ask) -> None:
     asset = issue()
     first = claim_asset(asset.pk, alice)
     request = ask(alice, asset.pk)
@@ -123,7 +123,7 @@ def test_an_owner_who_asks_again_under_a_key_is_answered_the_same_under_it(issue
     assert first.receipt == again.receipt == repeated.receipt
 
 
-def test_with_a_key_a_repeat_is_answered_as_the_first_time(issue: Issue, alice: User, ask: Ask) -> None:
+def test_repeated_claim_with_a_key_gets_the_first_response(issue: Issue, alice: User, ask: Ask) -> None:
     asset = issue()
     request = ask(alice, asset.pk)
     first = claim_asset(asset.pk, alice, request)
@@ -158,10 +158,10 @@ def test_a_key_is_refused_even_after_its_answer_was_forgotten(issue: Issue, alic
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_sixty_users_at_once_one_gets_the_credit(issue: Issue, crowd: Crowd) -> None:
+def test_one_of_sixty_concurrent_users_gets_the_asset(issue: Issue, make_users: MakeUsers) -> None:
     asset = issue()
 
-    outcomes = at_once(lambda user: claim_asset(asset.pk, user), crowd(60))
+    outcomes = at_once(lambda user: claim_asset(asset.pk, user), make_users(60))
 
     assert sum(isinstance(outcome, Claim) for outcome in outcomes) == 1
     assert sum(isinstance(outcome, AssetAlreadyClaimed) for outcome in outcomes) == 59

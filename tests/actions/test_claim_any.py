@@ -1,4 +1,4 @@
-"""Claiming one credit of a pool, whichever comes first."""
+"""Claiming any asset of a pool."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.actions import edit_pool
 from wallet.actions.claim import claim_from_pool
 from wallet.actions.claim_batch import Claim
@@ -26,12 +26,12 @@ from wallet.ledger.models import Entry, IdempotencyKey
 Issue = Callable[..., CashbackAsset]
 OpenPool = Callable[..., CreditPool]
 Ask = Callable[..., IdempotentRequest]
-Crowd = Callable[[int], list[User]]
+MakeUsers = Callable[[int], list[User]]
 Rows = Callable[[], list[Any]]
 
 
 def any_of(pool: CreditPool, ask: Ask) -> Callable[[User], Claim]:
-    """Return what a user does who wants one credit of the pool, with a new key."""
+    """Return a function that claims from the pool with a new key."""
     return lambda user: claim_from_pool(pool.pk, user, ask(user, pool.pk))
 
 
@@ -39,7 +39,7 @@ def names(outcomes: list[Any]) -> Counter[str]:
     return Counter(type(outcome).__name__ for outcome in outcomes)
 
 
-def test_what_would_expire_first_is_handed_out_first(issue: Issue, open_pool: OpenPool, alice: User, ask: Ask) -> None:
+def test_soonest_expiring_asset_is_claimed_first(issue: Issue, open_pool: OpenPool, alice: User, ask: Ask) -> None:
     pool, soon = open_pool(), timezone.now() + timedelta(days=1)
     issue(pool=pool, title="for ever")
     issue(pool=pool, title="later", expires_at=soon + timedelta(days=1))
@@ -62,7 +62,7 @@ def test_an_empty_pool_is_sold_out_and_the_key_stays_free(issue: Issue, open_poo
     assert (claim.status_code, claim.replayed) == (201, False)
 
 
-def test_due_credits_count_as_gone(issue: Issue, open_pool: OpenPool, alice: User, ask: Ask, everything: Rows) -> None:
+def test_due_assets_are_not_claimable(issue: Issue, open_pool: OpenPool, alice: User, ask: Ask, everything: Rows) -> None:
     pool = open_pool()
     CashbackAsset.objects.filter(pk=issue(pool=pool).pk).update(expires_at=timezone.now())
     before = everything()
@@ -164,10 +164,12 @@ def test_a_limit_set_later_counts_what_was_claimed_before(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_pool_is_drained_to_the_last_credit_and_no_further(ada: User, open_pool: OpenPool, crowd: Crowd, ask: Ask) -> None:
+def test_concurrent_claims_take_every_asset_of_a_pool_once(
+    ada: User, open_pool: OpenPool, make_users: MakeUsers, ask: Ask
+) -> None:
     pool = open_pool()
     issue_many(ada, pool, count=100, title="Cashback", total_value=Decimal(5))
-    users = crowd(40)
+    users = make_users(40)
 
     def take_three(user: User) -> list[Any]:
         return [attempt(user) for _ in range(3)]
@@ -219,7 +221,7 @@ def test_while_the_last_credit_is_in_anothers_claim_the_pool_is_busy_not_sold_ou
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_request_whose_first_attempt_still_runs_is_told_so(
+def test_request_in_progress_is_refused(
     issue: Issue, open_pool: OpenPool, alice: User, ask: Ask, elsewhere: psycopg.Connection[Any]
 ) -> None:
     pool = open_pool()
@@ -237,7 +239,7 @@ def test_a_request_whose_first_attempt_still_runs_is_told_so(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_answer_that_is_forgotten_while_it_is_asked_for_is_asked_for_again(
+def test_response_deleted_during_a_claim_causes_a_retry(
     issue: Issue, open_pool: OpenPool, alice: User, ask: Ask, elsewhere: psycopg.Connection[Any]
 ) -> None:
     pool = open_pool()

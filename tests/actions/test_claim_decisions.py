@@ -1,4 +1,4 @@
-"""The decision of a claim as a table: every outcome, and which reason comes first. No database."""
+"""Claim decisions as a table: every outcome and the order of refusals, without a database."""
 
 from dataclasses import dataclass
 from uuid import UUID, uuid4
@@ -38,7 +38,7 @@ def reason(outcome: Refusal | RetryIndividually) -> type:
 
 @dataclass(frozen=True)
 class Case:
-    """What Alice hears who asks for `wanted`; None when she gets it."""
+    """Return the refusal of Alice's claim of `wanted`, or None."""
 
     wanted: CashbackAsset | None
     allowance: ClaimAllowance | None
@@ -53,7 +53,7 @@ CASES = {
     "expired": Case(asset(AssetStatus.EXPIRED), None, AssetExpired),
     "claimed by another user": Case(asset(AssetStatus.CLAIMED, BOB), None, AssetAlreadyClaimed),
     "her lock in the pool is held elsewhere": Case(asset(pool=POOL), FREE._replace(lock_acquired=False), RetryIndividually),
-    "the pool is gone": Case(asset(pool=POOL), FREE._replace(pool_is_active=None), AssetNotFound),
+    "the pool does not exist": Case(asset(pool=POOL), FREE._replace(pool_is_active=None), AssetNotFound),
     "the pool is hidden": Case(asset(pool=POOL), FREE._replace(pool_is_active=False, is_open=False), AssetNotFound),
     "expired in a hidden pool": Case(asset(AssetStatus.EXPIRED, pool=POOL), FREE._replace(pool_is_active=False), AssetNotFound),
     "the pool is closed": Case(asset(pool=POOL), FREE._replace(is_open=False), PoolClosed),
@@ -81,7 +81,7 @@ def test_claim_by_id(case: Case) -> None:
     assert decision.repeated == []
 
 
-def test_admin_is_told_of_a_hidden_pool() -> None:
+def test_admin_gets_the_refusal_of_a_hidden_pool() -> None:
     ada, draft = User(email="ada@example.com", role=Role.ADMIN), asset(pool=POOL)
     request = ClaimRequest(draft.pk, ada)
 
@@ -90,7 +90,7 @@ def test_admin_is_told_of_a_hidden_pool() -> None:
     assert reason(decision.refused[request]) is PoolClosed
 
 
-def test_owner_who_asks_again_is_neither_refused_nor_assigned() -> None:
+def test_repeated_claim_of_the_owner_is_neither_refused_nor_assigned() -> None:
     mine = asset(AssetStatus.CLAIMED, ALICE)
     request = ClaimRequest(mine.pk, ALICE)
 

@@ -1,4 +1,4 @@
-"""Who owns what, and what is still owed."""
+"""Reports: summary, ownership, CSV."""
 
 import csv
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from kernel.timestamps import format_timestamp
 from wallet.actions import edit_asset, issue_assets
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.queries import reports
+from wallet.queries import csv_export, ownership, reports
 
 Issue = Callable[..., CashbackAsset]
 
@@ -35,7 +35,7 @@ def pool(open_pool: Callable[..., CreditPool], issue: Issue, ada: User, alice: U
     return pool
 
 
-def test_what_was_issued_ties_out_with_what_became_of_it(pool: CreditPool) -> None:
+def test_issued_equals_the_sum_of_all_states(pool: CreditPool) -> None:
     (line,) = reports.summary_report()
 
     assert line == {
@@ -66,7 +66,7 @@ def test_the_summary_of_nothing_is_empty(db: None) -> None:
     assert reports.summary_report() == []
 
 
-def test_the_summary_asks_two_questions_however_many_pools(
+def test_summary_needs_two_queries_for_any_number_of_pools(
     pool: CreditPool, open_pool: Callable[..., CreditPool], issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for n in range(5):
@@ -76,11 +76,11 @@ def test_the_summary_asks_two_questions_however_many_pools(
         assert len(reports.summary_report()) == 6
 
 
-def test_ownership_says_who_holds_what_since_when(issue: Issue, alice: User) -> None:
+def test_ownership_report_has_owner_and_time_of_claim(issue: Issue, alice: User) -> None:
     taken, free = issue(title="Taken"), issue(title="Free", currency="JPY", total_value=Decimal(5))
     claim = claim_asset(taken.pk, alice)
 
-    rows = [reports.ownership_row(asset) for asset in reports.ownership_rows().order_by("id")]
+    rows = [ownership.ownership_row(asset) for asset in ownership.ownership_rows().order_by("id")]
 
     assert rows == [
         {
@@ -106,7 +106,7 @@ def test_ownership_says_who_holds_what_since_when(issue: Issue, alice: User) -> 
     ]
 
 
-def test_the_lines_that_postgresql_writes_say_what_the_rows_say(
+def test_lines_written_by_postgresql_equal_the_rows(
     issue: Issue, open_pool: Callable[..., CreditPool], alice: User, bob: User
 ) -> None:
     for currency, value in (("JPY", "500"), ("KWD", "1.005"), ("INR", "0.10"), ("USD", "1000000000")):
@@ -116,26 +116,27 @@ def test_the_lines_that_postgresql_writes_say_what_the_rows_say(
     CashbackAsset.objects.bulk_create(
         [CashbackAsset(title="Due", total_value=1, currency="INR", expires_at=timezone.now() - timedelta(days=1))]
     )
-    assets = reports.ownership_rows().order_by("id")
+    assets = ownership.ownership_rows().order_by("id")
 
-    lines = list(reports.ownership_lines(assets))
+    lines = list(ownership.ownership_lines(assets))
 
-    assert [list(line) for line in lines] == [list(reports.ownership_row(asset).values()) for asset in assets]
+    assert [list(line) for line in lines] == [list(ownership.ownership_row(asset).values()) for asset in assets]
     assert {status for _, _, _, _, status, *_ in lines} == {"AVAILABLE", "CLAIMED", "EXPIRED"}
 
 
-def test_an_instant_at_a_full_second_is_written_as_python_writes_it(issue: Issue) -> None:
+def test_timestamp_at_a_full_second_is_formatted_like_python(issue: Issue) -> None:
     moment = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
     issue()
 
-    assert CashbackAsset.objects.values_list(reports.InstantText(Value(moment)), flat=True).get() == format_timestamp(moment)
+    by_postgresql = CashbackAsset.objects.values_list(csv_export.TimestampText(Value(moment)), flat=True).get()
+    assert by_postgresql == format_timestamp(moment)
 
 
 def test_a_file_is_sent_in_pieces_and_each_line_once() -> None:
-    blocks = list(reports.as_csv(["n"], ([n] for n in range(2 * reports.LINES_AT_ONCE + 1))))
+    blocks = list(csv_export.csv_chunks(["n"], ([n] for n in range(2 * csv_export.LINES_PER_CHUNK + 1))))
 
     assert len(blocks) == 3
-    assert "".join(blocks).split() == ["n", *map(str, range(2 * reports.LINES_AT_ONCE + 1))]
+    assert "".join(blocks).split() == ["n", *map(str, range(2 * csv_export.LINES_PER_CHUNK + 1))]
 
 
 @pytest.mark.parametrize(
@@ -156,19 +157,20 @@ def test_a_file_is_sent_in_pieces_and_each_line_once() -> None:
     ],
 )
 def test_no_cell_is_a_formula(cell: Any, written: str) -> None:
-    assert reports.escape_formula(cell) == written
+    assert csv_export.escape_formula(cell) == written
 
 
 def test_postgresql_writes_the_report_as_we_do(ada: User, open_pool: Callable[..., CreditPool]) -> None:
     """Each start of a formula, what must be quoted, and cells that are empty."""
     pools_ = [open_pool(name=name) for name in ("Diwali", "=Holi, first", "＋Onam")]
-    titles = [f"{start}1" for start in reports.FORMULA if start not in "\t\r\n"] + ['Say "hello", twice', "टाटा", "x=1"]
+    starts = [start for start in csv_export.FORMULA_STARTS if start not in "\t\r\n"]
+    titles = [f"{start}1" for start in starts] + ['Say "hello", twice', "टाटा", "x=1"]
     for number, title in enumerate(titles):
         issue_assets.issue_asset(ada, title=title, total_value=Decimal("5.50"), pool=pools_[number % 3])
-    listed = reports.ownership_rows().order_by("id")
+    listed = ownership.ownership_rows().order_by("id")
 
-    ours = "".join(reports.as_csv(reports.OWNERSHIP_COLUMNS, reports.ownership_lines(listed)))
-    theirs = b"".join(reports.ownership_csv(listed)).decode()
+    ours = "".join(csv_export.csv_chunks(ownership.OWNERSHIP_COLUMNS, ownership.ownership_lines(listed)))
+    theirs = b"".join(ownership.ownership_csv(listed)).decode()
 
     assert [*csv.reader(StringIO(theirs))] == [*csv.reader(StringIO(ours))]
     assert len(titles) == theirs.count("\n") - 1

@@ -1,4 +1,4 @@
-"""How many credits are in which state is told by what each statement wrote down, and is what counting comes to."""
+"""The supply counters equal a count of all assets after any operation."""
 
 import random
 import time
@@ -20,13 +20,13 @@ from pytest_django import DjangoAssertNumQueries
 from accounts.models import User
 from cashback.database import roles
 from kernel.refusals import Refusal
-from wallet.actions import edit_asset, expire_assets, issue_assets, seal_ledger
+from wallet.actions import edit_asset, expire_assets, issue_assets, recreate_asset, seal_ledger
 from wallet.actions.claim import claim_asset
 from wallet.actions.claim_batch import process_asset_claims
 from wallet.actions.claim_decisions import ClaimRequest
 from wallet.actions.claim_sql import WAIT
 from wallet.assets.models import CashbackAsset, CreditPool, SupplyDelta
-from wallet.queries import analytics, reports
+from wallet.queries import analytics, supply
 from wallet.verification.checker import snapshot_connection, verify_everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,8 +39,8 @@ def pool(open_pool: OpenPool) -> CreditPool:
     return open_pool()
 
 
-def told() -> dict[Any, Any]:
-    return reports.supply_by(Q(), "currency", "pool", "generation")
+def counters() -> dict[Any, Any]:
+    return supply.supply_by(Q(), "currency", "pool", "generation")
 
 
 def counted() -> dict[Any, Any]:
@@ -62,7 +62,7 @@ def wait_until_nothing_is_about_to_end() -> None:
         time.sleep(0.01)
 
 
-def test_supply_counters_equal_counting_after_random_actions(
+def test_counters_equal_a_count_after_random_operations(
     issue: Issue, open_pool: OpenPool, alice: User, bob: User, ada: User
 ) -> None:
     dice = random.Random(20)  # noqa: S311  (the same each time)
@@ -76,7 +76,7 @@ def test_supply_counters_equal_counting_after_random_actions(
 
     def recreate() -> None:
         if ended := CashbackAsset.objects.filter(status="EXPIRED", children=None).first():
-            edit_asset.recreate_asset(ended.pk, ada)
+            recreate_asset.recreate_asset(ended.pk, ada)
 
     acts: list[Callable[[], Any]] = [
         lambda: issue(pool=dice.choice(pools), currency="INR", total_value=Decimal(dice.randint(1, 900)), expires_at=soon()),
@@ -99,40 +99,40 @@ def test_supply_counters_equal_counting_after_random_actions(
             continue
         if number % 10 == 0:
             wait_until_nothing_is_about_to_end()
-            assert told() == counted()
+            assert counters() == counted()
 
     wait_until_nothing_is_about_to_end()
-    assert told() == counted()
-    assert {"available", "claimed", "expired", "deleted"} <= {state for states in told().values() for state in states}
+    assert counters() == counted()
+    assert {"available", "claimed", "expired", "deleted"} <= {state for states in counters().values() for state in states}
     with snapshot_connection() as reader:
         assert verify_everything(reader) == []
 
 
-def test_due_credits_are_reported_as_expired_before_any_sweep(issue: Issue, pool: CreditPool) -> None:
+def test_due_assets_are_expired_in_the_supply_before_the_sweep(issue: Issue, pool: CreditPool) -> None:
     issue(pool=pool)
     ending = issue(pool=pool, expires_at=timezone.now() + timedelta(seconds=0.2))
-    before = told()
+    before = counters()
     while timezone.now() <= ending.expires_at:  # type: ignore[operator]
         pass
 
     assert before == {("INR", pool.pk, 1): {"available": (2, Decimal(200))}}
-    assert told() == {("INR", pool.pk, 1): {"available": (1, Decimal(100)), "expired": (1, Decimal(100))}}
+    assert counters() == {("INR", pool.pk, 1): {"available": (1, Decimal(100)), "expired": (1, Decimal(100))}}
     assert CreditPool.objects.with_supply().get(pk=pool.pk).available == 1
 
 
-def test_rolled_back_changes_are_not_counted(issue: Issue, alice: User) -> None:
+def test_rolled_back_changes_do_not_reach_the_counters(issue: Issue, alice: User) -> None:
     asset = issue()
-    before = told()
+    before = counters()
 
     with transaction.atomic():
         process_asset_claims([ClaimRequest(asset.pk, alice)], WAIT)
-        assert told() != before
+        assert counters() != before
         transaction.set_rollback(True)
 
-    assert told() == before
+    assert counters() == before
 
 
-def test_claim_does_not_wait_for_locked_supply_rows(
+def test_claims_do_not_wait_for_counter_rows(
     issue: Issue, pool: CreditPool, alice: User, elsewhere: psycopg.Connection[Any]
 ) -> None:
     one, other = issue(pool=pool), issue(pool=pool)
@@ -149,13 +149,13 @@ def test_seal_merges_the_rows_of_each_group(pool: CreditPool, ada: User, alice: 
     issue_assets.issue_many(ada, pool, count=5, title="Bonus", total_value=Decimal(2))
     for asset in pool.assets.all()[:3]:
         claim_asset(asset.pk, alice)
-    before = told()
+    before = counters()
     many = SupplyDelta.objects.count()
     seal_ledger.seal_all()
 
     assert many == 1 + 2 * 3
     assert set(SupplyDelta.objects.values_list("status", "count", "value")) == {("AVAILABLE", 2, 4), ("CLAIMED", 3, 6)}
-    assert told() == before
+    assert counters() == before
 
 
 def test_empty_group_has_no_row(pool: CreditPool, issue: Issue, alice: User) -> None:
@@ -192,7 +192,7 @@ def test_checker_finds_a_wrong_supply_counter(pool: CreditPool, issue: Issue, al
         found = verify_everything(reader)
 
     assert {violation.invariant for violation in found} == {"I5"}
-    assert all("are told to be" in violation.sentence for violation in found)
+    assert all("by the counters" in violation.sentence for violation in found)
 
 
 def test_application_role_may_only_read_the_supply_counters(pool: CreditPool, issue: Issue) -> None:

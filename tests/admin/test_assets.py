@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from tests.admin.conftest import CREDITS, message_texts, state
-from wallet.actions import edit_asset
+from wallet.actions import edit_asset, recreate_asset
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
@@ -111,7 +111,7 @@ def test_change_to_a_past_expiry_is_refused_in_the_form(console: Client, issue: 
 
     answer = console.post(page("change", asset), FIELDS | {"expires_at_0": "2001-01-01", "expires_at_1": "00:00"})
 
-    assert "This instant has passed." in answer.content.decode()
+    assert "That date is in the past." in answer.content.decode()
     assert state(asset) == before
 
 
@@ -140,7 +140,7 @@ def test_page_of_a_claimed_credit_shows_its_id_and_links_to_its_entry(console: C
 
 
 def test_recreated_credit_and_its_parent_link_to_each_other(console: Client, ada: User, expired: CashbackAsset) -> None:
-    child = edit_asset.recreate_asset(expired.pk, ada)
+    child = recreate_asset.recreate_asset(expired.pk, ada)
 
     assert page("change", child) in console.get(page("change", expired)).content.decode()
     assert page("change", expired) in console.get(page("change", child)).content.decode()
@@ -187,7 +187,7 @@ def test_a_claimed_credit_is_never_deleted(console: Client, root_client: Client,
 
 
 def test_a_recreated_credit_is_kept_for_its_children(console: Client, ada: User, expired: CashbackAsset) -> None:
-    edit_asset.recreate_asset(expired.pk, ada)
+    recreate_asset.recreate_asset(expired.pk, ada)
 
     console.post(page("delete", expired), {"post": "yes"})
 
@@ -260,5 +260,5 @@ def test_refusal_of_a_deletion_is_shown_as_a_message(
 
     answer = console.post(page("delete", asset), {"post": "yes"})
 
-    assert message_texts(answer) == ["This credit is CLAIMED: it belongs to its owner for ever and cannot be deleted."]
+    assert message_texts(answer) == ["This credit has been claimed and can't be deleted."]
     assert CashbackAsset.objects.get().claimed_by == alice

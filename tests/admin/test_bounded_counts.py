@@ -16,7 +16,7 @@ from wallet.actions import edit_asset
 from wallet.actions.claim import claim_asset
 from wallet.admin import base
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.queries import reports
+from wallet.queries import ownership, supply
 
 OWNERSHIP, CREDITS = (reverse(f"admin:{name}_changelist") for name in ("ledger_claimedasset", "assets_cashbackasset"))
 OpenPool = Callable[..., CreditPool]
@@ -63,7 +63,7 @@ def test_totals_come_from_the_supply_counters_and_equal_a_full_count(
     with CaptureQueriesContext(connection) as captured:
         answer = console.get(OWNERSHIP, query)
 
-    counted = reports.ownership_totals(answer.context["cl"].queryset)
+    counted = ownership.ownership_totals(answer.context["cl"].queryset)
     assert [int(line["count"]) for line in answer.context["totals"]] == [line["count"] for line in counted]
     assert [line["current_status"] for line in answer.context["totals"]] == [line["current_status"] for line in counted]
     assert not [
@@ -73,4 +73,4 @@ def test_totals_come_from_the_supply_counters_and_equal_a_full_count(
 
 def test_supply_totals_have_the_format_of_counted_totals(states: CreditPool) -> None:
     for wanted in (Q(), Q(pool=states), Q(currency="INR")):
-        assert reports.supply_totals(wanted) == reports.ownership_totals(reports.ownership_rows().filter(wanted))
+        assert supply.supply_totals(wanted) == ownership.ownership_totals(ownership.ownership_rows().filter(wanted))

@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from tests.admin.conftest import CREDITS, message_texts
-from wallet.actions import edit_asset
+from wallet.actions import edit_asset, recreate_asset
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 
@@ -59,7 +59,7 @@ def test_expired_credits_are_recreated_once(choose: Choose, ada: User, issue: Is
         "2 credits recreated.",
         "1 not recreated: Only an EXPIRED credit can be recreated. Expire it first, or issue a new one.",
     ]
-    assert "2 not recreated: This credit was recreated before." in message_texts(second)[-1]
+    assert "2 not recreated: Already recreated." in message_texts(second)[-1]
     assert set(CashbackAsset.objects.filter(generation=2).values_list("recreated_from", flat=True)) == {a.pk for a in ended}
 
 
@@ -71,7 +71,7 @@ def test_unclaimed_credits_are_deleted_and_claimed_ones_kept(choose: Choose, ali
 
     assert message_texts(answer) == [
         "2 credits deleted.",
-        "1 not deleted: This credit is CLAIMED: it belongs to its owner for ever and cannot be deleted.",
+        "1 not deleted: This credit has been claimed and can't be deleted.",
     ]
     assert CashbackAsset.objects.get() == claimed
 
@@ -141,7 +141,7 @@ def test_confirmation_is_not_offered_when_every_row_would_be_refused(choose: Cho
 def test_preview_agrees_with_the_outcome_of_each_action(choose: Choose, ada: User, alice: User, issue: Issue) -> None:
     claimed, ended, parent = issue(), edit_asset.expire_asset(issue().pk, ada), edit_asset.expire_asset(issue().pk, ada)
     claim_asset(claimed.pk, alice)
-    edit_asset.recreate_asset(parent.pk, ada)
+    recreate_asset.recreate_asset(parent.pk, ada)
 
     for action in ("expire", "recreate", "delete_chosen"):
         chosen = [issue(), claimed, ended, parent]
@@ -216,7 +216,7 @@ def test_extend_never_shortens_an_expiry(extend: Choose, issue: Issue) -> None:
 
     answer = extend(later, never, last_day="2040-01-15")
 
-    assert message_texts(answer) == ["2 not extended: This credit ends then or later already: it is not cut short."]
+    assert message_texts(answer) == ["2 not extended: This never shortens an expiry. Choose a later date."]
     assert (end_of(later), end_of(never)) == (LATER, None)
 
 
@@ -233,4 +233,4 @@ def test_extend_without_exactly_one_expiry_changes_nothing(extend: Choose, issue
 
 
 def test_extend_to_a_past_date_is_refused(extend: Choose, issue: Issue) -> None:
-    assert "1 not extended: This instant has passed" in message_texts(extend(issue(expires_at=SOON), last_day="2020-01-01"))[0]
+    assert "1 not extended: That date is in the past" in message_texts(extend(issue(expires_at=SOON), last_day="2020-01-01"))[0]

@@ -14,7 +14,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from kernel import refusal_counts
-from wallet.actions import edit_asset
+from wallet.actions import edit_asset, recreate_asset
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
@@ -31,7 +31,7 @@ def supply(ada: User, alice: User, open_pool: OpenPool, issue: Issue) -> CreditP
     for asset in made[:2]:
         claim_asset(asset.pk, alice)
     edit_asset.expire_asset(made[2].pk, ada)
-    child = edit_asset.recreate_asset(made[2].pk, ada)
+    child = recreate_asset.recreate_asset(made[2].pk, ada)
     edit_asset.delete_asset(child.pk, ada)
     issue(pool=pool)
     issue(currency="USD", total_value=Decimal(1))

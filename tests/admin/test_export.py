@@ -21,7 +21,7 @@ from wallet.admin import export as export_module
 from wallet.admin import export_rows
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Seal
-from wallet.queries import reports
+from wallet.queries import ownership, reports
 
 Issue = Callable[..., CashbackAsset]
 SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -67,9 +67,9 @@ def kept(owned: None, ada: User, open_pool: Callable[..., CreditPool], issue: Is
 # section: (columns, a filter, number of matching rows)
 SECTIONS: dict[str, tuple[tuple[str, ...], dict[str, str], int]] = {
     "assets_cashbackasset": (reports.CREDIT_COLUMNS, {"q": "alice@"}, 2),
-    "ledger_claimedasset": (reports.OWNERSHIP_COLUMNS, {"q": "alice@"}, 2),
+    "ledger_claimedasset": (ownership.OWNERSHIP_COLUMNS, {"q": "alice@"}, 2),
     "ledger_entry": (reports.ENTRY_COLUMNS, {"q": "alice@"}, 2),
-    "ledger_claimedasset_owners": (reports.OWNER_COLUMNS, {"q": "bob@"}, 1),
+    "ledger_claimedasset_owners": (ownership.OWNER_COLUMNS, {"q": "bob@"}, 1),
     "assets_creditpool": (export_rows.POOL_COLUMNS, {"q": "holi"}, 1),
     "ledger_seal": (export_rows.SEAL_COLUMNS, {"q": "2"}, 1),
     "assets_issuance": (export_rows.ISSUE_COLUMNS, {"currency": "USD"}, 1),

@@ -15,7 +15,7 @@ from django.urls import reverse
 from accounts.models import User
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.queries import reports
+from wallet.queries import csv_export
 
 OWNERSHIP, EXPORT = reverse("admin:ledger_claimedasset_changelist"), reverse("admin:ledger_claimedasset_export", args=["csv"])
 OpenPool = Callable[..., CreditPool]
@@ -106,7 +106,7 @@ def test_export_link_keeps_the_filters(console: Client, books: dict[str, Cashbac
 
 @pytest.mark.django_db(transaction=True)
 def test_long_export_is_one_query_read_in_chunks(console: Client, issue: Issue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reports, "ROWS_AT_ONCE", 5)
+    monkeypatch.setattr(csv_export, "ROWS_PER_FETCH", 5)
     for number in range(23):
         issue(title=f"credit {number}")
 

@@ -121,9 +121,9 @@ def test_large_amounts_are_grouped_on_pages_and_plain_in_files(console: Client, 
 
 
 def test_customers_page_takes_six_queries_for_a_hundred_owners(
-    console: Client, issue: Issue, crowd: Callable[[int], list[User]], django_assert_num_queries: DjangoAssertNumQueries
+    console: Client, issue: Issue, make_users: Callable[[int], list[User]], django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
-    for user in crowd(101):
+    for user in make_users(101):
         claim_asset(issue().pk, user)
 
     # session, person, pools of the form, count, page, totals; and the transaction of an expensive read with its time limit

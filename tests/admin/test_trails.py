@@ -12,7 +12,7 @@ from django.utils import timezone
 from pghistory.models import Context
 
 from accounts.models import User
-from wallet.actions import edit_asset, edit_pool, expire_assets
+from wallet.actions import edit_asset, edit_pool, expire_assets, recreate_asset
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool, Issuance
 
@@ -78,7 +78,7 @@ def test_history_of_a_credit_links_its_claim_to_the_entry(console: Client, alice
 
 def test_history_shows_expiry_and_recreation(console: Client, ada: User, issue: Issue) -> None:
     parent = edit_asset.expire_asset(issue().pk, ada)
-    child = edit_asset.recreate_asset(parent.pk, ada)
+    child = recreate_asset.recreate_asset(parent.pk, ada)
 
     assert [line[0] for line in trail(console, parent)] == ["recreate", "expire", "issue"]
     assert trail(console, parent)[1][3] == {"status": ("AVAILABLE", "EXPIRED")}

@@ -11,7 +11,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts.models import User
 from tests.api.conftest import ROOT, Caller, wrong_fields
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.actions import edit_asset
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from tests.api.conftest import ROOT, Caller, wrong_fields
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry, IdempotencyKey
 

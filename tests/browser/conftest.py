@@ -17,7 +17,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from accounts.models import User
 from tests.history import backdate
-from wallet.actions import edit_asset, edit_pool, seal_ledger
+from wallet.actions import edit_asset, edit_pool, recreate_asset, seal_ledger
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
@@ -157,5 +157,5 @@ def office(shop: User, ada: User) -> None:
     edit_asset.update_asset(credits[0].pk, ada, title="Thanks for inviting two friends", total_value=Decimal("300.00"))
     for credit in credits[1:4]:
         edit_asset.expire_asset(credit.pk, ada)
-    edit_asset.recreate_asset(credits[1].pk, ada)
+    recreate_asset.recreate_asset(credits[1].pk, ada)
     edit_asset.delete_asset(credits[4].pk, ada)

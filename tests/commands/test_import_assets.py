@@ -297,7 +297,7 @@ def test_invalid_title_is_found_in_a_row_equal_to_an_earlier_one(command: Comman
 def test_file_with_more_distinct_rows_than_the_cache_is_imported_completely(
     command: Command, csv_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(import_csv, "MOST_MOULDS", 2)
+    monkeypatch.setattr(import_csv, "MAX_TEMPLATES", 2)
 
     command("import_assets", str(csv_file(*(f"Kind,{1 + number % 5},INR,," for number in range(20)))))
 
@@ -352,7 +352,7 @@ def test_check_within_a_request_stops_at_its_row_limit(csv_file: Write, judged: 
     path = csv_file(*(f"Cup,{number},INR,," for number in range(1, 40)))
 
     with pytest.raises(import_csv.TooManyKinds):
-        import_csv.CreditFile(path, None, most_judged=20).check()
+        import_csv.CreditFile(path, None, max_validated=20).check()
 
     assert len(judged) == 20
-    assert import_csv.CreditFile(path, None, most_judged=39).check().count == 39
+    assert import_csv.CreditFile(path, None, max_validated=39).check().count == 39

@@ -118,7 +118,7 @@ def test_failed_report_leaves_the_output_file_unchanged(
 
     path = tmp_path / "owners.csv"
     path.write_text("last month's")
-    monkeypatch.setattr("wallet.queries.reports.escape_formula", breaks)
+    monkeypatch.setattr("wallet.queries.csv_export.escape_formula", breaks)
 
     with pytest.raises(RuntimeError):
         command("ownership_report", "--format", "csv", "--output", str(path))

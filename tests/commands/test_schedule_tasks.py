@@ -9,7 +9,7 @@ from django.core.management import call_command
 from django.utils.module_loading import import_string
 from django_q.models import Schedule
 
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.tasks import SCHEDULES
 
 Command = Callable[..., str]

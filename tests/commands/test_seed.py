@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import connections
 
 from accounts.models import User
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
 from wallet.management.commands.seed import demo_password

@@ -1,4 +1,4 @@
-"""A hot standby of the test's own server, at an address that can lead to either of the two."""
+"""A hot standby of the test's own server, behind an address that leads to either of the two."""
 
 import os
 import shutil

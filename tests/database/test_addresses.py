@@ -1,4 +1,4 @@
-"""Where the database is, and how long an address that says nothing is waited for."""
+"""Database addresses and connection timeouts."""
 
 import socket
 import threading
@@ -12,7 +12,7 @@ from django.db.utils import ConnectionHandler
 from django.test import Client
 
 from accounts.models import User
-from cashback import settings
+from cashback import env
 from cashback.database.base import Pool
 from dev.chaos.proxy import Pair as Wire
 from dev.chaos.proxy import Proxy, proxy_socket
@@ -32,7 +32,7 @@ LIMITS = {
 def read(monkeypatch: pytest.MonkeyPatch, url: str) -> Any:
     """Return a connection as the settings describe it for a DATABASE_URL."""
     monkeypatch.setenv("DATABASE_URL", url)
-    return ConnectionHandler({"default": settings.read_database()})["default"]
+    return ConnectionHandler({"default": env.read_database()})["default"]
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_a_url_names_one_host_or_several(monkeypatch: pytest.MonkeyPatch, url: s
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("order", ["standby first", "primary first"])
-def test_of_several_hosts_the_one_that_takes_writes_is_used(pair: Pair, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
+def test_writable_host_of_several_is_used(pair: Pair, monkeypatch: pytest.MonkeyPatch, order: str) -> None:
     hosts = [str(server.instance.run) for server in (pair.standby, pair.primary)][:: 1 if order == "standby first" else -1]
     name = connection.settings_dict["NAME"]
     url = f"postgresql://cashback@:{POSTGRES_PORT}/{name}?host={','.join(hosts)}&target_session_attrs=read-write"
@@ -92,7 +92,7 @@ def test_of_several_hosts_the_one_that_takes_writes_is_used(pair: Pair, monkeypa
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize("pooled", [False, True])
-def test_a_server_that_says_nothing_is_answered_for_in_time(
+def test_silent_server_fails_within_the_timeout(
     silent: int, pooled: bool, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert connection.get_connection_params()["connect_timeout"] == 2  # or this would last minutes
@@ -114,7 +114,7 @@ def test_a_server_that_says_nothing_is_answered_for_in_time(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_who_waits_is_served_when_a_silent_address_comes_back(silent: int, tmp_path: Path) -> None:
+def test_waiting_thread_gets_a_connection_when_a_silent_address_recovers(silent: int, tmp_path: Path) -> None:
     found = connection.get_connection_params()
     real = Path(f"{found['host']}/.s.PGSQL.{found['port'] or POSTGRES_PORT}")
     address = proxy_socket(tmp_path / "address")

@@ -1,4 +1,4 @@
-"""Migrations are self-contained: they create the same database whatever changes in the code around them."""
+"""Migrations are self-contained: they create the same database whatever becomes of the code."""
 
 import ast
 from pathlib import Path
@@ -54,5 +54,5 @@ def test_imports_are_found_wherever_they_are(source: str, found: set[str]) -> No
 
 
 @pytest.mark.django_db
-def test_the_models_are_what_the_migrations_say() -> None:
+def test_models_match_the_migrations() -> None:
     call_command("makemigrations", check=True, dry_run=True, verbosity=0)  # exits when anything is missing

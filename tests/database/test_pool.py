@@ -1,4 +1,4 @@
-"""The pool of connections, when the server at the other end is not there any more."""
+"""The connection pool after the loss of its server."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -43,7 +43,7 @@ def end_sessions() -> End:
     return end
 
 
-def test_it_hands_out_a_living_connection_when_all_it_had_are_dead(pool: Pool, end_sessions: End) -> None:
+def test_pool_replaces_dead_connections(pool: Pool, end_sessions: End) -> None:
     dead = list(pool._pool)
     end_sessions(dead)
 
@@ -56,12 +56,12 @@ def test_it_hands_out_a_living_connection_when_all_it_had_are_dead(pool: Pool, e
     assert all(each.closed for each in dead)
 
 
-def test_it_hands_out_what_lives_without_asking_the_server(pool: Pool) -> None:
+def test_pool_checks_connections_without_a_query(pool: Pool) -> None:
     first = pool.getconn()
     first.execute("SELECT 'the last question'")
     pool.putconn(first)
     while pool.getconn() is not first:
-        pass  # the others had their turn
+        pass
 
     with psycopg.connect(**parameters()) as onlooker:
         query = "SELECT query FROM pg_stat_activity WHERE pid = %s"
@@ -70,7 +70,7 @@ def test_it_hands_out_what_lives_without_asking_the_server(pool: Pool) -> None:
     pool.putconn(first)
 
 
-def test_who_waits_is_served_when_the_server_comes_back(tmp_path: Path) -> None:
+def test_waiting_thread_gets_a_connection_when_the_server_recovers(tmp_path: Path) -> None:
     real = Path(f"{parameters()['host']}/.s.PGSQL.{parameters()['port'] or 5432}")
     address = proxy_socket(tmp_path / "address")
     with Proxy(Pair, tmp_path / "nobody", address) as proxy:
@@ -84,7 +84,7 @@ def test_who_waits_is_served_when_the_server_comes_back(tmp_path: Path) -> None:
             pool.putconn(served)
 
 
-def test_a_statement_asked_all_the_time_is_planned_once_a_connection() -> None:
+def test_prepared_statement_is_planned_once_per_connection() -> None:
     connection.close()  # what was prepared before
     for number in range(3):
         with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]  # ours: cashback.database
@@ -98,7 +98,7 @@ def test_a_statement_asked_all_the_time_is_planned_once_a_connection() -> None:
         assert cursor.fetchall() == [(2,)]
 
 
-def test_what_is_no_claim_leaves_the_reserved_connections() -> None:
+def test_other_work_does_not_take_reserved_connections() -> None:
     with Pool(kwargs=parameters(), min_size=1, max_size=4, timeout=0.2, reserved=2, open=True) as pool:
         others = [pool.getconn(), pool.getconn()]
         with pytest.raises(PoolTimeout):
@@ -115,7 +115,7 @@ def test_what_is_no_claim_leaves_the_reserved_connections() -> None:
             pool.putconn(each)
 
 
-def test_a_claim_that_gives_its_connection_back_makes_no_room_for_others() -> None:
+def test_returned_reserved_connection_is_not_lent_to_other_work() -> None:
     with Pool(kwargs=parameters(), min_size=1, max_size=2, timeout=0.2, reserved=1, open=True) as pool:
         held = pool.getconn()
         with reserved_connections():

@@ -1,4 +1,4 @@
-"""Whoever asks a server that takes no writes is told to ask again, and the next one is served by the primary."""
+"""Writes at a standby are refused as busy, and the next request reaches the primary."""
 
 import select
 from collections.abc import Callable
@@ -14,9 +14,9 @@ from accounts.models import User
 from accounts.tokens import issue_pair
 from kernel import transactions
 from kernel.transactions import Busy, atomic_with_retry
+from tests.concurrency import at_once
 from tests.conftest import PASSWORD
 from tests.database.conftest import Pair
-from tests.together import at_once
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
@@ -27,7 +27,7 @@ READY, READ_ONLY = (200, "ok"), (503, "read-only")
 
 
 def caller(user: User) -> APIClient:
-    """Return a caller of the API who is signed in."""
+    """Return a signed-in API client."""
     client = APIClient(raise_request_exception=False)
     client.credentials(HTTP_AUTHORIZATION=f"Bearer {issue_pair(user).access}")
     return client
@@ -139,7 +139,7 @@ def test_asking_whether_it_is_ready_is_enough_to_find_the_primary(pooled_by_addr
     assert [readiness() for _ in range(6)] == [READY] * 6
 
 
-def test_an_act_is_tried_again_with_a_new_session(by_address: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_action_is_retried_with_a_new_session(by_address: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     by_address.go()  # type: ignore[attr-defined]
     sessions: list[Any] = []
 
@@ -156,10 +156,10 @@ def test_an_act_is_tried_again_with_a_new_session(by_address: Pair, monkeypatch:
     assert all(session.closed for session in sessions)
 
 
-def test_claims_that_arrive_together_at_a_standby_are_all_busy(
-    by_address: Pair, issue: Issue, crowd: Callable[[int], list[User]]
+def test_concurrent_claims_at_a_standby_are_all_busy(
+    by_address: Pair, issue: Issue, make_users: Callable[[int], list[User]]
 ) -> None:
-    wanted = [(issue().pk, user) for user in crowd(6)]
+    wanted = [(issue().pk, user) for user in make_users(6)]
     by_address.go()  # type: ignore[attr-defined]
 
     assert [type(outcome) for outcome in at_once(claimed, wanted)] == [Busy] * 6

@@ -1,4 +1,4 @@
-"""A door behind which anything can go wrong."""
+"""A view that raises any given error."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""No body, however bad, breaks the house."""
+"""Malformed request bodies never cause a server error."""
 
 import json
 from collections.abc import Callable
@@ -82,7 +82,7 @@ def _no_limits(settings: Any) -> None:
 
 @pytest.fixture
 def send(alice: User) -> Callable[..., Any]:
-    """Post raw bytes as alice; whatever the house raises is an answer."""
+    """Post raw bytes as alice; exceptions become responses."""
     client = Client(raise_request_exception=False)
     bearer = {"Authorization": f"Bearer {tokens.issue_pair(alice).access}"}
 
@@ -167,7 +167,7 @@ def test_a_body_that_does_not_say_its_length_is_refused(alice: User) -> None:
     assert "Content-Length" in answer.json()["detail"]
 
 
-def test_what_is_sent_to_an_address_without_its_slash_is_not_lost_in_a_redirect(db: None) -> None:
+def test_post_without_trailing_slash_is_not_redirected(db: None) -> None:
     client = Client()
 
     sent, looked_at = client.post("/api/v1/auth/token", {}, JSON), client.get("/api/v1/docs")
@@ -176,7 +176,7 @@ def test_what_is_sent_to_an_address_without_its_slash_is_not_lost_in_a_redirect(
     assert (looked_at.status_code, looked_at.headers["Location"]) == (301, "/api/v1/docs/")
 
 
-def test_a_host_that_is_not_ours_is_told_so(db: None) -> None:
+def test_unknown_host_is_rejected(db: None) -> None:
     answer = Client().get("/api/v1/pools/", headers={"Host": "evil.example"})
 
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid")

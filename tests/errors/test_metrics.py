@@ -15,7 +15,7 @@ from accounts import tokens
 from accounts.models import User
 from kernel.batching import Batcher
 from kernel.fallbacks import Fallback
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.assets.models import CashbackAsset
 from wallet.ledger import idempotency
 

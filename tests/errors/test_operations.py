@@ -1,4 +1,4 @@
-"""What a load balancer and a monitoring system are told."""
+"""Endpoints for load balancers and monitoring."""
 
 from ipaddress import ip_network
 from pathlib import Path
@@ -22,15 +22,13 @@ def _dead_redis(settings: Settings, tmp_path: Path) -> None:
 
 @pytest.fixture
 def _dead_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The address of the database is a folder in which nobody listens."""
+    """The address of the database is a folder without a listening socket."""
     connection.close()
     monkeypatch.setitem(connection.settings_dict, "HOST", "/nowhere")
     monkeypatch.setitem(connection.settings_dict, "PORT", "1")
 
 
-def test_a_living_process_says_so_without_asking_anybody(
-    client: Client, django_assert_num_queries: DjangoAssertNumQueries, db: None
-) -> None:
+def test_healthz_needs_no_database(client: Client, django_assert_num_queries: DjangoAssertNumQueries, db: None) -> None:
     with django_assert_num_queries(0):
         answer = client.get("/healthz")
 

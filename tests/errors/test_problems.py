@@ -1,4 +1,4 @@
-"""What a caller is told when something goes wrong."""
+"""Problem responses for every kind of error."""
 
 from collections.abc import Callable
 from typing import Any
@@ -77,7 +77,7 @@ def made(kind: Any) -> Exception:
     return refusal
 
 
-def test_a_throttle_of_drf_tells_its_wait_in_whole_seconds(ask: Ask) -> None:
+def test_retry_after_of_drf_throttles_is_in_whole_seconds(ask: Ask) -> None:
     assert ask(lambda: drf_errors.Throttled(12.3))["Retry-After"] == "13"
 
 
@@ -99,7 +99,7 @@ def test_errors_of_fields_name_them(ask: Ask) -> None:
     ]
 
 
-def test_an_error_of_the_whole_is_told_in_its_own_words(ask: Ask) -> None:
+def test_non_field_error_has_its_own_detail(ask: Ask) -> None:
     body = is_a_problem(ask(lambda: django_errors.ValidationError("No.")), 400, "invalid", frozenset({"errors"}))
 
     assert (body["detail"], body["errors"]) == ("No.", [{"field": "", "code": "invalid", "detail": "No."}])
@@ -122,11 +122,11 @@ def test_an_unknown_field_is_named_with_the_known_ones(visitor: Client) -> None:
 
     errors = answer.json()["errors"]
     assert {(error["field"], error["code"]) for error in errors} == {("titel", "unknown"), ("id", "unknown")}
-    assert errors[0]["detail"] == "Unknown field. Known are: count, lines, title."
+    assert errors[0]["detail"] == "Unknown field. Allowed: count, lines, title."
 
 
 @pytest.mark.parametrize(("role", "status"), [("USER", 403), ("ADMIN", 200)])
-def test_an_admins_room_asks_the_database_for_the_role(visitor: Client, alice: User, role: str, status: int) -> None:
+def test_admin_view_reads_the_role_from_the_database(visitor: Client, alice: User, role: str, status: int) -> None:
     pair = tokens.issue_pair(alice)
     User.objects.filter(pk=alice.pk).update(role=role)
 
@@ -135,7 +135,7 @@ def test_an_admins_room_asks_the_database_for_the_role(visitor: Client, alice: U
     assert answer.status_code == status
 
 
-def test_an_admins_room_asks_a_stranger_to_sign_in(visitor: Client, db: None) -> None:
+def test_admin_view_redirects_anonymous_users_to_sign_in(visitor: Client, db: None) -> None:
     is_a_problem(visitor.get("/api/v1/for-admins/"), 401, "not_authenticated")
 
 
@@ -169,7 +169,7 @@ def test_an_unknown_address_below_the_api_is_a_problem(visitor: Client) -> None:
         (lambda: django_errors.SuspiciousOperation(SECRET), 400, "invalid"),
     ],
 )
-def test_what_breaks_outside_a_view_is_a_problem_too(ask: Ask, error: Callable[[], Exception], status: int, code: str) -> None:
+def test_errors_outside_views_are_problems(ask: Ask, error: Callable[[], Exception], status: int, code: str) -> None:
     is_a_problem(ask(error, "/api/v1/outside/"), status, code)
 
 

@@ -1,4 +1,4 @@
-"""The one table from refusals to HTTP."""
+"""The mapping of refusals to HTTP."""
 
 import gc
 import importlib
@@ -56,8 +56,8 @@ def every_refusal() -> list[type[Refusal]]:
 
 @pytest.fixture(scope="module", autouse=True)
 def _everything_is_loaded() -> None:
-    for house in (accounts, kernel, wallet):
-        for module in pkgutil.walk_packages(house.__path__, f"{house.__name__}."):
+    for package in (accounts, kernel, wallet):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if ".migrations" not in module.name and not module.name.startswith(SHELL):
                 importlib.import_module(module.name)
 
@@ -99,7 +99,7 @@ def test_a_code_has_one_status() -> None:
     assert {code: found for code, found in statuses.items() if len(found) > 1} == {}
 
 
-def test_the_table_says_what_the_contract_says() -> None:
+def test_table_matches_the_contract() -> None:
     said: dict[int, set[str]] = {}
     for kind in every_refusal():
         said.setdefault(status_of(kind), set()).add(kind.code)
@@ -121,12 +121,12 @@ def test_a_kind_of_busy_is_busy_in_its_own_words() -> None:
     assert found.detail == AllInFlight.detail
 
 
-def test_a_wait_is_told_in_seconds() -> None:
+def test_retry_after_is_in_seconds() -> None:
     found = problem_for(RateLimited(42))
 
     assert found is not None
     assert (found.status, found.headers) == (429, {"Retry-After": "42"})
 
 
-def test_what_is_ours_alone_is_no_problem_of_theirs() -> None:
+def test_internal_exceptions_are_not_problems() -> None:
     assert problem_for(ZeroDivisionError()) is None

@@ -1,4 +1,4 @@
-"""The web has no power to rewrite history: what a test client asks for is done by the application's role."""
+"""Requests run as the application's role, which cannot rewrite the ledger."""
 
 import pytest
 from django.db import ProgrammingError, connection

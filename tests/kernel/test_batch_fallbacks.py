@@ -1,4 +1,4 @@
-"""Fallbacks of the batcher are seen: counted, logged with their traceback, and never an exception shared by threads."""
+"""Fallbacks of the batcher are counted and logged with their traceback; no exception is shared by threads."""
 
 import logging
 import threading
@@ -13,7 +13,7 @@ from kernel import fallbacks
 from kernel.batching import Batcher, RetryIndividually
 
 
-def batcher(run_batch: object, run_one: object = lambda item: f"{item} alone") -> Batcher[str, str]:
+def batcher(run_batch: object, run_one: object = lambda item: f"{item} individually") -> Batcher[str, str]:
     return Batcher("test", run_batch, run_one, uses_database=False)  # type: ignore[arg-type]
 
 
@@ -23,7 +23,7 @@ def test_bug_in_batch_code_is_counted_and_logged_with_its_traceback(caplog: pyte
 
     asked = batcher(broken)
     with caplog.at_level(logging.ERROR):
-        assert [asked.submit("a"), asked.submit("b")] == ["a alone", "b alone"]
+        assert [asked.submit("a"), asked.submit("b")] == ["a individually", "b individually"]
 
     assert asked.batch_failed.count == 2
     assert [record.message for record in caplog.records] == [
@@ -48,14 +48,14 @@ def test_fallback_is_logged_again_after_the_period(caplog: pytest.LogCaptureFixt
 def test_wrong_number_of_outcomes_is_a_failed_batch() -> None:
     asked = batcher(lambda items: [])
 
-    assert asked.submit("a") == "a alone"
+    assert asked.submit("a") == "a individually"
     assert asked.batch_failed.count == 1
 
 
 def test_retry_individually_is_no_fallback() -> None:
     asked = batcher(lambda items: [RetryIndividually() for _ in items])
 
-    assert asked.submit("a") == "a alone"
+    assert asked.submit("a") == "a individually"
     assert asked.batch_failed.count == 0
 
 

@@ -1,4 +1,4 @@
-"""The batcher: threads that ask at the same time are served by one call, each with an outcome of its own."""
+"""The batcher: concurrent items are processed in one batch, each with an outcome of its own."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -9,7 +9,7 @@ import pytest
 from django.db import connection, transaction
 
 from kernel.batching import Batcher, RetryIndividually
-from tests.together import at_once
+from tests.concurrency import at_once
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -31,7 +31,7 @@ class GatedBatcher:
 
     def run_one(self, item: int) -> str:
         self.individually.append(item)
-        return f"alone {item}"
+        return f"individually {item}"
 
     def submit(self, item: int) -> Any:
         if item == 0:
@@ -63,7 +63,7 @@ def test_each_item_gets_its_own_outcome() -> None:
 
     answers = at_once(gate.submit, range(4))
 
-    assert answers == ["first 0", "fine", outcomes[2], "alone 3"]
+    assert answers == ["first 0", "fine", outcomes[2], "individually 3"]
     assert gate.individually == [3]
 
 
@@ -75,8 +75,8 @@ def test_items_of_a_failed_batch_are_retried_individually() -> None:
 
     answers = at_once(gate.submit, range(4))
 
-    assert answers == ["first 0", "alone 1", "alone 2", "alone 3"]
-    assert gate.batcher.submit(4) == "alone 4"
+    assert answers == ["first 0", "individually 1", "individually 2", "individually 3"]
+    assert gate.batcher.submit(4) == "individually 4"
 
 
 def test_followers_are_served_when_the_leader_is_stopped() -> None:
@@ -98,7 +98,7 @@ def test_followers_are_served_when_the_leader_is_stopped() -> None:
 
     answers = at_once(submit, range(4))
 
-    assert sorted(map(str, answers[1:]))[:2] == [f"alone {item}" for item in sorted(gate.individually)]
+    assert sorted(map(str, answers[1:]))[:2] == [f"individually {item}" for item in sorted(gate.individually)]
     assert answers.count("stopped") == 1
     assert gate.batcher.submit(5) == "served 5"
 
@@ -116,7 +116,7 @@ def test_no_batch_is_larger_than_the_maximum() -> None:
     assert max(sizes) <= 2
 
 
-def test_follower_whose_leader_hangs_goes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_follower_of_a_hanging_leader_runs_individually(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kernel.batching.FOLLOWER_TIMEOUT_SECONDS", 0.05)
     ended = threading.Event()
 
@@ -124,13 +124,13 @@ def test_follower_whose_leader_hangs_goes_alone(monkeypatch: pytest.MonkeyPatch)
         ended.wait(5)
         return [f"together {item}" for item in items]
 
-    batcher = Batcher("test", hangs, lambda item: f"alone {item}")
+    batcher = Batcher("test", hangs, lambda item: f"individually {item}")
     leader = threading.Thread(target=batcher.submit, args=(0,))
     leader.start()
     while not batcher._has_leader:
         pass
 
-    assert [batcher.submit(1), batcher.submit(2)] == ["alone 1", "alone 2"]
+    assert [batcher.submit(1), batcher.submit(2)] == ["individually 1", "individually 2"]
     ended.set()
     leader.join()
     assert batcher.submit(3) == "together 3"

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from kernel.batching import Batcher
-from kernel.file_download import with_pauses
+from kernel.file_download import yield_with_pauses
 
 
 @pytest.fixture
@@ -17,14 +17,14 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_idle_process_writes_without_pauses(pauses: list[float]) -> None:
-    assert list(with_pauses(range(10))) == list(range(10))
+    assert list(yield_with_pauses(range(10))) == list(range(10))
     assert pauses == []
 
 
 def test_process_that_serves_requests_pauses_after_each_item(pauses: list[float]) -> None:
     batcher: Batcher[int, Any] = Batcher("test", lambda items: items, lambda item: item, uses_database=False)
 
-    for item in with_pauses(range(3), pauses=5.0):
+    for item in yield_with_pauses(range(3), pauses=5.0):
         batcher.submit(item)
 
     assert len(pauses) == 3
@@ -34,7 +34,7 @@ def test_process_that_serves_requests_pauses_after_each_item(pauses: list[float]
 def test_pauses_come_after_as_many_items_as_asked(pauses: list[float]) -> None:
     batcher: Batcher[int, Any] = Batcher("test", lambda items: items, lambda item: item, uses_database=False)
 
-    for item in with_pauses(range(10), at_once=4):
+    for item in yield_with_pauses(range(10), chunk_size=4):
         batcher.submit(item)
 
     assert len(pauses) == 2

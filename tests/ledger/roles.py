@@ -1,4 +1,4 @@
-"""Whoever may hold SQL: the application's role, the owner of its tables, a superuser."""
+"""Database roles that may run SQL: the application's role, the owner of its tables, a superuser."""
 
 from typing import Any
 

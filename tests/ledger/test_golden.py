@@ -1,4 +1,4 @@
-"""Every trigger there is, table by table: one that goes, comes or sleeps fails here."""
+"""The complete list of triggers by table: a missing, new or disabled one fails here."""
 
 import re
 

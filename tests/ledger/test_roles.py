@@ -1,4 +1,4 @@
-"""The ledger against whoever holds SQL: the application's role, the owner of its tables, a superuser."""
+"""Attacks on the ledger in SQL by each role: the application's, the owner of its tables, a superuser."""
 
 from collections.abc import Callable
 from typing import Any
@@ -73,14 +73,14 @@ def refused(
         "MERGE INTO ledger_entry e USING ledger_entry f ON e.id = f.id WHEN MATCHED THEN UPDATE SET amount = 1",
     ],
 )
-def test_history_is_rewritten_by_nobody(entry: Entry, attack: str, role: str) -> None:
+def test_ledger_cannot_be_rewritten(entry: Entry, attack: str, role: str) -> None:
     refused(role, lambda: sql(attack))
 
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("as_replica", [False, True])
 @pytest.mark.parametrize("of_another", [False, True])
-def test_no_copy_brings_in_a_claim_that_nobody_made(
+def test_copy_cannot_insert_a_forged_claim(
     *, entry: Entry, issue: Callable[..., CashbackAsset], bob: User, role: str, as_replica: bool, of_another: bool
 ) -> None:
     asset = issue().pk if of_another else entry.asset_id
@@ -106,12 +106,12 @@ def test_no_copy_brings_in_a_claim_that_nobody_made(
         "SELECT pg_read_file('/etc/passwd')",
     ],
 )
-def test_nobody_but_a_superuser_lifts_the_rules_or_leaves_the_database(entry: Entry, role: str, lift: str) -> None:
+def test_only_a_superuser_can_disable_rules_or_leave_the_database(entry: Entry, role: str, lift: str) -> None:
     refused(role, lambda: sql(lift), by=InsufficientPrivilege)
 
 
 @pytest.mark.parametrize("role", [APP_ROLE, OWNER])
-def test_nobody_but_a_superuser_may_set_what_lifts_the_rules(db: None, role: str) -> None:
+def test_only_a_superuser_can_set_rule_disabling_settings(db: None, role: str) -> None:
     become(role)
 
     with connection.cursor() as cursor:
@@ -146,7 +146,7 @@ def test_the_application_does_not_change_the_server(db: None) -> None:
         "COMMENT ON TABLE ledger_entry IS 'x'",
     ],
 )
-def test_the_application_cannot_change_what_the_rules_are(entry: Entry, attack: str) -> None:
+def test_application_role_cannot_change_rules(entry: Entry, attack: str) -> None:
     refused(APP_ROLE, lambda: sql(attack.format(rule=trigger("entry_append_only_rows"))), by=InsufficientPrivilege)
 
 
@@ -163,7 +163,7 @@ def test_the_application_cannot_change_what_the_rules_are(entry: Entry, attack: 
         ("DELETE FROM ledger_entry WHERE id = '{}'", "entry {} was deleted after seal 1 was made"),
     ],
 )
-def test_an_owner_who_switches_the_rules_off_is_found(
+def test_disabled_triggers_are_reported(
     issue: Callable[..., CashbackAsset], alice: User, role: str, attack: str, found: str
 ) -> None:
     entries = [claim_asset(issue().pk, alice).receipt["id"] for _ in range(3)]

@@ -1,4 +1,4 @@
-"""Seals against whoever holds SQL: none is rewritten, and none is put where it does not belong."""
+"""Attacks on seals in SQL: none is rewritten or inserted out of order."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ from wallet.ledger import merkle
 from wallet.ledger.models import Entry, Seal
 from wallet.verification.seals import seal_violations
 
-# A second seal in the place where it belongs, which the application's role may put there, and signed by nobody.
+# A second seal in the place where it belongs, which the application's role may put there, but without a valid signature.
 NEXT = "(to_xid::text::bigint + 1)::text::xid8"
 REST = {name: name for name in ("count", "sums", "sealed_at", "public_key", "signature", "leaves")}
 WORTHLESS = (
@@ -30,10 +30,10 @@ WORTHLESS = (
 @pytest.mark.parametrize(
     "attack", ["UPDATE ledger_seal SET count = count + 1", "DELETE FROM ledger_seal", "TRUNCATE ledger_seal"]
 )
-def test_the_seals_are_rewritten_by_nobody(db: None, attack: str, role: str) -> None:
+def test_seals_cannot_be_rewritten(db: None, attack: str, role: str) -> None:
     root, now = bytes(32), timezone.now()
     Seal.objects.create(
-        seq=1, previous_root=merkle.EMPTY, root=root, from_xid=0, to_xid=2, count=1, sums='{"INR": "1.00"}', sealed_at=now,
+        seq=1, previous_root=merkle.EMPTY_ROOT, root=root, from_xid=0, to_xid=2, count=1, sums='{"INR": "1.00"}', sealed_at=now,
         public_key=root, signature=bytes(64), leaves=bytes(48),
     )  # fmt: skip
 
@@ -55,7 +55,7 @@ def test_a_seal_that_the_application_did_not_sign_is_found(issue: Callable[..., 
         become(APP_ROLE)
         sql(WORTHLESS)
 
-    assert "seal 2 does not bear a valid signature of a trusted key" in list(seal_violations())
+    assert "seal 2 has no valid signature of a trusted key" in list(seal_violations())
 
 
 @pytest.mark.django_db(transaction=True)
@@ -73,7 +73,7 @@ def test_a_seal_that_the_application_did_not_sign_is_found(issue: Callable[..., 
         ({"previous_root": "previous_root"}, "seal_follows"),
     ],
 )
-def test_nobody_puts_a_seal_where_none_belongs(
+def test_seal_cannot_be_inserted_out_of_order(
     *, issue: Callable[..., CashbackAsset], alice: User, role: str, forged: dict[str, str], rule: str
 ) -> None:
     """One seal over the future would be the last: nothing after it is ever closed."""
@@ -92,9 +92,7 @@ def test_nobody_puts_a_seal_where_none_belongs(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_after_a_worthless_seal_sealing_goes_on_and_balances_are_right(
-    issue: Callable[..., CashbackAsset], alice: User
-) -> None:
+def test_sealing_and_balances_continue_after_an_invalid_seal(issue: Callable[..., CashbackAsset], alice: User) -> None:
     claim_asset(issue().pk, alice)
     seal_ledger.seal_all()
     with transaction.atomic():

@@ -41,7 +41,7 @@ def triggers(state: str) -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_existing_credits_are_counted_by_the_migration(
+def test_existing_assets_are_in_the_counters_after_migration(
     back: None, issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], alice: User, ada: User
 ) -> None:
     pool = open_pool()

@@ -1,49 +1,53 @@
-"""What `make mutants` changes, and which tests must notice."""
+"""The modules that `make mutants` changes, and the tests that must fail for each."""
 
 ACCOUNTS = (
-    "tests/accounts/test_me.py tests/accounts/test_password.py tests/accounts/test_sign_in.py tests/security/test_people.py"
+    "tests/accounts/test_me.py tests/accounts/test_password.py tests/accounts/test_sign_in.py tests/security/test_guessing.py"
 )
 CLAIM = (
-    "tests/actions/test_company.py tests/actions/test_claim.py tests/actions/test_claim_any.py tests/actions/test_old_keys.py"
-    " tests/actions/test_gone.py tests/security/test_hidden_pools.py tests/api/test_idempotency_keys.py"
+    "tests/actions/test_claim_batch.py tests/actions/test_claim.py tests/actions/test_claim_any.py"
+    " tests/actions/test_expired_keys.py tests/actions/test_claimed_cache.py"
+    " tests/security/test_hidden_pools.py tests/api/test_idempotency_keys.py"
 )
 SEALS = "tests/sealing/test_sealing.py tests/sealing/test_tampering.py"
-# What is changed, and the tests that must notice, the likeliest first.
+# Modules and the tests that must fail when they change, the most likely first.
 TARGETS = {
+    "accounts/argon2_process.py": "tests/accounts/test_password_hashing.py",
     "accounts/audit.py": "tests/security/test_audit.py",
     "accounts/authentication.py": f"tests/accounts/test_authentication.py {ACCOUNTS}",
     "accounts/email_change.py": "tests/accounts/test_registration.py tests/accounts/test_email.py",
+    "accounts/expensive_reads.py": "tests/accounts/test_expensive_reads.py tests/security/test_expensive_reads.py",
     "accounts/models.py": f"{ACCOUNTS} tests/accounts/test_registration.py",
     "accounts/views.py": "tests/accounts/test_pages.py tests/accounts/test_email.py tests/security/test_sessions.py",
-    "accounts/expensive_reads.py": "tests/accounts/test_expensive_reads.py",
     "accounts/password_hashing.py": "tests/accounts/test_password_hashing.py",
     "accounts/passwords.py": ACCOUNTS,
     "accounts/registration.py": "tests/accounts/test_registration.py tests/accounts/test_pages.py",
     "accounts/sessions.py": "tests/security/test_sessions.py tests/accounts/test_pages.py",
-    "kernel/refusal_counts.py": "tests/errors/test_tally.py",
+    "kernel/refusal_counts.py": "tests/errors/test_refusal_counts.py",
     "accounts/throttles.py": "tests/accounts/test_throttles.py",
-    "kernel/batching.py": "tests/kernel tests/actions/test_company.py tests/actions/test_crowd.py",
+    "kernel/batching.py": "tests/kernel tests/actions/test_claim_batch.py tests/actions/test_claim_lock.py",
     "accounts/tokens.py": f"tests/accounts/test_refresh.py tests/accounts/test_logout.py {ACCOUNTS}",
-    "wallet/assets/querysets.py": f"{CLAIM} tests/actions/test_expiry.py tests/api/test_assets.py tests/api/test_pools.py",
+    "wallet/assets/querysets.py": (
+        f"{CLAIM} tests/actions/test_expire_assets.py tests/api/test_assets.py tests/api/test_pools.py"
+    ),
     "wallet/actions/claim.py": CLAIM,
-    "kernel/transactions.py": "tests/actions/test_contention.py tests/actions/test_claim.py",
-    "wallet/assets/claimed_cache.py": "tests/actions/test_gone.py",
+    "kernel/transactions.py": "tests/kernel/test_transactions.py tests/actions/test_claim.py",
+    "wallet/assets/claimed_cache.py": "tests/actions/test_claimed_cache.py",
     "wallet/actions/claim_batch.py": CLAIM,
     "wallet/actions/claim_decisions.py": f"tests/actions/test_claim_decisions.py {CLAIM}",
     "wallet/actions/claim_sql.py": CLAIM,
     "wallet/ledger/idempotency.py": (
-        f"tests/actions/test_old_keys.py tests/api/test_idempotency_keys.py tests/actions/test_issuing.py {CLAIM}"
+        f"tests/actions/test_expired_keys.py tests/api/test_idempotency_keys.py tests/actions/test_issue_assets.py {CLAIM}"
     ),
     "wallet/ledger/merkle.py": "tests/sealing/test_merkle.py tests/sealing/test_sealing.py",
-    "wallet/ledger/seal_shape.py": "tests/sealing/test_malformed.py",
-    "wallet/ledger/models.py": "tests/ledger/test_rules.py tests/actions/test_claim.py tests/api/test_claims.py",
+    "wallet/ledger/models.py": "tests/ledger/test_triggers.py tests/actions/test_claim.py tests/api/test_claims.py",
     "wallet/ledger/querysets.py": "tests/api/test_claims.py tests/actions/test_claim.py tests/sealing/test_sealed_balances.py",
+    "wallet/ledger/seal_shape.py": "tests/sealing/test_malformed.py",
     "wallet/ledger/signing.py": f"tests/sealing/test_leaves.py {SEALS}",
     "wallet/verification/seals.py": f"{SEALS} tests/proofs/test_verify.py",
     "wallet/verification/checker.py": "tests/proofs/test_verify.py tests/proofs/test_verify_ledger.py",
     "wallet/actions/seal_ledger.py": f"{SEALS} tests/sealing/test_commands.py",
 }
-# In the same folders, and not changed: what only names things, or is of the console.
+# Modules of the same folders that are not mutated: declarations, and the console.
 NOT_CHANGED = {
     "accounts/__init__.py",
     "accounts/admin.py",

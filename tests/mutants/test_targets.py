@@ -1,4 +1,4 @@
-"""What `make mutants` is told: no module and no test that is not there, and no module forgotten."""
+"""The targets of `make mutants`: every module and test exists, and no module is missing."""
 
 from pathlib import Path
 
@@ -11,12 +11,12 @@ ROOT = Path(settings.BASE_DIR)
 
 
 @pytest.mark.parametrize("module", TARGETS)
-def test_a_module_and_its_tests_are_there(module: str) -> None:
+def test_module_and_its_tests_exist(module: str) -> None:
     assert [path for path in (module, *TARGETS[module].split()) if not (ROOT / path).exists()] == []
 
 
 @pytest.mark.parametrize("folder", ["accounts", "wallet/ledger"])
-def test_no_module_of_people_and_of_the_ledger_is_forgotten(folder: str) -> None:
+def test_every_module_of_accounts_and_ledger_is_a_target(folder: str) -> None:
     there = {str(path.relative_to(ROOT)) for path in (ROOT / folder).glob("*.py")}
 
     assert there == {path for path in {*TARGETS, *NOT_CHANGED} if str(Path(path).parent) == folder}

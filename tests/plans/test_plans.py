@@ -24,7 +24,7 @@ from wallet.ledger.idempotency import IdempotentRequest
 from wallet.ledger.models import Entry, IdempotencyKey
 from wallet.pages.offer_rows import OfferRows
 from wallet.pages.offers import offers_like, open_pools
-from wallet.queries import reports
+from wallet.queries import ownership
 
 pytestmark = [pytest.mark.usefixtures("large"), pytest.mark.django_db]
 ROOT = "/api/v1"
@@ -113,9 +113,9 @@ def test_the_summary_counts_no_credits(operator: User, narrowed: str) -> None:
 
 
 def test_the_file_of_one_owner_reads_only_theirs(anybody: User) -> None:
-    theirs = reports.ownership_rows().filter(claimed_by=anybody).order_by("-id")
+    theirs = ownership.ownership_rows().filter(claimed_by=anybody).order_by("-id")
 
-    assert judge(lambda: list(reports.ownership_lines(theirs))) == []
+    assert judge(lambda: list(ownership.ownership_lines(theirs))) == []
 
 
 @pytest.mark.parametrize("locking", [WAIT, SKIP_LOCKED])

@@ -42,13 +42,13 @@ def run(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Callable[[
 
 
 @pytest.fixture
-def make_contests(crowd: Callable[[int], list[User]], monkeypatch: pytest.MonkeyPatch) -> MakeContests:
+def make_contests(make_users: Callable[[int], list[User]], monkeypatch: pytest.MonkeyPatch) -> MakeContests:
     """Create contests for a path of a claim, each with a credit for each of its users and some to spare.
 
     Retries do not wait.
     """
     monkeypatch.setattr(transactions, "time", SimpleNamespace(sleep=lambda seconds: None))
-    users, numbers = crowd(2), count()
+    users, numbers = make_users(2), count()
 
     def make(path: ClaimPath, many: int, spare: int = 0) -> list[Contest]:
         fields = {"kind": PoolKind.SIGNUP, "currency": "INR", "per_user_limit": 1}

@@ -20,7 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from accounts.models import User
 from kernel.refusals import Refusal
-from wallet.actions import edit_asset, edit_pool, issue_assets
+from wallet.actions import edit_asset, edit_pool, issue_assets, recreate_asset
 from wallet.actions.claim import claim_asset, claim_from_pool
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.idempotency import IdempotentRequest, fingerprint
@@ -170,7 +170,7 @@ class Wallet(RuleBasedStateMachine):
         credit = self.model.credits[asset]
         ended = credit.status in ("EXPIRED", "DUE")
         expected = "asset_not_expired" if not ended else "already_recreated" if credit.recreated else "done"
-        if child := self.run_and_compare(expected, lambda: edit_asset.recreate_asset(asset, None, expires_at=None)):
+        if child := self.run_and_compare(expected, lambda: recreate_asset.recreate_asset(asset, None, expires_at=None)):
             credit.status, credit.recreated = "EXPIRED", True
             self.model.credits[child.pk] = Credit()
 

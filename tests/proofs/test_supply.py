@@ -10,7 +10,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
-from wallet.actions import edit_asset, expire_assets
+from wallet.actions import edit_asset, expire_assets, recreate_asset
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.verification.checker import verify_everything
@@ -67,7 +67,7 @@ def summed(pool: CreditPool, told: str, there: str) -> str:
 
 
 def told(pool: CreditPool, number: str, status: str, there: str) -> str:
-    return f"I5: pool {pool.pk} in INR, generation 1: {number} are told to be {status}, but {there} are there"
+    return f"I5: pool {pool.pk} in INR, generation 1: {number} are {status} by the counters, but {there} exist"
 
 
 def test_an_expired_credit_that_is_on_offer_again_is_named(place: Place) -> None:
@@ -153,7 +153,7 @@ def test_a_whole_life_done_openly_is_no_harm(place: Place, issue: Issue, alice: 
         cursor.execute("UPDATE assets_cashbackasset SET total_value = 3, pool_id = NULL WHERE id = %s", [place.changed.pk])
         cursor.execute("UPDATE assets_cashbackasset SET expires_at = now() WHERE id = %s", [due.pk])
     expire_assets.expire_due()
-    child = edit_asset.recreate_asset(due.pk, ada, total_value=Decimal(9), expires_at=None)
+    child = recreate_asset.recreate_asset(due.pk, ada, total_value=Decimal(9), expires_at=None)
     claim_asset(child.pk, alice)
     edit_asset.delete_asset(place.changed.pk, ada)
 

@@ -16,7 +16,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from accounts.models import User
-from wallet.actions import edit_asset, edit_pool
+from wallet.actions import edit_asset, edit_pool, recreate_asset
 from wallet.actions.claim import claim_asset, claim_from_pool
 from wallet.actions.claim_batch import Claim
 from wallet.assets.models import CashbackAsset, CreditPool
@@ -77,7 +77,7 @@ def broken(found: list[Violation]) -> set[str]:
 def test_an_honest_ledger_has_no_violation(claim: Claim, pool: CreditPool, issue: Issue, bob: User, ada: User) -> None:
     claim_asset(issue(currency="JPY", total_value=Decimal(500)).pk, bob)
     claim_from_pool(pool.pk, bob, request(bob, pool))
-    edit_asset.recreate_asset(edit_asset.expire_asset(issue().pk, ada).pk, ada)
+    recreate_asset.recreate_asset(edit_asset.expire_asset(issue().pk, ada).pk, ada)
     issued: Any = {(pool.pk, "INR"): (2, Decimal(200)), (None, "JPY"): (1, Decimal(500)), (None, "INR"): (2, Decimal(200))}
 
     assert verify_everything(connection, issued=issued) == []
@@ -204,7 +204,7 @@ def test_a_lost_claim_is_seen(claim: Claim, pool: CreditPool, alice: User) -> No
     found = verify_everything(connection, [told, replace(told, key="another-key-of-mine", receipt=receipt)])
 
     assert found == [
-        Violation("I2", f"entry {receipt['id']}, told to user {alice.pk} (client 0), is not in the ledger"),
+        Violation("I2", f"entry {receipt['id']}, acknowledged to user {alice.pk} (client 0), is not in the ledger"),
     ]
 
 
@@ -221,7 +221,7 @@ def test_a_ghost_is_seen(claim: Claim, pool: CreditPool, alice: User) -> None:
 
     entry = UUID(claim.receipt["id"])
     assert broken(found) == {"I3"}
-    assert found[0].sentence.startswith(f"entry {entry} of user {alice.pk} was acknowledged to nobody")
+    assert found[0].sentence.startswith(f"entry {entry} of user {alice.pk} was not acknowledged")
 
 
 def test_an_entry_whose_answer_was_lost_is_no_ghost(claim: Claim, pool: CreditPool, alice: User) -> None:
@@ -234,7 +234,7 @@ def test_an_issue_that_nobody_logged_is_seen(claim: Claim, pool: CreditPool, tam
     tamper("DELETE FROM assets_cashbackasset WHERE status = 'AVAILABLE'")
 
     told = "by what was issued, changed and deleted there are 2 (200.0000), but 1 (100.0000) are there"
-    line = "generation 1: 1 (100.0000) are told to be AVAILABLE, but 0 (0) are there"
+    line = "generation 1: 1 (100.0000) are AVAILABLE by the counters, but 0 (0) exist"
     assert verify_everything(connection) == [
         Violation("I5", f"pool {pool.pk} in INR: {told}"),
         Violation("I5", f"pool {pool.pk} in INR, {line}"),
@@ -248,7 +248,7 @@ def test_an_error_of_ours_is_seen(claim: Claim, pool: CreditPool, alice: User, s
 
     found = verify_everything(connection, [told, error])
 
-    assert found == [Violation("I10", f"client 1 for pool {pool.pk} was answered {status} ({code})")]
+    assert found == [Violation("I10", f"client 1 for pool {pool.pk} got status {status} ({code})")]
 
 
 def test_two_answers_under_one_key_are_seen(claim: Claim, pool: CreditPool, alice: User) -> None:

@@ -1,4 +1,4 @@
-"""A ledger with claims, and an attacker who may do anything to its tables."""
+"""A ledger with claims, and a superuser who changes its tables."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""seal_ledger, and the proof that stands alone."""
+"""seal_ledger, and the standalone verification of a proof."""
 
 import json
 import subprocess
@@ -58,7 +58,7 @@ def test_an_export_only_grows(make_claims: MakeClaims, tmp_path: Path) -> None:
     assert [json.loads(line)["seq"] for line in copy.read_text().splitlines()] == [1, 2]
 
 
-def test_a_file_that_is_no_export_is_left_alone(make_claims: MakeClaims, tmp_path: Path) -> None:
+def test_file_that_is_no_export_is_not_changed(make_claims: MakeClaims, tmp_path: Path) -> None:
     make_claims(1)
     file = tmp_path / "letter.txt"
     file.write_text("Dear customer\n")

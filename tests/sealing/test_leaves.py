@@ -1,4 +1,4 @@
-"""The bytes that are hashed never change: a proof made today is verified years from now."""
+"""The hashed bytes never change, so that a proof stays verifiable for years."""
 
 import json
 from datetime import UTC, datetime
@@ -36,5 +36,5 @@ def test_a_leaf_is_the_json_of_its_columns(key: str | None, amount: Decimal, mom
     assert leaf_data(row) == json.dumps(fields, separators=(",", ":")).encode()
 
 
-def test_an_instant_has_six_decimals_and_no_zone_but_utc() -> None:
+def test_timestamp_of_a_leaf_has_six_decimals_and_utc() -> None:
     assert format_signed_timestamp(datetime(2026, 3, 31, 18, 30, tzinfo=UTC)) == "2026-03-31T18:30:00.000000Z"

@@ -1,4 +1,4 @@
-"""The tree of RFC 9162, against its own recursive definition."""
+"""Merkle trees of RFC 9162, compared with its recursive definition."""
 
 import hashlib
 

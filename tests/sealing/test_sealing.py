@@ -1,8 +1,7 @@
-"""Closed ranges are sealed, whole, once, in order."""
+"""Closed ranges are sealed completely, once, in order."""
 
 import json
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import psycopg
@@ -12,7 +11,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from kernel.transactions import violated_constraint
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.actions import seal_ledger
 from wallet.actions.claim import claim_asset
 from wallet.actions.claim_batch import BY_ASSET, run_claim_batch
@@ -44,7 +43,7 @@ def test_a_seal_holds_every_closed_entry_with_its_sum(make_claims: MakeClaims) -
 
     assert (seal.seq, seal.count, json.loads(seal.sums)) == (1, 5, {"INR": "500.00"})
     assert sorted(sealed_ids()) == sorted(made)
-    assert bytes(seal.previous_root) == merkle.EMPTY
+    assert bytes(seal.previous_root) == merkle.EMPTY_ROOT
     assert signing.is_signature_valid(seal)
 
 
@@ -62,7 +61,7 @@ def test_seals_follow_one_another_without_a_gap(make_claims: MakeClaims) -> None
 
 
 @pytest.mark.parametrize("key", ["plain-key-of-mine", 'quo"te\\back/slash', "tab\tand\nline", "naïve 🔑", "\x7f\u2028", None])
-def test_whatever_a_key_holds_the_checker_reads_what_was_sealed(
+def test_checker_reads_sealed_entries_with_any_request_key(
     make_claims: MakeClaims, attack: Callable[..., None], key: str | None
 ) -> None:
     """PostgreSQL writes JSON in other letters than Python does: what is no plain text is read again, and written by Python."""
@@ -76,7 +75,7 @@ def test_whatever_a_key_holds_the_checker_reads_what_was_sealed(
     assert list(seal_violations()) == [f"entry {first} was changed after seal 1 was made"]
 
 
-def test_an_instant_at_a_full_second_is_read_as_it_was_sealed(make_claims: MakeClaims, attack: Callable[..., None]) -> None:
+def test_timestamp_at_a_full_second_hashes_as_sealed(make_claims: MakeClaims, attack: Callable[..., None]) -> None:
     (entry,) = make_claims(1)
     attack("UPDATE ledger_entry SET claimed_at = date_trunc('second', claimed_at) WHERE id = %s", entry)
     seal_ledger.seal_all()
@@ -115,7 +114,7 @@ def test_an_entry_waits_while_an_older_transaction_is_open(make_claims: MakeClai
 def test_a_long_range_is_sealed_in_parts_that_split_no_transaction(
     make_claims: MakeClaims, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seal_ledger, "MOST_LEAVES", 3)
+    monkeypatch.setattr(seal_ledger, "MAX_LEAVES", 3)
     made = make_claims(8)
 
     seals = seal_ledger.seal_all()
@@ -128,10 +127,10 @@ def test_a_long_range_is_sealed_in_parts_that_split_no_transaction(
 def test_a_transaction_that_holds_more_than_a_seal_is_sealed_whole(
     make_claims: MakeClaims, issue: Callable[..., CashbackAsset], alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(seal_ledger, "MOST_LEAVES", 3)
+    monkeypatch.setattr(seal_ledger, "MAX_LEAVES", 3)
     before = make_claims(2)
     wanted, following = [ClaimRequest(issue().pk, alice) for _ in range(5)], issue()
-    large = [outcome.receipt["id"] for outcome in partial(run_claim_batch, BY_ASSET)(wanted)]  # type: ignore[union-attr]
+    large = [outcome.receipt["id"] for outcome in run_claim_batch(BY_ASSET, wanted)]  # type: ignore[union-attr]
     after = [claim_asset(following.pk, alice).receipt["id"]]  # by the very next transaction
 
     seals = seal_ledger.seal_all()
@@ -155,7 +154,9 @@ def test_sealers_at_once_make_one_chain(make_claims: MakeClaims) -> None:
     assert list(seal_violations()) == []
 
 
-def test_a_stranger_who_holds_a_lock_does_not_stop_sealing(make_claims: MakeClaims, elsewhere: psycopg.Connection[Any]) -> None:
+def test_advisory_lock_of_another_session_does_not_stop_sealing(
+    make_claims: MakeClaims, elsewhere: psycopg.Connection[Any]
+) -> None:
     """Whoever connects can hold any advisory lock, for as long as they like."""
     elsewhere.execute("SELECT pg_advisory_lock(objid) FROM unnest(ARRAY[0, 1, 24225]) AS objid")  # 24225: the sealers' once
     make_claims(2)
@@ -182,7 +183,7 @@ def test_a_seal_that_another_is_about_to_write_leaves_nothing_to_do(
     assert sealed_ids()[-1:] == made
 
 
-def test_two_sealers_at_the_same_instant_never_fail(make_claims: MakeClaims) -> None:
+def test_two_concurrent_sealers_never_fail(make_claims: MakeClaims) -> None:
     """Neither meets the rules that refuse a second seal in the same place: one seals, and the other finds nothing to do."""
     for number in range(1, 13):
         made = set(make_claims(2))
@@ -197,9 +198,9 @@ def test_two_sealers_at_the_same_instant_never_fail(make_claims: MakeClaims) -> 
 
 
 def test_sealing_under_claims_skips_none_and_doubles_none(
-    issue: Callable[..., CashbackAsset], crowd: Callable[[int], list[User]]
+    issue: Callable[..., CashbackAsset], make_users: Callable[[int], list[User]]
 ) -> None:
-    users = crowd(6)
+    users = make_users(6)
     assets = [[issue() for _ in range(15)] for _ in users]
 
     def run(work: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""Every address of the house, as the resolver knows it."""
+"""Every URL of the project, from the resolver."""
 
 import re
 from collections.abc import Iterator

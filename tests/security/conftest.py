@@ -1,4 +1,4 @@
-"""Everybody who may come to a door, honest or not, and something behind each."""
+"""Clients of every role, honest or not, and data to access."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""What is recorded for a security officer: each event once, by whom and from where, and never a secret."""
+"""The audit log: each event once, with user and origin, and never a secret."""
 
 import json
 import logging
@@ -39,7 +39,7 @@ def told(events: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
 # --- Who comes and goes ------------------------------------------------------------------------------------------------
 
 
-def test_registering_is_recorded_once_at_either_door(client: Client, db: None, audited: Audited) -> None:
+def test_registration_is_recorded_once_per_interface(client: Client, db: None, audited: Audited) -> None:
     send(client, "register/", {"email": "carol@example.com", "password": PASSWORD})
     client.post("/register/", {"email": "dave@example.com", "password": PASSWORD})
 
@@ -47,7 +47,7 @@ def test_registering_is_recorded_once_at_either_door(client: Client, db: None, a
     assert told(audited()) == [("register", "done", carol, "api"), ("register", "done", dave, "pages")]
 
 
-def test_signing_in_is_recorded_once_at_each_door(client: Client, ada: User, audited: Audited) -> None:
+def test_sign_in_is_recorded_once_per_interface(client: Client, ada: User, audited: Audited) -> None:
     send(client, "token/", {"email": ada.email, "password": PASSWORD})
     Client().post("/sign-in/", {"username": ada.email, "password": PASSWORD})
     Client().post("/admin/login/", {"username": ada.email, "password": PASSWORD})
@@ -59,7 +59,7 @@ def test_signing_in_is_recorded_once_at_each_door(client: Client, ada: User, aud
 @pytest.mark.parametrize(
     ("email", "password"), [("alice@example.com", "wrong"), ("nobody@example.com", PASSWORD), ("bob@example.com", PASSWORD)]
 )
-def test_a_refused_sign_in_is_recorded_once_at_each_door(
+def test_refused_sign_in_is_recorded_once_per_interface(
     *, client: Client, alice: User, bob: User, audited: Audited, email: str, password: str
 ) -> None:
     User.objects.filter(pk=bob.pk).update(is_active=False)
@@ -72,7 +72,7 @@ def test_a_refused_sign_in_is_recorded_once_at_each_door(
     assert {event["email"] for event in audited()} == {audit.email_digest(email)}
 
 
-def test_a_user_at_the_consoles_door_is_recorded_as_refused(client: Client, alice: User, audited: Audited) -> None:
+def test_console_sign_in_by_a_user_is_recorded_as_refused(client: Client, alice: User, audited: Audited) -> None:
     client.post("/admin/login/", {"username": alice.email, "password": PASSWORD})
 
     assert told(audited()) == [("sign_in", "refused", None, "admin")]
@@ -117,7 +117,7 @@ def test_signing_out_everywhere_else_is_recorded_once(client: Client, alice: Use
     assert audited()[0]["where"] == "elsewhere"
 
 
-def test_a_changed_password_is_recorded_once_at_either_door(client: Client, alice: User, audited: Audited) -> None:
+def test_password_change_is_recorded_once_per_interface(client: Client, alice: User, audited: Audited) -> None:
     send(client, "password/", {"current_password": PASSWORD, "new_password": NEW}, issue_pair(alice).access)
     client.force_login(User.objects.get())
     client.post("/password/", {"current_password": NEW, "new_password": PASSWORD})
@@ -147,7 +147,7 @@ def test_a_changed_email_is_recorded_once_and_by_its_digest(client: Client, alic
         ),
     ],
 )
-def test_a_refused_registration_is_recorded_once_at_either_door(
+def test_refused_registration_is_recorded_once_per_interface(
     client: Client, alice: User, audited: Audited, body: dict[str, str], code: str
 ) -> None:
     send(client, "register/", body)
@@ -166,7 +166,7 @@ def test_a_registration_beyond_the_limit_is_recorded(client: Client, db: None, a
     assert (event["event"], event["action"], event["counted"]) == ("limit", "register", "ip:127.0.0.1")
 
 
-def test_a_wrong_present_password_is_recorded_wherever_it_is_asked_for(client: Client, alice: User, audited: Audited) -> None:
+def test_wrong_current_password_is_recorded_for_every_form(client: Client, alice: User, audited: Audited) -> None:
     client.force_login(alice)
     wrong = {"current_password": "wrong secret", "new_password": NEW, "email": "rao@example.com"}
 
@@ -194,9 +194,7 @@ def test_a_replayed_refresh_token_is_recorded_with_its_family(client: Client, al
     assert (event["code"], event["family"]) == ("token_reused", str(alice.token_families.get().pk))
 
 
-def test_who_lets_somebody_in_or_changes_their_role_is_recorded(
-    client: Client, root: User, alice: User, audited: Audited
-) -> None:
+def test_user_activation_and_role_change_are_recorded(client: Client, root: User, alice: User, audited: Audited) -> None:
     client.force_login(root)
     form = {"email": "carol@example.com", "role": "ADMIN", "usable_password": "true", "password1": NEW, "password2": NEW}
 
@@ -253,7 +251,7 @@ def test_a_limit_on_claims_names_the_user(
     assert (event["event"], event["action"], event["counted"]) == ("limit", "claim", f"user:{alice.pk}")
 
 
-def test_whoever_may_not_is_recorded_once_at_each_door(alice: User, ada: User, audited: Audited) -> None:
+def test_missing_permission_is_recorded_once_per_interface(alice: User, ada: User, audited: Audited) -> None:
     by_token, browser, strict = Client(), Client(), Client(enforce_csrf_checks=True)
     browser.force_login(ada)
     strict.force_login(alice)
@@ -272,9 +270,7 @@ def test_whoever_may_not_is_recorded_once_at_each_door(alice: User, ada: User, a
 
 
 @pytest.mark.parametrize("room", ["admin:index", "admin:ledger_entry_changelist", "system"])
-def test_a_user_who_is_turned_away_from_the_console_is_recorded_once(
-    client: Client, alice: User, audited: Audited, room: str
-) -> None:
+def test_user_without_console_access_is_recorded_once(client: Client, alice: User, audited: Audited, room: str) -> None:
     client.force_login(alice)
 
     assert client.get(reverse(room)).status_code == 302
@@ -291,14 +287,14 @@ def test_a_demoted_operator_is_recorded_where_the_console_was_open_before(client
     assert told(audited()) == [("permission", "refused", str(ada.pk), "admin")]
 
 
-def test_who_is_sent_to_sign_in_because_nobody_knows_them_was_refused_nothing(db: None, audited: Audited) -> None:
+def test_redirect_to_sign_in_is_not_recorded_as_refused(db: None, audited: Audited) -> None:
     for address in ("/admin/", "/dashboard/"):
         assert Client().get(address).status_code == 302
 
     assert audited() == []
 
 
-def test_an_operator_who_is_led_on_within_the_console_was_refused_nothing(client: Client, ada: User, audited: Audited) -> None:
+def test_redirect_within_the_console_is_not_recorded_as_refused(client: Client, ada: User, audited: Audited) -> None:
     client.force_login(ada)
 
     assert client.get("/admin/login/").status_code == 302
@@ -306,7 +302,7 @@ def test_an_operator_who_is_led_on_within_the_console_was_refused_nothing(client
     assert audited() == []
 
 
-def test_a_stranger_who_may_not_is_recorded_as_nobody(db: None, audited: Audited) -> None:
+def test_refused_anonymous_request_is_recorded_without_user(db: None, audited: Audited) -> None:
     Client(enforce_csrf_checks=True).post("/sign-in/", {})
 
     assert told(audited()) == [("permission", "refused", None, "pages")]
@@ -315,7 +311,7 @@ def test_a_stranger_who_may_not_is_recorded_as_nobody(db: None, audited: Audited
 # --- Who takes data out ------------------------------------------------------------------------------------------------
 
 
-def test_a_file_that_is_taken_away_is_recorded_once_at_each_door(
+def test_export_is_recorded_once_per_interface(
     client: Client, ada: User, issue: Callable[..., CashbackAsset], audited: Audited
 ) -> None:
     issue()
@@ -334,7 +330,7 @@ def test_a_file_that_is_taken_away_is_recorded_once_at_each_door(
 # --- The line itself ---------------------------------------------------------------------------------------------------
 
 
-def test_a_line_says_when_from_where_and_what_was_asked(client: Client, alice: User, audited: Audited) -> None:
+def test_line_has_time_origin_and_request(client: Client, alice: User, audited: Audited) -> None:
     client.post("/sign-in/?next=/claims/", {"username": alice.email, "password": PASSWORD}, REMOTE_ADDR="192.0.2.7")
 
     (event,) = audited()
@@ -351,7 +347,7 @@ def test_a_line_says_when_from_where_and_what_was_asked(client: Client, alice: U
     }
 
 
-def test_what_a_caller_sends_never_becomes_a_second_line(client: Client, alice: User, audited: Audited) -> None:
+def test_input_cannot_inject_a_second_line(client: Client, alice: User, audited: Audited) -> None:
     forged = 'x\n{"event": "sign_in", "outcome": "done"}\r\n\u2028'
     strict = Client(enforce_csrf_checks=True)
 

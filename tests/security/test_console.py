@@ -1,4 +1,4 @@
-"""The console has no way around what holds elsewhere."""
+"""The console bypasses no rule that holds elsewhere."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""docs/security.md says what is so."""
+"""docs/security.md names existing code and tests."""
 
 import ast
 import re
@@ -22,14 +22,14 @@ def test_every_requirement_has_a_row_with_a_test() -> None:
     assert [name for name, row in ROWS.items() if not re.search(r"`tests/\S+\.py::test_\w+`", row)] == []
 
 
-def test_every_test_that_is_named_is_there() -> None:
+def test_every_named_test_exists() -> None:
     named = re.findall(r"`(tests/\S+?\.py)::(test_\w+)`", DOCUMENT)
 
     assert len(named) > 50
     assert [f"{path}::{name}" for path, name in named if name not in functions_of(path)] == []
 
 
-def test_every_file_that_is_named_is_there() -> None:
+def test_every_named_file_exists() -> None:
     named = set(re.findall(r"`((?:accounts|cashback|dev|kernel|wallet|tests)/[\w/]+\.py)[`:]", DOCUMENT))
 
     assert len(named) > 20

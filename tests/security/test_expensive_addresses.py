@@ -1,4 +1,4 @@
-"""Which addresses are expensive reads: each search and list of the console, each file; and what refuses them says so."""
+"""Expensive reads by URL: each search and list of the console and each export, and their refusals."""
 
 import gc
 from collections.abc import Callable, Iterator
@@ -51,13 +51,13 @@ def once(settings: Settings) -> None:
 def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Others hold every place, and nobody waits long."""
     monkeypatch.setattr(slots, "WAIT_SECONDS", 0.02)
-    both = (SEARCH.places, EXPORT.places)
+    both = (SEARCH.slots, EXPORT.slots)
     for places in both:
         places.free_at, free = [], places.free_at
-        assert len(free) == places.most
+        assert len(free) == places.count
     yield
     for places in both:
-        places.leave(0.0)
+        places.release(0.0)
 
 
 def console_of(user: User) -> Client:
@@ -91,7 +91,7 @@ def test_a_search_by_api_waits_for_a_place(address: str, ada: User) -> None:
 
 @pytest.mark.parametrize("address", PLAIN)
 @pytest.mark.usefixtures("taken")
-def test_a_list_that_an_index_answers_waits_for_nobody(address: str, alice: User) -> None:
+def test_list_answered_by_an_index_needs_no_slot(address: str, alice: User) -> None:
     assert as_caller(alice).get(f"{ROOT}/{address}").status_code == 200
 
 
@@ -118,7 +118,7 @@ def test_one_person_takes_so_many_files(ada: User) -> None:
     assert console_of(ada).get(FILES[0]).status_code == 429
 
 
-def test_a_search_that_takes_too_long_is_ended_and_says_to_ask_for_less(
+def test_slow_search_is_cancelled_with_advice(
     ada: User, issue: Callable[..., CashbackAsset], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.SEARCH_TIMEOUT_MS = 20
@@ -130,30 +130,31 @@ def test_a_search_that_takes_too_long_is_ended_and_says_to_ask_for_less(
     assert "Request less" in answer.json()["detail"]
 
 
-def test_so_many_files_are_open_until_they_are_closed_or_forgotten(ada: User) -> None:
-    gc.collect()  # what an earlier test left unread
+def test_open_files_are_bounded_and_released_when_closed_or_collected(ada: User) -> None:
+    gc.collect()  # unclosed responses of earlier tests hold slots
     caller = as_caller(ada)
-    answers: list[Any] = [caller.get(f"{ROOT}/reports/ownership/?format=csv") for _ in range(OPEN_FILES.most + 1)]
+    answers: list[Any] = [caller.get(f"{ROOT}/reports/ownership/?format=csv") for _ in range(OPEN_FILES.count + 1)]
 
-    assert [answer.status_code for answer in answers] == [200] * OPEN_FILES.most + [503]
+    assert [answer.status_code for answer in answers] == [200] * OPEN_FILES.count + [503]
     answers.pop()
     assert b"".join(answers.pop().streaming_content).startswith(b"asset,title")
     assert len(OPEN_FILES.free_at) == 1
     answers.clear()
     gc.collect()
-    assert len(OPEN_FILES.free_at) == OPEN_FILES.most
+    assert len(OPEN_FILES.free_at) == OPEN_FILES.count
 
 
-def test_a_file_that_would_be_too_large_is_refused_and_leaves_its_place(
+def test_too_large_file_is_refused_and_releases_its_slot(
     ada: User, alice: User, issue: Callable[..., CashbackAsset], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    gc.collect()  # unclosed responses of earlier tests hold slots
     claim_asset(issue().pk, alice)
     monkeypatch.setattr(file_download, "MEGABYTE", 0)
 
     answer = as_caller(ada).get(f"{ROOT}/reports/ownership/?format=csv")
 
     assert (answer.status_code, answer.json()["code"]) == (400, "too_many_rows")
-    assert len(OPEN_FILES.free_at) == OPEN_FILES.most
+    assert len(OPEN_FILES.free_at) == OPEN_FILES.count
 
 
 def test_the_schema_is_made_once_in_each_form(db: None, monkeypatch: pytest.MonkeyPatch) -> None:

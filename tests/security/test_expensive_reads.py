@@ -1,4 +1,4 @@
-"""Searches and files of one person, however many, take nothing that claims need: on a real web server, and rule by rule."""
+"""Searches and exports of one user do not slow down claims, on a real web server and rule by rule."""
 
 import http.client
 import os
@@ -33,10 +33,10 @@ REPORT = "/api/v1/reports/ownership/?format=csv"
 class Titles:
     """Credits that are all alike but for their titles; may be iterated any number of times."""
 
-    mould: AssetTemplate
+    template: AssetTemplate
 
     def __iter__(self) -> Iterator[TemplatedAsset]:
-        return (TemplatedAsset(self.mould, f"Credit of {uuid4().hex}") for _ in range(TITLES))
+        return (TemplatedAsset(self.template, f"Credit of {uuid4().hex}") for _ in range(TITLES))
 
 
 @pytest.fixture
@@ -158,9 +158,9 @@ def wait_until_rested() -> list[str]:
 
 
 def test_claims_are_all_made_while_one_user_searches_and_another_reads_nothing(
-    server: web_server.Web, pool: CreditPool, alice: User, ada: User, crowd: Callable[[int], list[User]]
+    server: web_server.Web, pool: CreditPool, alice: User, ada: User, make_users: Callable[[int], list[User]]
 ) -> None:
-    tokens = [issue_pair(user).access for user in crowd(CLAIMERS)]
+    tokens = [issue_pair(user).access for user in make_users(CLAIMERS)]
 
     with Attack(server.port, issue_pair(alice).access, issue_pair(ada).access) as attack:
         time.sleep(2)
@@ -174,7 +174,7 @@ def test_claims_are_all_made_while_one_user_searches_and_another_reads_nothing(
     assert attack.answers[200] > 0
 
 
-def test_a_download_that_nobody_reads_holds_no_session(server: web_server.Web, ada: User) -> None:
+def test_unread_download_holds_no_database_session(server: web_server.Web, ada: User) -> None:
     token = issue_pair(ada).access
 
     with ExitStack() as stack:

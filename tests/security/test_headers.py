@@ -1,4 +1,4 @@
-"""What every answer tells the browser: where it may load from, who may frame it, who may keep it."""
+"""Security headers of every response."""
 
 import re
 from collections.abc import Callable
@@ -94,7 +94,7 @@ def test_a_request_stopped_at_the_gate_bears_them_too(browser_of: Browser, db: N
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-def test_outside_the_console_no_page_brings_what_is_forbidden(browser_of: Browser, root: User, ids: dict[str, str]) -> None:
+def test_pages_outside_the_console_obey_the_strict_policy(browser_of: Browser, root: User, ids: dict[str, str]) -> None:
     pages = 0
     for address in (address for address in addresses(ids) if not address.startswith("/admin/")):
         for visitor in (browser_of(), browser_of(root)):
@@ -115,7 +115,7 @@ def test_the_docs_page_brings_its_script_from_this_host(client: Client, db: None
 
 
 @pytest.mark.parametrize("address", ["/", "/admin/login/", "/api/v1/docs/", "/api/v1/auth/me/"])
-def test_every_page_names_an_icon_that_is_there(client: Client, db: None, address: str) -> None:
+def test_every_page_names_an_existing_icon(client: Client, db: None, address: str) -> None:
     page = client.get(address, headers=HTML).content.decode()
 
     icons = re.findall(r'<link[^>]*rel="icon"[^>]*>', page)

@@ -1,4 +1,4 @@
-"""A pool that is hidden from users answers a claim as it answers a look: there is no such pool, and none of its credits."""
+"""A hidden pool responds to claims as to reads: the pool and its credits do not exist."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -24,7 +24,7 @@ Issue = Callable[..., CashbackAsset]
 OpenPool = Callable[..., CreditPool]
 ROOT = "/api/v1"
 KEY = {"Idempotency-Key": "a-key-for-one-claim"}
-claim_together = partial(run_claim_batch, BY_ASSET)
+run_asset_batch = partial(run_claim_batch, BY_ASSET)
 
 
 def seen(answer: Any) -> tuple[int, str | None]:
@@ -61,7 +61,7 @@ def due(issue: Issue, hidden: CreditPool) -> CashbackAsset:
     return asset
 
 
-def test_a_hidden_pool_is_not_found_by_a_look_nor_by_a_claim(alice: User, issue: Issue, hidden: CreditPool) -> None:
+def test_hidden_pool_is_not_found_by_reads_or_claims(alice: User, issue: Issue, hidden: CreditPool) -> None:
     issue(pool=hidden)
 
     assert looked_at_and_claimed(alice, f"pools/{hidden.pk}") == [(404, "not_found")] * 2
@@ -77,7 +77,7 @@ def test_no_credit_of_a_hidden_pool_is_found_whatever_became_of_it(
 
 
 @pytest.mark.parametrize(("name", "to_an_admin"), [("available", PoolClosed), ("expired", AssetExpired), ("due", PoolClosed)])
-def test_a_claim_made_alone_says_the_same(
+def test_individual_claim_gives_the_same_refusal(
     request: pytest.FixtureRequest, alice: User, ada: User, name: str, to_an_admin: type[Refusal]
 ) -> None:
     asset = request.getfixturevalue(name)
@@ -93,13 +93,13 @@ def test_a_hidden_pools_credit_disturbs_no_neighbour(
 ) -> None:
     wanted = [ClaimRequest(asset.pk, user) for asset in (available, expired) for user in (alice, ada)]
 
-    outcomes = claim_together([*wanted, ClaimRequest(issue().pk, alice)])
+    outcomes = run_asset_batch([*wanted, ClaimRequest(issue().pk, alice)])
 
     names = [type(outcome).__name__ for outcome in outcomes]
     assert names == ["AssetNotFound", "PoolClosed", "AssetNotFound", "AssetExpired", "Claim"]
 
 
-def test_an_admin_sees_the_pool_and_is_told_that_it_is_closed(ada: User, issue: Issue, hidden: CreditPool) -> None:
+def test_admin_gets_pool_closed_for_a_hidden_pool(ada: User, issue: Issue, hidden: CreditPool) -> None:
     asset = issue(pool=hidden)
 
     assert looked_at_and_claimed(ada, f"pools/{hidden.pk}") == [(200, None), (409, "pool_closed")]
@@ -120,7 +120,7 @@ def test_a_pool_that_is_shown_says_that_it_is_closed(
         asset_claim_batcher.run_one(ClaimRequest(asset.pk, alice))
 
 
-def test_what_was_claimed_before_the_pool_was_hidden_stays_as_it_was(
+def test_claims_before_hiding_a_pool_are_unchanged(
     alice: User, bob: User, ada: User, issue: Issue, open_pool: OpenPool
 ) -> None:
     pool = open_pool()

@@ -1,4 +1,4 @@
-"""Malformed requests, sent byte by byte to the real web server: refused as problem+json with the headers, never a 500."""
+"""Malformed requests, sent byte by byte to the real web server, get problem+json with all headers, never a 500."""
 
 import http.client
 import json
@@ -13,8 +13,8 @@ from django.conf import settings
 from django.db import connection
 from django.test import Client
 
-from cashback.gunicorn_worker.connections import LARGEST_BODY
-from cashback.gunicorn_worker.server_errors import ANSWERS, SERVER_ERRORS, TOO_SLOW
+from cashback.gunicorn_worker.connections import MAX_BODY_BYTES
+from cashback.gunicorn_worker.server_errors import ERRORS_BY_EXCEPTION, SERVER_ERRORS, TOO_SLOW
 from cashback.http.body_size import UPLOADS
 from dev.race import scratch_database, web_server
 
@@ -84,7 +84,7 @@ def signed(**claims: Any) -> bytes:
         (request(b"/healthz", method=b"get"), 400, "parse_error"),
     ],
 )
-def test_what_the_server_itself_refuses_is_a_problem_with_the_headers(
+def test_web_server_errors_are_problems_with_security_headers(
     server: web_server.Web, data: bytes, status: int, code: str
 ) -> None:
     answer = sent(server, data)
@@ -106,12 +106,16 @@ def assert_secure(answer: http.client.HTTPResponse) -> None:
 
 
 def test_every_answer_of_the_server_has_a_code_that_is_documented() -> None:
-    assert {answer.code for answer in [*ANSWERS.values(), TOO_SLOW]} == {"parse_error", "too_large", "internal_error"}
-    assert {*ANSWERS.values(), TOO_SLOW} <= set(SERVER_ERRORS)
+    assert {answer.code for answer in [*ERRORS_BY_EXCEPTION.values(), TOO_SLOW]} == {
+        "parse_error",
+        "too_large",
+        "internal_error",
+    }
+    assert {*ERRORS_BY_EXCEPTION.values(), TOO_SLOW} <= set(SERVER_ERRORS)
 
 
 def test_the_largest_upload_is_awaited() -> None:
-    assert max(UPLOADS.values()) < LARGEST_BODY
+    assert max(UPLOADS.values()) < MAX_BODY_BYTES
 
 
 API = [b"/api/v1/assets/", b"/api/v1/pools/", b"/api/v1/auth/token/", b"/", b"/sign-in/", b"/admin/login/"]
@@ -153,7 +157,7 @@ def test_no_odd_header_breaks_anything(server: web_server.Web, odd: bytes) -> No
 
 
 @pytest.mark.parametrize("name", [b"SCRIPT_NAME", b"PATH_INFO", b"REMOTE_USER", b"X_Forwarded_For", b"HTTPS", b"REMOTE_ADDR"])
-def test_no_header_takes_the_place_of_what_the_server_knows(server: web_server.Web, name: bytes) -> None:
+def test_headers_cannot_override_server_variables(server: web_server.Web, name: bytes) -> None:
     assert sent(server, request(b"/healthz", name + b": /metrics")).status == 200
 
 

@@ -1,4 +1,4 @@
-"""An amount is the same, to the last unit, wherever it goes; what is not plainly an amount goes nowhere."""
+"""Amounts are exact through every interface; invalid amounts are rejected."""
 
 import ast
 import csv
@@ -80,7 +80,7 @@ def test_a_unit_smaller_than_the_smallest_is_refused(given_amount: tuple[str, De
 
 @given(st.lists(amounts(), min_size=1, max_size=4))
 @hypothesis_settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-def test_an_amount_goes_through_every_door_and_table_unchanged(
+def test_amount_is_unchanged_through_every_interface_and_table(
     ada: User, alice: User, amounts: list[tuple[str, Decimal]]
 ) -> None:
     """Sent to the API, stored, claimed, entered, summed, reported and exported: one and the same string."""
@@ -111,7 +111,7 @@ def test_the_bounds_are_within(ada: User, currency: str, least: str) -> None:
         assert asset.total_value == Decimal(text)
 
 
-def test_a_sum_beyond_what_a_float_holds_is_exact(ada: User, alice: User) -> None:
+def test_sum_beyond_float_precision_is_exact(ada: User, alice: User) -> None:
     values = [Decimal("999999999.99"), Decimal("0.01"), Decimal("1000000000"), Decimal("0.07")] * 3
     for value in values:
         claim_asset(issue_assets.issue_asset(ada, title="x", total_value=value, currency="INR").pk, alice)

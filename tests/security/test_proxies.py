@@ -1,4 +1,4 @@
-"""What a deployment believes of a proxy: nothing, unless it says that there is one."""
+"""Forwarding headers are ignored unless trusted proxies are configured."""
 
 import http.client
 import os

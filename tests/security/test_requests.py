@@ -1,4 +1,4 @@
-"""What a request may hold, whose host it may name, and what an answer never tells."""
+"""Limits of requests, allowed hosts, and what responses never reveal."""
 
 import pickle
 import re
@@ -16,7 +16,7 @@ from django_redis import get_redis_connection
 from pytest_django import Settings
 
 from accounts.models import User
-from cashback.redis_cache import PAUSE_SECONDS
+from cashback.redis_cache import OPEN_SECONDS
 from tests.api.conftest import ROOT
 from tests.conftest import PASSWORD
 from tests.security.addresses import addresses
@@ -39,7 +39,7 @@ def uploads(tmp_path: Path, settings: Settings) -> Path:
 @pytest.mark.parametrize(
     "address", ["/", "/sign-in/", "/register/", "/claims/", "/admin/login/", "/api/v1/auth/token/", "/nothing/"]
 )
-def test_a_file_beyond_the_limit_is_not_read_let_alone_kept(
+def test_file_over_the_limit_is_neither_read_nor_stored(
     browser_of: Browser, db: None, uploads: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     kept: list[str] = []
@@ -79,7 +79,7 @@ def test_a_foreign_host_is_refused_everywhere(browser_of: Browser, db: None, add
     assert b"evil" not in answer.content
 
 
-def test_a_forwarded_host_leads_nobody_away(browser_of: Browser, alice: User, issue: Issue) -> None:
+def test_forwarded_host_is_not_used_in_redirects(browser_of: Browser, alice: User, issue: Issue) -> None:
     forged = {"X-Forwarded-Host": "evil.example", "Forwarded": "host=evil.example", "X-Host": "evil.example"}
     for _ in range(2):
         issue()
@@ -101,7 +101,7 @@ INSIDE = re.compile(rb'Traceback|File &quot;/|File "/|psycopg|SELECT |INSERT |UP
 
 @pytest.mark.usefixtures("unlimited")
 @pytest.mark.parametrize("error", [ProgrammingError("SELECT secret FROM x"), OperationalError("server at 10.0.0.5 refused")])
-def test_no_address_tells_of_sql_or_of_our_code_when_the_database_breaks(
+def test_no_response_shows_sql_or_code_when_the_database_fails(
     browser_of: Browser, ada: User, ids: dict[str, str], error: Exception
 ) -> None:
     adas = browser_of(ada)
@@ -122,7 +122,7 @@ def test_no_address_tells_of_sql_or_of_our_code_when_the_database_breaks(
 @pytest.mark.parametrize(
     "text", ["'", "' OR '1'='1", "1; DROP TABLE x--", "%27", "\\", "{{7*7}}", "%s", "\u0000", "../../etc/passwd"]
 )
-def test_what_is_typed_is_never_sql_nor_a_template(browser_of: Browser, ada: User, issue: Issue, text: str) -> None:
+def test_input_is_never_sql_or_a_template(browser_of: Browser, ada: User, issue: Issue, text: str) -> None:
     issue()
     before = CashbackAsset.objects.count()
 
@@ -196,7 +196,7 @@ def test_nothing_in_redis_is_a_pickle_and_no_pickle_there_is_opened(client: Clie
 
     assert answer.status_code in (302, 429)
     assert not Trap.sprung
-    time.sleep(PAUSE_SECONDS)  # until the store is asked again: the next test counts on it
+    time.sleep(OPEN_SECONDS)  # until the store is asked again: the next test counts on it
 
 
 def test_the_shared_cache_writes_json(settings: Settings) -> None:

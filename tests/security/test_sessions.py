@@ -1,4 +1,4 @@
-"""A session's key is the browser's alone."""
+"""Session keys are stored as digests only."""
 
 from datetime import timedelta
 
@@ -19,7 +19,7 @@ def signed_in(client: Client, user: User) -> str:
     return client.cookies["sessionid"].value
 
 
-def test_no_table_holds_the_cookie_of_somebody_who_is_signed_in(client: Client, alice: User) -> None:
+def test_no_table_contains_a_session_cookie(client: Client, alice: User) -> None:
     cookie = signed_in(client, alice)
 
     with connection.cursor() as cursor:
@@ -29,7 +29,7 @@ def test_no_table_holds_the_cookie_of_somebody_who_is_signed_in(client: Client, 
     assert cookie not in everything
 
 
-def test_what_the_table_holds_lets_nobody_in(client: Client, alice: User) -> None:
+def test_stored_session_key_does_not_authenticate(client: Client, alice: User) -> None:
     signed_in(client, alice)
     thief = Client()
     thief.cookies["sessionid"] = Session.objects.get().session_key
@@ -59,23 +59,21 @@ def test_a_key_that_a_visitor_made_up_never_becomes_a_session(client: Client, al
     assert Session.objects.count() == 1
 
 
-def test_a_session_past_its_end_lets_nobody_in(client: Client, alice: User) -> None:
+def test_expired_session_does_not_authenticate(client: Client, alice: User) -> None:
     signed_in(client, alice)
     Session.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
 
     assert client.get("/password/").status_code == 302
 
 
-def test_deleting_what_is_not_there_is_no_mistake(db: None) -> None:
+def test_deleting_a_missing_session_is_no_error(db: None) -> None:
     SessionStore().delete()
     SessionStore().delete("a" * 32)
 
     assert Session.objects.count() == 0
 
 
-def test_a_request_asks_once_for_its_session(
-    client: Client, alice: User, django_assert_num_queries: DjangoAssertNumQueries
-) -> None:
+def test_request_reads_its_session_once(client: Client, alice: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
     signed_in(client, alice)
 
     with django_assert_num_queries(2):  # session, user

@@ -1,4 +1,4 @@
-"""Slow and silent peers: hundreds of them cost nobody else anything, and each is cut in the end."""
+"""Hundreds of slow and silent clients delay no other request and are disconnected."""
 
 import contextlib
 import http.client
@@ -60,7 +60,7 @@ def is_cut(peer: Peer, deadline: float) -> bool:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_five_hundred_slow_peers_cost_nobody_an_answer_and_are_cut(server: web_server.Web, kind: str) -> None:
+def test_five_hundred_slow_clients_delay_no_request_and_are_cut(server: web_server.Web, kind: str) -> None:
     before = open_files(server)
     with Peers(server.port, [KINDS[kind]() for _ in range(PEERS)], again=CUT_SECONDS) as peers:
         answers = [status(server) for _ in range(20)]
@@ -76,7 +76,7 @@ def test_five_hundred_slow_peers_cost_nobody_an_answer_and_are_cut(server: web_s
         assert open_files(server) <= before + PEERS / 100
 
 
-def test_more_connections_than_there_is_room_for_push_out_the_oldest_that_say_nothing() -> None:
+def test_connections_over_the_limit_close_the_oldest_idle_ones() -> None:
     with web_server.web_server(ENVIRON | {"REQUEST_HEAD_TIMEOUT_MS": "600000"}, *WEB, "--worker-connections", "50") as server:
         with Peers(server.port, [Peer(b"G") for _ in range(200)]) as peers:
             answers = [status(server) for _ in range(20)]
@@ -106,7 +106,7 @@ def test_a_request_that_comes_in_pieces_is_answered(server: web_server.Web) -> N
     assert b'"errors"' in answer
 
 
-def test_requests_that_are_sent_without_waiting_for_answers_are_answered_in_turn(server: web_server.Web) -> None:
+def test_pipelined_requests_are_answered_in_order(server: web_server.Web) -> None:
     get = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n"
     post = (
         b"POST /api/v1/auth/token/ HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -126,7 +126,7 @@ def test_a_connection_is_kept_between_requests(server: web_server.Web) -> None:
             assert (answer.status, answer.read()) == (200, b'{"status": "ok"}')
 
 
-def test_a_client_that_waits_to_be_told_to_go_on_is_told_once(server: web_server.Web) -> None:
+def test_expect_continue_is_answered_once(server: web_server.Web) -> None:
     head = b"POST /api/v1/auth/token/ HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\nExpect: 100-continue\r\n"
 
     answer = raw(server, head + b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n", b"{}", pause=0.5)
@@ -135,14 +135,14 @@ def test_a_client_that_waits_to_be_told_to_go_on_is_told_once(server: web_server
     assert answer.count(b"100 Continue") == 1
 
 
-def test_what_comes_too_slowly_is_told_so(server: web_server.Web) -> None:
+def test_slow_request_gets_a_408(server: web_server.Web) -> None:
     answer = raw(server, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n")
 
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"application/problem+json" in answer
 
 
-def test_a_reader_who_is_slow_but_reads_gets_the_whole_answer(server: web_server.Web) -> None:
+def test_slow_reader_gets_the_whole_response(server: web_server.Web) -> None:
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
         sock.settimeout(ANSWER_SECONDS)

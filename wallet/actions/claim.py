@@ -28,7 +28,7 @@ from wallet.ledger.idempotency import IdempotentRequest
 
 
 def claim_asset(asset_id: UUID, user: User, request: IdempotentRequest | None = None) -> Claim:
-    """Claim the asset `asset_id` for `user`; the owner who asks again gets their first claim.
+    """Claim the asset `asset_id` for `user`; an owner who claims again gets the first claim.
 
     Raises AssetNotFound, AssetAlreadyClaimed, AssetExpired, PoolClosed, ClaimLimitReached, IdempotencyKeyReused,
     RequestInProgress, Busy. A refusal changes nothing.
@@ -49,7 +49,7 @@ def claim_from_pool(pool_id: UUID, user: User, request: IdempotentRequest) -> Cl
 
 
 def submit_claim(batcher: Batcher[ClaimRequest, ClaimOutcome], request: ClaimRequest) -> Claim:
-    """Return the claim that the batcher came to; raise its refusal, or Busy when no connection was free."""
+    """Submit a request to the batcher and return the claim; raise its refusal, or Busy when no connection was free."""
     try:
         outcome = batcher.submit(request)
     except OperationalError as error:

@@ -32,7 +32,7 @@ from wallet.ledger import idempotency
 from wallet.ledger.idempotency import IdempotencyKeyReused, IdempotentRequest, RequestInProgress, StoredResponse
 from wallet.ledger.models import Entry
 
-# PostgreSQL decides; these are its constraints in the caller's words.
+# The refusal for each constraint by which PostgreSQL rejects a claim.
 REFUSAL_BY_CONSTRAINT: dict[str, type[Refusal]] = {
     "asset_claimed_before_expiry": AssetExpired,
     "pool_open": PoolClosed,
@@ -47,8 +47,8 @@ UNSURE_WITHOUT_WAITING = (Busy, RequestInProgress)
 class Claim:
     """A successful claim.
 
-    `receipt` is the claim in JSON types (Entry.receipt). `status_code` is 201 for a new claim and 200 when the asset was
-    the user's already; `replayed` is True when the response to this request had been stored before.
+    `receipt` is the claim in JSON types (Entry.receipt). `status_code` is 201 for a new claim, and 200 for the first claim of
+    an owner who claims again. `replayed` is True when the response to this request was stored before.
     """
 
     receipt: dict[str, Any]
@@ -62,11 +62,11 @@ ClaimResults = dict[ClaimRequest, Claim | Refusal | RetryIndividually]
 
 @dataclass(frozen=True)
 class ClaimKind:
-    """What distinguishes claims by asset id from claims of any asset of a pool.
+    """The differences between claims by asset id and claims of any asset of a pool.
 
     Arguments:
-        process: claims for each request within the caller's transaction.
-        pool_lookup: the lookup of CreditPool by which the pool of a `target_id` is found.
+        process: processes requests within the caller's transaction.
+        pool_lookup: the lookup of CreditPool that finds the pool of a `target_id`.
         not_found: the refusal for a target that the user may not see.
     """
 
@@ -97,7 +97,7 @@ def run_single_claim(kind: ClaimKind, request: ClaimRequest) -> Claim:
         remember_claimed({request: refusal})
         raise
     except (AssetExpired, PoolClosed) as refusal:
-        # The triggers know of no hidden pools: they are looked up only after such a refusal.
+        # The triggers do not distinguish hidden pools, so they are looked up after such a refusal.
         hidden = CreditPool.objects.filter(**{kind.pool_lookup: request.target_id}, is_active=False)
         if request.user.is_admin or not hidden.exists():
             raise
@@ -116,14 +116,14 @@ def commit_single_claim(kind: ClaimKind, request: ClaimRequest) -> Claim:
 
 
 def remember_claimed(results: ClaimResults) -> None:
-    """Remember the owners of assets that were found claimed: they never change, so the next loser needs no database."""
+    """Cache the owners of assets that were found claimed, so that the next claim of them needs no query."""
     for outcome in results.values():
         if isinstance(outcome, AssetAlreadyClaimed) and outcome.asset is not None:
             claimed_cache.remember_owner(outcome.asset)
 
 
 def process_asset_claims(requests: Sequence[ClaimRequest], locking: Locking) -> ClaimResults:
-    """Claim the asset of each request within the caller's transaction."""
+    """Process claims by asset id within the caller's transaction."""
     results, unanswered = reserve_keys_and_replay(requests, locking)
     assets, allowances = claim_sql.lock_requested_assets([(r.target_id, r.user.pk) for r in unanswered], locking)
     decision = decide_asset_claims(unanswered, assets, allowances)
@@ -133,7 +133,7 @@ def process_asset_claims(requests: Sequence[ClaimRequest], locking: Locking) -> 
 
 
 def process_pool_claims(requests: Sequence[ClaimRequest], locking: Locking) -> ClaimResults:
-    """Claim an asset of the pool of each request within the caller's transaction."""
+    """Process claims of any asset of a pool within the caller's transaction."""
     results, unanswered = reserve_keys_and_replay(requests, locking)
     allowances = claim_sql.read_allowances([(r.target_id, r.user.pk) for r in unanswered], locking)
     admitted, refused = admit_pool_claims(unanswered, allowances)
@@ -162,7 +162,7 @@ def reserve_keys_and_replay(requests: Sequence[ClaimRequest], locking: Locking) 
         if request.request is None:
             continue
         if request.request.name in free:
-            free.remove(request.request.name)  # the same request a second time in this batch is a repetition
+            free.remove(request.request.name)  # the same request again in this batch is a repetition
             continue
         try:
             response = idempotency.find_response(request.request)
@@ -177,8 +177,8 @@ def reserve_keys_and_replay(requests: Sequence[ClaimRequest], locking: Locking) 
 def find_recorded_claim(request: ClaimRequest, keyed: IdempotentRequest) -> ClaimOutcome | None:
     """Return the claim recorded in the ledger under this request's key, or None.
 
-    Stored responses are deleted after 7 days, entries never. An entry does not say whether its asset was requested by id or
-    any asset of its pool; either counts as the same request.
+    Stored responses are deleted after 7 days, entries never. An entry does not record whether the asset or its pool was
+    requested, so either counts as the same request.
     """
     entry = Entry.objects.select_related("asset").filter(user=request.user, request_key=keyed.key).first()
     if entry is None:
@@ -189,7 +189,7 @@ def find_recorded_claim(request: ClaimRequest, keyed: IdempotentRequest) -> Clai
 
 
 def return_first_claims(repeated: Iterable[Assignment]) -> ClaimResults:
-    """Return the first claim to owners who ask again, and store it as the response to this request."""
+    """Return the first claim of owners who claim again, and store it as the response to this request."""
     results: ClaimResults = {}
     for request, asset in repeated:
         entry = Entry.objects.select_related("asset").get(asset=asset)
@@ -203,8 +203,8 @@ def return_first_claims(repeated: Iterable[Assignment]) -> ClaimResults:
 def record_claims(assignments: Sequence[Assignment]) -> ClaimResults:
     """Mark the locked, AVAILABLE assets as claimed, write the ledger entries and store the responses.
 
-    The instant and the claim slot are PostgreSQL's (assets.triggers.CLAIM_SQL). Raises AssetExpired, PoolClosed,
-    ClaimLimitReached or IdempotencyKeyReused for all of the assignments when PostgreSQL refuses one.
+    A trigger sets the time of the claim and the claim slot (assets.triggers.CLAIM_SQL). Raises AssetExpired, PoolClosed,
+    ClaimLimitReached or IdempotencyKeyReused for all assignments when PostgreSQL rejects one.
     """
     if not assignments:
         return {}
@@ -227,7 +227,7 @@ def record_claims(assignments: Sequence[Assignment]) -> ClaimResults:
 
 
 def build_entry(request: ClaimRequest, asset: CashbackAsset) -> Entry:
-    """Return the unsaved entry of an assignment; its instant is PostgreSQL's."""
+    """Return the unsaved entry of an assignment; PostgreSQL sets its time."""
     return Entry(
         asset=asset,
         user_id=request.user.pk,

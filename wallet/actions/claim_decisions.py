@@ -1,4 +1,4 @@
-"""Who gets which credit, decided from what was locked and read: pure functions, without SQL, cache or mutation of arguments."""
+"""Decisions about claims, from locked rows and allowances: pure functions without SQL, cache or mutation of arguments."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ class AssetAlreadyClaimed(Conflict):
     detail = _("This credit was just claimed by someone else. Choose another one.")
 
     def __init__(self, asset: CashbackAsset | None = None) -> None:
-        """Refuse. `asset` is the claimed asset as its committed row was read; None where no row was read."""
+        """Take the claimed asset as read from its committed row, or None if no row was read."""
         super().__init__()
         self.asset = asset
 
@@ -61,13 +61,13 @@ class ClaimRequest:
     request: IdempotentRequest | None = None
 
 
-Assignment = tuple[ClaimRequest, CashbackAsset]  # a request, and the locked, AVAILABLE asset that it gets
+Assignment = tuple[ClaimRequest, CashbackAsset]  # a request and the locked, AVAILABLE asset assigned to it
 Refused = dict[ClaimRequest, Refusal | RetryIndividually]
 
 
 @dataclass
 class Decision:
-    """Which requests get which assets, which are refused, and which come from the owner of the asset already."""
+    """The assignments, the refused requests, and the requests that repeat the owner's earlier claim."""
 
     assignments: list[Assignment] = field(default_factory=list)
     refused: Refused = field(default_factory=dict)
@@ -77,11 +77,11 @@ class Decision:
 def decide_asset_claims(
     requests: Sequence[ClaimRequest], assets: Mapping[UUID, CashbackAsset], allowances: ClaimAllowances
 ) -> Decision:
-    """Decide claims by id, first come, first served.
+    """Decide claims by asset id in the order of the requests.
 
     Arguments:
         assets: the locked assets by id.
-        allowances: by pool and user; without an entry the database's triggers alone decide about limit and window.
+        allowances: by pool and user. Where one is missing, only the triggers check the limit and the pool's dates.
     """
     decision, winners = Decision(), dict[UUID, ClaimRequest]()
     taken: Counter[tuple[UUID | None, UUID]] = Counter()
@@ -110,7 +110,7 @@ def decide_asset_claims(
 
 
 def admit_pool_claims(requests: Sequence[ClaimRequest], allowances: ClaimAllowances) -> tuple[list[ClaimRequest], Refused]:
-    """Return the requests that may have an asset of their pool if there is one, and why the others may not."""
+    """Return the requests that may be assigned an asset of their pool, and the refusals of the others."""
     admitted: list[ClaimRequest] = []
     refused: Refused = {}
     taken: Counter[tuple[UUID | None, UUID]] = Counter()
@@ -130,10 +130,10 @@ def check_allowance(
     taken: Mapping[tuple[UUID | None, UUID], int],
     not_found: type[Refusal],
 ) -> Refusal | RetryIndividually | None:
-    """Return why `user` may not claim from the pool now, or None if allowed.
+    """Return the refusal of a claim by `user` from the pool now, or None if it is allowed.
 
     Arguments:
-        taken: how many assets this batch assigns, by pool and user.
+        taken: number of assets that this batch assigns, by pool and user.
         not_found: the refusal for a pool that the user may not see.
     """
     allowance = allowances.get((pool_id, user.pk))
@@ -151,17 +151,17 @@ def check_allowance(
 
 
 def is_hidden(allowance: ClaimAllowance | None, user: User) -> bool:
-    """Return whether `user` may not see the pool: there is none, or it is an ADMIN's draft (PoolQuerySet.visible_to)."""
+    """Return whether the pool does not exist or is hidden from `user` (see PoolQuerySet.visible_to)."""
     return allowance is not None and not (allowance.pool_is_active or (allowance.pool_is_active is False and user.is_admin))
 
 
 def refuse_unserved(unserved: Sequence[ClaimRequest], limited: Sequence[ClaimRequest], *, some_left: bool) -> Refused:
-    """Return the refusals of one pool's requests that got no asset.
+    """Return the refusals of one pool's requests that were assigned no asset.
 
     Arguments:
         unserved: admitted requests for which no asset could be locked.
-        limited: requests refused for the user's limit. A limit is stated only when it is reached by claims that exist or are
-            being recorded in this batch; with no asset left at all, the pool is sold out for everybody.
+        limited: requests refused for the user's limit. That refusal stands only while assets are left and the limit is reached
+            by claims that exist or are recorded in this batch; without assets left, the pool is sold out for every user.
         some_left: whether the pool has claimable assets, all of them locked by other transactions.
     """
     waiting_users = {request.user.pk for request in unserved}

@@ -1,7 +1,7 @@
-"""The optional distributed lock: a crowd waits at Redis so that PostgreSQL meets it one by one.
+"""The optional distributed lock of a claim: concurrent claims of one asset queue in Redis instead of in PostgreSQL.
 
-It is a courtesy, never a guard: the row lock decides. Redis losing the lock, giving it to two or being gone costs time,
-never a result.
+It reduces contention and guards nothing: the row lock decides. If Redis loses the lock, grants it twice or is down, claims
+take longer but stay correct.
 """
 
 import logging
@@ -20,13 +20,13 @@ log = logging.getLogger(__name__)
 SKIPPED = Fallback("claim_lock.skipped", "a claim lock was skipped: Redis does not answer", log)
 LOST = Fallback("claim_lock.lost", "a claim lock was lost before its release", log)
 
-LOCK_TTL_SECONDS = 5  # longer than any statement may take, so that a dead holder is forgotten soon after
-LOCK_WAIT_SECONDS = 1  # then go to the row lock all the same
+LOCK_TTL_SECONDS = 5  # the statement timeout: the lock of a dead holder expires soon after
+LOCK_TIMEOUT_SECONDS = 1  # after it the claim goes on without the lock
 
 
 @contextmanager
 def claim_lock(asset_id: UUID) -> Iterator[None]:
-    """Hold the crowd in front of one asset, when CLAIM_LOCK=redis; go on without whenever Redis does not play along."""
+    """Hold the asset's lock in Redis during the block if CLAIM_LOCK=redis; proceed without it if it cannot be acquired."""
     lock = acquire_claim_lock(asset_id) if settings.CLAIM_LOCK == "redis" and settings.REDIS else None
     try:
         yield
@@ -35,10 +35,10 @@ def claim_lock(asset_id: UUID) -> Iterator[None]:
 
 
 def acquire_claim_lock(asset_id: UUID) -> Lock | None:
-    """Return the lock held (redis-py's: a random token, compared by script before it is deleted), or None."""
+    """Return the acquired lock (redis-py's, which is released only by its random token), or None."""
     try:
         lock: Lock = cache.lock(  # type: ignore[attr-defined]
-            f"claim:{asset_id}", timeout=LOCK_TTL_SECONDS, blocking_timeout=LOCK_WAIT_SECONDS, sleep=0.01
+            f"claim:{asset_id}", timeout=LOCK_TTL_SECONDS, blocking_timeout=LOCK_TIMEOUT_SECONDS, sleep=0.01
         )
         return lock if lock.acquire() else None
     except RedisError:
@@ -47,7 +47,7 @@ def acquire_claim_lock(asset_id: UUID) -> Lock | None:
 
 
 def release_claim_lock(lock: Lock | None) -> None:
-    """Release a lock that is still ours."""
+    """Release the lock if it has not expired."""
     if lock is None:
         return
     try:

@@ -1,4 +1,4 @@
-"""All SQL of a claim, in the order of a claim: lock assets, read allowances, mark as claimed and append the entries."""
+"""The SQL of a claim in its order: lock assets, read allowances, mark assets as claimed, append entries."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from wallet.ledger.models import Entry
 
 @dataclass(frozen=True)
 class Locking:
-    """How a transaction meets the locks of others: it waits for them, or it skips what is locked.
+    """The treatment of rows locked by other transactions: wait for them or skip them.
 
     `lock_timeout_ms` bounds each wait of the transaction; None leaves the connection's own limit in force.
     """
@@ -33,10 +33,10 @@ SKIP_LOCKED = Locking(skip_locked=True, lock_timeout_ms=BATCH_LOCK_TIMEOUT_MS)
 
 
 class ClaimAllowance(NamedTuple):
-    """What one user may claim from one pool.
+    """The allowance of one user in one pool.
 
-    `pool_is_active` is None where there is no pool, and False where the pool is hidden from users. `remaining` is None without
-    a limit. It may be too large by claims of this very moment, never too small.
+    `pool_is_active` is None if the pool does not exist, and False if it is hidden from users. `remaining` is None without a
+    limit; it may be too large by concurrent claims, never too small.
     """
 
     lock_acquired: bool
@@ -53,7 +53,7 @@ SELECT wanted.pool_id, wanted.user_id, {{lock_acquired}}, pool.is_active,
     pool.per_user_limit - {CLAIMS_MADE.format(pool="wanted.pool_id", user="wanted.user_id")}
 FROM {{wanted}} LEFT JOIN assets_creditpool AS pool ON pool.id = wanted.pool_id
 """  # noqa: S608  (constants)
-# The lock that the claim trigger will take is taken here, unless another transaction has it.
+# Takes the lock that the claim trigger will take, unless another transaction holds it.
 TRY_LOCK_USER_IN_POOL = f"pg_try_advisory_xact_lock({USER_IN_POOL_LOCK.format(pool='wanted.pool_id', user='wanted.user_id')})"
 WANTED_IN_POOLS = "unnest(%(targets)s::uuid[], %(users)s::uuid[]) AS wanted (pool_id, user_id)"
 WANTED_BY_ASSET = """(
@@ -77,9 +77,9 @@ RETURNING asset_id, claimed_at
 
 @cache
 def lock_assets_statement(skip_locked: bool) -> str:
-    """Return the SQL that locks assets by an array of ids, as the ORM's `select_for_update` writes it.
+    """Return the SQL that locks assets by an array of ids, as the ORM compiles it for `select_for_update`.
 
-    Built once, because building takes longer than running. Call it in a transaction: elsewhere the ORM writes no lock.
+    Cached, because compiling takes longer than running. Call it in a transaction: elsewhere the ORM omits the lock.
     """
     requested = CashbackAsset.objects.filter(pk__in=RawSQL("SELECT unnest(%s::uuid[])", [[]])).order_by()  # noqa: S611
     sql, _ = requested.select_for_update(no_key=True, of=("self",), skip_locked=skip_locked).query.sql_with_params()
@@ -89,37 +89,37 @@ def lock_assets_statement(skip_locked: bool) -> str:
 def lock_requested_assets(
     wanted: Sequence[tuple[UUID, UUID]], locking: Locking
 ) -> tuple[dict[UUID, CashbackAsset], ClaimAllowances]:
-    """Lock the assets and return them by id; with SKIP_LOCKED also lock and read the users' allowances, in the same trip.
+    """Lock the assets and return them by id; with SKIP_LOCKED also lock and read the users' allowances, in the same round trip.
 
     Arguments:
-        wanted: ids of the assets and of the users who want them.
+        wanted: pairs of asset id and user id.
     """
     if not wanted:
         return {}, {}
     lock = lock_assets_statement(locking.skip_locked)
     if not locking.skip_locked:
-        return assets_by_id(fetch_each(lock, wanted_columns(wanted))[0]), {}
+        return assets_by_id(fetch_results(lock, wanted_columns(wanted))[0]), {}
     allowances = SELECT_ALLOWANCES.format(lock_acquired=TRY_LOCK_USER_IN_POOL, wanted=WANTED_BY_ASSET)
-    locked, rows = fetch_each(f"{set_lock_timeout(locking)}{lock}; {allowances}", wanted_columns(wanted), skip=1)
+    locked, rows = fetch_results(f"{set_lock_timeout(locking)}{lock}; {allowances}", wanted_columns(wanted), skip=1)
     return assets_by_id(locked), allowances_by_key(rows)
 
 
 def read_allowances(wanted: Sequence[tuple[UUID, UUID]], locking: Locking) -> ClaimAllowances:
-    """Return what users may claim from pools; with SKIP_LOCKED also take each user's lock in the pool.
+    """Return the allowances of users in pools; with SKIP_LOCKED also take each user's lock in the pool.
 
     Arguments:
-        wanted: ids of the pools and of the users who want an asset of them.
+        wanted: pairs of pool id and user id.
     """
     if not wanted:
         return {}
     lock_acquired = TRY_LOCK_USER_IN_POOL if locking.skip_locked else "true"
     select = SELECT_ALLOWANCES.format(lock_acquired=lock_acquired, wanted=WANTED_IN_POOLS)
     prefix = set_lock_timeout(locking)
-    return allowances_by_key(fetch_each(prefix + select, wanted_columns(wanted), skip=1 if prefix else 0)[0])
+    return allowances_by_key(fetch_results(prefix + select, wanted_columns(wanted), skip=1 if prefix else 0)[0])
 
 
 def lock_pool_assets(pool_id: UUID, count: int) -> list[CashbackAsset]:
-    """Lock and return up to `count` claimable assets of the pool that nobody holds, the soonest expiry first."""
+    """Lock and return up to `count` claimable assets of the pool that are not locked, soonest expiry first."""
     if not count:
         return []
     claimable = CashbackAsset.objects.claimable().filter(pool=pool_id).soonest_expiry_first()
@@ -132,18 +132,18 @@ def has_claimable_assets(pool_id: UUID, besides: Sequence[CashbackAsset]) -> boo
 
 
 def mark_claimed_and_append(entries: Sequence[Entry]) -> dict[UUID, datetime]:
-    """Mark the entries' assets as claimed and insert the entries, in one trip; return the claims' instants by asset id."""
+    """Mark the entries' assets as claimed and insert the entries, in one round trip; return `claimed_at` by asset id."""
     parameters = {
         "assets": uuid_array(entry.asset_id for entry in entries),
         "users": uuid_array(entry.user_id for entry in entries),
         "entries": uuid_array(entry.pk for entry in entries),
         "keys": [entry.request_key for entry in entries],
     }
-    return dict(fetch_each(f"{MARK_CLAIMED};{APPEND_ENTRIES}", parameters, skip=1)[0])
+    return dict(fetch_results(f"{MARK_CLAIMED};{APPEND_ENTRIES}", parameters, skip=1)[0])
 
 
 def set_lock_timeout(locking: Locking) -> str:
-    """Return the statement that bounds this transaction's waits for locks, or nothing."""
+    """Return the statement that sets this transaction's lock timeout, or an empty string."""
     return f"SET LOCAL lock_timeout = {locking.lock_timeout_ms}; " if locking.lock_timeout_ms is not None else ""
 
 
@@ -153,8 +153,8 @@ def wanted_columns(wanted: Sequence[tuple[UUID, UUID]]) -> dict[str, str]:
     return {"targets": uuid_array(targets), "users": uuid_array(users)}
 
 
-def fetch_each(sql: str, parameters: dict[str, Any], skip: int = 0) -> list[list[Any]]:
-    """Send several statements in one trip and return the rows of each, without the first `skip`, which return none."""
+def fetch_results(sql: str, parameters: dict[str, Any], skip: int = 0) -> list[list[Any]]:
+    """Send several statements in one round trip and return the rows of each except the first `skip`, which return none."""
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         for _ in range(skip):

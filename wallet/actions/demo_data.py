@@ -1,4 +1,4 @@
-"""Demo data: people, three pools and a little history, made through the same acts as everybody's."""
+"""Demo data: users, three pools and some history, created with the same actions as real data."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,20 +12,20 @@ from django.utils import timezone
 
 from accounts.models import Role, User
 from kernel.sql import DEMO_DATA_LOCK
-from wallet.actions import edit_asset, edit_pool, issue_assets
+from wallet.actions import edit_asset, edit_pool, issue_assets, recreate_asset
 from wallet.actions.claim import claim_from_pool
 from wallet.assets.models import CashbackAsset, CreditPool, PoolKind
 from wallet.ledger.idempotency import IdempotentRequest, fingerprint
 from wallet.ledger.models import Entry
 
 ADMIN = "admin@example.com"
-PEOPLE = {"meera@example.com": Role.USER, "arjun@example.com": Role.USER, ADMIN: Role.ADMIN}
+ROLES = {"meera@example.com": Role.USER, "arjun@example.com": Role.USER, ADMIN: Role.ADMIN}
 
 WELCOME, REFERRAL, FESTIVE = "Welcome bonus", "Refer a friend", "Festive cashback"
-LIMITS = {WELCOME: (PoolKind.SIGNUP, 1), REFERRAL: (PoolKind.REFERRAL, 5), FESTIVE: (PoolKind.PROMOTION, None)}
-RAINY = "Monsoon cashback"
+KINDS_AND_LIMITS = {WELCOME: (PoolKind.SIGNUP, 1), REFERRAL: (PoolKind.REFERRAL, 5), FESTIVE: (PoolKind.PROMOTION, None)}
+EXPIRED_TITLE = "Monsoon cashback"
 
-# title, value in rupees, how many, days until they expire (None: never)
+# title, value in rupees, number of credits, days until they expire (None: no expiry)
 Offer = tuple[str, str, int, int | None]
 OFFERS: dict[str, list[Offer]] = {
     WELCOME: [("Welcome to your wallet", "100.00", 10, 90), ("Welcome, early bird", "150.00", 2, 3)],
@@ -34,53 +34,53 @@ OFFERS: dict[str, list[Offer]] = {
         ("Festival of lights cashback", "75.00", 10, 45),
         ("Weekend grocery cashback", "49.50", 6, 2),
         ("Metro recharge cashback", "20.00", 6, None),
-        (RAINY, "60.00", 1, 30),
+        (EXPIRED_TITLE, "60.00", 1, 30),
     ],
 }
-GOODWILL = "Goodwill credit"
-CLAIMED = {"meera@example.com": (REFERRAL, FESTIVE), "arjun@example.com": (WELCOME, REFERRAL, FESTIVE)}
+GOODWILL_TITLE = "Goodwill credit"
+CLAIMED_POOLS = {"meera@example.com": (REFERRAL, FESTIVE), "arjun@example.com": (WELCOME, REFERRAL, FESTIVE)}
 
 
 @dataclass(frozen=True)
 class Step:
-    """One thing the demo needs: what it is, whether it is there, how it is made."""
+    """One part of the demo data."""
 
-    what: str
-    is_there: Callable[[], bool]
-    make: Callable[[], None]
+    name: str
+    exists: Callable[[], bool]
+    create: Callable[[], None]
 
 
 def demo_steps(password: Callable[[str], str]) -> list[Step]:
-    """Return the demo's steps in their order; `password` gives the password of a person who is made, by email."""
+    """Return the steps in their order; `password` returns a new user's password by email."""
     return [
-        *(Step(email, partial(is_person, email), partial(create_person, email, password)) for email in PEOPLE),
+        *(Step(email, partial(user_exists, email), partial(create_user, email, password)) for email in ROLES),
         *(Step(f'pool "{name}"', partial(has_credits, name), partial(fill_pool, name)) for name in OFFERS),
-        Step("credits in dollars", partial(is_titled, GOODWILL), show_goodwill),
-        *(Step(f"claims of {email}", partial(has_claimed, email), partial(claim_some, email)) for email in CLAIMED),
-        Step("an expired credit and its recreation", was_recreated, recreate_one),
+        Step("credits in dollars", partial(has_credit_titled, GOODWILL_TITLE), issue_goodwill),
+        *(Step(f"claims of {email}", partial(has_claimed, email), partial(claim_from_pools, email)) for email in CLAIMED_POOLS),
+        Step("an expired credit and its recreation", was_recreated, expire_and_recreate_one),
     ]
 
 
 def missing_steps(password: Callable[[str], str]) -> list[str]:
-    """Return what `seed` would make now; changes nothing."""
-    return [step.what for step in demo_steps(password) if not step.is_there()]
+    """Return the names of the steps that create_demo_data would run now."""
+    return [step.name for step in demo_steps(password) if not step.exists()]
 
 
 def create_demo_data(password: Callable[[str], str]) -> list[str]:
-    """Make what is missing and return what was made. Cut short, it is completed by the next run.
+    """Create what is missing and return the names of the steps. The next run completes an interrupted one.
 
-    Raises Refusal or ValidationError when something of the same name is in the way.
+    Raises Refusal or ValidationError when existing data of the same name conflicts.
     """
-    with exclusive_lock():
-        wanted = [step for step in demo_steps(password) if not step.is_there()]
-        for step in wanted:
-            step.make()
-    return [step.what for step in wanted]
+    with demo_data_lock():
+        steps = [step for step in demo_steps(password) if not step.exists()]
+        for step in steps:
+            step.create()
+    return [step.name for step in steps]
 
 
 @contextmanager
-def exclusive_lock() -> Iterator[None]:
-    """Hold off a second seed at the same time; each step is a transaction of its own, so a lock of the session does it."""
+def demo_data_lock() -> Iterator[None]:
+    """Exclude a concurrent run during the block, by a session-level lock, because each step has its own transaction."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT pg_advisory_lock({DEMO_DATA_LOCK})")
     try:
@@ -90,32 +90,32 @@ def exclusive_lock() -> Iterator[None]:
             cursor.execute(f"SELECT pg_advisory_unlock({DEMO_DATA_LOCK})")
 
 
-def is_person(email: str) -> bool:
-    """Tell whether somebody has this email."""
+def user_exists(email: str) -> bool:
+    """Return whether a user has this email."""
     return User.objects.filter(email=email).exists()
 
 
-def create_person(email: str, password: Callable[[str], str]) -> None:
-    """Make a person."""
-    User.objects.create_user(email, password(email), role=PEOPLE[email])
+def create_user(email: str, password: Callable[[str], str]) -> None:
+    """Create a user with the role in ROLES."""
+    User.objects.create_user(email, password(email), role=ROLES[email])
 
 
 def has_credits(name: str) -> bool:
-    """Tell whether the pool is there and was ever filled."""
+    """Return whether the pool exists and has credits."""
     return CashbackAsset.objects.filter(pool__name=name).exists()
 
 
 def fill_pool(name: str) -> None:
-    """Open the pool, unless it is, and issue its credits."""
-    admin, (kind, limit) = demo_admin(), LIMITS[name]
+    """Open the pool unless it exists, and issue its credits."""
+    admin, (kind, limit) = demo_admin(), KINDS_AND_LIMITS[name]
     pool = CreditPool.objects.filter(name=name).first() or edit_pool.open_pool(
         admin, name=name, kind=kind, currency="INR", per_user_limit=limit, time_zone="Asia/Kolkata"
     )
-    issue_assets.issue_assets([credit for offer in OFFERS[name] for credit in credits_of(offer, pool, admin)])
+    issue_assets.issue_assets([credit for offer in OFFERS[name] for credit in build_credits(offer, pool, admin)])
 
 
-def credits_of(offer: Offer, pool: CreditPool, admin: User) -> list[CashbackAsset]:
-    """Return the offer's credits, not saved yet."""
+def build_credits(offer: Offer, pool: CreditPool, admin: User) -> list[CashbackAsset]:
+    """Return the unsaved credits of an offer."""
     title, value, count, days = offer
     today = timezone.now().date()
     return [
@@ -130,45 +130,45 @@ def credits_of(offer: Offer, pool: CreditPool, admin: User) -> list[CashbackAsse
     ]
 
 
-def is_titled(title: str) -> bool:
-    """Tell whether there is a credit with this title."""
+def has_credit_titled(title: str) -> bool:
+    """Return whether a credit has this title."""
     return CashbackAsset.objects.filter(title=title).exists()
 
 
-def show_goodwill() -> None:
-    """Issue two credits in dollars that belong to no pool."""
+def issue_goodwill() -> None:
+    """Issue two credits in dollars without a pool."""
     admin = demo_admin()
-    credit = partial(issue_assets.build_asset, admin, title=GOODWILL, total_value=Decimal("5.00"), currency="USD")
+    credit = partial(issue_assets.build_asset, admin, title=GOODWILL_TITLE, total_value=Decimal("5.00"), currency="USD")
     issue_assets.issue_assets([credit(), credit()])
 
 
 def has_claimed(email: str) -> bool:
-    """Tell whether this person holds anything."""
+    """Return whether the user has claimed a credit."""
     return Entry.objects.filter(user__email=email).exists()
 
 
-def claim_some(email: str) -> None:
-    """Claim one credit of each of the person's pools, as they would."""
+def claim_from_pools(email: str) -> None:
+    """Claim one credit from each of the user's pools in CLAIMED_POOLS."""
     user = User.objects.get(email=email)
-    for pool in CreditPool.objects.filter(name__in=CLAIMED[email]):
+    for pool in CreditPool.objects.filter(name__in=CLAIMED_POOLS[email]):
         request = IdempotentRequest(user, "seed", f"demo-{pool.pk}", fingerprint(pool.pk))
         claim_from_pool(pool.pk, user, request)
 
 
 def was_recreated() -> bool:
-    """Tell whether the demo's expired credit has its child."""
-    return CashbackAsset.objects.filter(pool__name=FESTIVE, title=RAINY, generation__gt=1).exists()
+    """Return whether the demo's expired credit was recreated."""
+    return CashbackAsset.objects.filter(pool__name=FESTIVE, title=EXPIRED_TITLE, generation__gt=1).exists()
 
 
-def recreate_one() -> None:
-    """Expire one credit before its time and issue it again."""
+def expire_and_recreate_one() -> None:
+    """Expire one credit early and recreate it."""
     admin = demo_admin()
-    parent = CashbackAsset.objects.with_current_status().get(pool__name=FESTIVE, title=RAINY)
+    parent = CashbackAsset.objects.with_current_status().get(pool__name=FESTIVE, title=EXPIRED_TITLE)
     if parent.current_status == "AVAILABLE":
         edit_asset.expire_asset(parent.pk, admin)
-    edit_asset.recreate_asset(parent.pk, admin)
+    recreate_asset.recreate_asset(parent.pk, admin)
 
 
 def demo_admin() -> User:
-    """Return the demo's ADMIN, under whose name the demo is made."""
+    """Return the demo's ADMIN, who is the actor of every step."""
     return User.objects.get(email=ADMIN)

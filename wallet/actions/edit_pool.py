@@ -1,4 +1,4 @@
-"""Open and change pools."""
+"""Opening and changing of pools."""
 
 from typing import Any
 from uuid import UUID
@@ -11,7 +11,7 @@ from kernel.transactions import atomic_with_retry, violated_constraint
 from wallet.assets.change_context import recording_change
 from wallet.assets.models import CreditPool, PoolNotFound
 
-CHANGEABLE = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
+EDITABLE_FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
 CONSTRAINT_MESSAGES = {
     "pool_limit_positive": {"per_user_limit": "Allow at least 1 credit per user, or leave it empty for no limit."},
     "pool_closes_after_opening": {"closes_at": "The pool must close after it opens."},
@@ -32,26 +32,26 @@ def open_pool(actor: User | None, **fields: Any) -> CreditPool:
 
 @atomic_with_retry(idempotent=False)
 def update_pool(pool_id: UUID, actor: User | None, **changes: Any) -> CreditPool:
-    """Change a pool's fields and return it. A new limit or window holds from the next claim on.
+    """Change a pool's fields and return it. A new limit or new dates apply from the next claim on.
 
     Raises PoolNotFound, ValidationError.
     """
     pool = CreditPool.objects.filter(pk=pool_id).select_for_update(no_key=True).first()
     if pool is None:
         raise PoolNotFound
-    for name in CHANGEABLE:
+    for name in EDITABLE_FIELDS:
         setattr(pool, name, changes.get(name, getattr(pool, name)))
     with recording_change(actor, "update"):
-        save_pool(pool, update_fields=CHANGEABLE)
+        save_pool(pool, update_fields=EDITABLE_FIELDS)
     return pool
 
 
-def save_pool(pool: CreditPool, **how: Any) -> None:
-    """Save a pool; what is wrong with it is said per field (ValidationError)."""
+def save_pool(pool: CreditPool, **options: Any) -> None:
+    """Validate and save a pool; raise ValidationError with messages per field."""
     pool.clean_fields(exclude=["opens_at"])
     pool.clean()
     try:
-        pool.save(**how)
+        pool.save(**options)
     except IntegrityError as error:
         if message := CONSTRAINT_MESSAGES.get(violated_constraint(error)):
             raise ValidationError(message, code="invalid") from error

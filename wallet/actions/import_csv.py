@@ -1,4 +1,4 @@
-"""Credits from a CSV file: read once to find every mistake, and once more to issue them all, or none."""
+"""Import of credits from a CSV file: the file is checked first, then read again to issue all credits or none."""
 
 import hashlib
 from collections import Counter
@@ -16,8 +16,8 @@ from accounts.models import User
 from kernel.refusals import BadRequest
 from wallet.actions import issue_assets
 from wallet.actions.csv_rows import (
+    InvalidRow,
     Mistake,
-    WrongRow,
     numbered_rows,
     parse_cell_amount,
     parse_cell_expiry,
@@ -29,15 +29,18 @@ from wallet.assets.bulk_insert import AssetTemplate, TemplatedAsset
 from wallet.assets.models import CashbackAsset, CreditPool
 
 COLUMNS = ("title", "total_value", "currency", "pool", "expires_at")
-# Stand in for a cell that cannot be read, so that the others of its line are judged all the same.
+# Values for cells that cannot be parsed, so that the other cells of the line are validated too.
 PLACEHOLDERS: dict[str, Any] = {"title": "?", "total_value": Decimal(1), "pool": None, "expires_at": None}
-MOST_SHOWN = 50  # mistakes; the others are counted
-MOST_WRONG_LINES = 1_000  # then reading ends: to judge a wrong line takes a fifth of a millisecond
-MOST_MOULDS = 10_000  # kinds of credits whose judgement is remembered: no file may fill the memory with them
+MAX_LISTED_MISTAKES = 50  # the others are only counted
+MAX_INVALID_LINES = 1_000  # then reading stops: validating an invalid line takes 0.2 ms
+MAX_TEMPLATES = 10_000  # cached kinds of credits: a bound on memory
 
 
 class FileRefused(BadRequest):
-    """`mistakes` holds the first 50, `count` is the number of all found, `line` the last line read if reading ended early."""
+    """`mistakes` holds the first MAX_LISTED_MISTAKES, `count` is the number of all.
+
+    `line` is the last line read if reading stopped at too many invalid lines.
+    """
 
     code = "file_refused"
     meaning = _("The imported file has errors, so nothing was issued.")
@@ -72,7 +75,7 @@ class FileEmpty(BadRequest):
 
 @dataclass
 class Contents:
-    """What a file holds: how many credits, of what value per currency, and a digest of what was read."""
+    """Summary of a file: number of credits, value per currency, and the SHA-256 of the file."""
 
     count: int = 0
     value: Counter[str] = field(default_factory=Counter)  # exact: Decimal sums
@@ -81,29 +84,31 @@ class Contents:
 
 @dataclass
 class CreditFile:
-    """A file of credits, which may be read any number of times, one line in memory.
+    """A file of credits, which can be iterated any number of times and keeps one line in memory.
 
-    `default_pool` is the pool of the lines that name none; `progress` is told how many bytes were read; `most_judged` is how
-    many lines are judged (see `credit`) before TooManyKinds is raised, None for any number.
+    Arguments:
+        default_pool: the pool of lines without one.
+        progress: called with the number of bytes read.
+        expected: the contents that iteration must find; None before the check.
+        max_validated: how many lines are validated (see parse_line) before TooManyKinds is raised; None: no limit.
     """
 
     path: Path
     actor: User | None
     default_pool: CreditPool | None = None
     progress: Progress = lambda _: None
-    # What a reading must come to; None while nobody knows.
     expected: Contents | None = None
-    most_judged: int | None = None
+    max_validated: int | None = None
 
     def __post_init__(self) -> None:
         self.pools = {pool.name: pool for pool in CreditPool.objects.all()}
-        self.judged = 0
+        self.validated = 0
 
     def __iter__(self) -> Iterator[TemplatedAsset]:
-        """Yield the credits, not saved yet; raise FileChanged when they are not those that were checked."""
+        """Yield the unsaved credits; raise FileChanged if they are not those that were checked."""
         contents, digest = Contents(), hashlib.sha256()
-        for credit in self.read(digest):
-            if isinstance(credit, WrongRow):
+        for credit in self.parse(digest):
+            if isinstance(credit, InvalidRow):
                 raise FileChanged
             contents.count += 1
             yield credit
@@ -111,22 +116,22 @@ class CreditFile:
             raise FileChanged
 
     def check(self) -> Contents:
-        """Read the whole file and return what it holds; raise FileRefused with its mistakes, FileEmpty or TooManyKinds.
+        """Read the whole file and return its contents; raise FileRefused with its mistakes, FileEmpty or TooManyKinds.
 
-        Reading ends at the last of MOST_WRONG_LINES wrong lines.
+        Reading stops after MAX_INVALID_LINES invalid lines.
         """
         contents, digest = Contents(), hashlib.sha256()
         mistakes: list[Mistake] = []
-        count = wrong_lines = 0
-        for credit in self.read(digest):
-            if isinstance(credit, WrongRow):
-                wrong_lines += 1
+        count = invalid_lines = 0
+        for credit in self.parse(digest):
+            if isinstance(credit, InvalidRow):
+                invalid_lines += 1
                 count += len(credit.mistakes)
-                mistakes.extend(islice(credit.mistakes, MOST_SHOWN - len(mistakes)))
-                if wrong_lines == MOST_WRONG_LINES:
+                mistakes.extend(islice(credit.mistakes, MAX_LISTED_MISTAKES - len(mistakes)))
+                if invalid_lines == MAX_INVALID_LINES:
                     raise FileRefused(mistakes, count, credit.mistakes[0].line)
             else:
-                asset = credit.mould.asset
+                asset = credit.template.asset
                 contents.count += 1
                 contents.value[asset.currency] += asset.total_value  # type: ignore[assignment]
         if count:
@@ -136,44 +141,44 @@ class CreditFile:
         contents.digest = digest.hexdigest()
         return contents
 
-    def read(self, digest: Any) -> Iterator[TemplatedAsset | WrongRow]:
-        """Yield each line's credit, or what is wrong with it; `digest` is fed the file."""
-        moulds: dict[tuple[str, ...], AssetTemplate] = {}
-        self.judged = 0
+    def parse(self, digest: Any) -> Iterator[TemplatedAsset | InvalidRow]:
+        """Yield each line's credit or its mistakes; `digest` is updated with the file."""
+        templates: dict[tuple[str, ...], AssetTemplate] = {}
+        self.validated = 0
         with self.path.open("rb") as file:
             rows = numbered_rows(file, self.progress, digest)
             try:
-                header = self.header(next(rows, (1, [])))
+                header = self.parse_header(next(rows, (1, [])))
                 for line, cells in rows:
-                    yield self.credit(line, cells, header, moulds)
-            except WrongRow as end:
-                # From here on nobody can say where a line begins, or what its cells mean.
-                yield end
+                    yield self.parse_line(line, cells, header, templates)
+            except InvalidRow as error:
+                # Lines and columns cannot be identified from here on.
+                yield error
 
-    def credit(
-        self, line: int, cells: list[str], header: list[str], moulds: dict[tuple[str, ...], AssetTemplate]
-    ) -> TemplatedAsset | WrongRow:
-        """Return the credit of one line, or what is wrong with it.
+    def parse_line(
+        self, line: int, cells: list[str], header: list[str], templates: dict[tuple[str, ...], AssetTemplate]
+    ) -> TemplatedAsset | InvalidRow:
+        """Return the credit of one line, or its mistakes.
 
-        Lines that differ only in their title are judged once: a file of a million credits holds few kinds.
+        Lines that differ only in their title are validated once, because a file of a million credits has few kinds.
         """
-        place = header.index("title")
-        kind = (*cells[:place], *cells[place + 1 :])
-        if (mould := moulds.get(kind)) and (name := title_or_empty(cells[place])):
-            return TemplatedAsset(mould, name)
-        self.judged += 1
-        if self.most_judged is not None and self.judged > self.most_judged:
+        title_index = header.index("title")
+        kind = (*cells[:title_index], *cells[title_index + 1 :])
+        if (template := templates.get(kind)) and (title := title_or_empty(cells[title_index])):
+            return TemplatedAsset(template, title)
+        self.validated += 1
+        if self.max_validated is not None and self.validated > self.max_validated:
             raise TooManyKinds
-        asset = self.asset(line, cells, header)
-        if isinstance(asset, WrongRow):
+        asset = self.build_line_asset(line, cells, header)
+        if isinstance(asset, InvalidRow):
             return asset
-        if len(moulds) == MOST_MOULDS:
-            moulds.clear()
-        moulds[kind] = AssetTemplate(asset)
-        return TemplatedAsset(moulds[kind], asset.title)
+        if len(templates) == MAX_TEMPLATES:
+            templates.clear()
+        templates[kind] = AssetTemplate(asset)
+        return TemplatedAsset(templates[kind], asset.title)
 
-    def header(self, first: tuple[int, list[str]]) -> list[str]:
-        """Return the names of the columns, or raise WrongRow."""
+    def parse_header(self, first: tuple[int, list[str]]) -> list[str]:
+        """Return the names of the columns; raise InvalidRow or FileEmpty."""
         line, names = first[0], [name.strip() for name in first[1]]
         if not names:
             raise FileEmpty
@@ -184,45 +189,45 @@ class CreditFile:
             *(Mistake(line, name, "this column is there twice.") for name, count in Counter(names).items() if count > 1),
         ]
         if mistakes:
-            raise WrongRow(*mistakes)
+            raise InvalidRow(*mistakes)
         return names
 
-    def asset(self, line: int, cells: list[str], header: list[str]) -> CashbackAsset | WrongRow:
-        """Return the credit of one line, or what is wrong with it."""
+    def build_line_asset(self, line: int, cells: list[str], header: list[str]) -> CashbackAsset | InvalidRow:
+        """Return the asset of one line, or its mistakes."""
         if len(cells) != len(header):
-            return WrongRow(Mistake(line, None, f"there are {len(cells)} cells under {len(header)} columns."))
+            return InvalidRow(Mistake(line, None, f"there are {len(cells)} cells under {len(header)} columns."))
         row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
         fields: dict[str, Any] = dict(PLACEHOLDERS)
-        wrong: dict[str, list[str]] = {}
+        messages: dict[str, list[str]] = {}
         for name, parse in (
             ("title", parse_title),
             ("total_value", parse_cell_amount),
-            ("pool", self.pool),
+            ("pool", self.find_pool),
             ("expires_at", parse_cell_expiry),
         ):
             try:
                 fields[name] = parse(row.get(name, ""))
             except ValueError as error:
-                wrong[name] = [str(error)]
+                messages[name] = [str(error)]
         try:
             asset = issue_assets.build_asset(self.actor, currency=row["currency"], **fields)
         except ValidationError as error:
-            # Without its pool nobody knows whether an empty currency is a mistake.
-            unknown = {"currency"} if "pool" in wrong and not row["currency"] else set()
-            wrong = {name: texts for name, texts in error.message_dict.items() if name not in unknown} | wrong
-        if wrong:
-            return WrongRow(*(Mistake(line, name, what) for name in COLUMNS for what in wrong.get(name, ())))
+            # The default currency is the pool's: with an unknown pool, an empty currency may be correct.
+            unknown = {"currency"} if "pool" in messages and not row["currency"] else set()
+            messages = {name: texts for name, texts in error.message_dict.items() if name not in unknown} | messages
+        if messages:
+            return InvalidRow(*(Mistake(line, name, text) for name in COLUMNS for text in messages.get(name, ())))
         return asset
 
-    def pool(self, name: str) -> CreditPool | None:
-        """Return the pool with this name; raise ValueError when there is none."""
+    def find_pool(self, name: str) -> CreditPool | None:
+        """Return the pool with this name, or the default pool for an empty one; raise ValueError if there is none."""
         if not name:
             return self.default_pool
         if name not in self.pools:
-            raise ValueError(f'there is no pool "{name[:100]}". Its name must be written as it is there, capitals included.')
+            raise ValueError(f'there is no pool "{name[:100]}". Check the spelling and capitalisation.')
         return self.pools[name]
 
 
 def import_assets(file: CreditFile) -> int:
-    """Issue all credits of a checked file in one act, or none, and return how many. Raises FileChanged."""
+    """Issue all credits of a checked file in one transaction, and return how many. Raises FileChanged."""
     return issue_assets.issue_assets(file).count

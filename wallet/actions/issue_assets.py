@@ -1,4 +1,4 @@
-"""Supply: how assets and pools come to be."""
+"""Issue assets: one, many, or equal ones in a pool."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -19,33 +19,34 @@ from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound, end_of
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import IdempotentRequest, StoredResponse
 
-BATCH = 5_000  # rows per COPY: bounds memory, far below a statement's time limit
+BATCH_SIZE = 5_000  # rows per COPY: bounds memory and stays far below the statement timeout
 MAX_ISSUE_COUNT = 100_000
 Progress = Callable[[int], None]
 R = TypeVar("R")
-# PostgreSQL keeps the year 10000, Python cannot read it back: a day's margin for time zones.
-LATEST = datetime(9999, 12, 30, tzinfo=UTC)
+# Python cannot represent the year 10000, which PostgreSQL can store; minus one day for time zones.
+MAX_EXPIRY = datetime(9999, 12, 30, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Issued:
-    """How many assets an act issued, and whether it had been done before by the same request."""
+    """Number of issued assets; `replayed` is True if the same request issued them before."""
 
     count: int
     replayed: bool = False
 
 
 def resolve_expiry(expiry: datetime | date | None, pool: CreditPool | None) -> datetime | None:
-    """Return the first instant an asset can no longer be claimed: a day ends where its pool is (UTC without one).
+    """Return the exclusive end of the time in which an asset can be claimed; None for no expiry.
 
-    Raises ValidationError when that instant has passed, or is too late for a calendar of four-digit years.
+    A date means the end of that day in the pool's time zone (UTC without a pool). Raises ValidationError if the expiry is in
+    the past or after MAX_EXPIRY.
     """
-    if expiry is not None and expiry >= (LATEST if isinstance(expiry, datetime) else LATEST.date()):
-        raise ValidationError({"expires_at": "This is too far away. Leave it empty for a credit that never ends."}, code="late")
+    if expiry is not None and expiry >= (MAX_EXPIRY if isinstance(expiry, datetime) else MAX_EXPIRY.date()):
+        raise ValidationError({"expires_at": "That date is too far in the future. Leave blank for no expiry."}, code="late")
     if expiry is not None and not isinstance(expiry, datetime):
         expiry = pool.end_of(expiry) if pool else end_of(expiry)
     if expiry is not None and expiry <= timezone.now():
-        raise ValidationError({"expires_at": "This instant has passed. Choose one in the future."}, code="past")
+        raise ValidationError({"expires_at": "That date is in the past."}, code="past")
     return expiry
 
 
@@ -59,9 +60,9 @@ def build_asset(
     expires_at: datetime | date | None = None,
     **lineage: Any,
 ) -> CashbackAsset:
-    """Return a valid asset that is not saved yet; its currency is its pool's unless named.
+    """Return a valid, unsaved asset; its currency defaults to the pool's.
 
-    Raises ValidationError, which names every wrong field.
+    Raises ValidationError with the errors of all fields.
     """
     errors: dict[str, list[ValidationError]] = {}
     asset = CashbackAsset(
@@ -80,7 +81,7 @@ def build_asset(
 
 
 def collect_errors(errors: dict[str, list[ValidationError]], step: Callable[..., R], *arguments: Any) -> R | None:
-    """Return what `step` returns; what it finds wrong is added to `errors`, so that all is told at once."""
+    """Return the result of `step`, or None after adding its validation errors to `errors`."""
     try:
         return step(*arguments)
     except ValidationError as error:
@@ -89,7 +90,7 @@ def collect_errors(errors: dict[str, list[ValidationError]], step: Callable[...,
 
 
 def validate_asset(asset: CashbackAsset) -> None:
-    """Raise ValidationError when the asset's own fields are wrong; asks the database nothing."""
+    """Raise ValidationError if the asset's own fields are invalid; does not query the database."""
     errors: dict[str, list[ValidationError]] = {}
     collect_errors(errors, asset.clean_fields, ["pool", "claimed_by", "recreated_from", "created_by"])
     if errors.keys().isdisjoint({"total_value", "currency"}):
@@ -102,7 +103,7 @@ def validate_asset(asset: CashbackAsset) -> None:
 def issue_asset(actor: User | None, **fields: Any) -> CashbackAsset:
     """Issue one asset from `title`, `total_value`, `currency`, `pool` and `expires_at`, and return it.
 
-    Raises ValidationError when a field is wrong.
+    Raises ValidationError.
     """
     asset = build_asset(actor, **fields)
     tag_issuance()
@@ -112,16 +113,16 @@ def issue_asset(actor: User | None, **fields: Any) -> CashbackAsset:
 
 @atomic_with_retry(idempotent=False)
 def issue_assets(assets: Iterable[InsertableRow], progress: Progress = lambda _: None) -> Issued:
-    """Issue prepared assets, all or none, in batches of 5,000 rows; `progress` is told how many each batch held.
+    """Issue prepared assets, all or none, in batches of BATCH_SIZE; `progress` is called with the size of each batch.
 
-    No more than one batch is in memory when `assets` makes them as it is iterated. After a conflict it is iterated anew, so
-    a generator, which would hand out only what is left of it, raises TypeError.
+    Only one batch is in memory if `assets` creates them during iteration. After a conflict `assets` is iterated again, so an
+    iterator, which can be consumed only once, raises TypeError.
     """
     if isinstance(assets, Iterator):
-        raise TypeError("issue_all needs what can be iterated twice: a list, or an object with __iter__")
+        raise TypeError("issue_assets needs an iterable that can be iterated twice, not an iterator")
     tag_issuance()
     remaining, count = iter(assets), 0
-    while batch := list(islice(remaining, BATCH)):
+    while batch := list(islice(remaining, BATCH_SIZE)):
         CashbackAsset.objects.insert_all(batch)
         count += len(batch)
         progress(len(batch))
@@ -132,7 +133,7 @@ def issue_assets(assets: Iterable[InsertableRow], progress: Progress = lambda _:
 def issue_in_pool(
     actor: User, pool_id: UUID, *, count: int, request: IdempotentRequest, progress: Progress = lambda _: None, **fields: Any
 ) -> Issued:
-    """Issue `count` (1 to 100,000) equal assets in a pool, once per request: a repeat gets the first answer.
+    """Issue `count` (1 to MAX_ISSUE_COUNT) equal assets in a pool, once per request; a repetition gets the first response.
 
     Raises PoolNotFound, ValidationError, IdempotencyKeyReused, RequestInProgress, Busy.
     """
@@ -149,13 +150,13 @@ def issue_in_pool(
 def issue_many(
     actor: User | None, pool: CreditPool, *, count: int, progress: Progress = lambda _: None, **fields: Any
 ) -> Issued:
-    """Insert `count` equal assets in `pool` within the transaction of the calling act. Raises ValidationError."""
+    """Insert `count` equal assets in `pool` within the caller's transaction. Raises ValidationError."""
     if not 1 <= count <= MAX_ISSUE_COUNT:
         raise ValidationError({"count": f"Issue 1 to {MAX_ISSUE_COUNT} credits at once."}, code="count")
-    mould = AssetTemplate(build_asset(actor, pool=pool, **fields))
+    template = AssetTemplate(build_asset(actor, pool=pool, **fields))
     tag_issuance()
-    for start in range(0, count, BATCH):
-        size = min(BATCH, count - start)
-        CashbackAsset.objects.insert_all(repeat(TemplatedAsset(mould, mould.asset.title), size))
+    for start in range(0, count, BATCH_SIZE):
+        size = min(BATCH_SIZE, count - start)
+        CashbackAsset.objects.insert_all(repeat(TemplatedAsset(template, template.asset.title), size))
         progress(size)
     return Issued(count)

@@ -1,4 +1,4 @@
-"""Seal what is closed: a signed Merkle root over entries that no open transaction can add to any more."""
+"""Seal closed ranges of the ledger: a signed Merkle root over entries to which no open transaction can add."""
 
 import json
 from collections import defaultdict
@@ -15,15 +15,15 @@ from wallet.ledger.models import Entry, Seal
 from wallet.ledger.querysets import EntryQuerySet
 from wallet.money import format_amount
 
-MOST_LEAVES = 10_000  # a seal: its transaction must end within the idle timeout, on a slow and busy machine too
-# What the slower of two sealers at once is told: the next seal is there already, or another transaction is about to write it.
-TAKEN, LOCKED = {"seal_follows", "seal_no_fork", "ledger_seal_pkey"}, "55P03"
+MAX_LEAVES = 10_000  # per seal: its transaction must finish within the idle timeout even on a slow machine
+# Errors of the slower of two concurrent sealers: the next seal exists, or another transaction is about to insert it.
+SEAL_CONSTRAINTS, LOCK_NOT_AVAILABLE = {"seal_follows", "seal_no_fork", "ledger_seal_pkey"}, "55P03"
 
 
 def seal_all(progress: Callable[[int], None] = lambda _: None) -> list[Seal]:
-    """Seal every closed entry and return the new seals, oldest first; another sealer at work leaves nothing to do.
+    """Seal every closed entry and return the new seals, oldest first; stop if another sealer is at work.
 
-    No lock keeps sealers apart, for whoever connects could hold it for ever: of two equal seals the table takes one.
+    Sealers take no advisory lock, because any session could hold it for ever: constraints accept one of two equal seals.
     """
     seals = []
     try:
@@ -37,17 +37,17 @@ def seal_all(progress: Callable[[int], None] = lambda _: None) -> list[Seal]:
 
 
 def is_sealed_by_other(error: Exception) -> bool:
-    """Tell whether a seal was not saved because another sealer makes the same."""
-    locked = error.__cause__ is not None and sqlstate(error.__cause__) == LOCKED
-    return violated_constraint(error) in TAKEN or (isinstance(error, Busy) and locked)
+    """Return whether the error means that another sealer inserts the same seal."""
+    locked = error.__cause__ is not None and sqlstate(error.__cause__) == LOCK_NOT_AVAILABLE
+    return violated_constraint(error) in SEAL_CONSTRAINTS or (isinstance(error, Busy) and locked)
 
 
 @atomic_with_retry(idempotent=True)
 def seal_next() -> Seal | None:
-    """Seal the next entries whose transactions ended, up to 10,000; None when there are none.
+    """Seal the next closed entries, up to MAX_LEAVES, and return the seal; None if there are none.
 
-    The horizon is the oldest transaction still running: below it nothing can be added, in whatever order transactions
-    commit. Ids or times would skip what commits late.
+    Closed entries are below the oldest running transaction: nothing can be added there, in whatever order transactions commit.
+    A range of ids or times would miss entries that commit late.
     """
     last = Seal.objects.only("seq", "root", "to_xid").order_by("-seq").first()
     start = last.to_xid if last else 0
@@ -60,39 +60,39 @@ def seal_next() -> Seal | None:
 
 
 def closed_horizon() -> int:
-    """Return the first transaction id that may still be running."""
+    """Return the lowest id of a transaction that may still be running."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
         return int(cursor.fetchone()[0])
 
 
 def closed_entries() -> EntryQuerySet:
-    """Return the entries that are closed and under no seal."""
+    """Return the closed entries that are not sealed."""
     last = Seal.objects.order_by("-seq").values_list("to_xid", flat=True).first()
     return Entry.objects.filter(xid__gte=last or 0, xid__lt=closed_horizon())
 
 
 def closed_rows(start: int, end: int) -> tuple[list[tuple[Any, ...]], int]:
-    """Return the entries with `start` <= xid < `end` in sealing order, and where the range really ends.
+    """Return the entries with `start` <= xid < `end` in sealing order, and the actual end of the range.
 
-    A range longer than MOST_LEAVES ends after its last complete transaction.
+    A range longer than MAX_LEAVES ends after its last complete transaction.
     """
     entries = Entry.objects.filter(xid__gte=start, xid__lt=end).order_by("xid", "id")
-    rows = list(entries.values_list(*signing.LEAF_COLUMNS)[: MOST_LEAVES + 1])
-    if len(rows) <= MOST_LEAVES:
+    rows = list(entries.values_list(*signing.LEAF_COLUMNS)[: MAX_LEAVES + 1])
+    if len(rows) <= MAX_LEAVES:
         return rows, end
     cut = rows[-1][-1]
     whole = [row for row in rows if row[-1] < cut]
-    # One transaction alone may hold more than a seal is meant to: it is sealed whole.
+    # A single transaction may exceed MAX_LEAVES; its entries are never split.
     return (whole, cut) if whole else (list(entries.filter(xid=cut).values_list(*signing.LEAF_COLUMNS)), cut + 1)
 
 
 def build_seal(rows: list[tuple[Any, ...]], last: Seal | None, start: int, end: int) -> Seal:
-    """Return the signed seal over `rows`, not saved."""
+    """Return the unsaved, signed seal over `rows`."""
     leaves = [merkle.leaf_hash(signing.leaf_data(row)) for row in rows]
     seal = Seal(
         seq=last.seq + 1 if last else 1,
-        previous_root=last.root if last else merkle.EMPTY,
+        previous_root=last.root if last else merkle.EMPTY_ROOT,
         root=merkle.merkle_root(leaves),
         from_xid=start,
         to_xid=end,
@@ -119,6 +119,6 @@ def format_sums(totals: dict[str, Decimal]) -> str:
 
 
 def sealing_progress() -> dict[str, Any]:
-    """Return the `last` well-formed seal (or None) and how many entries came after it and are `unsealed`."""
+    """Return the `last` well-formed seal (or None) and the number of `unsealed` entries after it."""
     last = Seal.objects.well_formed().defer("leaves").first()
     return {"last": last, "unsealed": Entry.objects.filter(xid__gte=last.to_xid if last else 0).count()}

@@ -11,7 +11,7 @@ from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from wallet.actions import edit_asset, issue_assets
+from wallet.actions import edit_asset, issue_assets, recreate_asset
 from wallet.admin import formatting, import_csv
 from wallet.admin.asset_forms import AssetForm, ExtendForm
 from wallet.admin.base import is_operator, require_operator
@@ -55,8 +55,8 @@ EXTEND = BulkAction(
     ExtendForm,
 )
 RECREATE = BulkAction(
-    edit_asset.recreate_asset,
-    edit_asset.check_recreatable,
+    recreate_asset.recreate_asset,
+    recreate_asset.check_recreatable,
     _("recreate"),
     _("recreated"),
     _("Each expired credit is issued again with the same value and keeps the original's duration."),

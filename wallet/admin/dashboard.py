@@ -19,7 +19,7 @@ from wallet.assets.models import CreditPool
 from wallet.money import format_amount_grouped
 from wallet.queries import analytics
 from wallet.queries.analytics import Period
-from wallet.queries.reports import States
+from wallet.queries.supply import States
 
 PERIODS = {
     "24h": gettext_lazy("Last 24 hours"),
@@ -67,7 +67,7 @@ class PeriodForm(forms.Form):
         since, until = cleaned.get("since"), cleaned.get("until")
         if until and until.year >= date.max.year:
             raise ValidationError({"until": _("Choose a date before the year 9999.")})
-        if since and until and not since <= until < since + analytics.LONGEST:
+        if since and until and not since <= until < since + analytics.MAX_PERIOD:
             raise ValidationError({"until": _("Choose a date after the start, at most a year later.")})
         return cleaned
 
@@ -78,14 +78,14 @@ class PeriodForm(forms.Form):
         if not since and not until:
             return Period(now - timedelta(hours=HOURS[values.get("period") or "7d"]), now)
         first: date = since or (until or now.date()) - timedelta(days=6)
-        last: date = until or min(now.date(), first + analytics.LONGEST - timedelta(days=1))
+        last: date = until or min(now.date(), first + analytics.MAX_PERIOD - timedelta(days=1))
         begin, end = (datetime.combine(day, time.min, UTC) for day in (first, max(first, last)))
         return Period(begin, end + timedelta(days=1))
 
 
 def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """Return the context of the index page. Raises RateLimited or ReadsBusy."""
-    with SEARCH.by(require_operator(request)):
+    with SEARCH.for_user(require_operator(request)):
         return collect_figures(request, context)
 
 

@@ -15,9 +15,9 @@ from django.utils.decorators import method_decorator
 from xlsxwriter import Workbook
 
 from accounts.expensive_reads import EXPORT, expensive_read_view
-from kernel.file_download import FileTooLarge, SpooledFileResponse, csv_file_response, file_response, with_pauses
+from kernel.file_download import FileTooLarge, SpooledFileResponse, csv_file_response, file_response, yield_with_pauses
 from wallet.admin.base import OperatorAdmin, require_operator, require_safe_method
-from wallet.queries import reports
+from wallet.queries import csv_export
 
 # A workbook is complete before its first byte is sent, and this many rows take seconds. CSV has no such limit.
 MAX_XLSX_ROWS = 50_000
@@ -39,14 +39,14 @@ class Report:
 
     def lines(self, listed: Any) -> Iterator[list[Any]]:
         """Yield the cells of each row, read with a server-side cursor."""
-        for row in listed.iterator(chunk_size=reports.ROWS_AT_ONCE):
+        for row in listed.iterator(chunk_size=csv_export.ROWS_PER_FETCH):
             line = self.row(row)
             yield [line[name] for name in self.columns]
 
 
 def csv_response(report: Report, listed: Any) -> SpooledFileResponse:
     """Return the list as CSV; raise FileTooLarge."""
-    return csv_file_response(f"{report.name}.csv", reports.as_csv(report.columns, report.lines(listed)))
+    return csv_file_response(f"{report.name}.csv", csv_export.csv_chunks(report.columns, report.lines(listed)))
 
 
 def xlsx_response(report: Report, listed: Any) -> SpooledFileResponse:
@@ -63,7 +63,7 @@ def write_workbook(file: IO[bytes], report: Report, listed: Any) -> None:
         for column, name in enumerate(report.columns):
             sheet.write_string(0, column, name, bold)
         number = 0
-        for number, cells in enumerate(with_pauses(islice(report.lines(listed), MAX_XLSX_ROWS + 1), 50), start=1):
+        for number, cells in enumerate(yield_with_pauses(islice(report.lines(listed), MAX_XLSX_ROWS + 1), 50), start=1):
             for column, cell in enumerate(cells):
                 write_cell(sheet, number, column, cell, is_amount=report.columns[column] in AMOUNT_COLUMNS)
     if number > MAX_XLSX_ROWS:

@@ -95,7 +95,7 @@ def check_upload(actor: User, content: bytes, pool: CreditPool | None) -> dict[s
 
 def preview_row(credit: TemplatedAsset) -> dict[str, Any]:
     """Return the preview of one credit."""
-    asset = credit.mould.asset
+    asset = credit.template.asset
     value = formatting.format_money(asset.total_value, asset.currency)
     return {
         "title": credit.title,
@@ -111,7 +111,7 @@ def credit_file(content: bytes, actor: User, pool: CreditPool | None, expected: 
     with tempfile.NamedTemporaryFile(suffix=".csv") as file:
         file.write(content)
         file.flush()
-        yield CreditFile(Path(file.name), actor, pool, expected=expected, most_judged=MAX_CHECKED_ROWS)
+        yield CreditFile(Path(file.name), actor, pool, expected=expected, max_validated=MAX_CHECKED_ROWS)
 
 
 def store_upload(actor: User, content: bytes, pool: CreditPool | None, contents: Contents) -> str:

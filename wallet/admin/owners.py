@@ -19,10 +19,10 @@ from wallet.admin.export import FORMATS, ExportTooLong, Report, csv_response
 from wallet.assets.models import CreditPool
 from wallet.ledger.querysets import EntryQuerySet
 from wallet.money import CURRENCIES, format_amount_grouped
-from wallet.queries import reports
+from wallet.queries import ownership
 
 PAGE_SIZE = 100
-REPORT = Report("owners", reports.OWNER_COLUMNS, reports.owner_row)
+REPORT = Report("owners", ownership.OWNER_COLUMNS, ownership.owner_row)
 
 
 class OwnersFilter(forms.Form):
@@ -37,7 +37,7 @@ class OwnersFilter(forms.Form):
         self.is_valid()
         values = self.cleaned_data
         pool = values.get("pool")
-        return reports.claims_matching(values.get("q", ""), values.get("currency", ""), pool.pk if pool else None)
+        return ownership.claims_matching(values.get("q", ""), values.get("currency", ""), pool.pk if pool else None)
 
 
 @expensive_read_view(SEARCH)
@@ -46,7 +46,7 @@ def owners_page(request: HttpRequest) -> HttpResponse:
     require_operator(require_safe_method(request))
     form = OwnersFilter(request.GET)
     claims = form.claims()
-    page = Paginator(reports.owners_by_value(claims), PAGE_SIZE).get_page(request.GET.get("p"))
+    page = Paginator(ownership.owners_by_value(claims), PAGE_SIZE).get_page(request.GET.get("p"))
     query = request.GET.copy()
     query.pop("p", None)
     context = {
@@ -55,7 +55,7 @@ def owners_page(request: HttpRequest) -> HttpResponse:
         "form": form,
         "page": page,
         "lines": [owner_line(owner) for owner in page],
-        "totals": [readable_line(total) for total in reports.owners_totals(claims)],
+        "totals": [readable_line(total) for total in ownership.owners_totals(claims)],
         "query": query.urlencode(),
     }
     return TemplateResponse(request, "admin/owners.html", context)
@@ -63,7 +63,7 @@ def owners_page(request: HttpRequest) -> HttpResponse:
 
 def owner_line(owner: dict[str, Any]) -> dict[str, Any]:
     """Return one row of the page."""
-    line = readable_line(reports.owner_row(owner))
+    line = readable_line(ownership.owner_row(owner))
     return line | {
         "owner": formatting.link_to_credits_of(owner["owner"]),
         "last_claim": formatting.format_moment_cell(owner["last_claim"]),
@@ -80,7 +80,7 @@ def export_owners(request: HttpRequest, file_format: str) -> HttpResponseBase:
     """Send the filtered owners as a file."""
     require_operator(require_safe_method(request))
     try:
-        return FORMATS.get(file_format, csv_response)(REPORT, reports.owners_by_value(OwnersFilter(request.GET).claims()))
+        return FORMATS.get(file_format, csv_response)(REPORT, ownership.owners_by_value(OwnersFilter(request.GET).claims()))
     except (ExportTooLong, FileTooLarge) as refusal:
         messages.error(request, refusal.message)
         return redirect("admin:ledger_claimedasset_owners")

@@ -21,7 +21,7 @@ from wallet.admin.search import SearchByIdMixin
 from wallet.assets.models import AssetStatus, CashbackAsset, CreditPool
 from wallet.ledger.models import ClaimedAsset
 from wallet.money import CURRENCIES
-from wallet.queries import reports
+from wallet.queries import ownership, supply
 
 # Filters whose totals the supply counters hold.
 SUPPLY_FILTERS = {"pool", "currency", "status"}
@@ -37,11 +37,11 @@ class OwnershipAdmin(SearchByIdMixin, ExportMixin, ReadOnlyAdmin):
     search_fields = ("claimed_by__email",)
     search_help_text = _("Owner's email or the credit's id")
     change_list_template = "admin/ownership.html"
-    report = Report("ownership", reports.OWNERSHIP_COLUMNS, reports.ownership_row)
+    report = Report("ownership", ownership.OWNERSHIP_COLUMNS, ownership.ownership_row)
 
     def get_queryset(self, request: HttpRequest) -> Any:
         """Return the rows of the ownership report."""
-        return reports.ownership_rows()
+        return ownership.ownership_rows()
 
     def get_urls(self) -> list[Any]:
         """Add the URLs of the customers page."""
@@ -63,12 +63,12 @@ class OwnershipAdmin(SearchByIdMixin, ExportMixin, ReadOnlyAdmin):
     def totals(self, request: HttpRequest, listed: Any) -> list[dict[str, Any]]:
         """Return the totals per currency and status; for whole pools and currencies, from the supply counters."""
         if listed.query or not listed.filter_params.keys() <= SUPPLY_FILTERS:
-            return reports.ownership_totals(listed.get_queryset(request))
+            return ownership.ownership_totals(listed.get_queryset(request))
         pool_ids = {str(pool) for pool in CreditPool.objects.values_list("pk", flat=True)}
         values = {name: values[-1] for name, values in listed.filter_params.items()}
         valid = {"pool": pool_ids, "currency": CURRENCIES}
         condition = Q(**{name: values[name] for name, choices in valid.items() if values.get(name) in choices})
-        totals = reports.supply_totals(condition)
+        totals = supply.supply_totals(condition)
         status = values.get("status")
         return [total for total in totals if status not in AssetStatus.values or total["current_status"] == status]
 

@@ -15,10 +15,11 @@ from accounts.permissions import IsAdmin
 from accounts.throttles import ClaimThrottle
 from kernel.openapi import operation
 from kernel.rate_limits import RateLimited
-from wallet.actions import edit_asset, issue_assets
+from wallet.actions import edit_asset, issue_assets, recreate_asset
 from wallet.actions.claim import claim_asset
 from wallet.actions.claim_decisions import AssetAlreadyClaimed, ClaimLimitReached, PoolClosed
-from wallet.actions.edit_asset import AlreadyRecreated, AssetNotAvailable, AssetNotExpired
+from wallet.actions.edit_asset import AssetNotAvailable
+from wallet.actions.recreate_asset import AlreadyRecreated, AssetNotExpired
 from wallet.api import idempotency
 from wallet.api.asset_list import asset_list_branches
 from wallet.api.claims import claim_response
@@ -121,4 +122,4 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     @action(detail=True, methods=["post"])
     def recreate(self, request: Request, pk: UUID) -> Response:
         """Issue a new credit from an EXPIRED one, once per parent. It refers to its parent and is one generation later."""
-        return self.respond_with(edit_asset.recreate_asset(pk, self.user, **self.validated_body()), 201)
+        return self.respond_with(recreate_asset.recreate_asset(pk, self.user, **self.validated_body()), 201)

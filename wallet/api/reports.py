@@ -20,7 +20,7 @@ from wallet.api.response_serializers import OwnershipSerializer, SummarySerializ
 from wallet.api.viewsets import BaseViewSet
 from wallet.assets.models import CashbackAsset
 from wallet.assets.querysets import AssetQuerySet
-from wallet.queries import reports
+from wallet.queries import ownership, reports
 
 
 class CsvRenderer(BaseRenderer):
@@ -50,7 +50,7 @@ class OwnershipViewSet(BaseViewSet):
 
     def get_queryset(self) -> AssetQuerySet:
         """Return the credits with their owners and pools."""
-        return reports.ownership_rows()
+        return ownership.ownership_rows()
 
     @operation(
         "Report ownership",
@@ -63,7 +63,7 @@ class OwnershipViewSet(BaseViewSet):
         assets = cast("AssetQuerySet", self.filter_queryset(self.get_queryset()))
         if request.accepted_renderer.format == "csv":
             return csv_file_response(
-                "ownership.csv", reports.ownership_csv(CursorPagination.requested_order(request, self).sort(assets))
+                "ownership.csv", ownership.ownership_csv(CursorPagination.requested_order(request, self).sort(assets))
             )
         return self.get_paginated_response(self.get_serializer(self.paginate_queryset(assets), many=True).data)
 

@@ -9,7 +9,7 @@ from accounts.models import User
 from wallet.assets.models import AssetStatus, CashbackAsset, PoolKind
 from wallet.ledger.models import Entry
 from wallet.money import format_amount
-from wallet.queries import reports
+from wallet.queries import ownership
 
 Shape = serializers.Serializer[Any]
 
@@ -163,7 +163,7 @@ class OwnershipSerializer(Shape):
 
     def to_representation(self, asset: CashbackAsset) -> dict[str, Any]:
         """Return the row of the report."""
-        return reports.ownership_row(asset)
+        return ownership.ownership_row(asset)
 
 
 class FigureSerializer(Shape):

@@ -49,7 +49,7 @@ class BaseViewSet(GenericViewSet[Any]):
         """Check permissions and reserve the slot of an expensive read. Raises RateLimited or ReadsBusy."""
         super().initial(request, *args, **kwargs)
         if kind := self.expensive_read():
-            self.read_slots.enter_context(kind.by(self.user))
+            self.read_slots.enter_context(kind.for_user(self.user))
 
     def expensive_read(self) -> ExpensiveRead | None:
         """Return the kind of expensive read that this request is, or None."""

@@ -1,4 +1,4 @@
-"""Credits that are alike: judged once, and made by the million without a row of Django's for each."""
+"""Bulk insert of similar assets: a template is validated once, and rows need no model instance each."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -8,8 +8,8 @@ from kernel.uuid7 import uuid7
 if TYPE_CHECKING:
     from wallet.assets.models import CashbackAsset
 
-# What is written of a new asset; the rest is PostgreSQL's default.
-ISSUED = (
+# The inserted columns; the others have database defaults.
+INSERTED_COLUMNS = (
     "id",
     "title",
     "total_value",
@@ -21,32 +21,32 @@ ISSUED = (
     "recreated_from_id",
     "created_by_id",
 )
-# An asset in the order of ISSUED.
+# Values in the order of INSERTED_COLUMNS.
 Row = Sequence[Any]
 
 
 class InsertableRow(Protocol):
-    """What can be inserted."""
+    """An asset that can be inserted in bulk."""
 
     def row(self) -> Row:
-        """Return what is written of it."""
+        """Return the values of the inserted columns."""
 
 
 class AssetTemplate:
-    """What alike credits have in common, taken from one that was found valid; as text, which COPY takes soonest."""
+    """The shared columns of similar assets, taken from a valid asset; as text, the fastest form for COPY."""
 
     def __init__(self, asset: "CashbackAsset") -> None:
         self.asset = asset
-        values = [getattr(asset, name) for name in ISSUED[2:]]
-        self.rest = [None if value is None else str(value) for value in values]
+        values = [getattr(asset, name) for name in INSERTED_COLUMNS[2:]]
+        self.shared_values = [None if value is None else str(value) for value in values]
 
 
 class TemplatedAsset(NamedTuple):
-    """A new credit: its mould's in all but id and title."""
+    """A new asset: the columns of its template with its own id and title."""
 
-    mould: AssetTemplate
+    template: AssetTemplate
     title: str
 
     def row(self) -> Row:
-        """Return what is written of it, under a new id."""
-        return [uuid7().hex, self.title, *self.mould.rest]
+        """Return the values of the inserted columns, with a new id."""
+        return [uuid7().hex, self.title, *self.template.shared_values]

@@ -1,6 +1,7 @@
-"""Which credits are gone, remembered in this process: a claimed credit never changes hands, so the memory is never wrong.
+"""An in-process cache of claimed assets and their owners, which spares the database most lost claims of a stampede.
 
-It spares the database the losers of a stampede. What is still available is never decided here.
+An owner never changes, so a cached owner is right as long as no committed claim is lost (docs/adr/0014). Whether an asset is
+still available is never decided here.
 """
 
 from uuid import UUID
@@ -12,11 +13,11 @@ from wallet.assets.models import CashbackAsset
 
 
 def remember_owner(asset: CashbackAsset) -> None:
-    """Note whose the asset is. Call it with what was read from a committed row."""
-    caches["gone"].set(str(asset.pk), str(asset.claimed_by_id), None)
+    """Cache the owner of a claimed asset, which must have been read from a committed row."""
+    caches["claimed"].set(str(asset.pk), str(asset.claimed_by_id), None)
 
 
 def is_claimed_by_other(asset_id: UUID, user: User) -> bool:
-    """Tell whether the asset is known to belong to another user than `user`."""
-    owner = caches["gone"].get(str(asset_id))
-    return owner is not None and owner != str(user.pk)
+    """Return whether the cache has another owner than `user` for the asset."""
+    owner_id = caches["claimed"].get(str(asset_id))
+    return owner_id is not None and owner_id != str(user.pk)

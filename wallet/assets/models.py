@@ -20,7 +20,7 @@ from kernel.model_fields import GeneratedUUIDField, ValidatedCharField
 from kernel.refusals import Conflict, NotFound
 from kernel.uuid7 import uuid7
 from wallet.assets import supply_triggers, triggers
-from wallet.assets.bulk_insert import ISSUED, Row
+from wallet.assets.bulk_insert import INSERTED_COLUMNS, Row
 from wallet.assets.change_history import UpdateWithBefore, history_meta, unindexed_foreign_key
 from wallet.assets.querysets import AssetQuerySet, PoolQuerySet
 from wallet.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMALS, check_amount, check_currency
@@ -259,7 +259,7 @@ class CashbackAsset(models.Model):
 
     def row(self) -> Row:
         """Return the columns of a new asset (see AssetQuerySet.insert_all)."""
-        return [getattr(self, name) for name in ISSUED]
+        return [getattr(self, name) for name in INSERTED_COLUMNS]
 
 
 class Issuance(models.Model):

@@ -9,7 +9,7 @@ from django.db import connection, models
 from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Sum, Value, When
 from django.db.models.functions import Coalesce, Now
 
-from wallet.assets.bulk_insert import ISSUED, InsertableRow
+from wallet.assets.bulk_insert import INSERTED_COLUMNS, InsertableRow
 from wallet.assets.claim_rules import ClaimsMade, PoolIsOpen
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
 
         Raises IntegrityError.
         """
-        copy = f"COPY assets_cashbackasset ({', '.join(ISSUED)}) FROM STDIN"
+        copy = f"COPY assets_cashbackasset ({', '.join(INSERTED_COLUMNS)}) FROM STDIN"
         with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(copy) as rows:
             for asset in assets:
                 rows.write_row(asset.row())

@@ -1,4 +1,4 @@
-"""Column types of PostgreSQL that Django does not know."""
+"""Model fields for PostgreSQL column types that Django lacks."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +10,7 @@ class TransactionIdField(models.Field[int, int]):
     """The id of the transaction that wrote a row, PostgreSQL's `xid8`: 64 bits, never wraps."""
 
     def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
-        """Return what a migration keeps: the class that stays beside the migrations, wherever this one moves."""
+        """Return the frozen copy of this class beside the migrations, so that migrations do not import this module."""
         name, _, args, kwargs = super().deconstruct()
         return name, "wallet.ledger.migrations._frozen.TransactionIdField", args, kwargs
 
@@ -19,9 +19,9 @@ class TransactionIdField(models.Field[int, int]):
         return "xid8"
 
     def from_db_value(self, value: str | None, *_: Any) -> int | None:
-        """Read what psycopg hands over as text."""
+        """Return the integer for the text that psycopg returns."""
         return None if value is None else int(value)
 
     def get_prep_value(self, value: int | None) -> str | None:
-        """Write a number in the text form that PostgreSQL casts to xid8."""
+        """Return the text that PostgreSQL casts to xid8."""
         return None if value is None else str(value)

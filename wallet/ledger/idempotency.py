@@ -1,4 +1,4 @@
-"""The answers already given, so that a request sent twice is done once and answered the same."""
+"""Idempotency keys and stored responses: a request that is sent twice is processed once and gets the same response."""
 
 import hashlib
 import json
@@ -19,21 +19,22 @@ from wallet.ledger.models import Entry, IdempotencyKey
 KEY_PATTERN = "[A-Za-z0-9_-]{16,64}"  # matched against the whole key, by every interface
 KEY_RETENTION = timedelta(days=7)
 LOCK_NOT_AVAILABLE = "55P03"
-RequestName = tuple[UUID, str, str]  # user, route, key: what the same request sent twice has in common
-# In one order, so that no two transactions wait for each other's keys.
+RequestName = tuple[UUID, str, str]  # user, route, key: they identify a request and its repetitions
+# Ordered, so that two transactions cannot deadlock on each other's keys.
 RESERVE_KEYS = """\
 INSERT INTO ledger_idempotencykey (user_id, route, key, fingerprint)
-SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS asked (user_id, route, key, fingerprint)
+SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS request (user_id, route, key, fingerprint)
 {condition} ORDER BY 1, 2, 3
 ON CONFLICT DO NOTHING RETURNING user_id, route, key
 """
-# One probe of entry_request_key for each key. A value and not EXISTS, which the planner may turn into a join of all entries.
-UNCLAIMED = "WHERE (SELECT id FROM ledger_entry WHERE user_id = asked.user_id AND request_key = asked.key) IS NULL"
+# One probe of the index entry_request_key per key. The planner may turn EXISTS into a join of all entries, a scalar subquery
+# not.
+WITHOUT_ENTRY = "WHERE (SELECT id FROM ledger_entry WHERE user_id = request.user_id AND request_key = request.key) IS NULL"
 STORE_RESPONSES = """\
-UPDATE ledger_idempotencykey AS kept SET status_code = given.status_code, body = given.body, entry_id = given.entry
+UPDATE ledger_idempotencykey AS stored SET status_code = response.status_code, body = response.body, entry_id = response.entry
 FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::uuid[])
-    AS given (user_id, route, key, status_code, body, entry)
-WHERE (kept.user_id, kept.route, kept.key) = (given.user_id, given.route, given.key)
+    AS response (user_id, route, key, status_code, body, entry)
+WHERE (stored.user_id, stored.route, stored.key) = (response.user_id, response.route, response.key)
 """
 RELEASE_KEYS = """\
 DELETE FROM ledger_idempotencykey WHERE (user_id, route, key) IN (SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[]))
@@ -56,7 +57,7 @@ class RequestInProgress(Conflict):
 
 @dataclass(frozen=True)
 class IdempotentRequest:
-    """One request that its sender may repeat: who asks, for what kind of act, under which key, and a digest of the rest."""
+    """A request that its client may repeat: the user, the route (kind of action), the key, and a fingerprint of the rest."""
 
     user: User
     route: str
@@ -65,49 +66,49 @@ class IdempotentRequest:
 
     @property
     def user_id(self) -> UUID:
-        """Who asks."""
+        """The id of the user."""
         return self.user.pk
 
     @property
     def name(self) -> RequestName:
-        """What it has in common with the same request sent again."""
+        """The identity of the request and its repetitions."""
         return (self.user.pk, self.route, self.key)
 
 
 @dataclass(frozen=True)
 class StoredResponse:
-    """What was answered: HTTP status and JSON body."""
+    """HTTP status and JSON body of a response."""
 
     status_code: int
     body: Any
 
 
 def fingerprint(*parts: object) -> str:
-    """Return a digest of what a request asks for (64 hex digits of SHA-256)."""
+    """Return the SHA-256 of a request's contents, 64 hex digits."""
     return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
 
 
 def reserve_keys(
-    requests: Sequence[IdempotentRequest], patience_ms: int | None = None, *, for_claims: bool = False
+    requests: Sequence[IdempotentRequest], lock_timeout_ms: int | None = None, *, for_claims: bool = False
 ) -> set[RequestName]:
-    """Take the keys for this transaction and return the names that were free; `stored` has the answer to the others.
+    """Insert the keys in this transaction and return the names of the new ones; find_response returns the others' responses.
 
-    Waits for a transaction that holds one of the keys. Raises RequestInProgress when it does not end within the lock timeout.
+    Waits for a transaction that holds one of the keys, and raises RequestInProgress after the lock timeout.
 
     Arguments:
-        patience_ms: how long this transaction waits for any lock from here on; None: as long as the connection's limit says.
-        for_claims: a key that an entry was written under is not free, although its answer may be forgotten.
+        lock_timeout_ms: the lock timeout of this transaction from here on; None leaves the connection's limit in force.
+        for_claims: whether a key under which an entry was recorded counts as used although its response was deleted.
     """
     if not requests:
         return set()
     try:
         with connection.cursor() as cursor:
-            asked = request_columns(requests, "user_id", "route", "key", "fingerprint")
-            statement = RESERVE_KEYS.format(condition=UNCLAIMED if for_claims else "")
-            if patience_ms is None:
-                cursor.execute(statement, asked)
+            columns = request_columns(requests, "user_id", "route", "key", "fingerprint")
+            statement = RESERVE_KEYS.format(condition=WITHOUT_ENTRY if for_claims else "")
+            if lock_timeout_ms is None:
+                cursor.execute(statement, columns)
             else:
-                cursor.execute(f"SET LOCAL lock_timeout = {int(patience_ms)}; {statement}", asked)
+                cursor.execute(f"SET LOCAL lock_timeout = {int(lock_timeout_ms)}; {statement}", columns)
                 cursor.nextset()
             return set(cursor.fetchall())
     except OperationalError as error:
@@ -117,20 +118,21 @@ def reserve_keys(
 
 
 def find_response(request: IdempotentRequest) -> StoredResponse:
-    """Return the answer given to `request` before; raise IdempotencyKeyReused when it was given to another request."""
+    """Return the stored response; raise IdempotencyKeyReused if the key was used for a different request."""
     row = IdempotencyKey.objects.filter(user=request.user, route=request.route, key=request.key).first()
     if row is not None and row.fingerprint != request.fingerprint:
         raise IdempotencyKeyReused
     if row is None or row.status_code is None:
-        # Forgotten in this very moment: the next try takes it anew. Or a neighbour in this transaction holds it.
+        # The key was just deleted, and a retry reserves it; or another request of this transaction holds it.
         raise RequestInProgress
     return StoredResponse(row.status_code, json.loads(row.body or "null"))
 
 
-def store_responses(answers: Iterable[tuple[IdempotentRequest, StoredResponse, Entry | None]]) -> None:
-    """Write each answer beside its key, in the same transaction as what it tells of."""
+def store_responses(responses: Iterable[tuple[IdempotentRequest, StoredResponse, Entry | None]]) -> None:
+    """Store each response with its key, in the transaction of the action."""
     rows = [
-        (*request.name, answer.status_code, json.dumps(answer.body), entry and entry.pk) for request, answer, entry in answers
+        (*request.name, response.status_code, json.dumps(response.body), entry and entry.pk)
+        for request, response, entry in responses
     ]
     if rows:
         with connection.cursor() as cursor:
@@ -138,17 +140,17 @@ def store_responses(answers: Iterable[tuple[IdempotentRequest, StoredResponse, E
 
 
 def release_keys(requests: Sequence[IdempotentRequest]) -> None:
-    """Give back keys reserved in this transaction, whose requests were refused: they may be asked again."""
+    """Delete keys that this transaction reserved for requests that were refused, so that they may be sent again."""
     if requests:
         with connection.cursor() as cursor:
             cursor.execute(RELEASE_KEYS, request_columns(requests, "user_id", "route", "key"))
 
 
 def request_columns(requests: Sequence[IdempotentRequest], *names: str) -> list[list[Any]]:
-    """Return the requests as one list a column, for unnest."""
+    """Return one list per column, for unnest."""
     return [[getattr(request, name) for request in requests] for name in names]
 
 
 def delete_old_keys() -> int:
-    """Delete the answers older than 7 days and return how many; an entry keeps its request key for ever."""
+    """Delete keys and responses older than KEY_RETENTION and return how many; entries keep their request key."""
     return IdempotencyKey.objects.filter(created_at__lt=Now() - KEY_RETENTION).delete()[0]

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from itertools import zip_longest
 
-EMPTY = hashlib.sha256(b"").digest()
+EMPTY_ROOT = hashlib.sha256(b"").digest()
 
 
 def leaf_hash(data: bytes) -> bytes:
@@ -18,17 +18,17 @@ def node_hash(left: bytes, right: bytes) -> bytes:
 
 
 def parent_level(level: Sequence[bytes]) -> list[bytes]:
-    """Return the level above; a last node without a sibling moves up as it is, which is RFC 9162's split at powers of two."""
+    """Return the level above; a last node without a sibling moves up unchanged, as RFC 9162 splits at powers of two."""
     pairs = zip_longest(level[::2], level[1::2])
     return [node_hash(left, right) if right else left for left, right in pairs]
 
 
 def merkle_root(leaves: Sequence[bytes]) -> bytes:
-    """Return the root over leaf hashes; of no leaves, the hash of nothing."""
+    """Return the root over leaf hashes; without leaves the hash of the empty string."""
     level = leaves
     while len(level) > 1:
         level = parent_level(level)
-    return level[0] if level else EMPTY
+    return level[0] if level else EMPTY_ROOT
 
 
 def inclusion_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
@@ -42,15 +42,15 @@ def inclusion_path(leaves: Sequence[bytes], index: int) -> list[bytes]:
 
 
 def root_from_path(leaf: bytes, index: int, count: int, siblings: Sequence[bytes]) -> bytes | None:
-    """Return the root that `siblings` prove for the leaf at `index` of `count`; None when they cannot (RFC 9162 §2.1.3.2)."""
+    """Return the root that `siblings` prove for the leaf at `index` of `count`, or None (RFC 9162 §2.1.3.2)."""
     if not 0 <= index < count:
         return None
-    node, last, rest = leaf, count - 1, list(siblings)
+    node, last, remaining = leaf, count - 1, list(siblings)
     while last:
         if index % 2 or index < last:
-            if not rest:
+            if not remaining:
                 return None
-            sibling = rest.pop(0)
+            sibling = remaining.pop(0)
             node = node_hash(sibling, node) if index % 2 else node_hash(node, sibling)
         index, last = index // 2, last // 2
-    return None if rest else node
+    return None if remaining else node

@@ -1,4 +1,4 @@
-"""What any row of seals looks like, signed or not. PostgreSQL refuses others; readers name those that were there before."""
+"""Check constraints on the shape of a seal. Queries also use them to skip malformed seals that predate the constraints."""
 
 from datetime import UTC, datetime
 
@@ -6,9 +6,9 @@ from django.db.models import BigIntegerField, F, Q
 from django.db.models.functions import Cast, Length
 from django.db.models.lookups import Exact
 
-# An amount as money.written writes it, per currency, as sealing.stated does.
+# A currency and an amount as seal_ledger.format_sums writes them.
 SUM = r'"[A-Z]{3}": "[0-9]{1,24}(\.[0-9]{1,4})?"'
-# The name of each check, and what it asks. The root before is the last seal's, which another rule sees to.
+# Conditions by constraint name. A trigger compares the previous root with the last seal.
 SHAPE = {
     "seal_holds_entries": Q(seq__gte=1, count__gte=1),
     "seal_hashes_whole": Q(Exact(Length("root"), 32), Exact(Length("public_key"), 32), Exact(Length("signature"), 64)),

@@ -1,4 +1,4 @@
-"""Proof that an entry is under a seal."""
+"""Inclusion proofs: proof that a seal covers an entry."""
 
 from typing import Any, ClassVar
 
@@ -23,9 +23,9 @@ class NoValidSeal(NotSealedYet):
 
 
 def inclusion_proof(entry: Entry) -> dict[str, Any]:
-    """Return what proves that an entry is under a seal: leaf, its place, the path to the root, and the seal.
+    """Return the proof that a seal covers the entry: leaf, its index, the path to the root, and the seal.
 
-    Raises NotSealedYet, and NoValidSeal when it never will be.
+    Raises NotSealedYet and NoValidSeal.
     """
     covering = Seal.objects.covering(entry.xid)
     seal = covering.well_formed().first()
@@ -45,7 +45,7 @@ def inclusion_proof(entry: Entry) -> dict[str, Any]:
 
 
 def unpack_leaves(seal: Seal) -> tuple[list[bytes], list[bytes]]:
-    """Return the ids and the leaf hashes that a seal keeps, in its order."""
+    """Return the entry ids and leaf hashes of a seal, in its order."""
     packed = bytes(seal.leaves)
     starts = range(0, len(packed), 48)
     return [packed[start : start + 16] for start in starts], [packed[start + 16 : start + 48] for start in starts]

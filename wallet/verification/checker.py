@@ -1,11 +1,11 @@
-"""The checker: does the ledger hold what it promises? It only reads, and it says which row is wrong.
+"""The checker: it verifies the invariants of assets and ledger, only reads, and reports the violating rows.
 
-I1 no asset with two claims · I2 every acknowledged claim is in the ledger · I3 every entry was acknowledged, or its client
-does not know · I4 status, owner and amount of an asset equal its entry · I5 issued = available + claimed + expired, in count
-and money, per pool and currency, and each asset is as its last change left it · I6 nothing claimed at or after its expiry ·
-I7 one key, one claim, one answer · I8 what was sealed is as it was, and what is older than 10 s is sealed · I9 limits per
-user hold · I10 clients never heard of an error of ours but 503, which says when to come back · I11 no transaction and no
-wait is older than 10 s · I25 PostgreSQL enforces its rules against everybody, whatever a session sets.
+I1 no asset has two claims · I2 every acknowledged claim is in the ledger · I3 every entry was acknowledged, or the client did
+not get a response · I4 status, owner and amount of an asset equal its entry · I5 issued = available + claimed + expired, in
+number and value, per pool and currency, and each asset matches its last change · I6 no claim at or after the expiry · I7 one
+key, one claim, one response · I8 sealed entries are unchanged, and entries older than 10 s are sealed · I9 per-user limits
+hold · I10 clients get no server error except 503 with Retry-After · I11 no transaction and no wait for a lock is older than
+10 s · I25 PostgreSQL enforces its rules against all sessions, whatever their settings.
 """
 
 import json
@@ -29,15 +29,15 @@ from wallet.verification.claim_log import TRACEBACK, WITHOUT_WAIT, Attempt
 from wallet.verification.enforcement import weakened_rules
 from wallet.verification.seals import seal_violations
 
-LONGEST_SECONDS = 10  # that any transaction may take
+MAX_TRANSACTION_SECONDS = 10
 SNAPSHOT = "snapshot"
-MOST = 1_000  # violations of one kind: enough to see what is wrong, and no more memory
+MAX_VIOLATIONS = 1_000  # per statement: a bound on memory
 Supply = Mapping[tuple[UUID, str], tuple[int, Decimal]]
 
 
 @dataclass(frozen=True)
 class Violation:
-    """A broken promise: which, and a sentence that names the row."""
+    """A violated invariant and a sentence that names the row."""
 
     invariant: str
     sentence: str
@@ -48,9 +48,9 @@ class Violation:
 
 @contextmanager
 def snapshot_connection(alias: str = "default") -> Iterator[BaseDatabaseWrapper]:
-    """Open a connection that nobody used before, and read one unchanging snapshot through it.
+    """Open a new connection with a REPEATABLE READ, READ ONLY transaction, so that all queries read one snapshot.
 
-    Meanwhile it is known to Django as SNAPSHOT, so that models are read through it too.
+    During the block it is Django's connection SNAPSHOT, so that models can be read through it.
     """
     connection = connections[alias].copy(alias=SNAPSHOT)
     connection.inc_thread_sharing()
@@ -76,32 +76,32 @@ def verify_everything(
     roots: Path | None = None,
     progress: Callable[[int], None] = lambda _: None,
 ) -> list[Violation]:
-    """Return the violations that can be seen, in the order of the invariants; an empty list means that all hold.
+    """Return the violations in the order of the invariants; an empty list means that all invariants hold.
 
     Arguments:
-        connection: read through, never written; give one with a snapshot of its own (`fresh`).
-        log: what clients remember; without it I2 and I3 cannot be judged. Their users must have claimed nothing else.
-        issued: how many credits, of what value, were issued per pool and currency, when somebody knows.
-        since: the first seal to look at; what is not sealed is looked at in any case.
+        connection: only read; it should have a snapshot of its own (snapshot_connection).
+        log: the clients' log; without it I2, I3 and I10 are not checked. Its users must have made no other claims.
+        issued: number and value of credits issued per pool and currency, if known.
+        since: the first seal to check; unsealed entries are checked in any case.
         roots: a file of seals kept outside the database, to compare with.
-        progress: told how many entries each seal held.
+        progress: called with the number of entries of each checked seal.
     """
-    found = [
+    violations = [
         Violation(invariant, row[0])
-        for invariant, sql in invariants.SENTENCES
-        for row in fetch_rows(connection, f"{sql} LIMIT {MOST}")
+        for invariant, sql in invariants.STATEMENTS
+        for row in fetch_rows(connection, f"{sql} LIMIT {MAX_VIOLATIONS}")
     ]
-    found += answers_differ(connection)
-    found += stuck_transactions(connection)
-    found += [Violation("I25", sentence) for sentence in weakened_rules(connection)]
+    violations += response_violations(connection)
+    violations += stuck_transactions(connection)
+    violations += [Violation("I25", sentence) for sentence in weakened_rules(connection)]
     sealed = seal_violations(since, progress, roots, using=connection.alias)
-    found += [Violation("I8", sentence) for sentence in islice(sealed, MOST)]
+    violations += [Violation("I8", sentence) for sentence in islice(sealed, MAX_VIOLATIONS)]
     if issued is not None:
-        found += supply_is_whole(connection, issued)
+        violations += issued_violations(connection, issued)
     if log is not None:
-        found += log_and_ledger_agree(connection, log)
-        found += errors_of_ours(log)
-    return sorted(found, key=lambda violation: int(violation.invariant[1:]))
+        violations += log_violations(connection, log)
+        violations += server_error_violations(log)
+    return sorted(violations, key=lambda violation: int(violation.invariant[1:]))
 
 
 def fetch_rows(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
@@ -111,89 +111,95 @@ def fetch_rows(connection: BaseDatabaseWrapper, sql: str, values: Sequence[Any] 
         return list(cursor.fetchall())
 
 
-def answers_differ(connection: BaseDatabaseWrapper) -> list[Violation]:
-    """Find stored answers that do not say, letter by letter, what their entry says."""
-    found = []
+def response_violations(connection: BaseDatabaseWrapper) -> list[Violation]:
+    """I7: return stored responses that differ from the receipt of their entry."""
+    violations = []
     with connection.chunked_cursor() as cursor:
-        cursor.execute(invariants.ANSWERS)
+        cursor.execute(invariants.UNUSUAL_RESPONSES)
         for key, user, body, entry, amount, currency, claimed_at, asset, title in cursor:
-            told_of = CashbackAsset(id=asset, title=title)
-            receipt = Entry(id=entry, asset=told_of, amount=amount, currency=currency, claimed_at=claimed_at).receipt()
+            claimed = CashbackAsset(id=asset, title=title)
+            receipt = Entry(id=entry, asset=claimed, amount=amount, currency=currency, claimed_at=claimed_at).receipt()
             if body != json.dumps(receipt):
-                found.append(Violation("I7", f"key {key} of user {user} stores another answer than entry {entry} gives"))
-    return found
+                violations.append(
+                    Violation("I7", f"key {key} of user {user} stores a response that differs from entry {entry}")
+                )
+    return violations
 
 
-def supply_is_whole(connection: BaseDatabaseWrapper, issued: Supply) -> list[Violation]:
-    """I5 from outside: what is there is what was issued."""
+def issued_violations(connection: BaseDatabaseWrapper, issued: Supply) -> list[Violation]:
+    """I5: return the pools and currencies whose assets differ from what was issued."""
     sql = "SELECT pool_id, currency, count(*), sum(total_value) FROM assets_cashbackasset GROUP BY pool_id, currency"
-    there = {(pool, currency): (count, value) for pool, currency, count, value in fetch_rows(connection, sql)}
+    existing = {(pool, currency): (count, value) for pool, currency, count, value in fetch_rows(connection, sql)}
     return [
-        Violation("I5", f"pool {pool} in {currency}: {there.get((pool, currency))} are there, {wanted} were issued")
-        for (pool, currency), wanted in issued.items()
-        if there.get((pool, currency)) != wanted
+        Violation("I5", f"pool {pool} in {currency}: {existing.get((pool, currency))} are there, {expected} were issued")
+        for (pool, currency), expected in issued.items()
+        if existing.get((pool, currency)) != expected
     ]
 
 
-def log_and_ledger_agree(connection: BaseDatabaseWrapper, log: Sequence[Attempt]) -> list[Violation]:
-    """I2, I3 and I7 as far as clients can tell."""
+def log_violations(connection: BaseDatabaseWrapper, log: Sequence[Attempt]) -> list[Violation]:
+    """Return the violations of I2, I3 and I7 that the clients' log shows."""
     sql = "SELECT id, asset_id, user_id, request_key FROM ledger_entry WHERE user_id = ANY(%s)"
     entries = fetch_rows(connection, sql, [[UUID(user) for user in {attempt.user for attempt in log}]])
-    return [*lost_claims(log, entries), *unacknowledged_entries(log, entries), *replies_that_differ(log)]
+    return [*lost_claims(log, entries), *unacknowledged_entries(log, entries), *conflicting_responses(log)]
 
 
 def lost_claims(log: Iterable[Attempt], entries: Iterable[tuple[Any, ...]]) -> list[Violation]:
-    """I2: find claims that were acknowledged and are not there as they were told."""
-    there = {entry: (str(asset), str(user), key) for entry, asset, user, key in entries}
-    found = []
+    """I2: return claims whose acknowledged receipt differs from the ledger."""
+    recorded = {entry: (str(asset), str(user), key) for entry, asset, user, key in entries}
+    violations = []
     for attempt in log:
         if attempt.outcome == "ok" and attempt.receipt:
-            asset, user, key = there.get(attempt.entry) or (None, None, None)
-            told = (attempt.receipt["asset"], attempt.user)
-            if (asset, user) != told or (attempt.status == 201 and key != attempt.key):
-                what = "is not in the ledger" if asset is None else f"is there, but of asset {asset}, user {user}, key {key}"
-                found.append(Violation("I2", f"entry {attempt.entry}, told to user {attempt.user} ({attempt.id}), {what}"))
-    return found
+            asset, user, key = recorded.get(attempt.entry) or (None, None, None)
+            acknowledged = (attempt.receipt["asset"], attempt.user)
+            if (asset, user) != acknowledged or (attempt.status == 201 and key != attempt.key):
+                difference = (
+                    "is not in the ledger" if asset is None else f"is there, but of asset {asset}, user {user}, key {key}"
+                )
+                violations.append(
+                    Violation("I2", f"entry {attempt.entry}, acknowledged to user {attempt.user} ({attempt.id}), {difference}")
+                )
+    return violations
 
 
 def unacknowledged_entries(log: Iterable[Attempt], entries: Iterable[tuple[Any, ...]]) -> list[Violation]:
-    """I3: find entries that nobody was told of and that no lost answer explains."""
-    told = {attempt.entry for attempt in log if attempt.outcome == "ok"}
-    lost_answers = {(attempt.user, attempt.key or attempt.target) for attempt in log if attempt.outcome == "unknown"}
+    """I3: return entries that were neither acknowledged nor explained by a lost response."""
+    acknowledged = {attempt.entry for attempt in log if attempt.outcome == "ok"}
+    lost_responses = {(attempt.user, attempt.key or attempt.target) for attempt in log if attempt.outcome == "unknown"}
     return [
-        Violation("I3", f"entry {entry} of user {user} was acknowledged to nobody (asset {asset}, key {key or '-'})")
+        Violation("I3", f"entry {entry} of user {user} was not acknowledged (asset {asset}, key {key or '-'})")
         for entry, asset, user, key in entries
-        if entry not in told and (str(user), key or str(asset)) not in lost_answers
+        if entry not in acknowledged and (str(user), key or str(asset)) not in lost_responses
     ]
 
 
-def replies_that_differ(log: Iterable[Attempt]) -> list[Violation]:
-    """I7: find keys under which one client heard different answers."""
-    heard: dict[tuple[str, str], set[str]] = defaultdict(set)
+def conflicting_responses(log: Iterable[Attempt]) -> list[Violation]:
+    """I7: return keys for which one client received different responses."""
+    receipts: dict[tuple[str, str], set[str]] = defaultdict(set)
     for attempt in log:
         if attempt.outcome == "ok" and attempt.key:
-            heard[attempt.user, attempt.key].add(json.dumps(attempt.receipt))
+            receipts[attempt.user, attempt.key].add(json.dumps(attempt.receipt))
     return [
-        Violation("I7", f"key {key} of user {user} was given {len(answers)} different answers")
-        for (user, key), answers in heard.items()
-        if len(answers) > 1
+        Violation("I7", f"key {key} of user {user} got {len(responses)} different responses")
+        for (user, key), responses in receipts.items()
+        if len(responses) > 1
     ]
 
 
-def errors_of_ours(log: Iterable[Attempt]) -> list[Violation]:
-    """I10: find answers that tell of an error of ours: a 5xx that is no plain 503, or a stack trace."""
+def server_error_violations(log: Iterable[Attempt]) -> list[Violation]:
+    """I10: return responses with a stack trace, or with a 5xx other than 503 with Retry-After."""
     return [
-        Violation("I10", f"{attempt.id} for {attempt.kind} {attempt.target} was answered {attempt.status} ({attempt.code})")
+        Violation("I10", f"{attempt.id} for {attempt.kind} {attempt.target} got status {attempt.status} ({attempt.code})")
         for attempt in log
         if attempt.code in (TRACEBACK, WITHOUT_WAIT) or ((attempt.status or 0) >= 500 and attempt.status != 503)
     ]
 
 
-def stuck_transactions(connection: BaseDatabaseWrapper, seconds: float = LONGEST_SECONDS) -> list[Violation]:
-    """I11 at any time: find who holds a transaction open, or waits for a lock, for longer than that."""
-    return [Violation("I11", row[0]) for row in fetch_rows(connection, invariants.STUCK, [seconds])]
+def stuck_transactions(connection: BaseDatabaseWrapper, seconds: float = MAX_TRANSACTION_SECONDS) -> list[Violation]:
+    """I11: return sessions that have been in a transaction, or waiting for a lock, for longer than this."""
+    return [Violation("I11", row[0]) for row in fetch_rows(connection, invariants.STUCK_TRANSACTIONS, [seconds])]
 
 
 def leftover_sessions(connection: BaseDatabaseWrapper, sessions: int = 0) -> list[Violation]:
-    """I11 when all is over: find who still waits for a lock, is in a transaction, or is there beyond so many sessions."""
-    return [Violation("I11", row[0]) for row in fetch_rows(connection, invariants.UNREST, [sessions])]
+    """I11 after a run: return busy sessions, and all other sessions if there are more than `sessions`."""
+    return [Violation("I11", row[0]) for row in fetch_rows(connection, invariants.LEFTOVER_SESSIONS, [sessions])]

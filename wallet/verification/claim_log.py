@@ -1,4 +1,4 @@
-"""What clients remember of a run: each thing they asked for and what they heard, so that it can be judged again later."""
+"""The clients' log of a run: each request and its response, as JSON lines, which the checker compares with the ledger."""
 
 import json
 from collections.abc import Iterable, Iterator
@@ -8,17 +8,17 @@ from typing import Any, Literal
 from uuid import UUID
 
 Outcome = Literal["ok", "refused", "unknown"]
-# Codes of answers that nobody should ever hear.
+# Codes for responses that must never occur.
 TRACEBACK = "a stack trace"
 WITHOUT_WAIT = "503 without Retry-After"
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One request and its answer, as its client knows them.
+    """One request and its response, as seen by the client.
 
-    `started` and `ended` are seconds since the epoch by the client's clock. `outcome` is unknown when the client cannot
-    tell whether the claim was made. `code` is the refusal's, or what went wrong; `receipt` is the claim as it was told.
+    `started` and `ended` are seconds since the epoch by the client's clock. `outcome` is unknown when the client
+    cannot know whether the claim was made. `code` is the code of the refusal or an error; `receipt` is the acknowledged claim.
     """
 
     id: str
@@ -35,12 +35,12 @@ class Attempt:
 
     @property
     def entry(self) -> UUID | None:
-        """Return the id of the entry that the client was told of."""
+        """Return the id of the acknowledged entry, or None."""
         return UUID(self.receipt["id"]) if self.receipt else None
 
 
 def write_log(path: Path, attempts: Iterable[Attempt]) -> None:
-    """Write a log, one JSON object a line."""
+    """Write a log, one JSON object per line."""
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(asdict(attempt)) + "\n" for attempt in attempts)
 

@@ -1,10 +1,10 @@
-"""Does PostgreSQL still enforce every rule, whatever a session sets (invariant I25)? Asked by verify and by a deploy check."""
+"""Invariant I25: PostgreSQL enforces every rule whatever a session sets. Used by the checker and by a deploy check."""
 
 import pgtrigger
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-# What the functions of the rules may read of a session: what the application says of itself, who acts and through what.
-SETTINGS_READ = ("cashback.channel", "pghistory.context_id", "pghistory.context_metadata")
+# Session settings that trigger functions may read: the channel, and the actor in pghistory's context.
+ALLOWED_SETTINGS = ("cashback.channel", "pghistory.context_id", "pghistory.context_metadata")
 SEARCH_PATH = "search_path=pg_catalog, public, pg_temp"
 
 WEAKENED = """
@@ -13,7 +13,7 @@ WEAKENED = """
         FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid
         WHERE NOT tgisinternal AND relnamespace = 'public'::regnamespace AND tgname LIKE 'pgtrigger\\_%%'
     ), called AS (
-        -- The functions of the triggers, and those that are named in them.
+        -- The functions of the triggers and the functions that these call.
         SELECT DISTINCT callee.oid, callee.proname AS name, callee.prosrc AS source, callee.proconfig AS settings
         FROM trigger JOIN pg_proc AS caller ON caller.oid = trigger.function JOIN pg_proc AS callee
             ON callee.oid = caller.oid OR callee.pronamespace = 'public'::regnamespace
@@ -38,8 +38,8 @@ WEAKENED = """
 
 
 def weakened_rules(connection: BaseDatabaseWrapper) -> list[str]:
-    """Return a sentence for each rule that PostgreSQL does not enforce against everybody who sends SQL."""
-    names = "|".join(name.replace(".", r"\.") for name in SETTINGS_READ)
+    """Return a sentence for each rule that PostgreSQL does not enforce against all sessions."""
+    names = "|".join(name.replace(".", r"\.") for name in ALLOWED_SETTINGS)
     expected = sorted(trigger.get_pgid(model) for model, trigger in pgtrigger.registered())
     with connection.cursor() as cursor:
         harmless = rf"current_setting\s*\(\s*'({names})'"

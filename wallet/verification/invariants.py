@@ -1,4 +1,4 @@
-"""What verify asks PostgreSQL, an invariant each (see verify for their meaning)."""
+"""The checker's SQL: each statement returns one sentence per violating row (checker.py lists the invariants)."""
 
 from wallet.verification import supply
 
@@ -7,16 +7,16 @@ TWO_CLAIMS = """
     FROM ledger_entry WHERE kind = 'CLAIM' GROUP BY asset_id HAVING count(*) > 1
 """
 
-# One join of two whole tables: a look-up of each in the other never ends on a large ledger.
+# A single full join: nested look-ups would take too long on a large ledger.
 ASSET_AND_ENTRY_DIFFER = """
     WITH pair AS (
         SELECT asset.id AS asset, claim.id AS entry, CASE
             WHEN asset.id IS NULL THEN 'has no asset'
             WHEN claim.id IS NULL THEN CASE WHEN asset.status = 'CLAIMED' THEN 'is missing, though the asset is CLAIMED' END
-            WHEN asset.status <> 'CLAIMED' THEN 'tells of a claim, but the asset is ' || asset.status
+            WHEN asset.status <> 'CLAIMED' THEN 'records a claim, but the asset is ' || asset.status
             WHEN asset.claimed_by_id IS DISTINCT FROM claim.user_id THEN
-                format('names user %s, but the asset is %s''s', claim.user_id, coalesce(asset.claimed_by_id::text, 'nobody'))
-            WHEN asset.claimed_at IS DISTINCT FROM claim.claimed_at THEN 'has another instant than the asset'
+                format('names user %s, but the asset belongs to %s', claim.user_id, coalesce(asset.claimed_by_id::text, '-'))
+            WHEN asset.claimed_at IS DISTINCT FROM claim.claimed_at THEN 'has another time than the asset'
             WHEN (asset.total_value, asset.currency) <> (claim.amount, claim.currency) THEN
                 format('has %s %s, but the asset %s %s', claim.amount, claim.currency, asset.total_value, asset.currency)
             END AS what
@@ -61,7 +61,7 @@ KEY_WITH_TWO_CLAIMS = """
     FROM ledger_entry WHERE request_key IS NOT NULL GROUP BY user_id, request_key HAVING count(*) > 1
 """
 
-KEY_WITHOUT_ANSWER = """
+KEY_WITHOUT_RESPONSE = """
     SELECT format('key %s of user %s on %s has no answer', key, user_id, route)
     FROM ledger_idempotencykey WHERE status_code IS NULL OR body IS NULL
 """
@@ -73,8 +73,8 @@ KEY_WITH_ANOTHERS_ENTRY = """
     WHERE entry.user_id <> answer.user_id OR answer.status_code = 201 AND entry.request_key IS DISTINCT FROM answer.key
 """
 
-# Slots run from 1 without a gap, so that the highest is the number of claims.
-SLOTS = """
+# Slots run from 1 without gaps, so that the highest slot is the number of claims.
+CLAIM_SLOTS = """
     WITH held AS (
         SELECT pool_id, claimed_by_id, count(*) AS claims, count(DISTINCT claim_slot) AS slots,
             min(claim_slot) AS lowest, max(claim_slot) AS highest
@@ -85,9 +85,9 @@ SLOTS = """
     FROM held WHERE (slots, lowest, highest) IS DISTINCT FROM (claims, 1, claims::integer)
 """
 
-# A claim obeys the limit of its time. A change of the limit is dated by the start of its transaction and seen by others
-# from its commit, so that the limit before it may still be obeyed for ten seconds, longer than any transaction may run.
-BEYOND_THE_LIMIT = """
+# A claim must obey the limit at its time. A change of the limit has the time of its transaction's start but is visible from its
+# commit on, so the previous limit is accepted for ten more seconds, which no transaction exceeds.
+OVER_LIMIT = """
     WITH rule AS (
         SELECT pgh_obj_id AS pool_id, per_user_limit, pgh_created_at AS since,
             lead(pgh_created_at) OVER (PARTITION BY pgh_obj_id ORDER BY pgh_created_at, pgh_id) AS until
@@ -104,9 +104,9 @@ BEYOND_THE_LIMIT = """
             AND (rule.per_user_limit IS NULL OR asset.claim_slot <= rule.per_user_limit))
 """
 
-# Answers that are not plainly, letter by letter, what their entry says: the few in other letters, other currencies or at a
-# full second are left to whoever reads this to compare exactly.
-ANSWERS = """
+# Stored responses that differ from the usual JSON of their entry. The caller compares these few exactly: non-ASCII titles,
+# currencies without two decimals, times at a full second.
+UNUSUAL_RESPONSES = """
     SELECT answer.key, answer.user_id, answer.body, entry.id, entry.amount, entry.currency, entry.claimed_at,
         asset.id, asset.title
     FROM ledger_idempotencykey AS answer
@@ -117,21 +117,21 @@ ANSWERS = """
         to_char(entry.claimed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
 """
 
-# A sealed balance equals the sum of its user's sealed entries; balances are computed from it.
+# A sealed balance is the sum of the user's sealed entries.
 SEALED_BALANCES_DIFFER = """
     WITH sealed AS (
         SELECT user_id, currency, sum(amount) AS amount, count(*) AS claims FROM ledger_entry
         WHERE xid < (SELECT max(to_xid) FROM ledger_seal) GROUP BY user_id, currency
     )
-    SELECT format('the sealed balance of user %s is %s %s of %s claims, their sealed entries come to %s of %s',
-        user_id, coalesce(kept.amount, 0), currency, coalesce(kept.claims, 0), coalesce(sealed.amount, 0),
+    SELECT format('the sealed balance of user %s is %s %s of %s claims, but the sealed entries sum to %s of %s',
+        user_id, coalesce(balance.amount, 0), currency, coalesce(balance.claims, 0), coalesce(sealed.amount, 0),
         coalesce(sealed.claims, 0))
-    FROM sealed FULL JOIN ledger_sealedbalance AS kept USING (user_id, currency)
-    WHERE (kept.amount, kept.claims) IS DISTINCT FROM (sealed.amount, sealed.claims)
+    FROM sealed FULL JOIN ledger_sealedbalance AS balance USING (user_id, currency)
+    WHERE (balance.amount, balance.claims) IS DISTINCT FROM (sealed.amount, sealed.claims)
 """
 
-# Nobody keeps a transaction open, and nobody waits, longer than any request may take. A backup only reads.
-STUCK = """
+# Transactions and waits that are longer than any request may take. Read-only transactions, such as backups, are allowed.
+STUCK_TRANSACTIONS = """
     SELECT format('process %%s is in a transaction since %%s (%%s)', pid, xact_start, coalesce(wait_event, state))
     FROM pg_stat_activity
     WHERE datname = current_database() AND backend_type = 'client backend'
@@ -139,8 +139,8 @@ STUCK = """
         AND (backend_xid IS NOT NULL OR wait_event_type = 'Lock') AND pid <> pg_backend_pid()
 """
 
-# When all is over nobody waits, nobody is in a transaction, and there is nobody who was not there before.
-UNREST = """
+# After a run: sessions that wait for a lock or are in a transaction, and all sessions if there are too many.
+LEFTOVER_SESSIONS = """
     WITH other AS (
         SELECT *, wait_event_type = 'Lock' OR state LIKE 'idle in transaction%%' AS busy, count(*) OVER () AS sessions
         FROM pg_stat_activity
@@ -150,21 +150,21 @@ UNREST = """
     FROM other WHERE coalesce(busy, false) OR sessions > %s
 """
 
-# Each yields one sentence for every row that is wrong.
-SENTENCES = [
+# Invariant and statement.
+STATEMENTS = [
     ("I1", TWO_CLAIMS),
     ("I4", ASSET_AND_ENTRY_DIFFER),
     ("I5", SUMS_DIFFER),
     ("I5", supply.ISSUED_DIFFERS),
     ("I5", supply.SUPPLY_DIFFERS),
-    ("I5", supply.NOT_AS_IT_WAS_LEFT),
-    ("I5", supply.EXPIRED_BY_NOBODY),
+    ("I5", supply.DIFFERS_FROM_LAST_CHANGE),
+    ("I5", supply.EXPIRED_WITHOUT_CHANGE),
     ("I5", SEALED_BALANCES_DIFFER),
     ("I6", CLAIMED_LATE),
     ("I6", supply.CLAIMED_AND_EXPIRED),
     ("I7", KEY_WITH_TWO_CLAIMS),
-    ("I7", KEY_WITHOUT_ANSWER),
+    ("I7", KEY_WITHOUT_RESPONSE),
     ("I7", KEY_WITH_ANOTHERS_ENTRY),
-    ("I9", SLOTS),
-    ("I9", BEYOND_THE_LIMIT),
+    ("I9", CLAIM_SLOTS),
+    ("I9", OVER_LIMIT),
 ]

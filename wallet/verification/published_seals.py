@@ -1,4 +1,4 @@
-"""Seals that were kept outside the database: a file of JSON lines, as `seal_ledger --export` writes it."""
+"""Seals published outside the database: a file of JSON lines, as `seal_ledger --export` writes it."""
 
 import json
 from collections.abc import Iterator
@@ -14,40 +14,40 @@ FIELDS = {
 }
 
 
-class NotSeals(ValueError):
-    """The file is not what `seal_ledger --export` writes; says where."""
+class InvalidSealFile(ValueError):
+    """The file is not in the format of `seal_ledger --export`; the message names the line."""
 
 
 def published_seals(file: Path) -> Iterator[dict[str, Any]]:
-    """Yield the seals of a file, as they were published. Raises NotSeals when it holds none, or anything else."""
+    """Yield the published seals of a file. Raises InvalidSealFile if it has none or anything else."""
     number = 0
     try:
         with file.open(encoding="utf-8") as lines:
             for number, line in enumerate(lines, 1):
                 yield parse_seal_line(line, f"{file}, line {number}")
     except (OSError, UnicodeDecodeError) as error:
-        raise NotSeals(f"{file} cannot be read: {error}") from error
+        raise InvalidSealFile(f"{file} cannot be read: {error}") from error
     if not number:
-        raise NotSeals(f"{file} holds no seal")
+        raise InvalidSealFile(f"{file} holds no seal")
 
 
-def parse_seal_line(line: str, where: str) -> dict[str, Any]:
-    """Return the seal of one line; raise NotSeals when it is none."""
+def parse_seal_line(line: str, location: str) -> dict[str, Any]:
+    """Return the seal of one line; raise InvalidSealFile."""
     try:
         seal = json.loads(line)
     except ValueError:
         seal = None
     if not isinstance(seal, dict) or seal.keys() != FIELDS or not isinstance(seal["seq"], int):
-        raise NotSeals(f"{where}: this is no seal, as seal_ledger --export writes it")
+        raise InvalidSealFile(f"{location}: this is no seal, as seal_ledger --export writes it")
     return seal
 
 
 def publication_violations(published: Path, using: str = "default") -> Iterator[str]:
-    """Yield where the database's seals differ from those that were published."""
+    """Yield the published seals that are missing from the database or differ there."""
     for line in published_seals(published):
-        named = Seal.objects.using(using).filter(seq=line["seq"])
-        seal = named.well_formed().defer("leaves").first()
-        if seal is None and not named.exists():
-            yield f"seal {line['seq']} was published and is gone"
+        stored = Seal.objects.using(using).filter(seq=line["seq"])
+        seal = stored.well_formed().defer("leaves").first()
+        if seal is None and not stored.exists():
+            yield f"seal {line['seq']} was published but does not exist"
         elif seal is None or signing.published_seal(seal) != line:
             yield f"seal {line['seq']} differs from its published copy"

@@ -1,4 +1,4 @@
-"""Does the ledger still say what was sealed? Every range is read again, hashed again and compared (invariant I8)."""
+"""Invariant I8: sealed entries are unchanged. Every range is read and hashed again, and compared with its seal."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -13,33 +13,33 @@ from wallet.ledger.models import Entry, Seal
 from wallet.queries.inclusion_proof import unpack_leaves
 from wallet.verification.published_seals import publication_violations
 
-# Entries in the letters of signing.leaf_data, written where they lie: a ledger has millions, and making Python's objects of
-# ten columns takes five times as long. Whatever does not come to the sealed hash this way is read and written out by Python.
+# Entries in the format of signing.leaf_data, written by PostgreSQL, because Python objects of ten columns take five times as
+# long. Entries whose hash differs are read again and formatted by Python.
 LEAVES = """
     SELECT uuid_send(id), format('["%%s","%%s","%%s","%%s","%%s","%%s","%%s",%%s,"%%s",%%s]',
         id, kind, asset_id, user_id, amount, currency, to_char(claimed_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'),
         coalesce(to_json(request_key)::text, 'null'), actor_id, xid)
     FROM ledger_entry WHERE xid >= %s AND xid < %s
 """
-MOST_UNSEALED = 100  # after a restore it may be all of them
-# An entry older than ten seconds must be sealed once no transaction can come before it. By the moment at which the reading
-# began, for the reading of a large ledger takes longer than that.
+MAX_UNSEALED = 100  # violations per statement: after a restore it may be all entries
+# An entry older than ten seconds must be sealed if no open transaction precedes it. Measured at the start of the check, which
+# takes longer than that on a large ledger.
 LATE = """
     SELECT format('entry %s is older than 10 s and not sealed: is `manage.py qcluster` running?', id) FROM ledger_entry
     WHERE xid >= coalesce((SELECT to_xid FROM ledger_seal ORDER BY seq DESC LIMIT 1), '0')
         AND xid < pg_snapshot_xmin(pg_current_snapshot()) AND claimed_at < transaction_timestamp() - interval '10 seconds'
     ORDER BY xid, id LIMIT 1
 """
-# No transaction of ours takes a minute. Whoever can connect to any database of the server can leave one open, and hold up all
-# sealing; whose it is, only a superuser may see.
-HELD_UP = """
+# No transaction of the application takes a minute. An open transaction in any database of the server blocks sealing; only a
+# superuser can see its owner.
+BLOCKED = """
     SELECT format('entry %s is older than 60 s and cannot be sealed: an older transaction is open on this server', id)
     FROM ledger_entry
     WHERE xid >= pg_snapshot_xmin(pg_current_snapshot()) AND xid < pg_snapshot_xmax(pg_current_snapshot())
         AND claimed_at < transaction_timestamp() - interval '60 seconds'
     ORDER BY xid, id LIMIT 1
 """
-# What can be seen was written by a transaction that has begun; only the reader's own may be younger than its snapshot.
+# Visible rows were written by transactions that have begun; only the reader's own may be newer than its snapshot.
 AHEAD = """
     SELECT format('entry %s says that transaction %s wrote it, which has not begun: it is never sealed (see "Restoring")',
         id, xid)
@@ -56,14 +56,14 @@ def seal_violations(
     *,
     using: str = "default",
 ) -> Iterator[str]:
-    """Yield a sentence for each thing that is not as it was sealed, naming the row.
+    """Yield a sentence, which names the row, for each difference from the sealed state.
 
     Arguments:
-        since: the first seal to look at; the one before it is taken for granted.
-        progress: told how many entries each seal held.
+        since: the first seal to check; the seal before it is trusted.
+        progress: called with the number of entries of each seal.
         published: a file of seals kept outside the database (seal_ledger --export), to compare with.
-        using: the connection to read through. Claims and seals go on meanwhile: give one with a snapshot of its own, or
-            what was late at one moment is looked for under the seals of another.
+        using: the connection to read through. It should have a snapshot of its own, because claims and seals continue
+            during the check.
     """
     yield from unsealed_violations(using)
     seals = Seal.objects.using(using)
@@ -85,31 +85,31 @@ def seal_before(seal: Seal) -> Seal | None:
 
 
 def chain_violations(seal: Seal, last: Seal | None) -> Iterator[str]:
-    """Yield what is wrong between a seal and the one before it, and with its signature."""
-    expected = (last.seq + 1, bytes(last.root), last.to_xid) if last else (1, merkle.EMPTY, 0)
+    """Yield the errors of a seal's link to the previous seal and of its signature."""
+    expected = (last.seq + 1, bytes(last.root), last.to_xid) if last else (1, merkle.EMPTY_ROOT, 0)
     if (seal.seq, bytes(seal.previous_root), seal.from_xid) != expected:
         yield f"seal {seal.seq} does not follow the seal before it"
     if not signing.is_signature_valid(seal):
-        yield f"seal {seal.seq} does not bear a valid signature of a trusted key"
+        yield f"seal {seal.seq} has no valid signature of a trusted key"
 
 
 def content_violations(seal: Seal) -> Iterator[str]:
-    """Yield what is wrong inside a seal, and which entries of its range are not what they were."""
+    """Yield the errors inside a seal and the changed entries of its range."""
     ids, leaves = unpack_leaves(seal)
     if len(ids) != seal.count or merkle.merkle_root(leaves) != bytes(seal.root):
-        yield f"seal {seal.seq} keeps other leaves than it was made over"
-    then = dict(zip(ids, leaves, strict=True))
-    now = dict(leaves_now(seal))
-    if other := [UUID(bytes=entry) for entry in then.keys() & now.keys() if then[entry] != now[entry]]:
-        now |= exact_leaves(other, seal)
-    if now != then:
-        yield from changed_entries(seal, then, now)
-    elif sums_now(seal) != seal.sums:
-        yield f"seal {seal.seq} states other sums than its entries have"
+        yield f"seal {seal.seq} has leaves that do not match its root"
+    sealed = dict(zip(ids, leaves, strict=True))
+    current = dict(current_leaves(seal))
+    if different := [UUID(bytes=entry) for entry in sealed.keys() & current.keys() if sealed[entry] != current[entry]]:
+        current |= exact_leaves(different, seal)
+    if current != sealed:
+        yield from changed_entries(seal, sealed, current)
+    elif current_sums(seal) != seal.sums:
+        yield f"seal {seal.seq} has sums that differ from its entries"
 
 
-def leaves_now(seal: Seal) -> Iterator[tuple[bytes, bytes]]:
-    """Yield id and leaf hash of each entry in a seal's range, in the letters that PostgreSQL writes it in."""
+def current_leaves(seal: Seal) -> Iterator[tuple[bytes, bytes]]:
+    """Yield id and leaf hash of each entry in a seal's range, formatted by PostgreSQL."""
     with connections[str(seal._state.db)].cursor() as cursor:
         cursor.execute(LEAVES, [str(seal.from_xid), str(seal.to_xid)])
         for entry, data in cursor:
@@ -117,38 +117,38 @@ def leaves_now(seal: Seal) -> Iterator[tuple[bytes, bytes]]:
 
 
 def exact_leaves(entries: Iterable[UUID], seal: Seal) -> dict[bytes, bytes]:
-    """Return id and leaf hash of the entries, in the very letters that were sealed."""
+    """Return id and leaf hash of the entries, formatted by Python as at sealing."""
     rows = Entry.objects.using(seal._state.db).filter(pk__in=entries).values_list(*signing.LEAF_COLUMNS)
     return {row[0].bytes: merkle.leaf_hash(signing.leaf_data(row)) for row in rows}
 
 
-def sums_now(seal: Seal) -> str:
-    """Return what the entries in a seal's range come to, as a seal states it."""
+def current_sums(seal: Seal) -> str:
+    """Return the sums of the entries in a seal's range, in the format of Seal.sums."""
     entries = Entry.objects.using(seal._state.db).filter(xid__gte=seal.from_xid, xid__lt=seal.to_xid).order_by("currency")
     return seal_ledger.format_sums(dict(entries.values_list("currency").annotate(Sum("amount"))))
 
 
-def changed_entries(seal: Seal, then: dict[bytes, bytes], now: dict[bytes, bytes]) -> Iterator[str]:
-    """Yield the entries that were deleted, inserted or changed since they were sealed."""
-    for entry in then.keys() - now.keys():
+def changed_entries(seal: Seal, sealed: dict[bytes, bytes], current: dict[bytes, bytes]) -> Iterator[str]:
+    """Yield the entries that were deleted, inserted or changed since sealing."""
+    for entry in sealed.keys() - current.keys():
         yield f"entry {UUID(bytes=entry)} was deleted after seal {seal.seq} was made"
-    for entry in now.keys() - then.keys():
+    for entry in current.keys() - sealed.keys():
         yield f"entry {UUID(bytes=entry)} was inserted after seal {seal.seq} was made"
-    for entry in then.keys() & now.keys():
-        if then[entry] != now[entry]:
+    for entry in sealed.keys() & current.keys():
+        if sealed[entry] != current[entry]:
             yield f"entry {UUID(bytes=entry)} was changed after seal {seal.seq} was made"
 
 
 def is_late(using: str = "default") -> bool:
-    """Tell whether a closed entry should have been sealed by now."""
+    """Return whether a closed entry is overdue for sealing."""
     with connections[using].cursor() as cursor:
         cursor.execute(LATE)
         return cursor.fetchone() is not None
 
 
 def unsealed_violations(using: str) -> Iterator[str]:
-    """Yield the first entry that should have been closed or sealed by now, and those that no seal will ever reach."""
+    """Yield the first entry that is overdue for sealing, and the entries that will never be sealed."""
     with connections[using].cursor() as cursor:
-        for sql in (LATE, HELD_UP, AHEAD):
+        for sql in (LATE, BLOCKED, AHEAD):
             cursor.execute(sql)
-            yield from (sentence for (sentence,) in cursor.fetchmany(MOST_UNSEALED))
+            yield from (sentence for (sentence,) in cursor.fetchmany(MAX_UNSEALED))

@@ -1,18 +1,18 @@
-"""What verify asks about supply: are the credits what PostgreSQL wrote down when they were issued, changed and ended?
+"""The checker's SQL about supply: assets match the logs that PostgreSQL wrote when they were issued, changed and expired.
 
-The log of issues and the trail of changes are append-only, but under no seal: who rewrites them too is not found here. Of a
-credit that was never changed, only its pool's count and sum are known; its title is not.
+The log of issues and the change history are append-only but not sealed, so a forgery that includes them is not detected here.
+For assets that never changed only number and value per pool are known, not their titles.
 """
 
 from wallet.assets.supply_triggers import GROUP, RECOUNTED
 
-# Issued, less what was deleted, and each change as what it was before taken away and what it became added.
+# Issued, minus deleted; each change subtracts the values before and adds the values after it.
 ISSUED_DIFFERS = """
     WITH change AS (
         SELECT event.*, coalesce(event.before, context.metadata -> 'before', '{}') AS was
         FROM assets_cashbackassetevent AS event LEFT JOIN pghistory_context AS context ON context.id = event.pgh_context_id
         WHERE event.pgh_label = 'update' AND event.status = 'AVAILABLE'
-    ), told AS (
+    ), movement AS (
         SELECT pool_id, currency, count, value FROM assets_issuance
         UNION ALL
         SELECT pool_id, currency, -1, -total_value FROM assets_cashbackassetevent WHERE pgh_label = 'delete'
@@ -23,7 +23,7 @@ ISSUED_DIFFERS = """
             coalesce(was ->> 'currency', currency), -1, -coalesce((was ->> 'total_value')::numeric, total_value)
         FROM change
     ), issued AS (
-        SELECT pool_id, currency, sum(count) AS count, sum(value) AS value FROM told GROUP BY pool_id, currency
+        SELECT pool_id, currency, sum(count) AS count, sum(value) AS value FROM movement GROUP BY pool_id, currency
     ), supply AS (
         SELECT pool_id, currency, count(*) AS count, sum(total_value) AS value
         FROM assets_cashbackasset GROUP BY pool_id, currency
@@ -39,25 +39,25 @@ ISSUED_DIFFERS = """
     FROM pair WHERE (issued, issued_value) <> (there, there_value)
 """
 
-# The supply counters equal the number and value of credits that counting finds.
+# The supply counters equal a count of all assets.
 SUPPLY_DIFFERS = f"""
-    WITH told AS (
+    WITH counter AS (
         SELECT {GROUP}, sum(count) AS count, sum(value) AS value FROM assets_supplydelta GROUP BY {GROUP}
     ), recounted AS ({RECOUNTED}), pair AS (
-        SELECT coalesce(told.pool_id, recounted.pool_id) AS pool_id, currency, generation, status,
-            coalesce(told.count, 0) AS told, coalesce(told.value, 0) AS told_value,
-            coalesce(recounted.count, 0) AS there, coalesce(recounted.value, 0) AS there_value
-        FROM (SELECT *, coalesce(pool_id::text, '') AS pool FROM told) AS told
+        SELECT coalesce(counter.pool_id, recounted.pool_id) AS pool_id, currency, generation, status,
+            coalesce(counter.count, 0) AS counter, coalesce(counter.value, 0) AS counter_value,
+            coalesce(recounted.count, 0) AS actual, coalesce(recounted.value, 0) AS actual_value
+        FROM (SELECT *, coalesce(pool_id::text, '') AS pool FROM counter) AS counter
         FULL JOIN (SELECT *, coalesce(pool_id::text, '') AS pool FROM recounted) AS recounted
             USING (pool, currency, generation, status)
     )
-    SELECT format('pool %s in %s, generation %s: %s (%s) are told to be %s, but %s (%s) are there',
-        coalesce(pool_id::text, '-'), currency, generation, told, told_value, status, there, there_value)
-    FROM pair WHERE (told, told_value) <> (there, there_value)
+    SELECT format('pool %s in %s, generation %s: %s (%s) are %s by the counters, but %s (%s) exist',
+        coalesce(pool_id::text, '-'), currency, generation, counter, counter_value, status, actual, actual_value)
+    FROM pair WHERE (counter, counter_value) <> (actual, actual_value)
 """  # noqa: S608  (made of our own columns)
 
-# A change writes down the row that it left. Afterwards a credit may only be claimed, which is the ledger's to tell.
-NOT_AS_IT_WAS_LEFT = """
+# A change records the new row. After its last change an asset may only be claimed, which the ledger records.
+DIFFERS_FROM_LAST_CHANGE = """
     SELECT format('asset %s is not as its last change left it: %s', asset.id, what)
     FROM assets_cashbackassetevent AS event JOIN assets_cashbackasset AS asset ON asset.id = event.pgh_obj_id
     CROSS JOIN LATERAL (SELECT concat_ws(', ',
@@ -76,7 +76,7 @@ NOT_AS_IT_WAS_LEFT = """
         WHERE later.pgh_obj_id = event.pgh_obj_id AND later.pgh_label = 'update' AND later.pgh_id > event.pgh_id)
 """
 
-EXPIRED_BY_NOBODY = """
+EXPIRED_WITHOUT_CHANGE = """
     SELECT format('asset %s is EXPIRED, but nothing expired it', id) FROM assets_cashbackasset AS asset
     WHERE status = 'EXPIRED' AND NOT EXISTS (
         SELECT FROM assets_cashbackassetevent

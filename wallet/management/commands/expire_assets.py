@@ -19,7 +19,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--batch",
             type=positive_int,
-            default=expire_assets.BATCH,
+            default=expire_assets.BATCH_SIZE,
             metavar="N",
             help="rows per transaction (default: %(default)s)",
         )

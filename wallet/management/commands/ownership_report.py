@@ -17,7 +17,7 @@ from wallet.assets.models import AssetStatus, CreditPool
 from wallet.assets.querysets import AssetQuerySet
 from wallet.management import output
 from wallet.management.base_command import BaseCommand
-from wallet.queries import reports
+from wallet.queries import csv_export, ownership
 
 MAX_TABLE_ROWS = 200  # CSV has all rows
 COLUMNS = ("value", "currency", "status", "owner", "claimed_at", "pool", "title")
@@ -47,8 +47,8 @@ class Command(BaseCommand):
 
     def write_table(self, assets: AssetQuerySet, out: OutputWrapper) -> None:
         """Write the first rows, and the totals of all rows."""
-        rows = [reports.ownership_row(asset) for asset in assets[:MAX_TABLE_ROWS]]
-        totals = reports.ownership_totals(assets)
+        rows = [ownership.ownership_row(asset) for asset in assets[:MAX_TABLE_ROWS]]
+        totals = ownership.ownership_totals(assets)
         if not rows:
             out.write("No matching credits.")
             return
@@ -63,7 +63,7 @@ class Command(BaseCommand):
 
 def selected_assets(pool: str | None, status: str | None, owner: str | None) -> AssetQuerySet:
     """Return the assets that match the options; raise CommandError for an unknown pool or owner."""
-    assets = reports.ownership_rows().order_by(F("claimed_at").desc(nulls_last=True), "-id")
+    assets = ownership.ownership_rows().order_by(F("claimed_at").desc(nulls_last=True), "-id")
     if pool is not None:
         assets = assets.filter(pool=pool_by_name(pool))
     if status is not None:
@@ -93,7 +93,7 @@ def user_by_email(email: str) -> User:
 def write_csv(assets: AssetQuerySet, out: OutputWrapper) -> None:
     """Write one row per asset while reading them; no cell is a formula."""
     audit.record_event("export", "done")
-    for block in reports.as_csv(reports.OWNERSHIP_COLUMNS, reports.ownership_lines(assets)):
+    for block in csv_export.csv_chunks(ownership.OWNERSHIP_COLUMNS, ownership.ownership_lines(assets)):
         out.write(block, ending="")
 
 

@@ -13,7 +13,7 @@ from accounts.models import User
 from wallet.actions import demo_data
 from wallet.management.base_command import BaseCommand
 
-WIDEST_EMAIL = max(map(len, demo_data.PEOPLE))
+WIDEST_EMAIL = max(map(len, demo_data.ROLES))
 
 
 class Command(BaseCommand):
@@ -42,7 +42,7 @@ class Command(BaseCommand):
         created = demo_data.create_demo_data(lambda email: known.setdefault(email, demo_password(email)))
         self.stdout.write(f"Created: {', '.join(created)}.\n\n" if created else "The demo is complete; nothing was added.\n\n")
         self.stdout.write(self.style.SUCCESS("Demo sign-ins"))
-        for email, role in demo_data.PEOPLE.items():
+        for email, role in demo_data.ROLES.items():
             self.stdout.write(f"  {email:<{WIDEST_EMAIL}}  {known.get(email) or known_password(email):<14}  {role}")
 
 

@@ -11,7 +11,7 @@ from wallet.ledger.models import Entry, Seal
 from wallet.management import output
 from wallet.management.base_command import BaseCommand, positive_int
 from wallet.verification.checker import Violation, snapshot_connection, verify_everything
-from wallet.verification.published_seals import NotSeals, published_seals
+from wallet.verification.published_seals import InvalidSealFile, published_seals
 from wallet.verification.seals import is_late
 
 MAX_SHOWN_VIOLATIONS = 20
@@ -66,7 +66,7 @@ class Command(BaseCommand):
         """Return the number of seals in the file; raise CommandError when it is not a file of seals."""
         try:
             return sum(1 for _ in published_seals(file)) if file else 0
-        except NotSeals as error:
+        except InvalidSealFile as error:
             raise CommandError(f"Nothing was verified: {error}.", returncode=2) from error
 
     def report(self, violations: list[Violation], total: int, published: int) -> None:

@@ -1,4 +1,4 @@
-"""Every address and everybody: what is not said to be open is closed, and nothing is done for a form from elsewhere."""
+"""Access to every URL by every role: whatever is not declared public is closed, and cross-site forms do nothing."""
 
 import re
 from collections.abc import Callable
@@ -66,7 +66,7 @@ def closed(answer: Any) -> bool:
     )
 
 
-def test_a_stranger_finds_every_address_closed_but_these(browser_of: Browser, ids: dict[str, str]) -> None:
+def test_anonymous_access_is_limited_to_public_urls(browser_of: Browser, ids: dict[str, str]) -> None:
     stranger = browser_of()
 
     for address in addresses(ids):
@@ -76,7 +76,7 @@ def test_a_stranger_finds_every_address_closed_but_these(browser_of: Browser, id
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-def test_a_stranger_changes_nothing_at_any_address(browser_of: Browser, ids: dict[str, str], method: str) -> None:
+def test_anonymous_requests_change_nothing(browser_of: Browser, ids: dict[str, str], method: str) -> None:
     stranger, before = browser_of(), everything()
 
     for address in addresses(ids):
@@ -87,7 +87,7 @@ def test_a_stranger_changes_nothing_at_any_address(browser_of: Browser, ids: dic
     assert Session.objects.count() == 0
 
 
-def test_the_console_is_closed_to_users_at_every_address(browser_of: Browser, bob: User, ids: dict[str, str]) -> None:
+def test_users_cannot_access_any_console_url(browser_of: Browser, bob: User, ids: dict[str, str]) -> None:
     bobs = browser_of(bob)
     before = everything()
 
@@ -99,9 +99,7 @@ def test_the_console_is_closed_to_users_at_every_address(browser_of: Browser, bo
     assert everything() == before
 
 
-def test_people_and_the_clock_are_closed_to_operators_at_every_address(
-    browser_of: Browser, ada: User, ids: dict[str, str]
-) -> None:
+def test_operators_cannot_access_users_and_schedules(browser_of: Browser, ada: User, ids: dict[str, str]) -> None:
     adas = browser_of(ada)
     rooms = [address for address in addresses(ids) if SUPERUSERS.match(address)]
     before = everything()
@@ -120,7 +118,7 @@ def test_people_and_the_clock_are_closed_to_operators_at_every_address(
 
 
 @pytest.mark.parametrize("who", [None, "alice", "ada", "root"])
-def test_no_form_from_elsewhere_does_anything_at_any_address(
+def test_cross_site_forms_change_nothing(
     request: pytest.FixtureRequest, browser_of: Browser, ids: dict[str, str], who: str | None
 ) -> None:
     """Every cookie is sent along, as a browser would, but the page's token is missing."""

@@ -1,4 +1,4 @@
-"""What an operator does to one asset, and the trace it leaves."""
+"""Changes of one asset by an operator, and their record in the change history."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -11,8 +11,8 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from accounts.models import User
-from tests.together import at_once
-from wallet.actions import edit_asset
+from tests.concurrency import at_once
+from wallet.actions import edit_asset, recreate_asset
 from wallet.actions.claim import claim_asset
 from wallet.actions.claim_batch import Claim
 from wallet.assets.models import AssetNotFound, CashbackAsset
@@ -46,7 +46,7 @@ def due(issue: Issue) -> CashbackAsset:
     return asset
 
 
-def test_an_available_asset_is_updated_and_the_trace_says_by_whom(issue: Issue, ada: User) -> None:
+def test_update_of_an_available_asset_is_recorded_with_its_actor(issue: Issue, ada: User) -> None:
     asset = edit_asset.update_asset(issue().pk, ada, title="New", total_value=Decimal(7), expires_at=date(2099, 1, 1))
 
     asset.refresh_from_db()
@@ -54,7 +54,7 @@ def test_an_available_asset_is_updated_and_the_trace_says_by_whom(issue: Issue, 
     assert traces() == [("update", "New", "update", "ada@example.com")]
 
 
-def test_what_is_not_named_stays(issue: Issue, ada: User) -> None:
+def test_unnamed_fields_are_unchanged(issue: Issue, ada: User) -> None:
     asset = issue(expires_at=date(2099, 1, 1))
 
     changed = edit_asset.update_asset(asset.pk, ada, title="New")
@@ -87,7 +87,7 @@ def test_only_an_available_asset_is_updated_or_expired(
 
 
 @pytest.mark.parametrize(
-    "act", [edit_asset.update_asset, edit_asset.expire_asset, edit_asset.delete_asset, edit_asset.recreate_asset]
+    "act", [edit_asset.update_asset, edit_asset.expire_asset, edit_asset.delete_asset, recreate_asset.recreate_asset]
 )
 def test_an_unknown_asset_is_not_found(ada: User, act: Callable[[UUID, User], Any]) -> None:
     with pytest.raises(AssetNotFound):
@@ -95,9 +95,7 @@ def test_an_unknown_asset_is_not_found(ada: User, act: Callable[[UUID, User], An
 
 
 @pytest.mark.parametrize("state", ["available", "expired", "due"])
-def test_an_asset_that_nobody_claimed_is_deleted_and_its_trace_stays(
-    request: pytest.FixtureRequest, issue: Issue, ada: User, state: str
-) -> None:
+def test_unclaimed_asset_is_deleted_and_recorded(request: pytest.FixtureRequest, issue: Issue, ada: User, state: str) -> None:
     asset = issue(title="Free") if state == "available" else request.getfixturevalue(state)
 
     edit_asset.delete_asset(asset.pk, ada)
@@ -114,14 +112,14 @@ def traces_of_act(act: str) -> list[tuple[str, str, str, str]]:
 def test_a_claimed_asset_is_not_deleted(claimed: CashbackAsset, ada: User, everything: Rows) -> None:
     before = everything()
 
-    with pytest.raises(edit_asset.AssetNotAvailable, match="belongs to its owner"):
+    with pytest.raises(edit_asset.AssetNotAvailable, match="has been claimed"):
         edit_asset.delete_asset(claimed.pk, ada)
 
     assert everything() == before
 
 
 def test_a_parent_is_not_deleted(expired: CashbackAsset, ada: User, everything: Rows) -> None:
-    edit_asset.recreate_asset(expired.pk, ada)
+    recreate_asset.recreate_asset(expired.pk, ada)
     before = everything()
 
     with pytest.raises(edit_asset.AssetNotAvailable, match="children"):
@@ -130,7 +128,7 @@ def test_a_parent_is_not_deleted(expired: CashbackAsset, ada: User, everything: 
     assert everything() == before
 
 
-def test_an_operator_ends_a_life_early(issue: Issue, ada: User) -> None:
+def test_operator_expires_an_asset_early(issue: Issue, ada: User) -> None:
     asset = edit_asset.expire_asset(issue(title="Old").pk, ada)
 
     asset.refresh_from_db()
@@ -139,8 +137,8 @@ def test_an_operator_ends_a_life_early(issue: Issue, ada: User) -> None:
 
 
 def test_a_recreated_asset_points_to_its_parent_and_counts_the_generation(expired: CashbackAsset, ada: User) -> None:
-    child = edit_asset.recreate_asset(expired.pk, ada)
-    grandchild = edit_asset.recreate_asset(
+    child = recreate_asset.recreate_asset(expired.pk, ada)
+    grandchild = recreate_asset.recreate_asset(
         edit_asset.expire_asset(child.pk, ada).pk, ada, title="Third", total_value=Decimal(3)
     )
 
@@ -154,20 +152,20 @@ def test_a_child_lives_as_long_as_its_parent_was_meant_to(issue: Issue, ada: Use
     parent = issue(expires_at=timezone.now() + timedelta(days=30))
     edit_asset.expire_asset(parent.pk, ada)
 
-    child = edit_asset.recreate_asset(parent.pk, ada)
+    child = recreate_asset.recreate_asset(parent.pk, ada)
 
     assert abs(child.expires_at - timezone.now() - timedelta(days=30)) < timedelta(minutes=1)  # type: ignore[operator]
 
 
-def test_a_child_may_be_told_never_to_expire(issue: Issue, ada: User) -> None:
+def test_recreated_asset_may_have_no_expiry(issue: Issue, ada: User) -> None:
     parent = issue(expires_at=timezone.now() + timedelta(days=30))
     edit_asset.expire_asset(parent.pk, ada)
 
-    assert edit_asset.recreate_asset(parent.pk, ada, expires_at=None).expires_at is None
+    assert recreate_asset.recreate_asset(parent.pk, ada, expires_at=None).expires_at is None
 
 
 def test_a_due_asset_is_recreated_without_waiting_for_the_sweep(due: CashbackAsset, ada: User) -> None:
-    edit_asset.recreate_asset(due.pk, ada, expires_at=None)
+    recreate_asset.recreate_asset(due.pk, ada, expires_at=None)
 
     due.refresh_from_db()
     assert due.status == "EXPIRED"
@@ -180,29 +178,29 @@ def test_only_an_expired_asset_is_recreated(
     asset = issue() if state == "available" else request.getfixturevalue(state)
     before = everything()
 
-    with pytest.raises(edit_asset.AssetNotExpired):
-        edit_asset.recreate_asset(asset.pk, ada)
+    with pytest.raises(recreate_asset.AssetNotExpired):
+        recreate_asset.recreate_asset(asset.pk, ada)
 
     assert everything() == before
 
 
-def test_an_asset_is_recreated_once_unless_told_otherwise(expired: CashbackAsset, ada: User, everything: Rows) -> None:
-    edit_asset.recreate_asset(expired.pk, ada)
+def test_asset_is_recreated_once_unless_again_is_set(expired: CashbackAsset, ada: User, everything: Rows) -> None:
+    recreate_asset.recreate_asset(expired.pk, ada)
     before = everything()
-    with pytest.raises(edit_asset.AlreadyRecreated):
-        edit_asset.recreate_asset(expired.pk, ada)
+    with pytest.raises(recreate_asset.AlreadyRecreated):
+        recreate_asset.recreate_asset(expired.pk, ada)
     assert everything() == before
 
-    assert edit_asset.recreate_asset(expired.pk, ada, again=True).generation == 2
+    assert recreate_asset.recreate_asset(expired.pk, ada, again=True).generation == 2
 
 
 @pytest.mark.django_db(transaction=True)
 def test_recreated_at_once_from_ten_places_there_is_one_child(issue: Issue, ada: User) -> None:
     parent = edit_asset.expire_asset(issue().pk, ada)
 
-    outcomes = at_once(lambda _: edit_asset.recreate_asset(parent.pk, ada), range(10))
+    outcomes = at_once(lambda _: recreate_asset.recreate_asset(parent.pk, ada), range(10))
 
-    assert sum(isinstance(outcome, edit_asset.AlreadyRecreated) for outcome in outcomes) == 9
+    assert sum(isinstance(outcome, recreate_asset.AlreadyRecreated) for outcome in outcomes) == 9
     assert parent.children.count() == 1
 
 

@@ -1,4 +1,4 @@
-"""Real threads with real connections, let go at the same instant."""
+"""Concurrent calls in real threads with real connections."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -12,9 +12,9 @@ R = TypeVar("R")
 
 
 def at_once(function: Callable[[A], R], arguments: Sequence[A]) -> list[R | Exception]:
-    """Call `function` once per argument, each in a thread of its own, all released by one barrier.
+    """Call `function` once per argument, each in its own thread, all released by one barrier.
 
-    Returns what each returned or raised, in the order of the arguments.
+    Return the results or exceptions in the order of the arguments.
     """
     barrier = threading.Barrier(len(arguments))
 
@@ -23,7 +23,7 @@ def at_once(function: Callable[[A], R], arguments: Sequence[A]) -> list[R | Exce
         barrier.wait()
         try:
             return function(argument)
-        except Exception as error:  # noqa: BLE001  (the outcome of a race is its exceptions too)
+        except Exception as error:  # noqa: BLE001  (exceptions are outcomes of a race)
             return error
         finally:
             connections.close_all()

@@ -1,4 +1,4 @@
-"""A longer life for a credit that can still be claimed."""
+"""Extending the expiry of an asset."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime
@@ -36,13 +36,13 @@ def test_a_day_ends_where_the_pool_is(ada: User, open_pool: Callable[..., Credit
 def test_no_life_is_cut_short(ada: User, issue: Issue, end: datetime | None) -> None:
     asset = issue(expires_at=end)
 
-    with pytest.raises(ValidationError, match="it is not cut short"):
+    with pytest.raises(ValidationError, match="never shortens an expiry"):
         edit_asset.extend_asset(asset.pk, ada, SOON)
 
     assert CashbackAsset.objects.get().expires_at == end
 
 
-def test_what_somebody_owns_is_not_extended(ada: User, alice: User, issue: Issue) -> None:
+def test_claimed_asset_is_not_extended(ada: User, alice: User, issue: Issue) -> None:
     asset = issue(expires_at=SOON)
     claim_asset(asset.pk, alice)
 
@@ -52,7 +52,7 @@ def test_what_somebody_owns_is_not_extended(ada: User, alice: User, issue: Issue
     assert CashbackAsset.objects.get().expires_at == SOON
 
 
-def test_the_trail_keeps_what_the_fields_were(ada: User, issue: Issue) -> None:
+def test_change_history_keeps_the_previous_values(ada: User, issue: Issue) -> None:
     edit_asset.extend_asset(issue(expires_at=SOON).pk, ada, LATER)
 
     event = CashbackAsset.pgh_event_model.objects.get()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""What happens to an act when the database will not have it now: real conflicts, real kills."""
+"""Actions during database errors: real conflicts, real lost connections."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from django.db import IntegrityError, ProgrammingError, connection, transaction
 
 from accounts.models import User
 from kernel.transactions import Busy, atomic_with_retry
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry
@@ -31,7 +31,7 @@ def my_pid() -> int:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_act_is_never_part_of_somebody_elses_transaction(issue: Issue, alice: User) -> None:
+def test_action_refuses_to_run_in_an_outer_transaction(issue: Issue, alice: User) -> None:
     asset = issue()
 
     with transaction.atomic(), pytest.raises(RuntimeError, match="durable"):
@@ -39,7 +39,7 @@ def test_an_act_is_never_part_of_somebody_elses_transaction(issue: Issue, alice:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_acts_in_a_deadlock_both_get_through(issue: Issue) -> None:
+def test_two_actions_in_a_deadlock_both_succeed(issue: Issue) -> None:
     one, other = sorted(issue().pk for _ in range(2))
     both_hold = threading.Barrier(2)
     tries: list[int] = []
@@ -60,7 +60,7 @@ def test_two_acts_in_a_deadlock_both_get_through(issue: Issue) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_act_that_always_conflicts_is_tried_three_times_and_then_busy(db: None) -> None:
+def test_conflicting_action_is_busy_after_three_attempts(db: None) -> None:
     tries: list[int] = []
 
     @atomic_with_retry(idempotent=False)
@@ -75,7 +75,7 @@ def test_an_act_that_always_conflicts_is_tried_three_times_and_then_busy(db: Non
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_repeatable_act_survives_the_loss_of_its_connection(
+def test_idempotent_action_is_retried_after_a_lost_connection(
     issue: Issue, alice: User, elsewhere: psycopg.Connection[Any]
 ) -> None:
     asset = issue()
@@ -98,7 +98,7 @@ def test_a_repeatable_act_survives_the_loss_of_its_connection(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_an_act_that_may_not_be_repeated_is_busy_when_its_connection_is_lost(elsewhere: psycopg.Connection[Any]) -> None:
+def test_non_idempotent_action_is_busy_after_a_lost_connection(elsewhere: psycopg.Connection[Any]) -> None:
     tries: list[int] = []
 
     @atomic_with_retry(idempotent=False)

@@ -1,4 +1,4 @@
-"""Illegal states of assets and pools, attempted with SQL typed by hand: PostgreSQL itself says no."""
+"""Illegal states of assets and pools, attempted by manual SQL: PostgreSQL rejects them."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,7 +62,7 @@ def expired(issue: Issue) -> CashbackAsset:
 
 @pytest.fixture
 def due(issue: Issue) -> CashbackAsset:
-    """An asset whose expiry passes while nobody looks."""
+    """An asset whose expiry has passed unnoticed."""
     asset = issue(title="Due")
     CashbackAsset.objects.filter(pk=asset.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
     asset.refresh_from_db()
@@ -112,7 +112,7 @@ def test_an_asset_is_not_claimed_at_or_after_its_expiry(due: CashbackAsset, alic
         sql(CLAIM, alice.pk, due.pk)
 
 
-def test_a_forged_claim_instant_does_not_reach_back_before_the_expiry(due: CashbackAsset, alice: User) -> None:
+def test_forged_claim_time_before_the_expiry_is_rejected(due: CashbackAsset, alice: User) -> None:
     with refused("asset_claimed_before_expiry"):
         sql(
             "UPDATE assets_cashbackasset SET status = 'CLAIMED', claimed_by_id = %s, claimed_at = %s WHERE id = %s",
@@ -248,7 +248,7 @@ def test_claim_beyond_the_limit_per_user_is_refused(issue: Issue, open_pool: Ope
 
 
 def test_two_claims_of_a_user_in_a_pool_never_share_a_slot(issue: Issue, open_pool: OpenPool, alice: User) -> None:
-    """The constraint holds where the trigger is gone: the slot is forged with the handover switched off."""
+    """The constraint holds without the trigger: the slot is forged with the claim trigger disabled."""
     pool = open_pool(per_user_limit=5)
     first, second = issue(pool=pool), issue(pool=pool)
     claim_asset(first.pk, alice)

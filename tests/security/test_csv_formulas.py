@@ -1,4 +1,4 @@
-"""A file that somebody opens in a spreadsheet runs nothing that a user wrote."""
+"""Text of users in exported files is never a spreadsheet formula."""
 
 import csv
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What is installed is what was looked at: every package, those that others bring along included, at one version."""
+"""Every installed package, including indirect dependencies, is pinned to one version."""
 
 import hashlib
 import re
@@ -90,7 +90,7 @@ def install(folder: Path, requirement: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_asked_for_is_pinned(name: str) -> None:
+def test_every_requirement_is_pinned(name: str) -> None:
     pinned = {Requirement(line).name for line in lines(f"{name}.txt")}
 
     assert {Requirement(line).name.lower() for line in lines(f"{name}.in")} <= pinned

@@ -1,4 +1,4 @@
-"""Who brings a token to the API is known by it alone; everywhere else a token is no ticket and no obstacle."""
+"""API requests with a token ignore the session; other requests ignore the token."""
 
 from typing import Any
 
@@ -30,14 +30,14 @@ def test_a_token_counts_and_not_the_session_beside_it(alices: Client, bob: User)
 
 
 @pytest.mark.parametrize("header", ["Bearer ", "Bearer nonsense", "Bearer one two", "Bearer " + "x" * 5000])
-def test_a_bad_token_is_refused_whoever_is_signed_in(alices: Client, header: str) -> None:
+def test_bad_token_is_refused_despite_a_session(alices: Client, header: str) -> None:
     answer = alices.get(ME, HTTP_AUTHORIZATION=header)
 
     assert (answer.status_code, answer.json()["code"]) == (401, "token_not_valid")
 
 
 @pytest.mark.parametrize("header", ["Basic YTpi", "bearer nonsense", "Bearer"])
-def test_what_is_no_token_leaves_the_session_in_force(alices: Client, header: str) -> None:
+def test_other_authorization_headers_leave_the_session_in_force(alices: Client, header: str) -> None:
     assert alices.get(ME, HTTP_AUTHORIZATION=header).status_code in (200, 401)
     assert alices.post(ME, HTTP_AUTHORIZATION=header).status_code in (401, 405)
 

@@ -1,4 +1,4 @@
-"""Redis that hangs: one request waits for it, the others do not."""
+"""The circuit breaker of the Redis cache: one request waits for a hanging Redis, the others do not."""
 
 import os
 import signal
@@ -10,11 +10,11 @@ import pytest
 from django.core.cache import caches
 from redis.exceptions import LockError, RedisError
 
-from cashback.redis_cache import PAUSE_SECONDS
+from cashback.redis_cache import OPEN_SECONDS
 from dev import services
 from dev.services import paths
 from dev.services.sockets import ask_redis
-from kernel.rate_limits import STORE_DOWN
+from kernel.rate_limits import STORE_ERRORS
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def hanging() -> Iterator[None]:
     os.kill(pid, signal.SIGSTOP)
     yield
     os.kill(pid, signal.SIGCONT)
-    time.sleep(PAUSE_SECONDS)
+    time.sleep(OPEN_SECONDS)
     caches["default"].set("awake", 1)
 
 
@@ -35,30 +35,30 @@ def redis_lock(name: str, **limits: float) -> Any:
     return caches["default"].lock(name, **limits)  # type: ignore[attr-defined]
 
 
-def test_a_redis_that_hangs_is_left_alone_for_a_moment(hanging: None) -> None:
+def test_hanging_redis_is_not_called_while_the_circuit_is_open(hanging: None) -> None:
     taken = []
     for _ in range(20):
         begun = time.monotonic()
-        with pytest.raises(STORE_DOWN):
+        with pytest.raises(STORE_ERRORS):
             caches["default"].incr("count")
         taken.append(time.monotonic() - begun)
 
     assert sum(seconds > 0.05 for seconds in taken) <= 2
     with pytest.raises(RedisError):
-        redis_lock("crowd").acquire()
+        redis_lock("test").acquire()
 
 
-def test_a_crowd_at_a_redis_that_hangs_does_not_wait_one_by_one(hanging: None) -> None:
+def test_concurrent_calls_to_a_hanging_redis_do_not_wait_in_sequence(hanging: None) -> None:
     begun = time.monotonic()
     for _ in range(20):
         with pytest.raises(RedisError):
-            redis_lock("crowd").acquire()
+            redis_lock("test").acquire()
 
     assert time.monotonic() - begun < 3
 
 
 def test_a_lock_is_held_by_one_and_is_free_again_afterwards() -> None:
-    first, second = (redis_lock("crowd", timeout=5, blocking_timeout=0.05) for _ in range(2))
+    first, second = (redis_lock("test", timeout=5, blocking_timeout=0.05) for _ in range(2))
 
     assert (first.acquire(), second.acquire()) == (True, False)
     first.release()

@@ -1,4 +1,4 @@
-"""Whoever guesses learns nothing and is slowed down; whoever is sent away is away at once."""
+"""Guessing reveals nothing and is limited; deactivation takes effect at once."""
 
 from collections.abc import Callable
 from typing import Any
@@ -58,7 +58,7 @@ def test_known_unknown_and_closed_accounts_get_the_same_answer_after_the_same_wo
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_beyond_the_limit_nothing_is_hashed_at_any_door(
+def test_no_interface_hashes_over_the_limit(
     browser_of: Browser, ada: User, door: str, hashed: list[str], settings: Settings
 ) -> None:
     settings.RATES = dict.fromkeys(settings.RATES, "1/d")
@@ -71,7 +71,7 @@ def test_beyond_the_limit_nothing_is_hashed_at_any_door(
     assert hashed == []
 
 
-def test_guessing_the_present_password_is_limited_before_it_is_hashed(
+def test_current_password_checks_are_limited_before_hashing(
     browser_of: Browser, ada: User, hashed: list[str], settings: Settings
 ) -> None:
     settings.RATES = dict.fromkeys(settings.RATES, "1/d")
@@ -92,7 +92,7 @@ def test_guessing_the_present_password_is_limited_before_it_is_hashed(
 @pytest.mark.parametrize(
     ("change", "status"), [({"role": "USER"}, 403), ({"is_active": False}, 401), ({"password": "!"}, 401)], ids=str
 )
-def test_whoever_is_sent_away_is_away_at_the_next_call_through_every_door(
+def test_deactivated_user_is_refused_at_the_next_request_of_every_interface(
     browser_of: Browser, ada: User, change: dict[str, Any], status: int
 ) -> None:
     by_token, by_session = as_caller(ada), browser_of(ada)
@@ -105,7 +105,7 @@ def test_whoever_is_sent_away_is_away_at_the_next_call_through_every_door(
     assert [answer.status_code for answer in after] == [status, status, 302]
 
 
-def test_a_superuser_who_is_none_any_more_sees_nobody(browser_of: Browser, root: User) -> None:
+def test_former_superuser_sees_no_users(browser_of: Browser, root: User) -> None:
     roots = browser_of(root)
     before = roots.get("/admin/accounts/user/").status_code
 

@@ -1,4 +1,4 @@
-"""The sweep."""
+"""The sweep of expired assets."""
 
 import time
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 
 from accounts.models import User
 from kernel.refusals import Refusal
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet import tasks
 from wallet.actions import expire_assets
 from wallet.actions.claim import claim_asset
@@ -36,15 +36,15 @@ def due(db: None) -> Callable[[int], None]:
     return make
 
 
-def test_what_is_due_expires_and_nothing_else(due: Callable[[int], None], issue: Issue) -> None:
+def test_only_due_assets_expire(due: Callable[[int], None], issue: Issue) -> None:
     due(3)
     later = issue(expires_at=timezone.now() + timedelta(days=1))
     never = issue()
-    told: list[int] = []
+    batch_sizes: list[int] = []
 
-    swept = expire_assets.expire_due(told.append, batch=2)
+    swept = expire_assets.expire_due(batch_sizes.append, batch_size=2)
 
-    assert (swept, told) == (3, [2, 1])
+    assert (swept, batch_sizes) == (3, [2, 1])
     assert set(CashbackAsset.objects.filter(status="AVAILABLE")) == {later, never}
 
 
@@ -55,7 +55,7 @@ def test_a_second_sweep_finds_nothing(due: Callable[[int], None]) -> None:
     assert expire_assets.expire_due() == 0
 
 
-def test_a_claimed_asset_is_left_alone_after_its_expiry(issue: Issue, alice: User) -> None:
+def test_sweep_ignores_claimed_assets(issue: Issue, alice: User) -> None:
     asset = issue(expires_at=timezone.now() + timedelta(seconds=0.3))
     claim_asset(asset.pk, alice)
     while timezone.now() <= asset.expires_at:  # type: ignore[operator]
@@ -70,16 +70,14 @@ def test_a_claimed_asset_is_left_alone_after_its_expiry(issue: Issue, alice: Use
 def test_two_sweeps_at_once_mark_each_asset_once(due: Callable[[int], None]) -> None:
     due(500)
 
-    counts = at_once(lambda _: expire_assets.expire_due(batch=50), range(2))
+    counts = at_once(lambda _: expire_assets.expire_due(batch_size=50), range(2))
 
     assert sum(counts) == 500  # type: ignore[arg-type]
     assert CashbackAsset.objects.filter(status="EXPIRED").count() == 500
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_sweep_does_not_wait_for_an_asset_that_somebody_holds(
-    due: Callable[[int], None], elsewhere: psycopg.Connection[Any]
-) -> None:
+def test_sweep_does_not_wait_for_a_locked_asset(due: Callable[[int], None], elsewhere: psycopg.Connection[Any]) -> None:
     due(2)
     held = CashbackAsset.objects.first()
     assert held is not None
@@ -93,7 +91,7 @@ def test_a_sweep_does_not_wait_for_an_asset_that_somebody_holds(
 
 @pytest.mark.django_db(transaction=True)
 def test_claims_and_sweeps_on_the_edge_never_both_have_an_asset(
-    open_pool: Callable[..., CreditPool], crowd: Callable[[int], list[User]]
+    open_pool: Callable[..., CreditPool], make_users: Callable[[int], list[User]]
 ) -> None:
     start, pool = timezone.now(), open_pool()
     assets = CashbackAsset.objects.bulk_create(
@@ -102,7 +100,7 @@ def test_claims_and_sweeps_on_the_edge_never_both_have_an_asset(
         )
         for n in range(200)
     )
-    users = crowd(8)
+    users = make_users(8)
 
     def run(who: User | None) -> int:
         if who is None:
@@ -152,7 +150,7 @@ def expired() -> set[Any]:
     return set(CashbackAsset.objects.filter(status="EXPIRED").values_list("pk", flat=True))
 
 
-def test_a_window_holds_what_ended_first_in_the_order_of_the_table(db: None) -> None:
+def test_window_has_the_earliest_due_assets_in_order_of_id(db: None) -> None:
     assets = spread(5)
 
     first = expire_assets.find_due(3)
@@ -166,19 +164,17 @@ def test_a_window_holds_what_ended_first_in_the_order_of_the_table(db: None) -> 
     assert expired() == set()
 
 
-def test_assets_that_end_at_one_instant_are_found_once_each(
-    due: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(expire_assets, "WINDOW", 1)
+def test_assets_with_one_expiry_are_found_once_each(due: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expire_assets, "BATCHES_PER_WINDOW", 1)
     due(5)
-    told: list[int] = []
+    batch_sizes: list[int] = []
 
-    assert expire_assets.expire_due(told.append, batch=2) == 5
-    assert told == [2, 2, 1]
+    assert expire_assets.expire_due(batch_sizes.append, batch_size=2) == 5
+    assert batch_sizes == [2, 2, 1]
 
 
-def test_a_batch_goes_on_where_the_one_before_ended(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(expire_assets, "WINDOW", 2)
+def test_batch_continues_after_the_previous_one(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expire_assets, "BATCHES_PER_WINDOW", 2)
     first = {asset.pk for asset in spread(5)[:4]}
 
     count, window = expire_assets.expire_batch(2)
@@ -191,7 +187,7 @@ def test_a_batch_goes_on_where_the_one_before_ended(db: None, monkeypatch: pytes
     assert expire_assets.expire_batch(2, window) == (0, None)
 
 
-def test_what_was_changed_since_it_was_found_is_judged_anew(due: Callable[[int], None], issue: Issue) -> None:
+def test_assets_changed_since_the_query_are_checked_again(due: Callable[[int], None], issue: Issue) -> None:
     due(1)
     later = issue(expires_at=timezone.now() + timedelta(days=1))
     found = expire_assets.find_due(3)
@@ -203,24 +199,22 @@ def test_what_was_changed_since_it_was_found_is_judged_anew(due: Callable[[int],
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_batch_where_somebody_holds_every_asset_does_not_end_the_sweep(
-    due: Callable[[int], None], elsewhere: psycopg.Connection[Any]
-) -> None:
+def test_sweep_continues_after_a_batch_of_locked_assets(due: Callable[[int], None], elsewhere: psycopg.Connection[Any]) -> None:
     due(3)
     held = list(CashbackAsset.objects.order_by("pk").values_list("pk", flat=True)[:2])
     elsewhere.execute("SELECT FROM assets_cashbackasset WHERE id = ANY(%s) FOR UPDATE", [held])
 
-    assert expire_assets.expire_due(batch=2) == 1
+    assert expire_assets.expire_due(batch_size=2) == 1
 
     elsewhere.rollback()
-    assert expire_assets.expire_due(batch=2) == 2
+    assert expire_assets.expire_due(batch_size=2) == 2
 
 
-def test_a_sweep_whose_time_is_over_leaves_the_others_for_the_next(due: Callable[[int], None]) -> None:
+def test_sweep_stops_after_its_time_limit(due: Callable[[int], None]) -> None:
     due(3)
 
-    assert expire_assets.expire_due(batch=1, rest=1, seconds=0) == 0
-    assert expire_assets.expire_due(batch=1, rest=0.1, seconds=60) == 3
+    assert expire_assets.expire_due(batch_size=1, rest=1, seconds=0) == 0
+    assert expire_assets.expire_due(batch_size=1, rest=0.1, seconds=60) == 3
 
 
 def test_the_clock_rests_after_each_of_its_small_batches(due: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A key whose answer is forgotten after seven days: the ledger still knows what was claimed under it."""
+"""Idempotency keys whose stored response was deleted after seven days: the ledger still has the claim."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -25,8 +25,8 @@ Issue = Callable[..., CashbackAsset]
 OpenPool = Callable[..., CreditPool]
 Ask = Callable[..., IdempotentRequest]
 KEY = "a-key-of-some-days-ago"
-assets_together = partial(run_claim_batch, BY_ASSET)
-pools_together = partial(run_claim_batch, FROM_POOL)
+run_asset_batch = partial(run_claim_batch, BY_ASSET)
+run_pool_batch = partial(run_claim_batch, FROM_POOL)
 
 
 def asked(user: User, what: str, target: UUID, key: str = KEY) -> IdempotentRequest:
@@ -95,7 +95,7 @@ def test_the_key_is_another_users_to_use(pool: CreditPool, bob: User, first: Cla
     assert made.receipt["id"] != first.receipt["id"]
 
 
-def test_a_key_of_another_act_is_free(ada: User, pool: CreditPool) -> None:
+def test_key_of_another_action_is_free(ada: User, pool: CreditPool) -> None:
     claim_from_pool(pool.pk, ada, asked(ada, "pool", pool.pk))
     let_days_pass()
 
@@ -107,7 +107,7 @@ def test_neighbours_of_an_old_key_are_claimed_in_the_same_call(
 ) -> None:
     wanted = [ClaimRequest(pool.pk, user, asked(user, "pool", pool.pk)) for user in (bob, alice, ada)]
 
-    outcomes = pools_together(wanted)
+    outcomes = run_pool_batch(wanted)
 
     assert [outcome.replayed for outcome in outcomes if isinstance(outcome, Claim)] == [False, True, False]
     assert outcomes[1].receipt == first.receipt  # type: ignore[union-attr]
@@ -122,7 +122,7 @@ def test_neighbours_of_an_old_key_that_is_refused_are_claimed_too(issue: Issue, 
         ClaimRequest(other.pk, bob),
     ]
 
-    outcomes = assets_together(wanted)
+    outcomes = run_asset_batch(wanted)
 
     assert [type(outcome).__name__ for outcome in outcomes] == ["Claim", "IdempotencyKeyReused", "Claim"]
 
@@ -132,6 +132,6 @@ def test_a_fresh_key_costs_no_further_statement(pool: CreditPool, alice: User, a
     claim_from_pool(pool.pk, alice, ask(alice, pool.pk))  # the first one reads what is cached afterwards
 
     with CaptureQueriesContext(connection) as sent:
-        pools_together([ClaimRequest(pool.pk, alice, ask(alice, pool.pk))])
+        run_pool_batch([ClaimRequest(pool.pk, alice, ask(alice, pool.pk))])
 
     assert len([query for query in sent.captured_queries if "ledger_idempotencykey" in query["sql"]]) == 2  # reserved, stored

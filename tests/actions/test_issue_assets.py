@@ -1,4 +1,4 @@
-"""How assets come to be."""
+"""Issuing assets."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -12,7 +12,7 @@ from django.db import IntegrityError
 from django.utils import timezone
 
 from accounts.models import User
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.actions import issue_assets
 from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound
 from wallet.ledger.idempotency import IdempotencyKeyReused, IdempotentRequest, fingerprint
@@ -91,13 +91,13 @@ def test_another_currency_than_the_pools_is_refused(ada: User, open_pool: OpenPo
         issue_assets.issue_asset(ada, pool=open_pool(), currency="USD", **CREDIT)
 
 
-def test_many_are_issued_in_one_act_and_told_of_in_batches(ada: User, open_pool: OpenPool) -> None:
-    pool, told = open_pool(), list[int]()
+def test_many_assets_are_issued_in_one_transaction_with_progress_per_batch(ada: User, open_pool: OpenPool) -> None:
+    pool, batch_sizes = open_pool(), list[int]()
 
-    issued = issue_assets.issue_in_pool(ada, pool.pk, count=12_000, request=order(ada), progress=told.append, **CREDIT)
+    issued = issue_assets.issue_in_pool(ada, pool.pk, count=12_000, request=order(ada), progress=batch_sizes.append, **CREDIT)
 
     assert issued == issue_assets.Issued(12_000)
-    assert told == [5_000, 5_000, 2_000]
+    assert batch_sizes == [5_000, 5_000, 2_000]
     assert pool.assets.filter(status="AVAILABLE", total_value=10, created_by=ada).count() == 12_000
 
 
@@ -139,7 +139,7 @@ def test_an_unknown_pool_is_not_found(ada: User) -> None:
 @pytest.mark.django_db(transaction=True)
 def test_a_batch_that_fails_takes_the_earlier_batches_with_it(ada: User, open_pool: OpenPool) -> None:
     pool = open_pool()
-    good = [CashbackAsset(pool=pool, currency="INR", **CREDIT) for _ in range(issue_assets.BATCH)]
+    good = [CashbackAsset(pool=pool, currency="INR", **CREDIT) for _ in range(issue_assets.BATCH_SIZE)]
 
     with pytest.raises(IntegrityError, match="currency of its pool"):
         issue_assets.issue_assets([*good, CashbackAsset(pool=pool, currency="USD", **CREDIT)])
@@ -147,7 +147,7 @@ def test_a_batch_that_fails_takes_the_earlier_batches_with_it(ada: User, open_po
     assert CashbackAsset.objects.count() == 0
 
 
-def test_what_can_be_read_only_once_is_not_issued_from(db: None) -> None:
+def test_iterator_is_rejected_by_issue_assets(db: None) -> None:
     with pytest.raises(TypeError, match="iterated twice"):
         issue_assets.issue_assets(iter([CashbackAsset(currency="INR", **CREDIT)]))
 

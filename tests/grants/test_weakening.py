@@ -26,8 +26,8 @@ ENTRY = "id, kind, asset_id, user_id, amount, currency, claimed_at, actor_id"
 SEAL = "count, sums, sealed_at, public_key, signature, leaves"
 Attack = Callable[[psycopg.Connection[Any]], object]
 
-# Every setting that a function in the database reads. Their values are what the application says of itself: who acts, through
-# which interface. Before a name is added here: what can somebody reach by setting it?
+# Every setting that a function in the database reads. Their values are the actor and the channel, as
+# stated by the application. Before adding a name here, consider what an attacker could reach by setting it.
 SETTINGS_READ = {"cashback.channel", "pghistory.context_id", "pghistory.context_metadata"}
 
 
@@ -139,7 +139,7 @@ def test_a_seal_that_would_end_all_sealing_is_refused(
     assert len(seal_ledger.seal_all()) == 1
 
 
-# --- Temporary tables: after a restore everybody may make them again ----------------------------------------------------
+# --- Temporary tables: after a restore all roles may create them again ----------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What somebody with a password reads: what is theirs, by the filters there are, and nothing by way of others."""
+"""A signed-in user reads only their own data, whatever the filters."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -37,7 +37,7 @@ LOOKUPS = [
 # --- Others' things ----------------------------------------------------------------------------------------------------
 
 
-def test_another_finds_nothing_of_what_somebody_claimed(alice: User, bob: User, issue: Issue) -> None:
+def test_user_finds_no_claims_of_others(alice: User, bob: User, issue: Issue) -> None:
     asset = issue(title="Alices")
     entry = claim_asset(asset.pk, alice).receipt["id"]
     bobs = as_caller(bob)
@@ -108,7 +108,7 @@ def test_no_list_of_the_api_takes_a_lookup_of_the_callers(ada: User, path: str) 
 
 
 @pytest.mark.parametrize("path", ["assets/", "pools/", "claims/", "reports/ownership/"])
-def test_no_list_of_the_api_is_ordered_by_what_it_does_not_show(ada: User, path: str) -> None:
+def test_api_lists_cannot_be_ordered_by_hidden_fields(ada: User, path: str) -> None:
     adas = as_caller(ada)
 
     for order in ("claimed_by__password", "-user__password", "password", "?", "1", "id;", "pk"):
@@ -128,7 +128,7 @@ def test_no_list_of_the_api_is_ordered_by_what_it_does_not_show(ada: User, path:
         ("ledger_claimedasset", "claimed_by__token_families__refresh_hash"),
     ],
 )
-def test_no_list_of_the_console_tells_of_passwords(
+def test_no_list_of_the_console_shows_passwords(
     *, browser_of: Browser, ada: User, alice: User, issue: Issue, room: str, lookup: str
 ) -> None:
     claim_asset(issue().pk, alice)
@@ -141,7 +141,7 @@ def test_no_list_of_the_console_tells_of_passwords(
         )
 
 
-def test_no_file_of_the_console_tells_of_passwords(browser_of: Browser, ada: User, ids: dict[str, str]) -> None:
+def test_no_export_of_the_console_contains_passwords(browser_of: Browser, ada: User, ids: dict[str, str]) -> None:
     """What guesses right and what guesses wrong get the same: a refusal, or the file as it is without the guess."""
     adas = browser_of(ada)
     files = [address for address in addresses(ids) if "/export/" in address]
@@ -154,7 +154,7 @@ def test_no_file_of_the_console_tells_of_passwords(browser_of: Browser, ada: Use
             assert told[0] == told[1], (address, lookup)
 
 
-def test_the_console_looks_nobody_up_for_an_operator(browser_of: Browser, ada: User, alice: User) -> None:
+def test_operator_cannot_look_up_users_in_the_console(browser_of: Browser, ada: User, alice: User) -> None:
     query = {"app_label": "assets", "model_name": "cashbackasset", "field_name": "claimed_by", "term": "alice"}
 
     answer = browser_of(ada).get(reverse("admin:autocomplete"), query)

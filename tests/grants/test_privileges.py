@@ -1,4 +1,4 @@
-"""The application's role: exactly what it needs, and never the power to rewrite history."""
+"""The application's role has exactly the privileges that it needs, and cannot rewrite the ledger."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -44,7 +44,7 @@ GOLDEN = {
     "ledger_sealedbalance": {"SELECT"},
     "pghistory_context": {"SELECT"},
 }
-# Beyond what is held on the whole table. An entry's `xid` is not here: PostgreSQL alone says when an entry was written.
+# Beyond what is held on the whole table. An entry's `xid` is not here: only PostgreSQL sets it.
 GOLDEN_COLUMNS = {
     ("ledger_entry", "INSERT"): {
         *("id", "kind", "asset_id", "user_id", "amount", "currency", "claimed_at", "request_key", "actor_id"),
@@ -70,14 +70,14 @@ def app() -> Iterator[psycopg.Connection[Any]]:
         session.rollback()
 
 
-def told(question: str, *values: Any) -> list[tuple[Any, ...]]:
+def fetch_all(question: str, *values: Any) -> list[tuple[Any, ...]]:
     """Return what PostgreSQL's catalogue says."""
     with connection.cursor() as cursor:
         cursor.execute(question, values or None)
         return list(cursor.fetchall())
 
 
-# Who holds what in an access list, the owner and superusers left out. PUBLIC is nobody's name: 0, written "-".
+# The grantees of an access list except the owner and superusers. PUBLIC has no name: it is 0, written "-".
 HELD = """
     SELECT {name}, acl.grantee::regrole::text, array_agg(acl.privilege_type) FROM {catalogue}
     CROSS JOIN aclexplode(coalesce({list}, acldefault('{kind}', {owner}))) AS acl
@@ -86,10 +86,10 @@ HELD = """
 
 
 def held(**parts: str) -> dict[tuple[str, str], set[str]]:
-    return {(name, grantee): set(privileges) for name, grantee, privileges in told(HELD.format(**parts))}
+    return {(name, grantee): set(privileges) for name, grantee, privileges in fetch_all(HELD.format(**parts))}
 
 
-def test_the_role_has_the_golden_privileges_and_no_other_and_everybody_has_none() -> None:
+def test_role_has_exactly_the_golden_table_privileges_and_public_has_none() -> None:
     tables = held(
         name="relname", catalogue="pg_class", list="relacl", kind="r", owner="relowner",
         where="relnamespace = 'public'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f')",
@@ -98,8 +98,8 @@ def test_the_role_has_the_golden_privileges_and_no_other_and_everybody_has_none(
     assert tables == {(table, roles.APP_ROLE): privileges for table, privileges in GOLDEN.items()}
 
 
-def test_the_role_has_the_golden_privileges_on_columns_and_everybody_has_none() -> None:
-    lists = told(
+def test_role_has_exactly_the_golden_column_privileges_and_public_has_none() -> None:
+    lists = fetch_all(
         "SELECT attrelid::regclass::text, acl.privilege_type, acl.grantee::regrole::text, array_agg(attname::text)"
         " FROM pg_attribute CROSS JOIN aclexplode(attacl) AS acl"
         " WHERE attrelid IN (SELECT oid FROM pg_class WHERE relnamespace = 'public'::regnamespace) GROUP BY 1, 2, 3"
@@ -109,12 +109,12 @@ def test_the_role_has_the_golden_privileges_on_columns_and_everybody_has_none() 
     assert {(table, privilege): set(columns) for table, privilege, _, columns in lists} == GOLDEN_COLUMNS
 
 
-def test_nobody_but_its_owner_runs_a_function_that_has_its_owners_powers() -> None:
+def test_only_the_owner_can_execute_security_definer_functions() -> None:
     functions = held(
         name="proname", catalogue="pg_proc", list="proacl", kind="f", owner="proowner",
         where="pronamespace = 'public'::regnamespace AND prosecdef",
     )  # fmt: skip
-    with_powers = told("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef")
+    with_powers = fetch_all("SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace AND prosecdef")
 
     assert functions == {}
     assert Counter(name.rpartition("_")[0] for (name,) in with_powers) == {
@@ -130,7 +130,7 @@ def test_nobody_but_its_owner_runs_a_function_that_has_its_owners_powers() -> No
 
 
 def test_the_role_runs_no_function_that_the_rules_are_made_of() -> None:
-    ours = told(
+    ours = fetch_all(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
         f" AND (proname LIKE 'pgtrigger%' OR proname IN ('harden_triggers', '_pgh_attach_context'))"
         f" AND has_function_privilege('{roles.APP_ROLE}', oid, 'EXECUTE')"
@@ -139,7 +139,7 @@ def test_the_role_runs_no_function_that_the_rules_are_made_of() -> None:
     assert ours == []
 
 
-def test_nobody_connects_without_being_named() -> None:
+def test_public_cannot_connect() -> None:
     databases = held(
         name="'here'", catalogue="pg_database", list="datacl", kind="d", owner="datdba", where="datname = current_database()"
     )
@@ -237,12 +237,12 @@ def test_the_role_can_claim(
     assert claim.status_code == 201
 
 
-def test_nobody_raises_a_balance_by_the_function_that_seals_raise_it_with(
+def test_sealed_balance_function_cannot_be_called_directly(
     issue: Callable[..., CashbackAsset], alice: User, app: psycopg.Connection[Any]
 ) -> None:
     claim_asset(issue().pk, alice)
     seal_ledger.seal_all()
-    ((function,),) = told("SELECT proname FROM pg_proc WHERE proname LIKE 'pgtrigger_seal_balances_added_%'")
+    ((function,),) = fetch_all("SELECT proname FROM pg_proc WHERE proname LIKE 'pgtrigger_seal_balances_added_%'")
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE TABLE theirs (from_xid xid8, to_xid xid8); ALTER TABLE theirs OWNER TO {roles.APP_ROLE}")
 

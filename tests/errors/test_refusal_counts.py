@@ -1,4 +1,4 @@
-"""Refusals are counted by code, and a count that cannot be kept costs nobody an answer."""
+"""Counters of refusals by code; a failing counter does not change the response."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -21,22 +21,22 @@ def counted() -> dict[str, int] | None:
 
 
 @pytest.fixture
-def gone(issue: Callable[..., CashbackAsset], bob: User) -> CashbackAsset:
+def claimed_asset(issue: Callable[..., CashbackAsset], bob: User) -> CashbackAsset:
     asset = issue()
     claim_asset(asset.pk, bob)
     return asset
 
 
-def test_either_door_counts_what_it_refuses(client: Client, alice: User, gone: CashbackAsset) -> None:
+def test_api_and_pages_count_refusals(client: Client, alice: User, claimed_asset: CashbackAsset) -> None:
     client.force_login(alice)
 
-    client.post(f"/api/v1/assets/{gone.pk}/claim/", content_type="application/json")
-    client.post(reverse("claim_asset", args=[gone.pk]))
+    client.post(f"/api/v1/assets/{claimed_asset.pk}/claim/", content_type="application/json")
+    client.post(reverse("claim_asset", args=[claimed_asset.pk]))
 
     assert counted() == {"asset_already_claimed": 2}
 
 
-def test_what_is_not_refused_is_not_counted(client: Client, alice: User, issue: Callable[..., CashbackAsset]) -> None:
+def test_success_is_not_counted(client: Client, alice: User, issue: Callable[..., CashbackAsset]) -> None:
     client.force_login(alice)
 
     client.post(f"/api/v1/assets/{issue().pk}/claim/", content_type="application/json")
@@ -44,13 +44,13 @@ def test_what_is_not_refused_is_not_counted(client: Client, alice: User, issue: 
     assert counted() == {}
 
 
-def test_a_store_that_is_away_costs_the_count_and_nothing_else(
-    client: Client, alice: User, gone: CashbackAsset, settings: Settings, tmp_path: Path
+def test_unavailable_cache_only_loses_the_count(
+    client: Client, alice: User, claimed_asset: CashbackAsset, settings: Settings, tmp_path: Path
 ) -> None:
     client.force_login(alice)
     settings.CACHES = settings.CACHES | {"default": settings.CACHES["default"] | {"LOCATION": f"unix://{tmp_path}/none.sock"}}
 
-    answer = client.post(f"/api/v1/assets/{gone.pk}/claim/", content_type="application/json")
+    answer = client.post(f"/api/v1/assets/{claimed_asset.pk}/claim/", content_type="application/json")
 
     assert (answer.status_code, answer.json()["code"]) == (409, "asset_already_claimed")
     assert counted() is None

@@ -1,4 +1,4 @@
-"""Illegal states of the ledger, attempted with SQL typed by hand."""
+"""Illegal states of the ledger, attempted by manual SQL."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Pools are opened and changed."""
+"""Opening and changing pools."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -16,7 +16,7 @@ from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound
 OpenPool = Callable[..., CreditPool]
 
 
-def test_a_pool_is_open_from_now_on_unless_told_otherwise(open_pool: OpenPool) -> None:
+def test_pool_is_open_from_now_on_by_default(open_pool: OpenPool) -> None:
     pool = CreditPool.objects.with_is_open().get(pk=open_pool().pk)
 
     assert pool.is_open
@@ -51,7 +51,7 @@ def test_a_name_is_used_once(open_pool: OpenPool) -> None:
         open_pool(name="Diwali")
 
 
-def test_a_pool_is_changed_and_the_trace_says_by_whom(open_pool: OpenPool, ada: User) -> None:
+def test_change_of_a_pool_is_recorded_with_its_actor(open_pool: OpenPool, ada: User) -> None:
     pool = edit_pool.update_pool(open_pool().pk, ada, per_user_limit=5)
 
     event = CreditPool.pgh_event_model.objects.get(pgh_label="update")  # type: ignore[attr-defined]

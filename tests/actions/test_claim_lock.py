@@ -1,4 +1,4 @@
-"""The optional Redis lock: whatever it does, the result is the row lock's."""
+"""The optional Redis lock of a claim: it never changes the outcome."""
 
 import socket
 import threading
@@ -14,7 +14,7 @@ from django_redis import get_redis_connection
 from pytest_django import Settings
 
 from accounts.models import User
-from tests.together import at_once
+from tests.concurrency import at_once
 from wallet.actions import claim_lock as redis_crowd
 from wallet.actions.claim import claim_asset
 from wallet.actions.claim_batch import Claim
@@ -23,7 +23,7 @@ from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry
 
 Issue = Callable[..., CashbackAsset]
-Crowd = Callable[[int], list[User]]
+MakeUsers = Callable[[int], list[User]]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -41,10 +41,10 @@ def assert_one_winner(outcomes: list[Any]) -> None:
     assert Entry.objects.count() == 1
 
 
-def test_with_the_lock_one_of_thirty_gets_the_credit(issue: Issue, crowd: Crowd) -> None:
+def test_one_of_thirty_concurrent_users_gets_the_asset_with_the_lock(issue: Issue, make_users: MakeUsers) -> None:
     asset = issue()
 
-    outcomes = at_once(lambda user: claim_asset(asset.pk, user), crowd(30))
+    outcomes = at_once(lambda user: claim_asset(asset.pk, user), make_users(30))
 
     assert_one_winner(outcomes)
     assert get_redis_connection().keys("*claim:*") == []
@@ -61,7 +61,7 @@ def test_the_lock_holds_the_others_back_while_it_is_held(issue: Issue, alice: Us
     assert time.monotonic() - started > 0.25
 
 
-def test_a_lock_that_nobody_gives_back_is_waited_for_one_second_only(issue: Issue, alice: User) -> None:
+def test_unreleased_lock_is_waited_for_one_second(issue: Issue, alice: User) -> None:
     asset = issue()
     redis_crowd.acquire_claim_lock(asset.pk)
     started = time.monotonic()
@@ -72,8 +72,8 @@ def test_a_lock_that_nobody_gives_back_is_waited_for_one_second_only(issue: Issu
     assert 0.9 < time.monotonic() - started < 2
 
 
-def test_a_lock_that_lets_everybody_in_at_once_changes_nothing(
-    issue: Issue, crowd: Crowd, monkeypatch: pytest.MonkeyPatch
+def test_lock_that_is_granted_to_all_changes_no_outcome(
+    issue: Issue, make_users: MakeUsers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Redis lies: the lock's key is deleted again and again while thirty users are at it."""
     asset, over = issue(), threading.Event()
@@ -84,7 +84,7 @@ def test_a_lock_that_lets_everybody_in_at_once_changes_nothing(
 
     liar = threading.Thread(target=keep_flushing)
     liar.start()
-    outcomes = at_once(lambda user: claim_asset(asset.pk, user), crowd(30))
+    outcomes = at_once(lambda user: claim_asset(asset.pk, user), make_users(30))
     over.set()
     liar.join()
 
@@ -102,13 +102,13 @@ def test_only_its_holder_gives_a_lock_back(issue: Issue) -> None:
     assert len(get_redis_connection().keys("*claim:*")) == 1
 
 
-@pytest.fixture(params=["gone", "mute"])
+@pytest.fixture(params=["down", "hanging"])
 def broken_redis(request: pytest.FixtureRequest, settings: Settings, tmp_path: Path) -> Iterator[None]:
     """A Redis that is not there, or one that takes connections and never answers."""
     address = tmp_path / "redis.sock"
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(address))
-        if request.param == "mute":
+        if request.param == "hanging":
             server.listen(100)
         config = settings.CACHES["default"] | {"LOCATION": f"unix://{address}"}
         with override_settings(CACHES=settings.CACHES | {"default": config}):
@@ -116,15 +116,15 @@ def broken_redis(request: pytest.FixtureRequest, settings: Settings, tmp_path: P
 
 
 @pytest.mark.usefixtures("broken_redis")
-def test_without_a_redis_that_answers_one_of_ten_gets_the_credit(issue: Issue, crowd: Crowd) -> None:
+def test_one_of_ten_concurrent_users_gets_the_asset_without_redis(issue: Issue, make_users: MakeUsers) -> None:
     asset = issue()
 
-    outcomes = at_once(lambda user: claim_asset(asset.pk, user), crowd(10))
+    outcomes = at_once(lambda user: claim_asset(asset.pk, user), make_users(10))
 
     assert_one_winner(outcomes)
 
 
-def test_without_the_setting_redis_is_not_asked(issue: Issue, alice: User, settings: Settings) -> None:
+def test_redis_lock_is_off_by_default(issue: Issue, alice: User, settings: Settings) -> None:
     settings.CLAIM_LOCK = ""
     asset = issue()
     redis_crowd.acquire_claim_lock(asset.pk)

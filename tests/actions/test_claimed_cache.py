@@ -1,4 +1,4 @@
-"""What a process remembers of claimed credits: it refuses others without a question, and never the owner."""
+"""The cache of claimed assets: it refuses other users without a query, and never the owner."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ def claimed(issue: Issue, alice: User, bob: User) -> CashbackAsset:
     claim_asset(asset.pk, alice)
     with pytest.raises(AssetAlreadyClaimed):
         claim_asset(asset.pk, bob)
-    assert caches["gone"].get(str(asset.pk)) == str(alice.pk)
+    assert caches["claimed"].get(str(asset.pk)) == str(alice.pk)
     return asset
 
 
@@ -37,22 +37,22 @@ def test_the_owner_of_a_remembered_credit_gets_the_first_claim_again(claimed: Ca
     assert (again.status_code, again.receipt["asset"]) == (200, str(claimed.pk))
 
 
-def test_anybody_else_is_refused_without_a_question(claimed: CashbackAsset, bob: User, ada: User) -> None:
+def test_claim_of_a_cached_asset_needs_no_query(claimed: CashbackAsset, bob: User, ada: User) -> None:
     for user in (bob, ada):
         with CaptureQueriesContext(connection) as sent, pytest.raises(AssetAlreadyClaimed):
             claim_asset(claimed.pk, user)
         assert sent.captured_queries == []
 
 
-def test_what_is_not_remembered_is_nobodys(issue: Issue, alice: User) -> None:
+def test_uncached_asset_has_no_known_owner(issue: Issue, alice: User) -> None:
     assert not claimed_cache.is_claimed_by_other(issue().pk, alice)
 
 
-def test_what_was_refused_for_another_reason_is_not_remembered(issue: Issue, alice: User) -> None:
+def test_other_refusals_are_not_cached(issue: Issue, alice: User) -> None:
     asset = issue()
     CashbackAsset.objects.filter(pk=asset.pk).update(status="EXPIRED")
 
     with pytest.raises(Refusal):
         claim_asset(asset.pk, alice)
 
-    assert caches["gone"].get(str(asset.pk)) is None
+    assert caches["claimed"].get(str(asset.pk)) is None

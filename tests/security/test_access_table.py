@@ -1,4 +1,4 @@
-"""Pages and console: every address, by GET and POST, for everybody. An address without a row fails.
+"""Pages and console: every URL, by GET and POST, for every role. A URL without a row fails.
 
 The rows stand in table.txt: address, method, and what an anonymous visitor, the user, another user, an admin and a
 superuser are answered. The API's rows stand in tests/api/test_permissions.py.
@@ -50,7 +50,7 @@ def everybody(alice: User, bob: User, ada: User, root: User) -> list[User | None
 
 
 @pytest.mark.parametrize("column", range(len(EVERYBODY)), ids=EVERYBODY)
-def test_everybody_is_answered_what_the_table_says(
+def test_every_role_gets_the_status_in_the_table(
     column: int, browser_of: Callable[..., Client], everybody: list[User | None], ids: dict[str, str]
 ) -> None:
     visitor, found = browser_of(everybody[column]), {}
@@ -66,7 +66,7 @@ def test_every_address_has_its_rows(ids: dict[str, str]) -> None:
     assert len(named(ids)) > 60
 
 
-def test_the_table_itself_shows_no_room_of_the_console_to_users_and_no_broken_page() -> None:
+def test_table_allows_users_no_console_page_and_no_server_error() -> None:
     for (address, method), (anonymous, user, other, *operators) in kept().items():
         assert max(anonymous, user, other, *operators) < 500, (address, method)
         if address.startswith("/admin/") and address != "/admin/login/":

@@ -1,0 +1,168 @@
+"""Typed readers of environment variables: a wrong value raises ImproperlyConfigured with the variable's name and an example."""
+
+import logging
+import re
+from itertools import combinations
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from psycopg.conninfo import conninfo_to_dict
+
+env = environ.Env()
+# "local": a developer's machine, for which the project starts servers and makes keys. Any other value: a deployment.
+LOCAL: bool = env.str("CASHBACK_ENV", "local") == "local"
+if LOCAL:
+    from dev import services  # the package is not part of a deployment
+
+# Time limits for an unreachable database server; DATABASE_URL may override them (`?connect_timeout=5`). Without them libpq
+# waits 130 s for a connection, and as long as TCP retransmits for a response of a server that is down.
+NETWORK_LIMITS = {
+    "connect_timeout": 2,  # seconds, for each host and address; the minimum of libpq
+    "keepalives_idle": 3,  # seconds of silence before the first keepalive probe
+    "keepalives_interval": 2,  # seconds between two probes
+    "keepalives_count": 3,  # unanswered probes that end the connection
+    "tcp_user_timeout": 9_000,  # milliseconds for which sent data may stay unacknowledged (Linux)
+}
+
+
+def read_key(name: str) -> str:
+    """Return the secret `name`, of at least 32 bytes (RFC 7518 §3.2); in local mode the project makes a missing one."""
+    value: str = env.str(name, "")
+    if not value and LOCAL:
+        return services.local_secret(name)
+    if len(value.encode()) < 32 or len(set(value)) < 10:
+        raise ImproperlyConfigured(f"{name} must be at least 32 random bytes: set it, e.g. to `openssl rand -base64 48`.")
+    return value
+
+
+def read_public_keys(name: str) -> list[str]:
+    """Return Ed25519 public keys in hex (32 bytes each), separated by commas; none when `name` is not set."""
+    value: str = env.str(name, "")
+    keys = [key.strip() for key in value.split(",")] if value else []
+    if not all(re.fullmatch(r"[0-9A-Fa-f]{64}", key) for key in keys):
+        raise ImproperlyConfigured(
+            f"{name} must be public keys of 64 hex digits, separated by commas: see manage.py seal_ledger --public-key."
+        )
+    return keys
+
+
+def read_redis_url() -> str:
+    """Return the URL of Redis: REDIS_URL, or the project's own server in local mode; empty where there is none."""
+    url: str = env.str("REDIS_URL", "")
+    if url and not re.match(r"(rediss?|unix)://", url):
+        raise ImproperlyConfigured("REDIS_URL must be a URL, e.g. redis://host/0, or be left out.")
+    return url or (LOCAL and services.redis_url()) or ""
+
+
+def read_database_url() -> str:
+    """Return the URL of the database: DATABASE_URL, or the project's own server in local mode."""
+    url: str = env.str("DATABASE_URL", "")
+    if not url and not LOCAL:
+        raise ImproperlyConfigured("DATABASE_URL must be set outside local mode, e.g. postgresql://user:secret@host/name.")
+    if url and not re.match(r"\w+://", url):
+        raise ImproperlyConfigured("DATABASE_URL must be a URL, e.g. postgresql://user:secret@host/name.")
+    return url or services.database_url()
+
+
+def read_rate(name: str, default: str) -> str:
+    """Return a rate: "count/period" with a period of s, m, h or d, or "off"."""
+    value: str = env.str(name, default)
+    if value != "off" and not re.fullmatch(r"[1-9]\d*/[1-9]?\d*[smhd]", value):
+        raise ImproperlyConfigured(f'{name} must be a rate such as {default} (s, m, h or d), or off, not "{value}".')
+    return value
+
+
+def read_level(name: str, default: str) -> str:
+    """Return the name of one of Python's log levels."""
+    value: str = env.str(name, default)
+    if value not in logging.getLevelNamesMapping():
+        raise ImproperlyConfigured(f'{name} must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not "{value}".')
+    return value
+
+
+def read_positive_int(name: str, default: int) -> int:
+    """Return a whole number of at least 1."""
+    value: int = env.int(name, default)
+    if value < 1:
+        raise ImproperlyConfigured(f'{name} must be at least 1, not "{value}".')
+    return value
+
+
+def read_claim_lock(name: str) -> str:
+    """Return "redis" or an empty string."""
+    value: str = env.str(name, "")
+    if value not in ("", "redis"):
+        raise ImproperlyConfigured(f'{name} must be "redis" or empty, not "{value}".')
+    return value
+
+
+def require_distinct(keys: dict[str, str]) -> None:
+    """Raise ImproperlyConfigured when two of the keys are equal: a leak of one must not reveal another."""
+    for name, other in combinations(keys, 2):
+        if keys[name] == keys[other]:
+            raise ImproperlyConfigured(f"{name} must differ from {other}: a leak of one must not reveal the other.")
+
+
+def read_hosts(url: str) -> dict[str, str]:
+    """Return HOST and PORT of a URL that names several hosts, as libpq understands it; empty for one host."""
+    _, _, rest = url.partition("://")
+    hosts = re.split("[/?]", rest, maxsplit=1)[0].rpartition("@")[2]
+    if "," not in hosts:
+        return {}
+    address = conninfo_to_dict(f"postgresql://{hosts}/")
+    ports = str(address.get("port", ""))
+    return {"HOST": str(address["host"]), "PORT": ports if ports.strip(",") else ""}
+
+
+def read_database() -> dict[str, Any]:
+    """Return Django's settings of the database, with lock, statement and network time limits on every connection."""
+    url = read_database_url()
+    database: dict[str, Any] = env.db_url_config(url) | read_hosts(url)
+    if database["ENGINE"] == "django.db.backends.postgresql":
+        database["ENGINE"] = "cashback.database"
+    limits = {
+        "lock_timeout": env.int("LOCK_TIMEOUT_MS", 2_000),
+        "statement_timeout": env.int("STATEMENT_TIMEOUT_MS", 5_000),
+        "idle_in_transaction_session_timeout": 5_000,
+    }
+    options = database["OPTIONS"] = NETWORK_LIMITS | database.get("OPTIONS", {})
+    # A URL names a socket's folder in its query string; Django's dbshell reads HOST.
+    database["HOST"] = options.pop("host", database["HOST"])
+    options["prepare_threshold"] = 1  # only for cursors that prepare statements (DatabaseWrapper.prepared_cursor)
+    options["options"] = " ".join(f"-c {name}={value}" for name, value in limits.items())
+    # The size of the pool that the threads of a web process share. 0, no pool, for commands and the cluster: forked processes
+    # cannot share connections.
+    pooled = env.int("DATABASE_POOL", 0)
+    if pooled:
+        options["pool"] = {"min_size": 1, "max_size": pooled, "timeout": 2, "max_idle": 5}
+    database["CONN_MAX_AGE"] = 0 if pooled else env.int("CONN_MAX_AGE", 60)
+    database["CONN_HEALTH_CHECKS"] = True
+    database["TEST"] = {"NAME": env.str("TEST_DATABASE", "test_cashback")}
+    return database
+
+
+def read_caches() -> dict[str, Any]:
+    """Return Django's settings of the caches.
+
+    "default" and "counts" are in Redis where there is one, else in this process's memory; "local" and "claimed" are always in
+    this process's memory.
+    """
+    # Large enough for the counts of a flood of addresses: a cull would drop the counts of callers over their limit.
+    memory = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "OPTIONS": {"MAX_ENTRIES": 50_000}}
+    in_process = {name: memory | {"LOCATION": name} for name in ("local", "claimed")}
+    url = read_redis_url()
+    if not url:
+        return {"default": memory, "counts": memory} | in_process
+    timeout = env.int("REDIS_TIMEOUT_MS", 100) / 1000
+    redis = {
+        "BACKEND": "cashback.redis_cache.CircuitBreakingRedisCache",
+        "LOCATION": url,
+        "KEY_PREFIX": "cashback",
+        "OPTIONS": {
+            "SERIALIZER": "django_redis.serializers.json.JSONSerializer",
+            "SOCKET_CONNECT_TIMEOUT": timeout,
+            "SOCKET_TIMEOUT": timeout,
+        },
+    }
+    return {"default": redis, "counts": redis | {"BACKEND": "cashback.redis_cache.RateLimitCache"}} | in_process
