@@ -1,4 +1,4 @@
-"""The room of the people, for superusers: Django's model permissions are theirs alone (User.has_perm)."""
+"""The console's section of users, for superusers only (see User.has_perm)."""
 
 from typing import Any, ClassVar
 
@@ -17,66 +17,66 @@ from kernel.timestamps import format_minute
 
 
 class NewUserForm(UserCreationForm):  # type: ignore[misc]
-    """A new person, whose email is kept as everybody's is."""
+    """Adds a user with a normalised email."""
 
     def clean_email(self) -> str:
         """Return the email in lower case."""
         return normal_email(self.cleaned_data["email"])
 
 
-class KnownUserForm(UserChangeForm):  # type: ignore[misc]
-    """A person, whose email is kept as everybody's is."""
+class ExistingUserForm(UserChangeForm):  # type: ignore[misc]
+    """Changes a user with a normalised email."""
 
     clean_email = NewUserForm.clean_email
 
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]
-    """People: add, change the role, let in or keep out; never delete, for the ledger keeps its owner."""
+    """Users: add, change role, activate or deactivate. They are never deleted, as the ledger refers to them."""
 
-    form = KnownUserForm
+    form = ExistingUserForm
     add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
-    list_display = ("email", "role", "is_active", "is_superuser", "since")
+    list_display = ("email", "role", "is_active", "is_superuser", "member_since")
     list_filter = ("role", "is_active", "is_superuser")
     search_fields = ("email",)
     search_help_text = "Email"
     ordering = ("-id",)
     filter_horizontal = ()
-    readonly_fields = ("since", "last")
+    readonly_fields = ("member_since", "last_sign_in")
     show_full_result_count = False
     fieldsets: ClassVar[Any] = (
         (None, {"fields": ("email", "password")}),
-        ("What they may do", {"fields": ("role", "is_active", "is_superuser")}),
-        ("History", {"fields": ("since", "last")}),
+        ("Permissions", {"fields": ("role", "is_active", "is_superuser")}),
+        ("History", {"fields": ("member_since", "last_sign_in")}),
     )
     add_fieldsets = ((None, {"fields": ("email", "role", "password1", "password2")}),)
 
     @method_decorator(expensive_read_view(SEARCH, lambda request: request.method in ("GET", "HEAD")))
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Show the list, which counts its rows."""
+        """Show the list. It counts its rows, so it is an expensive read."""
         return super().changelist_view(request, extra_context)
 
     @admin.display(description="member since (UTC)", ordering="created_at")
-    def since(self, person: User) -> str:
-        """Return when they became a user."""
-        return format_minute(person.created_at)
+    def member_since(self, user: User) -> str:
+        """Return the time of registration."""
+        return format_minute(user.created_at)
 
     @admin.display(description="last sign-in (UTC)")
-    def last(self, person: User) -> str | None:
-        """Return when they last signed in to the pages or the console."""
-        return format_minute(person.last_login) if person.last_login else None
+    def last_sign_in(self, user: User) -> str | None:
+        """Return the time of the last sign-in to the pages or the console."""
+        return format_minute(user.last_login) if user.last_login else None
 
     def log_addition(self, request: HttpRequest, obj: User, message: Any) -> LogEntry:
-        """Record who let somebody in."""
+        """Record in the audit log who added the user."""
         audit.record_event("person_change", "done", request.user, person=str(obj.pk), role=obj.role)
         return super().log_addition(request, obj, message)
 
     def log_change(self, request: HttpRequest, obj: User, message: Any) -> LogEntry:
-        """Record who changed what of somebody: their role, their password, whether they are let in."""
+        """Record in the audit log who changed which fields of the user."""
         audit.record_event("person_change", "done", request.user, person=str(obj.pk), role=obj.role, changed=str(message))
         return super().log_change(request, obj, message)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """Refuse: untick "active" instead."""
+        """Return False: users are deactivated instead."""
         return False

@@ -1,4 +1,4 @@
-"""The JSON door to accounts."""
+"""API of accounts: registration, tokens, the current user and password changes."""
 
 from dataclasses import asdict
 from typing import Any, cast
@@ -13,23 +13,23 @@ from accounts import passwords, registration, throttles, tokens
 from accounts.models import User
 from accounts.serializers import (
     CredentialsSerializer,
-    NewPersonSerializer,
-    PairSerializer,
+    NewUserSerializer,
     PasswordChangeSerializer,
-    PersonSerializer,
     RefreshSerializer,
     RegistrationSerializer,
+    TokenPairSerializer,
+    UserSerializer,
 )
 from kernel.openapi import operation
 from kernel.rate_limits import RateLimited
 
-KEEP_NOWHERE = {"Cache-Control": "no-store"}  # tokens stay out of caches (RFC 6749 §5.1)
+NO_STORE = {"Cache-Control": "no-store"}  # no cache may store tokens (RFC 6749 §5.1)
 
 
 class AuthView(GenericAPIView[User]):
-    """Reads one body and hands it to one act."""
+    """Base of the views: validates one body and calls one action."""
 
-    def given(self, request: Request) -> dict[str, Any]:
+    def validated_body(self, request: Request) -> dict[str, Any]:
         """Return the validated body; raise ValidationError."""
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
@@ -37,42 +37,42 @@ class AuthView(GenericAPIView[User]):
 
 
 class PublicAuthView(AuthView):
-    """For people without a token yet; whatever they send along as one is not looked at."""
+    """A view without authentication. A token in the request is ignored."""
 
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
 
-@operation("Register", registration.EmailTaken, RateLimited, tags=["auth"], responses={201: NewPersonSerializer})
+@operation("Register", registration.EmailTaken, RateLimited, tags=["auth"], responses={201: NewUserSerializer})
 class RegisterView(PublicAuthView):
     serializer_class = RegistrationSerializer
 
     def post(self, request: Request) -> Response:
-        """Become a user. At most 10 tries an hour from one address."""
-        given = self.given(request)
+        """Create an account. Limited to 10 attempts per hour and address."""
+        body = self.validated_body(request)
         throttles.check_registration(request)
-        return Response(NewPersonSerializer(registration.register_user(**given)).data, 201)
+        return Response(NewUserSerializer(registration.register_user(**body)).data, 201)
 
 
-@operation("Sign in", tokens.BadCredentials, RateLimited, tags=["auth"], responses={200: PairSerializer})
+@operation("Sign in", tokens.BadCredentials, RateLimited, tags=["auth"], responses={200: TokenPairSerializer})
 class TokenView(PublicAuthView):
     serializer_class = CredentialsSerializer
 
     def post(self, request: Request) -> Response:
-        """Exchange email and password for a pair of tokens. At most 5 tries a minute from one address."""
-        given = self.given(request)
-        throttles.check_sign_in(request, given["email"])
-        return Response(asdict(tokens.sign_in(**given)), headers=KEEP_NOWHERE)
+        """Exchange email and password for a pair of tokens. Limited to 5 attempts per minute and address."""
+        body = self.validated_body(request)
+        throttles.check_sign_in(request, body["email"])
+        return Response(asdict(tokens.sign_in(**body)), headers=NO_STORE)
 
 
-@operation("Refresh the tokens", tokens.TokenNotValid, tokens.TokenReused, tags=["auth"], responses={200: PairSerializer})
+@operation("Refresh the tokens", tokens.TokenNotValid, tokens.TokenReused, tags=["auth"], responses={200: TokenPairSerializer})
 class RefreshView(PublicAuthView):
     serializer_class = RefreshSerializer
 
     def post(self, request: Request) -> Response:
-        """Exchange a refresh token for the next pair. It works once; coming with it again ends this sign-in everywhere."""
-        pair = tokens.refresh_tokens(self.given(request)["refresh"])
-        return Response(asdict(pair), headers=KEEP_NOWHERE)
+        """Exchange a refresh token for the next pair. It can be used once; reusing it revokes the session."""
+        pair = tokens.refresh_tokens(self.validated_body(request)["refresh"])
+        return Response(asdict(pair), headers=NO_STORE)
 
 
 @operation("Sign out", tags=["auth"], responses={204: None})
@@ -80,17 +80,17 @@ class LogoutView(AuthView):
     serializer_class = RefreshSerializer
 
     def post(self, request: Request) -> Response:
-        """End this sign-in: its refresh token and all its access tokens stop working at once."""
-        tokens.end_sign_in(self.given(request)["refresh"], cast(User, request.user))
+        """Revoke this session: its refresh token and all its access tokens stop working immediately."""
+        tokens.end_sign_in(self.validated_body(request)["refresh"], cast(User, request.user))
         return Response(status=204)
 
 
 @operation("Show the signed-in user", tags=["auth"])
 class MeView(RetrieveAPIView[User]):
-    serializer_class = PersonSerializer
+    serializer_class = UserSerializer
 
     def get_object(self) -> User:
-        """The person that the token belongs to."""
+        """Return the signed-in user."""
         return cast(User, self.request.user)
 
 
@@ -99,12 +99,12 @@ class PasswordView(AuthView):
     serializer_class = PasswordChangeSerializer
 
     def post(self, request: Request) -> Response:
-        """Change the password. Every other sign-in ends, in browsers and apps alike; this one goes on."""
-        given = self.given(request)
+        """Change the password. All other sessions, in browsers and apps, are revoked; this one stays."""
+        body = self.validated_body(request)
         user, token = cast(User, request.user), cast(Any, request.auth)
         throttles.check_password_change(request, user)
         family = token[tokens.FAMILY] if token else None
-        passwords.change_password(user, given["current_password"], given["new_password"], family)
+        passwords.change_password(user, body["current_password"], body["new_password"], family)
         if family is None:
-            update_session_auth_hash(request, user)  # who came by a browser's session keeps it
+            update_session_auth_hash(request, user)  # keeps the browser's session that sent the request
         return Response(status=204)

@@ -1,4 +1,4 @@
-"""The addresses of the JSON door to accounts, below /api/v1/auth/."""
+"""URLs of the API of accounts, below /api/v1/auth/."""
 
 from django.urls import path
 

@@ -26,9 +26,9 @@ from kernel.sql import EXPORT_LOCK
 View = TypeVar("View", bound=Callable[..., Any])
 
 # A timeout for each statement, and one core: PostgreSQL would use parallel workers for a scan.
-SET_LIMITS = (
-    "SELECT set_config('statement_timeout', %s, true), set_config('max_parallel_workers_per_gather', '0', true), {lock}"
-)
+SET_LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('max_parallel_workers_per_gather', '0', true)"
+LIMIT_EACH = f"{SET_LIMITS}, true"
+LIMIT_AND_LOCK = f"{SET_LIMITS}, pg_try_advisory_xact_lock({EXPORT_LOCK})"
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class ExpensiveRead:
         rate: its name in settings.RATES.
         slots: the slots of this process.
         timeout_setting: the name of the setting that limits each of its statements, in ms.
-        lock: the key of an advisory lock (see kernel.sql) where all processes of the database together run one at a time.
+        begin: the first statement of its transaction; with LIMIT_AND_LOCK all processes of the database run one at a time.
     """
 
     rate: str
     slots: Slots
     timeout_setting: str
-    lock: str | None = None
+    begin: str = LIMIT_EACH
 
     @contextmanager
     def for_user(self, user: User) -> Iterator[None]:
@@ -60,8 +60,7 @@ class ExpensiveRead:
         release_connection()
         with self.slots.slot(), marked_as_expensive(), transaction.atomic():
             with connection.cursor() as cursor:
-                lock = f"pg_try_advisory_xact_lock({self.lock})" if self.lock else "true"
-                cursor.execute(SET_LIMITS.format(lock=lock), [str(getattr(settings, self.timeout_setting))])
+                cursor.execute(self.begin, [str(getattr(settings, self.timeout_setting))])
                 *_, is_alone = cursor.fetchone()
             if not is_alone:
                 raise ReadsBusy
@@ -90,7 +89,9 @@ def marked_as_expensive() -> Iterator[None]:
 SEARCH = ExpensiveRead(
     "search", Slots(count=settings.SEARCHES_AT_ONCE, max_waiting=8, share=settings.SEARCH_SHARE), "SEARCH_TIMEOUT_MS"
 )
-EXPORT = ExpensiveRead("export", Slots(count=1, max_waiting=2, share=settings.EXPORT_SHARE), "EXPORT_TIMEOUT_MS", EXPORT_LOCK)
+EXPORT = ExpensiveRead(
+    "export", Slots(count=1, max_waiting=2, share=settings.EXPORT_SHARE), "EXPORT_TIMEOUT_MS", LIMIT_AND_LOCK
+)
 
 
 def expensive_read_view(

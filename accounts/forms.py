@@ -1,4 +1,4 @@
-"""The forms that people meet on pages: they check a shape, count a try, and leave the rest to the acts."""
+"""Forms of accounts. They validate fields and rate limits and leave the rest to the actions."""
 
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from accounts.password_hashing import HashingBusy
 from accounts.passwords import MAX_PASSWORD_LENGTH, validate_new_password
 from kernel.rate_limits import RateLimited, format_wait
 
-# Said by Django's validators, in English only: named here, they stand in our catalogue and are translated.
+# Messages of Django's validators without a Hindi translation in Django: listed here, they enter our catalogue.
 DJANGO_ERROR_MESSAGES = (
     gettext_noop("This password is too common."),
     gettext_noop("This password is entirely numeric."),
@@ -32,9 +32,13 @@ DJANGO_ERROR_MESSAGES = (
 )
 
 
+# Django's Hindi catalogue misspells this month; ours takes precedence.
+NOVEMBER = gettext_noop("November")
+
+
 def password_rules() -> SafeString:
-    """Return what a new password must be, as AUTH_PASSWORD_VALIDATORS will ask for it."""
-    rules = [_("At least 10 characters"), _("Not only digits"), _("Not a common password"), _("Not like your email")]
+    """Return the rules for a new password, in line with AUTH_PASSWORD_VALIDATORS."""
+    rules = [_("At least 10 characters"), _("Not just numbers"), _("Not a common password"), _("Not similar to your email")]
     return format_html("<ul>{}</ul>", format_html_join("", "<li>{}</li>", ((rule,) for rule in rules)))
 
 
@@ -45,11 +49,11 @@ def password_field(autocomplete: str, **options: Any) -> forms.CharField:
 
 
 class SignInForm(AuthenticationForm):
-    """Email and password; each try is counted before Django hashes anything."""
+    """Signs in by email and password. The rate limit is checked before Django hashes the password."""
 
     password = password_field("current-password", label=gettext_lazy("Password"))
     error_messages = AuthenticationForm.error_messages | {
-        "invalid_login": gettext_lazy("Email or password is not right. Check both and try again."),
+        "invalid_login": gettext_lazy("That email and password don't match. Try again."),
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -58,21 +62,21 @@ class SignInForm(AuthenticationForm):
         self.fields["username"].widget.attrs |= {"type": "email", "autocomplete": "username"}
 
     def clean(self) -> dict[str, Any]:
-        """Return the cleaned data of someone who signed in; raise ValidationError."""
+        """Authenticate and return the cleaned data; raise ValidationError."""
         email = self.cleaned_data.get("username", "")
         try:
             throttles.check_sign_in(cast(HttpRequest, self.request), email)
-            return self.audited(email)
+            return self.authenticate_and_audit(email)
         except (RateLimited, HashingBusy) as refusal:
             raise as_form_error(refusal) from refusal
 
-    def audited(self, email: str) -> dict[str, Any]:
-        """Do the same, and record who came in or who did not."""
+    def authenticate_and_audit(self, email: str) -> dict[str, Any]:
+        """Authenticate, and record the success or the refusal in the audit log."""
         with audit.recording_refusal("sign_in", email=audit.email_digest(email)):
             try:
                 cleaned = super().clean()
             except ValidationError:
-                # Somebody whom the console does not admit counts too: the answer must be the same as to a wrong password.
+                # A user without console access counts too, as the response must equal that to a wrong password.
                 throttles.count_wrong_password(email)
                 raise
         if user := self.get_user():
@@ -81,11 +85,11 @@ class SignInForm(AuthenticationForm):
 
 
 class ThrottledSignInForm(SignInForm, ConsoleForm):  # type: ignore[misc]
-    """The same in front of the console, for ADMINs alone; counted together with the sign-in page and the API."""
+    """The sign-in form of the console. It shares its rate limits with the sign-in page and the API."""
 
 
 class RegistrationForm(forms.Form):
-    """What a newcomer fills in."""
+    """Registers a user."""
 
     email = forms.EmailField(
         label=gettext_lazy("Email"),
@@ -95,21 +99,21 @@ class RegistrationForm(forms.Form):
     password = password_field("new-password", label=gettext_lazy("Password"), help_text=lazy(password_rules, SafeString)())
 
     def clean(self) -> dict[str, Any]:
-        """Judge the password beside a wrong email too, for then the act never sees it: all mistakes are told at once."""
-        given: dict[str, Any] = super().clean() or {}
-        if "email" in self.errors and "password" in given:
-            validate_new_password(given["password"], User(), "password")
-        return given
+        """Validate the password even when the email is invalid, so that all errors are shown at once."""
+        values: dict[str, Any] = super().clean() or {}
+        if "email" in self.errors and "password" in values:
+            validate_new_password(values["password"], User(), "password")
+        return values
 
 
 class ConfirmedForm(forms.Form):
-    """The password there is."""
+    """Asks for the current password."""
 
-    current_password = password_field("current-password", label=gettext_lazy("Present password"))
+    current_password = password_field("current-password", label=gettext_lazy("Current password"))
 
 
 class EmailForm(ConfirmedForm):
-    """The email there shall be, confirmed by the password."""
+    """Asks for the new email and the current password."""
 
     email = forms.EmailField(
         label=gettext_lazy("New email"), max_length=254, widget=forms.EmailInput(attrs={"autocomplete": "email"})
@@ -118,29 +122,33 @@ class EmailForm(ConfirmedForm):
 
 
 class PasswordForm(ConfirmedForm):
-    """The password there is and the one there shall be."""
+    """Asks for the current and the new password."""
 
     new_password = password_field(
         "new-password", label=gettext_lazy("New password"), help_text=lazy(password_rules, SafeString)()
     )
 
 
-# What a visitor reads who must wait, and the status of that answer, by the code of the refusal.
-WAITING = {
-    RateLimited.code: (429, gettext_lazy("Too many tries. Wait %(time)s and try again.")),
-    HashingBusy.code: (503, gettext_lazy("Too many people are asking at this moment. Wait %(time)s and try again.")),
+# Status and message of a temporary refusal, by its code.
+TEMPORARY_REFUSALS = {
+    RateLimited.code: (429, gettext_lazy("Too many attempts. Please wait %(time)s, then try again.")),
+    HashingBusy.code: (503, gettext_lazy("We're very busy right now. Please wait %(time)s, then try again.")),
 }
 
 
 def as_form_error(refusal: RateLimited | HashingBusy) -> ValidationError:
-    """Return the refusal as an error of the whole form, which carries the seconds to wait."""
+    """Return the refusal as an error of the whole form, with the seconds to wait in its params."""
     seconds = refusal.retry_after or 1
     params = {"seconds": seconds, "time": format_wait(seconds)}
-    return ValidationError(WAITING[refusal.code][1], code=refusal.code, params=params)
+    return ValidationError(TEMPORARY_REFUSALS[refusal.code][1], code=refusal.code, params=params)
 
 
 def wait_of(form: forms.BaseForm) -> tuple[int, int] | None:
-    """Return the status to answer and the seconds to wait when the form was refused for now, else None."""
+    """Return the response status and the seconds to wait of a temporary refusal, else None."""
     errors = form.non_field_errors().as_data()
-    waits = ((WAITING[error.code][0], error.params["seconds"]) for error in errors if error.code in WAITING and error.params)
+    waits = (
+        (TEMPORARY_REFUSALS[error.code][0], error.params["seconds"])
+        for error in errors
+        if error.code in TEMPORARY_REFUSALS and error.params
+    )
     return next(waits, None)

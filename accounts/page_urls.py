@@ -1,4 +1,4 @@
-"""The addresses of the HTML door to accounts."""
+"""URLs of the pages of accounts."""
 
 from django.urls import path
 

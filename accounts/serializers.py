@@ -1,4 +1,4 @@
-"""The shapes of what callers send and receive about people."""
+"""Serializers of requests and responses about accounts."""
 
 from typing import Any
 
@@ -20,14 +20,14 @@ class PasswordField(serializers.CharField):
 
 
 class RegistrationSerializer(StrictSerializer):
-    """What a newcomer sends. The rules for a good password stand in the act."""
+    """The body of a registration. The action checks the password rules."""
 
     email = serializers.EmailField(max_length=254)
     password = PasswordField()
 
 
 class CredentialsSerializer(StrictSerializer):
-    """What signing in takes."""
+    """Credentials."""
 
     email = serializers.EmailField(max_length=254)
     password = PasswordField()
@@ -40,21 +40,21 @@ class RefreshSerializer(StrictSerializer):
 
 
 class PasswordChangeSerializer(StrictSerializer):
-    """The password there is and the one there shall be."""
+    """The current and the new password."""
 
     current_password = PasswordField()
     new_password = PasswordField()
 
 
-class PairSerializer(serializers.Serializer[TokenPair]):
+class TokenPairSerializer(serializers.Serializer[TokenPair]):
     """A pair of tokens."""
 
-    access = serializers.CharField(help_text="Send it as 'Authorization: Bearer …'; good for minutes.")
+    access = serializers.CharField(help_text="Send it as 'Authorization: Bearer …'; valid for minutes.")
     refresh = serializers.CharField(help_text="Exchange it once at auth/token/refresh/ for the next pair.")
 
 
-class NewPersonSerializer(serializers.ModelSerializer[User]):
-    """A person who just registered."""
+class NewUserSerializer(serializers.ModelSerializer[User]):
+    """The newly registered user."""
 
     class Meta:
         model = User
@@ -62,8 +62,8 @@ class NewPersonSerializer(serializers.ModelSerializer[User]):
         read_only_fields = fields
 
 
-class PersonSerializer(serializers.ModelSerializer[User]):
-    """A person, as they see themselves."""
+class UserSerializer(serializers.ModelSerializer[User]):
+    """The signed-in user."""
 
     class Meta:
         model = User

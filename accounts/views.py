@@ -1,4 +1,4 @@
-"""The HTML door to accounts: register, sign in, sign out, and what a person may change."""
+"""Pages of accounts: registration, sign-in, sign-out, and changes of email and password."""
 
 from typing import Any, cast
 
@@ -26,20 +26,20 @@ from kernel.rate_limits import RateLimited
 
 
 class RateLimitedFormView(FormView[Any]):
-    """A form page that answers too many tries with 429, too many people at once with 503, and Retry-After."""
+    """A form page that responds 429 to too many attempts and 503 while hashing is busy, with Retry-After."""
 
     def form_invalid(self, form: BaseForm) -> HttpResponse:
         """Show the form again, with its errors."""
-        answer = super().form_invalid(form)
-        if found := wait_of(form):
-            answer.status_code, wait = found
-            answer.context_data["wait"] = wait  # type: ignore[attr-defined]
-            answer["Retry-After"] = str(wait)
-        return answer
+        response = super().form_invalid(form)
+        if status_and_wait := wait_of(form):
+            response.status_code, wait = status_and_wait
+            response.context_data["wait"] = wait  # type: ignore[attr-defined]
+            response["Retry-After"] = str(wait)
+        return response
 
 
 class SignIn(RateLimitedFormView, LoginView):
-    """Sign in, and go where the visitor was heading, if that is one of our own pages."""
+    """Sign in and continue to the requested page, if it is one of ours."""
 
     form_class = SignInForm
     template_name = "accounts/sign_in.html"
@@ -48,98 +48,98 @@ class SignIn(RateLimitedFormView, LoginView):
 
 @method_decorator([sensitive_post_parameters(), never_cache], name="dispatch")
 class ActionFormView(RateLimitedFormView):
-    """A form for one act, whose refusals stand beside its fields."""
+    """A form that calls one action and shows its refusals beside the fields."""
 
     success_url = reverse_lazy("account")
-    taken = gettext_lazy("This email already has an account. Sign in instead.")
+    email_taken_message = gettext_lazy("This email already has an account. Sign in instead.")
 
     def form_valid(self, form: BaseForm) -> HttpResponse:
-        """Do what the form asks, or show what was refused."""
+        """Call the action, or show its refusal in the form."""
         try:
-            self.act(form.cleaned_data)
+            self.call_action(form.cleaned_data)
         except (RateLimited, HashingBusy) as refusal:
             form.add_error(None, as_form_error(refusal))
         except EmailTaken:
-            form.add_error("email", self.taken)
+            form.add_error("email", self.email_taken_message)
         except ValidationError as error:
             form.add_error(None, error)
         return super().form_valid(form) if form.is_valid() else self.form_invalid(form)
 
-    def act(self, given: dict[str, Any]) -> None:
-        """Make the one call into the act."""
+    def call_action(self, values: dict[str, Any]) -> None:
+        """Call the action with the cleaned values of the form."""
         raise NotImplementedError
 
 
 class SignOut(LogoutView):
-    """End this session."""
+    """Sign out."""
 
     def post(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Sign out; who was not signed in stays so."""
+        """Sign out, and record it when a user was signed in."""
         if request.user.is_authenticated:
             audit.record_event("sign_out", "done", request.user)
         return super().post(request, *args, **kwargs)
 
 
 class Register(ActionFormView):
-    """Become a user and be signed in."""
+    """Create an account and sign in."""
 
     form_class = RegistrationForm
     template_name = "accounts/register.html"
     success_url = reverse_lazy("offers")
 
-    def act(self, given: dict[str, Any]) -> None:
-        """Register and sign in."""
+    def call_action(self, values: dict[str, Any]) -> None:
+        """Register the user and sign them in."""
         throttles.check_registration(self.request)
-        login(self.request, registration.register_user(**given))
-        messages.success(self.request, _("Welcome. Here is what you can claim."))
+        login(self.request, registration.register_user(**values))
+        messages.success(self.request, _("Welcome. Here's what you can claim."))
 
 
 class Account(LoginRequiredMixin, TemplateView):
-    """Who one is here, and what one may change."""
+    """The account page."""
 
     template_name = "accounts/account.html"
 
 
 class ChangeEmail(LoginRequiredMixin, ActionFormView):
-    """Change the email; every sign-in goes on."""
+    """Change the email. All sessions stay signed in."""
 
     form_class = EmailForm
     template_name = "accounts/email.html"
-    taken = gettext_lazy("This email already has an account. Choose another one.")
+    email_taken_message = gettext_lazy("This email already has an account. Choose another one.")
 
-    def act(self, given: dict[str, Any]) -> None:
-        """Change it."""
+    def call_action(self, values: dict[str, Any]) -> None:
+        """Change the email."""
         user = cast(User, self.request.user)
         throttles.check_password_change(self.request, user)
-        email_change.change_email(user, given["current_password"], given["email"])
-        messages.success(self.request, _("Your email is changed. Sign in with it from now on."))
+        email_change.change_email(user, values["current_password"], values["email"])
+        messages.success(self.request, _("Email updated. Use it next time you sign in."))
 
 
 class ChangePassword(LoginRequiredMixin, ActionFormView):
-    """Change the password; every other sign-in ends, this one goes on."""
+    """Change the password. All other sessions are revoked."""
 
     form_class = PasswordForm
     template_name = "accounts/password.html"
 
-    def act(self, given: dict[str, Any]) -> None:
-        """Change it and keep this session."""
+    def call_action(self, values: dict[str, Any]) -> None:
+        """Change the password and keep this session."""
         user = cast(User, self.request.user)
         throttles.check_password_change(self.request, user)
-        passwords.change_password(user, given["current_password"], given["new_password"])
+        passwords.change_password(user, values["current_password"], values["new_password"])
         update_session_auth_hash(self.request, user)
-        messages.success(self.request, _("Your password is changed. Every other sign-in has ended."))
+        messages.success(self.request, _("Password updated. You've been signed out everywhere else."))
 
 
 class SignOutElsewhere(LoginRequiredMixin, ActionFormView):
-    """End every sign-in, in browsers and apps; this one goes on."""
+    """Revoke all other sessions, in browsers and apps."""
 
     form_class = ConfirmedForm
     template_name = "accounts/sign_out_elsewhere.html"
 
-    def act(self, given: dict[str, Any]) -> None:
-        """End them and keep this session."""
+    def call_action(self, values: dict[str, Any]) -> None:
+        """Revoke the other sessions and keep this one."""
         user = cast(User, self.request.user)
         throttles.check_password_change(self.request, user)
-        passwords.revoke_other_sign_ins(user, given["current_password"])
+        passwords.revoke_other_sign_ins(user, values["current_password"])
         update_session_auth_hash(self.request, user)
-        messages.success(self.request, _("Every other sign-in has ended. Only this one goes on."))
+        messages.success(self.request, _("You've been signed out everywhere else."))

@@ -1,4 +1,4 @@
-"""The clock's door: what django-q2 runs, and when. Each task may run twice, late, or at once with itself."""
+"""Scheduled tasks, run by django-q2, and their schedules. Each task may run twice, late, or concurrently with itself."""
 
 import time
 
@@ -9,33 +9,39 @@ from wallet.ledger import idempotency
 
 SWEEP = "Expire due credits"
 SEAL = "Seal the ledger"
-FORGET = "Forget old answers"
-SWEEP_SECONDS = 50  # the next begins a minute after this one
-REST = 9.0  # of ten parts of its time the sweep works one
-BATCH = 200  # and a part is short: nobody waits long for the core or the disk that it has
-# name: (dotted path, cron); made by `manage.py schedule_tasks`.
+CLEAN_UP = "Clean up idempotency keys"
+SWEEP_SECONDS = 50  # the next sweep starts a minute after this one
+REST_RATIO = 9.0  # pause after each batch, in multiples of its duration: the sweep works a tenth of the time
+BATCH_SIZE = 200  # a small batch occupies the core and the disk only briefly
+# name: (dotted path, cron). `manage.py schedule_tasks` writes them to the database.
 SCHEDULES = {
     SWEEP: ("wallet.tasks.sweep", "* * * * *"),
     SEAL: ("wallet.tasks.seal_for_a_minute", "* * * * *"),
-    FORGET: ("wallet.tasks.forget_old_answers", "17 3 * * *"),
+    CLEAN_UP: ("wallet.tasks.forget_old_answers", "17 3 * * *"),
 }
 
 
 def sweep() -> int:
-    """Mark what is due EXPIRED; returns how many. A million that end at once are nobody's hurry: claims go first."""
+    """Mark due credits EXPIRED and return their number. Pauses keep claims fast, even with a million due at once."""
     with acting_through_channel("scheduler"):
-        return expire_assets.expire_due(batch_size=BATCH, rest=REST, seconds=SWEEP_SECONDS)
+        return expire_assets.expire_due(batch_size=BATCH_SIZE, rest=REST_RATIO, seconds=SWEEP_SECONDS)
 
 
 def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:
-    """Seal what is closed now and every few seconds, for the schedule knows no less than a minute; returns how many entries."""
+    """Seal closed entries now and every few seconds, as a schedule's shortest interval is a minute.
+
+    Arguments:
+        every: seconds between two rounds.
+
+    Returns the number of sealed entries.
+    """
     count = 0
-    for turn in range(rounds):
-        time.sleep(every if turn else 0)
+    for round_number in range(rounds):
+        time.sleep(every if round_number else 0)
         count += sum(seal.count for seal in seal_ledger.seal_all())
     return count
 
 
 def forget_old_answers() -> int:
-    """Delete idempotency answers older than 7 days, and sign-ins whose tokens have ended; returns how many."""
+    """Delete idempotency keys older than 7 days and expired token families; return the number of deleted rows."""
     return idempotency.delete_old_keys() + tokens.delete_expired_families()

@@ -78,7 +78,7 @@ def test_an_eleventh_registration_is_asked_to_wait(client: Client, db: None) -> 
 
     assert answer.status_code == 429
     wait = format_wait(int(answer["Retry-After"]))
-    assert errors(answer)["__all__"] == [f"Too many tries. Wait {wait} and try again."]
+    assert errors(answer)["__all__"] == [f"Too many attempts. Please wait {wait}, then try again."]
     assert User.objects.count() == 0
 
 
@@ -124,7 +124,7 @@ def test_wrong_and_unknown_and_closed_read_the_same(client: Client, alice: User,
 
     answers = [errors(client.post("/sign-in/", body)) for body in tries]
 
-    assert answers == [{"__all__": ["Email or password is not right. Check both and try again."]}] * 3
+    assert answers == [{"__all__": ["That email and password don't match. Try again."]}] * 3
 
 
 def test_a_sixth_try_is_asked_to_wait_before_anything_is_looked_up(
@@ -136,7 +136,7 @@ def test_a_sixth_try_is_asked_to_wait_before_anything_is_looked_up(
         answer = client.post("/sign-in/", CREDENTIALS)
 
     assert answer.status_code == 429
-    assert re.fullmatch(r"Too many tries\. Wait \d+ seconds? and try again\.", errors(answer)["__all__"][0])
+    assert re.fullmatch(r"Too many attempts\. Please wait \d+ seconds?, then try again\.", errors(answer)["__all__"][0])
 
 
 def test_the_console_counts_with_the_page(client: Client, ada: User) -> None:
@@ -145,7 +145,7 @@ def test_the_console_counts_with_the_page(client: Client, ada: User) -> None:
     answer = client.post("/admin/login/", {"username": ada.email, "password": PASSWORD})
 
     assert answer.status_code == 200
-    assert "Too many tries." in errors(answer)["__all__"][0]
+    assert "Too many attempts." in errors(answer)["__all__"][0]
     assert "_auth_user_id" not in client.session
 
 
@@ -262,7 +262,7 @@ def test_account_page_shows_the_user_and_available_changes(client: Client, alice
 def test_the_rules_of_a_password_are_said_before_it_is_typed(client: Client, db: None) -> None:
     page = client.get("/register/").content.decode()
 
-    for rule in ("At least 10 characters", "Not only digits", "Not a common password", "Not like your email"):
+    for rule in ("At least 10 characters", "Not just numbers", "Not a common password", "Not similar to your email"):
         assert f"<li>{rule}</li>" in page
     assert 'aria-describedby="id_password_helptext"' in page
 

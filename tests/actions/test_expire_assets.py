@@ -219,7 +219,7 @@ def test_sweep_stops_after_its_time_limit(due: Callable[[int], None]) -> None:
 
 def test_the_clock_rests_after_each_of_its_small_batches(due: Callable[[int], None], monkeypatch: pytest.MonkeyPatch) -> None:
     rests: list[float] = []
-    monkeypatch.setattr(tasks, "BATCH", 2)
+    monkeypatch.setattr(tasks, "BATCH_SIZE", 2)
     monkeypatch.setattr("wallet.actions.expire_assets.time.sleep", rests.append)
     due(5)
     begun = time.monotonic()
@@ -227,4 +227,4 @@ def test_the_clock_rests_after_each_of_its_small_batches(due: Callable[[int], No
     assert tasks.sweep() == 5
 
     assert len(rests) == 3
-    assert 0 < sum(rests) < tasks.REST * (time.monotonic() - begun)
+    assert 0 < sum(rests) < tasks.REST_RATIO * (time.monotonic() - begun)

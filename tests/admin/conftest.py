@@ -1,4 +1,4 @@
-"""Operators and their browsers."""
+"""Browsers of operators, and helpers for the tests of the console."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,15 +25,15 @@ def console(client: Client, ada: User) -> Client:
 
 
 @pytest.fixture
-def roots(root: User) -> Client:
+def root_client(root: User) -> Client:
     """Root's browser."""
     browser = Client()
     browser.force_login(root)
     return browser
 
 
-def told(response: ClientResponse) -> list[str]:
-    """Return what the operator will be told next."""
+def message_texts(response: ClientResponse) -> list[str]:
+    """Return the messages that the next page will show."""
     return [str(message) for message in get_messages(response.wsgi_request)]
 
 
@@ -42,7 +42,7 @@ CREDITS = reverse("admin:assets_cashbackasset_changelist")
 
 @pytest.fixture
 def choose(console: Client) -> Callable[..., Any]:
-    """Choose credits in the list, choose an action, and say yes when asked."""
+    """Select credits in the list, run an action, and confirm it."""
 
     def send(action: str, *chosen: CashbackAsset, confirmed: bool = True) -> Any:
         data: dict[str, Any] = {"action": action, "_selected_action": [str(asset.pk) for asset in chosen]}
@@ -57,7 +57,7 @@ def state(asset: CashbackAsset) -> tuple[Any, ...]:
 
 
 def seal_an_entry() -> Seal:
-    """Seal the newest entry by itself; a test's transaction is still open, so that sealer and table would wait for it."""
+    """Seal the newest entry alone. The sealer itself would wait for the open transaction of the test."""
     last = Seal.objects.first()
     start = last.to_xid if last else 0
     (row,) = Entry.objects.order_by("-id").values_list(*signing.LEAF_COLUMNS)[:1]

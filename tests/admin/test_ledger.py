@@ -1,4 +1,4 @@
-"""The room of the ledger."""
+"""The section of the ledger."""
 
 from collections.abc import Callable
 from typing import Any
@@ -23,9 +23,11 @@ def entry(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPo
     return Entry.objects.get()
 
 
-@pytest.mark.parametrize("who", ["console", "roots"])
+@pytest.mark.parametrize("who", ["console", "root_client"])
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-def test_nobody_sends_anything_to_the_ledger(request: pytest.FixtureRequest, entry: Entry, who: str, method: str) -> None:
+def test_ledger_refuses_every_write_even_from_superusers(
+    request: pytest.FixtureRequest, entry: Entry, who: str, method: str
+) -> None:
     browser = request.getfixturevalue(who)
     before = Entry.objects.filter(pk=entry.pk).values().get()
     forged = {"amount": "999", "post": "yes", "action": "delete_selected", "_selected_action": [str(entry.pk)]}
@@ -40,13 +42,13 @@ def test_nobody_sends_anything_to_the_ledger(request: pytest.FixtureRequest, ent
 
 
 @pytest.mark.parametrize("page", ["add", "delete"])
-def test_there_is_no_form_to_add_or_delete(roots: Client, entry: Entry, page: str) -> None:
+def test_add_and_delete_pages_are_forbidden(root_client: Client, entry: Entry, page: str) -> None:
     arguments = [] if page == "add" else [entry.pk]
 
-    assert roots.get(reverse(f"admin:ledger_entry_{page}", args=arguments)).status_code == 403
+    assert root_client.get(reverse(f"admin:ledger_entry_{page}", args=arguments)).status_code == 403
 
 
-def test_an_entry_is_shown_without_a_field_to_type_in(console: Client, entry: Entry) -> None:
+def test_entry_page_is_read_only(console: Client, entry: Entry) -> None:
     page = console.get(reverse("admin:ledger_entry_change", args=[entry.pk])).content.decode()
 
     assert "100.00\N{NO-BREAK SPACE}INR" in page
@@ -54,14 +56,14 @@ def test_an_entry_is_shown_without_a_field_to_type_in(console: Client, entry: En
     assert 'name="_save"' not in page
 
 
-def test_what_never_changes_has_no_way_to_a_history(console: Client, entry: Entry) -> None:
+def test_entries_and_seals_have_no_history_link(console: Client, entry: Entry) -> None:
     seal = seal_an_entry()
 
     for address in (reverse("admin:ledger_entry_change", args=[entry.pk]), reverse("admin:ledger_seal_change", args=[seal.pk])):
         assert "/history/" not in console.get(address).content.decode()
 
 
-def test_the_list_leads_to_the_credit_and_to_all_that_the_user_owns(console: Client, entry: Entry) -> None:
+def test_list_links_to_the_credit_and_to_the_users_credits(console: Client, entry: Entry) -> None:
     page = console.get(LEDGER).content.decode()
 
     assert reverse("admin:assets_cashbackasset_change", args=[entry.asset_id]) in page

@@ -1,4 +1,4 @@
-"""Who owns what."""
+"""The section of ownership and its export."""
 
 import csv
 import io
@@ -53,7 +53,7 @@ def exported(browser: Client, query: dict[str, str]) -> list[dict[str, str]]:
         ({"q": "nobody"}, []),
     ],
 )
-def test_the_export_holds_exactly_what_the_list_shows(
+def test_export_contains_exactly_the_listed_rows(
     console: Client, books: dict[str, CashbackAsset], query: dict[str, str], wanted: list[str]
 ) -> None:
     shown = [asset.title for asset in console.get(OWNERSHIP, query).context["cl"].result_list]
@@ -68,7 +68,7 @@ def test_the_list_is_filtered_by_pool(console: Client, books: dict[str, Cashback
     assert [row["title"] for row in exported(console, pool)] == ["hers"]
 
 
-def test_a_row_says_asset_value_owner_and_when(console: Client, books: dict[str, CashbackAsset]) -> None:
+def test_export_row_has_asset_value_owner_and_time(console: Client, books: dict[str, CashbackAsset]) -> None:
     asset = books["hers"]
     asset.refresh_from_db()
 
@@ -86,28 +86,26 @@ def test_a_row_says_asset_value_owner_and_when(console: Client, books: dict[str,
     }
 
 
-def test_the_totals_are_those_of_the_whole_filtered_list(console: Client, books: dict[str, CashbackAsset]) -> None:
+def test_totals_cover_the_whole_filtered_list(console: Client, books: dict[str, CashbackAsset]) -> None:
     totals = console.get(OWNERSHIP, {"status": "CLAIMED"}).context["totals"]
 
     assert [(line["currency"], line["count"], line["value"]) for line in totals] == [("INR", 2, "107.25"), ("JPY", 1, "500")]
 
 
-def test_a_title_that_is_a_formula_is_inert_in_the_export(console: Client, issue: Issue) -> None:
+def test_formula_in_a_title_is_escaped_in_the_export(console: Client, issue: Issue) -> None:
     issue(title='=HYPERLINK("x")')
 
     assert exported(console, {})[0]["title"] == '\'=HYPERLINK("x")'
 
 
-def test_the_export_link_carries_the_lists_filters(console: Client, books: dict[str, CashbackAsset]) -> None:
+def test_export_link_keeps_the_filters(console: Client, books: dict[str, CashbackAsset]) -> None:
     assert (
         f"{EXPORT}?q=alice&amp;status=CLAIMED" in console.get(OWNERSHIP, {"q": "alice", "status": "CLAIMED"}).content.decode()
     )
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_long_export_is_one_query_and_is_read_piece_by_piece(
-    console: Client, issue: Issue, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_long_export_is_one_query_read_in_chunks(console: Client, issue: Issue, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(csv_export, "ROWS_PER_FETCH", 5)
     for number in range(23):
         issue(title=f"credit {number}")
@@ -120,22 +118,24 @@ def test_a_long_export_is_one_query_and_is_read_piece_by_piece(
 
 
 @pytest.mark.parametrize("method", ["post", "put", "delete"])
-def test_nothing_is_sent_to_this_room(roots: Client, books: dict[str, CashbackAsset], method: str) -> None:
+def test_ownership_refuses_every_write(root_client: Client, books: dict[str, CashbackAsset], method: str) -> None:
     asset = books["hers"]
     pages = [reverse(f"admin:ledger_claimedasset_{name}", args=[asset.pk]) for name in ("change", "delete")]
 
     for address in [OWNERSHIP, EXPORT, reverse("admin:ledger_claimedasset_add"), *pages]:
-        assert getattr(roots, method)(address).status_code == 403, address
+        assert getattr(root_client, method)(address).status_code == 403, address
 
     assert CashbackAsset.objects.count() == 4
 
 
-def test_a_row_leads_to_the_credits_own_page(console: Client, books: dict[str, CashbackAsset]) -> None:
+def test_row_redirects_to_the_credits_page(console: Client, books: dict[str, CashbackAsset]) -> None:
     answer = console.get(reverse("admin:ledger_claimedasset_change", args=[books["hers"].pk]))
 
     assert answer["Location"] == reverse("admin:assets_cashbackasset_change", args=[books["hers"].pk])
 
 
 @pytest.mark.parametrize("query", [{"password": "x"}, {"q": "\x00"}, {"p": "x"}])
-def test_an_odd_address_exports_no_error(console: Client, books: dict[str, CashbackAsset], query: dict[str, str]) -> None:
+def test_export_with_crafted_query_string_does_not_fail(
+    console: Client, books: dict[str, CashbackAsset], query: dict[str, str]
+) -> None:
     assert console.get(EXPORT, query).status_code in (200, 302, 400)

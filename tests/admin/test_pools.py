@@ -1,4 +1,4 @@
-"""The room of the pools."""
+"""The section of the pools, and issuing credits in one."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from tests.admin.conftest import told
+from tests.admin.conftest import message_texts
 from wallet.actions import edit_asset
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
@@ -23,7 +23,7 @@ OpenPool = Callable[..., CreditPool]
 Issue = Callable[..., CashbackAsset]
 
 
-def test_a_currency_is_typed_in_any_case(console: Client) -> None:
+def test_currency_is_accepted_in_any_case(console: Client) -> None:
     console.post(ADD, FIELDS | {"currency": " inr"})
 
     assert CreditPool.objects.get().currency == "INR"
@@ -34,13 +34,13 @@ def test_a_pool_is_opened(console: Client) -> None:
 
     pool = CreditPool.objects.get()
     assert (answer.status_code, answer["Location"]) == (302, reverse("admin:assets_creditpool_change", args=[pool.pk]))
-    assert f'href="{reverse("admin:assets_creditpool_issue", args=[pool.pk])}"' in told(answer)[-1]
+    assert f'href="{reverse("admin:assets_creditpool_issue", args=[pool.pk])}"' in message_texts(answer)[-1]
     assert (pool.name, pool.kind, pool.currency, pool.per_user_limit) == ("Diwali", "PROMOTION", "INR", 2)
     assert (pool.time_zone, pool.is_active, pool.closes_at) == ("Asia/Kolkata", True, datetime(2099, 1, 1, tzinfo=UTC))
     assert abs(pool.opens_at - timezone.now()) < timedelta(minutes=1)
 
 
-def test_save_and_continue_comes_back_to_the_new_pool(console: Client) -> None:
+def test_save_and_continue_returns_to_the_new_pool(console: Client) -> None:
     answer = console.post(ADD, FIELDS | {"_continue": "1"})
 
     assert answer["Location"] == reverse("admin:assets_creditpool_change", args=[CreditPool.objects.get().pk])
@@ -57,7 +57,7 @@ def test_save_and_continue_comes_back_to_the_new_pool(console: Client) -> None:
         ("closes_at_0", "2001-01-01", "must close after it opens"),
     ],
 )
-def test_a_wrong_field_is_said_in_the_form_and_opens_nothing(
+def test_invalid_field_is_reported_in_the_form_and_no_pool_is_opened(
     console: Client, open_pool: OpenPool, field: str, value: str, words: str
 ) -> None:
     open_pool(name="Taken")
@@ -69,7 +69,7 @@ def test_a_wrong_field_is_said_in_the_form_and_opens_nothing(
     assert CreditPool.objects.count() == 1
 
 
-def test_a_change_changes_what_was_changed(console: Client, open_pool: OpenPool) -> None:
+def test_change_updates_only_the_changed_fields(console: Client, open_pool: OpenPool) -> None:
     pool = open_pool(name="Diwali", per_user_limit=1)
     opened = pool.opens_at
     shown = {"opens_at_0": f"{opened:%Y-%m-%d}", "opens_at_1": f"{opened:%H:%M:%S}"}
@@ -84,9 +84,7 @@ def test_a_change_changes_what_was_changed(console: Client, open_pool: OpenPool)
     assert (pool.name, pool.per_user_limit, pool.opens_at) == ("Holi", None, opened)
 
 
-def test_what_the_act_refuses_is_said_in_the_form_with_what_was_typed(
-    console: Client, open_pool: OpenPool, issue: Issue
-) -> None:
+def test_refusal_is_shown_in_the_form_with_the_typed_values(console: Client, open_pool: OpenPool, issue: Issue) -> None:
     pool = open_pool()
     issue(pool=pool)
 
@@ -102,16 +100,16 @@ def test_what_the_act_refuses_is_said_in_the_form_with_what_was_typed(
     assert (pool.name, pool.currency) == ("Diwali", "INR")
 
 
-def test_a_pool_is_never_deleted(roots: Client, open_pool: OpenPool) -> None:
+def test_a_pool_is_never_deleted(root_client: Client, open_pool: OpenPool) -> None:
     pool = open_pool()
 
-    assert roots.post(reverse("admin:assets_creditpool_delete", args=[pool.pk]), {"post": "yes"}).status_code == 403
-    roots.post(POOLS, {"action": "delete_selected", "_selected_action": [str(pool.pk)], "post": "yes"})
+    assert root_client.post(reverse("admin:assets_creditpool_delete", args=[pool.pk]), {"post": "yes"}).status_code == 403
+    root_client.post(POOLS, {"action": "delete_selected", "_selected_action": [str(pool.pk)], "post": "yes"})
 
     assert CreditPool.objects.get() == pool
 
 
-def test_the_list_says_how_many_are_in_which_state(
+def test_list_shows_the_number_of_credits_per_status(
     console: Client, ada: User, alice: User, open_pool: OpenPool, issue: Issue
 ) -> None:
     pool = open_pool()
@@ -139,7 +137,7 @@ def test_credits_are_issued_in_the_pool(console: Client, ada: User, open_pool: O
     answer = console.post(reverse("admin:assets_creditpool_issue", args=[pool.pk]), BATCH)
 
     assert (answer.status_code, answer["Location"]) == (302, reverse("admin:assets_creditpool_change", args=[pool.pk]))
-    assert told(answer) == ["3 credits issued in Diwali."]
+    assert message_texts(answer) == ["3 credits issued in Diwali."]
     issued = {
         (a.title, a.total_value, a.currency, a.pool_id, a.created_by_id, a.expires_at) for a in CashbackAsset.objects.all()
     }
@@ -147,7 +145,7 @@ def test_credits_are_issued_in_the_pool(console: Client, ada: User, open_pool: O
     assert issued == {("Lamp", Decimal("12.5"), "INR", pool.pk, ada.pk, pool.end_of(date(2099, 3, 31)))}
 
 
-def test_credits_are_issued_until_an_exact_instant(console: Client, open_pool: OpenPool) -> None:
+def test_credits_are_issued_with_an_exact_expiry(console: Client, open_pool: OpenPool) -> None:
     exact = BATCH | {"last_day": "", "expires_at_0": "2099-03-31", "expires_at_1": "18:30:00"}
 
     console.post(reverse("admin:assets_creditpool_issue", args=[open_pool().pk]), exact)
@@ -155,12 +153,12 @@ def test_credits_are_issued_until_an_exact_instant(console: Client, open_pool: O
     assert {asset.expires_at for asset in CashbackAsset.objects.all()} == {datetime(2099, 3, 31, 18, 30, tzinfo=UTC)}
 
 
-def test_a_day_and_an_instant_are_one_end_too_many(console: Client, open_pool: OpenPool) -> None:
+def test_expiry_together_with_a_last_day_is_refused(console: Client, open_pool: OpenPool) -> None:
     both = BATCH | {"expires_at_0": "2099-03-31", "expires_at_1": "18:30:00"}
 
     answer = console.post(reverse("admin:assets_creditpool_issue", args=[open_pool().pk]), both)
 
-    assert "Give the day or the instant, not both." in answer.content.decode()
+    assert "Enter a date or a time, not both." in answer.content.decode()
     assert CashbackAsset.objects.count() == 0
 
 
@@ -170,7 +168,7 @@ def test_the_same_form_sent_twice_issues_once(console: Client, open_pool: OpenPo
 
     answer = console.post(address, BATCH)
 
-    assert told(answer)[-1].startswith("This form was sent before: nothing was issued a second time.")
+    assert message_texts(answer)[-1].startswith("This form was already sent; nothing was issued again.")
     assert CashbackAsset.objects.count() == 3
 
 
@@ -193,9 +191,7 @@ def test_the_same_form_sent_twice_issues_once(console: Client, open_pool: OpenPo
         {"key": "short"},
     ],
 )
-def test_a_wrong_batch_is_refused_in_the_form_and_issues_nothing(
-    console: Client, open_pool: OpenPool, wrong: dict[str, Any]
-) -> None:
+def test_invalid_issue_form_is_refused_and_issues_nothing(console: Client, open_pool: OpenPool, wrong: dict[str, Any]) -> None:
     answer = console.post(reverse("admin:assets_creditpool_issue", args=[open_pool().pk]), BATCH | wrong)
 
     assert answer.status_code == 200
@@ -204,6 +200,6 @@ def test_a_wrong_batch_is_refused_in_the_form_and_issues_nothing(
 
 
 @pytest.mark.parametrize("pool_id", ["01900000-0000-7000-8000-000000000000", "no-uuid"])
-def test_a_pool_that_is_not_there_cannot_be_filled(console: Client, pool_id: str) -> None:
+def test_issue_in_an_unknown_pool_redirects(console: Client, pool_id: str) -> None:
     assert console.post(f"{POOLS}{pool_id}/issue/", BATCH).status_code in (302, 404)
     assert CashbackAsset.objects.count() == 0

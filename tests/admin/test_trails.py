@@ -1,4 +1,4 @@
-"""The change history in the console: each change with its time, actor, channel and the values before and after."""
+"""The change history of pools and credits: actor, time, channel, and values before and after."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -47,7 +47,7 @@ def test_pool_history_shows_each_field_before_and_after(console: Client, ada: Us
     assert first[3]["name"] == ("none", "Diwali")
 
 
-def test_first_change_of_a_credit_shows_its_issued_values(
+def test_first_change_of_a_credit_shows_its_values_when_issued(
     console: Client, ada: User, open_pool: OpenPool, issue: Issue
 ) -> None:
     asset = issue(title="Lamp", pool=open_pool(name="Diwali"))
@@ -66,7 +66,7 @@ def test_first_change_of_a_credit_shows_its_issued_values(
     ]
 
 
-def test_credit_history_links_its_claim_to_the_entry(console: Client, alice: User, issue: Issue) -> None:
+def test_history_of_a_credit_links_its_claim_to_the_entry(console: Client, alice: User, issue: Issue) -> None:
     asset = issue()
     entry = claim_asset(asset.pk, alice).receipt["id"]
 
@@ -85,7 +85,7 @@ def test_history_shows_expiry_and_recreation(console: Client, ada: User, issue: 
     assert [line[0] for line in trail(console, child)] == ["issue"]
 
 
-def test_changes_by_the_scheduler_have_no_actor(console: Client) -> None:
+def test_change_by_the_scheduler_has_no_actor(console: Client) -> None:
     (asset,) = CashbackAsset.objects.bulk_create(
         [CashbackAsset(title="x", total_value=1, currency="INR", expires_at=timezone.now())]
     )
@@ -94,7 +94,7 @@ def test_changes_by_the_scheduler_have_no_actor(console: Client) -> None:
     assert trail(console, asset)[0][:2] == ("expire due", None)
 
 
-def test_change_by_raw_sql_shows_the_values_before(console: Client, issue: Issue, open_pool: OpenPool) -> None:
+def test_change_by_manual_sql_shows_the_previous_values(console: Client, issue: Issue, open_pool: OpenPool) -> None:
     asset = issue(title="Lamp", pool=open_pool(name="Diwali"))
     with connection.cursor() as cursor:
         cursor.execute(
@@ -115,7 +115,7 @@ def test_change_by_raw_sql_shows_the_values_before(console: Client, issue: Issue
     ("said", "shown"),
     [({"action": "update", "before": {"title": "Lamp"}}, ("Lamp", "Welcome bonus")), ({}, ("not recorded", "Welcome bonus"))],
 )
-def test_oldest_changes_take_the_values_before_from_their_context(
+def test_oldest_changes_show_the_previous_values_given_by_their_action(
     console: Client, issue: Issue, said: dict[str, Any], shown: tuple[str, str]
 ) -> None:
     """PostgreSQL did not always keep it."""
@@ -127,7 +127,7 @@ def test_oldest_changes_take_the_values_before_from_their_context(
     assert trail(console, asset)[0][3]["title"] == shown
 
 
-def test_deletion_stays_in_the_change_log(console: Client, ada: User, issue: Issue) -> None:
+def test_deletion_is_listed_in_the_change_log(console: Client, ada: User, issue: Issue) -> None:
     edit_asset.delete_asset(issue(title="Lamp").pk, ada)
 
     page = console.get(CHANGES, {"action": "delete", "q": "ada@"}).content.decode()
@@ -154,7 +154,7 @@ def test_change_log_is_filtered(console: Client, ada: User, issue: Issue, query:
     assert len(console.get(CHANGES, query).context["cl"].result_list) == count
 
 
-def test_the_issue_history_shows_actor_and_channel(console: Client, ada: User, open_pool: OpenPool, issue: Issue) -> None:
+def test_issue_history_shows_issuer_and_channel(console: Client, ada: User, open_pool: OpenPool, issue: Issue) -> None:
     issue(pool=open_pool(name="Diwali"))
 
     page = console.get(ISSUED, {"q": "diwali"}).content.decode()
@@ -165,20 +165,20 @@ def test_the_issue_history_shows_actor_and_channel(console: Client, ada: User, o
 
 
 @pytest.mark.parametrize("room", ["assets_cashbackassetevent", "assets_issuance", "ledger_seal"])
-def test_change_log_and_issue_history_are_read_only(roots: Client, room: str) -> None:
+def test_change_log_and_issue_history_are_read_only(root_client: Client, room: str) -> None:
     pages = [reverse(f"admin:{room}_changelist"), reverse(f"admin:{room}_add"), reverse(f"admin:{room}_change", args=[1])]
 
     for address in [*pages, reverse(f"admin:{room}_delete", args=[1])]:
-        assert roots.post(address, {"count": 9, "post": "yes"}).status_code == 403, address
+        assert root_client.post(address, {"count": 9, "post": "yes"}).status_code == 403, address
 
 
-def test_history_page_is_read_only(roots: Client, open_pool: OpenPool) -> None:
-    assert roots.post(reverse("admin:assets_creditpool_history", args=[open_pool().pk])).status_code == 403
+def test_history_page_refuses_post(root_client: Client, open_pool: OpenPool) -> None:
+    assert root_client.post(reverse("admin:assets_creditpool_history", args=[open_pool().pk])).status_code == 403
 
 
-def test_issue_history_has_no_change_page(roots: Client, issue: Issue) -> None:
+def test_issue_history_row_has_no_change_page(root_client: Client, issue: Issue) -> None:
     issue()
 
-    page = roots.get(reverse("admin:assets_issuance_change", args=[Issuance.objects.get().pk])).content.decode()
+    page = root_client.get(reverse("admin:assets_issuance_change", args=[Issuance.objects.get().pk])).content.decode()
 
     assert 'name="_save"' not in page

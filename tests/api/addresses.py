@@ -1,4 +1,4 @@
-"""What the resolver knows of the API: each address and the methods it has."""
+"""The URLs of the API and their methods, as the URL resolver has them."""
 
 import re
 from typing import Any

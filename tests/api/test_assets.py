@@ -1,4 +1,4 @@
-"""/assets/: seeing single credits, and finding them."""
+"""/assets/: reading, listing and filtering credits."""
 
 import time
 from collections.abc import Callable
@@ -38,7 +38,7 @@ def test_a_user_sees_a_credit_without_its_owner(as_alice: Caller, issue: Issue) 
     }
 
 
-def test_an_admin_also_sees_whose_it_is_and_since_when(as_ada: Caller, alice: User, issue: Issue) -> None:
+def test_admin_also_sees_the_owner_and_the_time_of_the_claim(as_ada: Caller, alice: User, issue: Issue) -> None:
     asset = issue()
     claim = claim_asset(asset.pk, alice)
 
@@ -49,7 +49,7 @@ def test_an_admin_also_sees_whose_it_is_and_since_when(as_ada: Caller, alice: Us
     assert shown["claimed_at"] == claim.receipt["claimed_at"]
 
 
-def test_what_somebody_else_claimed_is_not_there(as_alice: Caller, as_bob: Caller, alice: User, issue: Issue) -> None:
+def test_credit_claimed_by_another_user_is_hidden(as_alice: Caller, as_bob: Caller, alice: User, issue: Issue) -> None:
     asset = issue()
     claim_asset(asset.pk, alice)
 
@@ -59,7 +59,7 @@ def test_what_somebody_else_claimed_is_not_there(as_alice: Caller, as_bob: Calle
     assert len(as_alice.get(ASSETS).json()["results"]) == 1
 
 
-def test_a_due_credit_reads_expired_before_any_sweep(as_alice: Caller, issue: Issue) -> None:
+def test_due_credit_is_shown_as_expired_before_any_sweep(as_alice: Caller, issue: Issue) -> None:
     due, fresh = issue(expires_at=timezone.now() + timedelta(milliseconds=60)), issue()
     time.sleep(0.1)
 
@@ -96,7 +96,7 @@ def offered(issue: Issue, open_pool: Callable[..., CreditPool]) -> dict[str, Cas
         ({"mine": "false"}, {"small", "large", "pooled"}),
     ],
 )
-def test_lists_can_be_narrowed(
+def test_list_is_filtered(
     as_alice: Caller, offered: dict[str, CashbackAsset], query: dict[str, str], expected: set[str]
 ) -> None:
     found = {asset["id"] for asset in as_alice.get(ASSETS, query).json()["results"]}
@@ -104,7 +104,7 @@ def test_lists_can_be_narrowed(
     assert found == {str(offered[name].pk) for name in expected}
 
 
-def test_lists_can_be_narrowed_by_pool_and_expiry(as_alice: Caller, offered: dict[str, CashbackAsset]) -> None:
+def test_list_is_filtered_by_pool_and_expiry(as_alice: Caller, offered: dict[str, CashbackAsset]) -> None:
     def titles(**query: str) -> set[str]:
         return {asset["title"] for asset in as_alice.get(ASSETS, query).json()["results"]}
 
@@ -116,7 +116,7 @@ def test_lists_can_be_narrowed_by_pool_and_expiry(as_alice: Caller, offered: dic
     assert titles(expires_before=(border + timedelta(days=1)).date().isoformat()) == {"Small 5% bonus", "Large bonus"}
 
 
-def test_mine_are_what_the_caller_claimed(as_alice: Caller, alice: User, issue: Issue) -> None:
+def test_mine_filters_by_the_callers_claims(as_alice: Caller, alice: User, issue: Issue) -> None:
     mine, other = issue(), issue()
     claim_asset(mine.pk, alice)
 
@@ -168,11 +168,11 @@ def test_mine_are_what_the_caller_claimed(as_alice: Caller, alice: User, issue: 
         ("title\x00", "a"),
     ],
 )
-def test_a_parameter_that_cannot_be_meant_is_refused(as_alice: Caller, name: str, value: str) -> None:
+def test_invalid_parameter_is_refused(as_alice: Caller, name: str, value: str) -> None:
     assert wrong_fields(as_alice.get(ASSETS, {name: value})) == [name]
 
 
-def test_a_parameter_given_twice_is_refused(as_alice: Caller) -> None:
+def test_repeated_parameter_is_refused(as_alice: Caller) -> None:
     assert wrong_fields(as_alice.get(f"{ASSETS}?status=AVAILABLE&status=CLAIMED")) == ["status"]
 
 

@@ -1,4 +1,4 @@
-"""The API in a browser: signed in by a session, each address shows a page that can be read and tried."""
+"""The browsable API, signed in by session."""
 
 from collections.abc import Callable
 
@@ -40,28 +40,28 @@ def pages(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPo
     ]
 
 
-def test_each_list_and_thing_is_a_page(browser: Client, pages: list[str]) -> None:
+def test_each_list_and_object_has_a_browsable_page(browser: Client, pages: list[str]) -> None:
     for page in pages:
         answer = browser.get(f"{ROOT}/{page}")
         assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8"), page
         assert b"Bearer" not in answer.content
 
 
-def test_an_act_by_get_is_a_page_that_offers_its_form(browser: Client, pages: list[str]) -> None:
+def test_get_of_an_action_shows_a_page_with_its_form(browser: Client, pages: list[str]) -> None:
     answer = browser.get(f"{ROOT}/{pages[5]}claim/")
 
     assert answer.status_code == 405
     assert b"<form" in answer.content
 
 
-def test_a_wrong_filter_is_told_on_the_page(browser: Client, pages: list[str]) -> None:
+def test_invalid_filter_is_shown_on_the_page(browser: Client, pages: list[str]) -> None:
     answer = browser.get(f"{ROOT}/assets/?status=GONE")
 
     assert answer.status_code == 400
     assert b"GONE" in answer.content
 
 
-def test_a_browser_that_is_not_signed_in_sees_nothing(pages: list[str]) -> None:
+def test_browsable_page_requires_sign_in(pages: list[str]) -> None:
     for page in pages:
         assert Client(headers=HTML).get(f"{ROOT}/{page}").status_code == 401
 
@@ -81,13 +81,13 @@ def test_a_post_by_session_needs_the_csrf_token(alice: User, issue: Callable[...
     assert Entry.objects.count() == 1
 
 
-def test_whoever_accepts_nothing_we_write_gets_json(browser: Client, pages: list[str]) -> None:
+def test_unsupported_accept_header_gets_json(browser: Client, pages: list[str]) -> None:
     answer = browser.get(f"{ROOT}/assets/", headers={"Accept": "application/xml"})
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
 
 
-def test_that_holds_for_every_address(browser: Client) -> None:
+def test_unsupported_accept_header_gets_json_from_auth_too(browser: Client) -> None:
     answer = browser.get(f"{ROOT}/auth/me/", headers={"Accept": "application/xml"})
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")

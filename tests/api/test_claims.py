@@ -1,4 +1,4 @@
-"""/claims/ and /wallet/: what happened, and what it comes to."""
+"""/claims/ and /wallet/: entries, proofs and balances."""
 
 import json
 from collections.abc import Callable
@@ -40,27 +40,27 @@ def test_a_user_sees_their_own_claims_newest_first(as_alice: Caller, claimed: di
     assert ids(as_alice) == [claimed["pooled"], claimed["first"]]
 
 
-def test_a_claim_reads_as_its_receipt_did(as_alice: Caller, claimed: dict[str, str]) -> None:
+def test_claim_equals_its_receipt(as_alice: Caller, claimed: dict[str, str]) -> None:
     receipts = [entry.receipt() for entry in Entry.objects.filter(user__email="alice@example.com").newest_first()]
 
     assert as_alice.get(CLAIMS).json()["results"] == receipts
     assert as_alice.get(f"{CLAIMS}{claimed['pooled']}/").json() == receipts[0]
 
 
-def test_an_admin_sees_all_claims_and_whose_they_are(as_ada: Caller, bob: User, claimed: dict[str, str]) -> None:
+def test_admin_sees_all_claims_with_their_owners(as_ada: Caller, bob: User, claimed: dict[str, str]) -> None:
     newest = as_ada.get(CLAIMS).json()["results"][0]
 
     assert ids(as_ada) == [claimed["bobs"], claimed["pooled"], claimed["first"]]
     assert newest == Entry.objects.get(user=bob).receipt() | {"user": {"id": str(bob.pk), "email": "bob@example.com"}}
 
 
-def test_somebody_elses_claim_is_not_found(as_alice: Caller, as_ada: Caller, claimed: dict[str, str]) -> None:
+def test_claim_of_another_user_is_not_found(as_alice: Caller, as_ada: Caller, claimed: dict[str, str]) -> None:
     assert as_alice.get(f"{CLAIMS}{claimed['bobs']}/").status_code == 404
     assert as_alice.get(f"{CLAIMS}{uuid4()}/").status_code == 404
     assert as_ada.get(f"{CLAIMS}{claimed['bobs']}/").status_code == 200
 
 
-def test_claims_can_be_narrowed(as_ada: Caller, alice: User, claimed: dict[str, str]) -> None:
+def test_claims_are_filtered(as_ada: Caller, alice: User, claimed: dict[str, str]) -> None:
     pooled = Entry.objects.get(pk=claimed["pooled"])
     instant, pool = pooled.claimed_at.isoformat(), str(pooled.asset.pool_id)
 
@@ -71,14 +71,14 @@ def test_claims_can_be_narrowed(as_ada: Caller, alice: User, claimed: dict[str, 
     assert ids(as_ada, to=instant) == [claimed["first"]]
 
 
-def test_a_day_is_its_first_instant_in_utc(as_ada: Caller, claimed: dict[str, str]) -> None:
+def test_date_means_its_midnight_in_utc(as_ada: Caller, claimed: dict[str, str]) -> None:
     today = Entry.objects.newest_first()[0].claimed_at.date()
 
     assert len(ids(as_ada, **{"from": today.isoformat(), "to": (today + timedelta(days=1)).isoformat()})) == 3
     assert ids(as_ada, to=today.isoformat()) == []
 
 
-def test_a_user_cannot_filter_their_way_to_others_claims(as_alice: Caller, bob: User, claimed: dict[str, str]) -> None:
+def test_filter_by_user_does_not_reveal_claims_of_others(as_alice: Caller, bob: User, claimed: dict[str, str]) -> None:
     assert ids(as_alice, user=str(bob.pk)) == []
 
 
@@ -86,12 +86,12 @@ def test_a_user_cannot_filter_their_way_to_others_claims(as_alice: Caller, bob: 
     ("name", "value"),
     [("user", "alice"), ("asset", "1"), ("pool", "x"), ("from", "yesterday"), ("to", "2026-02-30"), ("currency", "INR")],
 )
-def test_a_parameter_that_cannot_be_meant_is_refused(as_ada: Caller, name: str, value: str) -> None:
+def test_invalid_parameter_is_refused(as_ada: Caller, name: str, value: str) -> None:
     assert wrong_fields(as_ada.get(CLAIMS, {name: value})) == [name]
 
 
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
-def test_a_claim_is_never_written_here(as_ada: Caller, claimed: dict[str, str], method: str) -> None:
+def test_claims_are_read_only(as_ada: Caller, claimed: dict[str, str], method: str) -> None:
     before = [*Entry.objects.values()]
 
     assert getattr(as_ada, method)(f"{CLAIMS}{claimed['first']}/", {}).status_code == 405
@@ -115,7 +115,7 @@ def test_a_wallet_holds_the_exact_sum_per_currency(as_alice: Caller, as_bob: Cal
     assert as_bob.get(f"{ROOT}/wallet/").json() == {"balances": [{"currency": "JPY", "balance": "7", "claims": 1}]}
 
 
-def test_an_admins_wallet_is_their_own(as_ada: Caller, claimed: dict[str, str]) -> None:
+def test_wallet_of_an_admin_has_only_own_claims(as_ada: Caller, claimed: dict[str, str]) -> None:
     assert as_ada.get(f"{ROOT}/wallet/").json() == {"balances": []}
 
 
@@ -130,7 +130,7 @@ def test_a_wallet_takes_no_parameters(as_alice: Caller) -> None:
     assert wrong_fields(as_alice.get(f"{ROOT}/wallet/", {"currency": "INR"})) == ["currency"]
 
 
-def test_instants_are_written_in_utc(as_alice: Caller, claimed: dict[str, str]) -> None:
+def test_timestamps_are_in_utc(as_alice: Caller, claimed: dict[str, str]) -> None:
     written = as_alice.get(CLAIMS).json()["results"][0]["claimed_at"]
 
     assert written.endswith("Z")

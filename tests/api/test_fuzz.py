@@ -80,7 +80,7 @@ def assert_code_is_declared(operation: Any, answer: Any) -> None:
 
 
 @pytest.mark.parametrize("label", OPERATIONS)
-def test_no_request_breaks_anything(
+def test_generated_requests_get_documented_responses(
     label: str, headers: list[dict[str, str]], ids: list[str], record_property: Callable[[str, object], None]
 ) -> None:
     record_property("proof", "P6")

@@ -1,4 +1,4 @@
-"""Walking lists page by page."""
+"""Cursor pagination of the lists."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -39,7 +39,7 @@ def many(issue: Issue) -> list[CashbackAsset]:
 
 @pytest.mark.parametrize("page_size", [1, 2, 3, 10, 11, 100])
 @pytest.mark.parametrize("name", ["created_at", "-created_at", "expires_at", "-expires_at", "total_value", "-total_value"])
-def test_every_row_is_on_one_page_in_order_there_and_back(
+def test_every_row_is_on_exactly_one_page_forwards_and_backwards(
     as_alice: Caller, many: list[CashbackAsset], name: str, page_size: int
 ) -> None:
     column = {"created_at": "id"}.get(name.removeprefix("-"), name.removeprefix("-"))
@@ -56,21 +56,21 @@ def test_every_row_is_on_one_page_in_order_there_and_back(
     assert back == pages[::-1]
 
 
-def test_what_never_expires_comes_after_what_does(as_alice: Caller, many: list[CashbackAsset]) -> None:
+def test_credits_without_expiry_come_last(as_alice: Caller, many: list[CashbackAsset]) -> None:
     ends = [asset["expires_at"] for asset in as_alice.get(ASSETS, {"ordering": "expires_at"}).json()["results"]]
 
     assert ends[-4:] == [None] * 4
     assert ends[:-4] == sorted(ends[:-4])
 
 
-def test_the_newest_come_first_unless_asked_otherwise(as_alice: Caller, many: list[CashbackAsset]) -> None:
+def test_default_order_is_newest_first(as_alice: Caller, many: list[CashbackAsset]) -> None:
     newest = [str(asset.pk) for asset in reversed(many)]
 
     assert walk(as_alice, ASSETS) == [newest]
     assert walk(as_alice, f"{ASSETS}?ordering=created_at") == [newest[::-1]]
 
 
-def test_rows_that_come_and_go_disturb_nobody_on_the_way(
+def test_inserts_and_deletes_between_pages_skip_and_repeat_nothing(
     as_alice: Caller, ada: User, issue: Issue, many: list[CashbackAsset]
 ) -> None:
     first = as_alice.get(ASSETS, {"page_size": 4}).json()
@@ -81,14 +81,14 @@ def test_rows_that_come_and_go_disturb_nobody_on_the_way(
     assert [asset["title"] for asset in second["results"]] == ["6", "5", "4", "3"]
 
 
-def test_a_page_holds_25_unless_asked_otherwise(as_alice: Caller, issue: Issue) -> None:
+def test_default_page_size_is_25(as_alice: Caller, issue: Issue) -> None:
     for _ in range(26):
         issue()
 
     assert [len(page) for page in walk(as_alice, ASSETS)] == [25, 1]
 
 
-def test_filters_stay_on_along_the_pages(as_alice: Caller, many: list[CashbackAsset]) -> None:
+def test_page_links_keep_the_filters(as_alice: Caller, many: list[CashbackAsset]) -> None:
     pages = walk(as_alice, f"{ASSETS}?min_value=2&page_size=3")
 
     expected = [str(asset.pk) for asset in reversed(many) if asset.total_value >= 2]
@@ -112,7 +112,7 @@ def cursor_of(answer: Any) -> str:
     return str(answer.json()["next"]).split("cursor=")[1].split("&")[0]
 
 
-def test_a_cursor_belongs_to_one_list_in_one_order(as_ada: Caller, many: list[CashbackAsset]) -> None:
+def test_cursor_of_another_list_or_order_is_refused(as_ada: Caller, many: list[CashbackAsset]) -> None:
     cursor = cursor_of(as_ada.get(ASSETS, {"page_size": 2}))
 
     assert as_ada.get(f"{ASSETS}?cursor={cursor}").status_code == 200
@@ -120,20 +120,20 @@ def test_a_cursor_belongs_to_one_list_in_one_order(as_ada: Caller, many: list[Ca
     assert wrong_fields(as_ada.get(f"{ROOT}/reports/ownership/?cursor={cursor}")) == ["cursor"]
 
 
-def test_a_cursor_cannot_be_made_up(as_ada: Caller, many: list[CashbackAsset]) -> None:
+def test_forged_cursor_is_refused(as_ada: Caller, many: list[CashbackAsset]) -> None:
     cursor = cursor_of(as_ada.get(ASSETS, {"page_size": 2}))
 
     for made_up in ("x", cursor[:-1], f"{cursor}x", cursor.swapcase(), "W10", "%00", "é", "a:b", ":", "a" * 2000):
         assert wrong_fields(as_ada.get(f"{ASSETS}?cursor={made_up}")) == ["cursor"], made_up
 
 
-def test_links_lead_to_the_host_that_was_asked_and_no_other(as_alice: Caller, many: list[CashbackAsset]) -> None:
+def test_page_links_ignore_x_forwarded_host(as_alice: Caller, many: list[CashbackAsset]) -> None:
     answer = as_alice.get(ASSETS, {"page_size": 2}, headers={"X-Forwarded-Host": "evil.example"})
 
     assert answer.json()["next"].startswith("http://testserver/api/v1/assets/?")
 
 
-def test_a_walk_along_a_column_starts_each_page_at_its_row(as_alice: Caller) -> None:
+def test_page_condition_lets_an_index_start_at_the_row(as_alice: Caller) -> None:
     """Look at the condition itself: an index can begin at `>=`, and cannot at an OR."""
     condition = str(CashbackAsset.objects.filter(Order("total_value", descending=False).after("5", "1" * 32)).query)
 

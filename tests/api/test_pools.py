@@ -1,4 +1,4 @@
-"""/pools/: what is on offer, opening and changing it, and issuing into it."""
+"""/pools/: reading, opening and changing pools, and issuing credits in one."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -23,7 +23,7 @@ def key() -> dict[str, str]:
     return {"Idempotency-Key": uuid4().hex}
 
 
-def test_a_user_sees_a_pool_its_supply_and_whether_they_could_claim(
+def test_user_sees_a_pool_with_its_supply_and_can_claim(
     as_alice: Caller, alice: User, open_pool: OpenPool, issue: Issue
 ) -> None:
     pool = open_pool(per_user_limit=1)
@@ -47,7 +47,7 @@ def test_a_user_sees_a_pool_its_supply_and_whether_they_could_claim(
     assert after == before | {"available": 1, "can_claim": False}
 
 
-def test_an_inactive_pool_is_an_admins_draft(as_alice: Caller, as_ada: Caller, open_pool: OpenPool) -> None:
+def test_inactive_pool_is_visible_to_admins_only(as_alice: Caller, as_ada: Caller, open_pool: OpenPool) -> None:
     pool = open_pool(is_active=False, time_zone="Asia/Kolkata")
 
     assert as_alice.get(POOLS).json()["results"] == []
@@ -84,7 +84,7 @@ def test_an_admin_opens_a_pool(as_ada: Caller) -> None:
     assert answer.json() == as_ada.get(f"{POOLS}{pool.pk}/").json()
 
 
-def test_a_pool_opens_now_unless_told_otherwise(as_ada: Caller) -> None:
+def test_opens_at_defaults_to_now(as_ada: Caller) -> None:
     shown = as_ada.post(POOLS, {"name": "Spring", "kind": "SIGNUP", "currency": "INR"}).json()
 
     assert abs(datetime.fromisoformat(shown["opens_at"]) - timezone.now()) < timedelta(seconds=10)
@@ -111,7 +111,7 @@ def test_a_pool_opens_now_unless_told_otherwise(as_ada: Caller) -> None:
         ({"available": 3}, "available"),
     ],
 )
-def test_a_wrong_field_is_named_and_no_pool_is_opened(
+def test_invalid_field_is_reported_and_no_pool_is_opened(
     as_ada: Caller, open_pool: OpenPool, changed: dict[str, object], field: str
 ) -> None:
     open_pool()
@@ -180,7 +180,9 @@ def test_issuing_again_with_the_same_key_issues_nothing(as_ada: Caller, open_poo
 @pytest.mark.parametrize(
     "changed", [{"count": 4}, {"title": "Other"}, {"total_value": "2"}, {"expires_at": "2090-01-01"}, {"expires_at": None}]
 )
-def test_another_issue_under_the_same_key_is_refused(as_ada: Caller, open_pool: OpenPool, changed: dict[str, object]) -> None:
+def test_issue_with_the_key_of_another_request_is_refused(
+    as_ada: Caller, open_pool: OpenPool, changed: dict[str, object]
+) -> None:
     url, body, same = f"{POOLS}{open_pool().pk}/issue/", {"count": 3, "title": "Bonus", "total_value": "1"}, key()
     as_ada.post(url, body, headers=same)
 
@@ -211,7 +213,7 @@ def test_issuing_needs_a_key(as_ada: Caller, open_pool: OpenPool) -> None:
         ({"currency": "INR"}, "currency"),
     ],
 )
-def test_a_wrong_field_is_named_and_nothing_is_issued(
+def test_invalid_field_is_reported_and_nothing_is_issued(
     as_ada: Caller, open_pool: OpenPool, changed: dict[str, object], field: str
 ) -> None:
     body = {"count": 3, "title": "Bonus", "total_value": "1"} | changed
@@ -223,7 +225,7 @@ def test_a_wrong_field_is_named_and_nothing_is_issued(
 
 
 @pytest.mark.parametrize("act", ["issue", "claim"])
-def test_a_pool_that_is_not_there_is_not_found(as_ada: Caller, act: str) -> None:
+def test_unknown_pool_is_not_found(as_ada: Caller, act: str) -> None:
     body = {"count": 1, "title": "Bonus", "total_value": "1"} if act == "issue" else {}
 
     assert as_ada.post(f"{POOLS}{uuid4()}/{act}/", body, headers=key()).status_code == 404
@@ -240,5 +242,5 @@ def test_a_hundred_pools_cost_two_queries(
         assert len(as_alice.get(POOLS, {"page_size": 100}).json()["results"]) == 100
 
 
-def test_pools_refuse_parameters_they_do_not_know(as_alice: Caller) -> None:
+def test_pools_refuse_unknown_parameters(as_alice: Caller) -> None:
     assert wrong_fields(as_alice.get(POOLS, {"kind": "SIGNUP"})) == ["kind"]

@@ -1,4 +1,4 @@
-"""/reports/: who owns what, and what became of what was issued."""
+"""/reports/: the ownership report and the summary."""
 
 import csv
 from collections.abc import Callable
@@ -37,7 +37,7 @@ def rows_of(answer: object) -> list[list[str]]:
     return [*csv.reader(StringIO(text, newline=""))]
 
 
-def test_the_ownership_report_names_asset_value_owner_and_when(as_ada: Caller, owned: dict[str, CashbackAsset]) -> None:
+def test_ownership_report_has_asset_value_owner_and_time(as_ada: Caller, owned: dict[str, CashbackAsset]) -> None:
     results = as_ada.get(OWNERSHIP).json()["results"]
 
     claimed = owned["claimed"]
@@ -73,7 +73,7 @@ def test_the_ownership_report_names_asset_value_owner_and_when(as_ada: Caller, o
         ({"search": "bonus"}, {"free", "expired"}),
     ],
 )
-def test_the_ownership_report_can_be_narrowed(
+def test_ownership_report_is_filtered(
     as_ada: Caller, owned: dict[str, CashbackAsset], query: dict[str, str], expected: set[str]
 ) -> None:
     ids = {str(owned[name].pk) for name in expected}
@@ -82,7 +82,7 @@ def test_the_ownership_report_can_be_narrowed(
     assert {row[0] for row in rows_of(as_ada.get(OWNERSHIP, query | {"format": "csv"}))[1:]} == ids
 
 
-def test_the_file_holds_every_line_and_no_formula(as_ada: Caller, owned: dict[str, CashbackAsset]) -> None:
+def test_csv_has_every_row_and_no_formula(as_ada: Caller, owned: dict[str, CashbackAsset]) -> None:
     answer = as_ada.get(OWNERSHIP, {"format": "csv"})
 
     rows = rows_of(answer)
@@ -100,17 +100,17 @@ def test_the_file_holds_every_line_and_no_formula(as_ada: Caller, owned: dict[st
     assert len(rows) == 4
 
 
-def test_a_csv_reader_is_served_by_its_accept_header_too(as_ada: Caller, owned: dict[str, CashbackAsset]) -> None:
+def test_accept_header_selects_csv(as_ada: Caller, owned: dict[str, CashbackAsset]) -> None:
     assert len(rows_of(as_ada.get(OWNERSHIP, headers={"Accept": "text/csv"}))) == 4
 
 
-def test_the_file_is_ordered_as_asked(as_ada: Caller, owned: dict[str, CashbackAsset]) -> None:
+def test_csv_is_ordered(as_ada: Caller, owned: dict[str, CashbackAsset]) -> None:
     rows = rows_of(as_ada.get(OWNERSHIP, {"format": "csv", "ordering": "total_value"}))
 
     assert [row[2] for row in rows[1:]] == ["49.50", "100.00", "500"]
 
 
-def test_a_wrong_parameter_of_the_file_is_a_problem_in_json(as_ada: Caller) -> None:
+def test_invalid_parameter_of_csv_is_a_json_problem(as_ada: Caller) -> None:
     assert wrong_fields(as_ada.get(OWNERSHIP, {"format": "csv", "status": "GONE"})) == ["status"]
     assert wrong_fields(as_ada.get(OWNERSHIP, {"format": "csv", "ordering": "title"})) == ["ordering"]
     assert wrong_fields(as_ada.get(OWNERSHIP, {"format": "pdf"})) == ["format"]
@@ -135,7 +135,7 @@ def test_ownership_costs_two_queries(
         assert len(rows_of(as_ada.get(OWNERSHIP, {"format": "csv"}))) == 54
 
 
-def test_the_summary_ties_out(
+def test_summary_statuses_add_up_to_issued(
     as_ada: Caller, ada: User, issue: Issue, owned: dict[str, CashbackAsset], django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     edit_asset.delete_asset(issue(total_value=Decimal(3)).pk, ada)
@@ -157,7 +157,7 @@ def test_the_summary_ties_out(
         assert Decimal(line["issued"]["value"]) == sum(Decimal(part["value"]) for part in parts)
 
 
-def test_the_summary_can_be_narrowed(as_ada: Caller, owned: dict[str, CashbackAsset]) -> None:
+def test_summary_is_filtered(as_ada: Caller, owned: dict[str, CashbackAsset]) -> None:
     def currencies(**query: str) -> list[str]:
         return [line["currency"] for line in as_ada.get(SUMMARY, query).json()["lines"]]
 
@@ -169,5 +169,5 @@ def test_the_summary_can_be_narrowed(as_ada: Caller, owned: dict[str, CashbackAs
 @pytest.mark.parametrize(
     ("name", "value"), [("pool", "x"), ("currency", "XYZ"), ("currency", "%s%"), ("pool", ""), ("status", "CLAIMED")]
 )
-def test_the_summary_refuses_what_cannot_be_meant(as_ada: Caller, name: str, value: str) -> None:
+def test_summary_refuses_invalid_parameters(as_ada: Caller, name: str, value: str) -> None:
     assert wrong_fields(as_ada.get(SUMMARY, {name: value})) == [name]

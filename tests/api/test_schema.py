@@ -1,4 +1,4 @@
-"""What OpenAPI says is what there is."""
+"""The OpenAPI schema agrees with the routes, the refusals and the responses."""
 
 import re
 from io import StringIO
@@ -70,7 +70,7 @@ def test_every_promised_code_is_a_code_of_the_problem(schema: dict[str, Any]) ->
         assert {status_by_code()[code] for code in promised} == {status}
 
 
-def test_every_promised_code_is_told_by_an_operation(schema: dict[str, Any]) -> None:
+def test_every_promised_code_is_documented_by_an_operation(schema: dict[str, Any]) -> None:
     told = {code for operation in operations(schema).values() for code in codes_of(operation)}
 
     # The schema itself shows the methods of an address, and 500 is not promised.
@@ -97,7 +97,7 @@ def test_problems_are_shared_responses_described_by_their_codes(schema: dict[str
     assert len(shared) <= 11
 
 
-def test_every_operation_tells_its_errors_as_problems(schema: dict[str, Any]) -> None:
+def test_every_operation_documents_its_errors_as_problems(schema: dict[str, Any]) -> None:
     for (path, method), operation in operations(schema).items():
         assert "busy" in codes_of(operation), path
         assert operation["summary"], path
@@ -105,7 +105,7 @@ def test_every_operation_tells_its_errors_as_problems(schema: dict[str, Any]) ->
         assert ("not_found" in codes_of(operation)) == ("{id}" in path), (path, method)
 
 
-def test_a_claim_tells_both_its_answers_its_key_and_its_refusals(schema: dict[str, Any]) -> None:
+def test_claim_documents_its_responses_key_and_refusals(schema: dict[str, Any]) -> None:
     by_id = schema["paths"][f"{ROOT}/assets/{{id}}/claim/"]["post"]
     of_pool = schema["paths"][f"{ROOT}/pools/{{id}}/claim/"]["post"]
 
@@ -121,7 +121,7 @@ def test_a_claim_tells_both_its_answers_its_key_and_its_refusals(schema: dict[st
     assert "Idempotency-Replayed" in of_pool["responses"]["201"]["headers"]
 
 
-def test_lists_tell_their_pages_and_the_report_its_formats(schema: dict[str, Any]) -> None:
+def test_lists_document_pagination_and_the_report_its_formats(schema: dict[str, Any]) -> None:
     for path in ("pools", "assets", "claims", "reports/ownership"):
         operation = schema["paths"][f"{ROOT}/{path}/"]["get"]
         assert {"cursor", "page_size", "ordering"} <= {parameter["name"] for parameter in operation["parameters"]}
@@ -131,21 +131,21 @@ def test_lists_tell_their_pages_and_the_report_its_formats(schema: dict[str, Any
     assert set(report["responses"]["200"]["content"]) == {"application/json", "text/csv"}
 
 
-def test_the_schema_is_openapi_3_1_and_open_to_anybody(db: None, client: Client) -> None:
+def test_schema_is_openapi_3_1_without_sign_in(db: None, client: Client) -> None:
     answer = client.get(f"{ROOT}/schema/", headers={"Accept": "application/vnd.oai.openapi+json"})
 
     assert answer.status_code == 200
     assert answer.json()["openapi"].startswith("3.1")
 
 
-def test_the_page_to_try_it_calls_nobody_else(db: None, client: Client) -> None:
+def test_docs_page_calls_no_other_host(db: None, client: Client) -> None:
     page = client.get(f"{ROOT}/docs/")
 
     assert page.status_code == 200
     assert re.findall(rb'(?:src|href)="(?:https?:)?//', page.content) == []
 
 
-def test_examples_are_given_and_right(schema: dict[str, Any]) -> None:
+def test_examples_match_the_schema(schema: dict[str, Any]) -> None:
     shapes = schema["components"]["schemas"]
     for path, method, status, name in (
         (f"{ROOT}/assets/{{id}}/", "get", "200", "Asset"),

@@ -121,7 +121,7 @@ def every_page(page: Page) -> Iterator[str]:
         yield settled(page, f"{action}-asked")
     choose(page, "extend", "AVAILABLE", "Festival")
     page.get_by_label("Last day").fill("2099-12-31")
-    sent(page, "Show what would happen")
+    sent(page, "Preview")
     yield settled(page, "extend-foreseen")
     for name, content in {"import-mistakes": WRONG_FILE, "import-preview": GOOD_FILE}.items():
         upload(page, content)

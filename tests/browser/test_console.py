@@ -77,7 +77,7 @@ def open_pool(page: Page, name: str) -> None:
     page.get_by_label("Kind").select_option("PROMOTION")
     page.get_by_label("Currency").fill("inr")
     sent(page, "Save")
-    expect(page.get_by_text("It is empty.")).to_be_visible()
+    expect(page.get_by_text("This pool has no credits yet.")).to_be_visible()
 
 
 def act(page: Page, action: str, button: str, count: int) -> None:
@@ -99,7 +99,7 @@ def test_an_operators_whole_way_from_a_new_pool_to_a_file_of_who_owns_what(
 
     open_pool(page, "Festive cashback")
     page.get_by_role("main").get_by_role("link", name="Issue credits").click()
-    page.get_by_label("How many").fill("5")
+    page.get_by_label("Number of credits").fill("5")
     page.get_by_label("Title").fill("Festival of lights")
     page.get_by_label("Value of each").fill("75.00")
     page.get_by_label("Last day").fill("2099-12-31")
@@ -154,7 +154,7 @@ def test_a_phone_opens_and_closes_the_side_bar(signed_in: Callable[..., Page], o
     page = signed_in(ada, "/admin/", viewport=NARROW)
 
     expect(page.get_by_role("link", name="Ledger")).to_be_hidden()
-    page.get_by_role("button", name="Side bar").click()
+    page.get_by_role("button", name="Sidebar").click()
     page.get_by_role("navigation").get_by_role("link", name="Ledger").click()
 
     expect(page.get_by_role("heading", level=1)).to_contain_text("Ledger")

@@ -50,7 +50,7 @@ def test_every_page_is_drawn(
     page = signed_in(shop, "/offers/", **look)
     taken(page, f"offers-{end}")
     page.get_by_role("button", name="Claim Festival of lights").click()
-    page.get_by_role("button", name="Claim one from Refer a friend").click()
+    page.get_by_role("button", name="Claim from Refer a friend").click()
     page.locator(".outcome").nth(1).wait_for()
     taken(page, f"offers-claimed-{end}")
     page.goto("/offers/?q=fest&pool=&min=20&sort=high")

@@ -1,4 +1,4 @@
-"""The commands as an operator meets them: what they print, and how they end."""
+"""Fixtures that run commands in this process or in a shell."""
 
 import io
 import os

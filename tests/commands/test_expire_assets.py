@@ -29,7 +29,7 @@ def statuses() -> list[str]:
     return sorted(CashbackAsset.objects.values_list("status", flat=True))
 
 
-def test_it_marks_what_is_due_and_nothing_else(command: Command, issue: Issue) -> None:
+def test_only_due_credits_are_marked_expired(command: Command, issue: Issue) -> None:
     make_due(issue(), issue())
     issue()
 
@@ -37,7 +37,7 @@ def test_it_marks_what_is_due_and_nothing_else(command: Command, issue: Issue) -
     assert statuses() == ["AVAILABLE", "EXPIRED", "EXPIRED"]
 
 
-def test_a_second_run_finds_nothing(command: Command, issue: Issue) -> None:
+def test_second_run_marks_nothing(command: Command, issue: Issue) -> None:
     make_due(issue())
     command("expire_assets")
 
@@ -51,21 +51,21 @@ def test_a_dry_run_only_counts(command: Command, issue: Issue) -> None:
     assert statuses() == ["AVAILABLE"]
 
 
-def test_small_batches_come_to_the_same(command: Command, issue: Issue) -> None:
+def test_small_batches_have_the_same_result(command: Command, issue: Issue) -> None:
     make_due(*(issue() for _ in range(5)))
 
     assert command("expire_assets", "--batch", "2") == "5 credits marked EXPIRED.\n"
 
 
 @pytest.mark.parametrize("batch", ["0", "-1", "many", "1.5"])
-def test_a_batch_is_a_whole_number_from_one_on(command: Command, batch: str) -> None:
-    with pytest.raises(CommandError, match="not a whole number from 1 on"):
+def test_batch_must_be_a_positive_whole_number(command: Command, batch: str) -> None:
+    with pytest.raises(CommandError, match="not a positive whole number"):
         command("expire_assets", f"--batch={batch}")
 
 
-def test_without_a_database_the_shell_gets_one_sentence(shell: Callable[..., Ended]) -> None:
+def test_unreachable_database_is_reported_in_one_sentence(shell: Callable[..., Ended]) -> None:
     ended = shell("expire_assets", DATABASE_URL="postgresql://nobody@127.0.0.1:1/nothing")
 
     assert ended.code == 1
-    assert ended.err.startswith("CommandError: The database does not answer as it should")
+    assert ended.err.startswith("CommandError: Cannot use the database")
     assert "Traceback" not in ended.err

@@ -39,7 +39,7 @@ def test_the_example_file_imports_cleanly_after_seed(command: Command) -> None:
     assert CashbackAsset.objects.count() == before + 1000
 
 
-def test_a_line_becomes_a_credit(command: Command, csv_file: Write, open_pool: OpenPool) -> None:
+def test_row_becomes_a_credit(command: Command, csv_file: Write, open_pool: OpenPool) -> None:
     pool = open_pool(time_zone="Asia/Kolkata")
 
     command("import_assets", str(csv_file('"Sweets, large",75.50,INR,Diwali,2090-10-20')))
@@ -59,13 +59,13 @@ def test_a_line_becomes_a_credit(command: Command, csv_file: Write, open_pool: O
         ("", None),
     ],
 )
-def test_an_expiry_is_a_day_an_instant_or_never(command: Command, csv_file: Write, written: str, meant: datetime) -> None:
+def test_expiry_is_a_date_a_timestamp_or_blank(command: Command, csv_file: Write, written: str, meant: datetime) -> None:
     command("import_assets", str(csv_file(f"Cashback,10.00,INR,,{written}")))
 
     assert CashbackAsset.objects.get().expires_at == meant
 
 
-def test_columns_come_in_any_order_and_an_empty_currency_is_the_pools(
+def test_columns_may_be_in_any_order_and_currency_defaults_to_the_pools(
     command: Command, csv_file: Write, open_pool: OpenPool
 ) -> None:
     open_pool(currency="KWD")
@@ -75,7 +75,7 @@ def test_columns_come_in_any_order_and_an_empty_currency_is_the_pools(
     assert CashbackAsset.objects.values_list("total_value", "currency").get() == (Decimal("1.005"), "KWD")
 
 
-def test_a_byte_order_mark_crlf_quotes_and_blank_lines_do_no_harm(command: Command, tmp_path: Path) -> None:
+def test_byte_order_mark_crlf_quotes_and_blank_lines_are_accepted(command: Command, tmp_path: Path) -> None:
     path = tmp_path / "excel.csv"
     text = '\ufeff"title",total_value,currency,pool,expires_at\r\n\r\n"Say ""hello""",5,USD,,\r\n'
     path.write_bytes(text.encode())
@@ -85,7 +85,7 @@ def test_a_byte_order_mark_crlf_quotes_and_blank_lines_do_no_harm(command: Comma
     assert CashbackAsset.objects.get().title == 'Say "hello"'
 
 
-def test_pool_names_the_pool_of_the_lines_that_name_none(command: Command, csv_file: Write, open_pool: OpenPool) -> None:
+def test_pool_option_is_the_default_pool_of_rows_without_one(command: Command, csv_file: Write, open_pool: OpenPool) -> None:
     open_pool()
     open_pool(name="Holi")
 
@@ -137,7 +137,7 @@ def test_a_dry_run_imports_nothing(command: Command, csv_file: Write) -> None:
         ("Cashback,5,INR,,tomorrow", "expires_at"),
     ],
 )
-def test_a_wrong_cell_is_named_by_line_and_column(
+def test_invalid_cell_is_reported_by_line_and_column(
     command: Command, csv_file: Write, open_pool: OpenPool, line: str, column: str
 ) -> None:
     open_pool()
@@ -147,7 +147,7 @@ def test_a_wrong_cell_is_named_by_line_and_column(
     assert said.startswith("Nothing was imported: 1 mistake in the file.\n  credits.csv, line 3, " + column + ": ")
 
 
-def test_every_mistake_of_a_line_is_told_at_once(command: Command, csv_file: Write) -> None:
+def test_every_error_of_a_row_is_reported(command: Command, csv_file: Write) -> None:
     said = refusal(command, csv_file("Cashback,1e3,INR,Nowhere,soon"))
 
     assert [line.split(": ")[0] for line in said.splitlines()[1:]] == [
@@ -157,14 +157,14 @@ def test_every_mistake_of_a_line_is_told_at_once(command: Command, csv_file: Wri
     ]
 
 
-def test_a_line_after_a_quoted_line_break_keeps_its_true_number(command: Command, csv_file: Write) -> None:
+def test_row_after_a_quoted_line_break_has_its_true_line_number(command: Command, csv_file: Write) -> None:
     said = refusal(command, csv_file('"two\nlines",5,INR,,', "Cashback,x,INR,,"))
 
     assert "line 2, title" in said
     assert "line 4, total_value" in said
 
 
-def test_of_many_mistakes_fifty_are_shown_and_all_are_counted(command: Command, csv_file: Write) -> None:
+def test_first_fifty_errors_are_shown_and_all_are_counted(command: Command, csv_file: Write) -> None:
     said = refusal(command, csv_file(*["Cashback,x,INR,,"] * 70))
 
     assert "70 mistakes" in said
@@ -181,7 +181,7 @@ def test_of_many_mistakes_fifty_are_shown_and_all_are_counted(command: Command, 
         ("Title,total_value,currency,pool,expires_at", "Title: there is no such column."),
     ],
 )
-def test_a_wrong_header_is_refused(command: Command, csv_file: Write, header: str, said: str) -> None:
+def test_invalid_header_is_refused(command: Command, csv_file: Write, header: str, said: str) -> None:
     assert said in refusal(command, csv_file("Cashback,5,INR,,", header=header))
 
 
@@ -198,14 +198,14 @@ def test_a_wrong_header_is_refused(command: Command, csv_file: Write, header: st
         (b"x" * 100_000, "line 1: this line has more than 65536 bytes"),
     ],
 )
-def test_what_is_no_table_in_utf_8_is_refused(command: Command, tmp_path: Path, content: bytes, said: str) -> None:
+def test_file_that_is_not_utf_8_csv_is_refused(command: Command, tmp_path: Path, content: bytes, said: str) -> None:
     path = tmp_path / "credits.csv"
     path.write_bytes(content)
 
     assert said in refusal(command, path)
 
 
-def test_a_file_that_changes_between_its_two_readings_is_refused(csv_file: Write, db: None) -> None:
+def test_file_changed_between_check_and_import_is_refused(csv_file: Write, db: None) -> None:
     path = csv_file("Cashback,5,INR,,")
     checked = import_csv.CreditFile(path, None)
     checked.expected = checked.check()
@@ -217,7 +217,7 @@ def test_a_file_that_changes_between_its_two_readings_is_refused(csv_file: Write
     assert CashbackAsset.objects.count() == 0
 
 
-def test_a_file_that_grows_between_its_two_readings_is_refused(csv_file: Write, db: None) -> None:
+def test_file_grown_between_check_and_import_is_refused(csv_file: Write, db: None) -> None:
     path = csv_file("Cashback,5,INR,,")
     checked = import_csv.CreditFile(path, None)
     checked.expected = checked.check()
@@ -229,7 +229,7 @@ def test_a_file_that_grows_between_its_two_readings_is_refused(csv_file: Write, 
     assert CashbackAsset.objects.count() == 0
 
 
-def test_a_second_try_of_the_act_reads_the_file_from_its_start(csv_file: Write, db: None) -> None:
+def test_retried_import_reads_the_file_from_its_start(csv_file: Write, db: None) -> None:
     checked = import_csv.CreditFile(csv_file("Cashback,5,INR,,", "Cashback,6,INR,,"), None)
     checked.expected = checked.check()
     next(iter(checked))
@@ -252,8 +252,11 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, db: None) -> None:
     assert peak < 1_000_000
 
 
-@pytest.mark.parametrize(("name", "said"), [("-", "read twice"), ("/", "not a file"), ("/nowhere.csv", "There is no file")])
-def test_what_cannot_be_read_twice_is_a_wrong_command_line(db: None, name: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("-", "must be a regular file"), ("/", "is not a regular file"), ("/nowhere.csv", "File not found: /nowhere.csv")],
+)
+def test_file_argument_must_be_a_regular_file(db: None, name: str, said: str) -> None:
     with pytest.raises(CommandError, match=said) as refused:
         call_command("import_assets", name, stdout=io.StringIO())
 
@@ -261,14 +264,14 @@ def test_what_cannot_be_read_twice_is_a_wrong_command_line(db: None, name: str, 
 
 
 def test_an_unknown_pool_on_the_command_line_is_refused(command: Command, csv_file: Write) -> None:
-    with pytest.raises(CommandError, match='There is no pool "Nowhere"') as refused:
+    with pytest.raises(CommandError, match='Pool not found: "Nowhere"') as refused:
         command("import_assets", str(csv_file("Cashback,5,INR,,")), "--pool", "Nowhere")
 
     assert refused.value.returncode == 2
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_shell_sees_one_sentence_a_line_and_an_exit_code(csv_file: Write, shell: Callable[..., Ended]) -> None:
+def test_errors_are_printed_one_per_line_with_an_exit_code(csv_file: Write, shell: Callable[..., Ended]) -> None:
     refused = shell("import_assets", str(csv_file("Cashback,1e3,INR,,")))
     without_a_file = shell("import_assets")
     done = shell("import_assets", str(csv_file("Cashback,10.00,INR,,")))
@@ -279,7 +282,7 @@ def test_the_shell_sees_one_sentence_a_line_and_an_exit_code(csv_file: Write, sh
     assert done.out == "1 credit imported: INR 10.00.\n"
 
 
-def test_lines_that_differ_in_their_title_alone_are_each_a_credit_of_its_own(command: Command, csv_file: Write) -> None:
+def test_rows_that_differ_only_in_title_are_separate_credits(command: Command, csv_file: Write) -> None:
     command("import_assets", str(csv_file("One,5,INR,,2090-01-01", " Two ,5,INR,,2090-01-01", "One,5,INR,,2090-01-01")))
 
     assert sorted(CashbackAsset.objects.values_list("title", flat=True)) == ["One", "One", "Two"]
@@ -287,11 +290,11 @@ def test_lines_that_differ_in_their_title_alone_are_each_a_credit_of_its_own(com
 
 
 @pytest.mark.parametrize("title", ["", "  ", "a\x07b", "x" * 201])
-def test_a_wrong_title_is_found_on_a_line_that_is_like_one_before(command: Command, csv_file: Write, title: str) -> None:
+def test_invalid_title_is_found_in_a_row_equal_to_an_earlier_one(command: Command, csv_file: Write, title: str) -> None:
     assert "line 3, title" in refusal(command, csv_file("One,5,INR,,", f"{title},5,INR,,"))
 
 
-def test_a_file_of_more_kinds_than_are_remembered_is_imported_whole(
+def test_file_with_more_distinct_rows_than_the_cache_is_imported_completely(
     command: Command, csv_file: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(import_csv, "MAX_TEMPLATES", 2)
@@ -302,7 +305,7 @@ def test_a_file_of_more_kinds_than_are_remembered_is_imported_whole(
     assert CashbackAsset.objects.values("total_value").distinct().count() == 5
 
 
-def test_progress_is_told_of_the_whole_file(csv_file: Write, db: None) -> None:
+def test_progress_covers_the_whole_file(csv_file: Write, db: None) -> None:
     path = csv_file(*(f"Cashback {number},5.00,INR,,2090-01-01" for number in range(5_000)))
     told: list[int] = []
 
@@ -326,9 +329,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, object]]:
     return found
 
 
-def test_of_a_file_of_nothing_but_mistakes_a_thousand_lines_are_judged(
-    command: Command, csv_file: Write, judged: list[dict[str, object]]
-) -> None:
+def test_check_stops_after_a_thousand_invalid_rows(command: Command, csv_file: Write, judged: list[dict[str, object]]) -> None:
     """900 kB of commas were 180,000 lines, each judged for a fifth of a millisecond."""
     said = refusal(command, csv_file(*[",,,,"] * 5_000))
 
@@ -337,7 +338,7 @@ def test_of_a_file_of_nothing_but_mistakes_a_thousand_lines_are_judged(
     assert said.count("\n  ") == 50 + 1
 
 
-def test_wrong_lines_among_right_ones_end_the_reading_too(
+def test_check_stops_after_many_invalid_rows_among_valid_ones(
     command: Command, csv_file: Write, judged: list[dict[str, object]]
 ) -> None:
     said = refusal(command, csv_file(*["Cup,5,INR,,", "Cup,x,INR,,"] * 1_500))
@@ -347,9 +348,7 @@ def test_wrong_lines_among_right_ones_end_the_reading_too(
 
 
 @pytest.mark.django_db
-def test_a_file_that_is_read_within_a_request_is_judged_so_far_and_no_further(
-    csv_file: Write, judged: list[dict[str, object]]
-) -> None:
+def test_check_within_a_request_stops_at_its_row_limit(csv_file: Write, judged: list[dict[str, object]]) -> None:
     path = csv_file(*(f"Cup,{number},INR,," for number in range(1, 40)))
 
     with pytest.raises(import_csv.TooManyKinds):

@@ -46,7 +46,7 @@ def test_the_table_shows_owners_and_totals_per_currency(command: Command, holdin
     ]
 
 
-def test_csv_holds_one_line_for_each_credit(command: Command, holdings: CreditPool) -> None:
+def test_csv_has_one_row_per_credit(command: Command, holdings: CreditPool) -> None:
     rows = lines(command("ownership_report", "--format", "csv"))
 
     assert [(row["title"], row["owner"], row["value"], row["pool"]) for row in rows] == [
@@ -66,20 +66,20 @@ def test_csv_holds_one_line_for_each_credit(command: Command, holdings: CreditPo
         (("--status", "EXPIRED"), []),
     ],
 )
-def test_filters_choose(command: Command, holdings: CreditPool, options: tuple[str, ...], titles: list[str]) -> None:
+def test_report_is_filtered(command: Command, holdings: CreditPool, options: tuple[str, ...], titles: list[str]) -> None:
     rows = lines(command("ownership_report", "--format", "csv", *options))
 
     assert [row["title"] for row in rows] == titles
 
 
 @pytest.mark.parametrize("title", ["=1+1", "+1", "-1", "@x"])
-def test_no_cell_is_a_formula(command: Command, issue: Issue, title: str) -> None:
+def test_formulas_are_escaped(command: Command, issue: Issue, title: str) -> None:
     issue(title=title)
 
     assert lines(command("ownership_report", "--format", "csv"))[0]["title"] == f"'{title}"
 
 
-def test_a_title_does_not_move_the_readers_cursor(command: Command, issue: Issue) -> None:
+def test_control_characters_in_a_title_are_replaced(command: Command, issue: Issue) -> None:
     issue(title="red \x1b[31m [bold]alarm[/bold]")
 
     text = command("ownership_report")
@@ -88,19 +88,19 @@ def test_a_title_does_not_move_the_readers_cursor(command: Command, issue: Issue
     assert "[bold]alarm[/bold]" in text
 
 
-def test_a_long_table_says_what_it_leaves_out(command: Command, issue: Issue, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("wallet.management.commands.ownership_report.SHOWN", 2)
+def test_long_table_says_how_many_rows_it_omits(command: Command, issue: Issue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("wallet.management.commands.ownership_report.MAX_TABLE_ROWS", 2)
     for _ in range(3):
         issue()
 
     assert "The first 2 of 3; --format csv writes them all." in command("ownership_report")
 
 
-def test_when_there_is_nothing_the_table_says_so(command: Command) -> None:
-    assert command("ownership_report") == "No credit matches.\n"
+def test_table_without_rows_says_so(command: Command) -> None:
+    assert command("ownership_report") == "No matching credits.\n"
 
 
-def test_a_file_is_written_whole(command: Command, holdings: CreditPool, tmp_path: Path) -> None:
+def test_output_file_is_written(command: Command, holdings: CreditPool, tmp_path: Path) -> None:
     path = tmp_path / "owners.csv"
 
     said = command("ownership_report", "--format", "csv", "--output", str(path))
@@ -110,7 +110,7 @@ def test_a_file_is_written_whole(command: Command, holdings: CreditPool, tmp_pat
     assert [each.name for each in tmp_path.iterdir()] == ["owners.csv"]
 
 
-def test_a_report_that_fails_leaves_the_file_as_it_was(
+def test_failed_report_leaves_the_output_file_unchanged(
     command: Command, holdings: CreditPool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def breaks(_: Any) -> Any:
@@ -130,12 +130,12 @@ def test_a_report_that_fails_leaves_the_file_as_it_was(
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--pool", "Nowhere"), 'no pool "Nowhere"'),
-        (("--owner", "nobody@example.com"), 'Nobody here has the email "nobody@example.com"'),
+        (("--pool", "Nowhere"), 'Pool not found: "Nowhere"'),
+        (("--owner", "nobody@example.com"), 'No user has the email "nobody@example.com"'),
         (("--output", "/nowhere/owners.csv"), "Cannot write /nowhere/owners.csv"),
     ],
 )
-def test_a_name_that_is_nobodys_is_a_wrong_command_line(command: Command, options: tuple[str, ...], said: str) -> None:
+def test_unknown_pool_or_owner_is_an_invalid_command_line(command: Command, options: tuple[str, ...], said: str) -> None:
     with pytest.raises(CommandError, match=said) as refused:
         command("ownership_report", *options)
 

@@ -58,7 +58,7 @@ def outcomes_by_fault(monkeypatch: pytest.MonkeyPatch) -> dict[str, dict[str, An
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_fault_is_run_on_temporary_servers_and_reported(shell: Callable[..., Ended], tmp_path: Path) -> None:
+def test_one_fault_runs_on_separate_servers_and_is_reported(shell: Callable[..., Ended], tmp_path: Path) -> None:
     page, logs = tmp_path / "page.md", tmp_path / "logs"
 
     ended = shell("prove", "--only", "t13", "--seed", "7", "--write", str(page), "--logs", str(logs))
@@ -71,7 +71,7 @@ def test_one_fault_is_run_on_temporary_servers_and_reported(shell: Callable[...,
     assert Entry.objects.count() == 0
 
 
-def test_a_violation_fails_is_counted_in_its_row_and_ends_with_1(
+def test_violation_fails_with_exit_code_1_and_is_counted(
     command: Command, outcomes_by_fault: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     outcomes_by_fault["T3"] = {"violations": [LOST, DOUBLED, DOUBLED, LATE]}
@@ -85,7 +85,7 @@ def test_a_violation_fails_is_counted_in_its_row_and_ends_with_1(
     assert f"| T4 | {FAULTS['T4'].what} | 3 | 1,234 | 0 | 0 | 0 | ok |  |" in page.read_text()
 
 
-def test_the_first_of_many_violations_are_shown(outcomes_by_fault: dict[str, dict[str, Any]]) -> None:
+def test_first_violations_of_many_are_printed(outcomes_by_fault: dict[str, dict[str, Any]]) -> None:
     outcomes_by_fault["T3"], said = {"violations": [LATE] * 7}, io.StringIO()
 
     with pytest.raises(CommandError):
@@ -95,7 +95,7 @@ def test_the_first_of_many_violations_are_shown(outcomes_by_fault: dict[str, dic
     assert "T3: … and 2 more" in said.getvalue()
 
 
-def test_a_skipped_fault_is_neither_ok_nor_failed(
+def test_skipped_fault_neither_passes_nor_fails(
     command: Command, outcomes_by_fault: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     outcomes_by_fault["T15"] = {
@@ -113,7 +113,7 @@ def test_a_skipped_fault_is_neither_ok_nor_failed(
     assert "| 0 | 0 | 0 | 0 | 0 | skipped | only root may mount a small disk |" in page.read_text()
 
 
-def test_the_page_has_the_date_machine_and_seed(
+def test_report_has_time_machine_and_seed(
     command: Command, outcomes_by_fault: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     page = tmp_path / "page.md"
@@ -125,7 +125,7 @@ def test_the_page_has_the_date_machine_and_seed(
     assert "`make prove MINUTES=1.5 SEED=7` repeats the run with the same seed" in page.read_text()
 
 
-def test_proofs_that_are_tests_have_their_lines(
+def test_generated_actions_and_requests_are_listed(
     command: Command, outcomes_by_fault: dict[str, dict[str, Any]], tmp_path: Path
 ) -> None:
     page, report = tmp_path / "page.md", tmp_path / "generated.xml"
@@ -144,14 +144,14 @@ def test_proofs_that_are_tests_have_their_lines(
     assert re.findall(r"^\| ([PT]\d+) ", page.read_text(), re.MULTILINE) == ["P1", "P6", "T1", "T13"]
 
 
-def test_each_proof_that_is_a_test_has_its_line() -> None:
+def test_each_proof_by_test_is_listed() -> None:
     """What is told by pytest and what is run by the command: together all of them, none twice."""
     assert set(junit.WHAT) == {"P1", "P3", "P4", "P6", "T1", "T2"}
     assert not set(junit.WHAT) & set(FAULTS)
 
 
 @pytest.mark.parametrize("bad", [FAILED, '<error message="it answered 500"/>'])
-def test_a_failed_test_fails_its_proof(
+def test_failed_generated_test_fails_the_run(
     command: Command, outcomes_by_fault: dict[str, dict[str, Any]], tmp_path: Path, bad: str
 ) -> None:
     page, report = tmp_path / "page.md", tmp_path / "generated.xml"
@@ -168,12 +168,12 @@ def test_a_failed_test_fails_its_proof(
     ("options", "said"),
     [
         (("--only", "T3,T99"), "unknown fault: T99; choose from T0, T3"),
-        (("--seed", "0"), "is not a whole number from 1 on"),
+        (("--seed", "0"), "is not a positive whole number"),
         (("--generated", "/nowhere/generated.xml"), "File not found: /nowhere/generated.xml"),
         (("--write", "/nowhere/page.md"), "Cannot write /nowhere/page.md"),
     ],
 )
-def test_an_invalid_command_line_is_refused(command: Command, options: tuple[str, ...], said: str) -> None:
+def test_invalid_prove_command_line_is_refused(command: Command, options: tuple[str, ...], said: str) -> None:
     with pytest.raises(CommandError, match=said) as refused:
         command("prove", *options)
 
@@ -181,7 +181,7 @@ def test_an_invalid_command_line_is_refused(command: Command, options: tuple[str
     assert refused.value.returncode == 2 or str(refused.value).startswith("Error: argument")
 
 
-def test_the_help_names_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_lists_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         call_command("prove", "--help")
 

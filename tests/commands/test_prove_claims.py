@@ -30,7 +30,7 @@ def error_lines(ended: Ended) -> list[str]:
     return [line for line in ended.err.splitlines() if not line.startswith("Racing, rounds: ")]
 
 
-def test_a_race_without_violations_prints_its_figures_and_ends_with_0(shell: Shell, tmp_path: Path) -> None:
+def test_successful_race_prints_its_figures_and_exits_with_0(shell: Shell, tmp_path: Path) -> None:
     ended = shell("prove_claims", *SMALL, "--json", str(tmp_path / "race.json"))
 
     assert (ended.code, error_lines(ended)) == (0, [])
@@ -50,7 +50,7 @@ def test_a_race_without_violations_prints_its_figures_and_ends_with_0(shell: She
     assert Entry.objects.count() == 0
 
 
-def test_without_the_lock_it_fails_names_the_rows_and_ends_with_1(shell: Shell) -> None:
+def test_race_without_the_lock_fails_reports_the_rows_and_exits_with_1(shell: Shell) -> None:
     ended = shell("prove_claims", *SMALL, "--without-lock")
 
     assert ended.code == 1
@@ -60,7 +60,7 @@ def test_without_the_lock_it_fails_names_the_rows_and_ends_with_1(shell: Shell) 
     assert scratch_databases() == []
 
 
-def test_fewer_connections_than_users_share_the_work(shell: Shell) -> None:
+def test_race_with_fewer_connections_than_users_succeeds(shell: Shell) -> None:
     ended = shell("prove_claims", *SMALL, "--connections", "3")
 
     assert (ended.code, "through 3 database connections" in ended.out, "OK: " in ended.out) == (0, True, True)
@@ -74,7 +74,7 @@ def test_fewer_connections_than_users_share_the_work(shell: Shell) -> None:
         (("--json", "/nowhere/race.json"), "Cannot write /nowhere/race.json"),
     ],
 )
-def test_an_invalid_command_line_is_refused(command: Callable[..., str], options: tuple[str, ...], said: str) -> None:
+def test_invalid_race_command_line_is_refused(command: Callable[..., str], options: tuple[str, ...], said: str) -> None:
     with pytest.raises(CommandError, match=said) as refused:
         command("prove_claims", *options)
 
@@ -82,7 +82,7 @@ def test_an_invalid_command_line_is_refused(command: Callable[..., str], options
 
 
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_race_leaves_no_database_and_no_process(kind: signal.Signals) -> None:
+def test_interrupted_race_leaves_no_database_and_no_process(kind: signal.Signals) -> None:
     url = scratch_database.database_url(connection.settings_dict)
     process = subprocess.Popen(
         [sys.executable, "manage.py", "prove_claims", "--users", "20", "--credits", "5000"],

@@ -22,18 +22,18 @@ def rows() -> list[tuple[Any, ...]]:
 WANTED = [(name, func, "C", cron, -1) for name, (func, cron) in sorted(SCHEDULES.items())]
 
 
-def test_each_schedule_is_made_once(command: Command) -> None:
+def test_each_schedule_is_created_once(command: Command) -> None:
     first, second = command("schedule_tasks"), command("schedule_tasks")
 
     assert rows() == WANTED
     assert (first.count("created"), second.count("unchanged")) == (len(SCHEDULES), len(SCHEDULES))
 
 
-def test_what_it_schedules_can_be_run(db: None) -> None:
+def test_scheduled_functions_are_importable(db: None) -> None:
     assert all(callable(import_string(func)) for func, _ in SCHEDULES.values())
 
 
-def test_a_changed_schedule_is_put_right_and_is_due_at_once(command: Command) -> None:
+def test_changed_schedule_is_corrected_and_due_now(command: Command) -> None:
     command("schedule_tasks")
     Schedule.objects.filter(func="wallet.tasks.sweep").update(cron="0 0 1 1 *", repeats=3)
 
@@ -43,7 +43,18 @@ def test_a_changed_schedule_is_put_right_and_is_due_at_once(command: Command) ->
     assert said.count("unchanged") == len(SCHEDULES) - 1
 
 
-def test_doubles_are_removed_and_others_are_left_alone(command: Command) -> None:
+def test_schedule_of_an_earlier_version_is_renamed(command: Callable[..., str]) -> None:
+    old = Schedule.objects.create(
+        name="Forget old answers", func="wallet.tasks.forget_old_answers", schedule_type=Schedule.CRON, cron="17 3 * * *"
+    )
+
+    command("schedule_tasks")
+
+    assert Schedule.objects.get(name="Clean up idempotency keys").pk == old.pk
+    assert Schedule.objects.count() == len(SCHEDULES)
+
+
+def test_duplicates_are_removed_and_other_schedules_kept(command: Command) -> None:
     command("schedule_tasks")
     Schedule.objects.create(name="Expire due credits", func="wallet.tasks.sweep", schedule_type="C", cron="* * * * *")
     Schedule.objects.create(name="Backup", func="operations.backup", schedule_type="D")
@@ -62,7 +73,7 @@ def test_a_dry_run_changes_nothing(command: Command) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_four_runs_at_once_make_one_of_each() -> None:
+def test_four_concurrent_runs_create_each_schedule_once() -> None:
     outcomes = at_once(lambda _: call_command("schedule_tasks", stdout=io.StringIO()), range(4))
 
     assert outcomes == [None] * 4

@@ -25,7 +25,7 @@ def rows() -> tuple[int, ...]:
     return tuple(model.objects.count() for model in (User, CreditPool, CashbackAsset, Entry))
 
 
-def test_it_makes_a_pool_of_each_kind_with_credits_and_limits_of_their_own(command: Command) -> None:
+def test_seed_creates_a_pool_of_each_kind_with_its_own_credits_and_limit(command: Command) -> None:
     command("seed")
 
     pools = CreditPool.objects.order_by("kind").values_list("kind", "currency", "per_user_limit")
@@ -34,7 +34,7 @@ def test_it_makes_a_pool_of_each_kind_with_credits_and_limits_of_their_own(comma
     assert set(CashbackAsset.objects.values_list("status", flat=True)) == {"AVAILABLE", "CLAIMED", "EXPIRED"}
 
 
-def test_its_claims_went_through_the_ledger(command: Command) -> None:
+def test_seeded_claims_have_ledger_entries(command: Command) -> None:
     command("seed")
 
     claimed = CashbackAsset.objects.filter(status="CLAIMED")
@@ -50,7 +50,7 @@ def test_one_credit_was_expired_and_recreated(command: Command) -> None:
     assert (child.status, child.recreated_from.status) == ("AVAILABLE", "EXPIRED")
 
 
-def test_everybody_it_prints_can_sign_in(command: Command) -> None:
+def test_every_printed_user_can_sign_in(command: Command) -> None:
     printed = SIGN_IN.findall(command("seed"))
 
     assert [(email, role) for email, _, role in printed] == [
@@ -75,7 +75,7 @@ def test_a_second_run_adds_nothing_and_prints_the_same_sign_ins(command: Command
     assert "nothing was added" in second
 
 
-def test_a_password_that_was_changed_is_not_printed_as_if_it_held(command: Command) -> None:
+def test_changed_password_is_not_printed(command: Command) -> None:
     command("seed")
     meera = User.objects.get(email="meera@example.com")
     meera.set_password("her own long password")
@@ -84,7 +84,7 @@ def test_a_password_that_was_changed_is_not_printed_as_if_it_held(command: Comma
     assert ("meera@example.com", "(changed)", "USER") in SIGN_IN.findall(command("seed"))
 
 
-def test_a_run_cut_short_is_completed_by_the_next(command: Command) -> None:
+def test_interrupted_seed_is_completed_by_the_next_run(command: Command) -> None:
     User.objects.create_user("admin@example.com", "secret", role="ADMIN")
     CreditPool.objects.create(name="Welcome bonus", kind="SIGNUP", currency="INR", per_user_limit=1)
 
@@ -94,17 +94,17 @@ def test_a_run_cut_short_is_completed_by_the_next(command: Command) -> None:
     assert CashbackAsset.objects.filter(pool__name="Welcome bonus").count() == 12
 
 
-def test_a_dry_run_says_what_is_missing_and_makes_nothing(command: Command) -> None:
+def test_dry_run_lists_missing_data_and_creates_nothing(command: Command) -> None:
     said = command("seed", "--dry-run")
 
-    assert said.startswith('Would make: meera@example.com, arjun@example.com, admin@example.com, pool "Welcome bonus"')
+    assert said.startswith('Would create: meera@example.com, arjun@example.com, admin@example.com, pool "Welcome bonus"')
     assert rows() == (0, 0, 0, 0)
 
 
-def test_outside_local_mode_it_asks_first(command: Command, settings: LazySettings) -> None:
+def test_seed_outside_local_mode_requires_yes(command: Command, settings: LazySettings) -> None:
     settings.LOCAL = False
 
-    with pytest.raises(CommandError, match="give --yes"):
+    with pytest.raises(CommandError, match="Pass --yes"):
         command("seed")
 
     assert rows() == (0, 0, 0, 0)
@@ -119,14 +119,14 @@ def test_outside_local_mode_a_password_is_random_and_shown_once(command: Command
     assert (first.count("(shown once)"), second.count("(shown once)")) == (0, 3)
 
 
-def test_outside_local_mode_a_new_person_gets_another_password_each_time(settings: LazySettings) -> None:
+def test_outside_local_mode_each_new_user_gets_another_password(settings: LazySettings) -> None:
     settings.LOCAL = False
 
     assert demo_password("meera@example.com") != demo_password("meera@example.com")
 
 
 @pytest.mark.django_db(transaction=True)
-def test_two_runs_at_once_make_one_demo() -> None:
+def test_two_concurrent_runs_create_one_demo() -> None:
     def run(_: Any) -> None:
         call_command("seed", stdout=io.StringIO())
 

@@ -7,7 +7,7 @@ from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
 
-def test_it_shows_what_became_of_what_was_issued(
+def test_summary_shows_issued_credits_by_status(
     command: Callable[..., str], issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], alice: User
 ) -> None:
     pool = open_pool()
@@ -26,5 +26,5 @@ def test_it_shows_what_became_of_what_was_issued(
     ]
 
 
-def test_an_empty_ledger_says_what_to_do(command: Callable[..., str]) -> None:
-    assert command("summary") == "Nothing was issued yet: see `manage.py import_assets`, or `manage.py seed` for a demo.\n"
+def test_summary_without_credits_says_what_to_do(command: Callable[..., str]) -> None:
+    assert command("summary") == "No credits issued yet. See `manage.py import_assets`, or `manage.py seed` for a demo.\n"

@@ -7,14 +7,13 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from accounts.expensive_reads import EXPORT, SEARCH
 from kernel import sql
 
 PRODUCT = ("accounts", "cashback", "dev", "kernel", "wallet")
 KEYS = {name: key for name, key in vars(sql).items() if name.endswith("_LOCK")}
 CALL = re.compile(r"pg_\w*advisory\w*\((.{0,80})", re.DOTALL)
-# A key is the constant itself, the constant with its places filled, or the lock of an ExpensiveRead, which is a constant.
-FROM_REGISTRY = re.compile(r"\{(" + "|".join([*KEYS, r"self\.lock"]) + r")(\.format\(|\}\))")
+# A key is the constant itself, or the constant with its places filled.
+FROM_REGISTRY = re.compile(r"\{(" + "|".join(KEYS) + r")(\.format\(|\}\))")
 
 
 def keys_elsewhere(source: str) -> list[str]:
@@ -33,7 +32,6 @@ def test_the_product_takes_no_lock_by_a_key_of_its_own() -> None:
 
     assert {path: keys for path, keys in found.items() if keys} == {}
     assert calls == 7
-    assert {read.lock for read in (EXPORT, SEARCH) if read.lock} <= set(KEYS.values())
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ ACCOUNTS = (
 CLAIM = (
     "tests/actions/test_claim_batch.py tests/actions/test_claim.py tests/actions/test_claim_any.py"
     " tests/actions/test_expired_keys.py tests/actions/test_claimed_cache.py"
-    " tests/security/test_hidden_pools.py tests/api/test_keys.py"
+    " tests/security/test_hidden_pools.py tests/api/test_idempotency_keys.py"
 )
 SEALS = "tests/sealing/test_sealing.py tests/sealing/test_tampering.py"
 # Modules and the tests that must fail when they change, the most likely first.
@@ -36,7 +36,7 @@ TARGETS = {
     "wallet/actions/claim_decisions.py": f"tests/actions/test_claim_decisions.py {CLAIM}",
     "wallet/actions/claim_sql.py": CLAIM,
     "wallet/ledger/idempotency.py": (
-        f"tests/actions/test_expired_keys.py tests/api/test_keys.py tests/actions/test_issue_assets.py {CLAIM}"
+        f"tests/actions/test_expired_keys.py tests/api/test_idempotency_keys.py tests/actions/test_issue_assets.py {CLAIM}"
     ),
     "wallet/ledger/merkle.py": "tests/sealing/test_merkle.py tests/sealing/test_sealing.py",
     "wallet/ledger/models.py": "tests/ledger/test_triggers.py tests/actions/test_claim.py tests/api/test_claims.py",

@@ -1,7 +1,8 @@
-"""Visitors of the pages."""
+"""Browsers of signed-in users, and helpers for the tests of the pages."""
 
 import re
 from collections.abc import Callable
+from html import unescape
 from typing import Any
 
 import pytest
@@ -14,14 +15,14 @@ from tests.responses import ClientResponse
 
 
 @pytest.fixture
-def alices(client: Client, alice: User) -> Client:
+def alice_client(client: Client, alice: User) -> Client:
     """Alice's browser."""
     client.force_login(alice)
     return client
 
 
 @pytest.fixture
-def bobs(bob: User) -> Client:
+def bob_client(bob: User) -> Client:
     """Bob's browser."""
     browser = Client()
     browser.force_login(bob)
@@ -35,11 +36,11 @@ def unlimited(settings: Any) -> None:
 
 
 @pytest.fixture
-def shown_key(alices: Client) -> Callable[[], str]:
+def shown_key(alice_client: Client) -> Callable[[], str]:
     """Open the offers as alice and return the key in the first pool's form."""
 
     def find() -> str:
-        page = alices.get(reverse("offers")).content.decode()
+        page = alice_client.get(reverse("offers")).content.decode()
         found = re.search(r'name="key" value="([^"]+)"', page)
         assert found, "no pool can be claimed"
         return found[1]
@@ -47,7 +48,7 @@ def shown_key(alices: Client) -> Callable[[], str]:
     return find
 
 
-def told(response: ClientResponse) -> list[str]:
-    """Return what the visitor will be told next."""
+def message_texts(response: ClientResponse) -> list[str]:
+    """Return the text of the messages that the next page will show, without links."""
     messages = get_messages(response.wsgi_request)
-    return [" ".join(re.sub("<a .*?</a>|<[^>]+>", "", str(message)).split()) for message in messages]
+    return [" ".join(unescape(re.sub("<a .*?</a>|<[^>]+>", "", str(message))).split()) for message in messages]

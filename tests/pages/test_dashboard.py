@@ -1,4 +1,4 @@
-"""What is in one's wallet."""
+"""The dashboard: balances, chart and expiring offers."""
 
 from collections.abc import Callable
 from datetime import UTC, timedelta
@@ -21,35 +21,35 @@ OpenPool = Callable[..., CreditPool]
 Issue = Callable[..., CashbackAsset]
 
 
-def test_a_disabled_user_is_a_stranger(alices: Client, alice: User) -> None:
+def test_deactivated_user_is_treated_as_anonymous(alice_client: Client, alice: User) -> None:
     alice.is_active = False
     alice.save(update_fields=["is_active"])
 
-    assert alices.get(DASHBOARD).status_code == 302
+    assert alice_client.get(DASHBOARD).status_code == 302
 
 
-def test_the_balance_is_the_sum_of_ones_own_entries(alices: Client, alice: User, bob: User, issue: Issue) -> None:
+def test_balance_is_the_sum_of_the_users_own_entries(alice_client: Client, alice: User, bob: User, issue: Issue) -> None:
     for value in ("10.50", "123456.25"):
         claim_asset(issue(total_value=Decimal(value)).pk, alice)
     claim_asset(issue(total_value=Decimal(700), currency="JPY").pk, alice)
     claim_asset(issue(total_value=Decimal("5.125"), currency="KWD").pk, alice)
     claim_asset(issue(total_value=Decimal("99.99")).pk, bob)
 
-    page = alices.get(DASHBOARD).content.decode()
+    page = alice_client.get(DASHBOARD).content.decode()
 
     for text in ("₹1,23,466.75", "¥700<", "KWD\N{NO-BREAK SPACE}5.125", "INR · 2 credits"):
         assert text in page
     assert "99.99" not in page
 
 
-def test_an_empty_wallet_shows_the_way(alices: Client) -> None:
-    page = alices.get(DASHBOARD).content.decode()
+def test_empty_wallet_links_to_the_offers(alice_client: Client) -> None:
+    page = alice_client.get(DASHBOARD).content.decode()
 
-    assert "Your wallet is waiting" in page
+    assert "Your wallet is empty" in page
     assert reverse("offers") in page
 
 
-def test_the_balance_grows_by_steps(alice: User, issue: Issue) -> None:
+def test_chart_has_a_step_per_day_with_claims(alice: User, issue: Issue) -> None:
     for value, days in (("100.00", 20), ("50.00", 5), ("25.00", 5), ("25.00", 0)):
         backdate(claim_asset(issue(total_value=Decimal(value)).pk, alice), timedelta(days=days))
 
@@ -66,7 +66,7 @@ def test_the_balance_grows_by_steps(alice: User, issue: Issue) -> None:
     assert balance.line == "M0 160.0H27.3V86.0H436.4V30.5H572.7V12.0H600"
 
 
-def test_what_came_before_the_chart_is_where_it_starts(alice: User, issue: Issue) -> None:
+def test_claims_before_the_chart_are_its_opening_balance(alice: User, issue: Issue) -> None:
     for days in (400, 100, 1):
         backdate(claim_asset(issue(total_value=Decimal("10.00")).pk, alice), timedelta(days=days))
 
@@ -76,7 +76,7 @@ def test_what_came_before_the_chart_is_where_it_starts(alice: User, issue: Issue
     assert [day.balance for day in balance.days] == [30]
 
 
-def test_a_wallet_at_rest_is_a_level_line(alice: User, issue: Issue) -> None:
+def test_unchanged_balance_is_a_level_line(alice: User, issue: Issue) -> None:
     backdate(claim_asset(issue().pk, alice), timedelta(days=200))
 
     (balance,) = balance_charts(alice)
@@ -84,7 +84,7 @@ def test_a_wallet_at_rest_is_a_level_line(alice: User, issue: Issue) -> None:
     assert (balance.line, balance.opening, balance.days) == ("M0 12.0H600", 100, [])
 
 
-def test_the_table_lists_the_latest_days_and_leads_to_the_rest() -> None:
+def test_table_lists_the_latest_days_and_says_when_there_are_earlier_ones() -> None:
     today = timezone.now().astimezone(UTC).date()
     days = [today - timedelta(days=ago) for ago in range(14, -1, -1)]
     rows = [{"day": day, "gained": Decimal(1), "claims": 1} for day in days]
@@ -92,20 +92,22 @@ def test_the_table_lists_the_latest_days_and_leads_to_the_rest() -> None:
     long, short = build_balance("INR", rows), build_balance("INR", rows[1:])
 
     assert [day.day for day in long.latest] == [day.day for day in short.latest] == days[:0:-1]
-    assert (long.earlier, short.earlier) == (True, False)
+    assert (long.has_earlier_days, short.has_earlier_days) == (True, False)
 
 
-def test_the_chart_says_in_words_what_it_draws(alices: Client, alice: User, issue: Issue) -> None:
+def test_chart_has_a_text_description_and_a_table(alice_client: Client, alice: User, issue: Issue) -> None:
     claim_asset(issue().pk, alice)
 
-    page = alices.get(DASHBOARD).content.decode()
+    page = alice_client.get(DASHBOARD).content.decode()
 
     assert '<svg class="chart"' in page
     assert "From ₹0.00 on" in page
     assert '<td class="number">₹100.00</td>' in page
 
 
-def test_what_ends_next_and_would_be_given_is_offered(alices: Client, alice: User, open_pool: OpenPool, issue: Issue) -> None:
+def test_dashboard_offers_the_claimable_credits_that_expire_soonest(
+    alice_client: Client, alice: User, open_pool: OpenPool, issue: Issue
+) -> None:
     limited, soon = open_pool(name="limited", per_user_limit=1), timezone.now() + timedelta(days=1)
     claim_asset(issue(pool=limited).pk, alice)
     issue(pool=limited, title="refused", expires_at=soon)
@@ -113,11 +115,11 @@ def test_what_ends_next_and_would_be_given_is_offered(alices: Client, alice: Use
     issue(title="soon", expires_at=soon)
     issue(title="never")
 
-    assert [offer.title for offer in alices.get(DASHBOARD).context["ending"]] == ["soon", "later"]
+    assert [offer.title for offer in alice_client.get(DASHBOARD).context["expiring_offers"]] == ["soon", "later"]
 
 
-def test_a_wallet_takes_five_queries_however_much_there_is(
-    alices: Client, alice: User, open_pool: OpenPool, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
+def test_dashboard_takes_five_queries_for_any_number_of_pools(
+    alice_client: Client, alice: User, open_pool: OpenPool, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for number in range(10):
         pool = open_pool(name=f"Pool {number}")
@@ -126,9 +128,9 @@ def test_a_wallet_takes_five_queries_however_much_there_is(
         claim_asset(asset.pk, alice)
 
     with django_assert_num_queries(2 + 3):  # session, user; pools, what ends next, balances
-        alices.get(DASHBOARD)
+        alice_client.get(DASHBOARD)
 
 
 @pytest.mark.django_db
-def test_a_stranger_is_sent_to_sign_in(client: Client) -> None:
+def test_anonymous_request_redirects_to_sign_in(client: Client) -> None:
     assert client.get(DASHBOARD)["Location"] == f"{reverse('sign_in')}?next={DASHBOARD}"

@@ -1,4 +1,4 @@
-"""The first page anybody sees."""
+"""The landing page."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,7 +15,7 @@ from wallet.assets.models import CashbackAsset, CreditPool
 LANDING = reverse("landing")
 
 
-def test_anybody_sees_what_is_on_offer(
+def test_landing_page_shows_offers_without_sign_in(
     client: Client, open_pool: Callable[..., CreditPool], issue: Callable[..., CashbackAsset]
 ) -> None:
     pool = open_pool(name="Diwali")
@@ -31,8 +31,8 @@ def test_anybody_sees_what_is_on_offer(
 
 
 @pytest.mark.django_db
-def test_an_empty_shop_says_so(client: Client) -> None:
-    assert "Nothing is on offer right now." in client.get(LANDING).content.decode()
+def test_landing_page_without_offers_says_so(client: Client) -> None:
+    assert "No offers right now." in client.get(LANDING).content.decode()
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_an_empty_shop_says_so(client: Client) -> None:
         {"opens_at": timezone.now() - timedelta(hours=2), "closes_at": timezone.now() - timedelta(hours=1)},
     ],
 )
-def test_a_pool_that_takes_no_claims_is_not_shown(
+def test_pool_that_is_not_open_is_not_shown(
     client: Client, open_pool: Callable[..., CreditPool], hidden: dict[str, Any]
 ) -> None:
     open_pool(name="Hidden", **hidden)
@@ -51,7 +51,7 @@ def test_a_pool_that_takes_no_claims_is_not_shown(
     assert "Hidden" not in client.get(LANDING).content.decode()
 
 
-def test_more_on_offer_asks_the_database_no_more(
+def test_landing_page_takes_two_queries_for_any_number_of_offers(
     client: Client,
     open_pool: Callable[..., CreditPool],
     issue: Callable[..., CashbackAsset],
@@ -65,7 +65,7 @@ def test_more_on_offer_asks_the_database_no_more(
         client.get(LANDING)
 
 
-def test_the_page_runs_no_written_script_and_calls_no_other_host(client: Client, issue: Callable[..., CashbackAsset]) -> None:
+def test_page_has_no_inline_script_or_style_and_no_other_host(client: Client, issue: Callable[..., CashbackAsset]) -> None:
     issue()
     page = client.get(LANDING).content.decode()
 
@@ -75,7 +75,7 @@ def test_the_page_runs_no_written_script_and_calls_no_other_host(client: Client,
     assert "//" not in page.replace("<!doctype html>", "")
 
 
-def test_a_title_is_text_and_never_markup(client: Client, issue: Callable[..., CashbackAsset]) -> None:
+def test_title_is_escaped(client: Client, issue: Callable[..., CashbackAsset]) -> None:
     issue(title="<b>bold</b>")
 
     assert "&lt;b&gt;bold&lt;/b&gt;" in client.get(LANDING).content.decode()

@@ -1,4 +1,4 @@
-"""The pages in the reader's language."""
+"""Translations and language choice of the pages."""
 
 import ast
 import gettext
@@ -30,24 +30,24 @@ TRANSLATE = re.compile(r"""{%\s*translate\s+(?:"([^"]+)"|'([^']+)')""")
 BLOCK = re.compile(r"{%\s*blocktranslate[^%]*%}(.*?){%\s*(?:plural|endblocktranslate)\s*%}", re.DOTALL)
 
 
-def said_by_templates() -> Iterator[str]:
+def template_texts() -> Iterator[str]:
     for path in TEMPLATES:
         text = path.read_text()
         yield from (double or single for double, single in TRANSLATE.findall(text))
         yield from (re.sub(r"{{\s*(\w+)\s*}}", r"%(\1)s", body) for body in BLOCK.findall(text))
 
 
-def said_by_code() -> Iterator[str]:
+def module_texts() -> Iterator[str]:
     for path in MODULES:
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in MARKERS:
                 yield str(ast.literal_eval(node.args[0]))
 
 
-def test_every_text_of_the_pages_is_there_in_hindi() -> None:
+def test_every_text_of_the_pages_has_a_hindi_translation() -> None:
     with (ROOT / "locale/hi/LC_MESSAGES/django.mo").open("rb") as file:
         hindi = gettext.GNUTranslations(file)
-    texts = {*said_by_templates(), *said_by_code()}
+    texts = {*template_texts(), *module_texts()}
 
     missing = {text for text in texts if hindi.gettext(text) == text and hindi.ngettext(text, text, 2) == text}
     plural = {text for text in missing if hindi._catalog.get((text, 0))}  # type: ignore[attr-defined]
@@ -56,20 +56,20 @@ def test_every_text_of_the_pages_is_there_in_hindi() -> None:
     assert missing - plural == set()
 
 
-def test_no_template_says_anything_untranslated() -> None:
+def test_templates_have_no_untranslated_text() -> None:
     bare = {}
     for path in TEMPLATES:
         text = re.sub(
             r"{%\s*blocktranslate.*?endblocktranslate\s*%}|{[{%].*?[%}]}|<svg.*?</svg>", "", path.read_text(), flags=re.DOTALL
         )
         words = re.findall(r"[A-Za-z]{3,}", re.sub(r"<[^>]*>", " ", text))
-        if said := [word for word in words if word not in {"Cashback", "doctype", "html"}]:
-            bare[path.name] = said
+        if words_left := [word for word in words if word not in {"Cashback", "doctype", "html"}]:
+            bare[path.name] = words_left
 
     assert bare == {}
 
 
-def test_a_visitor_chooses_a_language_and_keeps_it(client: Client, db: None) -> None:
+def test_chosen_language_is_kept(client: Client, db: None) -> None:
     answer = client.post(reverse("set_language"), {"language": "hi", "next": "/sign-in/"})
     page = client.get("/sign-in/").content.decode()
 
@@ -78,20 +78,20 @@ def test_a_visitor_chooses_a_language_and_keeps_it(client: Client, db: None) -> 
     assert "साइन इन" in page
 
 
-def test_a_language_is_chosen_by_a_form_of_ours_alone(db: None) -> None:
+def test_language_form_needs_the_csrf_token(db: None) -> None:
     strict = Client(enforce_csrf_checks=True)
 
     assert strict.post(reverse("set_language"), {"language": "hi"}).status_code == 403
 
 
-def test_a_browser_that_asks_for_hindi_gets_hindi(client: Client, db: None) -> None:
+def test_accept_language_header_selects_hindi(client: Client, db: None) -> None:
     page = client.get("/register/", headers={"Accept-Language": "hi-IN,hi;q=0.9"}).content.decode()
 
     assert "अपना खाता बनाएँ" in page
     assert "कोई आम पासवर्ड नहीं" in page
 
 
-def test_what_is_wrong_is_said_in_the_visitors_language(client: Client, db: None) -> None:
+def test_form_errors_are_translated(client: Client, db: None) -> None:
     answer = client.post("/register/", {"email": "carol@example.com", "password": "123"}, headers={"Accept-Language": "hi"})
 
     assert answer.context["form"].errors["password"] == [
@@ -101,16 +101,16 @@ def test_what_is_wrong_is_said_in_the_visitors_language(client: Client, db: None
     ]
 
 
-def test_a_claim_and_a_refusal_speak_hindi(alices: Client, bob: User, issue: Callable[..., CashbackAsset]) -> None:
+def test_claim_and_refusal_are_translated(alice_client: Client, bob: User, issue: Callable[..., CashbackAsset]) -> None:
     mine, gone = issue(), issue()
     claim_asset(gone.pk, bob)
     headers = {"Accept-Language": "hi", "HX-Request": "true"}
 
-    claimed = alices.post(reverse("claim_asset", args=[mine.pk]), headers=headers).content.decode()
-    refused = alices.post(reverse("claim_asset", args=[gone.pk]), headers=headers).content.decode()
+    claimed = alice_client.post(reverse("claim_asset", args=[mine.pk]), headers=headers).content.decode()
+    refused = alice_client.post(reverse("claim_asset", args=[gone.pk]), headers=headers).content.decode()
 
-    assert "अब आपके वॉलेट में है।" in claimed
-    assert "अभी-अभी चला गया" in refused
+    assert "आपके वॉलेट में आ गया है।" in claimed
+    assert "अभी-अभी किसी और ने क्लेम किया" in refused
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ def test_a_claim_and_a_refusal_speak_hindi(alices: Client, bob: User, issue: Cal
         ("0.05", "EUR", "hi", "€0.05"),
     ],
 )
-def test_money_is_written_as_the_language_does(amount: str, currency: str, language: str, text: str) -> None:
+def test_money_is_grouped_for_the_language(amount: str, currency: str, language: str, text: str) -> None:
     with translation.override(language):
         written = Template("{% load pages %}{{ amount|money:currency }}").render(
             Context({"amount": Decimal(amount), "currency": currency})
@@ -133,7 +133,7 @@ def test_money_is_written_as_the_language_does(amount: str, currency: str, langu
     assert written == text
 
 
-def test_each_language_stands_under_its_own_name(client: Client, db: None) -> None:
+def test_languages_are_listed_under_their_own_names(client: Client, db: None) -> None:
     for asked in ("en", "hi"):
         page = client.get("/sign-in/", headers={"Accept-Language": asked}).content.decode()
 

@@ -1,4 +1,4 @@
-"""What one has claimed."""
+"""The history of claims."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -18,23 +18,23 @@ Issue = Callable[..., CashbackAsset]
 
 
 @pytest.mark.django_db
-def test_a_stranger_is_sent_to_sign_in(client: Client) -> None:
+def test_anonymous_request_redirects_to_sign_in(client: Client) -> None:
     assert client.get(MY_CLAIMS)["Location"] == f"{reverse('sign_in')}?next={MY_CLAIMS}"
 
 
-def test_who_claimed_nothing_is_shown_the_way(alices: Client) -> None:
-    page = alices.get(MY_CLAIMS).content.decode()
+def test_empty_history_links_to_the_offers(alice_client: Client) -> None:
+    page = alice_client.get(MY_CLAIMS).content.decode()
 
-    assert "You have not claimed anything yet" in page
+    assert "No claims yet" in page
     assert reverse("offers") in page
 
 
-def test_ones_own_claims_and_nobody_elses_stand_newest_first(alices: Client, alice: User, bob: User, issue: Issue) -> None:
+def test_history_lists_only_own_claims_newest_first(alice_client: Client, alice: User, bob: User, issue: Issue) -> None:
     for title in ("first", "second"):
         claim_asset(issue(title=title, total_value=Decimal("2.50")).pk, alice)
     claim_asset(issue(title="bobs").pk, bob)
 
-    answer = alices.get(MY_CLAIMS)
+    answer = alice_client.get(MY_CLAIMS)
 
     assert [entry.asset.title for entry in answer.context["page"].items] == ["second", "first"]
     page = answer.content.decode()
@@ -43,22 +43,22 @@ def test_ones_own_claims_and_nobody_elses_stand_newest_first(alices: Client, ali
     assert "bobs" not in page
 
 
-def test_an_operator_sees_their_own_here_too(client: Client, ada: User, alice: User, issue: Issue) -> None:
+def test_history_of_an_operator_lists_only_own_claims(client: Client, ada: User, alice: User, issue: Issue) -> None:
     claim_asset(issue(title="hers").pk, alice)
     client.force_login(ada)
 
     assert "hers" not in client.get(MY_CLAIMS).content.decode()
 
 
-def test_many_claims_take_one_query_a_page(
-    alices: Client, alice: User, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
+def test_history_page_takes_one_query_for_its_claims(
+    alice_client: Client, alice: User, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for _ in range(45):
         claim_asset(issue().pk, alice)
 
     # session, user; entries with their assets; and the transaction of an expensive read with its time limit
     with django_assert_num_queries(2 + 1 + 3):
-        page = alices.get(MY_CLAIMS, {"page": "3"}).context["page"]
+        page = alice_client.get(MY_CLAIMS, {"page": "3"}).context["page"]
 
     assert (len(page.items), page.previous, page.next) == (5, 2, None)
 
@@ -74,16 +74,16 @@ def test_many_claims_take_one_query_a_page(
         ({"since": "yesterday"}, ["coffee", "green tea"]),
     ],
 )
-def test_a_history_is_narrowed_by_title_and_days(
-    alices: Client, alice: User, issue: Issue, asked: dict[str, str], titles: list[str]
+def test_history_is_filtered_by_title_and_dates(
+    alice_client: Client, alice: User, issue: Issue, asked: dict[str, str], titles: list[str]
 ) -> None:
     for title in ("green tea", "coffee"):
         claim_asset(issue(title=title).pk, alice)
 
-    assert [entry.asset.title for entry in alices.get(MY_CLAIMS, asked).context["page"].items] == titles
+    assert [entry.asset.title for entry in alice_client.get(MY_CLAIMS, asked).context["page"].items] == titles
 
 
-def test_a_history_in_which_nothing_fits_says_so(alices: Client, alice: User, issue: Issue) -> None:
+def test_history_without_matches_says_so(alice_client: Client, alice: User, issue: Issue) -> None:
     claim_asset(issue().pk, alice)
 
-    assert "Nothing you claimed fits" in alices.get(MY_CLAIMS, {"q": "rum"}).content.decode()
+    assert "No matching claims" in alice_client.get(MY_CLAIMS, {"q": "rum"}).content.decode()

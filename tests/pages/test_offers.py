@@ -1,4 +1,4 @@
-"""What a user may claim: searched, filtered, sorted, page by page."""
+"""The offers: search, filters, order, pages and pools."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -24,14 +24,14 @@ Issue = Callable[..., CashbackAsset]
 
 
 @pytest.mark.django_db
-def test_a_stranger_is_sent_to_sign_in_and_back(client: Client) -> None:
+def test_anonymous_request_redirects_to_sign_in_with_the_query_in_next(client: Client) -> None:
     answer = client.get(OFFERS, {"q": "tea"})
 
     assert (answer.status_code, answer["Location"]) == (302, f"{reverse('sign_in')}?next=/offers/%3Fq%3Dtea")
 
 
-def test_what_ends_first_stands_first_and_what_is_gone_stands_nowhere(
-    alices: Client, ada: User, bob: User, issue: Issue
+def test_offers_are_sorted_by_expiry_and_leave_out_unavailable_credits(
+    alice_client: Client, ada: User, bob: User, issue: Issue
 ) -> None:
     soon = timezone.now() + timedelta(days=1)
     issue(title="never ends")
@@ -40,45 +40,45 @@ def test_what_ends_first_stands_first_and_what_is_gone_stands_nowhere(
     edit_asset.expire_asset(issue(title="ended").pk, ada)
     claim_asset(issue(title="taken").pk, bob)
 
-    shown = [credit.title for credit in alices.get(OFFERS).context["page"].items]
+    shown = [credit.title for credit in alice_client.get(OFFERS).context["page"].items]
 
     assert shown == ["ends soon", "ends later", "never ends"]
 
 
-def test_the_credits_of_a_hidden_pool_are_hidden(alices: Client, ada: User, open_pool: OpenPool, issue: Issue) -> None:
+def test_credits_of_an_inactive_pool_are_hidden(alice_client: Client, ada: User, open_pool: OpenPool, issue: Issue) -> None:
     pool = open_pool()
     issue(pool=pool, title="secret")
     edit_pool.update_pool(pool.pk, ada, is_active=False)
 
-    assert "secret" not in alices.get(OFFERS).content.decode()
+    assert "secret" not in alice_client.get(OFFERS).content.decode()
 
 
-def test_a_time_is_written_for_people_and_machines(alices: Client, issue: Issue) -> None:
+def test_time_element_has_a_machine_readable_utc_value(alice_client: Client, issue: Issue) -> None:
     issue(expires_at=datetime(2099, 3, 1, 0, 0, tzinfo=timezone.get_fixed_timezone(330)))
 
-    assert '<time datetime="2099-02-28T18:30:00Z">28 Feb 2099, 18:30 UTC</time>' in alices.get(OFFERS).content.decode()
+    assert '<time datetime="2099-02-28T18:30:00Z">28 Feb 2099, 18:30 UTC</time>' in alice_client.get(OFFERS).content.decode()
 
 
-def test_a_search_looks_at_titles(alices: Client, issue: Issue) -> None:
+def test_search_matches_titles_case_insensitively(alice_client: Client, issue: Issue) -> None:
     issue(title="Green tea")
     issue(title="Coffee")
 
-    assert [credit.title for credit in alices.get(OFFERS, {"q": "TEA"}).context["page"].items] == ["Green tea"]
-    assert "Nothing on offer fits" in alices.get(OFFERS, {"q": "rum"}).content.decode()
+    assert [credit.title for credit in alice_client.get(OFFERS, {"q": "TEA"}).context["page"].items] == ["Green tea"]
+    assert "No matching offers" in alice_client.get(OFFERS, {"q": "rum"}).content.decode()
 
 
 @pytest.mark.parametrize("odd", ["\x00", "%", "x" * 101, "'; DROP TABLE x; --", "\ud7ff🎉"])
-def test_no_search_breaks_the_page(alices: Client, issue: Issue, odd: str) -> None:
+def test_search_with_special_characters_succeeds(alice_client: Client, issue: Issue, odd: str) -> None:
     issue()
 
-    assert alices.get(OFFERS, {"q": odd}).status_code == 200
+    assert alice_client.get(OFFERS, {"q": odd}).status_code == 200
 
 
-def test_a_long_list_is_turned_page_by_page_and_keeps_the_search(alices: Client, issue: Issue) -> None:
+def test_page_links_keep_the_search(alice_client: Client, issue: Issue) -> None:
     for number in range(25):
         issue(title=f"tea {number}")
 
-    first, second = alices.get(OFFERS, {"q": "tea"}), alices.get(OFFERS, {"q": "tea", "page": "2"})
+    first, second = alice_client.get(OFFERS, {"q": "tea"}), alice_client.get(OFFERS, {"q": "tea", "page": "2"})
 
     assert [len(page.context["page"].items) for page in (first, second)] == [9, 9]
     assert 'rel="next" href="?q=tea&amp;page=2"' in first.content.decode()
@@ -86,28 +86,28 @@ def test_a_long_list_is_turned_page_by_page_and_keeps_the_search(alices: Client,
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "x", "1e3", "99999", "9" * 30, "²"])
-def test_a_page_that_cannot_be_is_not_found(alices: Client, number: str) -> None:
-    assert alices.get(OFFERS, {"page": number}).status_code == 404
+def test_invalid_page_number_is_not_found(alice_client: Client, number: str) -> None:
+    assert alice_client.get(OFFERS, {"page": number}).status_code == 404
 
 
-def test_a_full_pool_offers_a_button_and_a_used_up_limit_does_not(
-    alices: Client, alice: User, open_pool: OpenPool, issue: Issue
+def test_pool_has_a_claim_button_unless_its_limit_is_reached(
+    alice_client: Client, alice: User, open_pool: OpenPool, issue: Issue
 ) -> None:
     limited, free = open_pool(name="limited", per_user_limit=1), open_pool(name="free")
     for pool in (limited, limited, free):
         asset = issue(pool=pool)
     claim_asset(CashbackAsset.objects.filter(pool=limited)[0].pk, alice)
 
-    page = alices.get(OFFERS).content.decode()
+    page = alice_client.get(OFFERS).content.decode()
 
     assert reverse("claim_pool", args=[free.pk]) in page
     assert reverse("claim_pool", args=[limited.pk]) not in page
-    assert "You hold all that this pool allows one person." in page
+    assert "You've reached the limit for this offer." in page
     assert reverse("claim_asset", args=[asset.pk]) in page
 
 
 def test_a_hundred_credits_and_ten_pools_take_four_queries(
-    alices: Client, alice: User, open_pool: OpenPool, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
+    alice_client: Client, alice: User, open_pool: OpenPool, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for number in range(10):
         pool = open_pool(name=f"Pool {number}")
@@ -116,20 +116,20 @@ def test_a_hundred_credits_and_ten_pools_take_four_queries(
         claim_asset(asset.pk, alice)
 
     with django_assert_num_queries(2 + 2):  # session, user; pools, offers
-        alices.get(OFFERS)
+        alice_client.get(OFFERS)
 
 
 # --- Equal credits are one offer ---------------------------------------------------------------------------------------
 
 
-def test_equal_credits_of_a_pool_are_one_offer_with_how_many_are_left(
-    alices: Client, open_pool: OpenPool, issue: Issue
+def test_equal_credits_of_a_pool_are_one_offer_with_their_number(
+    alice_client: Client, open_pool: OpenPool, issue: Issue
 ) -> None:
     pool, end = open_pool(), timezone.now() + timedelta(days=9)
     equal = [issue(pool=pool, title="tea", expires_at=end) for _ in range(3)]
     others = [issue(pool=pool, title="tea", expires_at=end, total_value=Decimal(9)), issue(title="tea", expires_at=end)]
 
-    answer = alices.get(OFFERS, {"sort": "high"})
+    answer = alice_client.get(OFFERS, {"sort": "high"})
 
     offers = answer.context["page"].items
     assert sorted(offer.left for offer in offers) == [1, 1, 3]
@@ -139,19 +139,19 @@ def test_equal_credits_of_a_pool_are_one_offer_with_how_many_are_left(
     assert "3 left" in answer.content.decode()
 
 
-def test_beyond_a_thousand_an_offer_says_so(alices: Client, open_pool: OpenPool) -> None:
+def test_offer_with_over_a_thousand_credits_shows_1000_plus(alice_client: Client, open_pool: OpenPool) -> None:
     for number in (1_000, 1):
         pool = open_pool(name=f"{number}")
         alike = [CashbackAsset(title="tea", total_value=1, currency="INR", pool=pool) for _ in range(1_000 + (number == 1))]
         CashbackAsset.objects.insert_all(alike)
 
-    page = alices.get(OFFERS).content.decode()
+    page = alice_client.get(OFFERS).content.decode()
 
     assert page.count("<span>1,000+ left</span>") == 1
     assert page.count("<span>1,000 left</span>") == 2  # the offer, and its pool
 
 
-def test_jumps_find_what_grouping_finds(open_pool: OpenPool, issue: Issue) -> None:
+def test_index_jumps_return_the_same_rows_as_grouping(open_pool: OpenPool, issue: Issue) -> None:
     """Offers of several pools and of none, with and without an end, whatever the order, the page and how far jumps lead."""
     ends = [None, *(timezone.now() + timedelta(days=days) for days in (1, 2))]
     shown, hidden = [None, *(open_pool(name=name) for name in "ab")], open_pool(name="hidden", is_active=False)
@@ -170,22 +170,22 @@ def test_jumps_find_what_grouping_finds(open_pool: OpenPool, issue: Issue) -> No
 
 
 @pytest.mark.parametrize("most", [0, 5, 20])
-def test_where_jumps_do_not_lead_all_are_grouped(issue: Issue, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+def test_offers_beyond_max_jumps_are_read_by_grouping(issue: Issue, monkeypatch: pytest.MonkeyPatch, most: int) -> None:
     for number in range(30):
         issue(title=f"{number:02}")
-    monkeypatch.setattr(offer_rows, "MOST_JUMPS", most)
+    monkeypatch.setattr(offer_rows, "MAX_JUMPS", most)
 
     for order, start in [("ends", 0), ("title", 0), ("title", 20)]:
         rows = OfferRows(CashbackAsset.objects.claimable(), open_pools(), order)
         assert [row["title"] for row in rows[start : start + 6]] == [f"{number:02}" for number in range(start, start + 6)]
 
 
-def test_a_crowd_is_not_sent_after_the_same_credit(alices: Client, open_pool: OpenPool, issue: Issue) -> None:
+def test_offer_links_to_a_random_one_of_its_credits(alice_client: Client, open_pool: OpenPool, issue: Issue) -> None:
     pool = open_pool()
     for _ in range(20):
         issue(pool=pool)
 
-    shown = {alices.get(OFFERS).context["page"].items[0].asset_id for _ in range(20)}
+    shown = {alice_client.get(OFFERS).context["page"].items[0].asset_id for _ in range(20)}
 
     assert len(shown) > 5
 
@@ -218,21 +218,21 @@ def teas(open_pool: OpenPool, issue: Issue) -> CreditPool:
         ({"q": "a", "sort": "low"}, ["chai", "black"]),
     ],
 )
-def test_offers_are_narrowed_and_sorted(alices: Client, teas: CreditPool, asked: dict[str, str], titles: list[str]) -> None:
-    assert [offer.title for offer in alices.get(OFFERS, asked).context["page"].items] == titles
+def test_offers_are_filtered_and_sorted(
+    alice_client: Client, teas: CreditPool, asked: dict[str, str], titles: list[str]
+) -> None:
+    assert [offer.title for offer in alice_client.get(OFFERS, asked).context["page"].items] == titles
 
 
-def test_a_pool_narrows_to_its_own(alices: Client, teas: CreditPool) -> None:
-    assert [offer.title for offer in alices.get(OFFERS, {"pool": str(teas.pk)}).context["page"].items] == ["chai"]
+def test_offers_are_filtered_by_pool(alice_client: Client, teas: CreditPool) -> None:
+    assert [offer.title for offer in alice_client.get(OFFERS, {"pool": str(teas.pk)}).context["page"].items] == ["chai"]
 
 
 @pytest.mark.parametrize(
     "odd", [{"min": "-1"}, {"min": "x"}, {"max": "NaN"}, {"max": "9" * 40}, {"pool": "x"}, {"ends": "3"}, {"sort": "x"}]
 )
-def test_a_filter_that_makes_no_sense_is_said_and_narrows_nothing(
-    alices: Client, teas: CreditPool, odd: dict[str, str]
-) -> None:
-    answer = alices.get(OFFERS, odd)
+def test_invalid_filter_shows_an_error_and_filters_nothing(alice_client: Client, teas: CreditPool, odd: dict[str, str]) -> None:
+    answer = alice_client.get(OFFERS, odd)
 
     assert len(answer.context["page"].items) == 3
     assert list(answer.context["filter"].errors) == list(odd)
@@ -242,7 +242,7 @@ def test_a_filter_that_makes_no_sense_is_said_and_narrows_nothing(
 # --- Pools that give nothing now ---------------------------------------------------------------------------------------
 
 
-def test_a_pool_says_why_it_gives_nothing(alices: Client, ada: User, open_pool: OpenPool) -> None:
+def test_pool_that_cannot_be_claimed_from_shows_the_reason(alice_client: Client, ada: User, open_pool: OpenPool) -> None:
     now = timezone.now()
     open_pool(name="empty")
     open_pool(name="coming", opens_at=now + timedelta(days=1))
@@ -250,16 +250,16 @@ def test_a_pool_says_why_it_gives_nothing(alices: Client, ada: User, open_pool: 
     edit_pool.update_pool(closed.pk, ada, opens_at=now - timedelta(days=9), closes_at=now - timedelta(days=1))
     edit_pool.update_pool(gone.pk, ada, opens_at=now - timedelta(days=99), closes_at=now - timedelta(days=8))
 
-    answer = alices.get(OFFERS)
+    answer = alice_client.get(OFFERS)
 
-    assert [pool.name for pool in answer.context["still"]] == ["empty", "coming", "closed"]
-    for text in ("All claimed", "Opens <time", "Closed <time"):
+    assert [pool.name for pool in answer.context["other_pools"]] == ["empty", "coming", "closed"]
+    for text in ("Fully claimed", "Opens <time", "Closed <time"):
         assert text in answer.content.decode()
     assert "long gone" not in answer.content.decode()
 
 
-def test_what_ends_within_two_days_is_counted_down(alices: Client, issue: Issue) -> None:
+def test_offer_expiring_within_two_days_has_a_countdown(alice_client: Client, issue: Issue) -> None:
     issue(title="soon", expires_at=timezone.now() + timedelta(hours=47))
     issue(title="later", expires_at=timezone.now() + timedelta(hours=49))
 
-    assert alices.get(OFFERS).content.decode().count(" data-ends>") == 1
+    assert alice_client.get(OFFERS).content.decode().count(" data-ends>") == 1

@@ -9,7 +9,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
-from tests.pages.conftest import told
+from tests.pages.conftest import message_texts
 from wallet.actions import seal_ledger
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
@@ -30,8 +30,8 @@ def address(entry: Entry, name: str = "receipt") -> str:
     return reverse(name, args=[entry.pk])
 
 
-def test_a_receipt_says_what_when_whose_and_which_entry(alices: Client, entry: Entry) -> None:
-    page = alices.get(address(entry)).content.decode()
+def test_receipt_shows_title_amount_pool_owner_and_ids(alice_client: Client, entry: Entry) -> None:
+    page = alice_client.get(address(entry)).content.decode()
 
     for text in ("Welcome bonus", "₹100.00", "Diwali", "alice@example.com", str(entry.pk), str(entry.asset_id)):
         assert text in page
@@ -39,42 +39,44 @@ def test_a_receipt_says_what_when_whose_and_which_entry(alices: Client, entry: E
 
 
 @pytest.mark.parametrize("name", ["receipt", "proof"])
-def test_anothers_receipt_is_not_found(bobs: Client, entry: Entry, name: str) -> None:
-    assert bobs.get(address(entry, name)).status_code == 404
-    assert bobs.get(reverse(name, args=[uuid4()])).status_code == 404
+def test_receipt_of_another_user_is_not_found(bob_client: Client, entry: Entry, name: str) -> None:
+    assert bob_client.get(address(entry, name)).status_code == 404
+    assert bob_client.get(reverse(name, args=[uuid4()])).status_code == 404
 
 
 @pytest.mark.parametrize("name", ["receipt", "proof"])
-def test_a_stranger_is_sent_to_sign_in(client: Client, entry: Entry, name: str) -> None:
+def test_anonymous_request_redirects_to_sign_in(client: Client, entry: Entry, name: str) -> None:
     assert client.get(address(entry, name))["Location"] == f"{reverse('sign_in')}?next={address(entry, name)}"
 
 
-def test_a_fresh_claim_is_not_sealed_yet_and_asks_again_by_itself(alices: Client, entry: Entry) -> None:
-    page = alices.get(address(entry)).content.decode()
-    answer = alices.get(address(entry, "proof"))
+def test_receipt_of_an_unsealed_claim_polls_for_its_seal(alice_client: Client, entry: Entry) -> None:
+    page = alice_client.get(address(entry)).content.decode()
+    answer = alice_client.get(address(entry, "proof"))
 
-    assert "Not sealed yet" in page
+    assert "Verification in progress" in page
     assert 'hx-trigger="every 5s"' in page
     assert answer["Location"] == address(entry)
-    assert told(answer) == ["This claim is not sealed yet. Its proof will be here within a minute."]
+    assert message_texts(answer) == ["This claim is still being verified. Its proof will be available within a minute."]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_sealed_claim_names_its_seal_and_hands_out_its_proof(alices: Client, entry: Entry) -> None:
+def test_receipt_of_a_sealed_claim_shows_its_seal_and_downloads_its_proof(alice_client: Client, entry: Entry) -> None:
     seal_ledger.seal_all()
 
-    page = alices.get(address(entry)).content.decode()
-    part = alices.get(address(entry), headers={"HX-Request": "true"}).content.decode()
-    answer = alices.get(address(entry, "proof"))
+    page = alice_client.get(address(entry)).content.decode()
+    part = alice_client.get(address(entry), headers={"HX-Request": "true"}).content.decode()
+    answer = alice_client.get(address(entry, "proof"))
 
-    assert "Sealed, number 1" in page
-    assert "Sealed, number 1" in part
+    assert "Verified · seal #1" in page
+    assert "Verified · seal #1" in part
     assert "<html" not in part
     assert "every 5s" not in part
     assert answer["Content-Disposition"] == f'attachment; filename="claim-{entry.pk}.json"'
     assert answer.json() == inclusion_proof(entry)
 
 
-def test_a_receipt_takes_four_queries(alices: Client, entry: Entry, django_assert_num_queries: DjangoAssertNumQueries) -> None:
+def test_a_receipt_takes_four_queries(
+    alice_client: Client, entry: Entry, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
     with django_assert_num_queries(2 + 2):  # session, user; entry, seal
-        alices.get(address(entry))
+        alice_client.get(address(entry))

@@ -63,7 +63,7 @@ def test_file_that_is_no_export_is_not_changed(make_claims: MakeClaims, tmp_path
     file = tmp_path / "letter.txt"
     file.write_text("Dear customer\n")
 
-    with pytest.raises(CommandError, match="cannot be appended to"):
+    with pytest.raises(CommandError, match="Cannot append to"):
         run("--export", file)
 
     assert file.read_text() == "Dear customer\n"

@@ -138,7 +138,7 @@ def test_the_export_goes_on_and_says_which_it_left_out(
     seal_ledger.seal_all()
     file = tmp_path / "seals.jsonl"
 
-    with pytest.raises(CommandError, match="Not exported, for they are malformed: seal 2"):
+    with pytest.raises(CommandError, match="Not exported because malformed: seal 2"):
         call_command("seal_ledger", "--export", str(file), stdout=StringIO())
 
     assert [json.loads(line)["seq"] for line in file.read_text().splitlines()] == [1, 3]

@@ -1,7 +1,7 @@
 """Pages and console: every URL, by GET and POST, for every role. A URL without a row fails.
 
 The rows stand in table.txt: address, method, and what an anonymous visitor, the user, another user, an admin and a
-superuser are answered. The API's rows stand in tests/api/test_matrix.py.
+superuser are answered. The API's rows stand in tests/api/test_permissions.py.
 """
 
 from collections.abc import Callable

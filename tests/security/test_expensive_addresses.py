@@ -14,7 +14,7 @@ from accounts.expensive_reads import EXPORT, SEARCH
 from accounts.models import User
 from kernel import file_download, slots
 from kernel.file_download import OPEN_FILES
-from tests.admin.test_doors import OPERATORS_ROOMS
+from tests.admin.test_access import OPERATOR_SECTIONS
 from tests.api.conftest import ROOT
 from tests.security.conftest import as_caller
 from wallet.actions.claim import claim_asset
@@ -23,11 +23,11 @@ from wallet.assets.models import CashbackAsset
 OPERATORS = (
     reverse("admin:index"),
     reverse("admin:ledger_claimedasset_owners"),
-    *(reverse(f"admin:{room}_changelist") for room in sorted(OPERATORS_ROOMS)),
+    *(reverse(f"admin:{room}_changelist") for room in sorted(OPERATOR_SECTIONS)),
 )
 FILES = tuple(
     reverse(f"admin:{room}_export", args=[shape])
-    for room in (*sorted(OPERATORS_ROOMS), "ledger_claimedasset_owners")
+    for room in (*sorted(OPERATOR_SECTIONS), "ledger_claimedasset_owners")
     for shape in ("csv", "xlsx")
 )
 PAGES = ("/offers/?q=lamp", "/offers/?page=2", "/offers/?sort=high", "/claims/?q=lamp")

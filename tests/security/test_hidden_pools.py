@@ -141,4 +141,4 @@ def test_the_pages_say_of_a_hidden_pool_that_nothing_is_on_offer(
 
     for path in (f"/pools/{hidden.pk}/claim/", f"/credits/{asset.pk}/claim/"):
         page = client.post(path, {"key": KEY["Idempotency-Key"]}, follow=True)
-        assert "No longer on offer" in page.content.decode()
+        assert "No longer available" in page.content.decode()

@@ -1,4 +1,4 @@
-"""The operators' door: one module per room of the Django admin, loaded by its autodiscovery."""
+"""The operators' console: one module per section of the Django admin, loaded by its autodiscovery."""
 
 from wallet.admin import assets, history, ledger, ownership, pools, schedules, seals
 

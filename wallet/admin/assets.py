@@ -1,4 +1,4 @@
-"""The room of the credits."""
+"""The section of the credits: list, issue, change, delete and bulk actions."""
 
 from typing import Any
 
@@ -13,11 +13,10 @@ from unfold.decorators import display
 
 from wallet.actions import edit_asset, issue_assets, recreate_asset
 from wallet.admin import formatting, import_csv
+from wallet.admin.asset_forms import AssetForm, ExtendForm
 from wallet.admin.base import is_operator, require_operator
 from wallet.admin.bulk_actions import BulkAction, run_bulk_action
-from wallet.admin.describing import AssetForm
-from wallet.admin.export import Exportable, Report
-from wallet.admin.extending import ExtendForm
+from wallet.admin.export import ExportMixin, Report
 from wallet.admin.filters import CurrencyFilter, DayFilter, PoolFilter, StatusFilter
 from wallet.admin.history import ChangeHistoryMixin
 from wallet.admin.search import SearchByIdMixin
@@ -45,14 +44,14 @@ EXPIRE = BulkAction(
     edit_asset.check_available,
     _("expire"),
     _("expired"),
-    _("Nobody can claim them afterwards. This cannot be undone; an expired credit can be recreated."),
+    _("Expired credits can no longer be claimed. This cannot be undone, but an expired credit can be recreated."),
 )
 EXTEND = BulkAction(
     edit_asset.extend_asset,
     edit_asset.check_extendable,
     _("extend"),
     _("extended"),
-    _("They can be claimed for longer. No credit's life is cut short by this."),
+    _("They can be claimed for longer. This never shortens an expiry."),
     ExtendForm,
 )
 RECREATE = BulkAction(
@@ -60,23 +59,23 @@ RECREATE = BulkAction(
     recreate_asset.check_recreatable,
     _("recreate"),
     _("recreated"),
-    _("Each expired credit is issued again with its value, and lives as long as the first one was meant to."),
+    _("Each expired credit is issued again with the same value and keeps the original's duration."),
 )
 DELETE = BulkAction(
     edit_asset.delete_asset,
     edit_asset.check_deletable,
     _("delete"),
     _("deleted"),
-    _("Credits that somebody claimed or that were recreated stay. The others are gone; a trace of each is kept."),
+    _("Claimed and recreated credits are kept. Deletions are recorded in the change log."),
 )
 
 
 @admin.register(CashbackAsset)
-class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, Exportable):
-    """Credits: issue, change and delete while that is allowed; claimed and expired ones are only looked at."""
+class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
+    """Credits: issue, change and delete while that is allowed; claimed and expired ones are read-only."""
 
     form = AssetForm
-    list_display = ("title", "value", "status_now", "pool_name", "ends", "owner", "claimed")
+    list_display = ("title", "value", "status_now", "pool_name", "expires", "owner", "claimed")
     list_filter = (
         StatusFilter,
         PoolFilter,
@@ -94,10 +93,10 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, Exportable):
         (_("History"), {"fields": HISTORY}),
     )
     add_fieldsets = fieldsets[:1]
-    readonly_fields = ("named", *HISTORY)
+    readonly_fields = ("read_only_title", *HISTORY)
 
     def get_urls(self) -> list[Any]:
-        """Add the import to the room's addresses."""
+        """Add the URLs of the CSV import."""
         site = self.admin_site.admin_view
         return [
             path("import/", site(import_csv.upload_page), name="assets_cashbackasset_import"),
@@ -106,79 +105,79 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, Exportable):
         ]
 
     def changes(self, row: Any) -> list[change_history.Change]:
-        """Return all that happened to the credit."""
+        """Return the change history of the credit."""
         return change_history.of_asset(row)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CashbackAsset]:
-        """Return all credits with what the list says of each, in one query."""
+        """Return all credits with the related rows that the list shows, in one query."""
         related = ("pool", "claimed_by", "created_by", "recreated_from")
         return CashbackAsset.objects.with_current_status().select_related(*related).order_by("-id")
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Let operators issue one."""
+        """Return whether the caller is an operator."""
         return is_operator(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Let operators change what can still be claimed."""
+        """Allow operators to change AVAILABLE credits."""
         return is_operator(request) and (obj is None or obj.current_status == AssetStatus.AVAILABLE)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Let operators delete what nobody owns."""
+        """Allow operators to delete unclaimed credits."""
         return is_operator(request) and (obj is None or obj.status != AssetStatus.CLAIMED)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
-        """Show what is only looked at as the lists write it."""
+        """Show read-only credits in the format of the list."""
         if obj is None or self.has_change_permission(request, obj):
             return super().get_fieldsets(request, obj)
-        return ((None, {"fields": ("named", "value", "pool_name", "ends")}), self.fieldsets[1])
+        return ((None, {"fields": ("read_only_title", "value", "pool_name", "expires")}), self.fieldsets[1])
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Issue or change the credit by the act."""
+        """Issue or change the credit through the action."""
         if change:
-            edit_asset.update_asset(obj.pk, require_operator(request), **form.asked())
+            edit_asset.update_asset(obj.pk, require_operator(request), **form.changed_values())
         else:
-            fields = {"total_value": None, "title": "", "currency": form.cleaned_data["currency"]} | form.asked()
-            made = issue_assets.issue_asset(require_operator(request), **fields)
-            obj.pk, obj.current_status = made.pk, made.current_status
+            fields = {"total_value": None, "title": "", "currency": form.cleaned_data["currency"]} | form.changed_values()
+            issued = issue_assets.issue_asset(require_operator(request), **fields)
+            obj.pk, obj.current_status = issued.pk, issued.current_status
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
-        """Delete the credit by the act, and only then say so in the log."""
+        """Delete the credit through the action, and log the deletion afterwards."""
         pk = obj.pk
         edit_asset.delete_asset(pk, require_operator(request))
         super().log_deletions(request, [obj])  # type: ignore[arg-type]
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> list[LogEntry]:
-        """Wait: Django would log before it is done."""
+        """Log nothing: Django would log before the deletion."""
         return []
 
-    @admin.action(description=_("Expire chosen credits"))
-    def expire(self, request: HttpRequest, chosen: QuerySet[CashbackAsset]) -> HttpResponse | None:
-        """End the life of the chosen credits."""
-        return run_bulk_action(self, request, chosen, EXPIRE)
+    @admin.action(description=_("Expire selected credits"))
+    def expire(self, request: HttpRequest, selected: QuerySet[CashbackAsset]) -> HttpResponse | None:
+        """Expire the selected credits."""
+        return run_bulk_action(self, request, selected, EXPIRE)
 
-    @admin.action(description=_("Extend the expiry of chosen credits"))
-    def extend(self, request: HttpRequest, chosen: QuerySet[CashbackAsset]) -> HttpResponse | None:
-        """Let the chosen credits live longer."""
-        return run_bulk_action(self, request, chosen, EXTEND)
+    @admin.action(description=_("Extend the expiry of selected credits"))
+    def extend(self, request: HttpRequest, selected: QuerySet[CashbackAsset]) -> HttpResponse | None:
+        """Extend the expiry of the selected credits."""
+        return run_bulk_action(self, request, selected, EXTEND)
 
-    @admin.action(description=_("Recreate chosen expired credits"))
-    def recreate(self, request: HttpRequest, chosen: QuerySet[CashbackAsset]) -> HttpResponse | None:
-        """Issue each of the chosen credits anew."""
-        return run_bulk_action(self, request, chosen, RECREATE)
+    @admin.action(description=_("Recreate selected expired credits"))
+    def recreate(self, request: HttpRequest, selected: QuerySet[CashbackAsset]) -> HttpResponse | None:
+        """Recreate the selected expired credits."""
+        return run_bulk_action(self, request, selected, RECREATE)
 
-    @admin.action(description=_("Delete chosen credits"))
-    def delete_chosen(self, request: HttpRequest, chosen: QuerySet[CashbackAsset]) -> HttpResponse | None:
-        """Delete the chosen credits that nobody owns."""
-        return run_bulk_action(self, request, chosen, DELETE)
+    @admin.action(description=_("Delete selected credits"))
+    def delete_chosen(self, request: HttpRequest, selected: QuerySet[CashbackAsset]) -> HttpResponse | None:
+        """Delete the selected unclaimed credits."""
+        return run_bulk_action(self, request, selected, DELETE)
 
     @display(description=_("id"))  # type: ignore[untyped-decorator]
     def identity(self, asset: CashbackAsset) -> str:
-        """Return its id, by which the API, the exports and the lists' search know it."""
+        """Return the id, as used by the API, the exports and the search."""
         return str(asset.pk)
 
     @display(description=_("title"))  # type: ignore[untyped-decorator]
-    def named(self, asset: CashbackAsset) -> str:
-        """Return the title, without the advice to who types one."""
+    def read_only_title(self, asset: CashbackAsset) -> str:
+        """Return the title, without the help text of the form field."""
         return asset.title
 
     @display(description=_("value"), ordering="total_value")  # type: ignore[untyped-decorator]
@@ -188,7 +187,7 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, Exportable):
 
     @display(description=_("status"), label=LABELS)  # type: ignore[untyped-decorator]
     def status_now(self, asset: CashbackAsset) -> str:
-        """Return what is true now."""
+        """Return the current status."""
         return asset.current_status
 
     @display(description=_("pool"), ordering="pool__name")  # type: ignore[untyped-decorator]
@@ -197,33 +196,33 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, Exportable):
         return formatting.link_to(asset.pool)
 
     @display(description=_("expires (UTC)"), ordering="expires_at", empty_value=_("never"))  # type: ignore[untyped-decorator]
-    def ends(self, asset: CashbackAsset) -> Any:
-        """Return the first instant it can no longer be claimed."""
+    def expires(self, asset: CashbackAsset) -> Any:
+        """Return the expiry time."""
         return formatting.format_moment_cell(asset.expires_at)
 
     @display(description=_("claimed (UTC)"), ordering="claimed_at")  # type: ignore[untyped-decorator]
     def claimed(self, asset: CashbackAsset) -> Any:
-        """Return when it got its owner."""
+        """Return the time of the claim."""
         return formatting.format_moment_cell(asset.claimed_at)
 
     @display(description=_("entry"))  # type: ignore[untyped-decorator]
     def entry(self, asset: CashbackAsset) -> Any:
-        """Return a link to the ledger's entry of its claim, which leads on to the seal."""
+        """Return a link to the ledger entry of its claim."""
         return formatting.link_to(Entry.objects.filter(asset=asset).first())
 
     @display(description=_("owner"), ordering="claimed_by__email")  # type: ignore[untyped-decorator]
     def owner(self, asset: CashbackAsset) -> Any:
-        """Return the owner, with a link to all that they own."""
+        """Return the owner, with a link to all their credits."""
         return formatting.link_to_owner(asset.claimed_by)
 
     @display(description=_("issued (UTC)"), ordering="created_at")  # type: ignore[untyped-decorator]
     def created(self, asset: CashbackAsset) -> Any:
-        """Return when it was issued."""
+        """Return the time of issue."""
         return formatting.format_moment_cell(asset.created_at)
 
     @display(description=_("issued by"))  # type: ignore[untyped-decorator]
     def issuer(self, asset: CashbackAsset) -> str | None:
-        """Return who issued it."""
+        """Return the email of the issuer."""
         return asset.created_by.email if asset.created_by else None
 
     @display(description=_("recreated from"))  # type: ignore[untyped-decorator]

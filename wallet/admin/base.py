@@ -1,4 +1,4 @@
-"""What every room of the admin has in common: who may enter, and how an act is called from a form."""
+"""Base classes of the console's sections: permissions, paginator, and forms that call actions."""
 
 from http import HTTPStatus
 from typing import Any
@@ -22,65 +22,65 @@ from accounts.models import User
 from kernel.refusals import Refusal
 from kernel.transactions import Busy
 
-SAFE = ("GET", "HEAD", "OPTIONS")
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
 
 def require_operator(request: HttpRequest) -> User:
-    """Return who runs the supply; raise PermissionDenied for anybody else."""
+    """Return the caller; raise PermissionDenied unless they are an operator."""
     if isinstance(request.user, User) and request.user.is_admin:
         return request.user
     raise PermissionDenied
 
 
 def is_operator(request: HttpRequest) -> bool:
-    """Return whether the caller's row, read for this request, says ADMIN."""
+    """Return whether the caller has the role ADMIN, as read from the database for this request."""
     return isinstance(request.user, User) and request.user.is_admin
 
 
 def error_sentence(error: Refusal | ValidationError) -> str:
-    """Return an act's no as one sentence."""
+    """Return the message of a refusal or a validation error."""
     return error.message if isinstance(error, Refusal) else " ".join(error.messages)
 
 
 class ActionForm(forms.ModelForm[Model]):
-    """A form whose content is given to an act; what the act refused is shown beside the fields."""
+    """A form that calls an action and shows the action's refusal beside its fields."""
 
-    refused: Refusal | ValidationError | None = None
+    refusal: Refusal | ValidationError | None = None
 
     def clean(self) -> dict[str, Any]:
-        """Say what the act said, when this form has been refused."""
+        """Add the action's refusal to the errors of the form."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        if isinstance(self.refused, ValidationError) and hasattr(self.refused, "error_dict"):
-            for name, errors in self.refused.error_dict.items():
+        if isinstance(self.refusal, ValidationError) and hasattr(self.refusal, "error_dict"):
+            for name, errors in self.refusal.error_dict.items():
                 self.add_error(name if name in self.fields else None, errors)
-        elif self.refused:
-            self.add_error(NON_FIELD_ERRORS, error_sentence(self.refused))
+        elif self.refusal:
+            self.add_error(NON_FIELD_ERRORS, error_sentence(self.refusal))
         return cleaned
 
 
 class WithoutTransaction(DjangoModelAdmin[Any]):
-    """Takes away the transaction that Django puts around a form: an act opens its own and has committed when it returns."""
+    """Removes the transaction that Django opens around a form: an action opens its own and has committed when it returns."""
 
     @method_decorator(csrf_protect)
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Show or take the form; what the act refuses is shown in the form, with all that was typed."""
-        if "_saveasnew" in request.POST:  # Django takes it from any form, offered or not
+        """Show or process the form. The action's refusal is shown in the form, with the values as typed."""
+        if "_saveasnew" in request.POST:  # Django accepts it from any form
             raise PermissionDenied
         arguments = (request, object_id, form_url, extra_context)
         try:
             return self._changeform_view(*arguments)  # type: ignore[attr-defined, no-any-return]
         except (Refusal, ValidationError) as error:
-            request.refused = error  # type: ignore[attr-defined]
-            answer: HttpResponse = self._changeform_view(*arguments)  # type: ignore[attr-defined]
+            request.refusal = error  # type: ignore[attr-defined]
+            response: HttpResponse = self._changeform_view(*arguments)  # type: ignore[attr-defined]
             if isinstance(error, Busy):
-                answer.status_code, answer.headers["Retry-After"] = HTTPStatus.SERVICE_UNAVAILABLE, str(error.retry_after)
-            return answer
+                response.status_code, response.headers["Retry-After"] = HTTPStatus.SERVICE_UNAVAILABLE, str(error.retry_after)
+            return response
 
     @method_decorator(csrf_protect)
     def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
-        """Ask, then delete through the act; a refusal becomes a message."""
+        """Confirm, then delete through the action. A refusal becomes a message."""
         try:
             return self._delete_view(request, object_id, extra_context)  # type: ignore[attr-defined, no-any-return]
         except Refusal as refusal:
@@ -88,67 +88,67 @@ class WithoutTransaction(DjangoModelAdmin[Any]):
             return redirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
 
 
-MOST_COUNTED = 5_000
+MAX_COUNTED = 5_000
 
 
 class AtLeast(int):
-    """A count that ended before the rows did."""
+    """A count that stopped at its limit; shown with a plus sign."""
 
     def __str__(self) -> str:
         return f"{int(self):,}+"
 
 
 class BoundedPaginator(Paginator):  # type: ignore[type-arg]
-    """Pages of the first MOST_COUNTED rows: to count all of a large table takes as long as there are rows."""
+    """Pages of the first MAX_COUNTED rows, as a count of a large table is slow."""
 
     @cached_property
     def count(self) -> int:
-        """Return how many rows there are; AtLeast(MOST_COUNTED) where there are more."""
-        counted: int = self.object_list.order_by()[: MOST_COUNTED + 1].count()  # type: ignore[attr-defined]
-        return counted if counted <= MOST_COUNTED else AtLeast(MOST_COUNTED)
+        """Return the number of rows, or AtLeast(MAX_COUNTED) when there are more."""
+        counted: int = self.object_list.order_by()[: MAX_COUNTED + 1].count()  # type: ignore[attr-defined]
+        return counted if counted <= MAX_COUNTED else AtLeast(MAX_COUNTED)
 
 
 class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
-    """A room for operators: they may look. What else they may do, a room says itself; everybody else may nothing."""
+    """A section for operators, read-only by default. Subclasses allow more; other users are refused."""
 
     list_per_page = 100
     paginator = BoundedPaginator
     show_full_result_count = False
     list_filter_submit = True
 
-    @method_decorator(expensive_read_view(SEARCH, lambda request: request.method in SAFE))
+    @method_decorator(expensive_read_view(SEARCH, lambda request: request.method in SAFE_METHODS))
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Show the list, which counts its rows."""
+        """Show the list. It counts its rows, so it is an expensive read."""
         return super().changelist_view(request, extra_context)
 
     def has_module_permission(self, request: HttpRequest) -> bool:
-        """Show the room to operators."""
+        """Return whether the caller is an operator."""
         return is_operator(request)
 
     def has_view_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        """Let operators look."""
+        """Return whether the caller is an operator."""
         return is_operator(request)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Refuse, unless a room says otherwise."""
+        """Return False; subclasses may allow it."""
         return False
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse, unless a room says otherwise."""
+        """Return False; subclasses may allow it."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Refuse, unless a room says otherwise."""
+        """Return False; subclasses may allow it."""
         return False
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Leave out Django's own bulk delete: it goes past the acts."""
+        """Return the actions without Django's bulk delete, which bypasses our actions."""
         actions: dict[str, Any] = super().get_actions(request)
         actions.pop("delete_selected", None)
         return actions
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any], *rest: Any) -> HttpResponse | None:
-        """Do the chosen action; ids that are none, which no page of ours sends, choose nothing."""
+        """Run the selected action. Malformed ids, which our pages never send, become a message."""
         try:
             return super().response_action(request, queryset, *rest)
         except ValidationError as error:
@@ -156,32 +156,32 @@ class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
             return None
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        """Return the form, which knows what the act said of it."""
+        """Return the form class with the refusal of this request."""
         form: Any = super().get_form(request, obj, change, **kwargs)
-        form.refused = getattr(request, "refused", None)
+        form.refusal = getattr(request, "refusal", None)
         return form
 
 
 class ReadOnlyAdmin(OperatorAdmin):
-    """A room where nobody changes anything, superusers included."""
+    """A section that is read-only for everyone, superusers included."""
 
     actions = None
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Show the list; there is nothing to send here."""
+        """Show the list; refuse any method that is not safe."""
         return super().changelist_view(require_safe_method(request), extra_context)
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """Show one row; there is nothing to send here, and no history of what never changes."""
+        """Show one row without a history; refuse any method that is not safe."""
         return super().changeform_view(
             require_safe_method(request), object_id, form_url, {"show_history": False} | (extra_context or {})
         )
 
 
 def require_safe_method(request: HttpRequest) -> HttpRequest:
-    """Return a request that only reads; raise PermissionDenied for any other."""
-    if request.method not in SAFE:
+    """Return the request; raise PermissionDenied unless its method is safe."""
+    if request.method not in SAFE_METHODS:
         raise PermissionDenied
     return request

@@ -1,4 +1,4 @@
-"""One act for each of the chosen rows: what would come of it is shown first, then it is done row by row, and counted."""
+"""Bulk actions: a preview of the outcome for each selected row, then one action per row and a summary."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -21,18 +21,19 @@ from wallet.admin import formatting
 from wallet.admin.base import OperatorAdmin, error_sentence, require_operator
 from wallet.assets.models import CashbackAsset
 
-# A request must end within a web worker's time, and its form within the largest body that is read.
+# The request must finish within the web worker's timeout, and its form must fit the largest allowed body.
 MAX_ROWS = 500
 
 
 @dataclass(frozen=True)
 class BulkAction:
-    """What is done to each row.
+    """An action for each selected row.
 
-    `act` is called with its id, the operator and what `form` asks for; `check` raises what the act would refuse a row for.
+    `action` is called with the row's id, the operator and the values of `form`. `check` is called with the row and raises the
+    refusal that the action would raise.
     """
 
-    act: Callable[..., object]
+    action: Callable[..., object]
     check: Callable[..., None]
     verb: str | Promise
     done: str | Promise
@@ -42,7 +43,7 @@ class BulkAction:
 
 @dataclass(frozen=True)
 class PreviewedRow:
-    """A chosen row, and why the act would refuse it; None when it would not."""
+    """A selected row and the reason why the action would refuse it; None when it would not."""
 
     asset: CashbackAsset
     refusal: str | None
@@ -53,51 +54,53 @@ class PreviewedRow:
         return formatting.format_money(self.asset.total_value, self.asset.currency)
 
 
-def run_bulk_action(room: OperatorAdmin, request: HttpRequest, chosen: QuerySet[Any], bulk: BulkAction) -> HttpResponse | None:
-    """Show what would be done and ask, or do it and report how many were done and why others were refused."""
+def run_bulk_action(
+    model_admin: OperatorAdmin, request: HttpRequest, selected: QuerySet[Any], bulk: BulkAction
+) -> HttpResponse | None:
+    """Show the preview and ask for confirmation, or run the action and report the outcome."""
     actor = require_operator(request)
-    ids = list(chosen.values_list("pk", flat=True)[: MAX_ROWS + 1])
+    ids = list(selected.values_list("pk", flat=True)[: MAX_ROWS + 1])
     if len(ids) > MAX_ROWS:
-        text = _("Choose at most %(most)s at once: narrow the list by its filters. Nothing was changed.")
-        messages.error(request, text % {"most": MAX_ROWS})
+        text = _("Select at most %(limit)s at once; use the filters to narrow the list. Nothing was changed.")
+        messages.error(request, text % {"limit": MAX_ROWS})
         return None
     form = bulk.form(request.POST if "asked" in request.POST else None) if bulk.form else None
-    given = cleaned_answers(form)
-    if request.POST.get("confirmed") != "yes" or given is None:
-        return ask_confirmation(room, request, bulk, preview_rows(bulk, chosen, given), form)
-    report_result(request, str(bulk.done), [refusal_text(bulk.act, pk, actor, **given) for pk in ids])
+    values = form_values(form)
+    if request.POST.get("confirmed") != "yes" or values is None:
+        return ask_confirmation(model_admin, request, bulk, preview_rows(bulk, selected, values), form)
+    report_result(request, str(bulk.done), [refusal_text(bulk.action, pk, actor, **values) for pk in ids])
     return None
 
 
-def cleaned_answers(form: forms.Form | None) -> dict[str, Any] | None:
-    """Return what the form asks for; None as long as it is not answered."""
+def form_values(form: forms.Form | None) -> dict[str, Any] | None:
+    """Return the values of the form; None until it is valid, {} without a form."""
     if form is None:
         return {}
-    return form.asked() if form.is_valid() else None  # type: ignore[attr-defined]
+    return form.changed_values() if form.is_valid() else None  # type: ignore[attr-defined]
 
 
-def preview_rows(bulk: BulkAction, chosen: QuerySet[Any], given: dict[str, Any] | None) -> list[PreviewedRow]:
-    """Return what would come of each row, in two queries; without answers, none is judged by them."""
-    check, known = (bulk.check, given) if given is not None else (accept_all, {})
-    rows = chosen.prefetch_related("children")
-    return [PreviewedRow(asset, refusal_text(check, asset, **known)) for asset in rows]
+def preview_rows(bulk: BulkAction, selected: QuerySet[Any], values: dict[str, Any] | None) -> list[PreviewedRow]:
+    """Return the preview of each row, in two queries; without form values no row is checked."""
+    check, arguments = (bulk.check, values) if values is not None else (accept_all, {})
+    rows = selected.prefetch_related("children")
+    return [PreviewedRow(asset, refusal_text(check, asset, **arguments)) for asset in rows]
 
 
 def accept_all(asset: CashbackAsset) -> None:
-    """Refuse nothing."""
+    """Accept any row."""
 
 
-def refusal_text(act: Callable[..., object], *arguments: Any, **given: Any) -> str | None:
-    """Call the act; return None when it was done, else why not."""
+def refusal_text(function: Callable[..., object], *arguments: Any, **options: Any) -> str | None:
+    """Call the function; return the message of its refusal, or None when it succeeded."""
     try:
-        act(*arguments, **given)
+        function(*arguments, **options)
     except (Refusal, ValidationError) as error:
         return error_sentence(error)
     return None
 
 
 def report_result(request: HttpRequest, done: str, refusals: list[str | None]) -> None:
-    """Say how many were done, and how many were refused for which reason."""
+    """Add messages with the number of rows done, and of those refused by reason."""
     reasons = Counter(reason for reason in refusals if reason)
     count = len(refusals) - reasons.total()
     if count:
@@ -108,35 +111,35 @@ def report_result(request: HttpRequest, done: str, refusals: list[str | None]) -
 
 
 def count_credits(number: int) -> str:
-    """Return a number of credits in words."""
+    """Return a number of credits with its noun."""
     return ngettext("%(count)s credit", "%(count)s credits", number) % {"count": number}
 
 
 def ask_confirmation(
-    room: OperatorAdmin, request: HttpRequest, bulk: BulkAction, rows: list[PreviewedRow], form: forms.Form | None
+    model_admin: OperatorAdmin, request: HttpRequest, bulk: BulkAction, rows: list[PreviewedRow], form: forms.Form | None
 ) -> HttpResponse:
-    """Show each row with what would come of it, with a button that does it; with a form to be answered before."""
-    willing = [row for row in rows if not row.refusal]
-    given = cleaned_answers(form)
-    ready = given is not None and bool(willing)
+    """Show the preview of each row and the confirm button, or the form to fill in first."""
+    accepted = [row for row in rows if not row.refusal]
+    values = form_values(form)
+    ready = values is not None and bool(accepted)
     verb = str(bulk.verb).capitalize()
-    button = _("%(verb)s %(credits)s") % {"verb": verb, "credits": count_credits(len(willing))}
+    button = _("%(verb)s %(credits)s") % {"verb": verb, "credits": count_credits(len(accepted))}
     context = {
-        **room.admin_site.each_context(request),
+        **model_admin.admin_site.each_context(request),
         "title": _("%(verb)s %(credits)s?") % {"verb": verb, "credits": count_credits(len(rows))},
-        "button": button if ready else form and _("Show what would happen"),
+        "button": button if ready else form and _("Preview"),
         "heading": verb,
-        "opts": room.opts,
+        "opts": model_admin.opts,
         "bulk": bulk,
         "ids": [row.asset.pk for row in rows],
-        "willing": len(willing),
+        "accepted": len(accepted),
         "refused": Counter(row.refusal for row in rows if row.refusal).most_common(),
         "rows": sorted(rows, key=lambda row: bool(row.refusal)),
         "checkbox": ACTION_CHECKBOX_NAME,
         "action": request.POST["action"],
         "form": form,
-        "given": given,
+        "values": values,
         "ready": ready,
-        "media": room.media + form.media if form else room.media,
+        "media": model_admin.media + form.media if form else model_admin.media,
     }
-    return TemplateResponse(request, "admin/confirm_act.html", context)
+    return TemplateResponse(request, "admin/confirm_action.html", context)

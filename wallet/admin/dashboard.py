@@ -1,4 +1,4 @@
-"""What an operator sees first: what happened in a period, what is owed and on offer now, and whether it ties out."""
+"""The dashboard: figures of a period, current liability and supply, and the reconciliation of issued credits."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -28,17 +28,17 @@ PERIODS = {
     "90d": gettext_lazy("Last 90 days"),
 }
 HOURS = {"24h": 24, "7d": 7 * 24, "30d": 30 * 24, "90d": 90 * 24}
-SOON = 14  # days
-IN_PERIOD = {
-    "issued": gettext_lazy("issued"),
-    "claimed": gettext_lazy("claimed"),
-    "expired": gettext_lazy("expired"),
-    "deleted": gettext_lazy("deleted"),
+EXPIRING_DAYS = 14
+FLOW_TITLES = {
+    "issued": gettext_lazy("Issued"),
+    "claimed": gettext_lazy("Claimed"),
+    "expired": gettext_lazy("Expired"),
+    "deleted": gettext_lazy("Deleted"),
 }
-NOW = {
-    "available": gettext_lazy("on offer"),
-    "claimed": gettext_lazy("liability"),
-    "expired": gettext_lazy("ended unused"),
+STATE_TITLES = {
+    "available": gettext_lazy("Available"),
+    "claimed": gettext_lazy("Outstanding liability"),
+    "expired": gettext_lazy("Expired unclaimed"),
 }
 STATES = {
     "available": gettext_lazy("available"),
@@ -50,7 +50,7 @@ NONE = (0, Decimal(0))
 
 
 class PeriodForm(forms.Form):
-    """Which period and pool the figures are about. Days, when given, go before the period."""
+    """Selects the period and pool of the figures. Dates override the named period."""
 
     period = forms.ChoiceField(choices=list(PERIODS.items()), required=False)
     since = forms.DateField(required=False, label="From", widget=forms.DateInput(attrs={"type": "date"}))
@@ -62,21 +62,21 @@ class PeriodForm(forms.Form):
         self.fields["pool"].choices = [("", _("All pools")), *pools.items()]  # type: ignore[attr-defined]
 
     def clean(self) -> dict[str, Any]:
-        """Refuse days that are no period, or one longer than a year."""
+        """Refuse dates in the wrong order, or more than a year apart."""
         cleaned: dict[str, Any] = super().clean() or {}
         since, until = cleaned.get("since"), cleaned.get("until")
         if until and until.year >= date.max.year:
-            raise ValidationError({"until": _("Choose a day before the year 9999.")})
+            raise ValidationError({"until": _("Choose a date before the year 9999.")})
         if since and until and not since <= until < since + analytics.MAX_PERIOD:
-            raise ValidationError({"until": _("Choose a day after the first one, at most a year later.")})
+            raise ValidationError({"until": _("Choose a date after the start, at most a year later.")})
         return cleaned
 
-    def chosen(self, now: datetime) -> Period:
-        """Return the period; what is not valid or not given is the last 7 days."""
-        given = self.cleaned_data if self.is_valid() else {}
-        since, until = given.get("since"), given.get("until")
+    def selected_period(self, now: datetime) -> Period:
+        """Return the selected period, or the last 7 days when the form is empty or invalid."""
+        values = self.cleaned_data if self.is_valid() else {}
+        since, until = values.get("since"), values.get("until")
         if not since and not until:
-            return Period(now - timedelta(hours=HOURS[given.get("period") or "7d"]), now)
+            return Period(now - timedelta(hours=HOURS[values.get("period") or "7d"]), now)
         first: date = since or (until or now.date()) - timedelta(days=6)
         last: date = until or min(now.date(), first + analytics.MAX_PERIOD - timedelta(days=1))
         begin, end = (datetime.combine(day, time.min, UTC) for day in (first, max(first, last)))
@@ -84,16 +84,16 @@ class PeriodForm(forms.Form):
 
 
 def dashboard_context(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Put the figures into the index's context; raise RateLimited or ReadsBusy."""
+    """Return the context of the index page. Raises RateLimited or ReadsBusy."""
     with SEARCH.for_user(require_operator(request)):
-        return all_figures(request, context)
+        return collect_figures(request, context)
 
 
-def all_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
-    """Put everything that the index shows into its context: a fixed number of grouped queries, however much there is."""
+def collect_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Return the context with all figures, in a fixed number of grouped queries."""
     pools = {str(pk): name for pk, name in CreditPool.objects.order_by("name").values_list("pk", "name")}
     choice = PeriodForm(request.GET.dict(), pools)
-    period = choice.chosen(timezone.now())
+    period = choice.selected_period(timezone.now())
     pool = choice.cleaned_data.get("pool") or None if choice.is_valid() else None
     supply = analytics.supply_states(pool)
     return context | {
@@ -105,22 +105,26 @@ def all_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
         "expiring": expiring_by_day(pool),
         "busiest": busiest_pool_rows(period, pool),
         "refusals": refusal_rows(period),
-        "soon": SOON,
-        "tie": reconciliation(supply, analytics.issued_by_log(pool), pools),
+        "expiring_days": EXPIRING_DAYS,
+        "reconciliation": reconciliation(supply, analytics.issued_by_log(pool), pools),
         "all_pools": pool is None,
     }
 
 
 def currency_panels(flows: dict[str, States], supply: dict[tuple[Any, ...], States]) -> list[dict[str, Any]]:
-    """Return per currency what happened in the period, and how it stands now."""
+    """Return the flows of the period and the current totals per currency."""
     now: dict[str, dict[str, tuple[int, Decimal]]] = {}
     for (code, *_rest), states in supply.items():
         add_states(now.setdefault(code, {}), states)
     return [
         {
             "currency": code,
-            "moved": [build_figure(str(title), flows.get(code, {}).get(name, NONE), code) for name, title in IN_PERIOD.items()],
-            "now": [build_figure(str(title), now.get(code, {}).get(state, NONE), code) for state, title in NOW.items()],
+            "moved": [
+                build_figure(str(title), flows.get(code, {}).get(name, NONE), code) for name, title in FLOW_TITLES.items()
+            ],
+            "now": [
+                build_figure(str(title), now.get(code, {}).get(state, NONE), code) for state, title in STATE_TITLES.items()
+            ],
         }
         for code in sorted({*flows, *now})
     ]
@@ -134,21 +138,21 @@ def add_states(total: dict[str, tuple[int, Decimal]], states: States) -> None:
 
 
 def build_figure(title: str, state: tuple[int, Any], currency: str) -> dict[str, Any]:
-    """Return one figure: its name, value and count."""
+    """Return one figure: its title, value and count."""
     return {"title": title, "value": format_amount_grouped(state[1], currency), "count": state[0]}
 
 
 def claims_chart(period: Period, pool: str | None) -> Chart:
-    """Return the claims of each hour or day."""
+    """Return the chart of claims per hour or day."""
     shape = "%d %b %H:00" if period.step == "hour" else "%d %b"
     return build_chart([(f"{at:{shape}}", count, "") for at, count in analytics.claims_by_step(period, pool)])  # type: ignore[arg-type]
 
 
 def expiring_by_day(pool: str | None) -> Chart:
-    """Return what can be claimed and ends within `SOON` days, by day."""
+    """Return the chart of claimable credits that expire within `EXPIRING_DAYS` days, by day."""
     today = timezone.now().astimezone(UTC).date()
-    by_day: dict[date, list[dict[str, Any]]] = {today + timedelta(days=ahead): [] for ahead in range(SOON + 1)}
-    for row in analytics.expiring_by_day(SOON, pool):  # type: ignore[arg-type]
+    by_day: dict[date, list[dict[str, Any]]] = {today + timedelta(days=ahead): [] for ahead in range(EXPIRING_DAYS + 1)}
+    for row in analytics.expiring_by_day(EXPIRING_DAYS, pool):  # type: ignore[arg-type]
         by_day.setdefault(row["day"].date(), []).append(row)
     return build_chart(
         [
@@ -163,7 +167,7 @@ def expiring_by_day(pool: str | None) -> Chart:
 
 
 def busiest_pool_rows(period: Period, pool: str | None) -> Chart:
-    """Return the pools with the most claims."""
+    """Return the chart of the pools with the most claims."""
     rows = analytics.busiest_pools(period, pool)  # type: ignore[arg-type]
     return build_chart(
         [
@@ -178,13 +182,13 @@ def busiest_pool_rows(period: Period, pool: str | None) -> Chart:
 
 
 def refusal_rows(period: Period) -> Chart | None:
-    """Return how often each refusal was told, most often first; None when the store of the counts is away."""
-    told = refusal_counts.refusals_by_code(period.since, period.until)
-    return None if told is None else build_chart([(code, number, "") for code, number in told.most_common(10)])
+    """Return the chart of refusals by code, most frequent first; None when the counts are unavailable."""
+    counts = refusal_counts.refusals_by_code(period.since, period.until)
+    return None if counts is None else build_chart([(code, number, "") for code, number in counts.most_common(10)])
 
 
 def reconciliation(supply: dict[tuple[Any, ...], States], logged: dict[Any, int], pools: dict[str, str]) -> dict[str, Any]:
-    """Return the supply by pool and generation, each pool's sum, and PostgreSQL's own log of what was issued beside it."""
+    """Return the supply by pool and generation with each pool's total, next to the total of the database's issue log."""
     groups: dict[tuple[str, str], dict[str, Any]] = {}
     lines: dict[Any, States] = {(*key, 1): {} for key in logged} | supply
     for (code, pool, generation), states in sorted(lines.items(), key=lambda line: line[0][2]):
@@ -197,6 +201,12 @@ def reconciliation(supply: dict[tuple[Any, ...], States], logged: dict[Any, int]
         group["lines"].append({"generation": generation, "issued": issued, "counts": counts, "value": value})
         group["logged"] = logged.get((code, pool), 0)
         group["moved"] = group["issued"] - group["logged"]
-    issued, told = sum(group["issued"] for group in groups.values()), sum(logged.values())
+    issued, logged_total = sum(group["issued"] for group in groups.values()), sum(logged.values())
     ordered = [groups[key] for key in sorted(groups)]
-    return {"groups": ordered, "states": list(STATES.values()), "issued": issued, "logged": told, "tied": issued == told}
+    return {
+        "groups": ordered,
+        "states": list(STATES.values()),
+        "issued": issued,
+        "logged": logged_total,
+        "balanced": issued == logged_total,
+    }

@@ -1,4 +1,4 @@
-"""Exactly the list that the address filters, as CSV or as an XLSX workbook; no cell is a formula."""
+"""Export of a filtered list as CSV or XLSX. No cell is a formula."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,10 +19,10 @@ from kernel.file_download import FileTooLarge, SpooledFileResponse, csv_file_res
 from wallet.admin.base import OperatorAdmin, require_operator, require_safe_method
 from wallet.queries import csv_export
 
-# A workbook is written before its first byte is sent: this many rows take some seconds. CSV has no such end.
+# A workbook is complete before its first byte is sent, and this many rows take seconds. CSV has no such limit.
 MAX_XLSX_ROWS = 50_000
-AMOUNTS = ("value", "amount")
-WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+AMOUNT_COLUMNS = ("value", "amount")
+XLSX_CONTENT_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 class ExportTooLong(FileTooLarge):
@@ -31,14 +31,14 @@ class ExportTooLong(FileTooLarge):
 
 @dataclass(frozen=True)
 class Report:
-    """What is exported: the file's name, its columns, and how a row of the list becomes a line keyed by them."""
+    """An export: the file's name, its columns, and the function that maps a row of the list to these columns."""
 
     name: str
     columns: Sequence[str]
     row: Callable[[Any], dict[str, Any]]
 
     def lines(self, listed: Any) -> Iterator[list[Any]]:
-        """Yield the cells of each row, from a cursor on the server."""
+        """Yield the cells of each row, read with a server-side cursor."""
         for row in listed.iterator(chunk_size=csv_export.ROWS_PER_FETCH):
             line = self.row(row)
             yield [line[name] for name in self.columns]
@@ -50,12 +50,12 @@ def csv_response(report: Report, listed: Any) -> SpooledFileResponse:
 
 
 def xlsx_response(report: Report, listed: Any) -> SpooledFileResponse:
-    """Return the list as a workbook; raise TooLong."""
-    return file_response(f"{report.name}.xlsx", WORKBOOK, lambda file: write_workbook(file, report, listed))
+    """Return the list as a workbook; raise ExportTooLong."""
+    return file_response(f"{report.name}.xlsx", XLSX_CONTENT_TYPE, lambda file: write_workbook(file, report, listed))
 
 
 def write_workbook(file: IO[bytes], report: Report, listed: Any) -> None:
-    """Write the list, one row in memory; raise TooLong. Text stays text: it is never read as a formula."""
+    """Write the list with one row in memory; raise ExportTooLong. Text is never read as a formula."""
     with Workbook(file, {"constant_memory": True}) as book:
         sheet, bold = book.add_worksheet(report.name), book.add_format({"bold": True})
         sheet.freeze_panes(1, 0)
@@ -65,15 +65,15 @@ def write_workbook(file: IO[bytes], report: Report, listed: Any) -> None:
         number = 0
         for number, cells in enumerate(yield_with_pauses(islice(report.lines(listed), MAX_XLSX_ROWS + 1), 50), start=1):
             for column, cell in enumerate(cells):
-                write_cell(sheet, number, column, cell, is_amount=report.columns[column] in AMOUNTS)
+                write_cell(sheet, number, column, cell, is_amount=report.columns[column] in AMOUNT_COLUMNS)
     if number > MAX_XLSX_ROWS:
         raise ExportTooLong(
-            f"A workbook holds at most {MAX_XLSX_ROWS:,} rows. Narrow the list with filters, or take it as CSV."
+            f"A workbook holds at most {MAX_XLSX_ROWS:,} rows. Narrow the list with its filters, or export it as CSV."
         )
 
 
 def write_cell(sheet: Any, row: int, column: int, cell: Any, is_amount: bool) -> None:
-    """Write one cell: amounts and counts as numbers, all else as text, and so is a sum of more digits than a number keeps."""
+    """Write one cell: amounts and counts as numbers unless a float would lose digits, everything else as text."""
     if (is_amount or isinstance(cell, int)) and Decimal(repr(float(cell))) == Decimal(cell):
         sheet.write_number(row, column, float(cell))
     elif cell is not None:
@@ -83,26 +83,28 @@ def write_cell(sheet: Any, row: int, column: int, cell: Any, is_amount: bool) ->
 FORMATS: dict[str, Callable[[Report, Any], HttpResponseBase]] = {"csv": csv_response, "xlsx": xlsx_response}
 
 
-class Exportable(OperatorAdmin):
-    """A room whose list can be taken away as a file, filtered, searched and ordered as it is shown."""
+class ExportMixin(OperatorAdmin):
+    """Adds the export of the list, filtered, searched and ordered as shown."""
 
     report: Report
     list_before_template: str | None = "admin/export_links.html"
 
     def get_urls(self) -> list[Any]:
-        """Add the export to the room's addresses."""
+        """Add the URL of the export."""
         name = f"{self.opts.app_label}_{self.opts.model_name}_export"
-        return [path("export/<str:shape>/", self.admin_site.admin_view(self.export), name=name), *super().get_urls()]
+        return [path("export/<str:file_format>/", self.admin_site.admin_view(self.export), name=name), *super().get_urls()]
 
     @method_decorator(expensive_read_view(EXPORT))
-    def export(self, request: HttpRequest, shape: str) -> HttpResponseBase:
-        """Send the list that the address filters; an address that filters by nonsense leads back to the list."""
+    def export(self, request: HttpRequest, file_format: str) -> HttpResponseBase:
+        """Send the filtered list as a file. Invalid filters redirect to the list."""
         require_operator(require_safe_method(request))
-        back = redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+        to_list = redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
         try:
-            return FORMATS.get(shape, csv_response)(self.report, self.get_changelist_instance(request).get_queryset(request))
+            return FORMATS.get(file_format, csv_response)(
+                self.report, self.get_changelist_instance(request).get_queryset(request)
+            )
         except IncorrectLookupParameters:
-            return back
+            return to_list
         except (ExportTooLong, FileTooLarge) as refusal:
             messages.error(request, refusal.message)
-            return back
+            return to_list

@@ -1,4 +1,4 @@
-"""What a file of the console holds of a pool, a seal, an issue and a change: one line each, keyed by its columns."""
+"""Export rows of pools, seals, issues and changes, keyed by column."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ CHANGE_COLUMNS = ("at", "action", "who", "channel", "asset", "title", "value", "
 
 
 def pool_line(pool: Any) -> dict[str, Any]:
-    """Return a pool with how many of its credits are in which state, as the list has them."""
+    """Return a pool with the number of its credits in each status."""
     return {
         "pool": pool.pk,
         "name": pool.name,
@@ -46,12 +46,12 @@ def pool_line(pool: Any) -> dict[str, Any]:
 
 
 def expired_unclaimed(pool: Any) -> int:
-    """Return how many of the pool's credits ended unused."""
+    """Return the number of the pool's credits that expired unclaimed."""
     return int(pool.issued_now - pool.available - pool.claimed_now)
 
 
 def seal_line(seal: Seal) -> dict[str, Any]:
-    """Return a seal without its leaves, bytes in hexadecimal: all that its signature is verified by."""
+    """Return a seal without its leaves, bytes in hexadecimal, with everything that its signature covers."""
     well_formed = seal.is_well_formed
     return {
         "seal": seal.seq,
@@ -65,7 +65,7 @@ def seal_line(seal: Seal) -> dict[str, Any]:
 
 
 def issue_line(issuance: Any) -> dict[str, Any]:
-    """Return what one statement issued."""
+    """Return one entry of the issue log."""
     return {
         "issued_at": format_timestamp(issuance.issued_at),
         "count": issuance.count,
@@ -78,7 +78,7 @@ def issue_line(issuance: Any) -> dict[str, Any]:
 
 
 def change_line(event: Any) -> dict[str, Any]:
-    """Return one change of a credit, with what the credit was afterwards."""
+    """Return one change of a credit, with the credit's values after it."""
     return {
         "at": format_timestamp(event.pgh_created_at),
         "action": context_value(event, "action") or event.pgh_label,
@@ -95,5 +95,5 @@ def change_line(event: Any) -> dict[str, Any]:
 
 
 def context_value(event: Any, name: str) -> str | None:
-    """Return one word of the context that was kept beside a change."""
+    """Return a value of the context recorded with a change."""
     return event.pgh_context.metadata.get(name) if event.pgh_context else None

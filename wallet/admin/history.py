@@ -13,7 +13,7 @@ from unfold.decorators import display
 from kernel.timestamps import format_second
 from wallet.admin import formatting
 from wallet.admin.base import OperatorAdmin, ReadOnlyAdmin, require_operator, require_safe_method
-from wallet.admin.export import Exportable, Report
+from wallet.admin.export import ExportMixin, Report
 from wallet.admin.export_rows import CHANGE_COLUMNS, ISSUE_COLUMNS, change_line, context_value, issue_line
 from wallet.admin.filters import (
     ActionFilter,
@@ -89,8 +89,8 @@ def format_value(value: Any) -> str:
 
 
 @admin.register(AssetEvent)
-class ChangeAdmin(Exportable, ReadOnlyAdmin):
-    """Every change, expiry and deletion of a credit, newest first; claims are in the ledger."""
+class ChangeAdmin(ExportMixin, ReadOnlyAdmin):
+    """Every change, expiry and deletion of a credit, newest first; a claim is in the ledger."""
 
     list_display = ("at", "action", "who", "channel", "credit", "value", "status", "pool")
     list_display_links = None
@@ -133,7 +133,7 @@ class ChangeAdmin(Exportable, ReadOnlyAdmin):
 
 
 @admin.register(Issuance)
-class IssuanceAdmin(Exportable, ReadOnlyAdmin):
+class IssuanceAdmin(ExportMixin, ReadOnlyAdmin):
     """The issue log: what was issued, by whom and through which channel, one row per statement."""
 
     list_display = ("at", "count", "value_of_all", "pool_name", "who", "source")

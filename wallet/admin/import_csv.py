@@ -1,4 +1,4 @@
-"""Credits from an uploaded CSV file: checked and shown first, then issued all or none when the operator says so."""
+"""CSV import of credits: upload, check and preview, then the confirmed import, all or none."""
 
 import tempfile
 from base64 import b64decode, b64encode
@@ -30,27 +30,27 @@ from wallet.admin.base import error_sentence, require_operator
 from wallet.assets.bulk_insert import TemplatedAsset
 from wallet.assets.models import CreditPool
 
-# About 20,000 credits: a file that is checked and imported well within a web worker's time. The command takes any size.
+# About 20,000 credits, which are checked and imported well within the web worker's timeout. The command accepts any size.
 MAX_UPLOAD_BYTES = 1024 * 1024
-MOST_JUDGED = 20_000  # lines that differ in more than their title: some seconds of a thread
-KEPT_SECONDS = 30 * 60
-SHOWN = 10
+MAX_CHECKED_ROWS = 20_000  # rows that differ in more than their title; seconds of a thread
+UPLOAD_TTL_SECONDS = 30 * 60
+PREVIEW_ROWS = 10
 
 
 class UploadForm(forms.Form):
-    """Which file, and the pool of the lines that name none."""
+    """Asks for the file and the default pool of its rows."""
 
     file = forms.FileField(
         label=_("CSV file"),
         widget=UnfoldAdminFileFieldWidget,
-        help_text=_("UTF-8, at most 1 MB, with a line of column names: title, total_value, currency, pool, expires_at."),
+        help_text=_("UTF-8, at most 1 MB, with a header row: title, total_value, currency, pool, expires_at."),
     )
     pool = forms.ModelChoiceField(
         CreditPool.objects.order_by("name"),
         required=False,
         widget=UnfoldAdminSelectWidget,
-        empty_label=_("None: each line names its pool, or a currency"),
-        help_text=_("The pool of the lines that name none."),
+        empty_label=_("No default"),
+        help_text=_("Default pool for rows without one."),
     )
 
     def clean_file(self) -> Any:
@@ -64,22 +64,22 @@ class UploadForm(forms.Form):
 
 
 def upload_page(request: HttpRequest) -> HttpResponse:
-    """Ask for a file; check the one that was sent, and show what is in it or what is wrong with it."""
+    """Show the upload form, or check the uploaded file and show its preview or its errors."""
     actor = require_operator(request)
     form = UploadForm(request.POST or None, request.FILES or None)
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     if request.method == "POST" and form.is_valid():
-        found = check_upload(actor, form.cleaned_data["file"].read(), form.cleaned_data["pool"])
+        result = check_upload(actor, form.cleaned_data["file"].read(), form.cleaned_data["pool"])
     context = {**admin.site.each_context(request), "title": _("Import credits"), "form": form, "columns": import_csv.COLUMNS}
-    return TemplateResponse(request, "admin/import_credits.html", context | found | {"media": form.media})
+    return TemplateResponse(request, "admin/import_credits.html", context | result | {"media": form.media})
 
 
 def check_upload(actor: User, content: bytes, pool: CreditPool | None) -> dict[str, Any]:
-    """Return what the page says of a file: its mistakes, or its credits and the key under which it was put aside."""
+    """Return the template context of a file: its errors, or its preview and the key of the stored upload."""
     try:
         with credit_file(content, actor, pool) as file:
             contents = file.check()
-            first = list(islice(file, SHOWN))
+            first = list(islice(file, PREVIEW_ROWS))
     except FileRefused as refusal:
         return {"refusal": refusal.message, "mistakes": refusal.mistakes, "more": refusal.count - len(refusal.mistakes)}
     except Refusal as refusal:
@@ -94,25 +94,30 @@ def check_upload(actor: User, content: bytes, pool: CreditPool | None) -> dict[s
 
 
 def preview_row(credit: TemplatedAsset) -> dict[str, Any]:
-    """Return one credit as the preview writes it."""
+    """Return the preview of one credit."""
     asset = credit.template.asset
     value = formatting.format_money(asset.total_value, asset.currency)
-    return {"title": credit.title, "value": value, "pool": asset.pool, "ends": formatting.format_moment_cell(asset.expires_at)}
+    return {
+        "title": credit.title,
+        "value": value,
+        "pool": asset.pool,
+        "expires": formatting.format_moment_cell(asset.expires_at),
+    }
 
 
 @contextmanager
 def credit_file(content: bytes, actor: User, pool: CreditPool | None, expected: Contents | None = None) -> Iterator[CreditFile]:
-    """Yield the content as a file that may be read more than once."""
+    """Yield the content as a file that can be read more than once."""
     with tempfile.NamedTemporaryFile(suffix=".csv") as file:
         file.write(content)
         file.flush()
-        yield CreditFile(Path(file.name), actor, pool, expected=expected, max_validated=MOST_JUDGED)
+        yield CreditFile(Path(file.name), actor, pool, expected=expected, max_validated=MAX_CHECKED_ROWS)
 
 
 def store_upload(actor: User, content: bytes, pool: CreditPool | None, contents: Contents) -> str:
-    """Keep a checked file for half an hour where every web process finds it, and return its key.
+    """Store a checked file for half an hour, visible to every web process, and return its key.
 
-    A row of its own among the sessions, signed and thrown away like them: nobody's session grows by a megabyte.
+    The file has a session row of its own, signed and expired like any other, so that the operator's session stays small.
     """
     store = SessionStore()
     store["import"] = {
@@ -122,37 +127,37 @@ def store_upload(actor: User, content: bytes, pool: CreditPool | None, contents:
         "count": contents.count,
         "digest": contents.digest,
     }
-    store.set_expiry(KEPT_SECONDS)
+    store.set_expiry(UPLOAD_TTL_SECONDS)
     store.create()
     return str(store.session_key)
 
 
 def take_upload(actor: User, key: str) -> dict[str, Any] | None:
-    """Return what was put aside under the key, once: a form that is sent twice imports once. None when it is gone."""
-    kept = SessionStore(key).load().get("import") if key else None
-    if kept is None or kept["by"] != str(actor.pk) or not Session.objects.filter(session_key=key).delete()[0]:
+    """Remove and return the stored upload, so that a form sent twice imports once. None when there is none."""
+    upload = SessionStore(key).load().get("import") if key else None
+    if upload is None or upload["by"] != str(actor.pk) or not Session.objects.filter(session_key=key).delete()[0]:
         return None
-    return kept  # type: ignore[no-any-return]
+    return upload  # type: ignore[no-any-return]
 
 
 def confirm_import(request: HttpRequest) -> HttpResponse:
-    """Import the file that was shown, all or none."""
+    """Import the previewed file, all or none."""
     actor = require_operator(request)
     if request.method != "POST":
         raise PermissionDenied
-    kept = take_upload(actor, request.POST.get("key", ""))
-    if kept is None:
+    upload = take_upload(actor, request.POST.get("key", ""))
+    if upload is None:
         messages.warning(
-            request, _("This file was imported already, or it waited longer than half an hour. Nothing was done now.")
+            request, _("This file was already imported, or its preview expired after half an hour. Nothing was done.")
         )
         return redirect("admin:assets_cashbackasset_changelist")
-    pool = CreditPool.objects.filter(pk=UUID(kept["pool"])).first() if kept["pool"] else None
-    expected = Contents(kept["count"], digest=kept["digest"])
+    pool = CreditPool.objects.filter(pk=UUID(upload["pool"])).first() if upload["pool"] else None
+    expected = Contents(upload["count"], digest=upload["digest"])
     try:
-        with credit_file(b64decode(kept["content"]), actor, pool, expected) as file:
+        with credit_file(b64decode(upload["content"]), actor, pool, expected) as file:
             count = import_csv.import_assets(file)
     except (Refusal, forms.ValidationError) as error:
-        messages.error(request, f"{error_sentence(error)} {_('Upload the file again to see what is wrong with it.')}")
+        messages.error(request, f"{error_sentence(error)} {_('Upload the file again to see the errors.')}")
         return redirect("admin:assets_cashbackasset_import")
     messages.success(
         request, ngettext("%(count)s credit imported.", "%(count)s credits imported.", count) % {"count": f"{count:,}"}

@@ -1,4 +1,4 @@
-"""The room of the ledger: everybody looks, nobody touches."""
+"""The section of the ledger, read-only for everyone."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from unfold.decorators import display
 
 from wallet.admin import formatting
 from wallet.admin.base import ReadOnlyAdmin
-from wallet.admin.export import Exportable, Report
+from wallet.admin.export import ExportMixin, Report
 from wallet.admin.filters import CurrencyFilter, DayFilter, EntryPoolFilter, SealFilter
 from wallet.admin.search import SearchByIdMixin
 from wallet.ledger.models import Entry, Seal
@@ -16,8 +16,8 @@ from wallet.queries import reports
 
 
 @admin.register(Entry)
-class EntryAdmin(SearchByIdMixin, Exportable, ReadOnlyAdmin):
-    """The entries, newest first."""
+class EntryAdmin(SearchByIdMixin, ExportMixin, ReadOnlyAdmin):
+    """Ledger entries, newest first."""
 
     list_display = ("claimed", "value", "user_link", "asset_link", "pool")
     list_filter = (CurrencyFilter, ("claimed_at", DayFilter), EntryPoolFilter, SealFilter)
@@ -27,21 +27,33 @@ class EntryAdmin(SearchByIdMixin, Exportable, ReadOnlyAdmin):
     search_help_text = _("User's email, credit's title, or an id of entry or credit")
     id_fields = ("pk", "asset")
     ordering = ("-claimed_at", "-id")
-    fields = ("entry", "kind", "value", "user_link", "asset_link", "pool", "claimed", "seal", "asked_by", "request_key", "xid")
+    fields = (
+        "entry",
+        "kind",
+        "value",
+        "user_link",
+        "asset_link",
+        "pool",
+        "claimed",
+        "seal",
+        "requested_by",
+        "request_key",
+        "xid",
+    )
 
     @display(description=_("entry"))  # type: ignore[untyped-decorator]
     def entry(self, entry: Entry) -> str:
-        """Return its id."""
+        """Return the id of the entry."""
         return str(entry.pk)
 
-    @display(description=_("asked for by"))  # type: ignore[untyped-decorator]
-    def asked_by(self, entry: Entry) -> str:
-        """Return who made the claim: its owner, as far as there is no other way."""
+    @display(description=_("requested by"))  # type: ignore[untyped-decorator]
+    def requested_by(self, entry: Entry) -> str:
+        """Return the email of the actor who made the claim."""
         return entry.actor.email
 
     @display(description=_("claimed (UTC)"), ordering="claimed_at")  # type: ignore[untyped-decorator]
     def claimed(self, entry: Entry) -> Any:
-        """Return the instant that PostgreSQL decided."""
+        """Return the time of the claim, by the database clock."""
         return formatting.format_moment_cell(entry.claimed_at)
 
     @display(description=_("amount"), ordering="amount")  # type: ignore[untyped-decorator]
@@ -51,7 +63,7 @@ class EntryAdmin(SearchByIdMixin, Exportable, ReadOnlyAdmin):
 
     @display(description=_("user"), ordering="user__email")  # type: ignore[untyped-decorator]
     def user_link(self, entry: Entry) -> Any:
-        """Return the user, with a link to all that they own: their own page is for superusers."""
+        """Return the user, with a link to their credits, as the page of the user is for superusers."""
         return formatting.link_to_owner(entry.user)
 
     @display(description=_("credit"), ordering="asset__title")  # type: ignore[untyped-decorator]
@@ -67,5 +79,5 @@ class EntryAdmin(SearchByIdMixin, Exportable, ReadOnlyAdmin):
     @display(description=_("seal"))  # type: ignore[untyped-decorator]
     def seal(self, entry: Entry) -> Any:
         """Return a link to the seal that covers the entry."""
-        found = Seal.objects.covering(entry.xid).only("seq").first()
-        return formatting.link_to(found) or _("not sealed yet: wait a few seconds")
+        covering_seal = Seal.objects.covering(entry.xid).only("seq").first()
+        return formatting.link_to(covering_seal) or _("not sealed yet; this takes a few seconds")

@@ -1,4 +1,4 @@
-"""Who owns how many credits, and of what value: a line for each user and currency, with totals."""
+"""The customers page: number and value of credits per owner and currency, with totals."""
 
 from decimal import Decimal
 from typing import Any
@@ -21,37 +21,37 @@ from wallet.ledger.querysets import EntryQuerySet
 from wallet.money import CURRENCIES, format_amount_grouped
 from wallet.queries import ownership
 
-A_PAGE = 100
+PAGE_SIZE = 100
 REPORT = Report("owners", ownership.OWNER_COLUMNS, ownership.owner_row)
 
 
 class OwnersFilter(forms.Form):
-    """Whose credits, in which currency, from which pool."""
+    """Filters by email, currency and pool."""
 
     q = forms.CharField(required=False, max_length=254, label=_("Email"), widget=forms.TextInput(attrs={"type": "search"}))
     currency = forms.ChoiceField(required=False, choices=[("", _("All")), *((code, code) for code in CURRENCIES)])
     pool = forms.ModelChoiceField(CreditPool.objects.order_by("name"), required=False, empty_label=_("All"))
 
     def claims(self) -> EntryQuerySet:
-        """Return the claims that are meant; an answer that is none narrows nothing."""
+        """Return the matching claims. An invalid value filters nothing."""
         self.is_valid()
-        given = self.cleaned_data
-        pool = given.get("pool")
-        return ownership.claims_matching(given.get("q", ""), given.get("currency", ""), pool.pk if pool else None)
+        values = self.cleaned_data
+        pool = values.get("pool")
+        return ownership.claims_matching(values.get("q", ""), values.get("currency", ""), pool.pk if pool else None)
 
 
 @expensive_read_view(SEARCH)
 def owners_page(request: HttpRequest) -> HttpResponse:
-    """Show a page of owners, most valuable first, with the totals of all of them."""
+    """Show a page of owners, highest value first, with the totals of all matching claims."""
     require_operator(require_safe_method(request))
     form = OwnersFilter(request.GET)
     claims = form.claims()
-    page = Paginator(ownership.owners_by_value(claims), A_PAGE).get_page(request.GET.get("p"))
+    page = Paginator(ownership.owners_by_value(claims), PAGE_SIZE).get_page(request.GET.get("p"))
     query = request.GET.copy()
     query.pop("p", None)
     context = {
         **admin.site.each_context(request),
-        "title": _("Owners"),
+        "title": _("Customers"),
         "form": form,
         "page": page,
         "lines": [owner_line(owner) for owner in page],
@@ -62,25 +62,25 @@ def owners_page(request: HttpRequest) -> HttpResponse:
 
 
 def owner_line(owner: dict[str, Any]) -> dict[str, Any]:
-    """Return one owner as the page writes it."""
-    said = readable_line(ownership.owner_row(owner))
-    return said | {
-        "owner": formatting.owned_by_url(owner["owner"]),
+    """Return one row of the page."""
+    line = readable_line(ownership.owner_row(owner))
+    return line | {
+        "owner": formatting.link_to_credits_of(owner["owner"]),
         "last_claim": formatting.format_moment_cell(owner["last_claim"]),
     }
 
 
 def readable_line(line: dict[str, Any]) -> dict[str, Any]:
-    """Return a line of a report with its value as people read it."""
+    """Return a line of a report with its value grouped for reading."""
     return line | {"value": format_amount_grouped(Decimal(line["value"]), line["currency"])}
 
 
 @expensive_read_view(EXPORT)
-def export_owners(request: HttpRequest, shape: str) -> HttpResponseBase:
-    """Send exactly the owners that the address asks for."""
+def export_owners(request: HttpRequest, file_format: str) -> HttpResponseBase:
+    """Send the filtered owners as a file."""
     require_operator(require_safe_method(request))
     try:
-        return FORMATS.get(shape, csv_response)(REPORT, ownership.owners_by_value(OwnersFilter(request.GET).claims()))
+        return FORMATS.get(file_format, csv_response)(REPORT, ownership.owners_by_value(OwnersFilter(request.GET).claims()))
     except (ExportTooLong, FileTooLarge) as refusal:
         messages.error(request, refusal.message)
         return redirect("admin:ledger_claimedasset_owners")

@@ -1,4 +1,4 @@
-"""The room of the pools, and issuing credits in one."""
+"""The section of the pools: list, open and change pools, and issue credits in one."""
 
 import secrets
 from typing import Any, ClassVar
@@ -26,10 +26,10 @@ from unfold.widgets import (
 from kernel.refusals import Refusal
 from wallet.actions import edit_pool, issue_assets
 from wallet.admin import export_rows, formatting
-from wallet.admin.amounts import AmountField, CurrencyField
 from wallet.admin.base import ActionForm, error_sentence, is_operator, require_operator
-from wallet.admin.export import Exportable, Report
+from wallet.admin.export import ExportMixin, Report
 from wallet.admin.filters import CurrencyFilter
+from wallet.admin.form_fields import AmountField, CurrencyField
 from wallet.admin.history import ChangeHistoryMixin
 from wallet.assets.models import CreditPool
 from wallet.ledger.idempotency import KEY_PATTERN, IdempotentRequest, fingerprint
@@ -39,16 +39,18 @@ FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at",
 
 
 class PoolForm(ActionForm):
-    """What an operator says of a pool."""
+    """Opens or changes a pool."""
 
     opens_at = forms.SplitDateTimeField(
         label=_("Opens (UTC)"),
         required=False,
         widget=UnfoldAdminSplitDateTimeWidget,
-        help_text=_("Claims are accepted from this instant on. Empty: at once."),
+        help_text=_("When claiming starts. Leave blank to start now."),
     )
 
-    currency = CurrencyField(label=_("Currency"), help_text=_("ISO 4217, e.g. INR. It stays once there are credits."))
+    currency = CurrencyField(
+        label=_("Currency"), help_text=_("Three-letter code, e.g. INR. Can't be changed once credits exist.")
+    )
 
     class Meta:
         model = CreditPool
@@ -60,24 +62,24 @@ class PoolForm(ActionForm):
             "time_zone": _("Time zone"),
         }
         help_texts: ClassVar = {
-            "name": _("Users read it above its credits, e.g. Welcome bonus."),
-            "time_zone": _('Where days end: "until 31 March" ends as 1 April begins there, e.g. Asia/Kolkata.'),
+            "name": _("Shown to users, e.g. Welcome bonus."),
+            "time_zone": _("Time zone used for end-of-day expiry, e.g. Asia/Kolkata."),
         }
 
-    def asked(self) -> dict[str, Any]:
-        """Return what the acts are asked for: the fields that were changed."""
-        asked = {name: self.cleaned_data[name] for name in self.changed_data}
-        if asked.get("opens_at", ...) is None:
-            del asked["opens_at"]
-        return asked
+    def changed_values(self) -> dict[str, Any]:
+        """Return the changed fields as arguments of the actions."""
+        values = {name: self.cleaned_data[name] for name in self.changed_data}
+        if values.get("opens_at", ...) is None:
+            del values["opens_at"]
+        return values
 
 
 class IssueForm(forms.Form):
-    """How many credits to issue, and which."""
+    """Issues identical credits in a pool."""
 
     key = forms.RegexField(rf"\A{KEY_PATTERN}\Z", widget=forms.HiddenInput)
     count = forms.IntegerField(
-        label=_("How many"),
+        label=_("Number of credits"),
         min_value=1,
         max_value=issue_assets.MAX_ISSUE_COUNT,
         widget=UnfoldAdminIntegerFieldWidget,
@@ -87,40 +89,40 @@ class IssueForm(forms.Form):
         label=_("Title"),
         max_length=200,
         widget=UnfoldAdminTextInputWidget,
-        help_text=_("What users read, e.g. Festival of lights."),
+        help_text=_("Shown to users, e.g. Festival of lights."),
     )
     total_value = AmountField(label=_("Value of each"), help_text=_("In the pool's currency, e.g. 250.00."))
     last_day = forms.DateField(
         label=_("Last day"),
         required=False,
         widget=UnfoldAdminSingleDateWidget,
-        help_text=_("The last day they can be claimed, where the pool is. Empty: they never expire."),
+        help_text=_("Last day they can be claimed, in the pool's time zone. Leave blank for no expiry."),
     )
 
     expires_at = forms.SplitDateTimeField(
-        label=_("Or an exact instant (UTC)"),
+        label=_("Or an exact time (UTC)"),
         required=False,
         widget=UnfoldAdminSplitDateTimeWidget,
-        help_text=_("Instead of a day: the first instant they can no longer be claimed."),
+        help_text=_("Expiry time (exclusive), instead of a date."),
     )
 
     def clean(self) -> dict[str, Any]:
-        """Take one end, not two."""
+        """Refuse a last day together with an expiry."""
         cleaned = super().clean() or {}
         if cleaned.get("last_day") and cleaned.get("expires_at"):
-            raise ValidationError({"expires_at": _("Give the day or the instant, not both.")}, code="invalid")
+            raise ValidationError({"expires_at": _("Enter a date or a time, not both.")}, code="invalid")
         return cleaned
 
-    def fields_of_each(self) -> dict[str, Any]:
-        """Return what each credit is made from."""
-        given = self.cleaned_data
-        end = given["expires_at"] or given["last_day"]
-        return {"title": given["title"], "total_value": given["total_value"], "expires_at": end}
+    def credit_fields(self) -> dict[str, Any]:
+        """Return the fields of each credit."""
+        values = self.cleaned_data
+        expiry = values["expires_at"] or values["last_day"]
+        return {"title": values["title"], "total_value": values["total_value"], "expires_at": expiry}
 
 
 @admin.register(CreditPool)
-class PoolAdmin(ChangeHistoryMixin, Exportable):
-    """Pools: open, change, fill; never deleted, for the books refer to them. Untick "active" instead."""
+class PoolAdmin(ChangeHistoryMixin, ExportMixin):
+    """Pools: open and change them, and issue credits. Never deleted, as the ledger refers to them; deactivate instead."""
 
     form = PoolForm
     fields = FIELDS
@@ -132,100 +134,105 @@ class PoolAdmin(ChangeHistoryMixin, Exportable):
     report = Report("pools", export_rows.POOL_COLUMNS, export_rows.pool_line)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CreditPool]:
-        """Return all pools with their numbers of credits per status, from the supply counters."""
+        """Return all pools with the number of their credits in each status, from the supply counters."""
         pools = CreditPool.objects.with_is_open().with_supply()
-        told = pools.annotate(issued_now=pools.count_in(~Q(status="DELETED")), claimed_now=pools.count_in(Q(status="CLAIMED")))
-        return told.order_by("-id")
+        counted = pools.annotate(
+            issued_now=pools.count_in(~Q(status="DELETED")), claimed_now=pools.count_in(Q(status="CLAIMED"))
+        )
+        return counted.order_by("-id")
 
     def changes(self, row: Any) -> list[change_history.Change]:
-        """Return the changes of the pool."""
+        """Return the change history of the pool."""
         return change_history.of_pool(row)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
-        """Let operators open one."""
+        """Return whether the caller is an operator."""
         return is_operator(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Let operators change one."""
+        """Return whether the caller is an operator."""
         return is_operator(request)
 
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
-        """Open or change the pool by the act."""
+        """Open or change the pool through the action."""
         if change:
-            edit_pool.update_pool(obj.pk, require_operator(request), **form.asked())
+            edit_pool.update_pool(obj.pk, require_operator(request), **form.changed_values())
         else:
-            obj.pk = edit_pool.open_pool(require_operator(request), **form.asked()).pk
+            obj.pk = edit_pool.open_pool(require_operator(request), **form.changed_values()).pk
 
     def response_post_save_add(self, request: HttpRequest, obj: Any) -> HttpResponseRedirect:
-        """Lead to the new pool, which is empty: credits are issued from there."""
-        way = reverse("admin:assets_creditpool_issue", args=[obj.pk])
+        """Redirect to the new pool, with a link to issue its first credits."""
+        url = reverse("admin:assets_creditpool_issue", args=[obj.pk])
         messages.info(
-            request, format_html('{} <a class="underline" href="{}">{}</a>', _("It is empty."), way, _("Issue credits"))
+            request,
+            format_html(
+                '{} <a class="underline" href="{}">{}</a>', _("This pool has no credits yet."), url, _("Issue credits")
+            ),
         )
         return redirect("admin:assets_creditpool_change", obj.pk)
 
     @action(description=_("Issue credits"), url_path="issue", icon="add_card")  # type: ignore[untyped-decorator]
     def issue(self, request: HttpRequest, object_id: UUID | str) -> HttpResponse:
-        """Ask which credits and how many, then issue them in this pool."""
+        """Show the form to issue credits in this pool, or issue them."""
         require_operator(request)
         try:
             pool = get_object_or_404(CreditPool, pk=object_id)
         except ValidationError:
             return redirect("admin:assets_creditpool_changelist")
         form = IssueForm(request.POST or None, initial={"key": secrets.token_urlsafe(24)})
-        if request.method == "POST" and form.is_valid() and self.issued(request, pool, form):
+        if request.method == "POST" and form.is_valid() and self.issue_by_form(request, pool, form):
             return redirect("admin:assets_creditpool_change", pool.pk)
         context = {**self.admin_site.each_context(request), "opts": self.opts, "pool": pool}
         context |= {"title": _("Issue credits"), "heading": _("Issue credits")}
         return TemplateResponse(request, "admin/issue_credits.html", context | {"form": form, "media": self.media + form.media})
 
-    def issued(self, request: HttpRequest, pool: CreditPool, form: IssueForm) -> bool:
-        """Issue by the act, once per form, and say how many; put what was refused into the form."""
-        fields, count = form.fields_of_each(), form.cleaned_data["count"]
-        print_of_it = fingerprint("pool", pool.pk, count, *fields.values())
-        repeatable = IdempotentRequest(require_operator(request), "issue", form.cleaned_data["key"], print_of_it)
+    def issue_by_form(self, request: HttpRequest, pool: CreditPool, form: IssueForm) -> bool:
+        """Issue through the action, once per form. Return False after adding a refusal to the form."""
+        fields, count = form.credit_fields(), form.cleaned_data["count"]
+        request_fingerprint = fingerprint("pool", pool.pk, count, *fields.values())
+        keyed_request = IdempotentRequest(require_operator(request), "issue", form.cleaned_data["key"], request_fingerprint)
         try:
-            done = issue_assets.issue_in_pool(repeatable.user, pool.pk, count=count, request=repeatable, **fields)
+            result = issue_assets.issue_in_pool(keyed_request.user, pool.pk, count=count, request=keyed_request, **fields)
         except (Refusal, ValidationError) as error:
             form.add_error(None, error_sentence(error))
             return False
-        text = ngettext("%(count)s credit issued in %(pool)s.", "%(count)s credits issued in %(pool)s.", done.count)
-        said_so = text % {"count": f"{done.count:,}", "pool": pool}
-        again = _("This form was sent before: nothing was issued a second time.") if done.replayed else ""
-        messages.success(request, f"{again} {said_so}".strip())
+        text = ngettext("%(count)s credit issued in %(pool)s.", "%(count)s credits issued in %(pool)s.", result.count)
+        summary = text % {"count": f"{result.count:,}", "pool": pool}
+        notice = _("This form was already sent; nothing was issued again.") if result.replayed else ""
+        messages.success(request, f"{notice} {summary}".strip())
         return True
 
     @display(description=_("open"), boolean=True)  # type: ignore[untyped-decorator]
     def is_open(self, pool: CreditPool) -> bool:
-        """Return whether the pool takes claims."""
+        """Return whether the pool is open for claims."""
         return pool.is_open
 
     @display(description=_("opens (UTC)"), ordering="opens_at")  # type: ignore[untyped-decorator]
     def opens(self, pool: CreditPool) -> Any:
-        """Return from when on claims are taken."""
+        """Return when claiming starts."""
         return formatting.format_moment_cell(pool.opens_at)
 
-    @display(description=_("closes (UTC)"), ordering="closes_at", empty_value=_("stays open"))  # type: ignore[untyped-decorator]
+    @display(description=_("closes (UTC)"), ordering="closes_at", empty_value=_("no end"))  # type: ignore[untyped-decorator]
     def closes(self, pool: CreditPool) -> Any:
-        """Return until when."""
+        """Return when claiming ends."""
         return formatting.format_moment_cell(pool.closes_at)
 
     @display(description=_("per user"), ordering="per_user_limit", empty_value=_("no limit"))  # type: ignore[untyped-decorator]
     def limit(self, pool: CreditPool) -> int | None:
-        """Return how many one user may claim."""
+        """Return how many credits each user may claim."""
         return pool.per_user_limit
 
     @display(description=_("available"), ordering="available")  # type: ignore[untyped-decorator]
     def available(self, pool: Any) -> str:
-        """Return how many can be claimed now."""
+        """Return the number of claimable credits."""
         return f"{pool.available:,}"
 
     @display(description=_("claimed"), ordering="claimed_now")  # type: ignore[untyped-decorator]
     def claimed(self, pool: Any) -> str:
-        """Return how many are owned."""
+        """Return the number of claimed credits."""
         return f"{pool.claimed_now:,}"
 
     @display(description=_("expired"))  # type: ignore[untyped-decorator]
     def expired(self, pool: Any) -> str:
-        """Return how many ended unused."""
+        """Return the number of credits that expired unclaimed."""
         return f"{export_rows.expired_unclaimed(pool):,}"

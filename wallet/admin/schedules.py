@@ -1,12 +1,12 @@
-"""The clock's rooms: a schedule runs any dotted path, so only superusers see them. Groups are not used at all."""
+"""The sections of django-q2, for superusers only, as a schedule runs any dotted path. Groups are not used and not shown."""
 
 from typing import Any
 
-import django.contrib.auth.admin  # noqa: F401  (registered before it is taken away)
+import django.contrib.auth.admin  # noqa: F401  (registers Group, which is unregistered below)
 from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.utils.translation import gettext_lazy as _
-from django_q import admin as clock
+from django_q import admin as q_admin
 from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
@@ -19,29 +19,29 @@ for model in (Group, Schedule, Success, Failure, OrmQ):
 
 
 @admin.register(Schedule)
-class ScheduleAdmin(clock.ScheduleAdmin, ModelAdmin):  # type: ignore[misc]
-    """What runs when; the system page says it in more words."""
+class ScheduleAdmin(q_admin.ScheduleAdmin, ModelAdmin):  # type: ignore[misc]
+    """Schedules. The system page shows them with their state."""
 
-    list_display = ("name", "func", "cron", "next", "last", "get_success")
+    list_display = ("name", "func", "cron", "next_run_time", "last_run", "get_success")
     list_display_links = ("name",)
     search_help_text = _("Name or function")
 
     @display(description=_("next run (UTC)"), ordering="next_run")  # type: ignore[untyped-decorator]
-    def next(self, schedule: Schedule) -> Any:
-        """Return when it runs next."""
+    def next_run_time(self, schedule: Schedule) -> Any:
+        """Return the time of the next run."""
         return formatting.format_moment_cell(schedule.next_run)
 
     @display(description=_("last run"))  # type: ignore[untyped-decorator]
-    def last(self, schedule: Schedule) -> Any:
-        """Return a link to what came of it last."""
+    def last_run(self, schedule: Schedule) -> Any:
+        """Return a link to the result of the last run."""
         return self.get_last_run(schedule)
 
 
 @admin.register(Success)
-class SuccessAdmin(clock.TaskAdmin, ModelAdmin):  # type: ignore[misc]
-    """What ran."""
+class SuccessAdmin(q_admin.TaskAdmin, ModelAdmin):  # type: ignore[misc]
+    """Tasks that succeeded."""
 
 
 @admin.register(Failure)
-class FailureAdmin(clock.FailAdmin, ModelAdmin):  # type: ignore[misc]
-    """What failed; may be run again."""
+class FailureAdmin(q_admin.FailAdmin, ModelAdmin):  # type: ignore[misc]
+    """Tasks that failed; they can be retried."""

@@ -1,4 +1,4 @@
-"""Searching a list."""
+"""Search by id in the lists of the console."""
 
 from typing import Any
 from uuid import UUID
@@ -9,17 +9,17 @@ from django.http import HttpRequest
 
 
 class SearchByIdMixin(ModelAdmin[Any]):
-    """Finds one row by its whole id, by its key; anything else is looked for in the room's fields."""
+    """Looks a full id up by key; searches anything else in `search_fields`."""
 
     id_fields: tuple[str, ...] = ("pk",)
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
-        """Return the rows that answer to the term, and whether they may repeat."""
+        """Return the matching rows, and whether they may contain duplicates."""
         try:
-            wanted = UUID(search_term.strip())
+            searched_id = UUID(search_term.strip())
         except ValueError:
             return super().get_search_results(request, queryset, search_term)
-        found = queryset.none()
+        matches = queryset.none()
         for field in self.id_fields:
-            found |= queryset.filter(**{field: wanted})
-        return found, False
+            matches |= queryset.filter(**{field: searched_id})
+        return matches, False

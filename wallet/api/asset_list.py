@@ -1,7 +1,6 @@
-"""What the list of credits consists of, part by part.
+"""The asset list as a union of branches, each of which an index of its own serves.
 
-A part is found by an index of its own, in the order asked for; the OR of all parts would be found by reading what nobody
-wants, such as a million credits of a campaign that are claimed.
+A single OR over all branches would scan rows that the caller may not see, such as a million claimed credits of a campaign.
 """
 
 from collections.abc import Mapping
@@ -13,27 +12,28 @@ from wallet.assets.models import AssetStatus, CashbackAsset
 from wallet.assets.querysets import DUE
 
 
-def asset_list_branches(user: User, asked: Mapping[str, str]) -> list[Q]:
-    """Return the parts in which `user` finds what the parameters ask for; the search is in them, other filters are not."""
-    text = asked.get("search", "")
-    holds = Q(title__icontains=text) if text else Q()
-    own = Q(claimed_by=user) & holds
-    if asked.get("mine") == "true":
+def asset_list_branches(user: User, parameters: Mapping[str, str]) -> list[Q]:
+    """Return the branches that hold the rows `user` asked for. They include the search, but no other filter."""
+    text = parameters.get("search", "")
+    title_contains = Q(title__icontains=text) if text else Q()
+    own = Q(claimed_by=user) & title_contains
+    if parameters.get("mine") == "true":
         return [own]
-    titled = search_branches(text) if text else Q()
-    of = {
-        AssetStatus.AVAILABLE: [Q(status=AssetStatus.AVAILABLE) & titled],
-        AssetStatus.EXPIRED: [Q(status=AssetStatus.EXPIRED) & titled, DUE & titled],
-        AssetStatus.CLAIMED: [Q(status=AssetStatus.CLAIMED) & holds if user.is_admin else own],
+    title_matches = search_condition(text) if text else Q()
+    by_status = {
+        AssetStatus.AVAILABLE: [Q(status=AssetStatus.AVAILABLE) & title_matches],
+        AssetStatus.EXPIRED: [Q(status=AssetStatus.EXPIRED) & title_matches, DUE & title_matches],
+        AssetStatus.CLAIMED: [Q(status=AssetStatus.CLAIMED) & title_contains if user.is_admin else own],
     }
-    if status := asked.get("status"):
-        return of[AssetStatus(status)]
+    if status := parameters.get("status"):
+        return by_status[AssetStatus(status)]
     if user.is_admin and not text:
         return [Q()]
-    return [of[AssetStatus.AVAILABLE][0], of[AssetStatus.EXPIRED][0], *of[AssetStatus.CLAIMED]]
+    # A due row is AVAILABLE in its table, so the second EXPIRED branch would return it twice.
+    return [by_status[AssetStatus.AVAILABLE][0], by_status[AssetStatus.EXPIRED][0], *by_status[AssetStatus.CLAIMED]]
 
 
-def search_branches(text: str) -> Q:
-    """Return a condition that names the titles which hold the text, or, when they are too many to name, asks each title."""
+def search_condition(text: str) -> Q:
+    """Return a condition that lists the matching titles, or a substring match when there are too many of them to list."""
     titles = CashbackAsset.objects.titles_with(text)
     return Q(title__icontains=text) if titles is None else Q(title__in=titles)

@@ -1,4 +1,4 @@
-"""/assets/: single credits, their claim and their life."""
+"""/assets/: list, issue, change, claim, expire and recreate single credits."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -60,31 +60,31 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     queryset = CashbackAsset.objects.all()
     filterset_class = AssetFilter
     orderings: ClassVar = {"created_at": "id", "expires_at": "expires_at", "total_value": "total_value"}
-    found_by_index = frozenset({"status", "pool", "mine"})
+    indexed_filters = frozenset({"status", "pool", "mine"})
     lookup_value_converter = "uuid"
 
     def get_queryset(self) -> AssetQuerySet:
-        """Return what the caller may see, as it is now."""
+        """Return the credits that the caller may see, with their current status."""
         assets = CashbackAsset.objects.visible_to(self.user).with_current_status()
         return assets.select_related("claimed_by") if self.user.is_admin else assets
 
-    def parts(self) -> list[Q]:
-        """Return the parts that the list is found in."""
+    def branches(self) -> list[Q]:
+        """Return the branches that the list is the union of."""
         return asset_list_branches(self.user, self.request.query_params)
 
     @operation("Issue a credit", responses={201: AssetSerializer})
     def create(self, request: Request) -> Response:
-        """Issue one credit; its currency is its pool's unless given."""
-        return self.shown(issue_assets.issue_asset(self.user, **self.body()), 201)
+        """Issue one credit. Its currency defaults to that of its pool."""
+        return self.respond_with(issue_assets.issue_asset(self.user, **self.validated_body()), 201)
 
     @operation("Change a credit", AssetNotAvailable, responses=AssetSerializer)
     def partial_update(self, request: Request, pk: UUID) -> Response:
-        """Change the fields given, while the credit is AVAILABLE."""
-        return self.shown(edit_asset.update_asset(pk, self.user, **self.body()))
+        """Change the given fields of an AVAILABLE credit."""
+        return self.respond_with(edit_asset.update_asset(pk, self.user, **self.validated_body()))
 
     @operation("Delete a credit", AssetNotAvailable, responses={204: None})
     def destroy(self, request: Request, pk: UUID) -> Response:
-        """Delete a credit that nobody claimed and that was not recreated."""
+        """Delete a credit that was neither claimed nor recreated."""
         edit_asset.delete_asset(pk, self.user)
         return Response(status=204)
 
@@ -105,8 +105,8 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     )
     @action(detail=True, methods=["post"], throttle_classes=[ClaimThrottle])
     def claim(self, request: Request, pk: UUID) -> Response:
-        """Claim this credit. Asking again is safe: its owner gets the first claim."""
-        self.must_be_empty()
+        """Claim this credit. Repeating the request is safe: the owner gets the original claim."""
+        self.require_empty_body()
         return claim_response(
             claim_asset(pk, self.user, idempotency.idempotent_request(request, self.user, "claim", "asset", pk))
         )
@@ -114,12 +114,12 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     @operation("Expire a credit", AssetNotAvailable, responses=AssetSerializer)
     @action(detail=True, methods=["post"])
     def expire(self, request: Request, pk: UUID) -> Response:
-        """End an AVAILABLE credit's life now."""
-        self.must_be_empty()
-        return self.shown(edit_asset.expire_asset(pk, self.user))
+        """Expire an AVAILABLE credit now."""
+        self.require_empty_body()
+        return self.respond_with(edit_asset.expire_asset(pk, self.user))
 
     @operation("Recreate a credit", AssetNotExpired, AlreadyRecreated, responses={201: AssetSerializer})
     @action(detail=True, methods=["post"])
     def recreate(self, request: Request, pk: UUID) -> Response:
-        """Issue a new credit from an EXPIRED one, once; it points to its parent and counts its generation."""
-        return self.shown(recreate_asset.recreate_asset(pk, self.user, **self.body()), 201)
+        """Issue a new credit from an EXPIRED one, once per parent. It refers to its parent and is one generation later."""
+        return self.respond_with(recreate_asset.recreate_asset(pk, self.user, **self.validated_body()), 201)

@@ -1,4 +1,4 @@
-"""/claims/: the ledger of claims, newest first."""
+"""/claims/: the ledger entries of claims, newest first, and their inclusion proofs."""
 
 from typing import ClassVar
 
@@ -21,7 +21,7 @@ from wallet.queries.inclusion_proof import NotSealedYet, inclusion_proof
 
 
 def claim_response(claim: Claim) -> Response:
-    """Answer with a claim, as the act answered it."""
+    """Return the response to a claim: its receipt, with the status code that the action returned."""
     return Response(claim.receipt, claim.status_code, headers=REPLAYED if claim.replayed else None)
 
 
@@ -31,7 +31,7 @@ def claim_response(claim: Claim) -> Response:
     proof=operation("Prove that a claim is in the ledger", NotSealedYet, responses=ProofSerializer, filters=False),
 )
 class ClaimViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
-    """Claims; users see their own, an ADMIN sees all and whose they are."""
+    """Claims. Users see their own; an ADMIN sees all of them and their owners."""
 
     permissions: ClassVar = {"list": IsAuthenticated, "retrieve": IsAuthenticated, "proof": IsAuthenticated}
     serializer_class = ClaimSerializer
@@ -39,15 +39,15 @@ class ClaimViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     filterset_class = ClaimFilter
     orderings: ClassVar = {"claimed_at": "claimed_at"}
     ordering = "-claimed_at"
-    found_by_index = frozenset({"user", "asset", "from", "to"})
+    indexed_filters = frozenset({"user", "asset", "from", "to"})
     lookup_value_converter = "uuid"
 
     def get_queryset(self) -> EntryQuerySet:
-        """Return what the caller may see."""
+        """Return the entries that the caller may see."""
         entries = Entry.objects.visible_to(self.user).select_related("asset")
         return entries.select_related("user") if self.user.is_admin else entries
 
     @action(detail=True, serializer_class=ProofSerializer, pagination_class=None, filterset_class=None)
     def proof(self, request: Request, pk: str) -> Response:
-        """Return the claim's place under a signed seal, to be verified without this server: see examples/verify_proof.py."""
+        """Return the claim's inclusion proof under a signed seal. examples/verify_proof.py verifies it without this server."""
         return Response(inclusion_proof(self.get_object()))

@@ -1,4 +1,4 @@
-"""How amounts and instants are written in requests: one way each, so that nothing is guessed or rounded."""
+"""Fields for amounts and timestamps in requests. Each accepts one notation, so that nothing is guessed or rounded."""
 
 import re
 from datetime import UTC, date, datetime
@@ -13,38 +13,40 @@ from rest_framework import serializers
 from kernel.timestamps import format_timestamp
 
 AMOUNT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,4})?", re.ASCII)
-DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
-# RFC 3339 §5.6; T and Z in capitals, which every writer uses.
-INSTANT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII)
-# Beyond these years an instant is a mistake, and near the calendar's ends it cannot be moved between time zones.
+DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+# RFC 3339 §5.6, with T and Z in capitals.
+TIMESTAMP = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?(Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
+)
+# A year outside this range is a mistake, and near the limits of the calendar a conversion between time zones overflows.
 YEARS = range(1970, 9999)
 
-WRONG_AMOUNT = 'Write the amount as plain decimal digits in a string, e.g. "100.00".'
-WRONG_NUMBER = f"A JSON number with a fraction or an exponent is not exact. {WRONG_AMOUNT}"
-WRONG_INSTANT = "Write an instant with its offset, e.g. 2027-03-31T18:30:00Z (a + in an address is %2B)"
-WRONG_DAY = f"{WRONG_INSTANT}, or a day, e.g. 2027-03-31."
+INVALID_AMOUNT = 'Write the amount as plain decimal digits in a string, e.g. "100.00".'
+INEXACT_NUMBER = f"A JSON number with a fraction or an exponent is not exact. {INVALID_AMOUNT}"
+INVALID_TIMESTAMP = "Use a timestamp with its offset, e.g. 2027-03-31T18:30:00Z (encode + as %2B in a URL)"
+INVALID_TIMESTAMP_OR_DATE = f"{INVALID_TIMESTAMP}, or a date, e.g. 2027-03-31."
 
 
 def parse_amount(text: str) -> Decimal:
-    """Return the number written as plain decimal digits; raise ValueError for anything else (1e3, NaN, ٣, " 1")."""
+    """Return an amount in plain decimal digits as a Decimal; raise ValueError for anything else (1e3, NaN, ٣, " 1")."""
     if not AMOUNT.fullmatch(text):
-        raise ValueError(WRONG_AMOUNT)
+        raise ValueError(INVALID_AMOUNT)
     return Decimal(text)
 
 
 def parse_timestamp(text: str) -> datetime:
-    """Return the instant, in UTC, written as in RFC 3339; raise ValueError for anything else."""
-    if not INSTANT.fullmatch(text) or int(text[:4]) not in YEARS:
-        raise ValueError(f"{WRONG_INSTANT}.")
+    """Return an RFC 3339 timestamp in UTC; raise ValueError for anything else."""
+    if not TIMESTAMP.fullmatch(text) or int(text[:4]) not in YEARS:
+        raise ValueError(f"{INVALID_TIMESTAMP}.")
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
 def parse_timestamp_or_date(text: str) -> datetime | date:
-    """Return the instant, or the day, that is written; raise ValueError for anything else."""
-    if not DAY.fullmatch(text):
+    """Return an RFC 3339 timestamp in UTC or an ISO 8601 date; raise ValueError for anything else."""
+    if not DATE.fullmatch(text):
         return parse_timestamp(text)
     if int(text[:4]) not in YEARS:
-        raise ValueError(WRONG_DAY)
+        raise ValueError(INVALID_TIMESTAMP_OR_DATE)
     return date.fromisoformat(text)
 
 
@@ -59,33 +61,33 @@ class AmountField(serializers.Field[Decimal, str | int, str, Any]):
         if isinstance(data, int) and not isinstance(data, bool):
             data = str(data)
         if not isinstance(data, str):
-            raise serializers.ValidationError(WRONG_NUMBER if isinstance(data, float) else WRONG_AMOUNT, code="amount")
+            raise serializers.ValidationError(INEXACT_NUMBER if isinstance(data, float) else INVALID_AMOUNT, code="amount")
         try:
             return parse_amount(data)
         except ValueError as error:
             raise serializers.ValidationError(str(error), code="amount") from error
 
     def to_representation(self, value: Decimal) -> str:
-        """Fill the form of the browsable page."""
+        """Return the initial value in the form of the browsable API."""
         return str(value)
 
 
 @extend_schema_field({"type": "string", "format": "date-time"})
 class TimestampField(serializers.Field[datetime | date, str, str, Any]):
-    """An instant in a request, with its offset from UTC."""
+    """A timestamp in a request, with its offset from UTC."""
 
-    read = staticmethod(parse_timestamp)
-    wrong = f"{WRONG_INSTANT}."
+    parse = staticmethod(parse_timestamp)
+    error_message = f"{INVALID_TIMESTAMP}."
 
     def to_internal_value(self, data: Any) -> datetime | date:
-        """Return the instant; raise ValidationError."""
+        """Return the parsed value; raise ValidationError."""
         try:
-            return self.read(data)
+            return self.parse(data)
         except (TypeError, ValueError) as error:
-            raise serializers.ValidationError(self.wrong, code="instant") from error
+            raise serializers.ValidationError(self.error_message, code="instant") from error
 
     def to_representation(self, value: datetime | date) -> str:
-        """Fill the form of the browsable page."""
+        """Return the initial value in the form of the browsable API."""
         return format_timestamp(value) if isinstance(value, datetime) else value.isoformat()
 
 
@@ -93,18 +95,18 @@ class TimestampField(serializers.Field[datetime | date, str, str, Any]):
     {
         "oneOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}],
         "examples": ["2027-03-31", "2027-03-31T18:30:00Z"],
-        "description": "First instant it can no longer be claimed, or the last day, which ends where the pool is. null: never.",
+        "description": "Expiry time (exclusive), or the last day in the pool's time zone; null if it never expires.",
     }
 )
 class ExpiryField(TimestampField):
-    """An instant, or a day that ends where the pool is."""
+    """An expiry: a timestamp, or a date whose end in the pool's time zone is meant."""
 
-    read = staticmethod(parse_timestamp_or_date)  # type: ignore[assignment]
-    wrong = WRONG_DAY
+    parse = staticmethod(parse_timestamp_or_date)  # type: ignore[assignment]
+    error_message = INVALID_TIMESTAMP_OR_DATE
 
 
 class AmountParameter(forms.CharField):
-    """An exact amount in an address."""
+    """An exact amount in a query string."""
 
     def to_python(self, value: Any) -> Any:
         """Return the amount, or None when the parameter is empty."""
@@ -112,22 +114,24 @@ class AmountParameter(forms.CharField):
 
 
 class TimestampParameter(forms.CharField):
-    """An instant in an address, or a day, which begins at midnight UTC."""
+    """A timestamp in a query string, or a date, which means its midnight in UTC."""
 
     def to_python(self, value: Any) -> Any:
-        """Return the instant, or None when the parameter is empty."""
-        return parse_parameter(parse_start_of, super().to_python(value))
+        """Return the timestamp, or None when the parameter is empty."""
+        return parse_parameter(parse_timestamp_or_midnight, super().to_python(value))
 
 
-def parse_start_of(text: str) -> datetime:
-    """Return the instant, or the day's first in UTC."""
-    moment = parse_timestamp_or_date(text)
-    return moment if isinstance(moment, datetime) else datetime(moment.year, moment.month, moment.day, tzinfo=UTC)
+def parse_timestamp_or_midnight(text: str) -> datetime:
+    """Return a timestamp, or the midnight in UTC at which a date begins; raise ValueError for anything else."""
+    value = parse_timestamp_or_date(text)
+    return value if isinstance(value, datetime) else datetime(value.year, value.month, value.day, tzinfo=UTC)
 
 
-def parse_parameter(read: Any, text: str | None) -> Any:
-    """Return what `read` makes of a parameter that is not empty; its complaint becomes the form's."""
+def parse_parameter(parse: Any, text: str | None) -> Any:
+    """Return the parsed parameter, or None when it is empty. Raises the form's ValidationError."""
     try:
-        return read(text) if text else None
+        return parse(text) if text else None
     except ValueError as error:
-        raise FormError(WRONG_DAY if read is parse_start_of else str(error), code="invalid") from error
+        raise FormError(
+            INVALID_TIMESTAMP_OR_DATE if parse is parse_timestamp_or_midnight else str(error), code="invalid"
+        ) from error

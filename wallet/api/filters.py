@@ -1,4 +1,4 @@
-"""What lists can be narrowed by. A value that cannot be meant is refused, never ignored."""
+"""Filters of the lists. An unknown parameter or an invalid value is refused, never ignored."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ from wallet.assets.models import AssetStatus
 from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet
 from wallet.money import check_currency
 
-# What is true now, whether or not the sweep has been; each in terms of indexed columns.
-NOW = {
+# The condition for each current status, whether or not the sweep has run, in terms of indexed columns.
+CURRENT_STATUS = {
     AssetStatus.AVAILABLE: CLAIMABLE,
     AssetStatus.CLAIMED: Q(status=AssetStatus.CLAIMED),
     AssetStatus.EXPIRED: Q(status=AssetStatus.EXPIRED) | DUE,
@@ -26,39 +26,39 @@ NOW = {
 
 
 def check_parameters(request: Request, known: set[str]) -> None:
-    """Raise ValidationError when the address has a parameter that is not in `known`, is there twice, or is empty.
+    """Raise ValidationError when the query string has a parameter that is not in `known`, is repeated, or is empty.
 
-    The form of the browsable page sends its empty fields along; a program that sends one has lost its value on the way.
+    The form of the browsable API submits its empty fields, so only there an empty parameter is allowed.
     """
     known = known | {str(api_settings.URL_FORMAT_OVERRIDE)}
-    by_form = isinstance(request.accepted_renderer, BrowsableAPIRenderer)
+    from_form = isinstance(request.accepted_renderer, BrowsableAPIRenderer)
     errors = {}
     for name, values in request.query_params.lists():
         if name not in known:
-            errors[name] = f"Unknown parameter. Known are: {', '.join(sorted(known))}."
+            errors[name] = f"Unknown parameter. Allowed: {', '.join(sorted(known))}."
         elif len(values) > 1:
-            errors[name] = "Give this parameter once."
-        elif not values[0] and not by_form:
-            errors[name] = "Give this parameter a value, or leave it out."
+            errors[name] = "Use this parameter once."
+        elif not values[0] and not from_form:
+            errors[name] = "Give this parameter a value, or omit it."
     if errors:
         raise ValidationError(errors, code="parameter")
 
 
-class StrictFilters(DjangoFilterBackend):  # type: ignore[misc]
-    """Filters a list by its `filterset_class` and refuses every parameter that nobody reads."""
+class StrictFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
+    """Filters a list by its `filterset_class` and refuses every unknown parameter."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
-        """Return what passes. Raises ValidationError."""
-        filters = self.get_filterset_class(view, queryset)
-        check_parameters(request, {*(filters.base_filters if filters else ()), *view.paginator.parameters})
-        asked = self.get_filterset(request, queryset, view)
-        if asked is None:
+        """Return the filtered rows. Raises ValidationError."""
+        filterset_class = self.get_filterset_class(view, queryset)
+        check_parameters(request, {*(filterset_class.base_filters if filterset_class else ()), *view.paginator.parameters})
+        filterset = self.get_filterset(request, queryset, view)
+        if filterset is None:
             return queryset
-        if not asked.is_valid():
-            # Not django-filter's own translation, which takes a % in what was asked for a placeholder.
-            raise FormError(asked.form.errors.as_data())
-        found: QuerySet[Any] = asked.qs
-        return found
+        if not filterset.is_valid():
+            # django-filter's own translation would take a % in the value for a placeholder.
+            raise FormError(filterset.form.errors.as_data())
+        filtered: QuerySet[Any] = filterset.qs
+        return filtered
 
 
 @extend_schema_field({"type": "string", "pattern": r"^-?[0-9]{1,15}(\.[0-9]{1,4})?$"})
@@ -72,59 +72,59 @@ class AmountFilter(django_filters.Filter):  # type: ignore[misc]
     {"oneOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]},
 )
 class TimestampFilter(django_filters.Filter):  # type: ignore[misc]
-    """Compares with an instant; a day stands for its first instant in UTC."""
+    """Compares with a timestamp; a date means its midnight in UTC."""
 
     field_class = TimestampParameter
 
 
 class AssetFilter(FilterSet):  # type: ignore[misc]
-    """Narrows assets."""
+    """Filters of the asset list."""
 
-    status = django_filters.ChoiceFilter(choices=AssetStatus.choices, method="that_are", help_text="What is true now.")
+    status = django_filters.ChoiceFilter(choices=AssetStatus.choices, method="filter_status", help_text="Current status.")
     pool = django_filters.UUIDFilter()
     currency = django_filters.CharFilter(validators=[check_currency])
     min_value = AmountFilter("total_value", "gte")
     max_value = AmountFilter("total_value", "lte")
-    expires_after = TimestampFilter("expires_at", "gte", help_text="Expires at this instant or later.")
-    expires_before = TimestampFilter("expires_at", "lt", help_text="Expires before this instant.")
+    expires_after = TimestampFilter("expires_at", "gte", help_text="Expires at this time or later.")
+    expires_before = TimestampFilter("expires_at", "lt", help_text="Expires before this time.")
     mine = django_filters.ChoiceFilter(
-        choices=[("true", "Yes"), ("false", "No")], method="of_the_caller", help_text="Whether the caller claimed it."
+        choices=[("true", "Yes"), ("false", "No")], method="filter_mine", help_text="Whether the caller claimed it."
     )
-    search = django_filters.CharFilter(method="in_parts", max_length=200, help_text="Text within the title, in any case.")
+    search = django_filters.CharFilter(method="skip_search", max_length=200, help_text="Text in the title (case-insensitive).")
 
-    def in_parts(self, assets: AssetQuerySet, name: str, text: str) -> AssetQuerySet:
-        """Keep all: each part of the list is searched in its own way (see wallet.api.asset_list)."""
+    def skip_search(self, assets: AssetQuerySet, name: str, text: str) -> AssetQuerySet:
+        """Return all rows: the branches of the list contain the search (see wallet.api.asset_list)."""
         return assets
 
-    def that_are(self, assets: AssetQuerySet, name: str, status: str) -> AssetQuerySet:
-        """Keep what is in `status` now."""
-        return assets.filter(NOW[AssetStatus(status)])
+    def filter_status(self, assets: AssetQuerySet, name: str, status: str) -> AssetQuerySet:
+        """Return the assets whose current status is `status`."""
+        return assets.filter(CURRENT_STATUS[AssetStatus(status)])
 
-    def of_the_caller(self, assets: AssetQuerySet, name: str, yes: str) -> AssetQuerySet:
-        """Keep what the caller claimed, or the rest."""
+    def filter_mine(self, assets: AssetQuerySet, name: str, value: str) -> AssetQuerySet:
+        """Return the assets that the caller claimed, or all others."""
         mine = Q(claimed_by=self.request.user.pk)
-        return assets.filter(mine if yes == "true" else ~mine)
+        return assets.filter(mine if value == "true" else ~mine)
 
 
 class OwnershipFilter(AssetFilter):
-    """Narrows the ownership report, which is read as a whole."""
+    """Filters of the ownership report, which is one query without branches."""
 
-    search = django_filters.CharFilter("title", "icontains", max_length=200, help_text="Text within the title, in any case.")
+    search = django_filters.CharFilter("title", "icontains", max_length=200, help_text="Text in the title (case-insensitive).")
     owner = django_filters.CharFilter(
-        "claimed_by__email", "icontains", max_length=254, help_text="Text within the owner's email, in any case."
+        "claimed_by__email", "icontains", max_length=254, help_text="Text in the owner's email (case-insensitive)."
     )
 
 
 class ClaimFilter(FilterSet):  # type: ignore[misc]
-    """Narrows claims: `from` is included, `to` is not."""
+    """Filters of the claim list. `from` is inclusive, `to` is exclusive."""
 
     user = django_filters.UUIDFilter("user_id")
     asset = django_filters.UUIDFilter("asset_id")
     pool = django_filters.UUIDFilter("asset__pool_id")
-    to = TimestampFilter("claimed_at", "lt", help_text="Claimed before this instant.")
+    to = TimestampFilter("claimed_at", "lt", help_text="Claimed before this time.")
 
     @classmethod
     def get_filters(cls) -> dict[str, django_filters.Filter]:
-        """Add the one whose name is a word of Python."""
-        since = TimestampFilter("claimed_at", "gte", help_text="Claimed at this instant or later.")
+        """Add the filter `from`, which is a keyword of Python."""
+        since = TimestampFilter("claimed_at", "gte", help_text="Claimed at this time or later.")
         return {**super().get_filters(), "from": since}

@@ -1,4 +1,4 @@
-"""The request's own name, `Idempotency-Key`, under which it is done once however often it is sent."""
+"""The header `Idempotency-Key`, which makes a retried request take effect once."""
 
 import re
 from typing import Any
@@ -13,7 +13,7 @@ from kernel.refusals import BadRequest
 from wallet.ledger import idempotency
 
 HEADER = "Idempotency-Key"
-IN_META = "HTTP_IDEMPOTENCY_KEY"  # request.headers would read all of them for this one
+META_NAME = "HTTP_IDEMPOTENCY_KEY"  # request.headers would parse every header
 KEY = re.compile(idempotency.KEY_PATTERN)
 REPLAYED = {"Idempotency-Replayed": "true"}
 
@@ -28,25 +28,27 @@ class IdempotencyKeyRequired(BadRequest):
 
 
 def idempotency_key(request: http.Request) -> str | None:
-    """Return the request's key, or None. Raises ValidationError when it is none that could be."""
-    key = request.META.get(IN_META)
+    """Return the request's key, or None without one. Raises ValidationError when it is malformed."""
+    key = request.META.get(META_NAME)
     if key is not None and not KEY.fullmatch(key):
-        raise ValidationError({HEADER: "A key is 16 to 64 of A-Z a-z 0-9 _ - and nothing else."}, code="idempotency_key")
+        raise ValidationError(
+            {HEADER: "Idempotency keys must be 16–64 characters (A–Z, a–z, 0–9, _ or -)."}, code="idempotency_key"
+        )
     return key
 
 
-def idempotent_request(request: http.Request, user: User, route: str, *asked: Any) -> idempotency.IdempotentRequest | None:
-    """Return the request under its key, with all that was `asked` for, or None when it has no key."""
+def idempotent_request(request: http.Request, user: User, route: str, *content: Any) -> idempotency.IdempotentRequest | None:
+    """Return the request with its key and the fingerprint of `content`, or None when it has no key."""
     key = idempotency_key(request)
-    return (key and idempotency.IdempotentRequest(user, route, key, idempotency.fingerprint(*asked))) or None
+    return (key and idempotency.IdempotentRequest(user, route, key, idempotency.fingerprint(*content))) or None
 
 
-def required_idempotent_request(request: http.Request, user: User, route: str, *asked: Any) -> idempotency.IdempotentRequest:
-    """Return the request under its key. Raises IdempotencyKeyRequired."""
-    found = idempotent_request(request, user, route, *asked)
-    if found is None:
+def required_idempotent_request(request: http.Request, user: User, route: str, *content: Any) -> idempotency.IdempotentRequest:
+    """Return the request with its key. Raises IdempotencyKeyRequired."""
+    keyed_request = idempotent_request(request, user, route, *content)
+    if keyed_request is None:
         raise IdempotencyKeyRequired
-    return found
+    return keyed_request
 
 
 def idempotency_key_parameter(*, required: bool) -> OpenApiParameter:
@@ -57,8 +59,8 @@ def idempotency_key_parameter(*, required: bool) -> OpenApiParameter:
         OpenApiParameter.HEADER,
         required=required,
         description=(
-            "Names this request: sent again with the same key, it is answered again and not done again. Kept 7 days; "
-            "a claim is answered from the ledger afterwards."
+            "Unique key for this request. Retries with the same key return the original response. Kept for 7 days; "
+            "after that, claims are replayed from the ledger."
         ),
     )
 
@@ -68,5 +70,5 @@ REPLAYED_HEADER = OpenApiParameter(
     {"type": "string", "enum": ["true"]},
     OpenApiParameter.HEADER,
     response=True,
-    description="Present when this very request had been answered before; the answer is that one.",
+    description="`true` when the response is replayed.",
 )

@@ -1,4 +1,4 @@
-"""Pages cut at a row and not at a count, so that nothing is skipped or repeated while rows come and go."""
+"""Cursor pagination: a page starts after a row and not at an offset, so that inserts and deletes skip or repeat nothing."""
 
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -20,47 +20,47 @@ MAX_PAGE_SIZE = 100
 
 @dataclass(frozen=True)
 class Order:
-    """A total order: one column, then the id. A null comes after every value, which is how PostgreSQL sorts."""
+    """A total order: one column, then the id. NULL comes after every value, as PostgreSQL sorts it."""
 
     column: str
     descending: bool
 
     def reversed(self) -> "Order":
-        """Return the same order, backwards."""
+        """Return the reverse order."""
         return Order(self.column, not self.descending)
 
     def sort(self, rows: Rows) -> Rows:
-        """Put `rows` in this order."""
+        """Return `rows` in this order."""
         sign = "-" if self.descending else ""
         return rows.order_by(*dict.fromkeys((f"{sign}{self.column}", f"{sign}id")))
 
     def after(self, value: Any, row_id: Any) -> Q:
-        """Return what holds for the rows behind the one with this column's `value` and this id."""
-        beyond = "lt" if self.descending else "gt"
+        """Return the condition for the rows after the one with this `value` of the column and this id."""
+        operator = "lt" if self.descending else "gt"
         if self.column == "id":
-            return Q(**{f"id__{beyond}": row_id})
+            return Q(**{f"id__{operator}": row_id})
         if value is None:
-            tied = Q(**{f"{self.column}__isnull": True, f"id__{beyond}": row_id})
+            tied = Q(**{f"{self.column}__isnull": True, f"id__{operator}": row_id})
             return tied | Q(**{f"{self.column}__isnull": False}) if self.descending else tied
-        # The first condition says nothing new; it lets an index start at the row instead of walking up to it.
-        behind = Q(**{f"{self.column}__{beyond}e": value}) & (
-            Q(**{f"{self.column}__{beyond}": value}) | Q(**{f"id__{beyond}": row_id})
+        # The first condition is redundant; it lets an index scan start at the row instead of filtering up to it.
+        following = Q(**{f"{self.column}__{operator}e": value}) & (
+            Q(**{f"{self.column}__{operator}": value}) | Q(**{f"id__{operator}": row_id})
         )
-        return behind if self.descending else behind | Q(**{f"{self.column}__isnull": True})
+        return following if self.descending else following | Q(**{f"{self.column}__isnull": True})
 
 
-def first_rows(rows: Rows, parts: list[Q], most: int) -> Rows:
-    """Return the first of the ordered rows in all parts, by one query: the first of each part, and of these the first."""
-    if len(parts) == 1:
-        return rows.filter(parts[0])[:most]
-    heads = [rows.filter(part).values("pk")[:most] for part in parts]
-    return rows.filter(pk__in=heads[0].union(*heads[1:], all=True))[:most]
+def first_rows(rows: Rows, branches: list[Q], limit: int) -> Rows:
+    """Return the first `limit` ordered rows of the union of the branches, in one query that reads `limit` rows per branch."""
+    if len(branches) == 1:
+        return rows.filter(branches[0])[:limit]
+    heads = [rows.filter(branch).values("pk")[:limit] for branch in branches]
+    return rows.filter(pk__in=heads[0].union(*heads[1:], all=True))[:limit]
 
 
-class CursorPages(BasePagination):
-    """`?cursor=&page_size=&ordering=`; a view names its columns in `orderings` and its default in `ordering`.
+class CursorPagination(BasePagination):
+    """`?cursor=&page_size=&ordering=`; a view declares its columns in `orderings` and its default in `ordering`.
 
-    A cursor is signed for one list in one order: anything else is refused, so that nothing in it has to be believed.
+    A cursor is signed for one list and ordering, so that its content can be trusted; any other is refused.
     """
 
     parameters = ("cursor", "page_size", "ordering")
@@ -68,8 +68,8 @@ class CursorPages(BasePagination):
     display_page_controls = False
 
     @staticmethod
-    def order(request: Request, view: Any) -> Order:
-        """Return the order asked for, or the view's own. Raises ValidationError."""
+    def requested_order(request: Request, view: Any) -> Order:
+        """Return the requested order, or the view's default. Raises ValidationError."""
         name = request.query_params.get("ordering") or view.ordering
         column = view.orderings.get(name.removeprefix("-"))
         if column is None:
@@ -80,38 +80,42 @@ class CursorPages(BasePagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         """Return one page of `queryset`. Raises ValidationError when a parameter is wrong."""
         self.request = request
-        order, size = self.order(request, view), page_size(request)
+        order, size = self.requested_order(request, view), page_size(request)
         self.signer = Signer(salt=f"{view.basename} {order}")
         self.order_column = order.column
-        place = self.place(request)
-        backwards = place is not None and place[0]
-        going = order.reversed() if backwards else order
-        rows = going.sort(queryset)
-        if place:
-            rows = rows.filter(going.after(queryset.model._meta.get_field(order.column).to_python(place[1]), place[2]))
-        found = list(first_rows(rows, view.parts(), size + 1))
-        more, self.page = len(found) > size, found[:size]
+        cursor = self.decode_cursor(request)
+        backwards = cursor is not None and cursor[0]
+        direction = order.reversed() if backwards else order
+        ordered = direction.sort(queryset)
+        if cursor:
+            value = queryset.model._meta.get_field(order.column).to_python(cursor[1])
+            ordered = ordered.filter(direction.after(value, cursor[2]))
+        rows = list(first_rows(ordered, view.branches(), size + 1))
+        more, self.page = len(rows) > size, rows[:size]
         if backwards:
             self.page.reverse()
         self.has_next = backwards or more
-        self.has_previous = more if backwards else place is not None
+        self.has_previous = more if backwards else cursor is not None
         self.display_page_controls = self.has_next or self.has_previous
         return self.page
 
-    def place(self, request: Request) -> tuple[bool, str | None, str] | None:
-        """Return what the cursor says: whether to go backwards, and the column and id of the row to start behind."""
+    def decode_cursor(self, request: Request) -> tuple[bool, str | None, str] | None:
+        """Return the content of the cursor: whether to go backwards, and the column's value and id of the row to start after.
+
+        None without a cursor. Raises ValidationError when it is invalid.
+        """
         cursor = request.query_params.get("cursor")
         if not cursor:
             return None
         try:
             backwards, value, row_id = self.signer.unsign_object(cursor)
         except (BadSignature, ValueError) as error:
-            detail = "This cursor is not of this list in this order. Start again without a cursor."
+            detail = "Invalid cursor for this list and ordering. Start again without a cursor."
             raise ValidationError({"cursor": detail}, code="cursor") from error
         return backwards, value, row_id
 
-    def link(self, row: Model | None, backwards: bool) -> str:
-        """Return the address of the page behind `row`, or of the first one."""
+    def page_url(self, row: Model | None, backwards: bool) -> str:
+        """Return the URL of the page after `row`, or of the first page."""
         url = self.request.build_absolute_uri()
         if row is None:
             return remove_query_param(url, "cursor")
@@ -119,22 +123,22 @@ class CursorPages(BasePagination):
         cursor = self.signer.sign_object([backwards, None if value is None else str(value), str(row.pk)])
         return replace_query_param(url, "cursor", cursor)
 
-    def links(self) -> tuple[str | None, str | None]:
-        """Return the addresses of the next and the previous page, where there is one."""
+    def page_urls(self) -> tuple[str | None, str | None]:
+        """Return the URLs of the next and the previous page; None where there is none."""
         first, last = (self.page[0], self.page[-1]) if self.page else (None, None)
         return (
-            self.link(last, backwards=False) if self.has_next else None,
-            self.link(first, backwards=True) if self.has_previous else None,
+            self.page_url(last, backwards=False) if self.has_next else None,
+            self.page_url(first, backwards=True) if self.has_previous else None,
         )
 
     def get_paginated_response(self, data: Any) -> Response:
-        """Wrap a page in its links."""
-        following, previous = self.links()
+        """Return a page with its links."""
+        following, previous = self.page_urls()
         return Response({"next": following, "previous": previous, "results": data})
 
     def to_html(self) -> str:
-        """Return the links of the browsable page."""
-        following, previous = self.links()
+        """Return the links in the browsable API."""
+        following, previous = self.page_urls()
         return loader.get_template(self.template).render({"next_url": following, "previous_url": previous})
 
     def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
@@ -147,28 +151,28 @@ class CursorPages(BasePagination):
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         """Describe the parameters for OpenAPI."""
         size = {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": PAGE_SIZE}
-        described = {
-            "cursor": ({"type": "string"}, "Where a page starts: taken from `next` or `previous`, never made up."),
-            "page_size": (size, "How many results a page holds."),
+        parameters = {
+            "cursor": ({"type": "string"}, "Start of the page, as found in `next` or `previous`."),
+            "page_size": (size, "Results per page."),
             "ordering": (
                 {"type": "string", "enum": ordering_names(view), "default": view.ordering},
-                "A minus in front means descending. Ties are broken by id; what never expires comes after all that does.",
+                "Prefix with - for descending order. Ties are broken by id; in ascending order, no expiry comes last.",
             ),
         }
         return [
             {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
-            for name, (schema, text) in described.items()
+            for name, (schema, text) in parameters.items()
         ]
 
 
 def ordering_names(view: Any) -> list[str]:
-    """Return the values that `ordering` may have."""
+    """Return the allowed values of `ordering`."""
     return [sign + name for name in view.orderings for sign in ("", "-")]
 
 
 def page_size(request: Request) -> int:
-    """Return how many rows the page shall hold. Raises ValidationError."""
-    given = request.query_params.get("page_size") or str(PAGE_SIZE)
-    if not (given.isascii() and given.isdigit() and len(given) <= 3 and 1 <= int(given) <= MAX_PAGE_SIZE):
-        raise ValidationError({"page_size": f"Ask for 1 to {MAX_PAGE_SIZE} results a page."}, code="page_size")
-    return int(given)
+    """Return the requested page size. Raises ValidationError."""
+    value = request.query_params.get("page_size") or str(PAGE_SIZE)
+    if not (value.isascii() and value.isdigit() and len(value) <= 3 and 1 <= int(value) <= MAX_PAGE_SIZE):
+        raise ValidationError({"page_size": f"Use 1 to {MAX_PAGE_SIZE} results per page."}, code="page_size")
+    return int(value)

@@ -1,4 +1,4 @@
-"""/pools/: what is on offer, and a credit of a pool, whichever expires first."""
+"""/pools/: list, open and change pools, issue credits in one, and claim the credit of one that expires soonest."""
 
 from typing import ClassVar
 from uuid import UUID
@@ -32,7 +32,7 @@ from wallet.ledger.idempotency import IdempotencyKeyReused, RequestInProgress
     retrieve=operation("Show a pool"),
 )
 class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
-    """Pools; users see those that are active."""
+    """Pools. Users see the active ones."""
 
     permissions: ClassVar = {
         "list": IsAuthenticated,
@@ -48,21 +48,21 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     lookup_value_converter = "uuid"
 
     def get_queryset(self) -> PoolQuerySet:
-        """Return what the caller may see, with what they could claim."""
+        """Return the pools that the caller may see, with their supply and whether the caller can claim."""
         assets = CashbackAsset.objects.all()
         return CreditPool.objects.visible_to(self.user).with_supply().with_can_claim(assets, self.user)
 
     @operation("Create a pool", responses={201: PoolSerializer})
     def create(self, request: Request) -> Response:
-        """Open a pool in one currency, for a time, with a limit per user."""
-        pool = edit_pool.open_pool(self.user, **self.body())
-        return self.shown(self.get_queryset().get(pk=pool.pk), 201)
+        """Open a pool with a currency, a claim window and a limit per user."""
+        pool = edit_pool.open_pool(self.user, **self.validated_body())
+        return self.respond_with(self.get_queryset().get(pk=pool.pk), 201)
 
     @operation("Change a pool", responses=PoolSerializer)
     def partial_update(self, request: Request, pk: UUID) -> Response:
-        """Change the fields given; a new limit or window holds from the next claim on."""
-        pool = edit_pool.update_pool(pk, self.user, **self.body())
-        return self.shown(self.get_queryset().get(pk=pool.pk))
+        """Change the given fields. A new limit or window applies from the next claim on."""
+        pool = edit_pool.update_pool(pk, self.user, **self.validated_body())
+        return self.respond_with(self.get_queryset().get(pk=pool.pk))
 
     @operation(
         "Issue credits in a pool",
@@ -74,10 +74,10 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     )
     @action(detail=True, methods=["post"])
     def issue(self, request: Request, pk: UUID) -> Response:
-        """Issue up to 100,000 equal credits, all or none, once per key."""
-        fields = self.body()
-        keyed = idempotency.required_idempotent_request(request, self.user, "issue", "pool", pk, sorted(fields.items()))
-        issued = issue_assets.issue_in_pool(self.user, pk, request=keyed, **fields)
+        """Issue up to 100,000 identical credits, all or none, once per key."""
+        fields = self.validated_body()
+        keyed_request = idempotency.required_idempotent_request(request, self.user, "issue", "pool", pk, sorted(fields.items()))
+        issued = issue_assets.issue_in_pool(self.user, pk, request=keyed_request, **fields)
         return Response({"issued": issued.count}, 201, headers=idempotency.REPLAYED if issued.replayed else None)
 
     @operation(
@@ -94,8 +94,8 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     )
     @action(detail=True, methods=["post"], throttle_classes=[ClaimThrottle])
     def claim(self, request: Request, pk: UUID) -> Response:
-        """Claim the credit of this pool that expires first, once per key."""
-        self.must_be_empty()
+        """Claim the credit of this pool that expires soonest, once per key."""
+        self.require_empty_body()
         return claim_response(
             claim_from_pool(pk, self.user, idempotency.required_idempotent_request(request, self.user, "claim", "pool", pk))
         )

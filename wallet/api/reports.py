@@ -1,4 +1,4 @@
-"""/reports/: who owns what, and what became of what was issued."""
+"""/reports/: the ownership report and the summary of issued credits by status."""
 
 from typing import Any, ClassVar, cast
 
@@ -14,7 +14,7 @@ from accounts.permissions import IsAdmin
 from kernel.file_download import FileTooLarge, csv_file_response
 from kernel.openapi import operation
 from wallet.api.filters import OwnershipFilter, check_parameters
-from wallet.api.pagination import CursorPages
+from wallet.api.pagination import CursorPagination
 from wallet.api.request_serializers import SummaryQuery
 from wallet.api.response_serializers import OwnershipSerializer, SummarySerializer
 from wallet.api.viewsets import BaseViewSet
@@ -24,18 +24,18 @@ from wallet.queries import ownership, reports
 
 
 class CsvRenderer(BaseRenderer):
-    """Makes `?format=csv` and `Accept: text/csv` known; the view streams the lines itself, past every renderer."""
+    """Makes `?format=csv` and `Accept: text/csv` known to content negotiation. The view streams the rows itself."""
 
     media_type = "text/csv"
     format = "csv"
 
     def render(self, data: Any, *_: Any, **__: Any) -> Any:
-        """Return what the view made."""
+        """Return the data unchanged."""
         return data
 
 
 class OwnershipViewSet(BaseViewSet):
-    """Who owns which credit."""
+    """The ownership report."""
 
     permissions: ClassVar = {"list": IsAdmin}
     serializer_class = OwnershipSerializer
@@ -45,7 +45,7 @@ class OwnershipViewSet(BaseViewSet):
     orderings: ClassVar = {"created_at": "id", "expires_at": "expires_at", "total_value": "total_value"}
 
     def expensive_read(self) -> ExpensiveRead | None:
-        """Return EXPORT for the file."""
+        """Return EXPORT for CSV."""
         return EXPORT if self.request.accepted_renderer.format == "csv" else super().expensive_read()
 
     def get_queryset(self) -> AssetQuerySet:
@@ -59,15 +59,17 @@ class OwnershipViewSet(BaseViewSet):
         responses={(200, "application/json"): OwnershipSerializer(many=True), (200, "text/csv"): OpenApiTypes.STR},
     )
     def list(self, request: Request) -> HttpResponseBase:
-        """Return one line per credit: a page of them as JSON, or with `format=csv` all of them as a file."""
-        found = cast("AssetQuerySet", self.filter_queryset(self.get_queryset()))
+        """Return one row per credit: a page as JSON, or all of them as a CSV file with `format=csv`."""
+        assets = cast("AssetQuerySet", self.filter_queryset(self.get_queryset()))
         if request.accepted_renderer.format == "csv":
-            return csv_file_response("ownership.csv", ownership.ownership_csv(CursorPages.order(request, self).sort(found)))
-        return self.get_paginated_response(self.get_serializer(self.paginate_queryset(found), many=True).data)
+            return csv_file_response(
+                "ownership.csv", ownership.ownership_csv(CursorPagination.requested_order(request, self).sort(assets))
+            )
+        return self.get_paginated_response(self.get_serializer(self.paginate_queryset(assets), many=True).data)
 
 
 class SummaryViewSet(BaseViewSet):
-    """What was issued and what became of it."""
+    """The summary of issued credits by status."""
 
     permissions: ClassVar = {"list": IsAdmin}
     serializer_class = SummarySerializer
@@ -82,9 +84,9 @@ class SummaryViewSet(BaseViewSet):
         responses=SummarySerializer,
     )
     def list(self, request: Request) -> Response:
-        """Return per currency and pool how many credits, and of what value, are in which state; issued ties out."""
+        """Return the count and value of the credits in each status, per currency and pool. The statuses add up to issued."""
         check_parameters(request, set(SummaryQuery().fields))
         query = SummaryQuery(data={name: value for name, value in request.query_params.items() if name != "format"})
         query.is_valid(raise_exception=True)
-        asked = query.validated_data
-        return self.shown({"lines": reports.summary_report(asked.get("pool"), asked.get("currency"))})
+        filters = query.validated_data
+        return self.respond_with({"lines": reports.summary_report(filters.get("pool"), filters.get("currency"))})

@@ -1,4 +1,4 @@
-"""The shapes of what callers receive. Each names its fields; nothing here decides."""
+"""Serializers of responses. They format fields and decide nothing."""
 
 from typing import Any, ClassVar
 
@@ -38,30 +38,30 @@ CLAIM_EXAMPLE = {
 
 
 class OwnerSerializer(Shape):
-    """A user, as an ADMIN sees them beside what they own."""
+    """The owner of a credit, for an ADMIN."""
 
     id = serializers.UUIDField()
     email = serializers.EmailField()
 
 
-class PartlyForAdmin(Shape):
-    """Shows the fields of `for_admin` to an ADMIN only."""
+class AdminFieldsSerializer(Shape):
+    """Returns `admin_fields` to an ADMIN only."""
 
-    for_admin: ClassVar[tuple[str, ...]] = ()
+    admin_fields: ClassVar[tuple[str, ...]] = ()
 
     def get_fields(self) -> dict[str, Any]:
-        """Return the fields that the caller may see; all of them for the schema."""
+        """Return the fields that the caller may see, or all of them for the schema."""
         fields = super().get_fields()
         if not getattr(self.context["view"], "swagger_fake_view", False) and not self.context["request"].user.is_admin:
-            for name in self.for_admin:
+            for name in self.admin_fields:
                 del fields[name]
         return fields
 
 
-class PoolSerializer(PartlyForAdmin):
-    """A pool, and whether the caller would get a credit from it now."""
+class PoolSerializer(AdminFieldsSerializer):
+    """A pool, and whether the caller can claim from it now."""
 
-    for_admin = ("is_active", "time_zone")
+    admin_fields = ("is_active", "time_zone")
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -70,17 +70,17 @@ class PoolSerializer(PartlyForAdmin):
     per_user_limit = serializers.IntegerField(allow_null=True)
     opens_at = serializers.DateTimeField()
     closes_at = serializers.DateTimeField(allow_null=True)
-    available = serializers.IntegerField(help_text="How many credits can be claimed now.")
-    can_claim = serializers.BooleanField(help_text="Whether the caller would get one if they asked now.")
-    is_active = serializers.BooleanField(required=False, help_text="Only for an ADMIN.")
-    time_zone = serializers.CharField(required=False, help_text="Only for an ADMIN.")
+    available = serializers.IntegerField(help_text="Number of credits that can be claimed now.")
+    can_claim = serializers.BooleanField(help_text="Whether the caller can claim one now.")
+    is_active = serializers.BooleanField(required=False, help_text="ADMIN only.")
+    time_zone = serializers.CharField(required=False, help_text="ADMIN only.")
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A credit on offer", ASSET_EXAMPLE, response_only=True)])
-class AssetSerializer(PartlyForAdmin):
-    """A credit, with the status that is true now."""
+class AssetSerializer(AdminFieldsSerializer):
+    """A credit with its current status."""
 
-    for_admin = ("claimed_by", "claimed_at")
+    admin_fields = ("claimed_by", "claimed_at")
 
     id = serializers.UUIDField()
     title = serializers.CharField()
@@ -88,69 +88,69 @@ class AssetSerializer(PartlyForAdmin):
     currency = serializers.CharField()
     status = serializers.ChoiceField(source="current_status", choices=AssetStatus.choices)
     pool = serializers.UUIDField(source="pool_id", allow_null=True)
-    expires_at = serializers.DateTimeField(allow_null=True, help_text="First instant it can no longer be claimed. null: never.")
+    expires_at = serializers.DateTimeField(allow_null=True, help_text="Expiry time (exclusive); null if it never expires.")
     claimed_by_me = serializers.SerializerMethodField()
     recreated_from = serializers.UUIDField(source="recreated_from_id", allow_null=True)
     generation = serializers.IntegerField()
     created_at = serializers.DateTimeField()
-    claimed_by = OwnerSerializer(required=False, allow_null=True, help_text="Only for an ADMIN.")
-    claimed_at = serializers.DateTimeField(required=False, allow_null=True, help_text="Only for an ADMIN.")
+    claimed_by = OwnerSerializer(required=False, allow_null=True, help_text="ADMIN only.")
+    claimed_at = serializers.DateTimeField(required=False, allow_null=True, help_text="ADMIN only.")
 
     def get_total_value(self, asset: CashbackAsset) -> str:
-        """Exact, with as many decimals as its currency has."""
+        """Return the exact amount with the decimals of its currency."""
         return format_amount(asset.total_value, asset.currency)
 
     def get_claimed_by_me(self, asset: CashbackAsset) -> bool:
-        """Whether the caller owns it."""
+        """Return whether the caller owns the credit."""
         user: User = self.context["request"].user
         return asset.claimed_by_id == user.pk
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A claim", CLAIM_EXAMPLE, response_only=True)])
 class ClaimSerializer(Shape):
-    """A claim, word for word as its owner was told when it was made."""
+    """A claim, identical to the receipt that its owner got."""
 
     id = serializers.UUIDField()
     asset = serializers.UUIDField()
     title = serializers.CharField()
     amount = serializers.CharField()
     currency = serializers.CharField()
-    claimed_at = serializers.DateTimeField(help_text="The instant at which PostgreSQL decided it.")
-    user = OwnerSerializer(required=False, help_text="Only for an ADMIN, in lists and by id.")
+    claimed_at = serializers.DateTimeField(help_text="Time of the claim (database clock).")
+    user = OwnerSerializer(required=False, help_text="ADMIN only, in lists and by id.")
 
     def to_representation(self, entry: Entry) -> dict[str, Any]:
-        """Return the receipt; for an ADMIN also whose it is."""
+        """Return the receipt, and the owner for an ADMIN."""
         user: User = self.context["request"].user
         return entry.receipt() | ({"user": {"id": str(entry.user_id), "email": entry.user.email}} if user.is_admin else {})
 
 
 class IssuedSerializer(Shape):
-    """How many credits a call issued."""
+    """The number of credits that a call issued."""
 
     issued = serializers.IntegerField()
 
 
 class BalanceSerializer(Shape):
-    """What somebody claimed in one currency."""
+    """A user's balance in one currency."""
 
     currency = serializers.CharField()
     balance = serializers.SerializerMethodField()
     claims = serializers.IntegerField()
 
     def get_balance(self, line: dict[str, Any]) -> str:
-        """Exact, with as many decimals as its currency has."""
+        """Return the exact amount with the decimals of its currency."""
         return format_amount(line["balance"], line["currency"])
 
 
 @extend_schema_serializer(many=False)
 class WalletSerializer(Shape):
-    """What somebody claimed, per currency."""
+    """A user's balances per currency."""
 
     balances = BalanceSerializer(many=True)
 
 
 class OwnershipSerializer(Shape):
-    """One credit and who owns it."""
+    """One credit and its owner."""
 
     asset = serializers.UUIDField()
     title = serializers.CharField()
@@ -162,26 +162,26 @@ class OwnershipSerializer(Shape):
     pool = serializers.CharField(allow_null=True)
 
     def to_representation(self, asset: CashbackAsset) -> dict[str, Any]:
-        """Return the report's line."""
+        """Return the row of the report."""
         return ownership.ownership_row(asset)
 
 
 class FigureSerializer(Shape):
-    """A number of credits and what they are worth together."""
+    """The number of credits and their total value."""
 
     count = serializers.IntegerField()
     value = serializers.CharField()
 
 
 class NamedPoolSerializer(Shape):
-    """How a report refers to a pool."""
+    """A pool in a report."""
 
     id = serializers.UUIDField()
     name = serializers.CharField()
 
 
 class SummaryLineSerializer(Shape):
-    """What was issued in one pool and currency, and what became of it: issued = available + claimed + expired + deleted."""
+    """The credits of one pool and currency by status: issued = available + claimed + expired + deleted."""
 
     currency = serializers.CharField()
     pool = NamedPoolSerializer(allow_null=True)
@@ -196,7 +196,7 @@ class SummaryLineSerializer(Shape):
 
 @extend_schema_serializer(many=False)
 class SummarySerializer(Shape):
-    """The summary's lines."""
+    """The summary: one line per pool and currency."""
 
     lines = SummaryLineSerializer(many=True)
 
@@ -217,7 +217,7 @@ class SealSerializer(Shape):
 
 
 class ProofSerializer(Shape):
-    """The leaf that was hashed, its place among the seal's, its siblings up to the root, and the seal."""
+    """The hashed leaf, its index in the seal, its sibling hashes up to the root, and the seal."""
 
     leaf = serializers.CharField()
     index = serializers.IntegerField(min_value=0)

@@ -1,4 +1,4 @@
-"""Addresses of pools, assets, claims, the wallet and the reports."""
+"""URLs of pools, assets, claims, the wallet and the reports."""
 
 from rest_framework.routers import SimpleRouter
 

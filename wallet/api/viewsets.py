@@ -1,4 +1,4 @@
-"""What every address of this door has in common: who is let in, what a body may hold, how a thing is answered."""
+"""The base of every API viewset: permissions, request bodies and responses."""
 
 from contextlib import ExitStack
 from typing import Any, ClassVar, cast
@@ -13,12 +13,12 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.expensive_reads import SEARCH, ExpensiveRead
 from accounts.models import User
-from wallet.api.filters import StrictFilters
-from wallet.api.pagination import CursorPages
+from wallet.api.filters import StrictFilterBackend
+from wallet.api.pagination import CursorPagination
 
 
-class NotSupported(BasePermission):
-    """Lets nobody in: what an action gets that named no permission."""
+class DenyAll(BasePermission):
+    """The permission of an action that declares none."""
 
     def has_permission(self, request: Request, view: Any) -> bool:
         """Return False."""
@@ -26,72 +26,71 @@ class NotSupported(BasePermission):
 
 
 class BaseViewSet(GenericViewSet[Any]):
-    """Denies by default: each action names who may call it and what its body holds."""
+    """A viewset that denies by default: each action declares its permission and its request serializer."""
 
     permissions: ClassVar[dict[str, type[BasePermission]]]
     bodies: ClassVar[dict[str, type[BaseSerializer[Any]]]] = {}
-    orderings: ClassVar[dict[str, str]] = {"created_at": "id"}  # ids are made in order of time
+    orderings: ClassVar[dict[str, str]] = {"created_at": "id"}  # ids are UUIDv7, in order of time
     ordering: ClassVar[str] = "-created_at"
-    # What a list may be narrowed by without reading more of a table than it shows; every other filter makes it a search.
-    found_by_index: ClassVar[frozenset[str]] = frozenset()
+    # Filters that an index serves without reading more rows than the page shows; any other filter makes the list a search.
+    indexed_filters: ClassVar[frozenset[str]] = frozenset()
     basename: str
 
     http_method_names = ["get", "head", "post", "patch", "delete"]
-    pagination_class: type[CursorPages] | None = CursorPages
-    filter_backends: Any = (StrictFilters,)
+    pagination_class: type[CursorPagination] | None = CursorPagination
+    filter_backends: Any = (StrictFilterBackend,)
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Answer the request; the place of an expensive read is free afterwards."""
-        with ExitStack() as self.reads:
+        """Handle the request, and release the slot of an expensive read afterwards."""
+        with ExitStack() as self.read_slots:
             return super().dispatch(request, *args, **kwargs)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Let the caller in; raise RateLimited or ReadsBusy when an expensive read must not be now."""
+        """Check permissions and reserve the slot of an expensive read. Raises RateLimited or ReadsBusy."""
         super().initial(request, *args, **kwargs)
         if kind := self.expensive_read():
-            self.reads.enter_context(kind.for_user(self.user))
+            self.read_slots.enter_context(kind.for_user(self.user))
 
     def expensive_read(self) -> ExpensiveRead | None:
-        """Return which expensive read this request is, if it is one."""
-        plain = {*CursorPages.parameters, "format", *self.found_by_index}
-        searches = self.action == "list" and any(
-            self.request.query_params[name] for name in {*self.request.query_params} - plain
-        )
-        return SEARCH if searches else None
+        """Return the kind of expensive read that this request is, or None."""
+        cheap = {*CursorPagination.parameters, "format", *self.indexed_filters}
+        parameters = self.request.query_params
+        is_search = self.action == "list" and any(parameters[name] for name in {*parameters} - cheap)
+        return SEARCH if is_search else None
 
     @property
     def user(self) -> User:
-        """Who asks; nobody anonymous passes the permissions."""
+        """The caller. The permissions have already refused anonymous ones."""
         return cast("User", self.request.user)
 
     def get_permissions(self) -> list[Any]:
-        """Ask the action's permission; a method that the address does not have is told so to whoever signed in."""
-        return [(self.permissions.get(self.action, NotSupported) if self.action else IsAuthenticated)()]
+        """Return the action's permission. A method without an action is open to signed-in callers, who then get 405."""
+        return [(self.permissions.get(self.action, DenyAll) if self.action else IsAuthenticated)()]
 
     def get_serializer_class(self) -> type[BaseSerializer[Any]]:
-        """Return what the action's body holds, or else how things are shown."""
+        """Return the action's request serializer, or the response serializer when it has none."""
         return self.bodies.get(self.action) or super().get_serializer_class()
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Filter lists; one thing is found by its id alone."""
+        """Filter lists; a single object is looked up by its id alone."""
         return super().filter_queryset(queryset) if self.action == "list" else queryset
 
-    def parts(self) -> list[Q]:
-        """Return conditions that hold for a list's rows, each for those that an index of its own finds."""
+    def branches(self) -> list[Q]:
+        """Return the conditions whose union is the list, each served by an index of its own."""
         return [Q()]
 
-    def body(self) -> dict[str, Any]:
-        """Return the checked body. Raises ValidationError."""
-        body = self.get_serializer(data=self.request.data, partial=self.action == "partial_update")
-        body.is_valid(raise_exception=True)
-        return dict(body.validated_data)
+    def validated_body(self) -> dict[str, Any]:
+        """Return the validated body. Raises ValidationError."""
+        serializer = self.get_serializer(data=self.request.data, partial=self.action == "partial_update")
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
 
-    def must_be_empty(self) -> None:
-        """Refuse a body that holds anything. Raises ValidationError."""
+    def require_empty_body(self) -> None:
+        """Raise ValidationError when the body is not empty."""
         if self.request.data != {}:
-            self.body()
+            self.validated_body()
 
-    def shown(self, thing: Any, status: int = 200) -> Response:
-        """Answer with one thing, as lists show it."""
+    def respond_with(self, instance: Any, status: int = 200) -> Response:
+        """Return a response with one object, serialized as in lists."""
         assert self.serializer_class is not None
-        return Response(self.serializer_class(thing, context=self.get_serializer_context()).data, status)
+        return Response(self.serializer_class(instance, context=self.get_serializer_context()).data, status)

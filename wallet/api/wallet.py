@@ -1,4 +1,4 @@
-"""/wallet/: what the caller claimed, per currency."""
+"""/wallet/: the caller's balances per currency."""
 
 from typing import ClassVar
 
@@ -14,7 +14,7 @@ from wallet.ledger.models import Entry
 
 
 class WalletViewSet(BaseViewSet):
-    """The caller's wallet: the sums of their entries."""
+    """The caller's wallet."""
 
     permissions: ClassVar = {"list": IsAuthenticated}
     serializer_class = WalletSerializer
@@ -23,6 +23,6 @@ class WalletViewSet(BaseViewSet):
 
     @operation("Show the caller's balances", operation_id="wallet_retrieve", responses=WalletSerializer)
     def list(self, request: Request) -> Response:
-        """Return per currency the exact sum and the number of the caller's claims."""
+        """Return the exact sum and the number of the caller's claims per currency."""
         check_parameters(request, set())
-        return self.shown({"balances": Entry.objects.balances_of(self.user)})
+        return self.respond_with({"balances": Entry.objects.balances_of(self.user)})

@@ -1,4 +1,4 @@
-"""Who may open a page."""
+"""Sign-in requirement of the pages."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -13,22 +13,22 @@ from django_htmx.middleware import HtmxDetails
 from accounts.models import User
 
 
-class SignedIn(HttpRequest):
-    """A request whose sender is known."""
+class SignedInRequest(HttpRequest):
+    """A request of a signed-in user."""
 
     user: User
     htmx: HtmxDetails
 
 
 def signed_in(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Let users in; send others to sign in and then back, or to the offers when they came by a form."""
+    """Require sign-in. Afterwards the user returns to the page, or to the offers after a form."""
 
     @wraps(view)
-    def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.user.is_authenticated:
             return view(request, *args, **kwargs)
         sign_in = redirect_to_login(reverse("offers") if request.method == "POST" else request.get_full_path())
-        # A part of a page cannot hold the sign-in form: the whole page goes there.
+        # htmx would put the sign-in form into a part of the page, so redirect the whole page.
         return HttpResponseClientRedirect(sign_in["Location"]) if request.htmx else sign_in  # type: ignore[attr-defined]
 
-    return door
+    return wrapper

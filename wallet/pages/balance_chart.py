@@ -1,4 +1,4 @@
-"""A user's balance per currency, and how it grew: the figures of the chart and the chart's lines."""
+"""A user's balance per currency and its growth: figures and SVG paths of the chart."""
 
 from dataclasses import dataclass
 from datetime import UTC, date, timedelta
@@ -13,9 +13,9 @@ from django.utils import timezone
 from accounts.models import User
 from wallet.ledger.models import Entry
 
-LONGEST, SHORTEST = timedelta(days=90), timedelta(days=7)
-WIDTH, HEIGHT, ROOM = 600, 160, 12  # the drawing's units; ROOM stays free above the line
-LISTED = 14  # days in the table beside the chart; the history has every claim
+MAX_SPAN, MIN_SPAN = timedelta(days=90), timedelta(days=7)
+WIDTH, HEIGHT, TOP_MARGIN = 600, 160, 12  # units of the viewBox
+TABLE_DAYS = 14  # days in the table beside the chart; the history has every claim
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Day:
 
 @dataclass(frozen=True)
 class Balance:
-    """What a user holds in one currency, and the days between `start` and `end` (both included) that it grew on."""
+    """A user's balance in one currency, and the days from `start` to `end` (inclusive) on which it grew."""
 
     currency: str
     total: Decimal
@@ -42,53 +42,53 @@ class Balance:
     @property
     def latest(self) -> list[Day]:
         """Return the days of the table, newest first."""
-        return self.days[: -LISTED - 1 : -1]
+        return self.days[: -TABLE_DAYS - 1 : -1]
 
     @property
-    def earlier(self) -> bool:
-        """Tell whether the chart shows days that the table has no room for."""
-        return len(self.days) > LISTED
+    def has_earlier_days(self) -> bool:
+        """Return whether the chart shows more days than the table."""
+        return len(self.days) > TABLE_DAYS
 
     @property
     def line(self) -> str:
-        """Return the balance over time as an SVG path, a step for each day it grew on."""
+        """Return the balance over time as an SVG path with a step for each day."""
         steps = "".join(f"H{self.x(day.day):.1f}V{self.y(day.balance):.1f}" for day in self.days)
         return f"M0 {self.y(self.opening):.1f}{steps}H{WIDTH}"
 
     @property
     def area(self) -> str:
-        """Return the path of what lies under the line."""
+        """Return the path of the area under the line."""
         return f"{self.line}V{HEIGHT}H0Z"
 
     @property
     def tip(self) -> str:
-        """Return the path of a point at the line's end."""
+        """Return the path of a point at the end of the line."""
         return f"M{WIDTH} {self.y(self.total):.1f}h0"
 
     def x(self, day: date) -> float:
-        """Return where a day begins."""
+        """Return the horizontal position at which a day begins."""
         return WIDTH * ((day - self.start) / (self.end - self.start + timedelta(days=1)))
 
     def y(self, amount: Decimal) -> float:
-        """Return how far down an amount is drawn: nothing at the bottom, the present balance near the top."""
-        return HEIGHT - float(amount / self.total) * (HEIGHT - ROOM)
+        """Return the vertical position of an amount: 0 at the bottom, the current balance below the top margin."""
+        return HEIGHT - float(amount / self.total) * (HEIGHT - TOP_MARGIN)
 
 
 def balance_charts(user: User) -> list[Balance]:
-    """Return what `user` holds, by one query; a currency never claimed is not there."""
+    """Return the user's balance in each currency they have claimed, in one query."""
     groups: Any = Entry.objects.filter(user=user).values("currency", day=TruncDate("claimed_at", tzinfo=UTC))
     rows = groups.annotate(gained=Sum("amount"), claims=Count("pk")).order_by("currency", "day")
     return [build_balance(currency, list(days)) for currency, days in groupby(rows, key=lambda row: str(row["currency"]))]
 
 
 def build_balance(currency: str, rows: list[dict[str, Any]]) -> Balance:
-    """Return one currency's balance from its days in their order."""
+    """Return the balance of one currency from its rows per day, oldest first."""
     days, total = [], Decimal(0)
     for row in rows:
         total += row["gained"]
         days.append(Day(row["day"], row["gained"], total))
     end = max(timezone.now().astimezone(UTC).date(), days[-1].day)
-    start = end - min(LONGEST, max(SHORTEST, end - days[0].day + timedelta(days=1)))
-    shown = [day for day in days if day.day >= start]
-    opening = shown[0].balance - shown[0].gained if shown else total
-    return Balance(currency, total, sum(row["claims"] for row in rows), start, end, opening, shown)
+    start = end - min(MAX_SPAN, max(MIN_SPAN, end - days[0].day + timedelta(days=1)))
+    charted = [day for day in days if day.day >= start]
+    opening = charted[0].balance - charted[0].gained if charted else total
+    return Balance(currency, total, sum(row["claims"] for row in rows), start, end, opening, charted)

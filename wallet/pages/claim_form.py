@@ -1,4 +1,4 @@
-"""A claim by form: what the page says when it was done, and when it was not."""
+"""Claims by form: the claim, its outcome in the user's words, and the response with or without htmx."""
 
 import re
 from collections.abc import Callable
@@ -23,25 +23,28 @@ from kernel.rate_limits import format_wait
 from kernel.refusals import BadRequest, Refusal
 from wallet.actions.claim_batch import Claim
 from wallet.ledger.idempotency import KEY_PATTERN
-from wallet.pages.auth import SignedIn, signed_in
+from wallet.pages.auth import SignedInRequest, signed_in
 
 KEY = re.compile(KEY_PATTERN)
 
-# What a visitor is told, by the refusal's code: what happened, and what to do next.
-WORDS = {
-    "asset_already_claimed": (_("Gone a moment ago"), _("Somebody else claimed this credit first. Choose another one.")),
-    "asset_expired": (_("Too late"), _("This credit has ended and cannot be claimed any more. Choose another one.")),
-    "not_found": (_("No longer on offer"), _("It was taken back. Look at what is on offer now.")),
-    "pool_sold_out": (_("All gone"), _("The last credit of this pool was just claimed. Look at the other pools.")),
-    "pool_closed": (_("Closed"), _("This pool is not open for claims now. Look at the other pools.")),
-    "claim_limit_reached": (_("Limit reached"), _("You hold all that this pool allows one person. Look at the other pools.")),
-    "busy": (_("Very busy"), _("Many people are claiming at this moment. Try again: you will not be given two.")),
+# Title and text of a refusal, by its code: what happened, and what to do next.
+REFUSAL_MESSAGES = {
+    "asset_already_claimed": (
+        _("Just claimed by someone else"),
+        _("Someone else claimed this credit first. Choose another one."),
+    ),
+    "asset_expired": (_("Expired"), _("This credit has expired and can no longer be claimed. Choose another one.")),
+    "not_found": (_("No longer available"), _("This offer was withdrawn. See what's on offer now.")),
+    "pool_sold_out": (_("Fully claimed"), _("The last credit in this pool was just claimed. See the other pools.")),
+    "pool_closed": (_("Closed"), _("This pool isn't open for claims right now. See the other pools.")),
+    "claim_limit_reached": (_("Limit reached"), _("You've reached the limit for this offer. See the other pools.")),
+    "busy": (_("Very busy"), _("Many people are claiming right now. Try again; you can't claim twice by accident.")),
     "request_in_progress": (
         _("One moment"),
-        _("Your first tap is still at work. Try again: you will not be given two."),
+        _("We're still processing your first tap. You won't get it twice."),
     ),
-    "idempotency_key_reused": (_("Used before"), _("This form was used before. Claim again if you want another credit.")),
-    "idempotency_key_required": (_("Nothing was claimed"), _("The form was incomplete. Here is a fresh page: claim again.")),
+    "idempotency_key_reused": (_("Already used"), _("This form was already used. Claim again if you want another credit.")),
+    "idempotency_key_required": (_("Nothing was claimed"), _("The form was incomplete. This page is up to date; claim again.")),
 }
 
 
@@ -53,7 +56,7 @@ class FormIncomplete(BadRequest):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a tap came to, in a visitor's words. With `wait` the same form may be sent again after so many seconds."""
+    """The outcome of a claim in the user's words. With `wait`, the same form may be sent again after that many seconds."""
 
     level: int
     title: str
@@ -64,93 +67,95 @@ class Outcome:
 
     @property
     def tone(self) -> str:
-        """Return how it looks: success, info or warning."""
+        """Return the style of the message: success, info or warning."""
         return messages.DEFAULT_TAGS[self.level]
 
 
 def claim_view(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Take a claim by POST from a signed-in user; answer anything else 405."""
+    """Accept a claim by POST from a signed-in user; respond 405 to any other method."""
 
     @wraps(view)
-    def door(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         if request.method == "POST":
             return signed_in(view)(request, *args, **kwargs)
         page = render(request, "405.html")
         return HttpResponseNotAllowed(["POST"], page.content)
 
-    return door
+    return wrapper
 
 
 def form_key(request: HttpRequest) -> str:
-    """Return the key that the form carries; raise FormIncomplete when it is none."""
+    """Return the form's idempotency key; raise FormIncomplete when it is missing or malformed."""
     key = request.POST.get("key", "")
     if not KEY.fullmatch(key):
         raise FormIncomplete
     return key
 
 
-def claim_response_page(request: SignedIn, claim: Callable[[], Claim], rest: Callable[[], dict[str, Any]]) -> HttpResponse:
-    """Make the claim and say what it came to: in place, or with a page.
+def claim_response_page(
+    request: SignedInRequest, claim: Callable[[], Claim], next_offer: Callable[[], dict[str, Any]]
+) -> HttpResponse:
+    """Make the claim and return its outcome: as a fragment for htmx, or as a page.
 
     Arguments:
-        claim: the one call into the act.
-        rest: looks up what may be claimed next in the same place.
+        claim: calls the action.
+        next_offer: returns the template context of the offer to show next in the same place.
     """
     outcome = attempt_claim(request, claim)
     if request.htmx:
-        return in_place(request, outcome, rest)
+        return render_in_place(request, outcome, next_offer)
     if outcome.wait:
-        return try_again(request, outcome)
+        return render_try_again(request, outcome)
     messages.add_message(request, outcome.level, render_to_string("pages/_message.html", {"outcome": outcome}))
-    return redirect(way_back(request))
+    return redirect(return_url(request))
 
 
-def attempt_claim(request: SignedIn, claim: Callable[[], Claim]) -> Outcome:
-    """Count the try, make the claim, and return what it came to."""
+def attempt_claim(request: SignedInRequest, claim: Callable[[], Claim]) -> Outcome:
+    """Check the rate limit, make the claim, and return its outcome."""
     try:
         throttles.check_rate("claim", f"user:{request.user.pk}")
-        done = claim()
+        result = claim()
     except Refusal as refusal:
         refusal_counts.count_refusal(refusal.code)
         return refusal_outcome(refusal)
-    receipt = done.receipt | {"pk": UUID(done.receipt["id"]), "value": Decimal(done.receipt["amount"])}
-    if done.status_code == 201 and not done.replayed:
+    receipt = result.receipt | {"pk": UUID(result.receipt["id"]), "value": Decimal(result.receipt["amount"])}
+    if result.status_code == 201 and not result.replayed:
         return Outcome(messages.SUCCESS, gettext("Claimed"), receipt=receipt)
     return Outcome(messages.INFO, gettext("Already yours"), receipt=receipt)
 
 
 def refusal_outcome(refusal: Refusal) -> Outcome:
-    """Return a refusal in a visitor's words; one that passes with time carries how long to wait."""
+    """Return the outcome of a refusal. A temporary refusal has the seconds to wait."""
     wait = refusal.retry_after
     if refusal.code == "rate_limited" and wait:
-        text = gettext("Wait %(time)s and try again: nothing is lost.") % {"time": format_wait(wait)}
-        return Outcome(messages.WARNING, gettext("Too many tries"), text, 429, wait)
-    title, said = WORDS.get(refusal.code, (_("Nothing was claimed"), refusal.message))
-    return Outcome(messages.WARNING, str(title), str(said), 503 if wait else 200, wait)
+        text = gettext("Please wait %(time)s, then try again.") % {"time": format_wait(wait)}
+        return Outcome(messages.WARNING, gettext("Too many attempts"), text, 429, wait)
+    title, message = REFUSAL_MESSAGES.get(refusal.code, (_("Nothing was claimed"), refusal.message))
+    return Outcome(messages.WARNING, str(title), str(message), 503 if wait else 200, wait)
 
 
-def in_place(request: SignedIn, outcome: Outcome, rest: Callable[[], dict[str, Any]]) -> HttpResponse:
-    """Answer with what takes the offer's place on the page, and with what a screen reader says."""
-    context = {"outcome": outcome, "key": request.POST.get("key", ""), "action": request.path, "back": way_back(request)}
-    found = {} if outcome.wait else rest()
-    return set_retry_after(render(request, "pages/_outcome.html", context | found, status=outcome.status), outcome)
+def render_in_place(request: SignedInRequest, outcome: Outcome, next_offer: Callable[[], dict[str, Any]]) -> HttpResponse:
+    """Return the fragment that replaces the offer, with the text for screen readers."""
+    context = {"outcome": outcome, "key": request.POST.get("key", ""), "action": request.path, "back": return_url(request)}
+    offer = {} if outcome.wait else next_offer()
+    return set_retry_after(render(request, "pages/_outcome.html", context | offer, status=outcome.status), outcome)
 
 
-def try_again(request: SignedIn, outcome: Outcome) -> HttpResponse:
-    """Offer the same form with the same key: whatever became of the first try, it is done once."""
-    context = {"outcome": outcome, "key": request.POST.get("key", ""), "back": way_back(request)}
+def render_try_again(request: SignedInRequest, outcome: Outcome) -> HttpResponse:
+    """Return a page with the same form and key, so that the claim is made at most once."""
+    context = {"outcome": outcome, "key": request.POST.get("key", ""), "back": return_url(request)}
     return set_retry_after(render(request, "pages/try_again.html", context, status=outcome.status), outcome)
 
 
 def set_retry_after(page: HttpResponse, outcome: Outcome) -> HttpResponse:
-    """Tell browsers too how long to wait."""
+    """Set the header Retry-After when the outcome has a wait."""
     if outcome.wait:
         page["Retry-After"] = str(outcome.wait)
     return page
 
 
-def way_back(request: HttpRequest) -> str:
-    """Return the page of ours that the form was on, or the offers."""
+def return_url(request: HttpRequest) -> str:
+    """Return the URL of our page that the form was on, or of the offers."""
     back = request.POST.get("back", "")
-    ours = back.startswith("/") and url_has_allowed_host_and_scheme(back, allowed_hosts=None)
-    return back if ours else reverse("offers")
+    is_ours = back.startswith("/") and url_has_allowed_host_and_scheme(back, allowed_hosts=None)
+    return back if is_ours else reverse("offers")

@@ -1,4 +1,4 @@
-"""What a visitor may narrow a list by; a value that makes no sense is said beside its field and narrows nothing."""
+"""Filter forms of the lists. An invalid value gets an error beside its field and filters nothing."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, time, timedelta
@@ -14,45 +14,50 @@ from wallet.assets.querysets import AssetQuerySet
 from wallet.ledger.querysets import EntryQuerySet
 from wallet.money import MAX_VALUE
 
-ENDS = [("", _("At any time")), ("2", _("Within 2 days")), ("7", _("Within a week")), ("30", _("Within a month"))]
-SORTS = [("ends", _("Ending first")), ("high", _("Highest value")), ("low", _("Lowest value")), ("title", _("Title, A to Z"))]
+EXPIRIES = [("", _("Any time")), ("2", _("Within 2 days")), ("7", _("Within a week")), ("30", _("Within a month"))]
+SORTS = [
+    ("ends", _("Expiring soonest")),
+    ("high", _("Highest value")),
+    ("low", _("Lowest value")),
+    ("title", _("Title, A to Z")),
+]
 
 
 def title_field() -> forms.CharField:
-    """Return a field to look for a title."""
+    """Return a search field for titles."""
     return forms.CharField(
         label=_("Search by title"), required=False, max_length=100, widget=forms.TextInput(attrs={"type": "search"})
     )
 
 
 def value_field(label: Any) -> forms.DecimalField:
-    """Return a field for an amount of whatever currency."""
+    """Return a field for an amount in any currency."""
     widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
     return forms.DecimalField(label=label, required=False, min_value=0, max_value=MAX_VALUE, widget=widget)
 
 
 def day_field(label: Any) -> forms.DateField:
-    """Return a field for a day."""
+    """Return a date field."""
     return forms.DateField(label=label, required=False, widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}))
 
 
 class ListFilter(forms.Form):
-    """A form in the address of a list."""
+    """A filter form whose values are in the query string."""
 
-    def given(self) -> dict[str, Any]:
-        """Return the fields that were filled in and make sense."""
+    def filled_fields(self) -> dict[str, Any]:
+        """Return the values of the fields that are filled in and valid."""
         self.is_valid()
         return {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
 
 
 class OfferFilter(ListFilter):
-    """Narrows and sorts what is on offer."""
+    """Filters and sorts the offers."""
 
     q = title_field()
     pool = forms.ChoiceField(label=_("Pool"), required=False)
-    min = value_field(_("Value from"))
-    max = value_field(_("Value to"))
-    ends = forms.ChoiceField(label=_("Ends"), required=False, choices=ENDS)
+    min = value_field(_("Min. value"))
+    max = value_field(_("Max. value"))
+    ends = forms.ChoiceField(label=_("Expires"), required=False, choices=EXPIRIES)
     sort = forms.ChoiceField(label=_("Sort by"), required=False, choices=SORTS)
 
     def __init__(self, data: Any, pools: Iterable[CreditPool]) -> None:
@@ -61,29 +66,29 @@ class OfferFilter(ListFilter):
         self.fields["pool"].choices = choices  # type: ignore[attr-defined]
 
     def apply(self, credits: AssetQuerySet) -> AssetQuerySet:
-        """Return those of `credits` that are wanted."""
-        given = self.given()
-        # Its titles are looked up first: an index then finds their credits.
-        if "q" in given and (titles := credits.titles_with(given["q"])) is not None:
-            del given["q"]
+        """Return the credits that match the filter."""
+        fields = self.filled_fields()
+        # Look up the matching titles first: an index then finds their credits.
+        if "q" in fields and (titles := credits.titles_with(fields["q"])) is not None:
+            del fields["q"]
             credits = credits.filter(title__in=titles)
         columns = {"q": "title__icontains", "pool": "pool", "min": "total_value__gte", "max": "total_value__lte"}
-        wanted = Q(**{column: given[name] for name, column in columns.items() if name in given})
-        if days := given.get("ends"):
-            wanted &= Q(expires_at__lte=Now() + timedelta(days=int(days)))
-        return credits.filter(wanted)
+        condition = Q(**{column: fields[name] for name, column in columns.items() if name in fields})
+        if days := fields.get("ends"):
+            condition &= Q(expires_at__lte=Now() + timedelta(days=int(days)))
+        return credits.filter(condition)
 
     def order(self) -> str:
-        """Return the order that was asked for, by its name."""
-        return str(self.given().get("sort", "ends"))
+        """Return the name of the requested order."""
+        return str(self.filled_fields().get("sort", "ends"))
 
-    def narrows(self) -> bool:
-        """Tell whether anything but the order was asked for."""
-        return bool(self.given().keys() - {"sort"})
+    def is_filtered(self) -> bool:
+        """Return whether any field but the order is filled in."""
+        return bool(self.filled_fields().keys() - {"sort"})
 
 
 class HistoryFilter(ListFilter):
-    """Narrows what was claimed."""
+    """Filters the history of claims."""
 
     q = title_field()
     since = day_field(_("From"))
@@ -93,16 +98,16 @@ class HistoryFilter(ListFilter):
         super().__init__(data, auto_id="%s")
 
     def apply(self, entries: EntryQuerySet) -> EntryQuerySet:
-        """Return those of `entries` that are wanted; both days are in UTC and included."""
-        given, wanted = self.given(), Q()
-        if title := given.get("q"):
-            wanted &= Q(asset__title__icontains=title)
-        if day := given.get("since"):
-            wanted &= Q(claimed_at__gte=datetime.combine(day, time.min, UTC))
-        if day := given.get("until"):
-            wanted &= Q(claimed_at__lte=datetime.combine(day, time.max, UTC))
-        return entries.filter(wanted)
+        """Return the entries that match the filter. Both days are in UTC and inclusive."""
+        fields, condition = self.filled_fields(), Q()
+        if title := fields.get("q"):
+            condition &= Q(asset__title__icontains=title)
+        if day := fields.get("since"):
+            condition &= Q(claimed_at__gte=datetime.combine(day, time.min, UTC))
+        if day := fields.get("until"):
+            condition &= Q(claimed_at__lte=datetime.combine(day, time.max, UTC))
+        return entries.filter(condition)
 
-    def narrows(self) -> bool:
-        """Tell whether anything was asked for."""
-        return bool(self.given())
+    def is_filtered(self) -> bool:
+        """Return whether any field is filled in."""
+        return bool(self.filled_fields())

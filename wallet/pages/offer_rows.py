@@ -1,4 +1,4 @@
-"""The offers that credits make, found by jumps in an index: a probe for each offer, however many credits there are."""
+"""Groups of equal credits (offers), read by index jumps: one index probe per offer, however many credits there are."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -10,8 +10,8 @@ from django.db.models import Aggregate, Count, F, Q, UUIDField
 
 from wallet.assets.querysets import AssetQuerySet, PoolQuerySet
 
-MOST_JUMPS = 10_000  # offers looked at for one page; where that does not do, all credits are grouped
-MOST_COUNTED = 1_000  # credits of one offer that are counted
+MAX_JUMPS = 10_000  # offers visited for one page; beyond that, all credits are grouped
+MAX_COUNTED = 1_000  # counted credits of one offer
 
 GROUP = ("pool_id", "title", "total_value", "currency", "expires_at")
 ALIKE = ("pool_id", "pool__name", "title", "total_value", "currency", "expires_at")
@@ -24,10 +24,10 @@ ORDERS: dict[str, Any] = {
     "title": F("title").asc(),
 }
 SQL_ORDERS = {"ends": "ends", "high": "total_value DESC", "low": "total_value", "title": "title"}
-NO_POOL = f"'{UUID(int=0)}'::uuid"  # an index finds a value faster than NULL, and one way of looking does for both
+NO_POOL = f"'{UUID(int=0)}'::uuid"  # lets one index probe serve credits with and without a pool
 
-# The offers of a pool stand in the index asset_offered one after the other, and equal credits beside each other: the next offer
-# is one probe away from the last.
+# The index asset_offered keeps the offers of a pool in order and equal credits adjacent: the next offer is one probe away from
+# the last.
 CREDIT = f"""\
     SELECT coalesce(pool_id, {NO_POOL}) AS pool, coalesce(expires_at, 'infinity'::timestamptz) AS ends,
         title, total_value, currency, id
@@ -44,7 +44,7 @@ WITH RECURSIVE last AS (
     SELECT pool, statement_timestamp() AS ends, ''::varchar AS title, 0::numeric AS total_value, ''::varchar AS currency
     FROM ({{pools}} UNION ALL SELECT {NO_POOL}) AS place (pool)
 ), head AS (
-    -- Of the pools whose first offers come behind so many others nothing is shown.
+    -- Pools whose first offer is beyond the page are left out.
     SELECT last.pool, first.* FROM last CROSS JOIN LATERAL {NEXT} AS first ORDER BY first.ends, {{ties}} LIMIT {{each}}
 ), walk AS (
     SELECT head.*, 1 AS level FROM head
@@ -70,7 +70,7 @@ ORDER BY {{order}}, {{ties}}
 
 
 class AnyOne(Aggregate):
-    """One value of the group, another at each look, so that a crowd does not run for the same credit."""
+    """A random value of the group, so that concurrent users do not compete for the same credit."""
 
     function = "ARRAY_AGG"
     template = "(%(function)s(%(expressions)s))[1 + floor(random() * count(*))::int]"
@@ -82,8 +82,8 @@ class OfferRows:
     """The offers in one of the ORDERS, read a slice at a time.
 
     Arguments:
-        credits: claimable ones, narrowed as one likes.
-        pools: whose credits count; those of no pool do, too.
+        credits: claimable credits, filtered in any way.
+        pools: the pools to include; credits without a pool are always included.
     """
 
     credits: AssetQuerySet
@@ -91,30 +91,30 @@ class OfferRows:
     order: str = "ends"
 
     def __getitem__(self, part: slice) -> list[dict[str, Any]]:
-        """Return some of the offers: what equal credits have in common (ALIKE), how many are `left`, `asset_id` of one of them.
+        """Return a slice of the offers: the columns ALIKE, the number of credits `left`, and the `asset_id` of one of them.
 
-        No more than MOST_COUNTED + 1 are counted.
+        `left` is at most MAX_COUNTED + 1.
         """
         start, stop = part.start or 0, part.stop
-        rows = self.jumps(start, stop) if stop <= MOST_JUMPS else None
+        rows = self.jumps(start, stop) if stop <= MAX_JUMPS else None
         return list(self.grouped()[start:stop]) if rows is None else rows
 
     def jumps(self, start: int, stop: int) -> list[dict[str, Any]] | None:
-        """Return what OFFERS finds; None where MOST_JUMPS do not lead there."""
+        """Return the slice as the query OFFERS finds it, or None when it is beyond MAX_JUMPS."""
         try:
-            credits, given = self.credits.order_by().values("id", *GROUP).query.sql_with_params()
-            pools, of_pools = self.pools.order_by().values("id").query.sql_with_params()
-        except EmptyResultSet:  # no credit can be meant
+            credits, credit_parameters = self.credits.order_by().values("id", *GROUP).query.sql_with_params()
+            pools, pool_parameters = self.pools.order_by().values("id").query.sql_with_params()
+        except EmptyResultSet:  # the filter matches no credit
             return []
         names: dict[str, Any] = {"credits": credits, "pools": pools, "order": SQL_ORDERS[self.order], "ties": TIES_OF_ROWS}
-        numbers = {"each": stop if self.order == "ends" else MOST_JUMPS + 1, "start": start, "size": stop - start}
-        sql = OFFERS.format(**names, **numbers, most=MOST_JUMPS + 1, counted=MOST_COUNTED + 1)
+        numbers = {"each": stop if self.order == "ends" else MAX_JUMPS + 1, "start": start, "size": stop - start}
+        sql = OFFERS.format(**names, **numbers, most=MAX_JUMPS + 1, counted=MAX_COUNTED + 1)
         with connection.cursor() as cursor:
-            cursor.execute(sql, [*of_pools, *given * OFFERS.count("{credits}")])
+            cursor.execute(sql, [*pool_parameters, *credit_parameters * OFFERS.count("{credits}")])
             rows = cursor.fetchall()
-        return None if rows and rows[0][-1] > MOST_JUMPS else [dict(zip(COLUMNS, row, strict=False)) for row in rows]
+        return None if rows and rows[0][-1] > MAX_JUMPS else [dict(zip(COLUMNS, row, strict=False)) for row in rows]
 
     def grouped(self) -> Any:
-        """Return the same offers as a query that groups all credits there are."""
+        """Return the same offers as a query that groups all credits."""
         credits: Any = self.credits.filter(Q(pool=None) | Q(pool__in=self.pools)).order_by().values(*ALIKE)
         return credits.annotate(left=Count("pk"), asset_id=AnyOne("pk")).order_by(ORDERS[self.order], *TIES)

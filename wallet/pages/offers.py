@@ -1,4 +1,4 @@
-"""What is on offer, as the pages show it: pools, and equal credits of a pool as one offer."""
+"""Pools and offers as the pages show them. An offer is a group of equal credits of a pool."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from wallet.assets.querysets import OPEN, PoolQuerySet
 from wallet.pages.offer_rows import OfferRows
 
 POOLS_SHOWN = 6
-POOLS_KNOWN = 100  # whose limits are looked up for one page; beyond them the claim itself says no
+POOLS_CHECKED = 100  # pools whose limits are looked up for one page; beyond that the claim itself is refused
 SOON = timedelta(days=2)
-REMEMBERED = timedelta(days=7)  # how long a pool that closed is still shown as closed
+CLOSED_SHOWN_FOR = timedelta(days=7)  # how long a closed pool is still shown
 
 
 @dataclass(frozen=True)
 class Offer:
-    """Equal credits of a pool: `left` of them can be claimed, `asset_id` is one of these."""
+    """Equal credits of a pool: `left` is the number that can be claimed, `asset_id` one of them."""
 
     asset_id: UUID
     title: str
@@ -38,62 +38,62 @@ class Offer:
 
     @property
     def ends_soon(self) -> bool:
-        """Tell whether it ends within two days."""
+        """Return whether it expires within two days."""
         return is_soon(self.expires_at)
 
 
 def is_soon(end: datetime | None) -> bool:
-    """Tell whether that instant is within two days from now."""
+    """Return whether that time is within two days from now."""
     return end is not None and end - timezone.now() <= SOON
 
 
 def open_pools() -> PoolQuerySet:
-    """Return the pools that take claims now."""
+    """Return the pools that are open for claims."""
     return CreditPool.objects.filter(OPEN)
 
 
-def with_facts(pools: PoolQuerySet) -> PoolQuerySet:
-    """Annotate how many credits each has left (`available`) and the value of the next one (`next_value`)."""
+def with_next_value(pools: PoolQuerySet) -> PoolQuerySet:
+    """Annotate the number of claimable credits (`available`) and the value of the next one (`next_value`)."""
     following = CashbackAsset.objects.claimable().filter(pool=OuterRef("pk")).soonest_expiry_first()
     return pools.with_supply().annotate(next_value=Subquery(following.values("total_value")[:1]))
 
 
 def pools_on_offer() -> PoolQuerySet:
-    """Return the open pools with their facts, what closes first foremost."""
-    return with_facts(open_pools()).order_by(F("closes_at").asc(nulls_last=True), "name")
+    """Return the open pools with their supply and next value, soonest to close first."""
+    return with_next_value(open_pools()).order_by(F("closes_at").asc(nulls_last=True), "name")
 
 
 def pools_for(user: User) -> PoolQuerySet:
-    """Return the pools that `user` may know of, with facts and `phase`: open ones, then those to come, then just closed."""
-    shown = CreditPool.objects.filter(Q(closes_at=None) | Q(closes_at__gt=Now() - REMEMBERED), is_active=True)
+    """Return the pools that `user` may see, with their `phase`: open ones, then upcoming ones, then recently closed ones."""
+    visible = CreditPool.objects.filter(Q(closes_at=None) | Q(closes_at__gt=Now() - CLOSED_SHOWN_FOR), is_active=True)
     phase = Case(
         When(opens_at__gt=Now(), then=Value("2 coming")),
         When(closes_at__lte=Now(), then=Value("3 closed")),
         default=Value("1 open"),
         output_field=CharField(),
     )
-    known = with_facts(shown).with_can_claim(CashbackAsset.objects.all(), user).annotate(phase=phase)
-    return known.order_by("phase", F("can_claim").desc(), F("closes_at").asc(nulls_last=True), "name")
+    pools = with_next_value(visible).with_can_claim(CashbackAsset.objects.all(), user).annotate(phase=phase)
+    return pools.order_by("phase", F("can_claim").desc(), F("closes_at").asc(nulls_last=True), "name")
 
 
-def build_offer(row: dict[str, Any], refused: Iterable[UUID] = ()) -> Offer:
-    """Return a row of OfferRows as an offer; it cannot be claimed when its pool is one of `refused`."""
+def build_offer(row: dict[str, Any], refused_pools: Iterable[UUID] = ()) -> Offer:
+    """Return a row of OfferRows as an Offer, which cannot be claimed when its pool is one of `refused_pools`."""
     name = row.pop("pool__name")
-    return Offer(**row, pool_name=name, can_claim=row["pool_id"] not in refused)
+    return Offer(**row, pool_name=name, can_claim=row["pool_id"] not in refused_pools)
 
 
-def closed_to_user(pools: Iterable[CreditPool]) -> set[UUID]:
-    """Return those of `pools_for` that would give the user no more."""
+def refused_pool_ids(pools: Iterable[CreditPool]) -> set[UUID]:
+    """Return the ids of the pools, from `pools_for`, that the user cannot claim from."""
     return {pool.pk for pool in pools if not pool.can_claim}
 
 
 def offers_like(asset_id: UUID, user: User) -> Offer | None:
-    """Return what is left of the offer that the credit `asset_id` was of, or None."""
+    """Return the rest of the offer that the credit `asset_id` belongs to, or None when nothing is left."""
     asset = CashbackAsset.objects.filter(pk=asset_id, pool__isnull=False).first()
     if asset is None:
         return None
     facts = {name: getattr(asset, name) for name in ("pool_id", "title", "total_value", "currency", "expires_at")}
-    ended = {"expires_at__isnull": True} if facts.pop("expires_at") is None else {"expires_at": asset.expires_at}
-    alike = CashbackAsset.objects.claimable().filter(**facts, **ended)
-    rows = OfferRows(alike, open_pools().filter(pk=facts["pool_id"]))[:1]
-    return build_offer(rows[0], closed_to_user(pools_for(user).filter(pk=facts["pool_id"]))) if rows else None
+    same_expiry = {"expires_at__isnull": True} if facts.pop("expires_at") is None else {"expires_at": asset.expires_at}
+    equal_credits = CashbackAsset.objects.claimable().filter(**facts, **same_expiry)
+    rows = OfferRows(equal_credits, open_pools().filter(pk=facts["pool_id"]))[:1]
+    return build_offer(rows[0], refused_pool_ids(pools_for(user).filter(pk=facts["pool_id"]))) if rows else None

@@ -1,4 +1,4 @@
-"""Part of a list at a time, without counting the whole."""
+"""Numbered pages of a list, without a count of the whole list."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ LAST_PAGE = 1_000
 
 
 class Rows(Protocol[R_co]):
-    """What a part is cut from: a query, or what reads one."""
+    """Rows that can be sliced: a query, or an object that reads one."""
 
     def __getitem__(self, part: slice, /) -> Iterable[R_co]: ...
 
@@ -33,16 +33,16 @@ class Page(Generic[T]):
         """Return the number of the page before, or None on the first."""
         return self.number - 1 or None
 
-    def of(self, make: Callable[[T], U]) -> "Page[U]":
-        """Return the same page of what `make` makes of each item."""
-        return Page([make(item) for item in self.items], self.number, self.next)
+    def map(self, convert: Callable[[T], U]) -> "Page[U]":
+        """Return the same page with each item converted."""
+        return Page([convert(item) for item in self.items], self.number, self.next)
 
 
 def paginate(rows: Rows[T], number: str | None, size: int = PAGE_SIZE) -> Page[T]:
-    """Return page `number` (as it stands in the address, from 1) of ordered rows, by one query. Raises Http404."""
-    wanted = int(number) if number and number.isascii() and number.isdecimal() and len(number) < 6 else 0 if number else 1
-    if not 1 <= wanted <= LAST_PAGE:
+    """Return page `number` (a query parameter, from 1) of ordered rows, in one query. Raises Http404."""
+    page_number = int(number) if number and number.isascii() and number.isdecimal() and len(number) < 6 else 0 if number else 1
+    if not 1 <= page_number <= LAST_PAGE:
         raise Http404
-    start = (wanted - 1) * size
+    start = (page_number - 1) * size
     items = list(rows[start : start + size + 1])
-    return Page(items[:size], wanted, wanted + 1 if wanted < LAST_PAGE and len(items) > size else None)
+    return Page(items[:size], page_number, page_number + 1 if page_number < LAST_PAGE and len(items) > size else None)

@@ -1,4 +1,4 @@
-"""How money, time and a form's key are written in a page."""
+"""Template filters and tags of the pages: money, time, icons and form fields."""
 
 import secrets
 from datetime import UTC, datetime
@@ -17,32 +17,32 @@ from django.utils.translation import gettext_lazy as _
 
 from wallet.assets.models import CreditPool, PoolKind
 from wallet.money import format_amount_grouped
-from wallet.pages.offer_rows import MOST_COUNTED
+from wallet.pages.offer_rows import MAX_COUNTED
 from wallet.pages.offers import is_soon
 
 register = Library()
 
-# Signs that mean one currency to everybody who reads one of our languages; others are written by their code.
-SIGNS = {"INR": "₹", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
+# Symbols that are unambiguous in our languages; other currencies are written by their code.
+SYMBOLS = {"INR": "₹", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 KINDS = {PoolKind.SIGNUP: _("Sign-up bonus"), PoolKind.REFERRAL: _("Referral reward"), PoolKind.PROMOTION: _("Promotion")}
 
 
 @register.filter
 def money(amount: Decimal, currency: str) -> str:
-    """Return an exact amount with its currency, grouped as the reader's language does: ₹1,23,456.00, KWD 5.250."""
+    """Return an exact amount with its currency, grouped for the active language: ₹1,23,456.00, KWD 5.250."""
     number = format_amount_grouped(amount, currency, lakhs=get_language() == "hi")
-    sign = SIGNS.get(currency)
-    return f"{sign}{number}" if sign else f"{currency}\N{NO-BREAK SPACE}{number}"
+    symbol = SYMBOLS.get(currency)
+    return f"{symbol}{number}" if symbol else f"{currency}\N{NO-BREAK SPACE}{number}"
 
 
 @register.filter
-def moment(instant: datetime, purpose: str = "") -> SafeString:
-    """Return an instant for people and for machines, both in UTC; a browser with a script says it in its own zone.
+def time_tag(time: datetime, countdown: str = "") -> SafeString:
+    """Return a <time> element in UTC, which the script converts to the browser's time zone.
 
-    `purpose` lets that script count down to it: "ends" or "opens".
+    `countdown` ("ends" or "opens") lets the script count down to it.
     """
-    utc = instant.astimezone(UTC)
-    mark = format_html(" data-{}", purpose) if purpose else ""
+    utc = time.astimezone(UTC)
+    mark = format_html(" data-{}", countdown) if countdown else ""
     return format_html(
         '<time datetime="{}"{}>{} UTC</time>', f"{utc:%Y-%m-%dT%H:%M:%SZ}", mark, date_format(utc, "j M Y, H:i", use_l10n=False)
     )
@@ -53,36 +53,36 @@ register.filter("is_soon", is_soon)
 
 @register.filter
 def left(number: int) -> str:
-    """Return how many credits of an offer are left, grouped as the reader's language does; "1,000+" beyond what is counted."""
-    return f"{floatformat(MOST_COUNTED, '0g')}+" if number > MOST_COUNTED else floatformat(number, "0g")
+    """Return the number of credits left in an offer, grouped for the active language; "1,000+" beyond MAX_COUNTED."""
+    return f"{floatformat(MAX_COUNTED, '0g')}+" if number > MAX_COUNTED else floatformat(number, "0g")
 
 
 @register.filter
 def kind(pool: CreditPool) -> str:
-    """Return why a pool hands out credit, in the reader's language."""
+    """Return the kind of a pool in the active language."""
     return str(KINDS[PoolKind(pool.kind)])
 
 
 @register.simple_tag
 def icon(name: str) -> SafeString:
-    """Return one of the drawings in icons.svg; it says nothing that the text beside it does not."""
+    """Return a decorative icon of icons.svg, hidden from screen readers."""
     return format_html('<svg class="icon" aria-hidden="true"><use href="{}#{}"/></svg>', static("cashback/icons.svg"), name)
 
 
 @register.simple_tag
 def languages() -> list[tuple[str, str]]:
-    """Return the languages there are, by code, each under its own name."""
+    """Return the available languages as (code, own name)."""
     return settings.LANGUAGES
 
 
 @register.simple_tag
-def fresh_key() -> str:
-    """Return a new idempotency key: sent twice, a form is done once."""
+def new_idempotency_key() -> str:
+    """Return a new idempotency key, so that a form sent twice takes effect once."""
     return secrets.token_urlsafe(24)
 
 
 @register.simple_tag(takes_context=True)
-def way_back(context: Context) -> SafeString | str:
-    """Return the field that says which page a form is on; nothing on the offers, where one returns to anyway."""
-    address = context.get("back") or context["request"].get_full_path()
-    return "" if address == reverse("offers") else format_html('<input type="hidden" name="back" value="{}">', address)
+def return_field(context: Context) -> SafeString | str:
+    """Return the hidden field with the URL to return to; nothing on the offers, which are the default."""
+    url = context.get("back") or context["request"].get_full_path()
+    return "" if url == reverse("offers") else format_html('<input type="hidden" name="back" value="{}">', url)

@@ -1,4 +1,4 @@
-"""`manage.py expire_assets`: the sweep, by hand."""
+"""`manage.py expire_assets`: run the expiry sweep manually."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -10,12 +10,12 @@ from wallet.management.base_command import BaseCommand, positive_int
 
 
 class Command(BaseCommand):
-    """Mark due credits EXPIRED; safe at any time, beside the scheduled sweep too."""
+    """Marks due credits EXPIRED; safe to run at any time, even concurrently with the scheduled sweep."""
 
-    help = "Mark every credit that is past its expiry EXPIRED. Safe to run at any time, twice, or beside the scheduled sweep."
+    help = "Mark every credit past its expiry as EXPIRED. Safe to run repeatedly and concurrently with the scheduled sweep."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="only count them")
+        parser.add_argument("--dry-run", action="store_true", help="only count the due credits")
         parser.add_argument(
             "--batch",
             type=positive_int,

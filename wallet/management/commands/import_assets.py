@@ -1,4 +1,4 @@
-"""`manage.py import_assets`: credits from a CSV file."""
+"""`manage.py import_assets`: import credits from a CSV file."""
 
 from argparse import ArgumentParser
 from dataclasses import replace
@@ -16,17 +16,17 @@ from wallet.money import format_amount
 
 
 class Command(BaseCommand):
-    """Check the whole file, then issue all of its credits or none."""
+    """Checks the whole file, then issues all of its credits or none."""
 
     help = (
         "Issue the credits of a CSV file (UTF-8, columns title, total_value, currency, pool, expires_at in any order), all or"
-        " none. expires_at is a day, which ends where the pool is, or an instant such as 2030-03-31T18:30:00Z, or empty for"
-        " never; currency may be empty when there is a pool, pool when there is a currency."
+        " none. expires_at: a date (end of day in the pool's time zone), a timestamp such as 2030-03-31T18:30:00Z, or blank for"
+        " no expiry. currency: optional with a pool. pool: optional with a currency."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("file", metavar="FILE.csv", help="it is read twice, so it cannot be standard input")
-        parser.add_argument("--pool", metavar="NAME", help="the pool of the lines that name none")
+        parser.add_argument("file", metavar="FILE.csv", help="must be a regular file")
+        parser.add_argument("--pool", metavar="NAME", help="default pool for rows without one")
         parser.add_argument("--dry-run", action="store_true", help="only check the file")
 
     def handle(self, *args: Any, file: str, pool: str | None, dry_run: bool, **options: Any) -> None:
@@ -34,45 +34,48 @@ class Command(BaseCommand):
         size = path.stat().st_size
         try:
             with output.progress_bar(self.stderr, f"Checking {path.name}, bytes", size) as advance:
-                credits_ = import_csv.CreditFile(path, None, default_pool(pool), advance)
-                found = credits_.check()
+                credit_file = import_csv.CreditFile(path, None, default_pool(pool), advance)
+                contents = credit_file.check()
             if not dry_run:
                 with output.progress_bar(self.stderr, f"Importing {path.name}, bytes", size) as advance:
-                    import_csv.import_assets(replace(credits_, progress=advance, expected=found))
+                    import_csv.import_assets(replace(credit_file, progress=advance, expected=contents))
         except import_csv.FileRefused as refusal:
             raise CommandError(format_mistakes(path, refusal)) from refusal
         except OSError as error:
             raise CommandError(f"Cannot read {file} ({error.strerror}).", returncode=2) from None
-        what = "would be imported (dry run, nothing changed)" if dry_run else "imported"
+        outcome = "would be imported (dry run, nothing changed)" if dry_run else "imported"
         self.stdout.write(
-            self.style.SUCCESS(f"{output.count_noun(found.count, 'credit')} {what}: {value_per_currency(found)}.")
+            self.style.SUCCESS(f"{output.count_noun(contents.count, 'credit')} {outcome}: {value_per_currency(contents)}.")
         )
 
 
 def readable_file(name: str) -> Path:
-    """Return the path of a real file; raise CommandError when it is none."""
+    """Return the path of a regular file; raise CommandError when it is not one."""
     if name == "-":
-        raise CommandError("Give a file: it is read twice, and standard input can be read only once.", returncode=2)
+        raise CommandError("FILE must be a regular file, as it is read twice; standard input is not supported.", returncode=2)
     path = Path(name)
     if not path.exists():
-        raise CommandError(f"There is no file {name}.", returncode=2)
+        raise CommandError(f"File not found: {name}.", returncode=2)
     if not path.is_file():
-        raise CommandError(f"{name} is not a file: it is read twice, so a folder, pipe or device will not do.", returncode=2)
+        raise CommandError(
+            f"{name} is not a regular file. Folders, pipes and devices are not supported, as the file is read twice.",
+            returncode=2,
+        )
     return path
 
 
 def default_pool(name: str | None) -> CreditPool | None:
-    """Return the pool that --pool names."""
+    """Return the pool of the option --pool."""
     if name is None:
         return None
     pool = CreditPool.objects.filter(name=name).first()
     if pool is None:
-        raise CommandError(f'There is no pool "{name}".', returncode=2)
+        raise CommandError(f'Pool not found: "{name}".', returncode=2)
     return pool
 
 
 def format_mistakes(path: Path, refusal: import_csv.FileRefused) -> str:
-    """Return the refusal with its mistakes, one a line."""
+    """Return the refusal and its errors, one per line."""
     more = refusal.count - len(refusal.mistakes)
     lines = [refusal.message, *(f"  {path.name}, {mistake}" for mistake in refusal.mistakes)]
     return "\n".join([*lines, f"  … and {more:,} more."] if more else lines)

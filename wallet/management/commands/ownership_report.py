@@ -1,4 +1,4 @@
-"""`manage.py ownership_report`: who owns what."""
+"""`manage.py ownership_report`: list credits with their owners."""
 
 import os
 import tempfile
@@ -19,24 +19,24 @@ from wallet.management import output
 from wallet.management.base_command import BaseCommand
 from wallet.queries import csv_export, ownership
 
-SHOWN = 200  # rows of a table; a person reads no more, a file takes all
+MAX_TABLE_ROWS = 200  # CSV has all rows
 COLUMNS = ("value", "currency", "status", "owner", "claimed_at", "pool", "title")
 
 
 class Command(BaseCommand):
-    """The ownership report as a table for a person, or as CSV for a spreadsheet."""
+    """Writes the ownership report as a table or as CSV."""
 
     help = "Show which user holds which credit, newest claim first, with totals per currency."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--format", choices=("table", "csv"), default="table", help="(default: %(default)s)")
         parser.add_argument("--pool", metavar="NAME", help="only this pool's credits")
-        parser.add_argument("--status", choices=AssetStatus.values, type=str.upper, help="only credits of this status")
-        parser.add_argument("--owner", metavar="EMAIL", help="only this person's credits")
-        parser.add_argument("--output", metavar="FILE", type=Path, help="write to this file, whole or not at all")
+        parser.add_argument("--status", choices=AssetStatus.values, type=str.upper, help="only credits with this status")
+        parser.add_argument("--owner", metavar="EMAIL", help="only this user's credits")
+        parser.add_argument("--output", metavar="FILE", type=Path, help="write to this file atomically")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        assets = chosen_assets(options["pool"], options["status"], options["owner"])
+        assets = selected_assets(options["pool"], options["status"], options["owner"])
         write = {"table": self.write_table, "csv": write_csv}[options["format"]]
         if options["output"] is None:
             write(assets, self.stdout)
@@ -46,11 +46,11 @@ class Command(BaseCommand):
         self.stdout.write(f"Written to {options['output']}.")
 
     def write_table(self, assets: AssetQuerySet, out: OutputWrapper) -> None:
-        """Write the first rows and the totals of all."""
-        rows = [ownership.ownership_row(asset) for asset in assets[:SHOWN]]
+        """Write the first rows, and the totals of all rows."""
+        rows = [ownership.ownership_row(asset) for asset in assets[:MAX_TABLE_ROWS]]
         totals = ownership.ownership_totals(assets)
         if not rows:
-            out.write("No credit matches.")
+            out.write("No matching credits.")
             return
         output.write_table(out, COLUMNS, [[row[name] for name in COLUMNS] for row in rows], right=("value",))
         count = sum(total["count"] for total in totals)
@@ -61,8 +61,8 @@ class Command(BaseCommand):
         output.write_table(out, ("currency", "status", "credits", "value"), lines, title="Totals", right=("credits", "value"))
 
 
-def chosen_assets(pool: str | None, status: str | None, owner: str | None) -> AssetQuerySet:
-    """Return the assets that were asked for; raise CommandError when a name is nobody's."""
+def selected_assets(pool: str | None, status: str | None, owner: str | None) -> AssetQuerySet:
+    """Return the assets that match the options; raise CommandError for an unknown pool or owner."""
     assets = ownership.ownership_rows().order_by(F("claimed_at").desc(nulls_last=True), "-id")
     if pool is not None:
         assets = assets.filter(pool=pool_by_name(pool))
@@ -79,7 +79,7 @@ def pool_by_name(name: str) -> CreditPool:
         return CreditPool.objects.get(name=name)
     except CreditPool.DoesNotExist:
         names = ", ".join(CreditPool.objects.order_by("name").values_list("name", flat=True)[:10])
-        raise CommandError(f'There is no pool "{name}". There are: {names or "none yet"}.', returncode=2) from None
+        raise CommandError(f'Pool not found: "{name}". Pools: {names or "none yet"}.', returncode=2) from None
 
 
 def user_by_email(email: str) -> User:
@@ -87,11 +87,11 @@ def user_by_email(email: str) -> User:
     try:
         return User.objects.get_by_natural_key(email)
     except User.DoesNotExist:
-        raise CommandError(f'Nobody here has the email "{email}".', returncode=2) from None
+        raise CommandError(f'No user has the email "{email}".', returncode=2) from None
 
 
 def write_csv(assets: AssetQuerySet, out: OutputWrapper) -> None:
-    """Write one line an asset as it comes from the database; no cell is a formula."""
+    """Write one row per asset while reading them; no cell is a formula."""
     audit.record_event("export", "done")
     for block in csv_export.csv_chunks(ownership.OWNERSHIP_COLUMNS, ownership.ownership_lines(assets)):
         out.write(block, ending="")
@@ -99,7 +99,7 @@ def write_csv(assets: AssetQuerySet, out: OutputWrapper) -> None:
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Any]:
-    """Yield a file that takes the place of `path` once it is written to its end."""
+    """Yield a temporary file that replaces `path` when the block succeeds."""
     try:
         with tempfile.NamedTemporaryFile(
             "w", dir=path.parent, prefix=f".{path.name}.", encoding="utf-8", newline="", delete=False

@@ -1,4 +1,4 @@
-"""`manage.py schedule_tasks`: what django-q2 shall run, and when."""
+"""`manage.py schedule_tasks`: create or correct the schedules of django-q2."""
 
 from argparse import ArgumentParser
 from typing import Any
@@ -10,45 +10,49 @@ from django_q.models import Schedule
 from kernel.sql import SCHEDULE_TASKS_LOCK
 from wallet.management import output
 from wallet.management.base_command import BaseCommand
-from wallet.tasks import SCHEDULES
+from wallet.tasks import CLEAN_UP, SCHEDULES
+
+RENAMED = {"Forget old answers": CLEAN_UP}  # names in databases of earlier versions
 
 
 class Command(BaseCommand):
-    """Make the schedules of wallet.tasks what they should be; leave everybody else's alone."""
+    """Creates or corrects the schedules of wallet.tasks and leaves all others unchanged."""
 
-    help = "Create or correct the wallet's schedules in django-q2. Run it after each migrate; it changes only its own, by name."
+    help = "Create or correct the wallet's schedules in django-q2. Run it after each migrate. Other schedules are not changed."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="show what would be done, change nothing")
+        parser.add_argument("--dry-run", action="store_true", help="show the changes without making them")
 
     def handle(self, *args: Any, dry_run: bool, **options: Any) -> None:
         with transaction.atomic():
             exclusive_lock()
-            done = {name: ensure_schedule(name, *rule) for name, rule in SCHEDULES.items()}
+            for old, new in RENAMED.items():
+                Schedule.objects.filter(name=old).update(name=new)
+            outcomes = {name: ensure_schedule(name, *rule) for name, rule in SCHEDULES.items()}
             if dry_run:
                 transaction.set_rollback(True)
         output.write_table(
             self.stdout,
             ("schedule", "runs", "cron", "dry run: would be" if dry_run else "now"),
-            [(name, func, cron, done[name]) for name, (func, cron) in SCHEDULES.items()],
+            [(name, func, cron, outcomes[name]) for name, (func, cron) in SCHEDULES.items()],
         )
 
 
 def exclusive_lock() -> None:
-    """Wait until no other such command runs: a schedule's name is not unique in its table."""
+    """Wait until no other run of this command is active, as the name of a schedule is not unique in its table."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT pg_advisory_xact_lock({SCHEDULE_TASKS_LOCK})")
 
 
 def ensure_schedule(name: str, func: str, cron: str) -> str:
-    """Make the one schedule called `name` run `func` by `cron` for ever; return "created", "changed" or "unchanged"."""
-    wanted = {"func": func, "schedule_type": Schedule.CRON, "cron": cron, "repeats": -1}
+    """Make exactly one schedule `name` run `func` by `cron` without end; return "created", "changed" or "unchanged"."""
+    fields = {"func": func, "schedule_type": Schedule.CRON, "cron": cron, "repeats": -1}
     rows = Schedule.objects.filter(name=name).order_by("pk")
     if not rows:
-        Schedule.objects.create(name=name, **wanted)
+        Schedule.objects.create(name=name, **fields)
         return "created"
-    first, *doubles = rows
-    Schedule.objects.filter(pk__in=[double.pk for double in doubles]).delete()
-    # Due at once, since the time of its next run was worked out by the old rule.
-    changed = Schedule.objects.filter(pk=first.pk).exclude(**wanted).update(**wanted, next_run=timezone.now())
-    return "changed" if changed or doubles else "unchanged"
+    first, *duplicates = rows
+    Schedule.objects.filter(pk__in=[duplicate.pk for duplicate in duplicates]).delete()
+    # Due now, as its next run was computed from the old cron.
+    changed = Schedule.objects.filter(pk=first.pk).exclude(**fields).update(**fields, next_run=timezone.now())
+    return "changed" if changed or duplicates else "unchanged"

@@ -1,4 +1,4 @@
-"""The shell's door to sealing."""
+"""`manage.py seal_ledger`: seal closed entries, and export seals."""
 
 import json
 from argparse import ArgumentParser
@@ -15,18 +15,18 @@ from wallet.management.base_command import BaseCommand
 
 class Command(BaseCommand):
     help = (
-        "Seal every closed entry of the ledger under a signed Merkle root. The cluster does it every few seconds; "
-        "--export keeps a copy outside the database, against which verify_ledger --roots finds even a rewritten chain."
+        "Seal every closed entry of the ledger under a signed Merkle root. The scheduler does this every few seconds. "
+        "--export keeps a copy outside the database, with which verify_ledger --roots detects even a rewritten chain."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Say what can be asked for."""
-        parser.add_argument("--export", type=Path, metavar="FILE", help="append the seals that FILE lacks to it, as JSON lines")
-        parser.add_argument("--dry-run", action="store_true", help="say how many entries would be sealed, and change nothing")
-        parser.add_argument("--public-key", action="store_true", help="print the key that verifies our signatures, and stop")
+        """Add the options."""
+        parser.add_argument("--export", type=Path, metavar="FILE", help="append the missing seals to FILE as JSON lines")
+        parser.add_argument("--dry-run", action="store_true", help="only count the entries that would be sealed")
+        parser.add_argument("--public-key", action="store_true", help="print the public key of the signatures and exit")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Seal, and export when asked."""
+        """Seal, and export if requested."""
         if options["public_key"]:
             self.stdout.write(signing.public_key().hex())
             return
@@ -39,11 +39,11 @@ class Command(BaseCommand):
             count, malformed = export_seals(options["export"])
             self.stdout.write(f"Exported {count} seals to {options['export']}.")
             if malformed:
-                raise CommandError(f"Not exported, for they are malformed: {', '.join(f'seal {seq}' for seq in malformed)}.")
+                raise CommandError(f"Not exported because malformed: {', '.join(f'seal {seq}' for seq in malformed)}.")
 
 
 def export_seals(file: Path) -> tuple[int, list[int]]:
-    """Append the seals that the file lacks; return how many, and which could not be written.
+    """Append the missing seals to the file; return their number, and the numbers of malformed seals.
 
     Raises CommandError when the file cannot be read or written.
     """
@@ -55,7 +55,7 @@ def export_seals(file: Path) -> tuple[int, list[int]]:
         with file.open("a") as lines:
             return sum(bool(lines.write(json.dumps(signing.published_seal(seal)) + "\n")) for seal in seals), malformed
     except (OSError, ValueError, KeyError) as error:
-        raise CommandError(f"{file} cannot be appended to: {error}") from error
+        raise CommandError(f"Cannot append to {file}: {error}") from error
 
 
 def last_line(file: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`manage.py seed`: demo data."""
+"""`manage.py seed`: create demo data."""
 
 import hmac
 import secrets
@@ -17,33 +17,37 @@ WIDEST_EMAIL = max(map(len, demo_data.ROLES))
 
 
 class Command(BaseCommand):
-    """Make what is missing of the demo, and print how to sign in."""
+    """Creates the missing demo data and prints the sign-ins."""
 
     help = (
-        "Make demo data: three pools with credits, two users and an ADMIN, and print how to sign in. Safe to repeat: a second"
-        " run adds nothing. Outside local mode it asks for --yes, and passwords are printed once."
+        "Create demo data: three pools with credits, two users and an ADMIN, and print their sign-ins. Safe to repeat: a second"
+        " run adds nothing. Outside local mode it requires --yes and prints passwords once."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--dry-run", action="store_true", help="show what is missing, make nothing")
-        parser.add_argument("--yes", action="store_true", help="also outside local mode: this installation is a demo")
+        parser.add_argument("--dry-run", action="store_true", help="show what is missing without creating it")
+        parser.add_argument(
+            "--yes", action="store_true", help="confirm that this installation is a demo; required outside local mode"
+        )
 
     def handle(self, *args: Any, dry_run: bool, yes: bool, **options: Any) -> None:
         if dry_run:
-            self.stdout.write(f"Would make: {', '.join(demo_data.missing_steps(demo_password)) or 'nothing, all is there'}.")
+            self.stdout.write(
+                f"Would create: {', '.join(demo_data.missing_steps(demo_password)) or 'nothing, the demo is complete'}."
+            )
             return
         if not settings.LOCAL and not yes:
-            raise CommandError("This is not a local installation: give --yes if it is meant to hold demo people and credits.")
+            raise CommandError("This is not a local installation. Pass --yes to create demo users and credits here.")
         known: dict[str, str] = {}
-        made = demo_data.create_demo_data(lambda email: known.setdefault(email, demo_password(email)))
-        self.stdout.write(f"Made: {', '.join(made)}.\n\n" if made else "The demo is complete, nothing was added.\n\n")
+        created = demo_data.create_demo_data(lambda email: known.setdefault(email, demo_password(email)))
+        self.stdout.write(f"Created: {', '.join(created)}.\n\n" if created else "The demo is complete; nothing was added.\n\n")
         self.stdout.write(self.style.SUCCESS("Demo sign-ins"))
         for email, role in demo_data.ROLES.items():
             self.stdout.write(f"  {email:<{WIDEST_EMAIL}}  {known.get(email) or known_password(email):<14}  {role}")
 
 
 def demo_password(email: str) -> str:
-    """Return a new password of 60 bits; in local mode always the same for this installation, so that it can be shown again."""
+    """Return a new 60-bit password. In local mode it is the same for each run, so that it can be shown again."""
     if settings.LOCAL:
         noise = hmac.digest(settings.SECRET_KEY.encode(), f"demo password of {email}".encode(), "sha256")
     else:
@@ -53,7 +57,7 @@ def demo_password(email: str) -> str:
 
 
 def known_password(email: str) -> str:
-    """Return the password of a person who was there before, if it can be told and still is theirs."""
+    """Return the password of an existing user, or why it cannot be shown."""
     if not settings.LOCAL:
         return "(shown once)"
     known = demo_password(email)

@@ -1,4 +1,4 @@
-"""`manage.py summary`: what was issued, and what became of it."""
+"""`manage.py summary`: issued credits by status."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ STATES = ("issued", "available", "claimed", "expired", "deleted")
 
 
 class Command(BaseCommand):
-    """Count and value by status, per currency and pool."""
+    """Writes count and value by status, per currency and pool."""
 
-    help = "Show per currency and pool how many credits were issued and what became of them; what is claimed is still owed."
+    help = "Show the number and value of issued credits by status, per currency and pool. Claimed value is the liability."
 
     def handle(self, *args: Any, **options: Any) -> None:
         lines = reports.summary_report()
         if not lines:
-            self.stdout.write("Nothing was issued yet: see `manage.py import_assets`, or `manage.py seed` for a demo.")
+            self.stdout.write("No credits issued yet. See `manage.py import_assets`, or `manage.py seed` for a demo.")
             return
         rows = [
             (

@@ -1,4 +1,4 @@
-"""`manage.py verify_ledger`: does the ledger hold what it promises, and does it still say what was sealed?"""
+"""`manage.py verify_ledger`: check every invariant of the ledger and recompute every seal."""
 
 import time
 from argparse import ArgumentParser
@@ -14,18 +14,17 @@ from wallet.verification.checker import Violation, snapshot_connection, verify_e
 from wallet.verification.published_seals import InvalidSealFile, published_seals
 from wallet.verification.seals import is_late
 
-SHOWN = 20  # violations
-# The schedule starts a sealer each minute, and looks for what is due each half minute: so long may the first seal take after
-# the scheduler was started again.
+MAX_SHOWN_VIOLATIONS = 20
+# A sealer starts each minute and the scheduler polls each half minute, so the first seal after a restart may take this long.
 WAIT_SECONDS = 90
 
 
 class Command(BaseCommand):
-    """Check every invariant on the real ledger, only reading, and exit 1 on any violation."""
+    """Checks every invariant read-only and exits with 1 on any violation."""
 
     help = (
-        "Read the whole ledger, recompute every seal and check every invariant; nothing is written. Names the first rows that"
-        " are wrong and exits 1. --roots compares with seals that were kept outside the database (seal_ledger --export)."
+        "Read the whole ledger, recompute every seal and check every invariant; nothing is written. Reports the first altered"
+        " rows and exits with 1. --roots compares with seals kept outside the database (seal_ledger --export)."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -37,49 +36,48 @@ class Command(BaseCommand):
             type=int,
             default=WAIT_SECONDS,
             metavar="SECONDS",
-            help="how long entries that should be sealed by now may still take, before they are judged (default: %(default)s)",
+            help="how long to wait for overdue seals before checking (default: %(default)s)",
         )
         parser.add_argument("--roots", type=Path, metavar="FILE", help="compare with the seals in this file")
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.check_since(options["since"])
-        published = self.published(options["roots"])
+        published = self.count_published(options["roots"])
         self.wait_for_seals(options["wait"])
         with snapshot_connection() as reader:
             total = Entry.objects.count()
             with output.progress_bar(self.stderr, "Verifying, entries", total) as advance:
-                found = verify_everything(reader, since=options["since"], roots=options["roots"], progress=advance)
-        self.judge(found, total, published)
+                violations = verify_everything(reader, since=options["since"], roots=options["roots"], progress=advance)
+        self.report(violations, total, published)
 
     def check_since(self, since: int) -> None:
-        """Raise CommandError when there is no seal that the reading could begin after."""
+        """Raise CommandError when `since` is beyond the last seal."""
         last = Seal.objects.order_by("-seq").values_list("seq", flat=True).first() or 0
         if since > last + 1:
-            raise CommandError(f"--since {since} leaves nothing to read: the last seal is {last}.", returncode=2)
+            raise CommandError(f"--since {since} is beyond the last seal, {last}.", returncode=2)
 
     def wait_for_seals(self, seconds: int) -> None:
-        """Wait while entries are late, at most so long: a scheduler that was just started seals what was left."""
+        """Wait while seals are overdue, for at most `seconds`, as a restarted scheduler has a backlog."""
         deadline = time.monotonic() + seconds
         while is_late() and time.monotonic() < deadline:
             time.sleep(min(1, seconds))
 
-    def published(self, file: Path | None) -> int:
-        """Return how many seals the file holds; raise CommandError when it is no file of seals."""
+    def count_published(self, file: Path | None) -> int:
+        """Return the number of seals in the file; raise CommandError when it is not a file of seals."""
         try:
             return sum(1 for _ in published_seals(file)) if file else 0
         except InvalidSealFile as error:
             raise CommandError(f"Nothing was verified: {error}.", returncode=2) from error
 
-    def judge(self, found: list[Violation], total: int, published: int) -> None:
-        """Print the verdict; raise CommandError when there are violations."""
+    def report(self, violations: list[Violation], total: int, published: int) -> None:
+        """Print the result; raise CommandError when there are violations."""
         if published:
             self.stdout.write(f"Compared with {output.count_noun(published, 'published seal')}.")
-        if not found:
-            entries = "entry" if total == 1 else "entries"
-            self.stdout.write(self.style.SUCCESS(f"OK: {total:,} ledger {entries} verified."))
+        if not violations:
+            self.stdout.write(self.style.SUCCESS(f"OK: {total:,} ledger {'entry' if total == 1 else 'entries'} verified."))
             return
-        for violation in found[:SHOWN]:
+        for violation in violations[:MAX_SHOWN_VIOLATIONS]:
             self.stdout.write(str(violation))
-        if len(found) > SHOWN:
-            self.stdout.write(f"… and {len(found) - SHOWN:,} more")
-        raise CommandError(f"FAILED: {output.count_noun(len(found), 'violation')}.")
+        if len(violations) > MAX_SHOWN_VIOLATIONS:
+            self.stdout.write(f"… and {len(violations) - MAX_SHOWN_VIOLATIONS:,} more")
+        raise CommandError(f"FAILED: {output.count_noun(len(violations), 'violation')} found.")

@@ -11,7 +11,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
 
   // The theme's scrolled boxes would all be named alike; this runs before they are made.
-  const boxes = { "nav-sidebar-apps": words.rooms };
+  const boxes = { "nav-sidebar-apps": words.sections };
   for (const box of document.querySelectorAll("[data-simplebar]")) {
     const name = boxes[box.id] ?? (box.querySelector("#result_list") ? words.list : words.filters);
     box.setAttribute("data-simplebar-aria-label", name);

@@ -18,7 +18,7 @@ ASSETS = f"{ROOT}/assets/"
 Issue = Callable[..., CashbackAsset]
 
 
-def test_an_admin_changes_a_credit_on_offer(as_ada: Caller, issue: Issue) -> None:
+def test_admin_changes_an_available_credit(as_ada: Caller, issue: Issue) -> None:
     asset = issue()
 
     answer = as_ada.patch(f"{ASSETS}{asset.pk}/", {"total_value": "12.5", "expires_at": "2090-01-01T00:00:00+05:30"})
@@ -29,7 +29,7 @@ def test_an_admin_changes_a_credit_on_offer(as_ada: Caller, issue: Issue) -> Non
     assert (answer.json()["total_value"], answer.json()["expires_at"]) == ("12.50", "2089-12-31T18:30:00Z")
 
 
-def test_an_expiry_can_be_taken_away(as_ada: Caller, issue: Issue) -> None:
+def test_expiry_can_be_removed(as_ada: Caller, issue: Issue) -> None:
     asset = issue(expires_at=timezone.now() + timedelta(days=1))
 
     assert as_ada.patch(f"{ASSETS}{asset.pk}/", {"expires_at": None}).json()["expires_at"] is None
@@ -96,7 +96,7 @@ def test_an_available_credit_is_not_recreated(as_ada: Caller, issue: Issue) -> N
 @pytest.mark.parametrize(
     ("act", "body"), [("expire", {"now": True}), ("recreate", {"again": True}), ("claim", {"user": "bob"})]
 )
-def test_an_act_refuses_fields_it_does_not_know(as_ada: Caller, issue: Issue, act: str, body: dict[str, object]) -> None:
+def test_action_refuses_unknown_fields(as_ada: Caller, issue: Issue, act: str, body: dict[str, object]) -> None:
     assert wrong_fields(as_ada.post(f"{ASSETS}{issue().pk}/{act}/", body)) == [*body]
 
 
@@ -109,7 +109,7 @@ def test_an_act_refuses_fields_it_does_not_know(as_ada: Caller, issue: Issue, ac
         (lambda ada, url: ada.post(f"{url}expire/"), 6),
     ],
 )
-def test_what_a_call_about_one_credit_costs(
+def test_number_of_queries_per_call_on_one_credit(
     as_ada: Caller,
     issue: Issue,
     call: Callable[[Caller, str], object],

@@ -1,4 +1,4 @@
-"""No list of the console counts a large table, and no total of all credits does."""
+"""Bounded counts of long lists, and totals from the supply counters."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -23,18 +23,18 @@ OpenPool = Callable[..., CreditPool]
 Issue = Callable[..., CashbackAsset]
 
 
-@pytest.mark.parametrize(("rows", "said"), [(3, "3 lines"), (4, "4 lines"), (5, "4+ lines"), (9, "4+ lines")])
-def test_beyond_what_is_counted_a_list_says_so(
-    console: Client, issue: Issue, monkeypatch: pytest.MonkeyPatch, rows: int, said: str
+@pytest.mark.parametrize(("rows", "text"), [(3, "3 results"), (4, "4 results"), (5, "4+ results"), (9, "4+ results")])
+def test_list_above_the_count_limit_shows_a_plus_sign(
+    console: Client, issue: Issue, monkeypatch: pytest.MonkeyPatch, rows: int, text: str
 ) -> None:
-    monkeypatch.setattr(base, "MOST_COUNTED", 4)
+    monkeypatch.setattr(base, "MAX_COUNTED", 4)
     monkeypatch.setattr(base.OperatorAdmin, "list_per_page", 2)
     for _ in range(rows):
         issue()
 
     answer = console.get(CREDITS)
 
-    assert said in answer.content.decode()
+    assert text in answer.content.decode()
     assert answer.context["cl"].paginator.num_pages == 2
 
 
@@ -56,19 +56,21 @@ def states(open_pool: OpenPool, issue: Issue, alice: User, ada: User) -> CreditP
 @pytest.mark.parametrize(
     "query", [{}, {"pool": "its"}, {"status": "EXPIRED"}, {"currency": "JPY"}, {"pool": "x", "status": "y"}]
 )
-def test_totals_are_told_without_counting_and_are_those_that_are_counted(
+def test_totals_come_from_the_supply_counters_and_equal_a_full_count(
     console: Client, states: CreditPool, query: dict[str, str]
 ) -> None:
     query = {name: str(states.pk) if value == "its" else value for name, value in query.items()}
-    with CaptureQueriesContext(connection) as sent:
+    with CaptureQueriesContext(connection) as captured:
         answer = console.get(OWNERSHIP, query)
 
     counted = ownership.ownership_totals(answer.context["cl"].queryset)
     assert [int(line["count"]) for line in answer.context["totals"]] == [line["count"] for line in counted]
     assert [line["current_status"] for line in answer.context["totals"]] == [line["current_status"] for line in counted]
-    assert not [each for each in sent if "GROUP BY" in each["sql"] and "assets_supplydelta" not in each["sql"]]
+    assert not [
+        executed for executed in captured if "GROUP BY" in executed["sql"] and "assets_supplydelta" not in executed["sql"]
+    ]
 
 
-def test_totals_of_the_supply_are_written_like_those_that_are_counted(states: CreditPool) -> None:
+def test_supply_totals_have_the_format_of_counted_totals(states: CreditPool) -> None:
     for wanted in (Q(), Q(pool=states), Q(currency="INR")):
         assert supply.supply_totals(wanted) == ownership.ownership_totals(ownership.ownership_rows().filter(wanted))

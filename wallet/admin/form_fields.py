@@ -1,4 +1,4 @@
-"""How an operator types an amount and its currency."""
+"""Form fields for amounts and currencies."""
 
 from typing import Any
 
@@ -10,26 +10,26 @@ from wallet.actions import csv_rows
 
 
 class CurrencyField(forms.CharField):
-    """A currency's code, typed in any case."""
+    """A currency code, accepted in any case."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_length=3, widget=UnfoldAdminTextInputWidget, **options)
 
     def to_python(self, value: Any) -> Any:
-        """Return the code in capitals."""
+        """Return the code in upper case."""
         return (super().to_python(value) or "").upper()
 
 
 class AmountField(forms.DecimalField):
-    """An exact amount, written as in a file: Django's own field would also take 1e3, 1_000 and other scripts' digits."""
+    """An exact amount in the notation of CSV files. Django's field would also accept 1e3, 1_000 and digits of other scripts."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(max_digits=18, decimal_places=4, widget=UnfoldAdminDecimalFieldWidget, **options)
 
     def to_python(self, value: Any) -> Any:
-        """Return the amount, or None when nothing was typed. Raises ValidationError."""
-        typed = str(value).strip() if value is not None else ""
+        """Return the amount, or None for an empty field. Raises ValidationError."""
+        text = str(value).strip() if value is not None else ""
         try:
-            return csv_rows.parse_cell_amount(typed) if typed else None
+            return csv_rows.parse_cell_amount(text) if text else None
         except ValueError as error:
             raise ValidationError(str(error), code="invalid") from error

@@ -1,4 +1,4 @@
-"""Who may enter which room of the console."""
+"""Access to the sections of the console by role."""
 
 from collections.abc import Callable
 from typing import Any
@@ -18,7 +18,7 @@ from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
 
 INDEX, LOGIN = reverse("admin:index"), reverse("admin:login")
-OPERATORS_ROOMS = {
+OPERATOR_SECTIONS = {
     "assets_cashbackasset",
     "assets_cashbackassetevent",
     "assets_creditpool",
@@ -27,97 +27,97 @@ OPERATORS_ROOMS = {
     "ledger_entry",
     "ledger_seal",
 }
-SUPERUSERS_ROOMS = {"accounts_user", "django_q_schedule", "django_q_success", "django_q_failure"}
+SUPERUSER_SECTIONS = {"accounts_user", "django_q_schedule", "django_q_success", "django_q_failure"}
 
 
-def lists(rooms: set[str]) -> list[str]:
-    return [reverse(f"admin:{room}_changelist") for room in sorted(rooms)]
+def lists(sections: set[str]) -> list[str]:
+    return [reverse(f"admin:{section}_changelist") for section in sorted(sections)]
 
 
 @pytest.fixture
 def addresses(open_pool: Callable[..., CreditPool], issue: Callable[..., CashbackAsset], alice: User) -> list[str]:
-    """Every page an operator can open, with a row of each kind."""
+    """Return the URL of every page that an operator can open, with a row of each kind."""
     pool = open_pool()
     free, owned = issue(pool=pool), issue(pool=pool)
     claim_asset(owned.pk, alice)
     entry = Entry.objects.get()
-    pages = [INDEX, *lists(OPERATORS_ROOMS)]
-    pages += [reverse(f"admin:{room}_add") for room in ("assets_creditpool", "assets_cashbackasset")]
+    pages = [INDEX, *lists(OPERATOR_SECTIONS)]
+    pages += [reverse(f"admin:{section}_add") for section in ("assets_creditpool", "assets_cashbackasset")]
     rows: dict[str, list[Any]] = {"assets_creditpool": [pool], "assets_cashbackasset": [free, owned], "ledger_entry": [entry]}
-    for room, members in rows.items():
+    for section, members in rows.items():
         for row in members:
-            pages += [reverse(f"admin:{room}_{page}", args=[row.pk]) for page in ("change", "history")]
+            pages += [reverse(f"admin:{section}_{page}", args=[row.pk]) for page in ("change", "history")]
     pages += [
         reverse("admin:assets_cashbackasset_delete", args=[free.pk]),
         reverse("admin:assets_creditpool_issue", args=[pool.pk]),
     ]
     exported = ("assets_cashbackasset", "ledger_claimedasset", "ledger_claimedasset_owners", "ledger_entry")
-    pages += [reverse(f"admin:{room}_export", args=[shape]) for room in exported for shape in ("csv", "xlsx")]
+    pages += [reverse(f"admin:{section}_export", args=[shape]) for section in exported for shape in ("csv", "xlsx")]
     pages += [reverse(f"admin:{page}") for page in ("ledger_claimedasset_owners", "assets_cashbackasset_import")]
     return [*pages, reverse("system"), reverse("admin:ledger_seal_change", args=[seal_an_entry().pk])]
 
 
-def test_the_rooms_are_these_and_no_others() -> None:
-    rooms = {f"{model._meta.app_label}_{model._meta.model_name}" for model in admin.site._registry}
+def test_every_registered_section_is_listed_here() -> None:
+    sections = {f"{model._meta.app_label}_{model._meta.model_name}" for model in admin.site._registry}
 
-    assert rooms == OPERATORS_ROOMS | SUPERUSERS_ROOMS
+    assert sections == OPERATOR_SECTIONS | SUPERUSER_SECTIONS
 
 
-def test_an_operator_may_open_every_page(console: Client, addresses: list[str]) -> None:
+def test_operator_can_open_every_operator_page(console: Client, addresses: list[str]) -> None:
     assert {address: console.get(address).status_code for address in addresses} == dict.fromkeys(addresses, 200)
 
 
-def test_a_superuser_may_open_every_page_and_their_own(roots: Client, addresses: list[str]) -> None:
-    pages = [*addresses, *lists(SUPERUSERS_ROOMS), reverse("admin:accounts_user_add"), reverse("admin:django_q_schedule_add")]
+def test_superuser_can_open_every_page(root_client: Client, addresses: list[str]) -> None:
+    pages = [*addresses, *lists(SUPERUSER_SECTIONS), reverse("admin:accounts_user_add"), reverse("admin:django_q_schedule_add")]
 
-    assert {address: roots.get(address).status_code for address in pages} == dict.fromkeys(pages, 200)
+    assert {address: root_client.get(address).status_code for address in pages} == dict.fromkeys(pages, 200)
 
 
-def test_a_user_and_a_stranger_are_sent_to_the_sign_in_from_every_page(alice: User, addresses: list[str]) -> None:
+def test_users_and_anonymous_visitors_are_redirected_to_sign_in_from_every_page(alice: User, addresses: list[str]) -> None:
     users, strangers = Client(), Client()
     users.force_login(alice)
 
     for browser in (users, strangers):
-        for address in [*addresses, *lists(SUPERUSERS_ROOMS)]:
+        for address in [*addresses, *lists(SUPERUSER_SECTIONS)]:
             for answer in (browser.get(address), browser.post(address)):
                 assert answer.status_code == 302, address
                 assert answer["Location"].startswith(LOGIN), address
 
 
-def test_a_user_is_told_that_they_may_not_enter(client: Client, alice: User) -> None:
+def test_user_without_console_access_sees_the_reason_at_sign_in(client: Client, alice: User) -> None:
     client.force_login(alice)
 
     answer = client.get(LOGIN)
 
     assert answer.status_code == 200
-    assert "alice@example.com may not enter the console." in answer.content.decode()
+    assert "alice@example.com doesn't have console access." in answer.content.decode()
 
 
-def test_a_user_signing_in_at_the_consoles_door_stays_outside(client: Client, alice: User) -> None:
+def test_user_cannot_sign_in_to_the_console(client: Client, alice: User) -> None:
     answer = client.post(LOGIN, {"username": alice.email, "password": PASSWORD})
 
     assert answer.status_code == 200
     assert "sessionid" not in client.cookies
 
 
-def test_an_operator_signs_in_at_the_consoles_door(client: Client, ada: User) -> None:
+def test_operator_signs_in_to_the_console(client: Client, ada: User) -> None:
     answer = client.post(f"{LOGIN}?next={INDEX}", {"username": ada.email, "password": PASSWORD})
 
     assert (answer.status_code, answer["Location"]) == (302, INDEX)
 
 
-def test_the_consoles_door_counts_tries(client: Client, ada: User) -> None:
+def test_console_sign_in_is_rate_limited(client: Client, ada: User) -> None:
     for _ in range(5):
         client.post(LOGIN, {"username": ada.email, "password": "wrong"})
 
     answer = client.post(LOGIN, {"username": ada.email, "password": PASSWORD})
 
-    assert "Too many tries" in answer.content.decode()
+    assert "Too many attempts" in answer.content.decode()
     assert "sessionid" not in client.cookies
 
 
 @pytest.mark.parametrize("change", [{"role": "USER"}, {"is_active": False}])
-def test_a_demoted_or_disabled_operator_is_outside_at_the_next_click(
+def test_demoted_or_deactivated_operator_loses_access_at_the_next_request(
     console: Client, ada: User, change: dict[str, object]
 ) -> None:
     User.objects.filter(pk=ada.pk).update(**change)
@@ -125,13 +125,13 @@ def test_a_demoted_or_disabled_operator_is_outside_at_the_next_click(
     assert console.get(CREDITS)["Location"].startswith(LOGIN)
 
 
-@pytest.mark.parametrize("address", [*lists(SUPERUSERS_ROOMS), reverse("admin:accounts_user_add")])
-def test_people_and_the_clock_are_closed_to_operators(console: Client, address: str) -> None:
+@pytest.mark.parametrize("address", [*lists(SUPERUSER_SECTIONS), reverse("admin:accounts_user_add")])
+def test_users_and_schedules_are_forbidden_to_operators(console: Client, address: str) -> None:
     assert console.get(address).status_code == 403
     assert console.post(address, {"func": "os.system"}).status_code == 403
 
 
-def test_the_index_shows_an_operator_their_rooms_and_the_figures(
+def test_index_shows_operators_their_sections_and_the_figures(
     console: Client, open_pool: Callable[..., CreditPool], issue: Callable[..., CashbackAsset], alice: User
 ) -> None:
     pool = open_pool(name="Diwali")
@@ -148,12 +148,12 @@ def test_the_index_shows_an_operator_their_rooms_and_the_figures(
 
 
 @pytest.mark.parametrize("query", [{"s": "pool"}, {"s": "pool", "extended": "1"}, {"s": "nothing"}, {}])
-def test_unfolds_own_search_leads_to_the_index(console: Client, query: dict[str, str]) -> None:
+def test_search_of_the_theme_redirects_to_the_index(console: Client, query: dict[str, str]) -> None:
     assert console.get(reverse("admin:search"), query)["Location"] == INDEX
 
 
-@pytest.mark.parametrize("room", sorted(OPERATORS_ROOMS))
-def test_a_hundred_rows_take_as_many_queries_as_one(
+@pytest.mark.parametrize("section", sorted(OPERATOR_SECTIONS))
+def test_list_of_a_hundred_rows_takes_as_many_queries_as_one(
     *,
     console: Client,
     ada: User,
@@ -162,20 +162,20 @@ def test_a_hundred_rows_take_as_many_queries_as_one(
     issue: Callable[..., CashbackAsset],
     django_assert_num_queries: DjangoAssertNumQueries,
     django_assert_max_num_queries: DjangoAssertNumQueries,
-    room: str,
+    section: str,
 ) -> None:
-    address = reverse(f"admin:{room}_changelist")
+    address = reverse(f"admin:{section}_changelist")
 
-    def happens(name: str) -> None:
+    def create_rows(name: str) -> None:
         asset = issue(pool=open_pool(name=name))
         claim_asset(edit_asset.update_asset(asset.pk, ada, title=name).pk, alice)
         seal_an_entry()
 
-    happens("Diwali")
+    create_rows("Diwali")
     with django_assert_max_num_queries(8 + 3) as one:  # 3: the transaction of an expensive read with its time limit
         console.get(address)
     for number in range(99):
-        happens(f"Pool {number}")
+        create_rows(f"Pool {number}")
 
     with django_assert_num_queries(len(one)):
         answer = console.get(address)

@@ -1,4 +1,4 @@
-"""The room of the people, for superusers."""
+"""The section of the users, for superusers."""
 
 from datetime import UTC, datetime
 
@@ -18,37 +18,37 @@ def page(name: str, user: User) -> str:
     return reverse(f"admin:accounts_user_{name}", args=[user.pk])
 
 
-def test_a_superuser_adds_somebody_whose_email_is_kept_in_lower_case(roots: Client) -> None:
+def test_superuser_adds_a_user_with_a_lower_case_email(root_client: Client) -> None:
     form = {"email": "Carol@Example.com", "role": "ADMIN", "usable_password": "true", "password1": NEW, "password2": NEW}
 
-    answer = roots.post(reverse("admin:accounts_user_add"), form)
+    answer = root_client.post(reverse("admin:accounts_user_add"), form)
 
     carol = User.objects.get(email="carol@example.com")
     assert answer.status_code == 302
     assert (carol.role, carol.is_superuser, carol.check_password(NEW)) == ("ADMIN", False, True)
 
 
-def test_an_email_that_has_an_account_is_refused_in_any_case(roots: Client, alice: User) -> None:
+def test_taken_email_is_refused_in_any_case(root_client: Client, alice: User) -> None:
     form = {"email": "ALICE@example.com", "role": "USER", "usable_password": "true", "password1": NEW, "password2": NEW}
 
-    answer = roots.post(reverse("admin:accounts_user_add"), form)
+    answer = root_client.post(reverse("admin:accounts_user_add"), form)
 
     assert "already has an account" in answer.content.decode()
     assert User.objects.count() == 2
 
 
-def test_a_superuser_makes_somebody_an_operator_and_keeps_somebody_out(roots: Client, alice: User) -> None:
-    roots.post(page("change", alice), {"email": alice.email, "role": "ADMIN"})
+def test_superuser_changes_role_and_deactivates_a_user(root_client: Client, alice: User) -> None:
+    root_client.post(page("change", alice), {"email": alice.email, "role": "ADMIN"})
 
     alice.refresh_from_db()
     assert (alice.role, alice.is_active) == ("ADMIN", False)
 
 
-def test_a_new_password_ends_every_session_and_token(roots: Client, alice: User, client: Client) -> None:
+def test_new_password_revokes_every_session_and_token(root_client: Client, alice: User, client: Client) -> None:
     client.force_login(alice)
     pair = tokens.issue_pair(alice)
 
-    answer = roots.post(
+    answer = root_client.post(
         reverse("admin:auth_user_password_change", args=[alice.pk]),
         {"password1": NEW, "password2": NEW, "usable_password": "true"},
     )
@@ -60,22 +60,22 @@ def test_a_new_password_ends_every_session_and_token(roots: Client, alice: User,
     assert me.status_code == 401
 
 
-def test_nobody_is_deleted(roots: Client, alice: User) -> None:
-    assert roots.post(page("delete", alice), {"post": "yes"}).status_code == 403
-    roots.post(PEOPLE, {"action": "delete_selected", "_selected_action": [str(alice.pk)], "post": "yes"})
+def test_users_cannot_be_deleted(root_client: Client, alice: User) -> None:
+    assert root_client.post(page("delete", alice), {"post": "yes"}).status_code == 403
+    root_client.post(PEOPLE, {"action": "delete_selected", "_selected_action": [str(alice.pk)], "post": "yes"})
 
     assert User.objects.filter(pk=alice.pk).exists()
 
 
-def test_no_page_shows_a_password_or_its_hash(roots: Client, alice: User) -> None:
-    shown = roots.get(page("change", alice)).content.decode() + roots.get(PEOPLE).content.decode()
+def test_pages_show_neither_password_nor_hash(root_client: Client, alice: User) -> None:
+    shown = root_client.get(page("change", alice)).content.decode() + root_client.get(PEOPLE).content.decode()
 
     assert alice.password not in shown
     assert PASSWORD not in shown
 
 
 @pytest.mark.parametrize("name", ["change", "delete", "history"])
-def test_an_operator_sees_nobody_not_even_themselves(console: Client, ada: User, alice: User, name: str) -> None:
+def test_operator_cannot_see_any_user_including_themselves(console: Client, ada: User, alice: User, name: str) -> None:
     for user in (alice, ada):
         assert console.get(page(name, user)).status_code == 403
         assert console.post(page(name, user), {"is_superuser": "on"}).status_code == 403
@@ -83,16 +83,16 @@ def test_an_operator_sees_nobody_not_even_themselves(console: Client, ada: User,
     assert not User.objects.filter(is_superuser=True).exists()
 
 
-def test_a_person_is_told_as_they_write_themselves_and_in_utc(roots: Client, alice: User) -> None:
+def test_user_page_shows_the_stored_email_and_utc_times(root_client: Client, alice: User) -> None:
     User.objects.filter(pk=alice.pk).update(created_at=datetime(2026, 3, 31, 18, 30, tzinfo=UTC))
 
-    shown, listed = (roots.get(address).content.decode() for address in (page("change", alice), PEOPLE))
+    shown, listed = (root_client.get(address).content.decode() for address in (page("change", alice), PEOPLE))
 
     assert "2026-03-31 18:30" in shown
     assert "2026-03-31 18:30" in listed
     assert "Alice@example.com" not in shown
 
 
-def test_people_are_searched_and_filtered(roots: Client, alice: User, ada: User) -> None:
-    assert list(roots.get(PEOPLE, {"q": "ALICE"}).context["cl"].result_list) == [alice]
-    assert list(roots.get(PEOPLE, {"role__exact": "USER"}).context["cl"].result_list) == [alice]
+def test_users_are_searched_and_filtered(root_client: Client, alice: User, ada: User) -> None:
+    assert list(root_client.get(PEOPLE, {"q": "ALICE"}).context["cl"].result_list) == [alice]
+    assert list(root_client.get(PEOPLE, {"role__exact": "USER"}).context["cl"].result_list) == [alice]

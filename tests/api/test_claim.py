@@ -1,4 +1,4 @@
-"""Claiming over HTTP: one credit by its id, or one of a pool under a key."""
+"""Claims over HTTP: one credit by id, or one of a pool with a key."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -57,7 +57,7 @@ def test_a_credit_is_claimed(as_alice: Caller, alice: User, issue: Issue) -> Non
     assert (entry.user, entry.actor, entry.request_key) == (alice, alice, None)
 
 
-def test_its_owner_asking_again_gets_the_first_claim(as_alice: Caller, issue: Issue) -> None:
+def test_repeated_claim_by_the_owner_returns_the_first_claim(as_alice: Caller, issue: Issue) -> None:
     asset = issue()
 
     first, second = (as_alice.post(of_asset(asset), {}) for _ in range(2))
@@ -67,7 +67,7 @@ def test_its_owner_asking_again_gets_the_first_claim(as_alice: Caller, issue: Is
     assert Entry.objects.count() == 1
 
 
-def test_what_somebody_else_claimed_is_refused(as_bob: Caller, alice: User, issue: Issue) -> None:
+def test_claim_of_a_credit_of_another_user_is_refused(as_bob: Caller, alice: User, issue: Issue) -> None:
     asset = issue()
     claim_asset(asset.pk, alice)
 
@@ -75,7 +75,7 @@ def test_what_somebody_else_claimed_is_refused(as_bob: Caller, alice: User, issu
     assert Entry.objects.get().user == alice
 
 
-def test_what_expired_is_refused(as_alice: Caller, ada: User, issue: Issue) -> None:
+def test_claim_of_an_expired_credit_is_refused(as_alice: Caller, ada: User, issue: Issue) -> None:
     asset = issue()
     edit_asset.expire_asset(asset.pk, ada)
 
@@ -83,11 +83,11 @@ def test_what_expired_is_refused(as_alice: Caller, ada: User, issue: Issue) -> N
     assert not Entry.objects.exists()
 
 
-def test_what_is_not_there_is_not_found(as_alice: Caller) -> None:
+def test_claim_of_an_unknown_credit_is_not_found(as_alice: Caller) -> None:
     refused(as_alice.post(f"{ROOT}/assets/{uuid4()}/claim/"), 404, "not_found")
 
 
-def test_a_pool_hands_out_what_expires_first(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
+def test_pool_claim_gets_the_credit_that_expires_soonest(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
     pool = open_pool()
     _, soon = issue(pool=pool), issue(pool=pool, title="Soon", expires_at=timezone.now() + timedelta(days=1))
 
@@ -96,7 +96,7 @@ def test_a_pool_hands_out_what_expires_first(as_alice: Caller, issue: Issue, ope
     assert (answer.status_code, answer.json()["asset"]) == (201, str(soon.pk))
 
 
-def test_a_pool_says_why_not(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
+def test_pool_claim_is_refused_with_the_reason(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
     closed = open_pool(name="Later", opens_at=timezone.now() + timedelta(days=1))
     limited = open_pool(name="One each", per_user_limit=1)
     for pool in (closed, limited, limited):
@@ -110,7 +110,7 @@ def test_a_pool_says_why_not(as_alice: Caller, issue: Issue, open_pool: OpenPool
 
 
 @pytest.mark.parametrize("body", [{"asset": "x"}, {"user": "bob"}, {"": 1}])
-def test_a_claim_takes_no_fields(as_alice: Caller, issue: Issue, open_pool: OpenPool, body: dict[str, object]) -> None:
+def test_claim_refuses_any_field(as_alice: Caller, issue: Issue, open_pool: OpenPool, body: dict[str, object]) -> None:
     pool, asset = open_pool(), issue()
     issue(pool=pool)
 
@@ -123,12 +123,12 @@ def test_a_claim_takes_no_fields(as_alice: Caller, issue: Issue, open_pool: Open
     ("content_type", "status", "code"),
     [("application/x-www-form-urlencoded", 415, "unsupported_media_type"), ("text/plain", 415, "unsupported_media_type")],
 )
-def test_a_claim_is_json(as_alice: Caller, issue: Issue, content_type: str, status: int, code: str) -> None:
+def test_claim_refuses_other_media_types(as_alice: Caller, issue: Issue, content_type: str, status: int, code: str) -> None:
     refused(as_alice.post(of_asset(issue()), "a=b", content_type=content_type), status, code)
     assert not Entry.objects.exists()
 
 
-def test_the_sixth_claim_in_a_minute_waits(
+def test_sixth_claim_within_a_minute_is_rate_limited(
     as_alice: Caller, as_bob: Caller, issue: Issue, open_pool: OpenPool, settings: Settings
 ) -> None:
     settings.RATES = settings.RATES | {"claim": "5/m"}
@@ -150,7 +150,7 @@ def test_the_sixth_claim_in_a_minute_waits(
     assert others.status_code == 201
 
 
-def test_what_a_claim_costs(
+def test_number_of_statements_per_claim(
     as_alice: Caller, issue: Issue, open_pool: OpenPool, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     pool, asset, same = open_pool(), issue(), key()
@@ -165,7 +165,7 @@ def test_what_a_claim_costs(
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_twenty_requests_at_once_one_gets_the_credit(by: Callable[[User], Caller], issue: Issue) -> None:
+def test_one_of_twenty_concurrent_claims_succeeds(by: Callable[[User], Caller], issue: Issue) -> None:
     asset = issue()
     callers = [by(User.objects.create_user(f"user{number}@example.com")) for number in range(20)]
 

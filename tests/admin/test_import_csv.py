@@ -1,4 +1,4 @@
-"""Credits from an uploaded file: checked, shown, then all or none."""
+"""CSV import of credits: upload, preview and confirmation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +9,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
-from tests.admin.conftest import told
+from tests.admin.conftest import message_texts
 from wallet.admin.import_csv import MAX_UPLOAD_BYTES
 from wallet.assets.models import CashbackAsset, CreditPool, Issuance
 
@@ -18,7 +18,7 @@ HEADER = "title,total_value,currency,pool,expires_at\n"
 GOOD = f"{HEADER}Lamp,250.50,INR,,2030-03-31\nTea,12,,Diwali,\n"
 
 
-def sent(browser: Client, content: str | bytes, **more: str) -> Any:
+def upload(browser: Client, content: str | bytes, **more: str) -> Any:
     data = content.encode() if isinstance(content, str) else content
     return browser.post(IMPORT, {"file": SimpleUploadedFile("credits.csv", data), **more})
 
@@ -28,8 +28,8 @@ def pool(open_pool: Callable[..., CreditPool]) -> CreditPool:
     return open_pool(name="Diwali")
 
 
-def test_a_file_is_shown_before_anything_is_issued(console: Client, pool: CreditPool) -> None:
-    answer = sent(console, GOOD)
+def test_upload_shows_a_preview_and_issues_nothing(console: Client, pool: CreditPool) -> None:
+    answer = upload(console, GOOD)
 
     assert [(row["title"], row["value"]) for row in answer.context["first"]] == [
         ("Lamp", "250.50\N{NO-BREAK SPACE}INR"),
@@ -39,39 +39,39 @@ def test_a_file_is_shown_before_anything_is_issued(console: Client, pool: Credit
     assert CashbackAsset.objects.count() == 0
 
 
-def test_what_was_shown_is_imported_when_the_operator_says_so(console: Client, pool: CreditPool) -> None:
-    key = sent(console, GOOD).context["key"]
+def test_confirmation_imports_the_previewed_file(console: Client, pool: CreditPool) -> None:
+    key = upload(console, GOOD).context["key"]
 
     answer = console.post(CONFIRM, {"key": key})
 
-    assert told(answer) == ["2 credits imported."]
+    assert message_texts(answer) == ["2 credits imported."]
     made = CashbackAsset.objects.order_by("title").values_list("title", "total_value", "pool", "created_by__email")
     assert list(made) == [("Lamp", 250.5, None, "ada@example.com"), ("Tea", 12, pool.pk, "ada@example.com")]
     assert set(Issuance.objects.values_list("channel", flat=True)) == {"admin"}
 
 
-def test_a_form_sent_twice_imports_once(console: Client, pool: CreditPool) -> None:
-    key = sent(console, GOOD).context["key"]
+def test_confirmation_sent_twice_imports_once(console: Client, pool: CreditPool) -> None:
+    key = upload(console, GOOD).context["key"]
     console.post(CONFIRM, {"key": key})
 
     answer = console.post(CONFIRM, {"key": key})
 
-    assert "imported already" in told(answer)[-1]
+    assert "already imported" in message_texts(answer)[-1]
     assert CashbackAsset.objects.count() == 2
 
 
-def test_the_lines_that_name_no_pool_get_the_chosen_one(console: Client, pool: CreditPool) -> None:
-    key = sent(console, "title,total_value,currency,expires_at\nLamp,5,,\n", pool=str(pool.pk)).context["key"]
+def test_rows_without_a_pool_get_the_default_pool(console: Client, pool: CreditPool) -> None:
+    key = upload(console, "title,total_value,currency,expires_at\nLamp,5,,\n", pool=str(pool.pk)).context["key"]
 
     console.post(CONFIRM, {"key": key})
 
     assert CashbackAsset.objects.get().pool == pool
 
 
-def test_every_mistake_is_told_by_line_and_column_and_nothing_put_aside(console: Client, pool: CreditPool) -> None:
+def test_errors_are_listed_by_line_and_column_and_the_file_is_not_stored(console: Client, pool: CreditPool) -> None:
     before = Session.objects.count()
 
-    answer = sent(console, f"{HEADER}Lamp,x,INR,,\nTea,1,,Nope,never\n")
+    answer = upload(console, f"{HEADER}Lamp,x,INR,,\nTea,1,,Nope,never\n")
 
     assert answer.context["refusal"] == "Nothing was imported: 3 mistakes in the file."
     assert [(mistake.line, mistake.column) for mistake in answer.context["mistakes"]] == [
@@ -82,8 +82,8 @@ def test_every_mistake_is_told_by_line_and_column_and_nothing_put_aside(console:
     assert (CashbackAsset.objects.count(), Session.objects.count()) == (0, before)
 
 
-def test_more_mistakes_than_a_page_holds_are_counted(console: Client) -> None:
-    answer = sent(console, HEADER + "Lamp,x,INR,,\n" * 60)
+def test_errors_beyond_the_first_fifty_are_counted(console: Client) -> None:
+    answer = upload(console, HEADER + "Lamp,x,INR,,\n" * 60)
 
     assert (len(answer.context["mistakes"]), answer.context["more"]) == (50, 10)
 
@@ -97,41 +97,41 @@ def test_more_mistakes_than_a_page_holds_are_counted(console: Client) -> None:
         ("x" * (MAX_UPLOAD_BYTES + 1), "larger than 1 MB"),
     ],
 )
-def test_what_is_no_such_file_is_refused(console: Client, content: str | bytes, what: str) -> None:
-    assert what in sent(console, content).content.decode()
+def test_empty_malformed_or_too_large_file_is_refused(console: Client, content: str | bytes, what: str) -> None:
+    assert what in upload(console, content).content.decode()
 
 
-def test_a_body_far_beyond_the_limit_is_not_read(console: Client) -> None:
-    assert sent(console, b"x" * (MAX_UPLOAD_BYTES + 64 * 1024)).status_code == 413
+def test_body_far_above_the_limit_is_refused_unread(console: Client) -> None:
+    assert upload(console, b"x" * (MAX_UPLOAD_BYTES + 64 * 1024)).status_code == 413
 
 
-def test_a_pool_that_changed_meanwhile_changes_nothing_half_way(
+def test_pool_renamed_after_the_preview_imports_nothing(
     console: Client, pool: CreditPool, open_pool: Callable[..., CreditPool]
 ) -> None:
-    key = sent(console, f"{HEADER}Lamp,5,INR,,\nTea,12,,Diwali,\n").context["key"]
+    key = upload(console, f"{HEADER}Lamp,5,INR,,\nTea,12,,Diwali,\n").context["key"]
     CreditPool.objects.filter(pk=pool.pk).update(name="Holi")
 
     answer = console.post(CONFIRM, {"key": key})
 
-    assert "Nothing was imported" in told(answer)[-1]
+    assert "Nothing was imported" in message_texts(answer)[-1]
     assert CashbackAsset.objects.count() == 0
 
 
-def test_nobody_imports_what_another_put_aside(console: Client, roots: Client, pool: CreditPool) -> None:
-    key = sent(console, GOOD).context["key"]
+def test_upload_of_another_operator_cannot_be_confirmed(console: Client, root_client: Client, pool: CreditPool) -> None:
+    key = upload(console, GOOD).context["key"]
 
-    answer = roots.post(CONFIRM, {"key": key})
+    answer = root_client.post(CONFIRM, {"key": key})
 
-    assert "Nothing was done" in told(answer)[-1]
+    assert "Nothing was done" in message_texts(answer)[-1]
     assert CashbackAsset.objects.count() == 0
 
 
-def test_a_session_of_somebody_is_no_file(console: Client, pool: CreditPool) -> None:
+def test_session_key_is_not_accepted_as_an_upload_key(console: Client, pool: CreditPool) -> None:
     answer = console.post(CONFIRM, {"key": console.cookies["sessionid"].value})
 
-    assert "Nothing was done" in told(answer)[-1]
+    assert "Nothing was done" in message_texts(answer)[-1]
     assert console.get(IMPORT).status_code == 200
 
 
-def test_a_confirmation_is_sent_not_fetched(console: Client) -> None:
+def test_confirmation_refuses_get(console: Client) -> None:
     assert console.get(CONFIRM).status_code == 403

@@ -1,4 +1,4 @@
-"""Seals, owners, and the page about the system."""
+"""The section of the seals, the customers page and the system page."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -31,7 +31,7 @@ def sealed(issue: Issue, alice: User) -> Seal:
     return seal_an_entry()
 
 
-def test_an_entry_leads_to_its_seal_and_the_seal_to_its_entries(console: Client, sealed: Seal) -> None:
+def test_entry_and_seal_link_to_each_other(console: Client, sealed: Seal) -> None:
     entry = Entry.objects.get()
 
     page = console.get(reverse("admin:ledger_entry_change", args=[entry.pk])).content.decode()
@@ -43,11 +43,11 @@ def test_an_entry_leads_to_its_seal_and_the_seal_to_its_entries(console: Client,
 
 
 @pytest.mark.parametrize("number", ["2", "x", "-1", "9" * 30])
-def test_a_seal_that_is_none_covers_nothing(console: Client, sealed: Seal, number: str) -> None:
+def test_filter_by_unknown_seal_finds_no_entry(console: Client, sealed: Seal, number: str) -> None:
     assert list(console.get(LEDGER, {"seal": number}).context["cl"].result_list) == []
 
 
-def test_a_fresh_entry_says_that_it_is_not_sealed_yet(console: Client, issue: Issue, alice: User) -> None:
+def test_unsealed_entry_says_so(console: Client, issue: Issue, alice: User) -> None:
     claim_asset(issue().pk, alice)
 
     page = console.get(reverse("admin:ledger_entry_change", args=[Entry.objects.get().pk])).content.decode()
@@ -55,7 +55,7 @@ def test_a_fresh_entry_says_that_it_is_not_sealed_yet(console: Client, issue: Is
     assert "not sealed yet" in page
 
 
-def test_the_list_of_seals_says_whether_each_signature_holds(console: Client, sealed: Seal) -> None:
+def test_list_of_seals_shows_whether_each_signature_is_valid(console: Client, sealed: Seal) -> None:
     forged = Seal(**{field.attname: getattr(sealed, field.attname) for field in Seal._meta.concrete_fields})
     forged.seq, forged.from_xid, forged.to_xid = 2, sealed.to_xid, sealed.to_xid + 1
     with lifted("seal_follows", "ledger_seal"):
@@ -66,7 +66,7 @@ def test_the_list_of_seals_says_whether_each_signature_holds(console: Client, se
     assert [admin.signature_valid(seal) for seal in admin.get_queryset(None).order_by("seq")] == [True, False]
 
 
-def test_a_seal_shows_its_root_and_has_nothing_to_type_in(console: Client, sealed: Seal) -> None:
+def test_seal_page_shows_its_root_and_is_read_only(console: Client, sealed: Seal) -> None:
     page = console.get(reverse("admin:ledger_seal_change", args=[sealed.pk])).content.decode()
 
     assert bytes(sealed.root).hex() in page
@@ -90,7 +90,7 @@ def owners(browser: Client, **query: str) -> list[tuple[Any, ...]]:
     ]
 
 
-def test_who_owns_how_many_of_what_value(console: Client, owned: CreditPool) -> None:
+def test_customers_page_lists_owners_by_value(console: Client, owned: CreditPool) -> None:
     assert owners(console) == [("alice", 2, "150.00", "INR"), ("bob", 1, "30.00", "INR"), ("alice", 1, "5.00", "USD")]
     assert owners(console, q="BOB@") == [("bob", 1, "30.00", "INR")]
     assert owners(console, currency="USD") == [("alice", 1, "5.00", "USD")]
@@ -98,14 +98,14 @@ def test_who_owns_how_many_of_what_value(console: Client, owned: CreditPool) -> 
     assert len(owners(console, pool="no-uuid", p="nonsense")) == 3
 
 
-def test_the_totals_are_those_of_all_owners_meant(console: Client, owned: CreditPool) -> None:
+def test_customers_page_totals_all_matching_owners(console: Client, owned: CreditPool) -> None:
     assert console.get(OWNERS).context["totals"] == [
         {"currency": "INR", "people": 2, "credits": 3, "value": "180.00"},
         {"currency": "USD", "people": 1, "credits": 1, "value": "5.00"},
     ]
 
 
-def test_large_sums_are_grouped_for_people_and_plain_in_files(console: Client, alice: User, issue: Issue) -> None:
+def test_large_amounts_are_grouped_on_pages_and_plain_in_files(console: Client, alice: User, issue: Issue) -> None:
     for currency in ("INR", "USD"):
         claim_asset(issue(total_value=Decimal("1234567.50"), currency=currency).pk, alice)
     shown = Seal.objects.whatever_shape().get(pk=seal_an_entry().pk)
@@ -120,7 +120,7 @@ def test_large_sums_are_grouped_for_people_and_plain_in_files(console: Client, a
     assert b"1234567.50" in b"".join(file.streaming_content)
 
 
-def test_a_page_of_a_hundred_owners_takes_as_many_queries_as_one(
+def test_customers_page_takes_six_queries_for_a_hundred_owners(
     console: Client, issue: Issue, make_users: Callable[[int], list[User]], django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for user in make_users(101):
@@ -137,7 +137,7 @@ def lines(browser: Client) -> dict[str, dict[str, Any]]:
     return {line["name"]: line for line in browser.get(SYSTEM).context["schedules"]}
 
 
-def test_the_system_page_says_what_runs(console: Client, sealed: Seal) -> None:
+def test_system_page_shows_the_state_of_services(console: Client, sealed: Seal) -> None:
     context = console.get(SYSTEM).context
 
     states = {name: (state, good) for name, state, good in context["services"]}
@@ -146,12 +146,12 @@ def test_the_system_page_says_what_runs(console: Client, sealed: Seal) -> None:
     assert context["seals"] == {"last": sealed, "unsealed": 0}
 
 
-def test_schedules_that_were_never_set_up_are_told(console: Client) -> None:
+def test_system_page_shows_missing_schedules(console: Client) -> None:
     assert set(lines(console)) == set(SCHEDULES)
     assert console.get(SYSTEM).content.decode().count("not set up") == len(SCHEDULES)
 
 
-def test_a_schedules_last_run_its_result_and_its_lateness_are_told(console: Client) -> None:
+def test_system_page_shows_last_run_result_and_lateness_of_a_schedule(console: Client) -> None:
     now = timezone.now()
     for key, ago, result in (("a", 0, 7), ("b", 60, 6)):
         ended = now - timedelta(seconds=ago)
@@ -165,11 +165,11 @@ def test_a_schedules_last_run_its_result_and_its_lateness_are_told(console: Clie
     assert (line["task"].stopped, line["result"], line["late"]) == (now, 7, True)
 
 
-def test_an_entry_after_the_last_seal_waits_for_the_next(console: Client, issue: Issue, alice: User) -> None:
+def test_system_page_counts_unsealed_entries(console: Client, issue: Issue, alice: User) -> None:
     claim_asset(issue().pk, alice)
 
     assert console.get(SYSTEM).context["seals"] == {"last": None, "unsealed": 1}
 
 
-def test_nothing_is_sent_to_the_system_page(roots: Client) -> None:
-    assert roots.post(SYSTEM).status_code == 403
+def test_system_page_refuses_post(root_client: Client) -> None:
+    assert root_client.post(SYSTEM).status_code == 403

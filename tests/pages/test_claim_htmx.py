@@ -1,7 +1,8 @@
-"""Claiming with a script: the answer takes the offer's place."""
+"""Claims by htmx: the response replaces the offer."""
 
 import re
 from collections.abc import Callable
+from html import unescape
 from typing import Any
 
 import pytest
@@ -25,58 +26,60 @@ def tap(browser: Client, thing: CashbackAsset | CreditPool, **fields: str) -> Ht
 
 
 def words(answer: HttpResponse) -> str:
-    return " ".join(re.sub("<[^>]+>", " ", answer.content.decode()).split())
+    return " ".join(unescape(re.sub("<[^>]+>", " ", answer.content.decode())).split())
 
 
-def test_a_claim_answers_with_a_part_of_the_page_that_links_the_receipt(alices: Client, issue: Issue) -> None:
-    answer = tap(alices, issue())
+def test_htmx_claim_returns_a_fragment_with_a_link_to_the_receipt(alice_client: Client, issue: Issue) -> None:
+    answer = tap(alice_client, issue())
 
     assert answer.status_code == 200
     assert "<html" not in answer.content.decode()
-    assert words(answer).startswith("Claimed ₹100.00 Welcome bonus: in your wallet now. See receipt")
+    assert words(answer).startswith("Claimed ₹100.00 Welcome bonus was added to your wallet. See receipt")
     assert reverse("receipt", args=[Entry.objects.get().pk]) in answer.content.decode()
 
 
-def test_a_screen_reader_is_told_in_the_pages_own_live_region(alices: Client, issue: Issue) -> None:
-    answer = tap(alices, issue()).content.decode()
+def test_htmx_claim_updates_the_live_region_for_screen_readers(alice_client: Client, issue: Issue) -> None:
+    answer = tap(alice_client, issue()).content.decode()
 
-    assert '<p id="live" hx-swap-oob="innerHTML">Claimed. Welcome bonus, ₹100.00: in your wallet now.</p>' in answer
+    assert '<p id="live" hx-swap-oob="innerHTML">Claimed. Welcome bonus (₹100.00) was added to your wallet.</p>' in answer
 
 
-def test_more_of_the_same_are_offered_after_a_claim_and_after_a_miss(
-    alices: Client, bob: User, open_pool: OpenPool, issue: Issue
+def test_equal_credits_are_offered_after_a_claim_and_after_a_refusal(
+    alice_client: Client, bob: User, open_pool: OpenPool, issue: Issue
 ) -> None:
     pool = open_pool()
     first, second, third = (issue(pool=pool) for _ in range(3))
     claim_asset(second.pk, bob)
 
-    missed = tap(alices, second)
-    claimed = tap(alices, first)
+    missed = tap(alice_client, second)
+    claimed = tap(alice_client, first)
 
-    assert "Gone a moment ago" in words(missed)
+    assert "Just claimed by someone else" in words(missed)
     assert "Claim another (2 left)" in words(missed)
     assert "Claim another (1 left)" in words(claimed)
     assert reverse("claim_asset", args=[third.pk]) in claimed.content.decode()
 
 
-def test_no_more_is_offered_than_the_pool_allows(alices: Client, open_pool: OpenPool, issue: Issue) -> None:
+def test_no_other_credit_is_offered_once_the_pool_limit_is_reached(
+    alice_client: Client, open_pool: OpenPool, issue: Issue
+) -> None:
     pool = open_pool(per_user_limit=1)
     first, second = issue(pool=pool), issue(pool=pool)
 
-    claimed, refused = tap(alices, first), tap(alices, second)
+    claimed, refused = tap(alice_client, first), tap(alice_client, second)
 
     assert "Claim another" not in words(claimed)
-    assert words(refused).startswith("Limit reached You hold all that this pool allows one person.")
+    assert words(refused).startswith("Limit reached You've reached the limit for this offer.")
     assert Entry.objects.count() == 1
 
 
-def test_a_pools_answer_carries_a_fresh_key_for_another(alices: Client, open_pool: OpenPool, issue: Issue) -> None:
+def test_pool_claim_returns_a_form_with_a_new_key(alice_client: Client, open_pool: OpenPool, issue: Issue) -> None:
     pool = open_pool()
     for _ in range(2):
         issue(pool=pool)
 
-    claimed = tap(alices, pool, key=KEY)
-    again = tap(alices, pool, key=KEY)
+    claimed = tap(alice_client, pool, key=KEY)
+    again = tap(alice_client, pool, key=KEY)
 
     assert "Claim another (1 left)" in words(claimed)
     assert f'value="{KEY}"' not in claimed.content.decode()
@@ -84,14 +87,16 @@ def test_a_pools_answer_carries_a_fresh_key_for_another(alices: Client, open_poo
     assert Entry.objects.count() == 1
 
 
-def test_too_many_tries_offer_the_very_same_form_after_the_wait(alices: Client, open_pool: OpenPool, issue: Issue) -> None:
+def test_rate_limited_claim_returns_the_same_form_with_the_wait(
+    alice_client: Client, open_pool: OpenPool, issue: Issue
+) -> None:
     pool = open_pool()
     for _ in range(6):
         issue(pool=pool)
     for number in range(5):
-        tap(alices, pool, key=f"{KEY}{number}")
+        tap(alice_client, pool, key=f"{KEY}{number}")
 
-    answer = tap(alices, pool, key=KEY)
+    answer = tap(alice_client, pool, key=KEY)
 
     page = answer.content.decode()
     assert answer.status_code == 429
@@ -101,7 +106,7 @@ def test_too_many_tries_offer_the_very_same_form_after_the_wait(alices: Client, 
     assert Entry.objects.count() == 5
 
 
-def test_who_is_signed_out_meanwhile_is_taken_to_sign_in(client: Client, issue: Issue) -> None:
+def test_signed_out_htmx_claim_redirects_to_sign_in(client: Client, issue: Issue) -> None:
     answer = tap(client, issue())
 
     assert (answer.status_code, answer["HX-Redirect"]) == (200, f"{reverse('sign_in')}?next={reverse('offers')}")
@@ -120,17 +125,17 @@ def test_who_is_signed_out_meanwhile_is_taken_to_sign_in(client: Client, issue: 
         ("", "/offers/"),
     ],
 )
-def test_without_a_script_one_returns_to_where_the_form_was(alices: Client, issue: Issue, back: str, where: str) -> None:
-    answer: Any = alices.post(reverse("claim_asset", args=[issue().pk]), {"back": back})
+def test_plain_claim_returns_to_a_local_url_only(alice_client: Client, issue: Issue, back: str, where: str) -> None:
+    answer: Any = alice_client.post(reverse("claim_asset", args=[issue().pk]), {"back": back})
 
     assert (answer.status_code, answer["Location"]) == (302, where)
 
 
-def test_a_form_says_which_page_it_is_on_unless_that_is_the_offers(alices: Client, issue: Issue) -> None:
+def test_form_has_a_return_field_except_on_the_offers(alice_client: Client, issue: Issue) -> None:
     issue(title="Lamp")
 
-    found = alices.get(reverse("offers"), {"q": "lamp"}).content.decode()
+    found = alice_client.get(reverse("offers"), {"q": "lamp"}).content.decode()
 
     assert 'name="back" value="/offers/?q=lamp"' in found
-    assert 'name="back" value="/"' in alices.get(reverse("landing")).content.decode()
-    assert 'name="back"' not in alices.get(reverse("offers")).content.decode()
+    assert 'name="back" value="/"' in alice_client.get(reverse("landing")).content.decode()
+    assert 'name="back"' not in alice_client.get(reverse("offers")).content.decode()

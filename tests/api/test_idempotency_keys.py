@@ -1,4 +1,4 @@
-"""Idempotency-Key: a claim that is sent twice is done once and answered the same."""
+"""Idempotency-Key: a retried claim is made once and gets the same response."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,7 +33,7 @@ def refused(answer: Any, status: int, code: str) -> None:
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_a_credit_may_be_claimed_under_a_key(as_alice: Caller, issue: Issue) -> None:
+def test_credit_claim_with_a_key_is_replayed(as_alice: Caller, issue: Issue) -> None:
     asset, same = issue(), key()
 
     first, second = (as_alice.post(of_asset(asset), headers=same) for _ in range(2))
@@ -43,7 +43,7 @@ def test_a_credit_may_be_claimed_under_a_key(as_alice: Caller, issue: Issue) -> 
     assert Entry.objects.get().request_key == same["Idempotency-Key"]
 
 
-def test_a_claim_sent_twice_is_done_once_and_answered_the_same(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
+def test_claim_sent_twice_is_made_once_with_the_same_response(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
     pool, same = open_pool(), key()
     for _ in range(3):
         issue(pool=pool)
@@ -56,7 +56,7 @@ def test_a_claim_sent_twice_is_done_once_and_answered_the_same(as_alice: Caller,
     assert Entry.objects.count() == 1
 
 
-def test_a_key_is_good_for_one_request(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
+def test_key_of_another_request_is_refused(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
     here, there, same = open_pool(), open_pool(name="Other"), key()
     single = issue()
     for pool in (here, there):
@@ -68,9 +68,7 @@ def test_a_key_is_good_for_one_request(as_alice: Caller, issue: Issue, open_pool
     assert Entry.objects.count() == 1
 
 
-def test_a_key_whose_answer_is_forgotten_is_answered_from_the_ledger(
-    as_alice: Caller, issue: Issue, open_pool: OpenPool
-) -> None:
+def test_deleted_key_is_replayed_from_the_ledger(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
     pool, other, same = open_pool(), open_pool(name="Other"), key()
     issue(pool=pool), issue(pool=pool), issue(pool=other)
     first = as_alice.post(of_pool(pool), headers=same)
@@ -84,7 +82,7 @@ def test_a_key_whose_answer_is_forgotten_is_answered_from_the_ledger(
     assert Entry.objects.count() == 1
 
 
-def test_two_people_may_choose_the_same_key(as_alice: Caller, as_bob: Caller, issue: Issue, open_pool: OpenPool) -> None:
+def test_two_users_may_use_the_same_key(as_alice: Caller, as_bob: Caller, issue: Issue, open_pool: OpenPool) -> None:
     pool, same = open_pool(), key()
     for _ in range(2):
         issue(pool=pool)
@@ -104,7 +102,7 @@ def test_a_claim_from_a_pool_needs_a_key(as_alice: Caller, issue: Issue, open_po
 
 
 @pytest.mark.parametrize("bad", ["", "short", "a" * 15, "a" * 65, "a" * 15 + " b", "a" * 15 + "é", "a" * 16 + "/", "٣" * 16])
-def test_a_key_has_one_form(as_alice: Caller, issue: Issue, open_pool: OpenPool, bad: str) -> None:
+def test_malformed_key_is_refused(as_alice: Caller, issue: Issue, open_pool: OpenPool, bad: str) -> None:
     pool, asset = open_pool(), issue()
     issue(pool=pool)
 
@@ -115,14 +113,14 @@ def test_a_key_has_one_form(as_alice: Caller, issue: Issue, open_pool: OpenPool,
 
 
 @pytest.mark.parametrize("good", ["a" * 16, "Z" * 64, "0123456789_-abcdef", "8f14e45f-ceea-467f-a0e6-1ab8d1c2b3a4"])
-def test_these_are_keys(as_alice: Caller, issue: Issue, open_pool: OpenPool, good: str) -> None:
+def test_well_formed_key_is_accepted(as_alice: Caller, issue: Issue, open_pool: OpenPool, good: str) -> None:
     pool = open_pool()
     issue(pool=pool)
 
     assert as_alice.post(of_pool(pool), headers={"Idempotency-Key": good}).status_code == 201
 
 
-def test_a_refusal_leaves_its_key_free(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
+def test_key_of_a_refused_request_can_be_reused(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
     pool, same = open_pool(), key()
 
     refused(as_alice.post(of_pool(pool), headers=same), 409, "pool_sold_out")
@@ -131,7 +129,7 @@ def test_a_refusal_leaves_its_key_free(as_alice: Caller, issue: Issue, open_pool
 
 
 @pytest.mark.django_db(transaction=True)
-def test_one_request_sent_ten_times_at_once_is_done_once(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
+def test_ten_concurrent_requests_with_one_key_claim_once(as_alice: Caller, issue: Issue, open_pool: OpenPool) -> None:
     pool, same = open_pool(), key()
     for _ in range(10):
         issue(pool=pool)

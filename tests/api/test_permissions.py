@@ -1,4 +1,4 @@
-"""Who gets what: every address and method of the API, for everybody. A route without a row fails."""
+"""Status of every API route and method by role. A route without a row in the table fails."""
 
 from collections.abc import Callable
 from typing import Any
@@ -88,12 +88,14 @@ def send(user: User | None, method: str, path: str, ids: dict[str, str]) -> Any:
     return getattr(caller, method.lower())(url, None if method == "GET" else body, headers=headers)
 
 
-def test_every_route_has_its_row() -> None:
+def test_every_route_has_a_row_in_the_table() -> None:
     assert set(TABLE) == routes()
 
 
 @pytest.mark.parametrize(("method", "path"), TABLE)
-def test_everybody_gets_what_is_theirs(method: str, path: str, everybody: list[User | None], ids: dict[str, str]) -> None:
+def test_each_caller_gets_the_expected_status(
+    method: str, path: str, everybody: list[User | None], ids: dict[str, str]
+) -> None:
     answers = [send(user, method, path, ids) for user in everybody]
 
     assert tuple(answer.status_code for answer in answers) == TABLE[method, path], [answer.content for answer in answers]
@@ -103,7 +105,7 @@ def test_everybody_gets_what_is_theirs(method: str, path: str, everybody: list[U
             assert answer.json()["status"] == answer.status_code
 
 
-def test_a_method_that_an_address_does_not_have_is_nobodys(everybody: list[User | None], ids: dict[str, str]) -> None:
+def test_unsupported_method_is_405_for_every_signed_in_caller(everybody: list[User | None], ids: dict[str, str]) -> None:
     for path in (path.removeprefix(f"{ROOT}/") for path in addresses()):
         for method in {method.upper() for method in METHODS} - {method for method, known in TABLE if known == path}:
             statuses = [send(user, method, path, ids).status_code for user in everybody]
@@ -111,13 +113,13 @@ def test_a_method_that_an_address_does_not_have_is_nobodys(everybody: list[User 
             assert statuses[1:] == [405] * 4, (method, path)
 
 
-def test_an_anonymous_caller_gets_nothing_but_the_way_in_and_the_description() -> None:
+def test_anonymous_callers_can_only_register_sign_in_and_read_the_schema() -> None:
     open_to_all = {path for (_, path), statuses in TABLE.items() if statuses[0] < 400}
 
     assert open_to_all == {"auth/register/", "auth/token/", "schema/", "docs/"}
 
 
-def test_an_action_that_names_no_permission_is_nobodys(
+def test_action_without_a_declared_permission_is_denied(
     anonymous: Caller, as_ada: Caller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("wallet.api.wallet.WalletViewSet.permissions", {})

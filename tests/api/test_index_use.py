@@ -1,4 +1,4 @@
-"""Which index answers a list: asked of PostgreSQL's planner, on a table large enough for it to care."""
+"""Indexes that serve the lists, as PostgreSQL plans them on a large table."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -34,7 +34,7 @@ def crowded(open_pool: Callable[..., CreditPool], ada: User, alice: User) -> Cre
         ("assets/", "assets_cashbackasset_pkey"),
     ],
 )
-def test_a_list_is_answered_by_an_index(as_alice: Caller, crowded: CreditPool, path: str, index: str) -> None:
+def test_list_is_served_by_an_index(as_alice: Caller, crowded: CreditPool, path: str, index: str) -> None:
     with CaptureQueriesContext(connection) as asked:
         assert as_alice.get(f"{ROOT}/{path.format(pool=crowded.pk)}").status_code == 200
     with connection.cursor() as cursor:

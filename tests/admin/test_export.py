@@ -1,4 +1,4 @@
-"""A list as a file: exactly what the filters show, no formulas, row by row."""
+"""Exports of filtered lists as CSV and XLSX."""
 
 import csv
 import io
@@ -14,7 +14,7 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
-from tests.admin.conftest import seal_an_entry, told
+from tests.admin.conftest import message_texts, seal_an_entry
 from wallet.actions import edit_asset
 from wallet.actions.claim import claim_asset
 from wallet.admin import export as export_module
@@ -27,8 +27,8 @@ Issue = Callable[..., CashbackAsset]
 SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 
 
-def export(browser: Client, room: str, shape: str, query: dict[str, str] | None = None) -> Any:
-    return browser.get(reverse(f"admin:{room}_export", args=[shape]), query or {})
+def export(browser: Client, section: str, shape: str, query: dict[str, str] | None = None) -> Any:
+    return browser.get(reverse(f"admin:{section}_export", args=[shape]), query or {})
 
 
 def csv_rows(answer: Any) -> list[dict[str, str]]:
@@ -64,8 +64,8 @@ def kept(owned: None, ada: User, open_pool: Callable[..., CreditPool], issue: Is
         seal_an_entry()
 
 
-# The room, its columns, a filter, and how many rows answer to it.
-ROOMS: dict[str, tuple[tuple[str, ...], dict[str, str], int]] = {
+# section: (columns, a filter, number of matching rows)
+SECTIONS: dict[str, tuple[tuple[str, ...], dict[str, str], int]] = {
     "assets_cashbackasset": (reports.CREDIT_COLUMNS, {"q": "alice@"}, 2),
     "ledger_claimedasset": (ownership.OWNERSHIP_COLUMNS, {"q": "alice@"}, 2),
     "ledger_entry": (reports.ENTRY_COLUMNS, {"q": "alice@"}, 2),
@@ -77,12 +77,12 @@ ROOMS: dict[str, tuple[tuple[str, ...], dict[str, str], int]] = {
 }
 
 
-@pytest.mark.parametrize("room", ROOMS)
+@pytest.mark.parametrize("section", SECTIONS)
 @pytest.mark.usefixtures("kept")
-def test_both_files_hold_exactly_the_filtered_list(console: Client, room: str) -> None:
-    columns, query, count = ROOMS[room]
+def test_csv_and_xlsx_contain_exactly_the_filtered_list(console: Client, section: str) -> None:
+    columns, query, count = SECTIONS[section]
 
-    rows, book = csv_rows(export(console, room, "csv", query)), cells(export(console, room, "xlsx", query))
+    rows, book = csv_rows(export(console, section, "csv", query)), cells(export(console, section, "xlsx", query))
 
     assert list(rows[0]) == list(columns)
     assert [content for _, content in book[0]] == list(columns)
@@ -90,7 +90,7 @@ def test_both_files_hold_exactly_the_filtered_list(console: Client, room: str) -
 
 
 @pytest.mark.usefixtures("kept")
-def test_a_pools_line_counts_its_credits_and_its_name_is_no_formula(console: Client) -> None:
+def test_pool_row_counts_its_credits_and_escapes_its_name(console: Client) -> None:
     line, _ = csv_rows(export(console, "assets_creditpool", "csv"))
 
     assert (line["name"], line["active"], line["closes_at"]) == ("'=Diwali", "yes", "")
@@ -98,7 +98,7 @@ def test_a_pools_line_counts_its_credits_and_its_name_is_no_formula(console: Cli
 
 
 @pytest.mark.usefixtures("kept")
-def test_a_seals_line_is_what_its_signature_is_verified_by(console: Client) -> None:
+def test_seal_row_has_everything_its_signature_covers(console: Client) -> None:
     second, first = csv_rows(export(console, "ledger_seal", "csv"))
 
     assert (second["seal"], second["previous_root"]) == ("2", first["root"])
@@ -107,7 +107,7 @@ def test_a_seals_line_is_what_its_signature_is_verified_by(console: Client) -> N
 
 
 @pytest.mark.usefixtures("kept")
-def test_the_trails_lines_say_who_did_what(console: Client) -> None:
+def test_change_and_issue_rows_show_who_did_what(console: Client) -> None:
     expired, changed = csv_rows(export(console, "assets_cashbackassetevent", "csv"))
     issued = csv_rows(export(console, "assets_issuance", "csv"))[0]
 
@@ -122,7 +122,7 @@ def test_the_trails_lines_say_who_did_what(console: Client) -> None:
 
 
 @pytest.mark.usefixtures("owned")
-def test_a_title_that_is_a_formula_is_text_in_either_file(console: Client) -> None:
+def test_formula_in_a_title_is_text_in_csv_and_xlsx(console: Client) -> None:
     rows = csv_rows(export(console, "assets_cashbackasset", "csv", {"q": "=1+1"}))
     book = cells(export(console, "assets_cashbackasset", "xlsx", {"q": "=1+1"}))
 
@@ -131,48 +131,48 @@ def test_a_title_that_is_a_formula_is_text_in_either_file(console: Client) -> No
 
 
 @pytest.mark.usefixtures("owned")
-def test_an_amount_is_a_number_in_a_workbook(console: Client) -> None:
+def test_amount_is_a_number_in_xlsx(console: Client) -> None:
     _, line = cells(export(console, "ledger_claimedasset_owners", "xlsx", {"q": "bob"}))
 
     assert line[:4] == [("inlineStr", "bob@example.com"), ("inlineStr", "USD"), ("n", "1"), ("n", "7")]
 
 
 @pytest.mark.usefixtures("owned")
-def test_a_workbook_that_would_be_too_long_is_refused_and_csv_offered(console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_xlsx_above_the_row_limit_is_refused_and_csv_offered(console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_module, "MAX_XLSX_ROWS", 3)
 
     answer = export(console, "assets_cashbackasset", "xlsx")
 
-    assert "take it as CSV" in told(answer)[0]
+    assert "export it as CSV" in message_texts(answer)[0]
     assert answer["Location"] == reverse("admin:assets_cashbackasset_changelist")
     assert len(csv_rows(export(console, "assets_cashbackasset", "csv"))) == 4
 
 
 @pytest.mark.usefixtures("owned")
-def test_the_files_are_named_and_typed(console: Client) -> None:
+def test_export_has_a_file_name_and_content_type(console: Client) -> None:
     answer = export(console, "ledger_entry", "xlsx")
 
     assert answer["Content-Disposition"] == 'attachment; filename="ledger.xlsx"'
-    assert answer["Content-Type"] == export_module.WORKBOOK
+    assert answer["Content-Type"] == export_module.XLSX_CONTENT_TYPE
 
 
 @pytest.mark.usefixtures("owned")
-def test_an_address_that_filters_by_nonsense_leads_back(console: Client) -> None:
+def test_export_with_invalid_filter_redirects_to_the_list(console: Client) -> None:
     answer = export(console, "ledger_entry", "csv", {"nonsense__exact": "1"})
 
     assert (answer.status_code, answer["Location"]) == (302, reverse("admin:ledger_entry_changelist"))
 
 
 @pytest.mark.usefixtures("owned")
-def test_every_list_links_to_its_files_with_its_filters(console: Client) -> None:
-    for room in set(ROOMS) - {"ledger_claimedasset_owners"}:
-        page = console.get(reverse(f"admin:{room}_changelist"), {"q": "alice"}).content.decode()
+def test_lists_link_to_their_exports_with_their_filters(console: Client) -> None:
+    for section in set(SECTIONS) - {"ledger_claimedasset_owners"}:
+        page = console.get(reverse(f"admin:{section}_changelist"), {"q": "alice"}).content.decode()
 
         for shape in ("csv", "xlsx"):
-            assert re.search(rf'href="{reverse(f"admin:{room}_export", args=[shape])}\?q=alice"', page)
+            assert re.search(rf'href="{reverse(f"admin:{section}_export", args=[shape])}\?q=alice"', page)
 
 
-def test_a_hundred_rows_are_one_query(
+def test_export_of_a_hundred_rows_is_one_query(
     console: Client, alice: User, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for _ in range(100):

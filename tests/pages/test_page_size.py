@@ -1,4 +1,4 @@
-"""How much a browser that never was here has to fetch: a page at its fullest, with all that it asks for, nothing compressed."""
+"""Size of a full page with all its static files, uncompressed, for a browser with an empty cache."""
 
 import re
 from collections.abc import Callable
@@ -18,13 +18,13 @@ from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.pages import views
 from wallet.pages.balance_chart import Balance, build_balance
 
-MOST = 100_000
+MAX_BYTES = 100_000
 LANGUAGES = pytest.mark.parametrize("language", ["en", "hi"])
 Issue = Callable[..., CashbackAsset]
 
 
-def weight(browser: Client, address: str, language: str) -> int:
-    """Return the bytes of a page with its style, scripts and drawings."""
+def page_bytes(browser: Client, address: str, language: str) -> int:
+    """Return the size of a page with its stylesheet, scripts and icons."""
     page = browser.get(address, headers={"Accept-Language": language}).content.decode()
     files = {path.split("#")[0] for path in re.findall(r'(?:src|href)="/static/([^"]+)"', page)}
     assert "cashback/style.css" in files
@@ -33,7 +33,7 @@ def weight(browser: Client, address: str, language: str) -> int:
 
 
 @pytest.fixture
-def full_shop(open_pool: Callable[..., CreditPool], issue: Issue) -> None:
+def full_page(open_pool: Callable[..., CreditPool], issue: Issue) -> None:
     for number in range(12):
         pool = open_pool(name=f"A pool with a rather long name, number {number}", per_user_limit=3)
         for value in (10, 20):
@@ -42,28 +42,32 @@ def full_shop(open_pool: Callable[..., CreditPool], issue: Issue) -> None:
 
 @LANGUAGES
 @pytest.mark.parametrize("name", ["landing", "offers", "dashboard"])
-def test_a_full_shop_weighs_less_than_a_hundred_kilobytes(alices: Client, full_shop: None, name: str, language: str) -> None:
-    assert weight(alices, reverse(name), language) < MOST
+def test_full_page_is_smaller_than_100_kb(alice_client: Client, full_page: None, name: str, language: str) -> None:
+    assert page_bytes(alice_client, reverse(name), language) < MAX_BYTES
 
 
-def of_each_day(currency: str) -> Balance:
-    """Return what somebody holds who claimed on every day that the chart has room for."""
+def balance_of_daily_claims(currency: str) -> Balance:
+    """Return the balance of a user who claimed on every day of the chart."""
     days = [date.today() - timedelta(days=ago) for ago in range(90, -1, -1)]
     return build_balance(currency, [{"day": day, "gained": Decimal("1234.50"), "claims": 1} for day in days])
 
 
 @LANGUAGES
-def test_a_wallet_of_three_currencies_weighs_no_more(
-    alices: Client, full_shop: None, monkeypatch: pytest.MonkeyPatch, language: str
+def test_dashboard_with_three_currencies_is_smaller_than_100_kb(
+    alice_client: Client, full_page: None, monkeypatch: pytest.MonkeyPatch, language: str
 ) -> None:
-    monkeypatch.setattr(views, "balance_charts", lambda user: [of_each_day(currency) for currency in ("EUR", "INR", "USD")])
+    monkeypatch.setattr(
+        views, "balance_charts", lambda user: [balance_of_daily_claims(currency) for currency in ("EUR", "INR", "USD")]
+    )
 
-    assert weight(alices, reverse("dashboard"), language) < MOST
+    assert page_bytes(alice_client, reverse("dashboard"), language) < MAX_BYTES
 
 
 @LANGUAGES
-def test_a_page_of_history_weighs_no_more(alices: Client, alice: User, issue: Issue, unlimited: Any, language: str) -> None:
+def test_history_page_is_smaller_than_100_kb(
+    alice_client: Client, alice: User, issue: Issue, unlimited: Any, language: str
+) -> None:
     for number in range(21):
         claim_asset(issue(title=f"A credit with quite a long title, number {number}").pk, alice)
 
-    assert weight(alices, reverse("my_claims"), language) < MOST
+    assert page_bytes(alice_client, reverse("my_claims"), language) < MAX_BYTES

@@ -1,4 +1,4 @@
-"""The web server's worker: a connection stays with its thread while nobody waits for one, a process with its core."""
+"""The web server's worker: keep-alive connections, fairness between them, and pinning to cores."""
 
 import http.client
 import os
@@ -31,13 +31,13 @@ def asked(connection: http.client.HTTPConnection) -> int:
     return response.status
 
 
-def test_one_connection_is_answered_as_often_as_it_asks(server: web_server.Web) -> None:
+def test_one_connection_can_send_many_requests(server: web_server.Web) -> None:
     connection = connected(server)
 
     assert {asked(connection) for _ in range(250)} == {200}
 
 
-def test_who_waits_for_a_thread_gets_one_while_others_never_pause(server: web_server.Web) -> None:
+def test_new_connection_is_served_while_others_send_without_pause(server: web_server.Web) -> None:
     over = threading.Event()
     counts = [0, 0, 0]
 
@@ -61,7 +61,7 @@ def test_who_waits_for_a_thread_gets_one_while_others_never_pause(server: web_se
     assert min(counts) > 0
 
 
-def test_a_client_that_hangs_up_frees_its_thread(server: web_server.Web) -> None:
+def test_closed_connection_frees_its_thread(server: web_server.Web) -> None:
     for _ in range(10):
         connection = connected(server)
         asked(connection)
@@ -86,7 +86,7 @@ def wait_for_workers(server: web_server.Web, count: int) -> list[int]:
     return pids
 
 
-def test_where_cores_have_as_many_workers_each_keeps_to_one_and_so_does_its_successor() -> None:
+def test_workers_and_their_replacements_are_pinned_to_cores_evenly() -> None:
     cores = sorted(os.sched_getaffinity(0))
 
     with web_server.web_server(ENVIRON, "--workers", str(2 * len(cores)), "--threads", "2", "--preload") as server:
@@ -97,7 +97,7 @@ def test_where_cores_have_as_many_workers_each_keeps_to_one_and_so_does_its_succ
             processes.wait_for_exit(pids[-1])
 
 
-def test_where_cores_cannot_be_shared_out_evenly_the_system_chooses() -> None:
+def test_workers_are_not_pinned_when_cores_do_not_divide_evenly() -> None:
     cores = os.sched_getaffinity(0)
     workers = len(cores) + 1
 

@@ -1,4 +1,4 @@
-"""/assets/: issuing single credits: amounts, instants and what else is right or wrong in a body."""
+"""/assets/: issuing single credits, with valid and invalid amounts, expiries and other fields."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -37,7 +37,7 @@ def test_an_admin_issues_a_credit(as_ada: Caller, ada: User, open_pool: Callable
 @pytest.mark.parametrize(
     ("value", "written"), [("100", "100.00"), (100, "100.00"), ("0.01", "0.01"), ("1000000000", "1000000000.00")]
 )
-def test_an_amount_is_digits_in_a_string_or_an_integer(as_ada: Caller, value: str | int, written: str) -> None:
+def test_amount_is_a_string_of_digits_or_an_integer(as_ada: Caller, value: str | int, written: str) -> None:
     answer = as_ada.post(ASSETS, {"title": "Bonus", "total_value": value, "currency": "INR"})
 
     assert answer.json()["total_value"] == written
@@ -79,7 +79,7 @@ def test_an_amount_is_digits_in_a_string_or_an_integer(as_ada: Caller, value: st
         1e3,
     ],
 )
-def test_an_amount_that_is_not_exact_and_positive_is_refused(as_ada: Caller, value: object) -> None:
+def test_inexact_or_nonpositive_amount_is_refused(as_ada: Caller, value: object) -> None:
     answer = as_ada.post(ASSETS, {"title": "Bonus", "total_value": value, "currency": "INR"})
 
     assert wrong_fields(answer) == ["total_value"]
@@ -87,7 +87,7 @@ def test_an_amount_that_is_not_exact_and_positive_is_refused(as_ada: Caller, val
 
 
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
-def test_numbers_that_json_does_not_have_are_refused(as_ada: Caller, number: str) -> None:
+def test_nan_and_infinity_are_refused(as_ada: Caller, number: str) -> None:
     body = f'{{"title": "Bonus", "total_value": {number}, "currency": "INR"}}'
 
     answer = as_ada.post(ASSETS, body, content_type="application/json")
@@ -95,7 +95,7 @@ def test_numbers_that_json_does_not_have_are_refused(as_ada: Caller, number: str
     assert (answer.status_code, answer.json()["code"]) == (400, "parse_error")
 
 
-def test_a_float_is_told_why(as_ada: Caller) -> None:
+def test_float_amount_is_refused_with_the_reason(as_ada: Caller) -> None:
     answer = as_ada.post(ASSETS, {"title": "Bonus", "total_value": 100.1, "currency": "INR"})
 
     assert "in a string" in answer.json()["errors"][0]["detail"]
@@ -134,7 +134,7 @@ def test_an_amount_has_the_decimals_of_its_currency(as_ada: Caller, currency: st
         ({"tilte": "a"}, "tilte"),
     ],
 )
-def test_a_wrong_field_is_named_and_nothing_is_issued(as_ada: Caller, changed: dict[str, object], field: str) -> None:
+def test_invalid_field_is_reported_and_nothing_is_issued(as_ada: Caller, changed: dict[str, object], field: str) -> None:
     answer = as_ada.post(ASSETS, {"title": "Bonus", "total_value": "1.00", "currency": "INR"} | changed)
 
     assert wrong_fields(answer) == [field]
@@ -150,5 +150,5 @@ def test_a_credit_needs_a_currency_or_a_pool(as_ada: Caller, open_pool: Callable
 
 
 @pytest.mark.parametrize("body", ["[]", '"text"', "1", "null", "true"])
-def test_a_body_that_is_no_object_is_refused(as_ada: Caller, body: str) -> None:
+def test_body_that_is_not_an_object_is_refused(as_ada: Caller, body: str) -> None:
     assert wrong_fields(as_ada.post(ASSETS, body, content_type="application/json")) == [""]

@@ -1,4 +1,4 @@
-"""The room of the credits: one at a time."""
+"""The section of the credits: issue, change and delete one."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
-from tests.admin.conftest import CREDITS, state, told
+from tests.admin.conftest import CREDITS, message_texts, state
 from wallet.actions import edit_asset, recreate_asset
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
@@ -48,7 +48,9 @@ def test_a_credit_is_issued(console: Client, ada: User) -> None:
     assert (asset.expires_at, asset.created_by, asset.status) == (datetime(2099, 1, 1, 12, tzinfo=UTC), ada, "AVAILABLE")
 
 
-def test_a_credit_takes_its_pools_currency_and_ends_with_a_day_there(console: Client, open_pool: OpenPool) -> None:
+def test_credit_gets_its_pools_currency_and_expires_at_the_end_of_the_day_in_its_time_zone(
+    console: Client, open_pool: OpenPool
+) -> None:
     pool = open_pool(currency="JPY", time_zone="Asia/Tokyo")
 
     console.post(ADD, {"title": "Refund", "total_value": "500", "pool": str(pool.pk), "last_day": "2099-03-31"})
@@ -77,7 +79,7 @@ def test_a_credit_takes_its_pools_currency_and_ends_with_a_day_there(console: Cl
         {"expires_at_0": "9999-12-31", "expires_at_1": "23:59"},
     ],
 )
-def test_a_wrong_field_is_said_in_the_form_and_issues_nothing(console: Client, wrong: dict[str, Any]) -> None:
+def test_invalid_field_is_reported_in_the_form_and_nothing_is_issued(console: Client, wrong: dict[str, Any]) -> None:
     answer = console.post(ADD, FIELDS | wrong)
 
     assert answer.status_code == 200
@@ -92,7 +94,7 @@ def test_a_pool_in_another_currency_is_refused(console: Client, open_pool: OpenP
     assert CashbackAsset.objects.count() == 0
 
 
-def test_an_available_credit_is_changed_by_the_act_which_leaves_its_trace(console: Client, ada: User, issue: Issue) -> None:
+def test_available_credit_is_changed_through_the_action_and_recorded(console: Client, ada: User, issue: Issue) -> None:
     asset = issue()
 
     answer = console.post(page("change", asset), FIELDS | {"title": "Better", "total_value": "100.00"})
@@ -103,7 +105,7 @@ def test_an_available_credit_is_changed_by_the_act_which_leaves_its_trace(consol
     assert event.pgh_context.metadata["email"] == ada.email
 
 
-def test_a_change_to_a_past_instant_is_refused_in_the_form(console: Client, issue: Issue) -> None:
+def test_change_to_a_past_expiry_is_refused_in_the_form(console: Client, issue: Issue) -> None:
     asset = issue()
     before = state(asset)
 
@@ -114,13 +116,13 @@ def test_a_change_to_a_past_instant_is_refused_in_the_form(console: Client, issu
 
 
 @pytest.mark.parametrize("kind", ["claimed", "expired"])
-def test_a_credit_whose_life_is_over_is_only_looked_at(
-    console: Client, roots: Client, request: pytest.FixtureRequest, kind: str
+def test_claimed_or_expired_credit_is_read_only(
+    console: Client, root_client: Client, request: pytest.FixtureRequest, kind: str
 ) -> None:
     asset = request.getfixturevalue(kind)
     before = state(asset)
 
-    for browser in (console, roots):
+    for browser in (console, root_client):
         shown = browser.get(page("change", asset))
         assert shown.status_code == 200
         assert 'name="title"' not in shown.content.decode()
@@ -130,23 +132,21 @@ def test_a_credit_whose_life_is_over_is_only_looked_at(
     assert (state(asset), CashbackAsset.objects.count()) == (before, 1)
 
 
-def test_a_claimed_credit_names_its_id_and_leads_to_its_entry(console: Client, claimed: CashbackAsset) -> None:
+def test_page_of_a_claimed_credit_shows_its_id_and_links_to_its_entry(console: Client, claimed: CashbackAsset) -> None:
     shown = console.get(page("change", claimed)).content.decode()
 
     assert reverse("admin:ledger_entry_change", args=[Entry.objects.get(asset=claimed).pk]) in shown
     assert f">{claimed.pk}<" in shown
 
 
-def test_an_expired_credit_and_what_was_made_of_it_lead_to_each_other(
-    console: Client, ada: User, expired: CashbackAsset
-) -> None:
+def test_recreated_credit_and_its_parent_link_to_each_other(console: Client, ada: User, expired: CashbackAsset) -> None:
     child = recreate_asset.recreate_asset(expired.pk, ada)
 
     assert page("change", child) in console.get(page("change", expired)).content.decode()
     assert page("change", expired) in console.get(page("change", child)).content.decode()
 
 
-def test_a_due_credit_is_over_before_any_sweep(console: Client, issue: Issue) -> None:
+def test_due_credit_cannot_be_changed_before_any_sweep(console: Client, issue: Issue) -> None:
     asset = issue(expires_at=timezone.now() + timedelta(seconds=0.2))
     before = state(asset)
     while CashbackAsset.objects.with_current_status().get().current_status == "AVAILABLE":
@@ -167,7 +167,7 @@ def test_a_credit_claimed_while_the_form_was_open_is_refused(console: Client, al
 
 
 @pytest.mark.parametrize("kind", ["free", "expired"])
-def test_what_nobody_owns_is_deleted_by_the_act(
+def test_unclaimed_credit_is_deleted_through_the_action(
     console: Client, issue: Issue, request: pytest.FixtureRequest, kind: str
 ) -> None:
     asset = issue() if kind == "free" else request.getfixturevalue(kind)
@@ -179,8 +179,8 @@ def test_what_nobody_owns_is_deleted_by_the_act(
     assert CashbackAsset.pgh_event_model.objects.filter(pgh_label="delete").count() == 1  # type: ignore[attr-defined]
 
 
-def test_a_claimed_credit_is_never_deleted(console: Client, roots: Client, claimed: CashbackAsset) -> None:
-    for browser in (console, roots):
+def test_a_claimed_credit_is_never_deleted(console: Client, root_client: Client, claimed: CashbackAsset) -> None:
+    for browser in (console, root_client):
         assert browser.post(page("delete", claimed), {"post": "yes"}).status_code == 403
 
     assert CashbackAsset.objects.get() == claimed
@@ -196,7 +196,7 @@ def test_a_recreated_credit_is_kept_for_its_children(console: Client, ada: User,
 
 @pytest.mark.parametrize("page_of", ["change", "delete", "history"])
 @pytest.mark.parametrize("key", ["01900000-0000-7000-8000-000000000000", "no-uuid"])
-def test_a_credit_that_is_not_there_leads_back(console: Client, page_of: str, key: str) -> None:
+def test_unknown_credit_redirects(console: Client, page_of: str, key: str) -> None:
     assert console.get(f"{CREDITS}{key}/{page_of}/").status_code == 302
 
 
@@ -244,15 +244,15 @@ def test_the_list_is_filtered_by_pool_and_searched_by_id(console: Client, open_p
 
 
 @pytest.mark.parametrize("query", [{"password": "x"}, {"claimed_by__password__startswith": "a"}, {"o": "99.-x"}, {"p": "x"}])
-def test_an_address_made_by_hand_shows_nothing_more_and_breaks_nothing(
-    console: Client, issue: Issue, query: dict[str, str]
-) -> None:
+def test_crafted_query_string_reveals_and_breaks_nothing(console: Client, issue: Issue, query: dict[str, str]) -> None:
     issue()
 
     assert console.get(CREDITS, query).status_code in (200, 302, 400)
 
 
-def test_a_refusal_while_deleting_is_told(console: Client, alice: User, issue: Issue, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refusal_of_a_deletion_is_shown_as_a_message(
+    console: Client, alice: User, issue: Issue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asset = issue()
     delete = edit_asset.delete_asset
     # Somebody claims it between Django's look at the row and the act's lock.
@@ -260,5 +260,5 @@ def test_a_refusal_while_deleting_is_told(console: Client, alice: User, issue: I
 
     answer = console.post(page("delete", asset), {"post": "yes"})
 
-    assert told(answer) == ["This credit has been claimed and can't be deleted."]
+    assert message_texts(answer) == ["This credit has been claimed and can't be deleted."]
     assert CashbackAsset.objects.get().claimed_by == alice

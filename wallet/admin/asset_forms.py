@@ -1,0 +1,92 @@
+"""Forms of the credits: issue and change one, and extend the expiry of several."""
+
+from typing import Any, ClassVar
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+from unfold.widgets import UnfoldAdminSingleDateWidget, UnfoldAdminSplitDateTimeWidget, UnfoldBooleanWidget
+
+from wallet.admin.base import ActionForm
+from wallet.admin.form_fields import AmountField, CurrencyField
+from wallet.assets.models import CashbackAsset
+from wallet.money import format_amount
+
+
+class AssetForm(ActionForm):
+    """Issues or changes a credit."""
+
+    total_value = AmountField(label=_("Value"), help_text=_("e.g. 250.00, with at most the decimals of its currency."))
+    currency = CurrencyField(
+        label=_("Currency"),
+        required=False,
+        help_text=_("Three-letter code, e.g. INR. Leave blank to use the pool's."),
+    )
+    last_day = forms.DateField(
+        label=_("Or a date"),
+        required=False,
+        widget=UnfoldAdminSingleDateWidget,
+        help_text=_("Last day it can be claimed, in the pool's time zone."),
+    )
+
+    class Meta:
+        model = CashbackAsset
+        fields = ("title", "total_value", "currency", "pool", "expires_at", "last_day")
+        labels: ClassVar = {"title": _("Title"), "pool": _("Pool"), "expires_at": _("Expires (UTC)")}
+        help_texts: ClassVar = {
+            "title": _("Shown to users, e.g. Welcome bonus."),
+            "pool": _("The pool's dates and per-user limit apply. Leave blank for no pool."),
+            "expires_at": _("Expiry time (exclusive). Leave blank for no expiry."),
+        }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if self.instance.total_value is not None:  # type: ignore[attr-defined]
+            value, currency = self.instance.total_value, self.instance.currency  # type: ignore[attr-defined]
+            self.initial["total_value"] = format_amount(value, currency)
+
+    def clean(self) -> dict[str, Any]:
+        """Fill in the pool's currency, and refuse an expiry together with a last day."""
+        cleaned = super().clean()
+        if not cleaned.get("currency"):
+            cleaned["currency"] = cleaned["pool"].currency if cleaned.get("pool") else self.instance.currency  # type: ignore[attr-defined]
+        if "last_day" in self.changed_data and "expires_at" in self.changed_data:
+            raise ValidationError({"last_day": _("Enter a time or a date, not both.")}, code="invalid")
+        return cleaned
+
+    def changed_values(self) -> dict[str, Any]:
+        """Return the changed fields as arguments of the actions."""
+        values = {name: self.cleaned_data[name] for name in self.changed_data}
+        if "last_day" in values:
+            values["expires_at"] = values.pop("last_day")
+        return values
+
+
+class ExtendForm(forms.Form):
+    """Asks for the new expiry of credits: a date, a time, or never."""
+
+    last_day = forms.DateField(
+        label=_("Last day"),
+        required=False,
+        widget=UnfoldAdminSingleDateWidget,
+        help_text=_("Last day they can be claimed, in each pool's time zone."),
+    )
+    expires_at = forms.SplitDateTimeField(
+        label=_("Or an exact time (UTC)"),
+        required=False,
+        widget=UnfoldAdminSplitDateTimeWidget,
+        help_text=_("Expiry time (exclusive)."),
+    )
+    never = forms.BooleanField(label=_("Or no expiry"), required=False, widget=UnfoldBooleanWidget)
+
+    def clean(self) -> dict[str, Any]:
+        """Require exactly one of the fields."""
+        cleaned = super().clean() or {}
+        if not self.errors and sum(1 for value in cleaned.values() if value) != 1:
+            raise ValidationError(_("Enter a date, or a time, or choose no expiry."), code="one")
+        return cleaned
+
+    def changed_values(self) -> dict[str, Any]:
+        """Return the arguments of the action."""
+        values = self.cleaned_data
+        return {"until": None if values["never"] else values["expires_at"] or values["last_day"]}
