@@ -30,7 +30,11 @@ def sql(statement: str, *values: Any) -> None:
 
 
 def become(role: str) -> None:
-    """Take the role for the rest of the transaction; the test's own user is a superuser."""
+    """Take the role for the rest of the transaction; the test's own user is a superuser.
+
+    The attack waits for autovacuum, which gives way to it, instead of ending in a lock timeout on a busy machine.
+    """
+    sql("SET LOCAL lock_timeout = '30s'")
     if role == OWNER:
         sql(MAKE_OWNER)
     if role != "superuser":
