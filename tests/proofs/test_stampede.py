@@ -9,7 +9,8 @@ import pytest
 from dev.race.plan import Plan
 from tests.proofs.conftest import Race
 
-pytestmark = pytest.mark.xdist_group("races")
+# django_db: without a test that uses the database pytest-django creates none, and `run` would set up the development database.
+pytestmark = [pytest.mark.xdist_group("races"), pytest.mark.django_db]
 Record = Callable[..., None]
 
 
