@@ -97,7 +97,6 @@ MIDDLEWARE = [
     "cashback.http.session_middleware.AuthenticationMiddleware",
     "cashback.http.session_middleware.MessageMiddleware",
     "cashback.http.session_middleware.HtmxMiddleware",
-    "cashback.http.request_connections.RefusalMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 

@@ -18,28 +18,28 @@ CHANNELS = {"/api/": "api", "/admin/": "admin"}
 
 
 def channel_of(request: HttpRequest) -> str:
-    """Return the door that a request came through."""
-    return next((door for start, door in CHANNELS.items() if request.path.startswith(start)), "pages")
+    """Return the channel of a request, by its path."""
+    return next((channel for start, channel in CHANNELS.items() if request.path.startswith(start)), "pages")
 
 
 def is_redirected_to_sign_in(user: Any, answer: HttpResponse) -> bool:
-    """Tell whether somebody known was sent to the console's sign-in: its way to say that they may not."""
+    """Return whether a signed-in user was redirected to the console's sign-in page, which is how the console refuses."""
     if answer.status_code != HTTPStatus.FOUND or user is None or not user.is_authenticated:
         return False
     return answer.headers["Location"].partition("?")[0] == reverse("admin:login")
 
 
 class ChannelMiddleware:
-    """Name the door a request came through, for the history of what it changes and for the log of who tried what."""
+    """Sets the channel of a request for the change history and the audit log, and records refusals and exports there."""
 
     def __init__(self, get_response: Handler) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Answer the request with its door named; record who was told that they may not, and who took a file away."""
-        door = channel_of(request)
-        where = {"door": door, "ip": client_ip(request), "method": str(request.method), "path": request.path}
-        with acting_through_channel(door), audit.request_origin(**where):
+        """Return the response."""
+        channel = channel_of(request)
+        where = {"door": channel, "ip": client_ip(request), "method": str(request.method), "path": request.path}
+        with acting_through_channel(channel), audit.request_origin(**where):
             answer = self.get_response(request)
             user = getattr(request, "user", None)
             if answer.status_code == HTTPStatus.FORBIDDEN or is_redirected_to_sign_in(user, answer):

@@ -17,7 +17,8 @@ Handler = Callable[[HttpRequest], HttpResponse]
 class ConnectionMiddleware:
     """Lets claims use the reserved connections, and releases the connection of each request before the response is sent.
 
-    So a client that reads slowly holds no database connection.
+    So a client that reads slowly holds no database connection. It also renders the page of an expensive read that was refused:
+    a middleware of its own would cost every claim.
     """
 
     def __init__(self, get_response: Handler) -> None:
@@ -32,17 +33,6 @@ class ConnectionMiddleware:
             return self.get_response(request)
         finally:
             release_connection()
-
-
-class RefusalMiddleware:
-    """Renders the refusal of an expensive read in a page."""
-
-    def __init__(self, get_response: Handler) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Return the response."""
-        return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
         """Return the error page, or None for another error."""

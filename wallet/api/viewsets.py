@@ -53,10 +53,11 @@ class BaseViewSet(GenericViewSet[Any]):
 
     def expensive_read(self) -> ExpensiveRead | None:
         """Return the kind of expensive read that this request is, or None."""
+        if self.action != "list":
+            return None
         cheap = {*CursorPagination.parameters, "format", *self.indexed_filters}
         parameters = self.request.query_params
-        is_search = self.action == "list" and any(parameters[name] for name in {*parameters} - cheap)
-        return SEARCH if is_search else None
+        return SEARCH if any(parameters[name] for name in {*parameters} - cheap) else None
 
     @property
     def user(self) -> User:
