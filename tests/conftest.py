@@ -71,6 +71,20 @@ def _empty_caches() -> Iterator[None]:
         cache.clear()
 
 
+DATABASE_FIXTURES = {"db", "transactional_db", "_django_db_helper", "django_db_setup"}
+
+
+@pytest.fixture(autouse=True)
+def _no_connection_is_left(request: pytest.FixtureRequest, django_db_blocker: DjangoDbBlocker) -> None:
+    """Close the connection that an earlier test left open, before a test that may not use the database.
+
+    Each request releases its connection, which asks an open one for its state, and that is refused to such a test.
+    """
+    if request.node.get_closest_marker("django_db") is None and not DATABASE_FIXTURES.intersection(request.fixturenames):
+        with django_db_blocker.unblock():
+            connection.close()
+
+
 @pytest.fixture(autouse=True)
 def _file_slots_are_freed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Free the slots of files that no test holds any more: the test client closes no response, as a web server would."""
