@@ -93,7 +93,8 @@ ATTACKS: dict[str, tuple[str, ...]] = {
     ),
 }
 # Refused as well when another session claimed or sealed first.
-SLOWER = ("entry_one_claim_per_asset", "seal_follows", "seal_no_fork", "ledger_seal_pkey")
+# seal_closed: no transaction ended since the last seal, so the trigger refuses any next seal before its shape is checked.
+SLOWER = ("entry_one_claim_per_asset", "seal_follows", "seal_no_fork", "ledger_seal_pkey", "seal_closed")
 NOT_NOW = psycopg.OperationalError  # a row or a seal locked by another session
 
 
