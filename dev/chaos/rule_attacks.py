@@ -33,12 +33,17 @@ BILLION = f"""
 
 
 def next_seal(**forged: str) -> str:
-    """Return SQL for a seal after the last that covers what is closed, with some columns forged."""
+    """Return SQL for a seal after the last that covers what is closed, with some columns forged.
+
+    It inserts nothing while no transaction has ended since the last seal, unless `to_xid` is forged: such a range is refused
+    before the shape of the seal is checked.
+    """
     copied = {name: name for name in ("root", "count", "sums", "sealed_at", "public_key", "signature", "leaves")}
     columns = {"seq": "seq + 1", "previous_root": "root", "from_xid": "to_xid", "to_xid": CLOSED} | copied | forged
     return (
         f"INSERT INTO ledger_seal ({', '.join(columns)}) SELECT {', '.join(columns.values())}"  # noqa: S608  (our own columns)
-        " FROM ledger_seal ORDER BY seq DESC LIMIT 1"
+        " FROM (SELECT * FROM ledger_seal ORDER BY seq DESC LIMIT 1) AS last"
+        + ("" if "to_xid" in forged else f" WHERE to_xid < {CLOSED}")
     )
 
 
@@ -93,8 +98,7 @@ ATTACKS: dict[str, tuple[str, ...]] = {
     ),
 }
 # Refused as well when another session claimed or sealed first.
-# seal_closed: no transaction ended since the last seal, so the trigger refuses any next seal before its shape is checked.
-SLOWER = ("entry_one_claim_per_asset", "seal_follows", "seal_no_fork", "ledger_seal_pkey", "seal_closed")
+SLOWER = ("entry_one_claim_per_asset", "seal_follows", "seal_no_fork", "ledger_seal_pkey")
 NOT_NOW = psycopg.OperationalError  # a row or a seal locked by another session
 
 
