@@ -17,7 +17,7 @@ from cashback.gunicorn_worker.limited_sockets import LimitedSocket, Senders
 
 MAX_HEAD_BYTES = 64 * 1024
 MAX_BODY_BYTES = 1_100_000  # the largest accepted file and its form; larger bodies are rejected unread
-READ_BYTES = 64 * 1024
+READ_BYTES = 16 * 1024
 HEAD_END = b"\r\n\r\n"
 LINE_FEED = re.compile(rb"(?<!\r)\n")
 FRAMING = re.compile(rb"\r\n(?:content-length:[ \t]*(\d{1,12})[ \t]*|transfer-encoding:[^\r\n]*)(?=\r\n)", re.IGNORECASE)

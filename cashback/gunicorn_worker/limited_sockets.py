@@ -95,6 +95,8 @@ class LimitedSocket(socket.socket):
         super().setblocking(False)
         self.senders = senders
         self.time_left = senders.limits.answer
+        self.awaits_head = False
+        self.held_head = b""
         with suppress(OSError):  # a unix socket has no such option
             self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
             # Limits data that is still in the kernel's buffer after the thread is done.
@@ -110,8 +112,22 @@ class LimitedSocket(socket.socket):
         """Return the number of sent bytes that the client has not acknowledged."""
         return int(struct.unpack("i", fcntl.ioctl(self, termios.TIOCOUTQ, b"\0" * 4))[0])
 
+    def start_response(self) -> None:
+        """Hold the head of the response, which gunicorn sends on its own, until its body follows: one packet, not two."""
+        self.awaits_head, self.held_head = True, b""
+
+    def finish_response(self) -> None:
+        """Send the head of a response without a body. Raises OSError."""
+        if self.held_head:
+            self.sendall(b"")
+
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Send everything. Raises OSError if the client has closed, does not read, or reads too slowly."""
+        if self.awaits_head:
+            self.awaits_head, self.held_head = False, data
+            return
+        if self.held_head:
+            data, self.held_head = self.held_head + data, b""
         remaining = memoryview(data)
         while remaining:
             try:

@@ -67,7 +67,10 @@ class Worker(PollingWorker):
         """Process a request; close afterwards if the start of the next request is uncertain."""
         if not conn.is_framed_as(req.body.reader):
             req.force_close()
-        return super().handle_request(req, conn)
+        conn.sock.start_response()
+        keep_alive = super().handle_request(req, conn)
+        conn.sock.finish_response()
+        return keep_alive
 
     def _keepalive_after(self, conn: Any, keepalive: Any) -> bool:
         # Unread parts of the body have been received already and are discarded with the parser.

@@ -10,7 +10,8 @@ from cashback.http.headers import CONSOLE_POLICY, HEADERS, STRICT_POLICY
 Handler = Callable[[HttpRequest], HttpResponse]
 
 
-POLICIES = {"admin": CONSOLE_POLICY}
+STRICT_HEADERS = {"Content-Security-Policy": STRICT_POLICY, **HEADERS}
+CONSOLE_HEADERS = {"Content-Security-Policy": CONSOLE_POLICY, **HEADERS}
 
 
 class SecurityHeadersMiddleware:
@@ -22,6 +23,6 @@ class SecurityHeadersMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Return the response with the headers that it does not set itself."""
         answer = self.get_response(request)
-        for name, value in {"Content-Security-Policy": POLICIES.get(channel_of(request), STRICT_POLICY), **HEADERS}.items():
+        for name, value in (CONSOLE_HEADERS if channel_of(request) == "admin" else STRICT_HEADERS).items():
             answer.headers.setdefault(name, value)
         return answer

@@ -3,6 +3,7 @@
 import http.client
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -68,6 +69,24 @@ def test_closed_connection_frees_its_thread(server: web_server.Web) -> None:
         connection.close()
 
     assert asked(connected(server)) == 200
+
+
+def received_at_once(server: web_server.Web, request: bytes) -> bytes:
+    """Return what a first single read yields after the request."""
+    with socket.create_connection((web_server.HOST, server.port), timeout=20) as peer:
+        peer.sendall(request)
+        return peer.recv(65536)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_small_response_arrives_in_one_packet(server: web_server.Web, method: str) -> None:
+    request = f"{method} /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+
+    for _ in range(20):
+        head, end, body = received_at_once(server, request).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 200")
+        assert end
+        assert bool(body) == (method == "GET")
 
 
 def cores_of(pid: int) -> set[int]:

@@ -91,6 +91,17 @@ def test_accept_language_header_selects_hindi(client: Client, db: None) -> None:
     assert "कोई आम पासवर्ड नहीं" in page
 
 
+def test_api_answers_in_english_whatever_the_request_accepts(client: Client, db: None) -> None:
+    client.get("/register/", headers={"Accept-Language": "hi"})  # a thread keeps the language of its last request
+
+    answer = client.post(
+        "/api/v1/auth/register/", {"email": "carol", "password": "123"}, "application/json", headers={"Accept-Language": "hi"}
+    )
+
+    assert answer.status_code == 400
+    assert answer.content.decode().isascii()
+
+
 def test_form_errors_are_translated(client: Client, db: None) -> None:
     answer = client.post("/register/", {"email": "carol@example.com", "password": "123"}, headers={"Accept-Language": "hi"})
 
