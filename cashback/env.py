@@ -81,6 +81,14 @@ def read_level(name: str, default: str) -> str:
     return value
 
 
+def read_log_format(name: str) -> str:
+    """Return "text" or "json"."""
+    value: str = env.str(name, "text")
+    if value not in ("text", "json"):
+        raise ImproperlyConfigured(f'{name} must be "text" or "json", not "{value}".')
+    return value
+
+
 def read_positive_int(name: str, default: int) -> int:
     """Return a whole number of at least 1."""
     value: int = env.int(name, default)

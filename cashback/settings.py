@@ -15,6 +15,7 @@ from cashback.env import (
     read_database,
     read_key,
     read_level,
+    read_log_format,
     read_positive_int,
     read_public_keys,
     read_rate,
@@ -84,6 +85,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "cashback.http.request_log.RequestMiddleware",
     "cashback.http.request_connections.ConnectionMiddleware",
     "cashback.http.security_headers.SecurityHeadersMiddleware",
     "cashback.http.channel.ChannelMiddleware",
@@ -265,15 +267,19 @@ STORAGES = {
     },
 }
 WHITENOISE_USE_FINDERS = LOCAL
+# "json": one JSON object per line, and one line per request.
+LOG_FORMAT = read_log_format("LOG_FORMAT")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"},
+        "text": {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"},
+        "json": {"()": "cashback.log_format.JSONFormatter"},
         "bare": {"format": "{message}", "style": "{"},
     },
+    "filters": {"request_id": {"()": "cashback.log_format.RequestIdFilter"}},
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+        "console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["request_id"]},
         "audit": {"class": "logging.StreamHandler", "formatter": "bare"},
     },
     "root": {"handlers": ["console"], "level": read_level("LOG_LEVEL", "INFO")},
