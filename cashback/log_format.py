@@ -12,7 +12,9 @@ class RequestIdFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Keep every record."""
-        record.request_id = current_request_id.get() or "-"
+        # Django logs an error response after the middleware has returned it, together with the request.
+        request_id = current_request_id.get() or getattr(getattr(record, "request", None), "request_id", "")
+        record.request_id = request_id or "-"
         return True
 
 

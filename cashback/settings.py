@@ -19,6 +19,7 @@ from cashback.env import (
     read_positive_int,
     read_public_keys,
     read_rate,
+    read_telemetry,
     require_distinct,
 )
 
@@ -55,6 +56,10 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 
+# Errors and traces are sent only if these are set (cashback.telemetry).
+SENTRY_DSN = read_telemetry("SENTRY_DSN", sentry_sdk="sentry-sdk")
+OTEL_ENDPOINT = read_telemetry("OTEL_EXPORTER_OTLP_ENDPOINT", opentelemetry="opentelemetry-exporter-otlp-proto-http")
+
 # --- Apps -------------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
@@ -86,6 +91,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "cashback.http.request_log.RequestMiddleware",
+    *(["cashback.telemetry.TracingMiddleware"] if OTEL_ENDPOINT else []),
     "cashback.http.request_connections.ConnectionMiddleware",
     "cashback.http.security_headers.SecurityHeadersMiddleware",
     "cashback.http.channel.ChannelMiddleware",

@@ -38,12 +38,12 @@ AGES = {
 READINGS = """
 SELECT 'rows', relname::text, n_live_tup::float FROM pg_stat_user_tables WHERE relname = ANY(%(tables)s)
 UNION ALL SELECT 'age', 'queue', extract(epoch FROM greatest(
-    coalesce(now() - (SELECT min(next_run) FROM django_q_schedule WHERE repeats <> 0), interval '0'),
-    coalesce(now() - (SELECT min(lock) FROM django_q_ormq), interval '0'),
+    coalesce(statement_timestamp() - (SELECT min(next_run) FROM django_q_schedule WHERE repeats <> 0), interval '0'),
+    coalesce(statement_timestamp() - (SELECT min(lock) FROM django_q_ormq), interval '0'),
     interval '0'))
-UNION ALL SELECT 'age', 'sweep', coalesce(extract(epoch FROM now() - (
+UNION ALL SELECT 'age', 'sweep', coalesce(extract(epoch FROM statement_timestamp() - (
     SELECT max(stopped) FROM django_q_task WHERE func = 'wallet.tasks.sweep' AND success)), 'Infinity')
-UNION ALL SELECT 'age', 'seal', coalesce(extract(epoch FROM clock_timestamp() - (
+UNION ALL SELECT 'age', 'seal', coalesce(extract(epoch FROM statement_timestamp() - (
     SELECT claimed_at FROM ledger_entry
     WHERE xid >= coalesce((SELECT to_xid FROM ledger_seal ORDER BY seq DESC LIMIT 1), '0') ORDER BY xid, id LIMIT 1)), 0)
 """

@@ -7,8 +7,8 @@ from time import perf_counter
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import SimpleLazyObject
 from prometheus_client import Histogram
 
 from kernel.metrics import REGISTRY
@@ -39,6 +39,7 @@ class RequestMiddleware:
         started = perf_counter()
         request_id = choose_request_id(request.META.get("HTTP_X_REQUEST_ID"))
         token = current_request_id.set(request_id)
+        request.request_id = request_id  # type: ignore[attr-defined]  # for what Django logs after this middleware
         try:
             answer = self.get_response(request)
             answer.headers[REQUEST_ID_HEADER] = request_id
@@ -80,4 +81,5 @@ def log_request(request: HttpRequest, answer: HttpResponse, seconds: float) -> N
 def user_id(request: HttpRequest) -> str | None:
     """Return the id of the authenticated user, or None; a session's user that the view did not read is not read here."""
     user = getattr(request, "_cached_user", None) or request.__dict__.get("user")
-    return str(user.pk) if isinstance(getattr(user, "_wrapped", user), AbstractBaseUser) else None
+    pk = None if type(user) is SimpleLazyObject else getattr(user, "pk", None)
+    return str(pk) if pk else None

@@ -168,19 +168,18 @@ def test_claims_are_counted_by_kind_and_outcome(
 ) -> None:
     pool = open_pool()
     asset, key = issue(pool=pool), {"Idempotency-Key": "claim-of-the-pool-1"}
-    kinds = [("asset", "repeated"), ("asset", "asset_already_claimed"), ("asset", "not_found")]
-    kinds += [("pool", "claimed"), ("pool", "replayed"), ("pool", "pool_sold_out")]
+    kinds = [("pool", "claimed"), ("pool", "replayed"), ("asset", "repeated"), ("asset", "asset_already_claimed")]
+    kinds += [("pool", "pool_sold_out"), ("asset", "not_found")]
     samples = [f'cashback_claims_total{{kind="{kind}",outcome="{outcome}"}}' for kind, outcome in kinds]
     before = [value_of(sample) for sample in samples]
     by_id, of_pool = f"/api/v1/assets/{asset.pk}/claim/", f"/api/v1/pools/{pool.pk}/claim/"
 
-    client.force_login(alice)
-    statuses = [client.post(of_pool, headers=key).status_code for _ in range(2)] + [client.post(by_id).status_code]
-    client.force_login(bob)
-    statuses += [
-        client.post(path, headers={"Idempotency-Key": "claim-of-bob-number-2"}).status_code for path in (by_id, of_pool)
-    ]
-    statuses.append(client.post(CLAIM_OF_NOTHING).status_code)
+    def claim(user: User, path: str, **headers: str) -> int:
+        client.force_login(user)
+        return client.post(path, content_type="application/json", headers=headers).status_code
+
+    statuses = [claim(alice, of_pool, **key), claim(alice, of_pool, **key), claim(alice, by_id), claim(bob, by_id)]
+    statuses += [claim(bob, of_pool, **{"Idempotency-Key": "claim-of-bob-number-2"}), claim(bob, CLAIM_OF_NOTHING)]
 
     assert statuses == [201, 201, 200, 409, 409, 404]
     assert [value_of(sample) - count for sample, count in zip(samples, before, strict=True)] == [1] * 6
@@ -192,7 +191,7 @@ def test_refusals_are_counted_by_code(client: Client, alice: User) -> None:
     before = value_of(sample)
     client.force_login(alice)
 
-    client.post(CLAIM_OF_NOTHING)
+    client.post(CLAIM_OF_NOTHING, content_type="application/json")
 
     assert value_of(sample) == before + 1
 
@@ -201,10 +200,10 @@ def test_refusals_are_counted_by_code(client: Client, alice: User) -> None:
     ("method", "path", "labels"),
     [
         ("get", "/healthz?secret=1", 'method="GET",route="healthz",status="2xx"'),
-        ("get", "/api/v1/assets/not-an-id/", 'method="GET",route="asset-detail",status="4xx"'),
+        ("get", "/api/v1/assets/0192f0c1-7c3a-7b6e-9d52-3f1f4f0f8a11/", 'method="GET",route="asset-detail",status="4xx"'),
         ("get", "/no/such/page/1234", 'method="GET",route="unmatched",status="4xx"'),
         ("get", "/problems/not_found/", 'method="GET",route="problem",status="2xx"'),
-        ("get", "/admin/1234/5678/", 'method="GET",route="django.contrib.admin.sites.catch_all_view",status="3xx"'),
+        ("get", "/admin/1234/5678/", 'method="GET",route="admin:django.contrib.admin.sites.catch_all_view",status="3xx"'),
     ],
 )
 def test_requests_are_counted_by_route_and_never_by_path(client: Client, db: None, method: str, path: str, labels: str) -> None:
