@@ -36,6 +36,9 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cashback.settings")
     # Commands have no statement timeout; web requests keep theirs.
     os.environ.setdefault("STATEMENT_TIMEOUT_MS", "0")
+    # The scheduler shares its metrics with the web server; a command that ends would only leave files behind.
+    if sys.argv[1:2] != ["qcluster"]:
+        os.environ.pop("PROMETHEUS_MULTIPROC_DIR", None)
     try:
         if LOCAL and not WITHOUT_SERVERS.intersection(sys.argv[1:2] or ["help"]) and "--help" not in sys.argv:
             services.acquire_lease_if_local()

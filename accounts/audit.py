@@ -40,7 +40,7 @@ Event = Literal[
 
 @contextmanager
 def request_origin(**fields: str) -> Iterator[None]:
-    """Set the origin of events in this block: `door` (the channel), `ip`, `method`, `path`."""
+    """Set the origin of events in this block: `door` (the channel), `ip`, `method`, `path`, `request_id`."""
     token = origin.set(fields)
     try:
         yield

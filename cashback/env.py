@@ -2,6 +2,7 @@
 
 import logging
 import re
+from importlib.util import find_spec
 from itertools import combinations
 from typing import Any
 
@@ -78,6 +79,26 @@ def read_level(name: str, default: str) -> str:
     value: str = env.str(name, default)
     if value not in logging.getLevelNamesMapping():
         raise ImproperlyConfigured(f'{name} must be DEBUG, INFO, WARNING, ERROR or CRITICAL, not "{value}".')
+    return value
+
+
+def read_log_format(name: str) -> str:
+    """Return "text" or "json"."""
+    value: str = env.str(name, "text")
+    if value not in ("text", "json"):
+        raise ImproperlyConfigured(f'{name} must be "text" or "json", not "{value}".')
+    return value
+
+
+def read_telemetry(name: str, **package_by_module: str) -> str:
+    """Return the value of `name`, empty if it is not set; each of the modules must be installed if it is."""
+    value: str = env.str(name, "")
+    missing = [package for module, package in package_by_module.items() if value and find_spec(module) is None]
+    if missing:
+        raise ImproperlyConfigured(
+            f"{name} is set, but {' and '.join(missing)} is not installed: "
+            "pip install -r requirements-telemetry.txt, or unset it."
+        )
     return value
 
 

@@ -15,9 +15,11 @@ from cashback.env import (
     read_database,
     read_key,
     read_level,
+    read_log_format,
     read_positive_int,
     read_public_keys,
     read_rate,
+    read_telemetry,
     require_distinct,
 )
 
@@ -54,6 +56,10 @@ SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 
+# Errors and traces are sent only if these are set (cashback.telemetry).
+SENTRY_DSN = read_telemetry("SENTRY_DSN", sentry_sdk="sentry-sdk")
+OTEL_ENDPOINT = read_telemetry("OTEL_EXPORTER_OTLP_ENDPOINT", opentelemetry="opentelemetry-exporter-otlp-proto-http")
+
 # --- Apps -------------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
@@ -84,6 +90,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "cashback.http.request_log.RequestMiddleware",
+    *(["cashback.telemetry.TracingMiddleware"] if OTEL_ENDPOINT else []),
     "cashback.http.request_connections.ConnectionMiddleware",
     "cashback.http.security_headers.SecurityHeadersMiddleware",
     "cashback.http.channel.ChannelMiddleware",
@@ -265,15 +273,19 @@ STORAGES = {
     },
 }
 WHITENOISE_USE_FINDERS = LOCAL
+# "json": one JSON object per line, and one line per request.
+LOG_FORMAT = read_log_format("LOG_FORMAT")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"},
+        "text": {"format": "{asctime} {levelname} {name} [{request_id}] {message}", "style": "{"},
+        "json": {"()": "cashback.log_format.JSONFormatter"},
         "bare": {"format": "{message}", "style": "{"},
     },
+    "filters": {"request_id": {"()": "cashback.log_format.RequestIdFilter"}},
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": "line"},
+        "console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["request_id"]},
         "audit": {"class": "logging.StreamHandler", "formatter": "bare"},
     },
     "root": {"handlers": ["console"], "level": read_level("LOG_LEVEL", "INFO")},

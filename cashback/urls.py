@@ -9,7 +9,7 @@ from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from accounts import views
-from cashback.http import health, problem_pages, system_page
+from cashback.http import health, metrics, problem_pages, system_page
 from wallet.api.openapi import SchemaView
 
 urlpatterns = [
@@ -25,7 +25,7 @@ urlpatterns = [
     path("problems/<slug:code>/", problem_pages.problem_page, name="problem"),
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
-    path("metrics", health.metrics, name="metrics"),
+    path("metrics", metrics.metrics, name="metrics"),
     # Browsers request this path for responses that name no icon, such as JSON.
     path("favicon.ico", RedirectView.as_view(url=lazy(static, str)("cashback/mark.svg"))),
     # unfold's search caches Python objects, which our JSON caches refuse; each list of the console has its own search.

@@ -11,10 +11,12 @@ from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Generic, TypeVar, cast
 
 from django.db import OperationalError, connection
+from prometheus_client import Gauge, Histogram
 from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolTimeout
 
 from kernel.fallbacks import Fallback
+from kernel.metrics import REGISTRY
 
 log = logging.getLogger(__name__)
 Item = TypeVar("Item")
@@ -22,6 +24,12 @@ Outcome = TypeVar("Outcome")
 
 MAX_BATCH_SIZE = 64  # in a larger batch the first item would wait too long for the last
 FOLLOWER_TIMEOUT_SECONDS = 10.0  # longer than the statement timeout; after it the leader is considered lost
+BATCH_SIZES = Histogram(
+    "cashback_batch_size", "Items per batch.", ["batcher"], buckets=(1, 2, 4, 8, 16, 32, MAX_BATCH_SIZE), registry=REGISTRY
+)
+LARGEST_BATCH = Gauge(
+    "cashback_largest_batch_items", "Items in the largest batch.", ["batcher"], multiprocess_mode="max", registry=REGISTRY
+)
 
 
 class RetryIndividually:
@@ -78,6 +86,7 @@ class Batcher(Generic[Item, Outcome]):
         self.name, self.run_batch, self.run_one = name, run_batch, run_one
         self.max_batch_size, self.uses_database = max_batch_size, uses_database
         self.batches = self.items = self.largest = 0
+        self.sizes_metric, self.largest_metric = BATCH_SIZES.labels(name), LARGEST_BATCH.labels(name)
         self.batch_failed = Fallback(f"{name}.batch_failed", f"a batch of {name} failed; its items are retried one by one", log)
         self.leader_lost = Fallback(
             f"{name}.leader_lost", f"a batch of {name} did not end in time; its item is retried alone", log
@@ -110,7 +119,11 @@ class Batcher(Generic[Item, Outcome]):
         """Run the oldest items as one batch in this thread, whose own item is the first, and appoint the next leader."""
         with self._mutex:
             batch = [self.queue.popleft() for _ in range(min(len(self.queue), self.max_batch_size))]
-            self.batches, self.items, self.largest = self.batches + 1, self.items + len(batch), max(self.largest, len(batch))
+            self.batches, self.items = self.batches + 1, self.items + len(batch)
+            is_largest, self.largest = len(batch) > self.largest, max(self.largest, len(batch))
+        self.sizes_metric.observe(len(batch))
+        if is_largest:
+            self.largest_metric.set(len(batch))
         outcomes: Sequence[Any] = [RetryIndividually()] * len(batch)
         try:
             outcomes = self._outcomes(batch)

@@ -6,7 +6,12 @@ import threading
 import time
 from typing import ClassVar
 
+from prometheus_client import Counter
+
+from kernel.metrics import REGISTRY
+
 LOG_PERIOD_SECONDS = 10.0
+FALLBACKS = Counter("cashback_fallbacks", "Uses of each fallback after an error.", ["fallback"], registry=REGISTRY)
 
 
 class Fallback:
@@ -22,6 +27,7 @@ class Fallback:
     def __init__(self, name: str, message: str, log: logging.Logger) -> None:
         self.name, self.message, self.log = name, message, log
         self.count = 0
+        self.uses_metric = FALLBACKS.labels(name)
         self._mutex = threading.Lock()
         self._next_log_at = 0.0
         self.instances.append(self)
@@ -34,6 +40,7 @@ class Fallback:
             is_due, count = now >= self._next_log_at, self.count
             if is_due:
                 self._next_log_at = now + LOG_PERIOD_SECONDS
+        self.uses_metric.inc()
         if is_due:
             in_handler = sys.exc_info()[0] is not None
             self.log.error("%s (%d times since this process started)", self.message, count, exc_info=in_handler)

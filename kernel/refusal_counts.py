@@ -1,6 +1,6 @@
-"""Counters of refusals per code and hour, in the cache, for display only.
+"""Counters of refusals: per code and hour in the cache, for the console, and per code in the metrics.
 
-A count may be lost (a flush, an outage, a cache in one process's memory).
+A count in the cache may be lost (a flush, an outage, a cache in one process's memory).
 """
 
 import logging
@@ -9,20 +9,24 @@ from datetime import UTC, datetime, timedelta
 
 from django.core.cache import caches
 from django.utils import timezone
+from prometheus_client import Counter as MetricCounter
 
 from kernel.fallbacks import Fallback
+from kernel.metrics import REGISTRY
 from kernel.rate_limits import STORE_ERRORS
 from kernel.refusals import all_refusals
 
 log = logging.getLogger(__name__)
 NOT_COUNTED = Fallback("refusal_counts.not_counted", "a refusal was not counted: Redis does not answer", log)
 NOT_READ = Fallback("refusal_counts.not_read", "refusal counts were not read: Redis does not answer", log)
+REFUSALS = MetricCounter("cashback_refusals", "Requests refused, by code.", ["code"], registry=REGISTRY)
 RETENTION = timedelta(days=31)
 HOUR = timedelta(hours=1)
 
 
 def count_refusal(code: str) -> None:
-    """Count one refusal with this code in the current hour; do nothing when the cache is down."""
+    """Count one refusal with this code, also in the current hour unless the cache is down."""
+    REFUSALS.labels(code).inc()
     key = cache_key(timezone.now(), code)
     store = caches["default"]
     try:

@@ -15,15 +15,23 @@ from django.db.backends.postgresql import base, operations
 from django.db.backends.utils import CursorWrapper
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
+from prometheus_client import Gauge
 from psycopg import ClientCursor, Connection, Cursor
 from psycopg_pool import ConnectionPool, PoolTimeout
 from psycopg_pool.pool import AddConnection
 
 from kernel.connection_reservation import may_take_reserved
 from kernel.fallbacks import Fallback
+from kernel.metrics import REGISTRY
 
 log = logging.getLogger(__name__)
 SESSIONS_REPLACED = Fallback("database.sessions_replaced", "the database is read-only; all sessions with it are replaced", log)
+CONNECTIONS_IN_USE = Gauge(
+    "cashback_database_connections_in_use", "Connections lent by the pools.", multiprocess_mode="livesum", registry=REGISTRY
+)
+POOL_SIZE = Gauge(
+    "cashback_database_pool_connections", "Largest size of the pools.", multiprocess_mode="livesum", registry=REGISTRY
+)
 
 RECONNECT_SECONDS = 0.25
 READ_ONLY_SERVER = "25006"  # a write met a standby, or a primary that takes no writes
@@ -51,8 +59,12 @@ class Pool(ConnectionPool[Connection[Any]]):
 
     def getconn(self, timeout: float | None = None) -> Connection[Any]:
         """Lend a connection; raise PoolTimeout when there is none for this work in time."""
-        if may_take_reserved():
-            return super().getconn(timeout)
+        lent = super().getconn(timeout) if may_take_reserved() else self.get_unreserved(timeout)
+        CONNECTIONS_IN_USE.inc()
+        return lent
+
+    def get_unreserved(self, timeout: float | None) -> Connection[Any]:
+        """Lend one of the connections that are not reserved."""
         timeout = self.timeout if timeout is None else timeout
         deadline = monotonic() + timeout
         if not self.unreserved.acquire(timeout=timeout):
@@ -70,6 +82,7 @@ class Pool(ConnectionPool[Connection[Any]]):
         if conn in self.lent_unreserved:
             self.lent_unreserved.remove(conn)
             self.unreserved.release()
+        CONNECTIONS_IN_USE.dec()
         super().putconn(conn)
 
     def _get_ready_connection(self, timeout: float | None) -> Connection[Any] | None:
@@ -154,6 +167,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 **options,
             )
             self._connection_pools.setdefault(self.alias, pool)
+            POOL_SIZE.set(options["max_size"])
         return self._connection_pools[self.alias]
 
     @cached_property

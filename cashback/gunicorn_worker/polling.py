@@ -18,6 +18,7 @@ from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 from cashback.gunicorn_worker.connections import MAX_HEAD_BYTES, Connection
 from cashback.gunicorn_worker.limited_sockets import Limits, Senders
 from cashback.gunicorn_worker.server_errors import HEAD_TOO_LARGE, LINE_TOO_LONG, TOO_SLOW, ServerError
+from kernel.request_id import new_request_id
 
 MAX_RECEIVED_BYTES = 32 * 1024 * 1024  # of incomplete requests in one process
 RESERVED_FILES = 100  # file descriptors for database connections, logs and files
@@ -144,7 +145,7 @@ class PollingWorker(ThreadWorker):  # type: ignore[misc]
     def refuse(self, conn: Connection, error: ServerError) -> None:
         """Respond to an incomplete request with an error and shut the connection down."""
         with suppress(OSError):
-            conn.sock.send(error.response())
+            conn.sock.send(error.response(new_request_id()))
         self.shut_down(conn)
 
     def enforce_limits(self) -> None:

@@ -8,6 +8,7 @@ from gunicorn.http import errors
 
 from cashback.http.headers import HEADERS, STRICT_POLICY
 from cashback.http.problems import PROBLEM_JSON, ProblemKind
+from kernel.request_id import REQUEST_ID_HEADER
 
 # The headers that Django's middleware adds to its responses.
 DJANGO_HEADERS = {
@@ -26,14 +27,15 @@ def _(message: str) -> str:
 class ServerError(ProblemKind):
     """A kind of problem that the web server finds."""
 
-    def response(self) -> bytes:
+    def response(self, request_id: str) -> bytes:
         """Return the complete HTTP response, which announces that the connection is closed."""
-        body = json.dumps(self.problem().body()).encode()
+        body = json.dumps(self.problem().body() | {"request_id": request_id}).encode()
         own = {
             "Date": formatdate(usegmt=True),
             "Connection": "close",
             "Content-Type": PROBLEM_JSON,
             "Content-Length": str(len(body)),
+            REQUEST_ID_HEADER: request_id,
         }
         headers = {**own, "Content-Security-Policy": STRICT_POLICY, **HEADERS, **DJANGO_HEADERS}
         lines = [f"HTTP/1.1 {self.status} {self.title}", *(f"{name}: {value}" for name, value in headers.items()), "", ""]

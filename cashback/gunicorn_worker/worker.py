@@ -11,6 +11,8 @@ from gunicorn.http.errors import ParseException
 
 from cashback.gunicorn_worker.polling import PollingWorker
 from cashback.gunicorn_worker.server_errors import server_error
+from kernel import metric_slots
+from kernel.request_id import new_request_id
 
 LINGER_MS = 3
 MAX_REQUESTS_IN_A_ROW = 100
@@ -26,12 +28,20 @@ class Worker(PollingWorker):
     """
 
     workers: ClassVar[WeakSet["Worker"]] = WeakSet()
+    metrics_are_prepared: ClassVar[bool] = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Choose the core in the parent process, which knows the other workers."""
         super().__init__(*args, **kwargs)
         self.core = self.choose_core()
         self.workers.add(self)
+
+    @classmethod
+    def setup(cls) -> None:
+        """Prepare the metrics in the parent process, before the application is loaded (gunicorn calls this at its start)."""
+        if not cls.metrics_are_prepared:
+            metric_slots.prepare_folder()
+        cls.metrics_are_prepared = True
 
     def choose_core(self) -> int | None:
         """Return the core with the fewest workers; None if workers cannot be distributed evenly."""
@@ -78,10 +88,10 @@ class Worker(PollingWorker):
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Respond with problem+json to requests that gunicorn rejects."""
-        problem = server_error(exc)
+        problem, request_id = server_error(exc), new_request_id()
         if isinstance(exc, ParseException) and problem.status != 500:
-            self.log.warning("Invalid request from ip=%s: %s", addr[0] if addr else "", exc)
+            self.log.warning("[%s] Invalid request from ip=%s: %s", request_id, addr[0] if addr else "", exc)
         else:
-            self.log.exception("Error handling request %s", getattr(req, "uri", ""))
+            self.log.exception("[%s] Error handling request %s", request_id, getattr(req, "path", ""))
         with contextlib.suppress(OSError):
-            client.send(problem.response())
+            client.send(problem.response(request_id))

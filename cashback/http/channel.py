@@ -9,6 +9,7 @@ from django.urls import reverse
 
 from accounts import audit
 from kernel.client_address import client_ip
+from kernel.request_id import current_request_id
 from wallet.assets.change_context import acting_through_channel
 
 Handler = Callable[[HttpRequest], HttpResponse]
@@ -37,6 +38,7 @@ class ChannelMiddleware:
         """Return the response."""
         channel = channel_of(request)
         where = {"door": channel, "ip": client_ip(request), "method": str(request.method), "path": request.path}
+        where["request_id"] = current_request_id.get()
         with acting_through_channel(channel), audit.request_origin(**where):
             answer = self.get_response(request)
             user = getattr(request, "user", None)

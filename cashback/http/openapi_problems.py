@@ -36,6 +36,7 @@ EXAMPLE = {
     "detail": "This credit was just claimed by someone else. Choose another one.",
     "code": "asset_already_claimed",
     "instance": "/api/v1/assets/0192f0c1-7c3a-7b6e-9d52-3f1f4f0f8a11/claim/",
+    "request_id": "7d0c1f2b9a3e4c58b6f10d2e3a4b5c6d",
 }
 FIELD_ERRORS = {
     "type": "array",
@@ -139,6 +140,7 @@ def problem_schema(codes: set[str]) -> dict[str, Any]:
             "detail": TEXT,
             "code": TEXT | {"enum": [code for code in status_by_code() if code in codes]},
             "instance": TEXT | {"description": "The path of the request."},
+            "request_id": TEXT | {"description": "The id of the request, as in the header X-Request-ID. Quote it to support."},
             "errors": FIELD_ERRORS,
         },
     }

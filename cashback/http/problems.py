@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from kernel.request_id import current_request_id
+
 PROBLEM_JSON = "application/problem+json"
 RETRYABLE_STATUSES = (408, 429, 503)
 
@@ -30,7 +32,10 @@ class Problem:
     retry_after: int | None = None
 
     def body(self, path: str | None = None) -> dict[str, Any]:
-        """Return the members of RFC 9457, plus `code` and, for fields, `errors`. `path` is the path of the request."""
+        """Return the members of RFC 9457, plus `code`, `request_id` within a request and, for fields, `errors`.
+
+        `path` is the path of the request.
+        """
         members = {
             "type": problem_type(self.code),
             "title": HTTPStatus(self.status).phrase,
@@ -38,7 +43,9 @@ class Problem:
             "detail": self.detail,
             "code": self.code,
         }
-        return members | ({"instance": path} if path else {}) | ({"errors": list(self.fields)} if self.fields else {})
+        request_id = current_request_id.get()
+        more = {"instance": path, "request_id": request_id, "errors": list(self.fields)}
+        return members | {name: value for name, value in more.items() if value}
 
     @property
     def headers(self) -> dict[str, str]:

@@ -4,11 +4,14 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 from django.test import Client
+from django.utils import timezone
+from django_q.models import OrmQ, Schedule, Task
 from pytest_django import Settings
 
 from accounts import tokens
@@ -16,10 +19,12 @@ from accounts.models import User
 from kernel.batching import Batcher
 from kernel.fallbacks import Fallback
 from tests.concurrency import at_once
-from wallet.assets.models import CashbackAsset
+from wallet.actions.claim import claim_asset
+from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger import idempotency
 
 SAMPLE = re.compile(r'(\w+)\{\w+="([\w.]+)"\} (\d+)')
+CLAIM_OF_NOTHING = "/api/v1/assets/0192f0c1-7c3a-7b6e-9d52-3f1f4f0f8a11/claim/"
 Samples = dict[tuple[str, str], int]
 
 
@@ -103,6 +108,7 @@ def test_metrics_declare_counters_and_gauges(client: Client, db: None) -> None:
     helped = set(re.findall(r"^# HELP (\w+) .+$", text, re.MULTILINE))
     assert types.keys() == helped
     assert {name: types[name] for name in types if "batch" in name or "fallback" in name} == {
+        "cashback_batch_size": "histogram",
         "cashback_batches_total": "counter",
         "cashback_batched_items_total": "counter",
         "cashback_largest_batch_items": "gauge",
@@ -141,10 +147,108 @@ def test_outage_of_redis_is_in_the_metrics(
     default = settings.CACHES["default"] | {"LOCATION": f"unix://{tmp_path}/none.sock"}
     settings.CACHES = settings.CACHES | {"default": default}
 
-    answer = client.post("/api/v1/assets/0192f0c1-7c3a-7b6e-9d52-3f1f4f0f8a11/claim/", content_type="application/json")
+    answer = client.post(CLAIM_OF_NOTHING, content_type="application/json")
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     after = samples()
     for name in ("redis.paused", "refusal_counts.not_counted"):
         assert after["cashback_fallbacks_total", name] > before["cashback_fallbacks_total", name], name
     assert "a refusal was not counted: Redis does not answer" in caplog.text
+
+
+def value_of(sample: str) -> float:
+    """Return the value of a sample in /metrics, by its name and labels as written there; 0 if it is not there."""
+    lines = Client().get("/metrics").content.decode().splitlines()
+    return float(next((line.rsplit(" ", 1)[1] for line in lines if line.startswith(f"{sample} ")), "0"))
+
+
+@pytest.mark.usefixtures("_unlimited")
+def test_claims_are_counted_by_kind_and_outcome(
+    client: Client, alice: User, bob: User, issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool]
+) -> None:
+    pool = open_pool()
+    asset, key = issue(pool=pool), {"Idempotency-Key": "claim-of-the-pool-1"}
+    kinds = [("pool", "claimed"), ("pool", "replayed"), ("asset", "repeated"), ("asset", "asset_already_claimed")]
+    kinds += [("pool", "pool_sold_out"), ("asset", "not_found")]
+    samples = [f'cashback_claims_total{{kind="{kind}",outcome="{outcome}"}}' for kind, outcome in kinds]
+    before = [value_of(sample) for sample in samples]
+    by_id, of_pool = f"/api/v1/assets/{asset.pk}/claim/", f"/api/v1/pools/{pool.pk}/claim/"
+
+    def claim(user: User, path: str, **headers: str) -> int:
+        client.force_login(user)
+        return client.post(path, content_type="application/json", headers=headers).status_code
+
+    statuses = [claim(alice, of_pool, **key), claim(alice, of_pool, **key), claim(alice, by_id), claim(bob, by_id)]
+    statuses += [claim(bob, of_pool, **{"Idempotency-Key": "claim-of-bob-number-2"}), claim(bob, CLAIM_OF_NOTHING)]
+
+    assert statuses == [201, 201, 200, 409, 409, 404]
+    assert [value_of(sample) - count for sample, count in zip(samples, before, strict=True)] == [1] * 6
+
+
+@pytest.mark.usefixtures("_unlimited")
+def test_refusals_are_counted_by_code(client: Client, alice: User) -> None:
+    sample = 'cashback_refusals_total{code="not_found"}'
+    before = value_of(sample)
+    client.force_login(alice)
+
+    client.post(CLAIM_OF_NOTHING, content_type="application/json")
+
+    assert value_of(sample) == before + 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "labels"),
+    [
+        ("get", "/healthz?secret=1", 'method="GET",route="healthz",status="2xx"'),
+        ("get", "/api/v1/assets/0192f0c1-7c3a-7b6e-9d52-3f1f4f0f8a11/", 'method="GET",route="asset-detail",status="4xx"'),
+        ("get", "/no/such/page/1234", 'method="GET",route="unmatched",status="4xx"'),
+        ("get", "/problems/not_found/", 'method="GET",route="problem",status="2xx"'),
+        ("get", "/admin/1234/5678/", 'method="GET",route="admin:django.contrib.admin.sites.catch_all_view",status="3xx"'),
+    ],
+)
+def test_requests_are_counted_by_route_and_never_by_path(client: Client, db: None, method: str, path: str, labels: str) -> None:
+    count, timed = f"cashback_http_requests_total{{{labels}}}", f"cashback_http_request_duration_seconds_count{{{labels}}}"
+    before = value_of(count), value_of(timed)
+
+    getattr(client, method)(path)
+
+    assert (value_of(count), value_of(timed)) == (before[0] + 1, before[1] + 1)
+    text = client.get("/metrics").content.decode()
+    assert "1234" not in text
+    assert "secret" not in text
+
+
+def test_method_that_does_not_exist_adds_no_series(client: Client, db: None) -> None:
+    for number in range(3):
+        client.generic(f"MADEUP{number}", "/healthz")
+
+    text = client.get("/metrics").content.decode()
+    assert "MADEUP" not in text
+    assert 'cashback_http_requests_total{method="other",route="healthz",status="4xx"} 3.0' in text
+
+
+def test_ages_of_queue_sweep_and_seals_are_in_the_metrics(
+    client: Client, alice: User, issue: Callable[..., CashbackAsset]
+) -> None:
+    assert value_of("cashback_queue_age_seconds") == 0
+    assert value_of("cashback_last_sweep_age_seconds") == float("inf")
+    assert value_of("cashback_seal_lag_seconds") == 0
+    now = timezone.now()
+
+    Schedule.objects.create(name="late", func="wallet.tasks.sweep", next_run=now - timedelta(seconds=300), repeats=-1)
+    Schedule.objects.create(name="over", func="wallet.tasks.sweep", next_run=now - timedelta(seconds=900), repeats=0)
+    for seconds, success in ((200, True), (10, False)):
+        ended = now - timedelta(seconds=seconds)
+        Task.objects.create(id=str(seconds), name="x", func="wallet.tasks.sweep", started=ended, stopped=ended, success=success)
+    claim_asset(issue().pk, alice)
+
+    assert 300 <= value_of("cashback_queue_age_seconds") < 330
+    assert 200 <= value_of("cashback_last_sweep_age_seconds") < 230
+    assert 0 < value_of("cashback_seal_lag_seconds") < 30
+
+
+@pytest.mark.parametrize(("lock_in_seconds", "age"), [(-400, 400), (300, 0)])
+def test_queued_task_counts_until_a_worker_takes_it(client: Client, db: None, lock_in_seconds: int, age: int) -> None:
+    OrmQ.objects.create(key="cashback", payload="x", lock=timezone.now() + timedelta(seconds=lock_in_seconds))
+
+    assert age <= value_of("cashback_queue_age_seconds") < age + 30

@@ -18,7 +18,7 @@ from wallet.actions.claim_decisions import PoolSoldOut
 
 Ask = Callable[..., Any]
 SECRET = "select password from accounts_user"
-MEMBERS = {"type", "title", "status", "detail", "code", "instance"}
+MEMBERS = {"type", "title", "status", "detail", "code", "instance", "request_id"}
 
 
 def is_a_problem(answer: Any, status: int, code: str, more: frozenset[str] = frozenset()) -> dict[str, Any]:
@@ -28,6 +28,7 @@ def is_a_problem(answer: Any, status: int, code: str, more: frozenset[str] = fro
     assert answer["Content-Type"] == "application/problem+json"
     assert set(body) == MEMBERS | more
     assert body["instance"] == answer.wsgi_request.path
+    assert body["request_id"] == answer["X-Request-ID"]
     assert body["detail"].endswith(".")
     assert body["type"] == f"/problems/{code}/"
     assert Client().get(body["type"]).status_code == 200

@@ -331,7 +331,8 @@ def test_export_is_recorded_once_per_interface(
 
 
 def test_line_has_time_origin_and_request(client: Client, alice: User, audited: Audited) -> None:
-    client.post("/sign-in/?next=/claims/", {"username": alice.email, "password": PASSWORD}, REMOTE_ADDR="192.0.2.7")
+    form = {"username": alice.email, "password": PASSWORD}
+    client.post("/sign-in/?next=/claims/", form, REMOTE_ADDR="192.0.2.7", headers={"X-Request-ID": "01JDX5-one"})
 
     (event,) = audited()
     assert event.pop("time").endswith("+00:00")
@@ -343,6 +344,7 @@ def test_line_has_time_origin_and_request(client: Client, alice: User, audited: 
         "ip": "192.0.2.7",
         "method": "POST",
         "path": "/sign-in/",
+        "request_id": "01JDX5-one",
         "email": audit.email_digest(alice.email),
     }
 

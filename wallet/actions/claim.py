@@ -4,13 +4,16 @@ A claim on its way: `claim_asset` or `claim_from_pool` → a batcher, in which c
 `claim_batch` (reserve keys, lock and read, record, store responses) → `claim_decisions` (pure) → `claim_sql`.
 """
 
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 from uuid import UUID
 
 from django.db import OperationalError
+from prometheus_client import Counter
 
 from accounts.models import User
 from kernel.batching import Batcher
+from kernel.metrics import REGISTRY
 from kernel.refusals import Refusal
 from kernel.transactions import Busy
 from wallet.actions.claim_batch import (
@@ -26,6 +29,13 @@ from wallet.actions.claim_lock import claim_lock
 from wallet.assets import claimed_cache
 from wallet.ledger.idempotency import IdempotentRequest
 
+CLAIMS = Counter(
+    "cashback_claims",
+    "Claims by kind (asset or pool) and outcome: claimed, repeated, replayed, error or the code of the refusal.",
+    ["kind", "outcome"],
+    registry=REGISTRY,
+)
+
 
 def claim_asset(asset_id: UUID, user: User, request: IdempotentRequest | None = None) -> Claim:
     """Claim the asset `asset_id` for `user`; an owner who claims again gets the first claim.
@@ -33,10 +43,14 @@ def claim_asset(asset_id: UUID, user: User, request: IdempotentRequest | None = 
     Raises AssetNotFound, AssetAlreadyClaimed, AssetExpired, PoolClosed, ClaimLimitReached, IdempotencyKeyReused,
     RequestInProgress, Busy. A refusal changes nothing.
     """
-    if request is None and claimed_cache.is_claimed_by_other(asset_id, user):
-        raise AssetAlreadyClaimed
-    with claim_lock(asset_id):
-        return submit_claim(asset_claim_batcher, ClaimRequest(asset_id, user, request))
+
+    def claim() -> Claim:
+        if request is None and claimed_cache.is_claimed_by_other(asset_id, user):
+            raise AssetAlreadyClaimed
+        with claim_lock(asset_id):
+            return submit_claim(asset_claim_batcher, ClaimRequest(asset_id, user, request))
+
+    return count_outcome("asset", claim)
 
 
 def claim_from_pool(pool_id: UUID, user: User, request: IdempotentRequest) -> Claim:
@@ -45,7 +59,34 @@ def claim_from_pool(pool_id: UUID, user: User, request: IdempotentRequest) -> Cl
     Raises PoolNotFound, PoolClosed, PoolSoldOut, ClaimLimitReached, IdempotencyKeyReused, RequestInProgress, Busy.
     A refusal changes nothing.
     """
-    return submit_claim(pool_claim_batcher, ClaimRequest(pool_id, user, request))
+    return count_outcome("pool", lambda: submit_claim(pool_claim_batcher, ClaimRequest(pool_id, user, request)))
+
+
+def count_outcome(kind: str, claim: Callable[[], Claim]) -> Claim:
+    """Return the claim that `claim` makes, and count its outcome, a refusal's code too."""
+    outcome = "error"
+    try:
+        made = claim()
+        outcome = outcome_of(made)
+        return made
+    except Refusal as refusal:
+        outcome = refusal.code
+        raise
+    finally:
+        claims_metric(kind, outcome).inc()
+
+
+def outcome_of(claim: Claim) -> str:
+    """Return the label of a claim: its request was answered before, its owner had the credit already, or it is new."""
+    if claim.replayed:
+        return "replayed"
+    return "claimed" if claim.status_code == 201 else "repeated"
+
+
+@cache
+def claims_metric(kind: str, outcome: str) -> Counter:
+    """Return the child metric of these labels."""
+    return CLAIMS.labels(kind, outcome)
 
 
 def submit_claim(batcher: Batcher[ClaimRequest, ClaimOutcome], request: ClaimRequest) -> Claim:

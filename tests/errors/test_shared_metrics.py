@@ -1,0 +1,162 @@
+"""Metrics of several processes: any web worker shows the sum, and a killed process changes nothing."""
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from dev.race import processes, web_server
+
+HEALTHZ = 'cashback_http_requests_total{method="GET",route="healthz",status="2xx"}'
+POOLS = "cashback_database_pool_connections"
+FALLBACK = 'cashback_fallbacks_total{fallback="redis.paused"}'
+# A process that shares the folder, records a fallback, takes a connection's place, and waits to be killed.
+OTHER = """
+import os, sys, time, django
+django.setup()
+from cashback.redis_cache import PAUSED
+from cashback.database.base import CONNECTIONS_IN_USE
+PAUSED.record(); CONNECTIONS_IN_USE.inc(7)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.fixture(scope="module")
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as made:
+        yield Path(made) / "metrics"
+
+
+@pytest.fixture(scope="module")
+def environ(folder: Path) -> dict[str, str]:
+    ours = {"DJANGO_SETTINGS_MODULE": "cashback.settings", "LOG_LEVEL": "CRITICAL", "DATABASE_POOL": "4"}
+    return dict(os.environ) | ours | {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
+
+
+@pytest.fixture(scope="module")
+def server(environ: dict[str, str]) -> Iterator[web_server.Web]:
+    with web_server.web_server(environ, "--workers", "2", "--threads", "4") as serving:
+        yield serving
+
+
+def get(server: web_server.Web, path: str) -> str:
+    """Request a path over a connection of its own, so that either worker may answer."""
+    connection = http.client.HTTPConnection(web_server.HOST, server.port, timeout=30)
+    connection.request("GET", path)
+    text = connection.getresponse().read().decode()
+    connection.close()
+    return text
+
+
+def value(server: web_server.Web, sample: str) -> float:
+    lines = get(server, "/metrics").splitlines()
+    return float(next((line.rsplit(" ", 1)[1] for line in lines if line.startswith(f"{sample} ")), "0"))
+
+
+def wait_until(server: web_server.Web, sample: str, expected: float) -> None:
+    deadline = time.monotonic() + 30
+    while (found := value(server, sample)) != expected:
+        assert time.monotonic() < deadline, f"{sample} is {found}, not {expected}"
+        get(server, "/readyz")  # a new worker opens its pool
+        time.sleep(0.05)
+
+
+def answering_processes(server: web_server.Web) -> set[str]:
+    lines = [line for _ in range(20) for line in get(server, "/metrics").splitlines()]
+    return {line for line in lines if line.startswith("process_start_time_seconds ")}
+
+
+def test_every_worker_shows_the_requests_of_all(server: web_server.Web) -> None:
+    before = value(server, HEALTHZ)
+
+    for _ in range(40):
+        get(server, "/healthz")
+
+    assert [value(server, HEALTHZ) - before for _ in range(12)] == [40] * 12
+    assert len(answering_processes(server)) == 2
+
+
+def test_killed_worker_takes_its_gauges_along_and_no_count(server: web_server.Web, folder: Path) -> None:
+    wait_until(server, POOLS, 8)
+    for _ in range(2):
+        counted, files = value(server, HEALTHZ), len(list(folder.glob("*.db")))
+        victim = server.workers()[0]
+
+        os.kill(victim, signal.SIGKILL)
+        processes.wait_for_exit(victim)
+
+        assert value(server, HEALTHZ) >= counted
+        assert value(server, POOLS) <= 8
+        wait_until(server, POOLS, 8)
+        assert value(server, HEALTHZ) >= counted
+        assert len(list(folder.glob("*.db"))) <= max(files, 8)  # two workers with four files each
+
+
+def test_process_beside_the_web_server_is_counted_and_forgotten_when_killed(
+    server: web_server.Web, environ: dict[str, str]
+) -> None:
+    before = value(server, FALLBACK), value(server, "cashback_database_connections_in_use")
+    other = subprocess.Popen([sys.executable, "-c", OTHER], env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert other.stdout is not None
+    assert other.stdout.readline() == b"ready\n"
+    assert value(server, FALLBACK) == before[0] + 1
+    assert value(server, "cashback_database_connections_in_use") >= 7
+
+    other.kill()
+    other.wait()
+    other.stdout.close()
+
+    assert value(server, FALLBACK) == before[0] + 1
+    assert value(server, "cashback_database_connections_in_use") < 7
+
+
+def test_master_starts_from_zero_and_keeps_what_living_processes_count(environ: dict[str, str], tmp_path: Path) -> None:
+    environ = environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path / "made/by/the/master")}
+    other = subprocess.Popen([sys.executable, "-c", OTHER], env=environ, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert other.stdout is not None
+    other.stdout.readline()
+    counts = []
+    for _ in range(2):
+        with web_server.web_server(environ, "--workers", "1", "--threads", "2") as server:
+            get(server, "/healthz")
+            counts.append((value(server, HEALTHZ), value(server, FALLBACK)))
+    other.kill()
+    other.wait()
+    other.stdout.close()
+
+    assert counts == [(2, 1), (2, 1)]  # web_server itself asks once
+
+
+def test_server_without_a_folder_makes_its_own_and_removes_it(environ: dict[str, str], tmp_path: Path) -> None:
+    environ = {name: value for name, value in environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"} | {"TMPDIR": str(tmp_path)}
+    abandoned = tmp_path / "cashback-metrics-of-a-killed-one"
+    abandoned.mkdir()
+    os.utime(abandoned, (0, 0))
+
+    with web_server.web_server(environ, "--workers", "2", "--threads", "2") as server:
+        for _ in range(9):
+            get(server, "/healthz")
+        assert value(server, HEALTHZ) == 10
+        (made,) = tmp_path.glob("cashback-metrics-*")
+        assert made != abandoned
+        os.kill(server.pid, signal.SIGTERM)
+        deadline = time.monotonic() + 20
+        while made.exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def test_commands_leave_no_metrics_behind(environ: dict[str, str], tmp_path: Path) -> None:
+    environ = environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+
+    subprocess.run([sys.executable, "manage.py", "check"], env=environ, check=True, capture_output=True)
+
+    assert list(tmp_path.iterdir()) == []
