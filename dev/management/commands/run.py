@@ -66,7 +66,7 @@ class Command(BaseCommand):
             raise CommandError(str(refusal)) from None
         except OperationalError as error:
             raise CommandError(
-                f"The database does not answer ({str(error).strip().splitlines()[0]}): check DATABASE_URL."
+                f"Cannot connect to the database ({str(error).strip().splitlines()[0]}): check DATABASE_URL."
             ) from None
         except KeyboardInterrupt:
             self._say("\nStopping…")

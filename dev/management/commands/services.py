@@ -15,7 +15,7 @@ from dev.services import binaries
 
 ACTIONS = {
     "up": "start both and keep them up until `services down`",
-    "down": "stop both, even if they are in use; the data stays",
+    "down": "stop both, even if they are in use; the data is kept",
     "status": "show state, version, process, socket, data and schedules",
     "psql": "open psql on the product's database",
 }
@@ -53,7 +53,7 @@ class Command(BaseCommand):
         """Stop both."""
         users = len(services.services_status().users)
         services.stop_services()
-        self.stdout.write("Stopped; the data stays." + (f" {users} attached processes lost their server." if users else ""))
+        self.stdout.write("Stopped; the data is kept." + (f" {users} attached processes lost their server." if users else ""))
 
     def psql(self) -> None:
         """Open psql on the database that the product uses."""
@@ -79,7 +79,7 @@ def _elsewhere(server: services.Server, url: str) -> str:
     host = parts.netloc.rpartition("@")[2]
     # Passwords hide in the query, too.
     shown = urlunsplit((parts.scheme, host, parts.path, "", ""))
-    return f"{server.name:<11} elsewhere: {VARIABLES[server.name]} is set ({shown})"
+    return f"{server.name:<11} external: {VARIABLES[server.name]} is set ({shown})"
 
 
 def _describe(server: services.Server) -> str:
