@@ -55,10 +55,7 @@ class FileRefused(BadRequest):
 class TooManyKinds(BadRequest):
     code = "file_refused"
     meaning = _("The imported file has too many different rows for an import in the browser.")
-    detail = _(
-        "Nothing was imported: too many rows differ in more than their title. "
-        "Split it, or use manage.py import_assets."
-    )
+    detail = _("Nothing was imported: too many rows differ in more than their title. Split it, or use manage.py import_assets.")
 
 
 class FileChanged(BadRequest):

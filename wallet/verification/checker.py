@@ -153,9 +153,7 @@ def lost_claims(log: Iterable[Attempt], entries: Iterable[tuple[Any, ...]]) -> l
             asset, user, key = recorded.get(attempt.entry) or (None, None, None)
             acknowledged = (attempt.receipt["asset"], attempt.user)
             if (asset, user) != acknowledged or (attempt.status == 201 and key != attempt.key):
-                difference = (
-                    "is not in the ledger" if asset is None else f"belongs to asset {asset}, user {user}, key {key}"
-                )
+                difference = "is not in the ledger" if asset is None else f"belongs to asset {asset}, user {user}, key {key}"
                 violations.append(
                     Violation("I2", f"entry {attempt.entry}, acknowledged to user {attempt.user} ({attempt.id}), {difference}")
                 )

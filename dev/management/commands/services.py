@@ -79,7 +79,7 @@ def _elsewhere(server: services.Server, url: str) -> str:
     host = parts.netloc.rpartition("@")[2]
     # Passwords hide in the query, too.
     shown = urlunsplit((parts.scheme, host, parts.path, "", ""))
-    return f"{server.name:<11} external: {VARIABLES[server.name]} is set ({shown})"
+    return f"{server.name:<11} elsewhere: {VARIABLES[server.name]} is set ({shown})"
 
 
 def _describe(server: services.Server) -> str:
