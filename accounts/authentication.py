@@ -62,6 +62,11 @@ class TokenAuthentication(JWTAuthentication):
     def __init__(self) -> None:
         """Skip the parent's look-up of the user model: an instance is made for each request."""
 
+    def get_raw_token(self, header: bytes) -> bytes | None:
+        """Return the token of a header `Bearer <token>`, whose scheme may be in any case (RFC 9110 §11.1), else None."""
+        scheme, *rest = header.split(maxsplit=1)
+        return super().get_raw_token(b"Bearer " + b"".join(rest)) if scheme.lower() == b"bearer" else None
+
     def get_validated_token(self, raw_token: bytes) -> Token:
         """Return the token if its signature is valid and it has not expired; raise InvalidToken."""
         try:

@@ -11,8 +11,8 @@ from rest_framework.request import Request
 HEADER = "HTTP_X_FORWARDED_FOR"
 UNKNOWN = "unknown"
 PORT = r"(?::(?:\d{1,5}|_[\w.-]+))?"
-# A node of RFC 7239 §6: an IPv4 address, or an IPv6 address in brackets, each with or without a port. Some proxies write an IPv6
-# address without brackets, or append the port to all eight groups of it.
+# A node of RFC 7239 §6: an IPv4 address, or an IPv6 address in brackets, each with or without a port. Some proxies write an
+# IPv6 address without brackets, or append the port to all eight groups of it.
 NODE = re.compile(
     rf"(?P<v4>[\d.]+){PORT}|\[(?P<v6>[^\[\]]+)\]{PORT}|(?P<groups>[0-9a-f]{{1,4}}(?::[0-9a-f]{{1,4}}){{7}}):\d{{1,5}}|(?P<bare>.+)",
     re.ASCII | re.IGNORECASE,

@@ -136,7 +136,7 @@ def test_what_a_proxy_cannot_name_is_never_the_proxy_itself(settings: Settings, 
     assert client_identity(through_proxy) != client_identity(RequestFactory().get("/", REMOTE_ADDR="127.0.0.1"))
 
 
-def test_clients_behind_a_proxy_that_sends_ports_are_counted_each_on_its_own(client: Client, db: None, settings: Settings) -> None:
+def test_clients_behind_a_proxy_that_sends_ports_are_counted_apart(client: Client, db: None, settings: Settings) -> None:
     settings.TRUSTED_PROXIES = 1
 
     def sign_in(address: str) -> int:

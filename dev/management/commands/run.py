@@ -22,6 +22,7 @@ from cashback.database.roles import APP_ROLE
 from dev import services
 from dev.services.process_group import ProcessGroup
 from dev.services.restarts import GaveUp, RestartablePart, Restarter
+from wallet.management.base_command import positive_int, whole_number
 
 # A line of `seed` that names a demo user: email, password, role.
 SIGN_IN = re.compile(r"(?P<email>[^\s@]+@\S+)\s+(?P<password>\S+)\s+USER\b")
@@ -47,9 +48,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-        parser.add_argument("--port", type=int, default=os.environ.get("PORT") or 8000, help="port (default: $PORT, else 8000)")
-        parser.add_argument("--workers", type=int, default=2, help="web processes (default: %(default)s)")
-        parser.add_argument("--threads", type=int, default=24, help="threads of each (default: %(default)s)")
+        parser.add_argument(
+            "--port", type=whole_number, default=os.environ.get("PORT") or 8000, help="port (default: $PORT, else 8000)"
+        )
+        parser.add_argument("--workers", type=positive_int, default=2, help="web processes (default: %(default)s)")
+        parser.add_argument("--threads", type=positive_int, default=24, help="threads of each (default: %(default)s)")
 
     def handle(self, *args: Any, host: str, port: int, workers: int, threads: int, **options: Any) -> None:
         """Start everything, restart what stops, and stop everything at the end."""
