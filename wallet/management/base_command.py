@@ -1,6 +1,7 @@
 """The base of the wallet's commands: one clear sentence instead of a traceback, and these exit codes.
 
-0 success · 1 refused, violations found, or the output cannot be written · 2 invalid command line · 130 interrupted · 141 the output pipe was closed.
+0 success · 1 refused, violations found, or the output cannot be written · 2 invalid command line · 130 interrupted ·
+141 the output pipe was closed.
 """
 
 import sys
