@@ -8,6 +8,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import execute_from_command_line
 
 from cashback.env import LOCAL
+from kernel.command_output import checked_output
 
 STARTUP_ERRORS: tuple[type[Exception], ...] = (ImproperlyConfigured,)
 if LOCAL:
@@ -42,7 +43,8 @@ def main() -> None:
     try:
         if LOCAL and not WITHOUT_SERVERS.intersection(sys.argv[1:2] or ["help"]) and "--help" not in sys.argv:
             services.acquire_lease_if_local()
-        execute_from_command_line(sys.argv)
+        with checked_output():
+            execute_from_command_line(sys.argv)
     except STARTUP_ERRORS as error:
         sys.exit(str(error))
 

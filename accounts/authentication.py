@@ -62,6 +62,11 @@ class TokenAuthentication(JWTAuthentication):
     def __init__(self) -> None:
         """Skip the parent's look-up of the user model: an instance is made for each request."""
 
+    def get_raw_token(self, header: bytes) -> bytes | None:
+        """Return the token of a header `Bearer <token>`, whose scheme may be in any case (RFC 9110 §11.1), else None."""
+        is_bearer = header[:6].lower() == b"bearer"
+        return super().get_raw_token(b"Bearer" + header[6:] if is_bearer else header)
+
     def get_validated_token(self, raw_token: bytes) -> Token:
         """Return the token if its signature is valid and it has not expired; raise InvalidToken."""
         try:

@@ -35,7 +35,7 @@ HASH_TIMEOUT_SECONDS = 20.0  # on a busy machine a hash takes much longer than o
 class HashingBusy(Unavailable):
     code = "busy"
     meaning = _("Too many passwords are being checked. This one was not checked.")
-    detail = _("Too many people are asking at this moment. Try again in a few seconds.")
+    detail = _("We're very busy right now. Try again in a few seconds.")
     retry_after = 2
 
 

@@ -10,6 +10,8 @@ import environ
 from django.core.exceptions import ImproperlyConfigured
 from psycopg.conninfo import conninfo_to_dict
 
+from kernel.whole_numbers import parse_whole_number
+
 env = environ.Env()
 # "local": a developer's machine, for which the project starts servers and makes keys. Any other value: a deployment.
 LOCAL: bool = env.str("CASHBACK_ENV", "local") == "local"
@@ -102,12 +104,18 @@ def read_telemetry(name: str, **package_by_module: str) -> str:
     return value
 
 
+def read_int(name: str, default: int, minimum: int = 0) -> int:
+    """Return a whole number of at least `minimum`."""
+    value: str = env.str(name, str(default))
+    try:
+        return parse_whole_number(value, minimum)
+    except ValueError as error:
+        raise ImproperlyConfigured(f'{name} must be a whole number of at least {minimum}, not "{value}".') from error
+
+
 def read_positive_int(name: str, default: int) -> int:
     """Return a whole number of at least 1."""
-    value: int = env.int(name, default)
-    if value < 1:
-        raise ImproperlyConfigured(f'{name} must be at least 1, not "{value}".')
-    return value
+    return read_int(name, default, minimum=1)
 
 
 def read_claim_lock(name: str) -> str:
@@ -143,8 +151,8 @@ def read_database() -> dict[str, Any]:
     if database["ENGINE"] == "django.db.backends.postgresql":
         database["ENGINE"] = "cashback.database"
     limits = {
-        "lock_timeout": env.int("LOCK_TIMEOUT_MS", 2_000),
-        "statement_timeout": env.int("STATEMENT_TIMEOUT_MS", 5_000),
+        "lock_timeout": read_int("LOCK_TIMEOUT_MS", 2_000),
+        "statement_timeout": read_int("STATEMENT_TIMEOUT_MS", 5_000),
         "idle_in_transaction_session_timeout": 5_000,
     }
     options = database["OPTIONS"] = NETWORK_LIMITS | database.get("OPTIONS", {})
@@ -154,10 +162,10 @@ def read_database() -> dict[str, Any]:
     options["options"] = " ".join(f"-c {name}={value}" for name, value in limits.items())
     # The size of the pool that the threads of a web process share. 0, no pool, for commands and the cluster: forked processes
     # cannot share connections.
-    pooled = env.int("DATABASE_POOL", 0)
+    pooled = read_int("DATABASE_POOL", 0)
     if pooled:
         options["pool"] = {"min_size": 1, "max_size": pooled, "timeout": 2, "max_idle": 5}
-    database["CONN_MAX_AGE"] = 0 if pooled else env.int("CONN_MAX_AGE", 60)
+    database["CONN_MAX_AGE"] = 0 if pooled else read_int("CONN_MAX_AGE", 60)
     database["CONN_HEALTH_CHECKS"] = True
     database["TEST"] = {"NAME": env.str("TEST_DATABASE", "test_cashback")}
     return database
@@ -175,7 +183,7 @@ def read_caches() -> dict[str, Any]:
     url = read_redis_url()
     if not url:
         return {"default": memory, "counts": memory} | in_process
-    timeout = env.int("REDIS_TIMEOUT_MS", 100) / 1000
+    timeout = read_int("REDIS_TIMEOUT_MS", 100) / 1000
     redis = {
         "BACKEND": "cashback.redis_cache.CircuitBreakingRedisCache",
         "LOCATION": url,

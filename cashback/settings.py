@@ -13,6 +13,7 @@ from cashback.env import (
     read_caches,
     read_claim_lock,
     read_database,
+    read_int,
     read_key,
     read_level,
     read_log_format,
@@ -38,7 +39,7 @@ SEAL_PUBLIC_KEYS = read_public_keys("SEAL_PUBLIC_KEYS")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if LOCAL else [])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # How many trusted proxies append to X-Forwarded-For; with 0 the header is ignored.
-TRUSTED_PROXIES: int = env.int("TRUSTED_PROXIES", 0)
+TRUSTED_PROXIES: int = read_int("TRUSTED_PROXIES", 0)
 # Networks that may read /metrics, e.g. 10.0.0.0/8. Loopback must be listed in a deployment: behind a local proxy every caller
 # has a loopback address.
 LOOPBACK = ["127.0.0.0/8", "::1/128"] if LOCAL else []
@@ -46,7 +47,7 @@ METRICS_ALLOWED = [ip_network(network) for network in [*env.list("METRICS_ALLOWE
 HTTPS: bool = env.bool("HTTPS", not LOCAL)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # requested inside the network, without TLS
-SECURE_HSTS_SECONDS: int = env.int("HSTS_SECONDS", 31_536_000 if HTTPS else 0)
+SECURE_HSTS_SECONDS: int = read_int("HSTS_SECONDS", 31_536_000 if HTTPS else 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 if TRUSTED_PROXIES:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
@@ -135,14 +136,14 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PGHISTORY_APPEND_ONLY = True
 
 # Expensive reads (accounts.expensive_reads): searches that one process runs at once, and statement timeouts.
-SEARCHES_AT_ONCE: int = env.int("SEARCHES_AT_ONCE", 1)
-SEARCH_TIMEOUT_MS: int = env.int("SEARCH_TIMEOUT_MS", 2_000)
-EXPORT_TIMEOUT_MS: int = env.int("EXPORT_TIMEOUT_MS", 60_000)
+SEARCHES_AT_ONCE: int = read_int("SEARCHES_AT_ONCE", 1)
+SEARCH_TIMEOUT_MS: int = read_int("SEARCH_TIMEOUT_MS", 2_000)
+EXPORT_TIMEOUT_MS: int = read_int("EXPORT_TIMEOUT_MS", 60_000)
 # How long PostgreSQL works for a process's searches, and for its files, as a part of one core: in between they rest.
 SEARCH_SHARE: float = env.float("SEARCH_SHARE", 0.1)
 EXPORT_SHARE: float = env.float("EXPORT_SHARE", 0.25)
 # Maximum size of an exported file in the system's temporary folder.
-EXPORT_MEGABYTES: int = env.int("EXPORT_MEGABYTES", 1_024)
+EXPORT_MEGABYTES: int = read_int("EXPORT_MEGABYTES", 1_024)
 
 
 CACHES = read_caches()
@@ -172,7 +173,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
 SIMPLE_JWT = {
-    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=env.int("ACCESS_TOKEN_MINUTES", 10)),
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=read_int("ACCESS_TOKEN_MINUTES", 10)),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
     "ALGORITHM": "HS256",
     "SIGNING_KEY": JWT_SIGNING_KEY,
@@ -229,6 +230,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "PATH_CONVERTER_OVERRIDES": {"any_case_uuid": {"type": "string", "format": "uuid"}},
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
         "cashback.http.openapi_problems.describe_problems",
@@ -241,9 +243,9 @@ SPECTACULAR_SETTINGS = {
 Q_CLUSTER = {
     "name": "cashback",
     "orm": "default",
-    "workers": env.int("CLUSTER_WORKERS", 2),
+    "workers": read_int("CLUSTER_WORKERS", 2),
     "timeout": 240,
-    "retry": env.int("CLUSTER_RETRY", 300),
+    "retry": read_int("CLUSTER_RETRY", 300),
     "max_attempts": 3,
     "ack_failures": True,
     "catch_up": False,

@@ -70,7 +70,7 @@ HEAD_TOO_LARGE = ServerError(
     431,
     "too_large",
     _("The headers of the request are larger than the server accepts."),
-    _("The headers are too large or too many. Send less in them."),
+    _("The headers are too large or too many. Send fewer or shorter ones."),
 )
 CODING = ServerError(
     501,

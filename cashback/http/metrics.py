@@ -61,8 +61,12 @@ def metrics(request: HttpRequest) -> HttpResponse:
 
 
 def may_read_metrics(request: HttpRequest) -> bool:
-    """Return whether the caller is in METRICS_ALLOWED; a request of a proxy that is not configured is refused."""
-    if not settings.TRUSTED_PROXIES and any(f"HTTP_{name}" in request.META for name in PROXIES_SEND):
+    """Return whether the caller is in METRICS_ALLOWED.
+
+    A forwarded request is refused unless trusted proxies say in X-Forwarded-For who sent it, because the peer is then a proxy.
+    """
+    was_forwarded = any(f"HTTP_{name}" in request.META for name in PROXIES_SEND)
+    if was_forwarded and not (settings.TRUSTED_PROXIES and request.META.get("HTTP_X_FORWARDED_FOR")):
         return False
     try:
         caller = ip_address(client_ip(request))

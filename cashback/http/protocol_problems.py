@@ -50,7 +50,7 @@ METHOD_NOT_ALLOWED = kind_of(
 NOT_ACCEPTABLE = kind_of(
     drf_errors.NotAcceptable,
     _("The server has no format that the Accept header allows."),
-    _("Accept application/json."),
+    _("Use Accept: application/json."),
 )
 TOO_LARGE = ProblemKind(
     413,

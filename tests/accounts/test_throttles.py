@@ -73,16 +73,45 @@ def allowed(action: str, tries: int, identity: str) -> int:
         (1, "203.0.113.9", "203.0.113.9"),
         (1, "6.6.6.6, 203.0.113.9", "203.0.113.9"),
         (2, "6.6.6.6, 203.0.113.9, 10.0.0.2", "203.0.113.9"),
-        (2, "203.0.113.9", "192.0.2.1"),
-        (1, "6.6.6.6, rubbish", "192.0.2.1"),
+        (2, "203.0.113.9", "unknown"),
+        (1, "6.6.6.6, rubbish", "unknown"),
         (1, "", "192.0.2.1"),
-        (1, "," * 5000, "192.0.2.1"),
-        (1, "203.0.113.9:4711", "192.0.2.1"),
-        (1, "\x00\r\n", "192.0.2.1"),
+        (1, "6.6.6.6,", "unknown"),
+        (1, "6.6.6.6, ,203.0.113.9", "203.0.113.9"),
+        (1, "," * 5000, "unknown"),
+        (1, "\x00\r\n", "unknown"),
         (1, "::ffff:203.0.113.9", "203.0.113.9"),
         (1, "2001:DB8::1", "2001:db8::1"),
         (1, "fe80::1%eth0", "fe80::1"),
-        (9, "1.1.1.1,2.2.2.2", "192.0.2.1"),
+        (9, "1.1.1.1,2.2.2.2", "unknown"),
+        # With ports, as Azure and AWS can send them, and as RFC 7239 writes nodes.
+        (1, "203.0.113.9:11000", "203.0.113.9"),
+        (1, "6.6.6.6:1, 203.0.113.9:11000", "203.0.113.9"),
+        (2, "203.0.113.9:11000, 10.0.0.2:443", "203.0.113.9"),
+        (1, "203.0.113.9:_port", "203.0.113.9"),
+        (1, '"203.0.113.9:11000"', "203.0.113.9"),
+        (1, "[2001:db8::1]", "2001:db8::1"),
+        (1, "[2001:db8::1]:11000", "2001:db8::1"),
+        (1, '"[2001:db8::1]:11000"', "2001:db8::1"),
+        (1, "2001:db8:0:0:0:0:0:1:11000", "2001:db8::1"),
+        (1, "[::ffff:203.0.113.9]:11000", "203.0.113.9"),
+        (1, "[fe80::1%25eth0]:11000", "fe80::1"),
+        (1, '6.6.6.6, "7.7.7.7, 203.0.113.9', "203.0.113.9"),  # a client's open quote hides nothing
+        # What no address can be read from.
+        (1, "unknown", "unknown"),
+        (1, "127.0.0.1, unknown", "unknown"),
+        (1, "unix:", "unknown"),
+        (1, "_hidden", "_hidden"),
+        (1, '"_SEVKISEK"', "_SEVKISEK"),
+        (1, "_a b", "unknown"),
+        (1, "203.0.113.9:99999999", "unknown"),
+        (1, "203.0.113.9:", "unknown"),
+        (1, "203.0.113.009", "unknown"),
+        (1, "٢٠٣.0.113.9", "unknown"),
+        (1, "[127.0.0.1]x", "unknown"),
+        (1, "[2001:db8::1", "unknown"),
+        (1, "localhost", "unknown"),
+        (1, "for=127.0.0.1", "unknown"),
     ],
 )
 def test_only_trusted_proxies_determine_the_client_address(
@@ -96,6 +125,29 @@ def test_only_trusted_proxies_determine_the_client_address(
 
 def test_a_peer_without_an_address_is_counted_as_one() -> None:
     assert client_identity(RequestFactory().get("/", REMOTE_ADDR="")) == "ip:unknown"
+
+
+@pytest.mark.parametrize("forwarded", ["unknown", "_hidden", "rubbish", "127.0.0.1, ", "203.0.113.9:x"])
+def test_what_a_proxy_cannot_name_is_never_the_proxy_itself(settings: Settings, forwarded: str) -> None:
+    settings.TRUSTED_PROXIES = 1
+    through_proxy = RequestFactory().get("/", REMOTE_ADDR="127.0.0.1", HTTP_X_FORWARDED_FOR=forwarded)
+
+    assert client_identity(through_proxy) in ("ip:unknown", "ip:_hidden")
+    assert client_identity(through_proxy) != client_identity(RequestFactory().get("/", REMOTE_ADDR="127.0.0.1"))
+
+
+def test_clients_behind_a_proxy_that_sends_ports_are_counted_apart(client: Client, db: None, settings: Settings) -> None:
+    settings.TRUSTED_PROXIES = 1
+
+    def sign_in(address: str) -> int:
+        body = {"email": f"{address.partition(':')[0]}@example.com", "password": "wrong password"}
+        headers = {"HTTP_X_FORWARDED_FOR": address}
+        return client.post("/api/v1/auth/token/", body, "application/json", **headers).status_code  # type: ignore[arg-type]
+
+    one = [sign_in(f"203.0.113.1:{port}") for port in range(11000, 11006)]
+
+    assert one == [401] * 5 + [429]
+    assert sign_in("203.0.113.2:11000") == 401
 
 
 def test_ipv6_network_of_a_household_is_one_identity() -> None:

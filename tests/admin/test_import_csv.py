@@ -92,7 +92,7 @@ def test_errors_beyond_the_first_fifty_are_counted(console: Client) -> None:
     ("content", "what"),
     [
         ("", "The submitted file is empty."),
-        (HEADER, "There is no credit in this file"),
+        (HEADER, "This file has no credits"),
         (b"\xff\xfe\x00", "1 mistake in the file"),
         ("x" * (MAX_UPLOAD_BYTES + 1), "larger than 1 MB"),
     ],

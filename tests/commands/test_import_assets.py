@@ -176,9 +176,9 @@ def test_first_fifty_errors_are_shown_and_all_are_counted(command: Command, csv_
     ("header", "said"),
     [
         ("title,total_value,currency,pool", "expires_at: this column is missing."),
-        ("title,total_value,currency,pool,expires_at,colour", "colour: there is no such column."),
-        ("title,total_value,currency,pool,expires_at,title", "title: this column is there twice."),
-        ("Title,total_value,currency,pool,expires_at", "Title: there is no such column."),
+        ("title,total_value,currency,pool,expires_at,colour", "colour: unknown column."),
+        ("title,total_value,currency,pool,expires_at,title", "title: duplicate column."),
+        ("Title,total_value,currency,pool,expires_at", "Title: unknown column."),
     ],
 )
 def test_invalid_header_is_refused(command: Command, csv_file: Write, header: str, said: str) -> None:
@@ -188,10 +188,10 @@ def test_invalid_header_is_refused(command: Command, csv_file: Write, header: st
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "There is no credit in this file"),
-        (b"title,total_value,currency,pool,expires_at\n", "There is no credit in this file"),
+        (b"", "This file has no credits"),
+        (b"title,total_value,currency,pool,expires_at\n", "This file has no credits"),
         (b"title,total_value,currency,pool,expires_at\nCaf\xe9,5,INR,,\n", "line 2: this is not UTF-8"),
-        (b"title,total_value,currency,pool,expires_at\nCashback,5,INR\n", "line 2: there are 3 cells under 5 columns"),
+        (b"title,total_value,currency,pool,expires_at\nCashback,5,INR\n", "line 2: expected 5 cells, found 3"),
         (b'title,total_value,currency,pool,expires_at\n"Cash"back,5,INR,,\n', "line 2: this is not CSV"),
         (b'title,total_value,currency,pool,expires_at\n"Cashback,5,INR,,\n', "line 2: this is not CSV"),
         (b"title,total_value,currency,pool,expires_at\rCashback,5,INR,,\r", "this is not CSV"),

@@ -110,6 +110,32 @@ def test_metrics_are_for_those_on_the_list(client: Client, db: None, settings: S
     assert client.get("/metrics", **caller).status_code == status
 
 
+@pytest.mark.parametrize(
+    ("forwarded", "status"),
+    [
+        ({}, 200),
+        ({"X_FORWARDED_FOR": "127.0.0.1"}, 200),
+        ({"X_FORWARDED_FOR": "203.0.113.1"}, 404),
+        ({"X_FORWARDED_FOR": "203.0.113.1:11000"}, 404),
+        ({"X_FORWARDED_FOR": "[2001:db8::1]:11000"}, 404),
+        ({"X_FORWARDED_FOR": "unknown"}, 404),
+        ({"X_FORWARDED_FOR": "_hidden"}, 404),
+        ({"X_FORWARDED_FOR": "127.0.0.1, rubbish"}, 404),
+        ({"X_FORWARDED_FOR": "127.0.0.1,"}, 404),
+        ({"X_FORWARDED_FOR": ""}, 404),
+        ({"X_FORWARDED_PROTO": "https"}, 404),
+        ({"FORWARDED": "for=127.0.0.1"}, 404),
+    ],
+)
+def test_metrics_stay_closed_when_a_trusted_proxy_names_no_local_client(
+    client: Client, db: None, settings: Settings, forwarded: dict[str, str], status: int
+) -> None:
+    settings.TRUSTED_PROXIES, settings.METRICS_ALLOWED = 1, [ip_network("127.0.0.0/8"), ip_network("::1/128")]
+    headers: Any = {f"HTTP_{name}": value for name, value in forwarded.items()}
+
+    assert client.get("/metrics", REMOTE_ADDR="127.0.0.1", **headers).status_code == status
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
 def test_they_are_only_read_and_work_without_tls(client: Client, db: None, settings: Settings, path: str) -> None:
     settings.SECURE_SSL_REDIRECT = True

@@ -94,13 +94,13 @@ def test_a_seal_that_was_published_and_is_gone_is_red(entries: list[Entry], tmp_
     ("text", "said"),
     [
         (None, "cannot be read"),
-        ("", "holds no seal"),
-        ("not json\n", "line 1: this is no seal"),
-        ('{"a": 1}\n', "line 1: this is no seal"),
-        ("[]\n", "line 1: this is no seal"),
-        ("\n", "line 1: this is no seal"),
-        ("SEAL\n{}\n", "line 2: this is no seal"),
-        ('SEAL\n{"seq":', "line 2: this is no seal"),
+        ("", "contains no seals"),
+        ("not json\n", "line 1: not a seal"),
+        ('{"a": 1}\n', "line 1: not a seal"),
+        ("[]\n", "line 1: not a seal"),
+        ("\n", "line 1: not a seal"),
+        ("SEAL\n{}\n", "line 2: not a seal"),
+        ('SEAL\n{"seq":', "line 2: not a seal"),
     ],
 )
 def test_roots_that_are_no_file_of_seals_are_refused_before_anything_is_read(

@@ -83,6 +83,6 @@ def test_database_that_does_not_answer_is_one_sentence(machine: Machine, port: s
     )
     _, err = child.communicate(timeout=60)
     assert child.returncode == 1
-    assert err.startswith("CommandError: The database does not answer (")
+    assert err.startswith("CommandError: Cannot connect to the database (")
     assert err.endswith("): check DATABASE_URL.\n")
     assert "hunter2" not in err

@@ -29,7 +29,7 @@ def test_up_shows_both_servers_and_down_stops_them(machine: Machine) -> None:
     assert f"Redis       up, process {redis}\n" in up.stdout
     assert "kept up until `services down`\n" in up.stdout
     assert "schedules   none: `manage.py migrate`, then `manage.py schedule_tasks`\n" in up.stdout
-    assert services(machine, "down").stdout == "Stopped; the data stays.\n"
+    assert services(machine, "down").stdout == "Stopped; the data is kept.\n"
     assert machine.is_quiet()
 
 

@@ -55,10 +55,7 @@ class FileRefused(BadRequest):
 class TooManyKinds(BadRequest):
     code = "file_refused"
     meaning = _("The imported file has too many different rows for an import in the browser.")
-    detail = _(
-        "Nothing was imported: too many lines of the file differ in more than their title. "
-        "Split it, or use manage.py import_assets."
-    )
+    detail = _("Nothing was imported: too many rows differ in more than their title. Split it, or use manage.py import_assets.")
 
 
 class FileChanged(BadRequest):
@@ -70,7 +67,7 @@ class FileChanged(BadRequest):
 class FileEmpty(BadRequest):
     code = "file_empty"
     meaning = _("The imported file has no credits.")
-    detail = _("There is no credit in this file: it needs a line of column names and a line for each credit.")
+    detail = _("This file has no credits. It needs a header row and one row per credit.")
 
 
 @dataclass
@@ -185,8 +182,8 @@ class CreditFile:
         optional = {"pool"} if self.default_pool else set()
         mistakes = [
             *(Mistake(line, name, "this column is missing.") for name in COLUMNS if name not in {*names, *optional}),
-            *(Mistake(line, name or "?", "there is no such column.") for name in names if name not in COLUMNS),
-            *(Mistake(line, name, "this column is there twice.") for name, count in Counter(names).items() if count > 1),
+            *(Mistake(line, name or "?", "unknown column.") for name in names if name not in COLUMNS),
+            *(Mistake(line, name, "duplicate column.") for name, count in Counter(names).items() if count > 1),
         ]
         if mistakes:
             raise InvalidRow(*mistakes)
@@ -195,7 +192,7 @@ class CreditFile:
     def build_line_asset(self, line: int, cells: list[str], header: list[str]) -> CashbackAsset | InvalidRow:
         """Return the asset of one line, or its mistakes."""
         if len(cells) != len(header):
-            return InvalidRow(Mistake(line, None, f"there are {len(cells)} cells under {len(header)} columns."))
+            return InvalidRow(Mistake(line, None, f"expected {len(header)} cells, found {len(cells)}."))
         row = {name: cell.strip() for name, cell in zip(header, cells, strict=True)}
         fields: dict[str, Any] = dict(PLACEHOLDERS)
         messages: dict[str, list[str]] = {}

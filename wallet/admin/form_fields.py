@@ -4,8 +4,10 @@ from typing import Any
 
 from django import forms
 from django.core.exceptions import ValidationError
-from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminTextInputWidget
+from django.utils.translation import gettext as _
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
+from kernel.whole_numbers import parse_whole_number
 from wallet.actions import csv_rows
 
 
@@ -18,6 +20,19 @@ class CurrencyField(forms.CharField):
     def to_python(self, value: Any) -> Any:
         """Return the code in upper case."""
         return (super().to_python(value) or "").upper()
+
+
+class WholeNumberField(forms.IntegerField):
+    """A whole number of plain digits. Django's field would also accept 2.0, 1_0 and digits of other scripts."""
+
+    widget = UnfoldAdminIntegerFieldWidget
+
+    def to_python(self, value: Any) -> int | None:
+        """Return the number, or None for an empty field. Raises ValidationError."""
+        try:
+            return None if value in self.empty_values else parse_whole_number(str(value))
+        except ValueError as error:
+            raise ValidationError(_("Enter a whole number in digits 0-9, e.g. 25."), code="invalid") from error
 
 
 class AmountField(forms.DecimalField):

@@ -17,7 +17,6 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.decorators import action, display
 from unfold.widgets import (
-    UnfoldAdminIntegerFieldWidget,
     UnfoldAdminSingleDateWidget,
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextInputWidget,
@@ -29,7 +28,7 @@ from wallet.admin import export_rows, formatting
 from wallet.admin.base import ActionForm, error_sentence, is_operator, require_operator
 from wallet.admin.export import ExportMixin, Report
 from wallet.admin.filters import CurrencyFilter
-from wallet.admin.form_fields import AmountField, CurrencyField
+from wallet.admin.form_fields import AmountField, CurrencyField, WholeNumberField
 from wallet.admin.history import ChangeHistoryMixin
 from wallet.assets.models import CreditPool
 from wallet.ledger.idempotency import KEY_PATTERN, IdempotentRequest, fingerprint
@@ -55,6 +54,7 @@ class PoolForm(ActionForm):
     class Meta:
         model = CreditPool
         fields = FIELDS
+        field_classes: ClassVar = {"per_user_limit": WholeNumberField}
         labels: ClassVar = {
             "per_user_limit": _("Limit per user"),
             "closes_at": _("Closes (UTC)"),
@@ -78,11 +78,10 @@ class IssueForm(forms.Form):
     """Issues identical credits in a pool."""
 
     key = forms.RegexField(rf"\A{KEY_PATTERN}\Z", widget=forms.HiddenInput)
-    count = forms.IntegerField(
+    count = WholeNumberField(
         label=_("Number of credits"),
         min_value=1,
         max_value=issue_assets.MAX_ISSUE_COUNT,
-        widget=UnfoldAdminIntegerFieldWidget,
         help_text=_("Up to 100,000 at once."),
     )
     title = forms.CharField(

@@ -61,7 +61,7 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     filterset_class = AssetFilter
     orderings: ClassVar = {"created_at": "id", "expires_at": "expires_at", "total_value": "total_value"}
     indexed_filters = frozenset({"status", "pool", "mine"})
-    lookup_value_converter = "uuid"
+    lookup_value_converter = "any_case_uuid"
 
     def get_queryset(self) -> AssetQuerySet:
         """Return the credits that the caller may see, with their current status."""

@@ -40,7 +40,7 @@ class ClaimViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     orderings: ClassVar = {"claimed_at": "claimed_at"}
     ordering = "-claimed_at"
     indexed_filters = frozenset({"user", "asset", "from", "to"})
-    lookup_value_converter = "uuid"
+    lookup_value_converter = "any_case_uuid"
 
     def get_queryset(self) -> EntryQuerySet:
         """Return the entries that the caller may see."""

@@ -11,6 +11,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from kernel.timestamps import format_timestamp
+from kernel.whole_numbers import INVALID_WHOLE_NUMBER, parse_whole_number
 
 AMOUNT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,4})?", re.ASCII)
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -70,6 +71,17 @@ class AmountField(serializers.Field[Decimal, str | int, str, Any]):
     def to_representation(self, value: Decimal) -> str:
         """Return the initial value in the form of the browsable API."""
         return str(value)
+
+
+class WholeNumberField(serializers.IntegerField):
+    """A whole number in a request: a JSON integer, or a string of plain digits. DRF's field also takes 2.0, "1_0" and "٢"."""
+
+    def to_internal_value(self, data: Any) -> int:
+        """Return the number; raise ValidationError."""
+        try:
+            return data if type(data) is int else parse_whole_number(data)
+        except (TypeError, ValueError) as error:
+            raise serializers.ValidationError(INVALID_WHOLE_NUMBER, code="invalid") from error
 
 
 @extend_schema_field({"type": "string", "format": "date-time"})

@@ -12,6 +12,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
+from kernel.whole_numbers import parse_whole_number
+
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
 PAGE_SIZE = 25
@@ -76,6 +78,14 @@ class CursorPagination(BasePagination):
             choices = ", ".join(ordering_names(view))
             raise ValidationError({"ordering": f"Order by one of: {choices}."}, code="ordering")
         return Order(column, name.startswith("-"))
+
+    def checked_order(self, request: Request, view: Any) -> Order:
+        """Return the requested order after checking all parameters, for a list that is not paged. Raises ValidationError."""
+        order = self.requested_order(request, view)
+        self.signer = Signer(salt=f"{view.basename} {order}")
+        page_size(request)
+        self.decode_cursor(request)
+        return order
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         """Return one page of `queryset`. Raises ValidationError when a parameter is wrong."""
@@ -172,7 +182,10 @@ def ordering_names(view: Any) -> list[str]:
 
 def page_size(request: Request) -> int:
     """Return the requested page size. Raises ValidationError."""
-    value = request.query_params.get("page_size") or str(PAGE_SIZE)
-    if not (value.isascii() and value.isdigit() and len(value) <= 3 and 1 <= int(value) <= MAX_PAGE_SIZE):
+    try:
+        size = parse_whole_number(request.query_params.get("page_size") or str(PAGE_SIZE))
+    except ValueError:
+        size = 0
+    if not 1 <= size <= MAX_PAGE_SIZE:
         raise ValidationError({"page_size": f"Use 1 to {MAX_PAGE_SIZE} results per page."}, code="page_size")
-    return int(value)
+    return size

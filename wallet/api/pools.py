@@ -45,7 +45,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     bodies: ClassVar = {"create": PoolBody, "partial_update": PoolBody, "issue": IssueBody, "claim": EmptyBody}
     serializer_class = PoolSerializer
     queryset = CreditPool.objects.all()
-    lookup_value_converter = "uuid"
+    lookup_value_converter = "any_case_uuid"
 
     def get_queryset(self) -> PoolQuerySet:
         """Return the pools that the caller may see, with their supply and whether the caller can claim."""
@@ -76,7 +76,8 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     def issue(self, request: Request, pk: UUID) -> Response:
         """Issue up to 100,000 identical credits, all or none, once per key."""
         fields = self.validated_body()
-        keyed_request = idempotency.required_idempotent_request(request, self.user, "issue", "pool", pk, sorted(fields.items()))
+        given = sorted((name, value) for name, value in fields.items() if value is not None)  # null is the default of each
+        keyed_request = idempotency.required_idempotent_request(request, self.user, "issue", "pool", pk, given)
         issued = issue_assets.issue_in_pool(self.user, pk, request=keyed_request, **fields)
         return Response({"issued": issued.count}, 201, headers=idempotency.REPLAYED if issued.replayed else None)
 

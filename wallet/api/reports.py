@@ -62,9 +62,8 @@ class OwnershipViewSet(BaseViewSet):
         """Return one row per credit: a page as JSON, or all of them as a CSV file with `format=csv`."""
         assets = cast("AssetQuerySet", self.filter_queryset(self.get_queryset()))
         if request.accepted_renderer.format == "csv":
-            return csv_file_response(
-                "ownership.csv", ownership.ownership_csv(CursorPagination.requested_order(request, self).sort(assets))
-            )
+            order = CursorPagination().checked_order(request, self)
+            return csv_file_response("ownership.csv", ownership.ownership_csv(order.sort(assets)))
         return self.get_paginated_response(self.get_serializer(self.paginate_queryset(assets), many=True).data)
 
 

@@ -4,7 +4,7 @@ from rest_framework import serializers
 
 from kernel.strict_serializers import StrictSerializer
 from wallet.actions.issue_assets import MAX_ISSUE_COUNT
-from wallet.api.fields import AmountField, ExpiryField, TimestampField
+from wallet.api.fields import AmountField, ExpiryField, TimestampField, WholeNumberField
 from wallet.assets.models import CreditPool, PoolKind, check_time_zone
 from wallet.money import check_currency
 
@@ -19,7 +19,7 @@ class PoolBody(StrictSerializer):
     name = serializers.CharField(max_length=100)
     kind = serializers.ChoiceField(choices=PoolKind.choices)
     currency = serializers.CharField(min_length=3, max_length=3, validators=[check_currency], help_text="ISO 4217, e.g. INR.")
-    per_user_limit = serializers.IntegerField(
+    per_user_limit = WholeNumberField(
         min_value=1, max_value=32_767, required=False, allow_null=True, help_text="How many credits each user may claim."
     )
     opens_at = TimestampField(required=False, help_text="When claiming starts. Defaults to now.")
@@ -33,7 +33,7 @@ class PoolBody(StrictSerializer):
 class IssueBody(StrictSerializer):
     """Identical credits to issue in a pool."""
 
-    count = serializers.IntegerField(min_value=1, max_value=MAX_ISSUE_COUNT)
+    count = WholeNumberField(min_value=1, max_value=MAX_ISSUE_COUNT)
     title = serializers.CharField(max_length=200)
     total_value = AmountField()
     expires_at = ExpiryField(required=False, allow_null=True)

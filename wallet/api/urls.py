@@ -2,6 +2,7 @@
 
 from rest_framework.routers import SimpleRouter
 
+import kernel.url_converters  # noqa: F401  (registers any_case_uuid)
 from wallet.api.assets import AssetViewSet
 from wallet.api.claims import ClaimViewSet
 from wallet.api.pools import PoolViewSet

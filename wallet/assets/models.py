@@ -65,8 +65,15 @@ class AssetExpired(Conflict):
     detail = gettext_noop("This credit has expired and can no longer be claimed. Choose another one.")
 
 
-# Cached: each call reads the directory of time zones.
-time_zones = cache(available_timezones)
+# Files of the time-zone database that are no place's zone: the machine's own zone, and placeholders.
+NOT_ZONES = {"localtime", "posixrules", "Factory"}
+
+
+@cache  # each call reads the directory of time zones
+def time_zones() -> frozenset[str]:
+    """Return the names of the IANA time zones."""
+    names = available_timezones() - NOT_ZONES
+    return frozenset(name for name in names if not name.startswith(("posix/", "right/", "SystemV/")))
 
 
 def check_time_zone(name: str) -> None:

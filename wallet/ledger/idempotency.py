@@ -4,7 +4,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -84,8 +85,15 @@ class StoredResponse:
 
 
 def fingerprint(*parts: object) -> str:
-    """Return the SHA-256 of a request's contents, 64 hex digits."""
-    return hashlib.sha256(json.dumps(parts, default=str).encode()).hexdigest()
+    """Return the SHA-256 of the meaning of a request's contents, 64 hex digits: 100 and 100.00 are the same amount."""
+    return hashlib.sha256(json.dumps(parts, default=canonical_text).encode()).hexdigest()
+
+
+def canonical_text(value: object) -> str:
+    """Return one text for all notations of an amount or a time; any other value as it is written."""
+    if isinstance(value, Decimal):
+        return f"{value.normalize():f}"
+    return str(value.astimezone(UTC)) if isinstance(value, datetime) else str(value)
 
 
 def reserve_keys(

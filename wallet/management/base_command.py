@@ -1,9 +1,9 @@
 """The base of the wallet's commands: one clear sentence instead of a traceback, and these exit codes.
 
-0 success · 1 refused, or violations found · 2 invalid command line · 130 interrupted · 141 the output pipe was closed.
+0 success · 1 refused, violations found, or the output cannot be written · 2 invalid command line · 130 interrupted ·
+141 the output pipe was closed.
 """
 
-import os
 import sys
 from argparse import ArgumentTypeError
 from typing import Any
@@ -13,8 +13,10 @@ from django.core.management.base import BaseCommand as DjangoBaseCommand
 from django.core.management.base import CommandError
 from django.db import DatabaseError, InterfaceError, OperationalError
 
+from kernel.command_output import checked_output
 from kernel.refusals import Refusal
 from kernel.transactions import sqlstate
+from kernel.whole_numbers import parse_whole_number
 
 NOT_MIGRATED = {"42P01", "42703"}  # undefined table, undefined column
 NOT_PERMITTED = {"42501"}  # insufficient privilege
@@ -34,16 +36,13 @@ class BaseCommand(DjangoBaseCommand):
             raise CommandError(error_sentence(error)) from error
 
     def run_from_argv(self, argv: list[str]) -> None:
-        """Run from a shell. Ctrl-C and a closed pipe exit without a traceback."""
+        """Run from a shell. Ctrl-C, a closed pipe and an output that cannot be written exit without a traceback."""
         try:
-            super().run_from_argv(argv)
+            with checked_output():
+                super().run_from_argv(argv)
         except KeyboardInterrupt:
             self.stderr.write("Interrupted.")
             sys.exit(130)
-        except BrokenPipeError:
-            # Without this, Python reports another error when it flushes stdout at exit.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(141)
 
 
 def error_sentence(error: Exception) -> str:
@@ -64,6 +63,15 @@ def error_sentence(error: Exception) -> str:
 
 def positive_int(text: str) -> int:
     """Parse a whole number of at least 1, for argparse."""
-    if not (text.isascii() and text.isdigit() and int(text) > 0):
-        raise ArgumentTypeError(f'"{text}" is not a positive whole number')
-    return int(text)
+    try:
+        return parse_whole_number(text, minimum=1)
+    except ValueError as error:
+        raise ArgumentTypeError(f'"{text}" is not a positive whole number') from error
+
+
+def whole_number(text: str) -> int:
+    """Parse a whole number of at least 0, for argparse."""
+    try:
+        return parse_whole_number(text, minimum=0)
+    except ValueError as error:
+        raise ArgumentTypeError(f'"{text}" is not a whole number') from error

@@ -6,6 +6,8 @@ from typing import Generic, Protocol, TypeVar
 
 from django.http import Http404
 
+from kernel.whole_numbers import parse_whole_number
+
 T = TypeVar("T")
 U = TypeVar("U")
 R_co = TypeVar("R_co", covariant=True)
@@ -40,7 +42,10 @@ class Page(Generic[T]):
 
 def paginate(rows: Rows[T], number: str | None, size: int = PAGE_SIZE) -> Page[T]:
     """Return page `number` (a query parameter, from 1) of ordered rows, in one query. Raises Http404."""
-    page_number = int(number) if number and number.isascii() and number.isdecimal() and len(number) < 6 else 0 if number else 1
+    try:
+        page_number = parse_whole_number(number) if number else 1
+    except ValueError as error:
+        raise Http404 from error
     if not 1 <= page_number <= LAST_PAGE:
         raise Http404
     start = (page_number - 1) * size

@@ -2,15 +2,16 @@
 
 from django.urls import path
 
+import kernel.url_converters  # noqa: F401  (registers any_case_uuid)
 from wallet.pages import views
 
 urlpatterns = [
     path("", views.landing, name="landing"),
     path("offers/", views.offers, name="offers"),
     path("dashboard/", views.dashboard, name="dashboard"),
-    path("credits/<uuid:asset_id>/claim/", views.claim_asset_view, name="claim_asset"),
-    path("pools/<uuid:pool_id>/claim/", views.claim_pool_view, name="claim_pool"),
+    path("credits/<any_case_uuid:asset_id>/claim/", views.claim_asset_view, name="claim_asset"),
+    path("pools/<any_case_uuid:pool_id>/claim/", views.claim_pool_view, name="claim_pool"),
     path("claims/", views.my_claims, name="my_claims"),
-    path("claims/<uuid:entry_id>/", views.receipt, name="receipt"),
-    path("claims/<uuid:entry_id>/proof/", views.download_proof, name="proof"),
+    path("claims/<any_case_uuid:entry_id>/", views.receipt, name="receipt"),
+    path("claims/<any_case_uuid:entry_id>/proof/", views.download_proof, name="proof"),
 ]

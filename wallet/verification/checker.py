@@ -131,7 +131,7 @@ def issued_violations(connection: BaseDatabaseWrapper, issued: Supply) -> list[V
     sql = "SELECT pool_id, currency, count(*), sum(total_value) FROM assets_cashbackasset GROUP BY pool_id, currency"
     existing = {(pool, currency): (count, value) for pool, currency, count, value in fetch_rows(connection, sql)}
     return [
-        Violation("I5", f"pool {pool} in {currency}: {existing.get((pool, currency))} are there, {expected} were issued")
+        Violation("I5", f"pool {pool} in {currency}: found {existing.get((pool, currency))}, expected {expected}")
         for (pool, currency), expected in issued.items()
         if existing.get((pool, currency)) != expected
     ]
@@ -153,9 +153,7 @@ def lost_claims(log: Iterable[Attempt], entries: Iterable[tuple[Any, ...]]) -> l
             asset, user, key = recorded.get(attempt.entry) or (None, None, None)
             acknowledged = (attempt.receipt["asset"], attempt.user)
             if (asset, user) != acknowledged or (attempt.status == 201 and key != attempt.key):
-                difference = (
-                    "is not in the ledger" if asset is None else f"is there, but of asset {asset}, user {user}, key {key}"
-                )
+                difference = "is not in the ledger" if asset is None else f"belongs to asset {asset}, user {user}, key {key}"
                 violations.append(
                     Violation("I2", f"entry {attempt.entry}, acknowledged to user {attempt.user} ({attempt.id}), {difference}")
                 )

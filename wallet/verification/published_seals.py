@@ -28,7 +28,7 @@ def published_seals(file: Path) -> Iterator[dict[str, Any]]:
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidSealFile(f"{file} cannot be read: {error}") from error
     if not number:
-        raise InvalidSealFile(f"{file} holds no seal")
+        raise InvalidSealFile(f"{file} contains no seals")
 
 
 def parse_seal_line(line: str, location: str) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def parse_seal_line(line: str, location: str) -> dict[str, Any]:
     except ValueError:
         seal = None
     if not isinstance(seal, dict) or seal.keys() != FIELDS or not isinstance(seal["seq"], int):
-        raise InvalidSealFile(f"{location}: this is no seal, as seal_ledger --export writes it")
+        raise InvalidSealFile(f"{location}: not a seal written by seal_ledger --export")
     return seal
 
 

@@ -34,7 +34,7 @@ ISSUED_DIFFERS = """
         FROM issued FULL JOIN supply
             ON (coalesce(issued.pool_id::text, ''), issued.currency) = (coalesce(supply.pool_id::text, ''), supply.currency)
     )
-    SELECT format('pool %s in %s: by what was issued, changed and deleted there are %s (%s), but %s (%s) are there',
+    SELECT format('pool %s in %s: the log adds up to %s (%s), the table holds %s (%s)',
         coalesce(pool_id::text, '-'), currency, issued, issued_value, there, there_value)
     FROM pair WHERE (issued, issued_value) <> (there, there_value)
 """

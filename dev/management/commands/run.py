@@ -23,6 +23,7 @@ from dev import services
 from dev.services.paths import instance_paths
 from dev.services.process_group import ProcessGroup
 from dev.services.restarts import GaveUp, RestartablePart, Restarter
+from wallet.management.base_command import positive_int, whole_number
 
 # A line of `seed` that names a demo user: email, password, role.
 SIGN_IN = re.compile(r"(?P<email>[^\s@]+@\S+)\s+(?P<password>\S+)\s+USER\b")
@@ -48,9 +49,11 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the options."""
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-        parser.add_argument("--port", type=int, default=os.environ.get("PORT") or 8000, help="port (default: $PORT, else 8000)")
-        parser.add_argument("--workers", type=int, default=2, help="web processes (default: %(default)s)")
-        parser.add_argument("--threads", type=int, default=24, help="threads of each (default: %(default)s)")
+        parser.add_argument(
+            "--port", type=whole_number, default=os.environ.get("PORT") or 8000, help="port (default: $PORT, else 8000)"
+        )
+        parser.add_argument("--workers", type=positive_int, default=2, help="web processes (default: %(default)s)")
+        parser.add_argument("--threads", type=positive_int, default=24, help="threads of each (default: %(default)s)")
 
     def handle(self, *args: Any, host: str, port: int, workers: int, threads: int, **options: Any) -> None:
         """Start everything, restart what stops, and stop everything at the end."""
@@ -67,7 +70,7 @@ class Command(BaseCommand):
             raise CommandError(str(refusal)) from None
         except OperationalError as error:
             raise CommandError(
-                f"The database does not answer ({str(error).strip().splitlines()[0]}): check DATABASE_URL."
+                f"Cannot connect to the database ({str(error).strip().splitlines()[0]}): check DATABASE_URL."
             ) from None
         except KeyboardInterrupt:
             self._say("\nStopping…")

@@ -15,7 +15,7 @@ from dev.services import binaries
 
 ACTIONS = {
     "up": "start both and keep them up until `services down`",
-    "down": "stop both, even if they are in use; the data stays",
+    "down": "stop both, even if they are in use; the data is kept",
     "status": "show state, version, process, socket, data and schedules",
     "psql": "open psql on the product's database",
 }
@@ -53,7 +53,7 @@ class Command(BaseCommand):
         """Stop both."""
         users = len(services.services_status().users)
         services.stop_services()
-        self.stdout.write("Stopped; the data stays." + (f" {users} attached processes lost their server." if users else ""))
+        self.stdout.write("Stopped; the data is kept." + (f" {users} attached processes lost their server." if users else ""))
 
     def psql(self) -> None:
         """Open psql on the database that the product uses."""

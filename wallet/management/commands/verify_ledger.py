@@ -9,7 +9,7 @@ from django.core.management.base import CommandError
 
 from wallet.ledger.models import Entry, Seal
 from wallet.management import output
-from wallet.management.base_command import BaseCommand, positive_int
+from wallet.management.base_command import BaseCommand, positive_int, whole_number
 from wallet.verification.checker import Violation, snapshot_connection, verify_everything
 from wallet.verification.published_seals import InvalidSealFile, published_seals
 from wallet.verification.seals import is_late
@@ -33,7 +33,7 @@ class Command(BaseCommand):
         )
         parser.add_argument(
             "--wait",
-            type=int,
+            type=whole_number,
             default=WAIT_SECONDS,
             metavar="SECONDS",
             help="how long to wait for overdue seals before checking (default: %(default)s)",
