@@ -91,7 +91,7 @@ MIDDLEWARE = [
     "cashback.http.body_size.BodySizeMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "cashback.http.session_middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "cashback.http.language.LanguageMiddleware",
     "cashback.http.slash.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "cashback.http.session_middleware.AuthenticationMiddleware",
