@@ -79,6 +79,24 @@ class PoolFilter(ChoiceFilter):
         return [(str(pk), name) for pk, name in CreditPool.objects.order_by("name").values_list("pk", "name")]
 
 
+class ArchivedFilter(TitledMixin, DropdownFilter):  # type: ignore[misc]
+    """Leaves archived pools out, unless they are asked for."""
+
+    title = _("archived")
+    parameter_name = "archived"
+    all_option = ("", _("Not archived"))
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return the other choices."""
+        return [("yes", _("Archived")), ("all", _("All pools"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the pools of the choice."""
+        if self.value() == "yes":
+            return queryset.exclude(archived_at=None)
+        return queryset if self.value() == "all" else queryset.filter(archived_at=None)
+
+
 class EntryPoolFilter(PoolFilter):
     """The pool of an entry's asset."""
 
