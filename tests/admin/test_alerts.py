@@ -41,7 +41,8 @@ def titles(browser: Client) -> list[str]:
 @pytest.mark.usefixtures("swept")
 def test_nothing_is_shown_while_all_is_well(console: Client, open_pool: OpenPool, issue: Issue, alice: User) -> None:
     pool = open_pool()
-    claim_asset([issue(pool=pool) for _ in range(20)][0].pk, alice)
+    credits = [issue(pool=pool) for _ in range(20)]
+    claim_asset(credits[0].pk, alice)
     seal_an_entry()
 
     assert titles(console) == []
