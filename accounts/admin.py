@@ -29,6 +29,12 @@ class ExistingUserForm(UserChangeForm):  # type: ignore[misc]
 
     clean_email = NewUserForm.clean_email
 
+    class Meta(UserChangeForm.Meta):  # type: ignore[misc]
+        help_texts: ClassVar = {
+            "is_active": "Turn off instead of deleting: the ledger keeps its owner.",
+            "is_superuser": "Can change roles, users and schedules.",
+        }
+
 
 @admin.register(User)
 class UserAdmin(DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]

@@ -31,6 +31,8 @@ Event = Literal[
     "password_change",
     "email_change",
     "person_change",
+    "person_search",
+    "person_view",
     "token_refresh",
     "limit",
     "permission",

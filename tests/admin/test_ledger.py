@@ -63,11 +63,11 @@ def test_entries_and_seals_have_no_history_link(console: Client, entry: Entry) -
         assert "/history/" not in console.get(address).content.decode()
 
 
-def test_list_links_to_the_credit_and_to_the_users_credits(console: Client, entry: Entry) -> None:
+def test_list_links_to_the_credit_and_to_the_page_of_the_user(console: Client, entry: Entry) -> None:
     page = console.get(LEDGER).content.decode()
 
     assert reverse("admin:assets_cashbackasset_change", args=[entry.asset_id]) in page
-    assert f"{reverse('admin:ledger_claimedasset_changelist')}?q=alice%40example.com" in page
+    assert reverse("customer", args=[entry.user_id]) in page
 
 
 def test_the_list_is_searched_and_filtered(console: Client, entry: Entry) -> None:

@@ -34,6 +34,9 @@ TABLE = {
     ("PATCH", "pools/{id}/"): (401, 403, 403, 200, 200),
     ("POST", "pools/{id}/claim/"): (401, 201, 201, 201, 201),
     ("POST", "pools/{id}/issue/"): (401, 403, 403, 201, 201),
+    ("POST", "pools/{id}/archive/"): (401, 403, 403, 200, 200),
+    ("POST", "pools/{id}/unarchive/"): (401, 403, 403, 200, 200),
+    ("POST", "pools/{id}/duplicate/"): (401, 403, 403, 201, 201),
     ("GET", "wallet/"): (401, 200, 200, 200, 200),
     ("GET", "reports/ownership/"): (401, 403, 403, 200, 200),
     ("GET", "reports/summary/"): (401, 403, 403, 200, 200),
@@ -83,6 +86,8 @@ def send(user: User | None, method: str, path: str, ids: dict[str, str]) -> Any:
         body = {"email": f"{uuid4().hex}@example.com", "password": "a quite different one"}
     elif (method, path) == ("POST", "pools/"):
         body = {"name": uuid4().hex, "kind": "SIGNUP", "currency": "INR"}
+    elif path == "pools/{id}/duplicate/":
+        body = {"name": uuid4().hex}
     url = f"{ROOT}/{path.format(id=ids.get(path.split('/', maxsplit=1)[0]))}"
     headers = {"Idempotency-Key": uuid4().hex} if path.startswith("pools/{id}/") else {}
     return getattr(caller, method.lower())(url, None if method == "GET" else body, headers=headers)

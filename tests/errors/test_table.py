@@ -32,6 +32,7 @@ CONTRACT = {
         "already_recreated",
         "pool_sold_out",
         "pool_closed",
+        "pool_not_empty",
         "claim_limit_reached",
         "request_in_progress",
         "email_taken",

@@ -445,3 +445,21 @@ def test_the_limiters_keys_hold_no_email(db: None, client: Client, settings: Set
 
     email = f"email:{audit.email_digest('alice@example.com')}"
     assert counted == ["ip:127.0.0.1", f"{email},ip:127.0.0.1", email]
+
+
+def test_reading_a_person_leaves_a_line_without_the_email(
+    browser_of: Callable[..., Client], alice: User, ada: User, audited: Callable[[], list[dict[str, Any]]]
+) -> None:
+    console = browser_of(ada)
+    console.get(reverse("customer", args=[alice.pk]))
+    console.get(reverse("customer_search"), {"q": "bob@example.com"})
+
+    view, search = audited()
+    assert (view["event"], view["outcome"], view["user"], view["person"]) == (
+        "person_view",
+        "done",
+        str(ada.pk),
+        str(alice.pk),
+    )
+    assert (search["event"], search["email"]) == ("person_search", audit.email_digest("bob@example.com"))
+    assert "example.com" not in str([view, search])

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_noop as _
 from accounts.models import User
 from kernel.refusals import Conflict
 from kernel.transactions import atomic_with_retry, violated_constraint
-from wallet.actions.issue_assets import resolve_expiry, validate_asset
+from wallet.actions.issue_assets import check_not_archived, resolve_expiry, validate_asset
 from wallet.assets.change_context import recording_change
 from wallet.assets.models import AssetNotFound, AssetStatus, CashbackAsset
 
@@ -61,7 +61,7 @@ def check_deletable(asset: CashbackAsset) -> None:
     if asset.status == AssetStatus.CLAIMED:
         raise AssetNotAvailable("This credit has been claimed and can't be deleted.")
     if asset.children.exists():
-        raise AssetNotAvailable("This credit was recreated and can't be deleted.")
+        raise AssetNotAvailable("This credit was recreated and can't be deleted: the newer copy refers to it.")
 
 
 @atomic_with_retry(idempotent=False)
@@ -94,6 +94,8 @@ def write_changes(asset: CashbackAsset, actor: User | None, **changes: Any) -> N
     """Write the changes to a locked, AVAILABLE asset."""
     for name in EDITABLE_FIELDS:
         setattr(asset, name, changes.get(name, getattr(asset, name)))
+    if "pool" in changes:
+        check_not_archived(asset.pool)
     if "expires_at" in changes:
         asset.expires_at = resolve_expiry(changes["expires_at"], asset.pool)
     validate_asset(asset)

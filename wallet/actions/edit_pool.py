@@ -15,6 +15,7 @@ EDITABLE_FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "cl
 CONSTRAINT_MESSAGES = {
     "pool_limit_positive": {"per_user_limit": "Allow at least 1 credit per user, or leave it empty for no limit."},
     "pool_closes_after_opening": {"closes_at": "The pool must close after it opens."},
+    "pool_archived_is_paused": {"is_active": "This pool is archived. Unarchive it first."},
     "pool_currency": {"currency": "A pool with credits keeps its currency. Open another pool."},
     "assets_creditpool_name_key": {"name": "A pool with this name already exists. Choose another name."},
 }

@@ -74,10 +74,17 @@ def build_asset(
         created_by=actor,
         **lineage,
     )
+    collect_errors(errors, check_not_archived, pool)
     collect_errors(errors, validate_asset, asset)
     if errors:
         raise ValidationError(errors)
     return asset
+
+
+def check_not_archived(pool: CreditPool | None) -> None:
+    """Raise ValidationError if the pool is archived: it takes no more credits."""
+    if pool and pool.archived_at:
+        raise ValidationError({"pool": "This pool is archived. Unarchive it first, or choose another pool."}, code="archived")
 
 
 def collect_errors(errors: dict[str, list[ValidationError]], step: Callable[..., R], *arguments: Any) -> R | None:

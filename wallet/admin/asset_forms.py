@@ -9,7 +9,7 @@ from unfold.widgets import UnfoldAdminSingleDateWidget, UnfoldAdminSplitDateTime
 
 from wallet.admin.base import ActionForm
 from wallet.admin.form_fields import AmountField, CurrencyField
-from wallet.assets.models import CashbackAsset
+from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.money import format_amount
 
 
@@ -41,6 +41,8 @@ class AssetForm(ActionForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if "pool" in self.fields:  # absent on a read-only page
+            self.fields["pool"].queryset = CreditPool.objects.offered_for(self.instance)  # type: ignore[attr-defined]
         if self.instance.total_value is not None:  # type: ignore[attr-defined]
             value, currency = self.instance.total_value, self.instance.currency  # type: ignore[attr-defined]
             self.initial["total_value"] = format_amount(value, currency)

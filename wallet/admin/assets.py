@@ -24,7 +24,7 @@ from wallet.assets.models import AssetStatus, CashbackAsset
 from wallet.ledger.models import Entry
 from wallet.queries import change_history, reports
 
-LABELS = {"AVAILABLE": "success", "CLAIMED": "info", "EXPIRED": "warning"}
+LABELS = {AssetStatus.AVAILABLE.label: "success", AssetStatus.CLAIMED.label: "info", AssetStatus.EXPIRED.label: "warning"}
 HISTORY = (
     "identity",
     "status_now",
@@ -188,7 +188,7 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
     @display(description=_("status"), label=LABELS)  # type: ignore[untyped-decorator]
     def status_now(self, asset: CashbackAsset) -> str:
         """Return the current status."""
-        return asset.current_status
+        return AssetStatus(asset.current_status).label
 
     @display(description=_("pool"), ordering="pool__name")  # type: ignore[untyped-decorator]
     def pool_name(self, asset: CashbackAsset) -> Any:

@@ -19,7 +19,7 @@ from django.utils.translation import ngettext
 from kernel.refusals import Refusal
 from wallet.admin import formatting
 from wallet.admin.base import OperatorAdmin, error_sentence, require_operator
-from wallet.assets.models import CashbackAsset
+from wallet.assets.models import AssetStatus, CashbackAsset
 
 # The request must finish within the web worker's timeout, and its form must fit the largest allowed body.
 MAX_ROWS = 500
@@ -52,6 +52,11 @@ class PreviewedRow:
     def value(self) -> str:
         """Return the row's amount and currency."""
         return formatting.format_money(self.asset.total_value, self.asset.currency)
+
+    @property
+    def status(self) -> str:
+        """Return the row's current status in words."""
+        return AssetStatus(self.asset.current_status).label
 
 
 def run_bulk_action(

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.expensive_reads import SEARCH
 from kernel import refusal_counts
+from wallet.admin.alerts import current_alerts
 from wallet.admin.base import require_operator
 from wallet.admin.charts import Chart, build_chart
 from wallet.assets.models import CreditPool
@@ -108,6 +109,7 @@ def collect_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, 
         "expiring_days": EXPIRING_DAYS,
         "reconciliation": reconciliation(supply, analytics.issued_by_log(pool), pools),
         "all_pools": pool is None,
+        "alerts": current_alerts(),
     }
 
 

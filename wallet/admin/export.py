@@ -67,9 +67,7 @@ def write_workbook(file: IO[bytes], report: Report, listed: Any) -> None:
             for column, cell in enumerate(cells):
                 write_cell(sheet, number, column, cell, is_amount=report.columns[column] in AMOUNT_COLUMNS)
     if number > MAX_XLSX_ROWS:
-        raise ExportTooLong(
-            f"A workbook holds at most {MAX_XLSX_ROWS:,} rows. Narrow the list with its filters, or export it as CSV."
-        )
+        raise ExportTooLong(f"An Excel file holds at most {MAX_XLSX_ROWS:,} rows. Filter the list, or export it as CSV.")
 
 
 def write_cell(sheet: Any, row: int, column: int, cell: Any, is_amount: bool) -> None:

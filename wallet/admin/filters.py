@@ -1,11 +1,13 @@
 """Filters of the console's lists."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, TextFilter
 from unfold.utils import parse_date_str
@@ -17,7 +19,20 @@ from wallet.money import CURRENCIES
 SEQ = re.compile(r"[0-9]{1,18}")
 
 
-class ChoiceFilter(DropdownFilter):  # type: ignore[misc]
+class TitledMixin:
+    """Labels the filter's field with its title; the theme would write "By" before it."""
+
+    title: Any
+
+    def choices(self, changelist: Any) -> Iterator[dict[str, Any]]:
+        """Yield the form with its label."""
+        for choice in super().choices(changelist):  # type: ignore[misc]
+            for field in choice["form"].fields.values():
+                field.label = capfirst(self.title)
+            yield choice
+
+
+class ChoiceFilter(TitledMixin, DropdownFilter):  # type: ignore[misc]
     """One of a fixed set of choices; any other value in the URL is ignored."""
 
     field: str
@@ -64,14 +79,46 @@ class PoolFilter(ChoiceFilter):
         return [(str(pk), name) for pk, name in CreditPool.objects.order_by("name").values_list("pk", "name")]
 
 
+class ArchivedFilter(TitledMixin, DropdownFilter):  # type: ignore[misc]
+    """Leaves archived pools out, unless they are asked for."""
+
+    title = _("archived")
+    parameter_name = "archived"
+    all_option = ("", _("Not archived"))
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
+        """Return the other choices."""
+        return [("yes", _("Archived")), ("all", _("All pools"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the pools of the choice."""
+        if self.value() == "yes":
+            return queryset.exclude(archived_at=None)
+        return queryset if self.value() == "all" else queryset.filter(archived_at=None)
+
+
 class EntryPoolFilter(PoolFilter):
     """The pool of an entry's asset."""
 
     field = "asset__pool"
 
 
+DAY_TITLES = {
+    "expires_at": _("expiry date"),
+    "created_at": _("issue date"),
+    "issued_at": _("issue date"),
+    "claimed_at": _("claim date"),
+    "pgh_created_at": _("date of the change"),
+    "sealed_at": _("date of the seal"),
+}
+
+
 class DayFilter(RangeDateFilter):  # type: ignore[misc]
     """From a day to a day in UTC, both included."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.title = DAY_TITLES.get(self.field_path, self.title)
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep times from the start of the first day to the end of the last one."""
@@ -123,7 +170,7 @@ class IssueChannelFilter(ChannelFilter):
     field = "channel"
 
 
-class SealFilter(TextFilter):  # type: ignore[misc]
+class SealFilter(TitledMixin, TextFilter):  # type: ignore[misc]
     """The entries under one seal, by its number."""
 
     title = _("seal")

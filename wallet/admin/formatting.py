@@ -39,15 +39,17 @@ def link_to(row: Model | None) -> SafeString | None:
 
 
 def link_to_owner(user: User | None) -> SafeString | None:
-    """Return a user's email with a link to all their credits; None without a user."""
-    if user is None:
-        return None
-    return link_to_credits_of(user.email)
+    """Return a user's email with a link to the person's page; None without a user."""
+    return None if user is None else link_email(user.email, reverse("customer", args=[user.pk]))
 
 
-def link_to_credits_of(email: str) -> SafeString:
-    """Return an email with a link to all credits of its user."""
-    url = f"{reverse('admin:ledger_claimedasset_changelist')}?{urlencode({'q': email})}"
+def link_to_person(email: str) -> SafeString:
+    """Return an email with a link that leads to the page of its user."""
+    return link_email(email, f"{reverse('customer_search')}?{urlencode({'q': email})}")
+
+
+def link_email(email: str, url: str) -> SafeString:
+    """Return an email with a link."""
     # An email has no spaces. A long one must wrap, or its column overlaps the others.
     return format_html('<span style="overflow-wrap: anywhere">{}</span>', format_html(LINK, url, email))
 

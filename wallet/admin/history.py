@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
@@ -27,6 +28,17 @@ from wallet.admin.filters import (
 from wallet.assets.models import CashbackAsset, CreditPool, Issuance
 from wallet.queries import change_history
 
+# The labels of the forms.
+FIELD_LABELS = {
+    "per_user_limit": _("Limit per user"),
+    "opens_at": _("Opens"),
+    "closes_at": _("Closes"),
+    "is_active": _("Active"),
+    "time_zone": _("Time zone"),
+    "total_value": _("Value"),
+    "pool_id": _("Pool"),
+    "expires_at": _("Expires"),
+}
 AssetEvent: Any = CashbackAsset.pgh_event_model  # type: ignore[attr-defined]
 
 
@@ -61,6 +73,7 @@ def change_line_html(change: change_history.Change) -> dict[str, Any]:
     fields = [
         {
             "name": name.removesuffix("_id").replace("_", " "),
+            "label": FIELD_LABELS.get(name) or capfirst(name),
             "before": format_value(names.get(was, was)),
             "after": format_value(names.get(now, now)),
         }
@@ -109,7 +122,7 @@ class ChangeAdmin(ExportMixin, ReadOnlyAdmin):
     @display(description=_("action"))  # type: ignore[untyped-decorator]
     def action(self, event: Any) -> str:
         """Return the action; the SQL command for a change by raw SQL."""
-        return context_value(event, "action") or event.pgh_label
+        return capfirst(context_value(event, "action") or event.pgh_label)
 
     @display(description=_("who"))  # type: ignore[untyped-decorator]
     def who(self, event: Any) -> str | None:

@@ -46,7 +46,7 @@ class UploadForm(forms.Form):
         help_text=_("UTF-8, at most 1 MB, with a header row: title, total_value, currency, pool, expires_at."),
     )
     pool = forms.ModelChoiceField(
-        CreditPool.objects.order_by("name"),
+        CreditPool.objects.not_archived().order_by("name"),
         required=False,
         widget=UnfoldAdminSelectWidget,
         empty_label=_("No default"),

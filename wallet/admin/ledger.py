@@ -37,8 +37,8 @@ class EntryAdmin(SearchByIdMixin, ExportMixin, ReadOnlyAdmin):
         "claimed",
         "seal",
         "requested_by",
-        "request_key",
-        "xid",
+        "idempotency_key",
+        "transaction_id",
     )
 
     @display(description=_("entry"))  # type: ignore[untyped-decorator]
@@ -50,6 +50,16 @@ class EntryAdmin(SearchByIdMixin, ExportMixin, ReadOnlyAdmin):
     def requested_by(self, entry: Entry) -> str:
         """Return the email of the actor who made the claim."""
         return entry.actor.email
+
+    @display(description=_("idempotency key"))  # type: ignore[untyped-decorator]
+    def idempotency_key(self, entry: Entry) -> str | None:
+        """Return the key that the request named, if any."""
+        return entry.request_key
+
+    @display(description=_("transaction ID"))  # type: ignore[untyped-decorator]
+    def transaction_id(self, entry: Entry) -> str:
+        """Return PostgreSQL's id of the transaction, by which entries are sealed."""
+        return str(entry.xid)
 
     @display(description=_("claimed (UTC)"), ordering="claimed_at")  # type: ignore[untyped-decorator]
     def claimed(self, entry: Entry) -> Any:

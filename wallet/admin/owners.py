@@ -65,7 +65,7 @@ def owner_line(owner: dict[str, Any]) -> dict[str, Any]:
     """Return one row of the page."""
     line = readable_line(ownership.owner_row(owner))
     return line | {
-        "owner": formatting.link_to_credits_of(owner["owner"]),
+        "owner": formatting.link_to_person(owner["owner"]),
         "last_claim": formatting.format_moment_cell(owner["last_claim"]),
     }
 

@@ -87,7 +87,7 @@ class OwnershipAdmin(SearchByIdMixin, ExportMixin, ReadOnlyAdmin):
     @display(description=_("status"), label=LABELS)  # type: ignore[untyped-decorator]
     def status_now(self, asset: CashbackAsset) -> str:
         """Return the current status."""
-        return asset.current_status
+        return AssetStatus(asset.current_status).label
 
     @display(description=_("owner"), ordering="claimed_by__email", empty_value=_("unclaimed"))  # type: ignore[untyped-decorator]
     def owner(self, asset: CashbackAsset) -> Any:

@@ -27,9 +27,10 @@ from wallet.actions import edit_pool, issue_assets
 from wallet.admin import export_rows, formatting
 from wallet.admin.base import ActionForm, error_sentence, is_operator, require_operator
 from wallet.admin.export import ExportMixin, Report
-from wallet.admin.filters import CurrencyFilter
+from wallet.admin.filters import ArchivedFilter, CurrencyFilter
 from wallet.admin.form_fields import AmountField, CurrencyField, WholeNumberField
 from wallet.admin.history import ChangeHistoryMixin
+from wallet.admin.pool_page import PoolPageMixin
 from wallet.assets.models import CreditPool
 from wallet.ledger.idempotency import KEY_PATTERN, IdempotentRequest, fingerprint
 from wallet.queries import change_history
@@ -120,13 +121,13 @@ class IssueForm(forms.Form):
 
 
 @admin.register(CreditPool)
-class PoolAdmin(ChangeHistoryMixin, ExportMixin):
-    """Pools: open and change them, and issue credits. Never deleted, as the ledger refers to them; deactivate instead."""
+class PoolAdmin(PoolPageMixin, ChangeHistoryMixin, ExportMixin):
+    """Pools: open and change them, issue credits, and what concerns a whole pool (pool_page)."""
 
     form = PoolForm
     fields = FIELDS
     list_display = ("name", "kind", "currency", "is_open", "opens", "closes", "limit", "available", "claimed", "expired")
-    list_filter = ("kind", "is_active", CurrencyFilter)
+    list_filter = (ArchivedFilter, "kind", "is_active", CurrencyFilter)
     search_fields = ("name",)
     search_help_text = _("Name")
     actions_detail = ("issue",)

@@ -57,7 +57,7 @@ class SealAdmin(ExportMixin, ReadOnlyAdmin):
         url = f"{reverse('admin:ledger_entry_changelist')}?seal={seal.seq}"
         return format_html(formatting.LINK, url, f"{seal.count:,}")
 
-    @display(description=_("sums"))  # type: ignore[untyped-decorator]
+    @display(description=_("amounts"))  # type: ignore[untyped-decorator]
     def amounts(self, seal: Seal) -> str:
         """Return the sums per currency."""
         if not seal.is_well_formed:

@@ -9,6 +9,8 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 
+OUTSIDE = ("system", "customer_search")  # URLs that are not of a section
+
 
 def is_superuser(request: HttpRequest) -> bool:
     """Return whether the section for superusers is shown."""
@@ -17,7 +19,7 @@ def is_superuser(request: HttpRequest) -> bool:
 
 def sidebar_item(title: str | Promise, icon: str, name: str) -> dict[str, Any]:
     """Return one sidebar entry. It is not active on a nested page with an entry of its own."""
-    link = reverse_lazy(name if name == "system" else f"admin:{name}")
+    link = reverse_lazy(name if name in OUTSIDE else f"admin:{name}")
 
     def active(request: HttpRequest) -> bool:
         path, url = request.path, str(link)
@@ -41,6 +43,7 @@ def sidebar_groups(request: HttpRequest) -> list[dict[str, Any]]:
     ]
     records = [
         sidebar_item(_("Ownership"), "key", "ledger_claimedasset_changelist"),
+        sidebar_item(_("Find a customer"), "person_search", "customer_search"),
         sidebar_item(_("Customers"), "group", "ledger_claimedasset_owners"),
         sidebar_item(_("Ledger"), "menu_book", "ledger_entry_changelist"),
         sidebar_item(_("Seals"), "verified", "ledger_seal_changelist"),

@@ -14,7 +14,7 @@ from rest_framework.settings import api_settings
 
 from wallet.api.fields import AmountParameter, TimestampParameter
 from wallet.assets.models import AssetStatus
-from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet
+from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet, PoolQuerySet
 from wallet.money import check_currency
 
 # The condition for each current status, whether or not the sweep has run, in terms of indexed columns.
@@ -113,6 +113,18 @@ class OwnershipFilter(AssetFilter):
     owner = django_filters.CharFilter(
         "claimed_by__email", "icontains", max_length=254, help_text="Text in the owner's email (case-insensitive)."
     )
+
+
+class PoolFilter(FilterSet):  # type: ignore[misc]
+    """Filters of the pool list, which leaves archived pools out unless it is asked for them."""
+
+    archived = django_filters.ChoiceFilter(
+        choices=[("true", "Yes"), ("false", "No")], method="filter_archived", help_text="Archived pools instead of the others."
+    )
+
+    def filter_archived(self, pools: PoolQuerySet, name: str, value: str) -> PoolQuerySet:
+        """Return the archived pools, or all others."""
+        return pools.exclude(archived_at=None) if value == "true" else pools.not_archived()
 
 
 class ClaimFilter(FilterSet):  # type: ignore[misc]

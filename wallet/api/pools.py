@@ -14,12 +14,13 @@ from accounts.permissions import IsAdmin
 from accounts.throttles import ClaimThrottle
 from kernel.openapi import operation
 from kernel.rate_limits import RateLimited
-from wallet.actions import edit_pool, issue_assets
+from wallet.actions import edit_pool, issue_assets, pool_lifecycle
 from wallet.actions.claim import claim_from_pool
 from wallet.actions.claim_decisions import ClaimLimitReached, PoolClosed, PoolSoldOut
 from wallet.api import idempotency
 from wallet.api.claims import claim_response
-from wallet.api.request_serializers import EmptyBody, IssueBody, PoolBody
+from wallet.api.filters import PoolFilter
+from wallet.api.request_serializers import DuplicateBody, EmptyBody, IssueBody, PoolBody
 from wallet.api.response_serializers import ClaimSerializer, IssuedSerializer, PoolSerializer
 from wallet.api.viewsets import BaseViewSet
 from wallet.assets.models import CashbackAsset, CreditPool
@@ -41,16 +42,30 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         "create": IsAdmin,
         "partial_update": IsAdmin,
         "issue": IsAdmin,
+        "archive": IsAdmin,
+        "unarchive": IsAdmin,
+        "duplicate": IsAdmin,
     }
-    bodies: ClassVar = {"create": PoolBody, "partial_update": PoolBody, "issue": IssueBody, "claim": EmptyBody}
+    bodies: ClassVar = {
+        "create": PoolBody,
+        "partial_update": PoolBody,
+        "issue": IssueBody,
+        "claim": EmptyBody,
+        "archive": EmptyBody,
+        "unarchive": EmptyBody,
+        "duplicate": DuplicateBody,
+    }
+    filterset_class = PoolFilter
+    indexed_filters: ClassVar = frozenset({"archived"})  # pools are few
     serializer_class = PoolSerializer
     queryset = CreditPool.objects.all()
     lookup_value_converter = "any_case_uuid"
 
     def get_queryset(self) -> PoolQuerySet:
         """Return the pools that the caller may see, with their supply and whether the caller can claim."""
-        assets = CashbackAsset.objects.all()
-        return CreditPool.objects.visible_to(self.user).with_supply().with_can_claim(assets, self.user)
+        pools = CreditPool.objects.visible_to(self.user).with_supply().with_can_claim(CashbackAsset.objects.all(), self.user)
+        shows_archived = self.action != "list" or self.request.query_params.get("archived")
+        return pools if shows_archived else pools.not_archived()
 
     @operation("Create a pool", responses={201: PoolSerializer})
     def create(self, request: Request) -> Response:
@@ -63,6 +78,27 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         """Change the given fields. A new limit or window applies from the next claim on."""
         pool = edit_pool.update_pool(pk, self.user, **self.validated_body())
         return self.respond_with(self.get_queryset().get(pk=pool.pk))
+
+    @operation("Archive a pool", responses=PoolSerializer)
+    @action(detail=True, methods=["post"])
+    def archive(self, request: Request, pk: UUID) -> Response:
+        """Pause a pool and hide it from the default lists. Its credits and records are kept."""
+        self.require_empty_body()
+        return self.respond_with(self.get_queryset().get(pk=pool_lifecycle.archive_pool(pk, self.user).pk))
+
+    @operation("Unarchive a pool", responses=PoolSerializer)
+    @action(detail=True, methods=["post"])
+    def unarchive(self, request: Request, pk: UUID) -> Response:
+        """Return an archived pool to the lists. It stays paused until `is_active` is set."""
+        self.require_empty_body()
+        return self.respond_with(self.get_queryset().get(pk=pool_lifecycle.unarchive_pool(pk, self.user).pk))
+
+    @operation("Duplicate a pool", responses={201: PoolSerializer})
+    @action(detail=True, methods=["post"])
+    def duplicate(self, request: Request, pk: UUID) -> Response:
+        """Create a paused pool with the same settings under a new name, without credits."""
+        pool = pool_lifecycle.duplicate_pool(pk, self.user, **self.validated_body())
+        return self.respond_with(self.get_queryset().get(pk=pool.pk), 201)
 
     @operation(
         "Issue credits in a pool",

@@ -30,6 +30,12 @@ class PoolBody(StrictSerializer):
     )
 
 
+class DuplicateBody(StrictSerializer):
+    """The name of a pool with the settings of another one."""
+
+    name = serializers.CharField(max_length=100)
+
+
 class IssueBody(StrictSerializer):
     """Identical credits to issue in a pool."""
 

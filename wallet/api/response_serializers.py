@@ -61,7 +61,7 @@ class AdminFieldsSerializer(Shape):
 class PoolSerializer(AdminFieldsSerializer):
     """A pool, and whether the caller can claim from it now."""
 
-    admin_fields = ("is_active", "time_zone")
+    admin_fields = ("is_active", "time_zone", "archived_at")
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -74,6 +74,7 @@ class PoolSerializer(AdminFieldsSerializer):
     can_claim = serializers.BooleanField(help_text="Whether the caller can claim one now.")
     is_active = serializers.BooleanField(required=False, help_text="ADMIN only.")
     time_zone = serializers.CharField(required=False, help_text="ADMIN only.")
+    archived_at = serializers.DateTimeField(required=False, allow_null=True, help_text="ADMIN only. null: not archived.")
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A credit on offer", ASSET_EXAMPLE, response_only=True)])

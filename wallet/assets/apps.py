@@ -5,4 +5,4 @@ from django.utils.translation import gettext_lazy as _
 class AssetsConfig(AppConfig):
     name = "wallet.assets"
     label = "assets"
-    verbose_name = _("Supply")
+    verbose_name = _("Credits")

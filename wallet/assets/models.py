@@ -110,6 +110,7 @@ class CreditPool(models.Model):
     time_zone = ValidatedCharField(
         max_length=64, default="UTC", validators=[check_time_zone], help_text="Time zone used for end-of-day expiry."
     )
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     # Optional annotations of PoolQuerySet.
     is_open: bool
@@ -129,6 +130,8 @@ class CreditPool(models.Model):
             models.CheckConstraint(
                 condition=Q(closes_at=None) | Q(closes_at__gt=F("opens_at")), name="pool_closes_after_opening"
             ),
+            # So that a claim need not look at archived_at.
+            models.CheckConstraint(condition=Q(archived_at=None) | Q(is_active=False), name="pool_archived_is_paused"),
         )
 
     def __str__(self) -> str:

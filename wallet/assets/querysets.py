@@ -125,6 +125,14 @@ class PoolQuerySet(models.QuerySet["CreditPool"]):
         """Keep pools that `user` may see: inactive pools are for ADMINs only."""
         return self if user.is_admin else self.filter(is_active=True)
 
+    def not_archived(self) -> Self:
+        """Keep pools that are not archived."""
+        return self.filter(archived_at=None)
+
+    def offered_for(self, asset: "CashbackAsset") -> Self:
+        """Keep pools that the asset may be put in, by name: those that are not archived, and its own."""
+        return self.filter(Q(archived_at=None) | Q(pk=asset.pool_id)).order_by("name")
+
     def with_supply(self) -> Self:
         """Annotate `available`: the number of the pool's credits that can be claimed now."""
         assets: Any = self.model._meta.get_field("assets").related_model

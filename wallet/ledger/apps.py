@@ -5,4 +5,4 @@ from django.utils.translation import gettext_lazy as _
 class LedgerConfig(AppConfig):
     name = "wallet.ledger"
     label = "ledger"
-    verbose_name = _("Books")
+    verbose_name = _("Records")

@@ -23,6 +23,10 @@ document.addEventListener("DOMContentLoaded", () => {
     if (first && !cell.querySelector("input")) cell.dataset.label = first;
   }
 
+  // The theme names the cell and its box after a record.
+  for (const cell of document.querySelectorAll('[data-label="Select record"]')) cell.dataset.label = words.select;
+  for (const box of document.querySelectorAll("input.action-select")) box.ariaLabel = words.select;
+
   for (const part of document.querySelectorAll("div[x-on\\:click], span[x-on\\:click]")) {
     if (part.id === "changelist-filter-close") continue;
     part.setAttribute("role", "button");

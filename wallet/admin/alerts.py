@@ -1,0 +1,98 @@
+"""The alerts of the overview: what is wrong, what to do, and where."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from kernel.timestamps import format_minute
+from wallet.queries import alerts
+from wallet.tasks import SWEEP
+
+MAX_POOLS = 5
+
+
+@dataclass(frozen=True)
+class Alert:
+    """One alert: a sentence, what to do, and the page to go to."""
+
+    title: str
+    advice: str
+    url: str
+    link: str
+
+
+def current_alerts() -> list[Alert]:
+    """Return the alerts, the most urgent first."""
+    tasks = alerts.task_state(SWEEP)
+    return [
+        *scheduler_alerts(tasks),
+        *seal_alerts(alerts.oldest_late_entry()),
+        *failed_task_alerts(tasks.failed),
+        *pool_alerts(alerts.low_pools()),
+    ]
+
+
+def scheduler_alerts(tasks: alerts.TaskState) -> list[Alert]:
+    """Return the alert that the scheduler is late, if it is."""
+    if not tasks.is_late:
+        return []
+    last = tasks.last_success
+    title = (
+        _("The scheduler is late: expired credits were last swept at %(time)s UTC.") % {"time": format_minute(last)}
+        if last
+        else _("The scheduler has not run in the last 24 hours.")
+    )
+    return [Alert(title, _("Check that manage.py qcluster is running."), reverse("system"), _("System"))]
+
+
+def seal_alerts(oldest: datetime | None) -> list[Alert]:
+    """Return the alert that seals are behind, if they are."""
+    if oldest is None:
+        return []
+    minutes = int((timezone.now() - oldest).total_seconds() // 60)
+    title = ngettext(
+        "Seals are behind: a claim has been waiting for its seal for %(minutes)s minute.",
+        "Seals are behind: a claim has been waiting for its seal for %(minutes)s minutes.",
+        minutes,
+    ) % {"minutes": f"{minutes:,}"}
+    advice = _("Check that the scheduler is running and that no transaction is left open, or run manage.py seal_ledger.")
+    return [Alert(title, advice, reverse("system"), _("System"))]
+
+
+def failed_task_alerts(failed: int) -> list[Alert]:
+    """Return the alert about background tasks that failed in the last 24 hours, if any did."""
+    if not failed:
+        return []
+    title = ngettext(
+        "%(count)s background task failed in the last 24 hours.",
+        "%(count)s background tasks failed in the last 24 hours.",
+        failed,
+    ) % {"count": f"{failed:,}"}
+    return [Alert(title, _("See which task failed; a superuser can read why and retry it."), reverse("system"), _("System"))]
+
+
+def pool_alerts(low: list[alerts.LowPool]) -> list[Alert]:
+    """Return an alert for each pool that is nearly sold out, and one for the rest beyond MAX_POOLS."""
+    shown = [pool_alert(pool) for pool in low[:MAX_POOLS]]
+    rest = len(low[MAX_POOLS:])
+    if not rest:
+        return shown
+    title = ngettext("%(count)s more pool is nearly sold out.", "%(count)s more pools are nearly sold out.", rest)
+    url = reverse("admin:assets_creditpool_changelist")
+    return [*shown, Alert(title % {"count": f"{rest:,}"}, _("Issue more credits, or pause the pools."), url, _("Pools"))]
+
+
+def pool_alert(pool: alerts.LowPool) -> Alert:
+    """Return the alert about one pool."""
+    counts = {"pool": pool.name, "left": f"{pool.left:,}", "issued": f"{pool.issued:,}"}
+    title = (
+        _("%(pool)s is nearly sold out: %(left)s of %(issued)s credits left.")
+        if pool.left
+        else _("%(pool)s is sold out: all %(issued)s credits are claimed or expired.")
+    ) % counts
+    url = reverse("admin:assets_creditpool_change", args=[pool.pk])
+    return Alert(title, _("Issue more credits, or pause the pool."), url, _("Open the pool"))

@@ -1,0 +1,73 @@
+"""What needs an operator's attention, each by one query whose cost does not grow with the ledger."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, Max, Q
+from django.utils import timezone
+from django_q.models import Task
+
+from wallet.assets.models import CreditPool
+from wallet.assets.querysets import OPEN
+from wallet.ledger.models import Entry, Seal
+from wallet.queries.supply import supply_by
+
+LATE = timedelta(minutes=5)  # sweeps and seals follow within a minute
+RECENT = timedelta(days=1)
+FEW, SHARE = 10, 0.05  # a pool with fewer credits left, or a smaller share of them, is nearly sold out
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """When a background task last succeeded within a day (None: not at all), and how many tasks failed in that time."""
+
+    last_success: datetime | None
+    failed: int
+
+    @property
+    def is_late(self) -> bool:
+        """Return whether the task should have run again by now."""
+        return self.last_success is None or timezone.now() - self.last_success > LATE
+
+
+@dataclass(frozen=True)
+class LowPool:
+    """An open pool of which few credits are left; `left` is 0 when it is sold out."""
+
+    pk: UUID
+    name: str
+    left: int
+    issued: int
+
+
+def task_state(name: str) -> TaskState:
+    """Return the state of the scheduled task `name` and of all tasks together."""
+    found: dict[str, Any] = Task.objects.filter(stopped__gte=timezone.now() - RECENT).aggregate(
+        last=Max("stopped", filter=Q(group=name, success=True)), failed=Count("pk", filter=Q(success=False))
+    )
+    return TaskState(found["last"], found["failed"])
+
+
+def oldest_late_entry() -> datetime | None:
+    """Return the time of the first claim without a seal, if its seal is late."""
+    sealed_until = Seal.objects.order_by("-seq").values_list("to_xid", flat=True).first()
+    unsealed = Entry.objects.filter(xid__gte=sealed_until or 0)
+    claimed_at = unsealed.order_by("xid", "id").values_list("claimed_at", flat=True).first()
+    return claimed_at if claimed_at and timezone.now() - claimed_at > LATE else None
+
+
+def low_pools() -> list[LowPool]:
+    """Return the open pools that are nearly sold out, the emptiest first, from the supply counters.
+
+    A pool from which nothing has been claimed or has expired is not low, however small it is.
+    """
+    names = dict(CreditPool.objects.filter(OPEN).values_list("pk", "name"))
+    low = []
+    for (pk,), states in supply_by(Q(pool__is_active=True), "pool").items():
+        left = states.get("available", (0, 0))[0]
+        issued = sum(count for name, (count, _value) in states.items() if name != "deleted")
+        if pk in names and left < issued and (left < FEW or left < SHARE * issued):
+            low.append(LowPool(pk, names[pk], left, issued))
+    return sorted(low, key=lambda pool: (pool.left, pool.name))
