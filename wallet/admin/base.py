@@ -3,7 +3,6 @@
 from http import HTTPStatus
 from typing import Any
 
-from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin as DjangoModelAdmin
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
@@ -14,13 +13,18 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
 from unfold.admin import ModelAdmin
 
 from accounts.expensive_reads import SEARCH, expensive_read_view
 from accounts.models import User
+from kernel.opened_forms import LastChange, OpenedForm
 from kernel.refusals import Refusal
 from kernel.transactions import Busy
+from kernel.versions import ChangedMeanwhile
+from wallet.admin.filters import channel_label
+from wallet.queries import change_history
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -42,20 +46,32 @@ def error_sentence(error: Refusal | ValidationError) -> str:
     return error.message if isinstance(error, Refusal) else " ".join(error.messages)
 
 
-class ActionForm(forms.ModelForm[Model]):
+class ActionForm(OpenedForm):
     """A form that calls an action and shows the action's refusal beside its fields."""
 
     refusal: Refusal | ValidationError | None = None
 
     def clean(self) -> dict[str, Any]:
         """Add the action's refusal to the errors of the form."""
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        cleaned = super().clean()
         if isinstance(self.refusal, ValidationError) and hasattr(self.refusal, "error_dict"):
             for name, errors in self.refusal.error_dict.items():
                 self.add_error(name if name in self.fields else None, errors)
-        elif self.refusal:
-            self.add_error(NON_FIELD_ERRORS, error_sentence(self.refusal))
+        elif self.refusal and not (isinstance(self.refusal, ChangedMeanwhile) and self.errors):
+            self.add_error(NON_FIELD_ERRORS, self.refusal_sentence(self.refusal))
         return cleaned
+
+    def refusal_sentence(self, refusal: Refusal | ValidationError) -> str:
+        """Return the message above the form."""
+        return error_sentence(refusal)
+
+    def last_change(self, name: str) -> LastChange | None:
+        """Return the latest change of a field in the change history."""
+        change = change_history.last_change(self.instance, name)
+        return change and LastChange(change.who or channel_label(change.channel) or str(_("somebody")), change.at)
+
+    def validate_constraints(self) -> None:
+        """Check nothing: the action does, and its messages stand beside their fields."""
 
 
 class WithoutTransaction(DjangoModelAdmin[Any]):

@@ -156,7 +156,7 @@ class PoolAdmin(ChangeHistoryMixin, ExportMixin):
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         """Open or change the pool through the action."""
         if change:
-            edit_pool.update_pool(obj.pk, require_operator(request), **form.changed_values())
+            edit_pool.update_pool(obj.pk, require_operator(request), form.require_unchanged, **form.changed_values())
         else:
             obj.pk = edit_pool.open_pool(require_operator(request), **form.changed_values()).pk
 
