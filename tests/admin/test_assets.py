@@ -212,7 +212,7 @@ def test_unknown_credit_redirects(console: Client, page_of: str, key: str) -> No
         ({"currency": "JPY"}, {"yen"}),
         ({"expires_at_from": "2099-01-01", "expires_at_to": "2099-01-01"}, {"tea"}),
         ({"expires_at_from": "2099-01-02"}, set()),
-        ({"expires_at_from": "nonsense"}, {"tea", "yen", "taken", "ended"}),
+        ({"expires_at_from": "nonsense"}, set()),
         ({"expires_at_to": "9999-12-31"}, {"tea", "yen", "taken", "ended"}),
         ({"claimed_at_from": "2020-01-01"}, {"taken"}),
         ({"created_at_to": "2020-01-01"}, set()),

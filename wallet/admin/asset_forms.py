@@ -9,6 +9,7 @@ from django.utils.translation import gettext as translate
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSingleDateWidget, UnfoldAdminSplitDateTimeWidget, UnfoldBooleanWidget
 
+from kernel.date_fields import DateField, SplitDateTimeField
 from kernel.refusals import Refusal
 from kernel.timestamps import format_second
 from wallet.actions.edit_asset import AssetNotAvailable
@@ -28,7 +29,7 @@ class AssetForm(ActionForm):
         required=False,
         help_text=_("Three-letter code, e.g. INR. Leave blank to use the pool's."),
     )
-    last_day = forms.DateField(
+    last_day = DateField(
         label=_("Or a date"),
         required=False,
         widget=UnfoldAdminSingleDateWidget,
@@ -95,13 +96,13 @@ def what_happened(asset: Any) -> str:
 class ExtendForm(forms.Form):
     """Asks for the new expiry of credits: a date, a time, or never."""
 
-    last_day = forms.DateField(
+    last_day = DateField(
         label=_("Last day"),
         required=False,
         widget=UnfoldAdminSingleDateWidget,
         help_text=_("Last day they can be claimed, in each pool's time zone."),
     )
-    expires_at = forms.SplitDateTimeField(
+    expires_at = SplitDateTimeField(
         label=_("Or an exact time (UTC)"),
         required=False,
         widget=UnfoldAdminSplitDateTimeWidget,
