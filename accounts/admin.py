@@ -7,13 +7,17 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
+from django.utils.translation import override
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts import audit
 from accounts.expensive_reads import SEARCH, expensive_read_view
 from accounts.models import User, normal_email
+from kernel.opened_forms import LastChange, LockedRowMixin, OpenedForm
 from kernel.timestamps import format_minute
+
+MOST_ENTRIES = 50  # of the admin log that are searched for the latest change of a field
 
 
 class NewUserForm(UserCreationForm):  # type: ignore[misc]
@@ -24,8 +28,16 @@ class NewUserForm(UserCreationForm):  # type: ignore[misc]
         return normal_email(self.cleaned_data["email"])
 
 
-class ExistingUserForm(UserChangeForm):  # type: ignore[misc]
+class ExistingUserForm(OpenedForm, UserChangeForm):  # type: ignore[misc]
     """Changes a user with a normalised email."""
+
+    def last_change(self, name: str) -> LastChange | None:
+        """Return the latest change of a field through the console, from the admin log; None for any other channel."""
+        entries = LogEntry.objects.filter(content_type__model="user", object_id=str(self.instance.pk)).select_related("user")
+        with override(None):  # the log has the labels untranslated
+            label = str(self.fields[name].label)
+        changes = (entry for entry in entries.order_by("-action_time")[:MOST_ENTRIES] if label in entry.change_message)
+        return next((LastChange(str(entry.user), entry.action_time) for entry in changes), None)
 
     clean_email = NewUserForm.clean_email
 
@@ -37,7 +49,7 @@ class ExistingUserForm(UserChangeForm):  # type: ignore[misc]
 
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]
+class UserAdmin(LockedRowMixin, DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]
     """Users: add, change role, activate or deactivate. They are never deleted, as the ledger refers to them."""
 
     form = ExistingUserForm

@@ -23,6 +23,7 @@ from cashback.env import (
     read_telemetry,
     require_distinct,
 )
+from cashback.formats.en import formats
 
 django_stubs_ext.monkeypatch()
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -263,6 +264,13 @@ LANGUAGE_COOKIE_SAMESITE = "Lax"
 LANGUAGE_COOKIE_AGE = 365 * 24 * 3600
 TIME_ZONE = "UTC"
 USE_I18N = USE_TZ = True
+# Dates and times are typed in ISO 8601, in every language. The settings of the same names are for third parties that read them.
+FORMAT_MODULE_PATH = ["cashback.formats"]
+DATE_INPUT_FORMATS, TIME_INPUT_FORMATS, DATETIME_INPUT_FORMATS = (
+    formats.DATE_INPUT_FORMATS,
+    formats.TIME_INPUT_FORMATS,
+    formats.DATETIME_INPUT_FORMATS,
+)
 STATIC_URL = "static/"
 # In local mode static files are served from the source folders; a deployment collects them (manage.py collectstatic).
 STATIC_ROOT = None if LOCAL else BASE_DIR / "staticfiles"

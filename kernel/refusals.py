@@ -45,6 +45,10 @@ class Conflict(Refusal):
     """The request does not fit the current state."""
 
 
+class PreconditionFailed(Refusal):
+    """The row is no longer as the caller read it."""
+
+
 class Unprocessable(Refusal):
     """The request contradicts an earlier one."""
 
@@ -57,7 +61,7 @@ class Unavailable(Refusal):
     """The server cannot process the request now; a retry may succeed."""
 
 
-CATEGORIES = (BadRequest, Unauthenticated, NotFound, Conflict, Unprocessable, TooManyRequests, Unavailable)
+CATEGORIES = (BadRequest, Unauthenticated, NotFound, Conflict, PreconditionFailed, Unprocessable, TooManyRequests, Unavailable)
 
 
 def all_refusals() -> Iterator[type[Refusal]]:

@@ -1,6 +1,7 @@
 """Browsers of operators, and helpers for the tests of the console."""
 
 from collections.abc import Callable
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -30,6 +31,46 @@ def root_client(root: User) -> Client:
     browser = Client()
     browser.force_login(root)
     return browser
+
+
+class FormReader(HTMLParser):
+    """Collects what a browser would send of the form with an id."""
+
+    def __init__(self, form_id: str) -> None:
+        super().__init__()
+        self.form_id, self.inside, self.select, self.data = form_id, False, "", {}  # type: ignore[var-annotated]
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if tag == "form":
+            self.inside = given.get("id") == self.form_id
+        if not self.inside:
+            return
+        name = given.get("name") or ""
+        if tag == "select":
+            self.select = name
+        elif tag == "option" and "selected" in given:
+            self.data[self.select] = given.get("value") or ""
+        elif tag == "input" and name and is_sent(given):
+            self.data[name] = given.get("value", "on" if given.get("type") == "checkbox" else "") or ""
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self.inside = False
+
+
+def is_sent(attrs: dict[str, str | None]) -> bool:
+    """Return whether a browser sends the input without a click on it."""
+    kind = attrs.get("type")
+    return kind not in ("submit", "button", "file") and (kind not in ("checkbox", "radio") or "checked" in attrs)
+
+
+def form_data(response: ClientResponse, form_id: str) -> dict[str, str]:
+    """Return what a browser would send of a form, unchanged."""
+    reader = FormReader(form_id)
+    reader.feed(response.content.decode())
+    assert reader.data, form_id
+    return reader.data
 
 
 def message_texts(response: ClientResponse) -> list[str]:

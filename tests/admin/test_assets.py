@@ -126,7 +126,7 @@ def test_claimed_or_expired_credit_is_read_only(
         shown = browser.get(page("change", asset))
         assert shown.status_code == 200
         assert 'name="title"' not in shown.content.decode()
-        assert browser.post(page("change", asset), FIELDS).status_code == 403
+        assert "Nothing was saved" in browser.post(page("change", asset), FIELDS).content.decode()
         assert browser.post(page("change", asset), FIELDS | {"_saveasnew": "1"}).status_code == 403
 
     assert (state(asset), CashbackAsset.objects.count()) == (before, 1)
@@ -152,7 +152,7 @@ def test_due_credit_cannot_be_changed_before_any_sweep(console: Client, issue: I
     while CashbackAsset.objects.with_current_status().get().current_status == "AVAILABLE":
         pass
 
-    assert console.post(page("change", asset), FIELDS).status_code == 403
+    assert "Nothing was saved: this credit expired" in console.post(page("change", asset), FIELDS).content.decode()
     assert state(asset) == before
 
 
@@ -162,7 +162,7 @@ def test_a_credit_claimed_while_the_form_was_open_is_refused(console: Client, al
     claim_asset(asset.pk, alice)
     before = state(asset)
 
-    assert console.post(page("change", asset), FIELDS).status_code == 403
+    assert "alice@example.com claimed this credit" in console.post(page("change", asset), FIELDS).content.decode()
     assert state(asset) == before
 
 
@@ -181,7 +181,7 @@ def test_unclaimed_credit_is_deleted_through_the_action(
 
 def test_a_claimed_credit_is_never_deleted(console: Client, root_client: Client, claimed: CashbackAsset) -> None:
     for browser in (console, root_client):
-        assert browser.post(page("delete", claimed), {"post": "yes"}).status_code == 403
+        assert "can't be deleted" in message_texts(browser.post(page("delete", claimed), {"post": "yes"}))[-1]
 
     assert CashbackAsset.objects.get() == claimed
 
@@ -212,7 +212,7 @@ def test_unknown_credit_redirects(console: Client, page_of: str, key: str) -> No
         ({"currency": "JPY"}, {"yen"}),
         ({"expires_at_from": "2099-01-01", "expires_at_to": "2099-01-01"}, {"tea"}),
         ({"expires_at_from": "2099-01-02"}, set()),
-        ({"expires_at_from": "nonsense"}, {"tea", "yen", "taken", "ended"}),
+        ({"expires_at_from": "nonsense"}, set()),
         ({"expires_at_to": "9999-12-31"}, {"tea", "yen", "taken", "ended"}),
         ({"claimed_at_from": "2020-01-01"}, {"taken"}),
         ({"created_at_to": "2020-01-01"}, set()),

@@ -38,6 +38,7 @@ CONTRACT = {
         "email_taken",
         "not_sealed_yet",
     },
+    412: {"precondition_failed"},
     422: {"idempotency_key_reused"},
     429: {"rate_limited"},
     503: {"busy"},

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_noop as _
 from accounts.models import User
 from kernel.refusals import Conflict
 from kernel.transactions import atomic_with_retry, violated_constraint
+from kernel.versions import Precondition, accept_any
 from wallet.actions.issue_assets import check_not_archived, resolve_expiry, validate_asset
 from wallet.assets.change_context import recording_change
 from wallet.assets.models import AssetNotFound, AssetStatus, CashbackAsset
@@ -32,10 +33,11 @@ def lock_asset(asset_id: UUID) -> CashbackAsset:
         raise AssetNotFound from error
 
 
-def lock_available_asset(asset_id: UUID) -> CashbackAsset:
-    """Return the asset, locked, or raise AssetNotAvailable unless it can still be claimed."""
+def lock_available_asset(asset_id: UUID, precondition: Precondition) -> CashbackAsset:
+    """Return the asset, locked, or raise AssetNotAvailable unless it can still be claimed, or as the precondition does."""
     asset = lock_asset(asset_id)
     check_available(asset)
+    precondition(asset)
     return asset
 
 
@@ -65,27 +67,29 @@ def check_deletable(asset: CashbackAsset) -> None:
 
 
 @atomic_with_retry(idempotent=False)
-def extend_asset(asset_id: UUID, actor: User | None, until: datetime | date | None) -> CashbackAsset:
+def extend_asset(
+    asset_id: UUID, actor: User | None, until: datetime | date | None, precondition: Precondition = accept_any
+) -> CashbackAsset:
     """Extend the expiry of an AVAILABLE asset, and return it; an expiry is never shortened.
 
     Arguments:
         until: a timestamp, a date (end of day in the pool's time zone), or None for no expiry.
 
-    Raises AssetNotFound, AssetNotAvailable, ValidationError.
+    Raises AssetNotFound, AssetNotAvailable, ValidationError, and as `precondition` does on the locked asset.
     """
-    asset = lock_available_asset(asset_id)
+    asset = lock_available_asset(asset_id, precondition)
     check_extendable(asset, until)
     write_changes(asset, actor, expires_at=until)
     return asset
 
 
 @atomic_with_retry(idempotent=False)
-def update_asset(asset_id: UUID, actor: User | None, **changes: Any) -> CashbackAsset:
+def update_asset(asset_id: UUID, actor: User | None, precondition: Precondition = accept_any, **changes: Any) -> CashbackAsset:
     """Change `title`, `total_value`, `currency`, `pool` or `expires_at` of an AVAILABLE asset, and return it.
 
-    Raises AssetNotFound, AssetNotAvailable, ValidationError.
+    Raises AssetNotFound, AssetNotAvailable, ValidationError, and as `precondition` does on the locked asset.
     """
-    asset = lock_available_asset(asset_id)
+    asset = lock_available_asset(asset_id, precondition)
     write_changes(asset, actor, **changes)
     return asset
 
@@ -109,18 +113,19 @@ def write_changes(asset: CashbackAsset, actor: User | None, **changes: Any) -> N
 
 
 @atomic_with_retry(idempotent=False)
-def delete_asset(asset_id: UUID, actor: User | None) -> None:
+def delete_asset(asset_id: UUID, actor: User | None, precondition: Precondition = accept_any) -> None:
     """Delete an asset that was neither claimed nor recreated. Raises AssetNotFound, AssetNotAvailable."""
     asset = lock_asset(asset_id)
     check_deletable(asset)
+    precondition(asset)
     with recording_change(actor, "delete"):
         CashbackAsset.objects.filter(pk=asset.pk)._raw_delete("default")
 
 
 @atomic_with_retry(idempotent=False)
-def expire_asset(asset_id: UUID, actor: User | None) -> CashbackAsset:
+def expire_asset(asset_id: UUID, actor: User | None, precondition: Precondition = accept_any) -> CashbackAsset:
     """Expire an AVAILABLE asset now, and return it. Raises AssetNotFound, AssetNotAvailable."""
-    asset = lock_available_asset(asset_id)
+    asset = lock_available_asset(asset_id, precondition)
     mark_asset_expired(asset, actor)
     return asset
 

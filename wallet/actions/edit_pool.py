@@ -8,6 +8,7 @@ from django.db import IntegrityError
 
 from accounts.models import User
 from kernel.transactions import atomic_with_retry, violated_constraint
+from kernel.versions import Precondition, accept_any
 from wallet.assets.change_context import recording_change
 from wallet.assets.models import CreditPool, PoolNotFound
 
@@ -32,14 +33,15 @@ def open_pool(actor: User | None, **fields: Any) -> CreditPool:
 
 
 @atomic_with_retry(idempotent=False)
-def update_pool(pool_id: UUID, actor: User | None, **changes: Any) -> CreditPool:
+def update_pool(pool_id: UUID, actor: User | None, precondition: Precondition = accept_any, **changes: Any) -> CreditPool:
     """Change a pool's fields and return it. A new limit or new dates apply from the next claim on.
 
-    Raises PoolNotFound, ValidationError.
+    Raises PoolNotFound, ValidationError, and as `precondition` does on the locked pool.
     """
     pool = CreditPool.objects.filter(pk=pool_id).select_for_update(no_key=True).first()
     if pool is None:
         raise PoolNotFound
+    precondition(pool)
     for name in EDITABLE_FIELDS:
         setattr(pool, name, changes.get(name, getattr(pool, name)))
     with recording_change(actor, "update"):

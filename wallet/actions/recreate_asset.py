@@ -11,6 +11,7 @@ from django.utils.translation import gettext_noop as _
 from accounts.models import User
 from kernel.refusals import Conflict
 from kernel.transactions import atomic_with_retry
+from kernel.versions import Precondition, accept_any
 from wallet.actions.edit_asset import lock_asset, mark_asset_expired
 from wallet.actions.issue_assets import build_asset
 from wallet.assets.change_context import tag_issuance
@@ -43,6 +44,7 @@ def check_recreatable(asset: CashbackAsset, again: bool = False) -> None:
 def recreate_asset(
     asset_id: UUID,
     actor: User | None,
+    precondition: Precondition = accept_any,
     *,
     title: str | None = None,
     total_value: Decimal | None = None,
@@ -61,6 +63,7 @@ def recreate_asset(
     """
     parent = lock_asset(asset_id)
     check_recreatable(parent, again)
+    precondition(parent)
     if parent.status != AssetStatus.EXPIRED:
         mark_asset_expired(parent, actor)
     child = build_asset(

@@ -1,16 +1,23 @@
 """Forms of the credits: issue and change one, and extend the expiry of several."""
 
+from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as translate
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSingleDateWidget, UnfoldAdminSplitDateTimeWidget, UnfoldBooleanWidget
 
+from kernel.date_fields import DateField, SplitDateTimeField
+from kernel.refusals import Refusal
+from kernel.timestamps import format_second
+from wallet.actions.edit_asset import AssetNotAvailable
 from wallet.admin.base import ActionForm
 from wallet.admin.form_fields import AmountField, CurrencyField
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.money import format_amount
+from wallet.queries import change_history
 
 
 class AssetForm(ActionForm):
@@ -22,7 +29,7 @@ class AssetForm(ActionForm):
         required=False,
         help_text=_("Three-letter code, e.g. INR. Leave blank to use the pool's."),
     )
-    last_day = forms.DateField(
+    last_day = DateField(
         label=_("Or a date"),
         required=False,
         widget=UnfoldAdminSingleDateWidget,
@@ -47,6 +54,17 @@ class AssetForm(ActionForm):
             value, currency = self.instance.total_value, self.instance.currency  # type: ignore[attr-defined]
             self.initial["total_value"] = format_amount(value, currency)
 
+    def show_value(self, name: str, text: str | None) -> str:
+        """Return a column's value for people; an amount with the decimals of its currency."""
+        if name == "total_value" and text:
+            return format_amount(Decimal(text), self.stored["currency"] or "")
+        return super().show_value(name, text)
+
+    def refusal_sentence(self, refusal: Refusal | ValidationError) -> str:
+        """Return the message above the form, with who claimed or expired the credit."""
+        sentence = super().refusal_sentence(refusal)
+        return f"{what_happened(self.instance)} {sentence}" if isinstance(refusal, AssetNotAvailable) else sentence
+
     def clean(self) -> dict[str, Any]:
         """Fill in the pool's currency, and refuse an expiry together with a last day."""
         cleaned = super().clean()
@@ -64,16 +82,29 @@ class AssetForm(ActionForm):
         return values
 
 
+def what_happened(asset: Any) -> str:
+    """Return a sentence on why the credit can no longer be changed: who claimed or expired it, and when."""
+    if asset.claimed_by:
+        claimed = {"who": asset.claimed_by, "at": f"{format_second(asset.claimed_at)} UTC"}
+        return translate("Nothing was saved: %(who)s claimed this credit on %(at)s.") % claimed
+    if (change := change_history.last_change(asset, "status")) and change.who:
+        expired = {"who": change.who, "at": f"{format_second(change.at)} UTC"}
+        return translate("Nothing was saved: %(who)s expired this credit on %(at)s.") % expired
+    if asset.expires_at:
+        return translate("Nothing was saved: this credit expired on %(at)s.") % {"at": f"{format_second(asset.expires_at)} UTC"}
+    return translate("Nothing was saved.")
+
+
 class ExtendForm(forms.Form):
     """Asks for the new expiry of credits: a date, a time, or never."""
 
-    last_day = forms.DateField(
+    last_day = DateField(
         label=_("Last day"),
         required=False,
         widget=UnfoldAdminSingleDateWidget,
         help_text=_("Last day they can be claimed, in each pool's time zone."),
     )
-    expires_at = forms.SplitDateTimeField(
+    expires_at = SplitDateTimeField(
         label=_("Or an exact time (UTC)"),
         required=False,
         widget=UnfoldAdminSplitDateTimeWidget,

@@ -118,12 +118,13 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
         return is_operator(request)
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Allow operators to change AVAILABLE credits."""
-        return is_operator(request) and (obj is None or obj.current_status == AssetStatus.AVAILABLE)
+        """Allow operators to change AVAILABLE credits. A form that is sent is always tried: the action says why not."""
+        is_tried = obj is None or request.method == "POST" or obj.current_status == AssetStatus.AVAILABLE
+        return is_operator(request) and is_tried
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Allow operators to delete unclaimed credits."""
-        return is_operator(request) and (obj is None or obj.status != AssetStatus.CLAIMED)
+        """Allow operators to delete unclaimed credits. A confirmed deletion is always tried, as a change is."""
+        return is_operator(request) and (obj is None or request.method == "POST" or obj.status != AssetStatus.CLAIMED)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show read-only credits in the format of the list."""
@@ -134,7 +135,7 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         """Issue or change the credit through the action."""
         if change:
-            edit_asset.update_asset(obj.pk, require_operator(request), **form.changed_values())
+            edit_asset.update_asset(obj.pk, require_operator(request), form.require_unchanged, **form.changed_values())
         else:
             fields = {"total_value": None, "title": "", "currency": form.cleaned_data["currency"]} | form.changed_values()
             issued = issue_assets.issue_asset(require_operator(request), **fields)
@@ -145,6 +146,11 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
         pk = obj.pk
         edit_asset.delete_asset(pk, require_operator(request))
         super().log_deletions(request, [obj])  # type: ignore[arg-type]
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, set[Any], list[Any]]:
+        """Return what a deletion would delete. A confirmed one is always tried: the action says why not."""
+        deleted, counts, forbidden, protected = super().get_deleted_objects(objs, request)
+        return (deleted, counts, set(), []) if request.method == "POST" else (deleted, counts, forbidden, protected)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> list[LogEntry]:
         """Log nothing: Django would log before the deletion."""

@@ -1,26 +1,33 @@
 """Base classes of the console's sections: permissions, paginator, and forms that call actions."""
 
+from collections.abc import Iterator
 from http import HTTPStatus
-from typing import Any
+from typing import Any, ClassVar
 
-from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin as DjangoModelAdmin
 from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
-from django.db.models import Model, QuerySet
+from django.db.models import DateTimeField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.csrf import csrf_protect
 from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 
 from accounts.expensive_reads import SEARCH, expensive_read_view
 from accounts.models import User
+from kernel.date_fields import SplitDateTimeField
+from kernel.opened_forms import LastChange, OpenedForm
 from kernel.refusals import Refusal
 from kernel.transactions import Busy
+from kernel.versions import ChangedMeanwhile
+from wallet.admin.filters import channel_label
+from wallet.queries import change_history
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -42,20 +49,32 @@ def error_sentence(error: Refusal | ValidationError) -> str:
     return error.message if isinstance(error, Refusal) else " ".join(error.messages)
 
 
-class ActionForm(forms.ModelForm[Model]):
+class ActionForm(OpenedForm):
     """A form that calls an action and shows the action's refusal beside its fields."""
 
     refusal: Refusal | ValidationError | None = None
 
     def clean(self) -> dict[str, Any]:
         """Add the action's refusal to the errors of the form."""
-        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        cleaned = super().clean()
         if isinstance(self.refusal, ValidationError) and hasattr(self.refusal, "error_dict"):
             for name, errors in self.refusal.error_dict.items():
                 self.add_error(name if name in self.fields else None, errors)
-        elif self.refusal:
-            self.add_error(NON_FIELD_ERRORS, error_sentence(self.refusal))
+        elif self.refusal and not (isinstance(self.refusal, ChangedMeanwhile) and self.errors):
+            self.add_error(NON_FIELD_ERRORS, self.refusal_sentence(self.refusal))
         return cleaned
+
+    def refusal_sentence(self, refusal: Refusal | ValidationError) -> str:
+        """Return the message above the form."""
+        return error_sentence(refusal)
+
+    def last_change(self, name: str) -> LastChange | None:
+        """Return the latest change of a field in the change history."""
+        change = change_history.last_change(self.instance, name)
+        return change and LastChange(change.who or channel_label(change.channel) or str(_("somebody")), change.at)
+
+    def validate_constraints(self) -> None:
+        """Check nothing: the action does, and its messages stand beside their fields."""
 
 
 class WithoutTransaction(DjangoModelAdmin[Any]):
@@ -115,11 +134,18 @@ class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
     paginator = BoundedPaginator
     show_full_result_count = False
     list_filter_submit = True
+    formfield_overrides: ClassVar = {
+        DateTimeField: {"form_class": SplitDateTimeField, "widget": UnfoldAdminSplitDateTimeWidget}
+    }
 
     @method_decorator(expensive_read_view(SEARCH, lambda request: request.method in SAFE_METHODS))
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Show the list. It counts its rows, so it is an expensive read."""
-        return super().changelist_view(request, extra_context)
+        """Show the list, with a message for each filter that cannot be read. It counts its rows: an expensive read."""
+        response = super().changelist_view(request, extra_context)
+        changelist = (getattr(response, "context_data", None) or {}).get("cl")
+        for title, mistake in filter_mistakes(changelist):
+            messages.error(request, f"{title}: {mistake}")
+        return response
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Return whether the caller is an operator."""
@@ -160,6 +186,13 @@ class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
         form: Any = super().get_form(request, obj, change, **kwargs)
         form.refusal = getattr(request, "refusal", None)
         return form
+
+
+def filter_mistakes(changelist: Any) -> Iterator[tuple[str, str]]:
+    """Yield the title of each filter of a list that cannot be read, and what is wrong with it."""
+    for each in changelist.filter_specs if changelist else ():
+        for mistake in getattr(each, "mistakes", list)():
+            yield str(each.title).capitalize(), mistake
 
 
 class ReadOnlyAdmin(OperatorAdmin):

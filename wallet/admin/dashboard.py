@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.expensive_reads import SEARCH
 from kernel import refusal_counts
+from kernel.date_fields import DateField
 from wallet.admin.alerts import current_alerts
 from wallet.admin.base import require_operator
 from wallet.admin.charts import Chart, build_chart
@@ -54,8 +55,8 @@ class PeriodForm(forms.Form):
     """Selects the period and pool of the figures. Dates override the named period."""
 
     period = forms.ChoiceField(choices=list(PERIODS.items()), required=False)
-    since = forms.DateField(required=False, label="From", widget=forms.DateInput(attrs={"type": "date"}))
-    until = forms.DateField(required=False, label="To", widget=forms.DateInput(attrs={"type": "date"}))
+    since = DateField(required=False, label="From", widget=forms.DateInput(attrs={"type": "date"}))
+    until = DateField(required=False, label="To", widget=forms.DateInput(attrs={"type": "date"}))
     pool = forms.ChoiceField(required=False)
 
     def __init__(self, data: Any, pools: dict[str, str]) -> None:

@@ -16,7 +16,7 @@ from xlsxwriter import Workbook
 
 from accounts.expensive_reads import EXPORT, expensive_read_view
 from kernel.file_download import FileTooLarge, SpooledFileResponse, csv_file_response, file_response, yield_with_pauses
-from wallet.admin.base import OperatorAdmin, require_operator, require_safe_method
+from wallet.admin.base import OperatorAdmin, filter_mistakes, require_operator, require_safe_method
 from wallet.queries import csv_export
 
 # A workbook is complete before its first byte is sent, and this many rows take seconds. CSV has no such limit.
@@ -94,13 +94,14 @@ class ExportMixin(OperatorAdmin):
 
     @method_decorator(expensive_read_view(EXPORT))
     def export(self, request: HttpRequest, file_format: str) -> HttpResponseBase:
-        """Send the filtered list as a file. Invalid filters redirect to the list."""
+        """Send the filtered list as a file. Invalid filters redirect to the list, which says what is wrong with them."""
         require_operator(require_safe_method(request))
         to_list = redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
         try:
-            return FORMATS.get(file_format, csv_response)(
-                self.report, self.get_changelist_instance(request).get_queryset(request)
-            )
+            changelist = self.get_changelist_instance(request)
+            if any(filter_mistakes(changelist)):
+                return redirect(f"{to_list.url}?{request.GET.urlencode()}")
+            return FORMATS.get(file_format, csv_response)(self.report, changelist.get_queryset(request))
         except IncorrectLookupParameters:
             return to_list
         except (ExportTooLong, FileTooLarge) as refusal:

@@ -10,8 +10,9 @@ from django.http import HttpRequest
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, TextFilter
-from unfold.utils import parse_date_str
+from unfold.contrib.filters.forms import RangeDateForm
 
+from kernel.date_fields import DateField
 from wallet.assets.models import AssetStatus, CreditPool
 from wallet.ledger.models import Seal
 from wallet.money import CURRENCIES
@@ -113,8 +114,27 @@ DAY_TITLES = {
 }
 
 
+class DayRangeForm(RangeDateForm):  # type: ignore[misc]
+    """The two days of a range."""
+
+    def __init__(self, name: str, *args: Any, **kwargs: Any) -> None:
+        super().__init__(name, *args, **kwargs)
+        for field in (f"{name}_from", f"{name}_to"):
+            self.fields[field] = DateField(label="", required=False, widget=self.fields[field].widget)
+
+
 class DayFilter(RangeDateFilter):  # type: ignore[misc]
-    """From a day to a day in UTC, both included."""
+    """From a day to a day in UTC, both included. With a day that cannot be read the list is empty."""
+
+    form_class = DayRangeForm
+
+    def form(self) -> DayRangeForm:
+        """Return the form with the days of the URL."""
+        return self.form_class(self.parameter_name, self.used_parameters)
+
+    def mistakes(self) -> list[str]:
+        """Return what is wrong with the days."""
+        return sorted({str(text) for texts in self.form().errors.values() for text in texts})
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -122,7 +142,10 @@ class DayFilter(RangeDateFilter):  # type: ignore[misc]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep times from the start of the first day to the end of the last one."""
-        since, until = (parse_date_str(self.used_parameters.get(f"{self.parameter_name}_{end}")) for end in ("from", "to"))
+        form = self.form()
+        if not form.is_valid():
+            return queryset.none()
+        since, until = (form.cleaned_data[f"{self.parameter_name}_{end}"] for end in ("from", "to"))
         if since:
             queryset = queryset.filter(**{f"{self.parameter_name}__gte": datetime.combine(since, time.min, UTC)})
         if until and until.year < datetime.max.year:

@@ -22,6 +22,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from kernel.date_fields import DateField, SplitDateTimeField
 from kernel.refusals import Refusal
 from wallet.actions import edit_pool, issue_assets
 from wallet.admin import export_rows, formatting
@@ -41,7 +42,7 @@ FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at",
 class PoolForm(ActionForm):
     """Opens or changes a pool."""
 
-    opens_at = forms.SplitDateTimeField(
+    opens_at = SplitDateTimeField(
         label=_("Opens (UTC)"),
         required=False,
         widget=UnfoldAdminSplitDateTimeWidget,
@@ -92,14 +93,14 @@ class IssueForm(forms.Form):
         help_text=_("Shown to users, e.g. Festival of lights."),
     )
     total_value = AmountField(label=_("Value of each"), help_text=_("In the pool's currency, e.g. 250.00."))
-    last_day = forms.DateField(
+    last_day = DateField(
         label=_("Last day"),
         required=False,
         widget=UnfoldAdminSingleDateWidget,
         help_text=_("Last day they can be claimed, in the pool's time zone. Leave blank for no expiry."),
     )
 
-    expires_at = forms.SplitDateTimeField(
+    expires_at = SplitDateTimeField(
         label=_("Or an exact time (UTC)"),
         required=False,
         widget=UnfoldAdminSplitDateTimeWidget,
@@ -156,7 +157,7 @@ class PoolAdmin(PoolPageMixin, ChangeHistoryMixin, ExportMixin):
     def save_model(self, request: HttpRequest, obj: Model, form: Any, change: bool) -> None:
         """Open or change the pool through the action."""
         if change:
-            edit_pool.update_pool(obj.pk, require_operator(request), **form.changed_values())
+            edit_pool.update_pool(obj.pk, require_operator(request), form.require_unchanged, **form.changed_values())
         else:
             obj.pk = edit_pool.open_pool(require_operator(request), **form.changed_values()).pk
 

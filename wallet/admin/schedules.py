@@ -11,6 +11,7 @@ from django_q.models import Failure, OrmQ, Schedule, Success
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
+from kernel.opened_forms import LockedRowMixin, OpenedForm
 from wallet.admin import formatting
 
 for model in (Group, Schedule, Success, Failure, OrmQ):
@@ -18,10 +19,17 @@ for model in (Group, Schedule, Success, Failure, OrmQ):
         admin.site.unregister(model)
 
 
+class ScheduleForm(OpenedForm):
+    """Adds or changes a schedule."""
+
+    moving = ("next_run", "repeats", "task")
+
+
 @admin.register(Schedule)
-class ScheduleAdmin(q_admin.ScheduleAdmin, ModelAdmin):  # type: ignore[misc]
+class ScheduleAdmin(LockedRowMixin, q_admin.ScheduleAdmin, ModelAdmin):  # type: ignore[misc]
     """Schedules. The system page shows them with their state."""
 
+    form = ScheduleForm
     list_display = ("name", "func", "cron", "next_run_time", "last_run", "get_success")
     list_display_links = ("name",)
     search_help_text = _("Name or function")

@@ -15,6 +15,7 @@ from accounts.permissions import IsAdmin
 from accounts.throttles import ClaimThrottle
 from kernel.openapi import operation
 from kernel.rate_limits import RateLimited
+from kernel.versions import ChangedMeanwhile
 from wallet.actions import edit_asset, issue_assets, recreate_asset
 from wallet.actions.claim import claim_asset
 from wallet.actions.claim_decisions import AssetAlreadyClaimed, ClaimLimitReached, PoolClosed
@@ -23,6 +24,7 @@ from wallet.actions.recreate_asset import AlreadyRecreated, AssetNotExpired
 from wallet.api import idempotency
 from wallet.api.asset_list import asset_list_branches
 from wallet.api.claims import claim_response
+from wallet.api.conditional import IF_MATCH, etag_header
 from wallet.api.filters import AssetFilter
 from wallet.api.request_serializers import AssetBody, EmptyBody, RecreateBody
 from wallet.api.response_serializers import AssetSerializer, ClaimSerializer
@@ -34,7 +36,7 @@ from wallet.ledger.idempotency import IdempotencyKeyReused, RequestInProgress
 
 @extend_schema_view(
     list=operation("List credits"),
-    retrieve=operation("Show a credit"),
+    retrieve=operation("Show a credit", parameters=[etag_header(200)]),
 )
 class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     """Credits; users see what nobody else has claimed."""
@@ -62,6 +64,7 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     orderings: ClassVar = {"created_at": "id", "expires_at": "expires_at", "total_value": "total_value"}
     indexed_filters = frozenset({"status", "pool", "mine"})
     lookup_value_converter = "any_case_uuid"
+    version_columns = (*edit_asset.EDITABLE_FIELDS, "status", "claimed_by")
 
     def get_queryset(self) -> AssetQuerySet:
         """Return the credits that the caller may see, with their current status."""
@@ -72,20 +75,30 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         """Return the branches that the list is the union of."""
         return asset_list_branches(self.user, self.request.query_params)
 
-    @operation("Issue a credit", responses={201: AssetSerializer})
+    def retrieve(self, request: Request, pk: UUID) -> Response:
+        """Show one credit with its entity tag."""
+        return self.respond_with(self.get_object())
+
+    @operation("Issue a credit", parameters=[etag_header(201)], responses={201: AssetSerializer})
     def create(self, request: Request) -> Response:
         """Issue one credit. Its currency defaults to that of its pool."""
         return self.respond_with(issue_assets.issue_asset(self.user, **self.validated_body()), 201)
 
-    @operation("Change a credit", AssetNotAvailable, responses=AssetSerializer)
+    @operation(
+        "Change a credit",
+        AssetNotAvailable,
+        ChangedMeanwhile,
+        parameters=[IF_MATCH, etag_header(200)],
+        responses=AssetSerializer,
+    )
     def partial_update(self, request: Request, pk: UUID) -> Response:
         """Change the given fields of an AVAILABLE credit."""
-        return self.respond_with(edit_asset.update_asset(pk, self.user, **self.validated_body()))
+        return self.respond_with(edit_asset.update_asset(pk, self.user, self.precondition(), **self.validated_body()))
 
-    @operation("Delete a credit", AssetNotAvailable, responses={204: None})
+    @operation("Delete a credit", AssetNotAvailable, ChangedMeanwhile, parameters=[IF_MATCH], responses={204: None})
     def destroy(self, request: Request, pk: UUID) -> Response:
         """Delete a credit that was neither claimed nor recreated."""
-        edit_asset.delete_asset(pk, self.user)
+        edit_asset.delete_asset(pk, self.user, self.precondition())
         return Response(status=204)
 
     @operation(
@@ -111,15 +124,30 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
             claim_asset(pk, self.user, idempotency.idempotent_request(request, self.user, "claim", "asset", pk))
         )
 
-    @operation("Expire a credit", AssetNotAvailable, responses=AssetSerializer)
+    @operation(
+        "Expire a credit",
+        AssetNotAvailable,
+        ChangedMeanwhile,
+        parameters=[IF_MATCH, etag_header(200)],
+        responses=AssetSerializer,
+    )
     @action(detail=True, methods=["post"])
     def expire(self, request: Request, pk: UUID) -> Response:
         """Expire an AVAILABLE credit now."""
         self.require_empty_body()
-        return self.respond_with(edit_asset.expire_asset(pk, self.user))
+        return self.respond_with(edit_asset.expire_asset(pk, self.user, self.precondition()))
 
-    @operation("Recreate a credit", AssetNotExpired, AlreadyRecreated, responses={201: AssetSerializer})
+    @operation(
+        "Recreate a credit",
+        AssetNotExpired,
+        AlreadyRecreated,
+        ChangedMeanwhile,
+        parameters=[IF_MATCH, etag_header(201)],
+        responses={201: AssetSerializer},
+    )
     @action(detail=True, methods=["post"])
     def recreate(self, request: Request, pk: UUID) -> Response:
         """Issue a new credit from an EXPIRED one, once per parent. It refers to its parent and is one generation later."""
-        return self.respond_with(recreate_asset.recreate_asset(pk, self.user, **self.validated_body()), 201)
+        return self.respond_with(
+            recreate_asset.recreate_asset(pk, self.user, self.precondition(), **self.validated_body()), 201
+        )

@@ -14,11 +14,13 @@ from accounts.permissions import IsAdmin
 from accounts.throttles import ClaimThrottle
 from kernel.openapi import operation
 from kernel.rate_limits import RateLimited
+from kernel.versions import ChangedMeanwhile
 from wallet.actions import edit_pool, issue_assets, pool_lifecycle
 from wallet.actions.claim import claim_from_pool
 from wallet.actions.claim_decisions import ClaimLimitReached, PoolClosed, PoolSoldOut
 from wallet.api import idempotency
 from wallet.api.claims import claim_response
+from wallet.api.conditional import IF_MATCH, etag_header
 from wallet.api.filters import PoolFilter
 from wallet.api.request_serializers import DuplicateBody, EmptyBody, IssueBody, PoolBody
 from wallet.api.response_serializers import ClaimSerializer, IssuedSerializer, PoolSerializer
@@ -30,7 +32,7 @@ from wallet.ledger.idempotency import IdempotencyKeyReused, RequestInProgress
 
 @extend_schema_view(
     list=operation("List pools"),
-    retrieve=operation("Show a pool"),
+    retrieve=operation("Show a pool", parameters=[etag_header(200)]),
 )
 class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     """Pools. Users see the active ones."""
@@ -60,6 +62,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     serializer_class = PoolSerializer
     queryset = CreditPool.objects.all()
     lookup_value_converter = "any_case_uuid"
+    version_columns = edit_pool.EDITABLE_FIELDS
 
     def get_queryset(self) -> PoolQuerySet:
         """Return the pools that the caller may see, with their supply and whether the caller can claim."""
@@ -67,16 +70,20 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         shows_archived = self.action != "list" or self.request.query_params.get("archived")
         return pools if shows_archived else pools.not_archived()
 
-    @operation("Create a pool", responses={201: PoolSerializer})
+    def retrieve(self, request: Request, pk: UUID) -> Response:
+        """Show one pool with its entity tag."""
+        return self.respond_with(self.get_object())
+
+    @operation("Create a pool", parameters=[etag_header(201)], responses={201: PoolSerializer})
     def create(self, request: Request) -> Response:
         """Open a pool with a currency, a claim window and a limit per user."""
         pool = edit_pool.open_pool(self.user, **self.validated_body())
         return self.respond_with(self.get_queryset().get(pk=pool.pk), 201)
 
-    @operation("Change a pool", responses=PoolSerializer)
+    @operation("Change a pool", ChangedMeanwhile, parameters=[IF_MATCH, etag_header(200)], responses=PoolSerializer)
     def partial_update(self, request: Request, pk: UUID) -> Response:
         """Change the given fields. A new limit or window applies from the next claim on."""
-        pool = edit_pool.update_pool(pk, self.user, **self.validated_body())
+        pool = edit_pool.update_pool(pk, self.user, self.precondition(), **self.validated_body())
         return self.respond_with(self.get_queryset().get(pk=pool.pk))
 
     @operation("Archive a pool", responses=PoolSerializer)

@@ -13,6 +13,8 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.expensive_reads import SEARCH, ExpensiveRead
 from accounts.models import User
+from kernel.versions import Precondition
+from wallet.api.conditional import etag_of, if_match
 from wallet.api.filters import StrictFilterBackend
 from wallet.api.pagination import CursorPagination
 
@@ -34,6 +36,8 @@ class BaseViewSet(GenericViewSet[Any]):
     ordering: ClassVar[str] = "-created_at"
     # Filters that an index serves without reading more rows than the page shows; any other filter makes the list a search.
     indexed_filters: ClassVar[frozenset[str]] = frozenset()
+    # The columns whose version is the entity tag of an object; without any, objects have none.
+    version_columns: ClassVar[tuple[str, ...]] = ()
     basename: str
 
     http_method_names = ["get", "head", "post", "patch", "delete"]
@@ -91,7 +95,12 @@ class BaseViewSet(GenericViewSet[Any]):
         if self.request.data != {}:
             self.validated_body()
 
+    def precondition(self) -> Precondition:
+        """Return the precondition of the request (If-Match). Raises ValidationError."""
+        return if_match(self.request, self.version_columns)
+
     def respond_with(self, instance: Any, status: int = 200) -> Response:
-        """Return a response with one object, serialized as in lists."""
+        """Return a response with one object, serialized as in lists, and its entity tag."""
         assert self.serializer_class is not None
-        return Response(self.serializer_class(instance, context=self.get_serializer_context()).data, status)
+        headers = {"ETag": etag_of(instance, self.version_columns)} if self.version_columns else None
+        return Response(self.serializer_class(instance, context=self.get_serializer_context()).data, status, headers=headers)

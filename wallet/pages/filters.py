@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from kernel.date_fields import DateField
 from wallet.assets.models import CreditPool
 from wallet.assets.querysets import AssetQuerySet
 from wallet.ledger.querysets import EntryQuerySet
@@ -38,7 +39,7 @@ def value_field(label: Any) -> forms.DecimalField:
 
 def day_field(label: Any) -> forms.DateField:
     """Return a date field."""
-    return forms.DateField(label=label, required=False, widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}))
+    return DateField(label=label, required=False, widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}))
 
 
 class ListFilter(forms.Form):

@@ -48,6 +48,13 @@ def of_asset(asset: CashbackAsset) -> list[Change]:
     return [*sorted(found, key=lambda change: change.at, reverse=True), issuance_change(asset)]
 
 
+def last_change(row: CreditPool | CashbackAsset, name: str) -> Change | None:
+    """Return the latest change of one field of a pool or credit, or None."""
+    names = POOL_FIELDS if isinstance(row, CreditPool) else ASSET_FIELDS
+    changes = field_changes(type(row), row.pk, names)
+    return next((change for change in changes if name in [each.removesuffix("_id") for each, *_ in change.fields]), None)
+
+
 def issuance_change(asset: CashbackAsset) -> Change:
     """Return the issue of a credit; its channel comes from the issue log, which the same statement wrote."""
     issuance = Issuance.objects.filter(issued_at=asset.created_at, created_by=asset.created_by_id).first()
