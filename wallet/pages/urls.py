@@ -9,6 +9,7 @@ urlpatterns = [
     path("offers/", views.offers, name="offers"),
     path("dashboard/", views.dashboard, name="dashboard"),
     path("credits/<uuid:asset_id>/claim/", views.claim_asset_view, name="claim_asset"),
+    path("pools/<uuid:pool_id>/", views.pool_page, name="pool"),
     path("pools/<uuid:pool_id>/claim/", views.claim_pool_view, name="claim_pool"),
     path("claims/", views.my_claims, name="my_claims"),
     path("claims/<uuid:entry_id>/", views.receipt, name="receipt"),
