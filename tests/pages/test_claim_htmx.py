@@ -34,7 +34,9 @@ def test_htmx_claim_returns_a_fragment_with_a_link_to_the_receipt(alice_client: 
 
     assert answer.status_code == 200
     assert "<html" not in answer.content.decode()
-    assert words(answer).startswith("Claimed ₹100.00 Welcome bonus was added to your wallet. Your balance is now ₹100.00. See receipt")
+    assert words(answer).startswith(
+        "Claimed ₹100.00 Welcome bonus was added to your wallet. Your balance is now ₹100.00. See receipt"
+    )
     assert reverse("receipt", args=[Entry.objects.get().pk]) in answer.content.decode()
 
 

@@ -66,11 +66,11 @@ EVERY_OFFER = f"""
 EQUAL_TO = f"""
 WITH shown AS (
     SELECT coalesce(pool_id, {NO_POOL}) AS pool, coalesce(expires_at, 'infinity'::timestamptz) AS ends,
-        title, total_value, currency, id AS known
+        title, total_value, currency, id AS known, status = 'EXPIRED' AS has_ended
     FROM assets_cashbackasset WHERE id = ANY(%s::uuid[])
 )"""  # noqa: S608  (made of the constants above)
 COUNTED = f"""
-SELECT nullif(pool, {NO_POOL}), title, total_value, currency, nullif(ends, 'infinity'), counted.number, counted.asset_id, known
+SELECT nullif(pool, {NO_POOL}), title, total_value, currency, nullif(ends, 'infinity'), counted.number, counted.asset_id, {{facts}}
 FROM shown CROSS JOIN LATERAL (
     SELECT count(*) AS number, (array_agg(id))[1 + floor(random() * count(*))::int] AS asset_id
     FROM (
@@ -156,16 +156,19 @@ def run(template: str, names: dict[str, Any], credits: AssetQuerySet, pools: Poo
     except EmptyResultSet:  # a filter matches nothing
         return []
     places = names["places"].format(pools=pool_sql)
-    sql = template.format(**names | {"places": places, "credits": credit_sql})
+    sql = template.format(**names | {"places": places, "credits": credit_sql, "facts": "known"})
     with connection.cursor() as cursor:
         cursor.execute(sql, [*pool_parameters, *credit_parameters * template.count("{credits}")])
         return cursor.fetchall()
 
 
 def offers_equal_to(asset_ids: Iterable[UUID]) -> dict[UUID, Row]:
-    """Return by the id of each credit, claimed or not, the row of its offer now: `left` is 0 when no equal credit is left."""
+    """Return by the id of each credit, claimed or not, the row of its offer now, and whether the credit `has_ended`.
+
+    `left` is 0 when no equal credit is left.
+    """
     credits, parameters = CashbackAsset.objects.claimable().order_by().values("id", *GROUP).query.sql_with_params()
-    sql = EQUAL_TO + COUNTED.format(credits=credits, order="known")
+    sql = EQUAL_TO + COUNTED.format(credits=credits, order="known", facts="has_ended, known")
     with connection.cursor() as cursor:
         cursor.execute(sql, [list(asset_ids), *parameters])
-        return {row[-1]: dict(zip(COLUMNS, row, strict=False)) for row in cursor.fetchall()}
+        return {row[-1]: dict(zip((*COLUMNS, "has_ended"), row, strict=False)) for row in cursor.fetchall()}

@@ -39,6 +39,7 @@ class Offer:
     pool: CreditPool | None
     shown_as: UUID | None
     through_pool: bool = False
+    has_ended: bool = False
     is_withdrawn: bool = False
 
     @property
@@ -64,8 +65,8 @@ class Offer:
         if self.pool and self.pool.phase != "1 open":
             return "coming" if self.pool.phase == "2 coming" else "closed"
         if not self.left:
-            has_ended = self.expires_at is not None and self.expires_at <= timezone.now()
-            return "ended" if has_ended else "gone"
+            is_due = self.expires_at is not None and self.expires_at <= timezone.now()
+            return "ended" if is_due or self.has_ended else "gone"
         return "limit" if self.pool and not getattr(self.pool, "can_claim", True) else ""
 
 
