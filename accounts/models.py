@@ -56,6 +56,8 @@ class User(AbstractBaseUser):
     )
     is_superuser = models.BooleanField(_("superuser"), default=False, help_text="May change roles, people and schedules.")
     created_at = models.DateTimeField(_("member since"), db_default=Now(), editable=False)
+    # An IANA zone. Empty until the browser's zone is known (accounts.time_zones); the database default lets older code insert.
+    time_zone = models.CharField(_("time zone"), max_length=64, blank=True, default="", db_default="", editable=False)
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"

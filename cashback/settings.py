@@ -105,6 +105,7 @@ MIDDLEWARE = [
     "cashback.http.slash.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "cashback.http.session_middleware.AuthenticationMiddleware",
+    "cashback.http.session_middleware.TimeZoneMiddleware",
     "cashback.http.session_middleware.MessageMiddleware",
     "cashback.http.session_middleware.HtmxMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

@@ -25,6 +25,7 @@ from wallet.pages.claim_form import REFUSAL_MESSAGES
 OpenPool = Callable[..., CreditPool]
 Issue = Callable[..., CashbackAsset]
 KEY = "0123456789abcdef"
+CLAIMED = "Claimed. Welcome bonus (₹100.00) was added to your wallet. Your balance is now ₹100.00."
 
 
 def address(thing: CashbackAsset | CreditPool) -> str:
@@ -37,7 +38,7 @@ def test_claim_redirects_to_the_offers_with_a_message(alice_client: Client, alic
     answer = alice_client.post(address(asset))
 
     assert (answer.status_code, answer["Location"]) == (302, reverse("offers"))
-    assert message_texts(answer) == ["Claimed. Welcome bonus (₹100.00) was added to your wallet."]
+    assert message_texts(answer) == [CLAIMED]
     assert Entry.objects.get().user == alice
 
 
@@ -235,7 +236,7 @@ def test_busy_database_gets_503_with_the_same_form(
     assert (answer.status_code, answer["Retry-After"]) == (503, "1")
     assert f'name="key" value="{KEY}"' in answer.content.decode()
     assert "Idempotency" not in answer.content.decode()
-    assert message_texts(retried) == ["Claimed. Welcome bonus (₹100.00) was added to your wallet."]
+    assert message_texts(retried) == [CLAIMED]
 
 
 def test_get_of_a_claim_url_claims_nothing(alice_client: Client, open_pool: OpenPool, issue: Issue) -> None:

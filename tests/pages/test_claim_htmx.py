@@ -34,14 +34,19 @@ def test_htmx_claim_returns_a_fragment_with_a_link_to_the_receipt(alice_client: 
 
     assert answer.status_code == 200
     assert "<html" not in answer.content.decode()
-    assert words(answer).startswith("Claimed ₹100.00 Welcome bonus was added to your wallet. See receipt")
+    assert words(answer).startswith(
+        "Claimed ₹100.00 Welcome bonus was added to your wallet. Your balance is now ₹100.00. See receipt"
+    )
     assert reverse("receipt", args=[Entry.objects.get().pk]) in answer.content.decode()
 
 
 def test_htmx_claim_updates_the_live_region_for_screen_readers(alice_client: Client, issue: Issue) -> None:
     answer = tap(alice_client, issue()).content.decode()
 
-    assert '<p id="live" hx-swap-oob="innerHTML">Claimed. Welcome bonus (₹100.00) was added to your wallet.</p>' in answer
+    assert (
+        '<p id="live" hx-swap-oob="innerHTML">Claimed. Welcome bonus (₹100.00) was added to your wallet. '
+        "Your balance is now ₹100.00.</p>"
+    ) in answer
 
 
 def test_equal_credits_are_offered_after_a_claim_and_after_a_refusal(

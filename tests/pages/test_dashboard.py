@@ -96,6 +96,7 @@ def test_table_lists_the_latest_days_and_says_when_there_are_earlier_ones() -> N
 
 
 def test_chart_has_a_text_description_and_a_table(alice_client: Client, alice: User, issue: Issue) -> None:
+    backdate(claim_asset(issue().pk, alice), timedelta(days=1))
     claim_asset(issue().pk, alice)
 
     page = alice_client.get(DASHBOARD).content.decode()
@@ -103,6 +104,30 @@ def test_chart_has_a_text_description_and_a_table(alice_client: Client, alice: U
     assert '<svg class="chart"' in page
     assert "From ₹0.00 on" in page
     assert '<td class="number">₹100.00</td>' in page
+
+
+@pytest.mark.parametrize(("days", "drawn"), [((0,), False), ((200,), False), ((3, 3), False), ((0, 1), True), ((200, 1), True)])
+def test_chart_is_drawn_only_with_two_points_or_more(
+    alice_client: Client, alice: User, issue: Issue, days: tuple[int, ...], drawn: bool
+) -> None:
+    for ago in days:
+        backdate(claim_asset(issue().pk, alice), timedelta(days=ago))
+
+    assert ('class="chart"' in alice_client.get(DASHBOARD).content.decode()) == drawn
+
+
+def test_balance_and_latest_claims_come_first(alice_client: Client, alice: User, issue: Issue) -> None:
+    for number in range(7):
+        backdate(claim_asset(issue(title=f"credit {number}").pk, alice), timedelta(days=number))
+    issue(title="still on offer", expires_at=timezone.now() + timedelta(days=1))
+
+    page = alice_client.get(DASHBOARD).content.decode()
+
+    places = [
+        page.index(text) for text in ("₹700.00", "Recent activity", "credit 0", "credit 4", 'class="chart"', "still on offer")
+    ]
+    assert places == sorted(places)
+    assert "credit 5" not in page
 
 
 def test_dashboard_offers_the_claimable_credits_that_expire_soonest(
@@ -118,7 +143,7 @@ def test_dashboard_offers_the_claimable_credits_that_expire_soonest(
     assert [offer.title for offer in alice_client.get(DASHBOARD).context["expiring_offers"]] == ["soon", "later"]
 
 
-def test_dashboard_takes_five_queries_for_any_number_of_pools(
+def test_dashboard_takes_six_queries_for_any_number_of_pools(
     alice_client: Client, alice: User, open_pool: OpenPool, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for number in range(10):
@@ -127,7 +152,7 @@ def test_dashboard_takes_five_queries_for_any_number_of_pools(
             asset = issue(pool=pool, expires_at=timezone.now() + timedelta(days=3))
         claim_asset(asset.pk, alice)
 
-    with django_assert_num_queries(2 + 3):  # session, user; pools, what ends next, balances
+    with django_assert_num_queries(2 + 4):  # session, user; pools, what ends next, balances, latest claims
         alice_client.get(DASHBOARD)
 
 

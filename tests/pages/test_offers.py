@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import product
 
 import pytest
 from django.test import Client
@@ -11,16 +12,23 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
+from tests.responses import ClientResponse
 from wallet.actions import edit_asset, edit_pool
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.pages import offer_rows
-from wallet.pages.offer_rows import ORDERS, OfferRows
-from wallet.pages.offers import open_pools
+from wallet.pages.offer_rows import COLUMNS, GROUPED, SQL_ORDERS, OfferRows
+from wallet.pages.offers import Card, open_pools
 
 OFFERS = reverse("offers")
 OpenPool = Callable[..., CreditPool]
 Issue = Callable[..., CashbackAsset]
+
+
+def titles_of(answer: ClientResponse) -> list[str]:
+    """Return the title of the first offer of each card."""
+    cards: list[Card] = answer.context["cards"]
+    return [card.offers[0].title for card in cards]
 
 
 @pytest.mark.django_db
@@ -40,7 +48,7 @@ def test_offers_are_sorted_by_expiry_and_leave_out_unavailable_credits(
     edit_asset.expire_asset(issue(title="ended").pk, ada)
     claim_asset(issue(title="taken").pk, bob)
 
-    shown = [credit.title for credit in alice_client.get(OFFERS).context["page"].items]
+    shown = titles_of(alice_client.get(OFFERS))
 
     assert shown == ["ends soon", "ends later", "never ends"]
 
@@ -56,14 +64,16 @@ def test_credits_of_an_inactive_pool_are_hidden(alice_client: Client, ada: User,
 def test_time_element_has_a_machine_readable_utc_value(alice_client: Client, issue: Issue) -> None:
     issue(expires_at=datetime(2099, 3, 1, 0, 0, tzinfo=timezone.get_fixed_timezone(330)))
 
-    assert '<time datetime="2099-02-28T18:30:00Z">28 Feb 2099, 18:30 UTC</time>' in alice_client.get(OFFERS).content.decode()
+    assert '<time datetime="2099-02-28T18:30:00Z" title="28 Feb 2099, 6:30 pm UTC">28 Feb 2099, 6:30 pm UTC</time>' in (
+        alice_client.get(OFFERS).content.decode()
+    )
 
 
 def test_search_matches_titles_case_insensitively(alice_client: Client, issue: Issue) -> None:
     issue(title="Green tea")
     issue(title="Coffee")
 
-    assert [credit.title for credit in alice_client.get(OFFERS, {"q": "TEA"}).context["page"].items] == ["Green tea"]
+    assert titles_of(alice_client.get(OFFERS, {"q": "TEA"})) == ["Green tea"]
     assert "No matching offers" in alice_client.get(OFFERS, {"q": "rum"}).content.decode()
 
 
@@ -95,7 +105,7 @@ def test_pool_has_a_claim_button_unless_its_limit_is_reached(
 ) -> None:
     limited, free = open_pool(name="limited", per_user_limit=1), open_pool(name="free")
     for pool in (limited, limited, free):
-        asset = issue(pool=pool)
+        issue(pool=pool)
     claim_asset(CashbackAsset.objects.filter(pool=limited)[0].pk, alice)
 
     page = alice_client.get(OFFERS).content.decode()
@@ -103,10 +113,9 @@ def test_pool_has_a_claim_button_unless_its_limit_is_reached(
     assert reverse("claim_pool", args=[free.pk]) in page
     assert reverse("claim_pool", args=[limited.pk]) not in page
     assert "You've reached the limit for this offer." in page
-    assert reverse("claim_asset", args=[asset.pk]) in page
 
 
-def test_a_hundred_credits_and_ten_pools_take_four_queries(
+def test_a_hundred_credits_and_ten_pools_take_six_queries(
     alice_client: Client, alice: User, open_pool: OpenPool, issue: Issue, django_assert_num_queries: DjangoAssertNumQueries
 ) -> None:
     for number in range(10):
@@ -115,7 +124,7 @@ def test_a_hundred_credits_and_ten_pools_take_four_queries(
             asset = issue(pool=pool)
         claim_asset(asset.pk, alice)
 
-    with django_assert_num_queries(2 + 2):  # session, user; pools, offers
+    with django_assert_num_queries(2 + 4):  # session, user; pools, currencies, cards, the offers in them
         alice_client.get(OFFERS)
 
 
@@ -131,7 +140,7 @@ def test_equal_credits_of_a_pool_are_one_offer_with_their_number(
 
     answer = alice_client.get(OFFERS, {"sort": "high"})
 
-    offers = answer.context["page"].items
+    offers = [offer for card in answer.context["cards"] for offer in card.offers]
     assert sorted(offer.left for offer in offers) == [1, 1, 3]
     (most,) = [offer for offer in offers if offer.left == 3]
     assert most.asset_id in [asset.pk for asset in equal]
@@ -148,7 +157,7 @@ def test_offer_with_over_a_thousand_credits_shows_1000_plus(alice_client: Client
     page = alice_client.get(OFFERS).content.decode()
 
     assert page.count("<span>1,000+ left</span>") == 1
-    assert page.count("<span>1,000 left</span>") == 2  # the offer, and its pool
+    assert page.count("<span>1,000 left</span>") == 1
 
 
 def test_index_jumps_return_the_same_rows_as_grouping(open_pool: OpenPool, issue: Issue) -> None:
@@ -160,13 +169,15 @@ def test_index_jumps_return_the_same_rows_as_grouping(open_pool: OpenPool, issue
         issue(pool=[*shown, hidden][number % 4], expires_at=ends[number % 5 % 3], **facts)
     issue(currency="JPY", total_value=Decimal(1), title="x")
 
-    for order in ORDERS:
-        rows = OfferRows(CashbackAsset.objects.claimable(), open_pools(), order)
-        grouped = [{**row, "asset_id": None} for row in rows.grouped()]
-        assert len(grouped) > 25
-        assert sum(row["left"] for row in grouped) == CashbackAsset.objects.exclude(pool=hidden).count()
+    for order, once in product(SQL_ORDERS, (True, False)):
+        rows = OfferRows(CashbackAsset.objects.claimable(), open_pools(), order, each_pool_once=once)
+        grouped = rows.read(GROUPED, 0, 1_000)
+        assert len(grouped) > (8 if once else 25)
+        if not once:
+            assert sum(row[5] for row in grouped) == CashbackAsset.objects.exclude(pool=hidden).count()
         for start, stop in [(0, 6), (6, 13), (20, 29), (0, 100), (99, 109)]:
-            assert [{**row, "asset_id": None} for row in rows[start:stop]] == grouped[start:stop], (order, start)
+            expected = [{**dict(zip(COLUMNS, row, strict=False)), "asset_id": None} for row in grouped[start:stop]]
+            assert [{**row, "asset_id": None} for row in rows[start:stop]] == expected, (order, once, start)
 
 
 @pytest.mark.parametrize("most", [0, 5, 20])
@@ -185,7 +196,7 @@ def test_offer_links_to_a_random_one_of_its_credits(alice_client: Client, open_p
     for _ in range(20):
         issue(pool=pool)
 
-    shown = {alice_client.get(OFFERS).context["page"].items[0].asset_id for _ in range(20)}
+    shown = {alice_client.get(OFFERS).context["cards"][0].offers[0].asset_id for _ in range(20)}
 
     assert len(shown) > 5
 
@@ -221,11 +232,11 @@ def teas(open_pool: OpenPool, issue: Issue) -> CreditPool:
 def test_offers_are_filtered_and_sorted(
     alice_client: Client, teas: CreditPool, asked: dict[str, str], titles: list[str]
 ) -> None:
-    assert [offer.title for offer in alice_client.get(OFFERS, asked).context["page"].items] == titles
+    assert titles_of(alice_client.get(OFFERS, asked)) == titles
 
 
 def test_offers_are_filtered_by_pool(alice_client: Client, teas: CreditPool) -> None:
-    assert [offer.title for offer in alice_client.get(OFFERS, {"pool": str(teas.pk)}).context["page"].items] == ["chai"]
+    assert titles_of(alice_client.get(OFFERS, {"pool": str(teas.pk)})) == ["chai"]
 
 
 @pytest.mark.parametrize(
@@ -234,7 +245,7 @@ def test_offers_are_filtered_by_pool(alice_client: Client, teas: CreditPool) -> 
 def test_invalid_filter_shows_an_error_and_filters_nothing(alice_client: Client, teas: CreditPool, odd: dict[str, str]) -> None:
     answer = alice_client.get(OFFERS, odd)
 
-    assert len(answer.context["page"].items) == 3
+    assert len(answer.context["cards"]) == 3
     assert list(answer.context["filter"].errors) == list(odd)
     assert 'class="errorlist"' in answer.content.decode()
 
@@ -263,3 +274,105 @@ def test_offer_expiring_within_two_days_has_a_countdown(alice_client: Client, is
     issue(title="later", expires_at=timezone.now() + timedelta(hours=49))
 
     assert alice_client.get(OFFERS).content.decode().count(" data-ends>") == 1
+
+
+# --- Each supply once ---------------------------------------------------------------------------------------------------
+
+
+def test_a_pool_is_one_card_with_its_different_offers_inside(alice_client: Client, open_pool: OpenPool, issue: Issue) -> None:
+    pool, now = open_pool(name="Diwali"), timezone.now()
+    for number in range(6):
+        for _ in range(2):
+            issue(pool=pool, title=f"sweets {number}", expires_at=now + timedelta(days=9 + number))
+    issue(title="Goodwill")
+
+    answer = alice_client.get(OFFERS)
+
+    diwali, goodwill = answer.context["cards"]
+    assert [(offer.title, offer.left) for offer in diwali.offers] == [(f"sweets {number}", 2) for number in range(4)]
+    assert (diwali.pool, diwali.has_more, goodwill.pool, goodwill.has_more) == (pool, True, None, False)
+    page = answer.content.decode()
+    assert page.count(f'href="{reverse("pool", args=[pool.pk])}">Diwali</a>') == 1
+    assert "12 left" in page
+    assert "All offers from Diwali" in page
+
+
+def test_no_pool_is_listed_twice_on_any_page_in_any_order(alice_client: Client, open_pool: OpenPool, issue: Issue) -> None:
+    now = timezone.now()
+    for number in range(12):
+        pool = open_pool(name=f"{number}")
+        for value in (number + 1, 50 - number):
+            issue(pool=pool, total_value=Decimal(value), title=f"{value:02}", expires_at=now + timedelta(days=value))
+        issue(title=f"alone {number:02}")
+
+    for order in SQL_ORDERS:
+        pages = [alice_client.get(OFFERS, {"sort": order, "page": str(number)}).context["cards"] for number in (1, 2, 3)]
+        cards = [card for page in pages for card in page]
+        assert len({card.pool for card in cards if card.pool}) == len([card for card in cards if card.pool]) == 12, order
+        assert len(cards) == 24
+
+
+def test_the_offer_that_an_order_puts_first_is_in_the_card(alice_client: Client, open_pool: OpenPool, issue: Issue) -> None:
+    pool, now = open_pool(), timezone.now()
+    for value in range(1, 8):
+        issue(pool=pool, total_value=Decimal(value), expires_at=now + timedelta(days=value))
+
+    (card,) = alice_client.get(OFFERS, {"sort": "high"}).context["cards"]
+
+    assert [offer.total_value for offer in card.offers] == [7, 1, 2, 3]
+
+
+def test_only_offer_of_a_pool_is_claimed_through_the_pool_unless_a_filter_may_hide_others(
+    alice_client: Client, open_pool: OpenPool, issue: Issue
+) -> None:
+    pool = open_pool()
+    only, other = issue(pool=pool, title="tea"), issue(title="coffee")
+
+    shown = [card.offers[0].through_pool for card in alice_client.get(OFFERS).context["cards"]]
+    found = [card.offers[0].through_pool for card in alice_client.get(OFFERS, {"q": "tea"}).context["cards"]]
+
+    assert sorted(shown) == [False, True]
+    assert found == [False]
+    assert (only.pool, other.pool) == (pool, None)
+
+
+# --- Several currencies -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def mixed(issue: Issue) -> None:
+    """Credits of 5 dollars, 200 and 20 rupees and 900 yen."""
+    for value, currency in (("5", "USD"), ("200", "INR"), ("900", "JPY"), ("20", "INR")):
+        issue(title=f"{value} {currency}", total_value=Decimal(value), currency=currency)
+
+
+@pytest.mark.parametrize(
+    ("order", "titles"),
+    [("high", ["200 INR", "20 INR", "900 JPY", "5 USD"]), ("low", ["20 INR", "200 INR", "900 JPY", "5 USD"])],
+)
+def test_order_by_value_is_grouped_by_currency(alice_client: Client, mixed: None, order: str, titles: list[str]) -> None:
+    assert titles_of(alice_client.get(OFFERS, {"sort": order})) == titles
+
+
+@pytest.mark.parametrize("asked", [{"min": "100"}, {"max": "100"}])
+def test_range_of_values_asks_for_a_currency_when_there_are_several(
+    alice_client: Client, mixed: None, asked: dict[str, str]
+) -> None:
+    refused = alice_client.get(OFFERS, asked)
+    chosen = alice_client.get(OFFERS, asked | {"currency": "INR"})
+
+    assert len(refused.context["cards"]) == 4
+    assert refused.context["filter"].errors == {"currency": ["Choose the currency of the value."]}
+    assert "Choose the currency of the value." in refused.content.decode()
+    assert titles_of(chosen) == (["200 INR"] if "min" in asked else ["20 INR"])
+
+
+def test_choice_of_currency_is_shown_only_when_there_are_several(alice_client: Client, issue: Issue) -> None:
+    issue()
+    one = alice_client.get(OFFERS).content.decode()
+    issue(currency="USD")
+    two = alice_client.get(OFFERS).content.decode()
+
+    assert 'name="currency"' not in one
+    assert 'name="currency"' in two
+    assert titles_of(alice_client.get(OFFERS, {"currency": "USD"})) == ["Welcome bonus"]

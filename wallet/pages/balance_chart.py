@@ -1,7 +1,7 @@
-"""A user's balance per currency and its growth: figures and SVG paths of the chart."""
+"""A user's balance per currency and its growth by days of the current time zone: figures and SVG paths of the chart."""
 
 from dataclasses import dataclass
-from datetime import UTC, date, timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import groupby
 from typing import Any
@@ -20,7 +20,7 @@ TABLE_DAYS = 14  # days in the table beside the chart; the history has every cla
 
 @dataclass(frozen=True)
 class Day:
-    """A day on which the balance grew by `gained` to `balance`."""
+    """A day (of the current time zone) on which the balance grew by `gained` to `balance`."""
 
     day: date
     gained: Decimal
@@ -50,6 +50,11 @@ class Balance:
         return len(self.days) > TABLE_DAYS
 
     @property
+    def has_chart(self) -> bool:
+        """Return whether the balance has changed within the chart: it has at least two different values there."""
+        return len(self.days) + bool(self.opening) >= 2
+
+    @property
     def line(self) -> str:
         """Return the balance over time as an SVG path with a step for each day."""
         steps = "".join(f"H{self.x(day.day):.1f}V{self.y(day.balance):.1f}" for day in self.days)
@@ -76,7 +81,8 @@ class Balance:
 
 def balance_charts(user: User) -> list[Balance]:
     """Return the user's balance in each currency they have claimed, in one query."""
-    groups: Any = Entry.objects.filter(user=user).values("currency", day=TruncDate("claimed_at", tzinfo=UTC))
+    day = TruncDate("claimed_at", tzinfo=timezone.get_current_timezone())
+    groups: Any = Entry.objects.filter(user=user).values("currency", day=day)
     rows = groups.annotate(gained=Sum("amount"), claims=Count("pk")).order_by("currency", "day")
     return [build_balance(currency, list(days)) for currency, days in groupby(rows, key=lambda row: str(row["currency"]))]
 
@@ -87,7 +93,7 @@ def build_balance(currency: str, rows: list[dict[str, Any]]) -> Balance:
     for row in rows:
         total += row["gained"]
         days.append(Day(row["day"], row["gained"], total))
-    end = max(timezone.now().astimezone(UTC).date(), days[-1].day)
+    end = max(timezone.localdate(), days[-1].day)
     start = end - min(MAX_SPAN, max(MIN_SPAN, end - days[0].day + timedelta(days=1)))
     charted = [day for day in days if day.day >= start]
     opening = charted[0].balance - charted[0].gained if charted else total

@@ -24,6 +24,7 @@ from kernel.refusals import BadRequest, Refusal
 from wallet.actions.claim_batch import Claim
 from wallet.ledger.idempotency import KEY_PATTERN
 from wallet.pages.auth import SignedInRequest, signed_in
+from wallet.pages.page_parts import ShownOffer, ShownParts, balance_in, renewed_parts
 
 KEY = re.compile(KEY_PATTERN)
 
@@ -64,6 +65,12 @@ class Outcome:
     status: int = 200
     wait: int | None = None
     receipt: dict[str, Any] | None = None
+    balance: Decimal | None = None  # after the claim, in the receipt's currency
+
+    @property
+    def claimed_offer(self) -> ShownOffer | None:
+        """Return the offer of the claimed credit, to be claimed again through its pool."""
+        return ShownOffer(UUID(self.receipt["asset"]), through_pool=True) if self.receipt else None
 
     @property
     def tone(self) -> str:
@@ -92,18 +99,17 @@ def form_key(request: HttpRequest) -> str:
     return key
 
 
-def claim_response_page(
-    request: SignedInRequest, claim: Callable[[], Claim], next_offer: Callable[[], dict[str, Any]]
-) -> HttpResponse:
+def claim_response_page(request: SignedInRequest, claim: Callable[[], Claim], target: ShownOffer | None = None) -> HttpResponse:
     """Make the claim and return its outcome: as a fragment for htmx, or as a page.
 
     Arguments:
         claim: calls the action.
-        next_offer: returns the template context of the offer to show next in the same place.
+        target: the offer whose place on the page the outcome takes, unless the form's field `row` names another.
     """
     outcome = attempt_claim(request, claim)
     if request.htmx:
-        return render_in_place(request, outcome, next_offer)
+        row = ShownOffer.parse(request.POST.get("row", ""))
+        return render_in_place(request, outcome, row or target or outcome.claimed_offer)
     if outcome.wait:
         return render_try_again(request, outcome)
     messages.add_message(request, outcome.level, render_to_string("pages/_message.html", {"outcome": outcome}))
@@ -120,7 +126,8 @@ def attempt_claim(request: SignedInRequest, claim: Callable[[], Claim]) -> Outco
         return refusal_outcome(refusal)
     receipt = result.receipt | {"pk": UUID(result.receipt["id"]), "value": Decimal(result.receipt["amount"])}
     if result.status_code == 201 and not result.replayed:
-        return Outcome(messages.SUCCESS, gettext("Claimed"), receipt=receipt)
+        balance = balance_in(request.user, receipt["currency"])
+        return Outcome(messages.SUCCESS, gettext("Claimed"), receipt=receipt, balance=balance)
     return Outcome(messages.INFO, gettext("Already yours"), receipt=receipt)
 
 
@@ -134,11 +141,12 @@ def refusal_outcome(refusal: Refusal) -> Outcome:
     return Outcome(messages.WARNING, str(title), str(message), 503 if wait else 200, wait)
 
 
-def render_in_place(request: SignedInRequest, outcome: Outcome, next_offer: Callable[[], dict[str, Any]]) -> HttpResponse:
-    """Return the fragment that replaces the offer, with the text for screen readers."""
+def render_in_place(request: SignedInRequest, outcome: Outcome, target: ShownOffer | None) -> HttpResponse:
+    """Return the outcome in the place of the claimed offer, the text for screen readers, and all renewed parts of the page."""
     context = {"outcome": outcome, "key": request.POST.get("key", ""), "action": request.path, "back": return_url(request)}
-    offer = {} if outcome.wait else next_offer()
-    return set_retry_after(render(request, "pages/_outcome.html", context | offer, status=outcome.status), outcome)
+    context["row"] = request.POST.get("row", "")
+    parts = {} if outcome.wait else renewed_parts(ShownParts.of(request), target, request.user)
+    return set_retry_after(render(request, "pages/_outcome.html", context | parts, status=outcome.status), outcome)
 
 
 def render_try_again(request: SignedInRequest, outcome: Outcome) -> HttpResponse:

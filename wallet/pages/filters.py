@@ -1,12 +1,13 @@
 """Filter forms of the lists. An invalid value gets an error beside its field and filters nothing."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 from django import forms
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from kernel.date_fields import DateField
@@ -52,28 +53,46 @@ class ListFilter(forms.Form):
 
 
 class OfferFilter(ListFilter):
-    """Filters and sorts the offers."""
+    """Filters and sorts the offers. With several currencies on offer, a range of values needs one of them."""
 
     q = title_field()
+    sort = forms.ChoiceField(label=_("Sort by"), required=False, choices=SORTS)
+    currency = forms.ChoiceField(label=_("Currency"), required=False)
     pool = forms.ChoiceField(label=_("Pool"), required=False)
     min = value_field(_("Min. value"))
     max = value_field(_("Max. value"))
     ends = forms.ChoiceField(label=_("Expires"), required=False, choices=EXPIRIES)
-    sort = forms.ChoiceField(label=_("Sort by"), required=False, choices=SORTS)
 
-    def __init__(self, data: Any, pools: Iterable[CreditPool]) -> None:
+    def __init__(self, data: Any, pools: Iterable[CreditPool], currencies: list[str]) -> None:
         super().__init__(data, auto_id="%s")
-        choices = [("", _("All pools")), *((str(pool.pk), pool.name) for pool in pools)]
-        self.fields["pool"].choices = choices  # type: ignore[attr-defined]
+        self.currencies = currencies
+        choices: Any = self.fields
+        choices["pool"].choices = [("", _("All pools")), *((str(pool.pk), pool.name) for pool in pools)]
+        choices["currency"].choices = [("", _("All currencies")), *((code, code) for code in currencies)]
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a range of values without its currency when there are several."""
+        values: dict[str, Any] = super().clean() or {}
+        has_range = any(values.get(name) is not None for name in ("min", "max"))
+        if has_range and not values.get("currency") and len(self.currencies) > 1:
+            self.add_error("currency", _("Choose the currency of the value."))
+            values = {name: value for name, value in values.items() if name not in ("min", "max")}
+        return values
 
     def apply(self, credits: AssetQuerySet) -> AssetQuerySet:
         """Return the credits that match the filter."""
         fields = self.filled_fields()
         # Look up the matching titles first: an index then finds their credits.
         if "q" in fields and (titles := credits.titles_with(fields["q"])) is not None:
-            del fields["q"]
             credits = credits.filter(title__in=titles)
-        columns = {"q": "title__icontains", "pool": "pool", "min": "total_value__gte", "max": "total_value__lte"}
+            del fields["q"]
+        columns = {
+            "q": "title__icontains",
+            "pool": "pool",
+            "currency": "currency",
+            "min": "total_value__gte",
+            "max": "total_value__lte",
+        }
         condition = Q(**{column: fields[name] for name, column in columns.items() if name in fields})
         if days := fields.get("ends"):
             condition &= Q(expires_at__lte=Now() + timedelta(days=int(days)))
@@ -87,6 +106,10 @@ class OfferFilter(ListFilter):
         """Return whether any field but the order is filled in."""
         return bool(self.filled_fields().keys() - {"sort"})
 
+    def is_detailed(self) -> bool:
+        """Return whether a field of the details is filled in or wrong."""
+        return bool((self.filled_fields().keys() | self.errors.keys()) & {"pool", "min", "max", "ends"})
+
 
 class HistoryFilter(ListFilter):
     """Filters the history of claims."""
@@ -99,14 +122,14 @@ class HistoryFilter(ListFilter):
         super().__init__(data, auto_id="%s")
 
     def apply(self, entries: EntryQuerySet) -> EntryQuerySet:
-        """Return the entries that match the filter. Both days are in UTC and inclusive."""
-        fields, condition = self.filled_fields(), Q()
+        """Return the entries that match the filter. Both days are inclusive and of the current time zone."""
+        fields, condition, zone = self.filled_fields(), Q(), timezone.get_current_timezone()
         if title := fields.get("q"):
             condition &= Q(asset__title__icontains=title)
         if day := fields.get("since"):
-            condition &= Q(claimed_at__gte=datetime.combine(day, time.min, UTC))
+            condition &= Q(claimed_at__gte=datetime.combine(day, time.min, zone))
         if day := fields.get("until"):
-            condition &= Q(claimed_at__lte=datetime.combine(day, time.max, UTC))
+            condition &= Q(claimed_at__lte=datetime.combine(day, time.max, zone))
         return entries.filter(condition)
 
     def is_filtered(self) -> bool:

@@ -1,45 +1,87 @@
-"""Pools and offers as the pages show them. An offer is a group of equal credits of a pool."""
+"""Pools and offers as the pages show them. An offer is a group of equal credits; a card is a pool, or an offer without one."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, CharField, F, OuterRef, Q, Subquery, Value, When
+from django.db.models import Case, CharField, F, Q, Sum, Value, When
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from accounts.models import User
-from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.assets.querysets import OPEN, PoolQuerySet
-from wallet.pages.offer_rows import OfferRows
+from wallet.assets.models import AssetStatus, CashbackAsset, CreditPool, SupplyDelta
+from wallet.assets.querysets import OPEN, AssetQuerySet, PoolQuerySet
+from wallet.pages.offer_rows import Row, variants_of
 
-POOLS_SHOWN = 6
-POOLS_CHECKED = 100  # pools whose limits are looked up for one page; beyond that the claim itself is refused
+POOLS_CHECKED = 100  # pools that are offered as a filter, and searched for those that cannot be claimed from now
+POOLS_SHOWN = 6  # of the pools that cannot be claimed from now
+VARIANTS_SHOWN = 4  # offers in a pool's card; the pool's page has them all
 SOON = timedelta(days=2)
 CLOSED_SHOWN_FOR = timedelta(days=7)  # how long a closed pool is still shown
 
 
 @dataclass(frozen=True)
 class Offer:
-    """Equal credits of a pool: `left` is the number that can be claimed, `asset_id` one of them."""
+    """Equal credits: `left` is the number that can be claimed, `asset_id` one of them.
 
-    asset_id: UUID
+    `shown_as` is the credit under whose id the page shows the offer. `through_pool`: claim any credit of the pool instead of
+    this one, for an offer that is the pool's only one.
+    """
+
+    asset_id: UUID | None
     title: str
     total_value: Decimal
     currency: str
     expires_at: datetime | None
-    pool_id: UUID | None
-    pool_name: str | None
     left: int
-    can_claim: bool = True
+    pool: CreditPool | None
+    shown_as: UUID | None
+    through_pool: bool = False
+    has_ended: bool = False
+    is_withdrawn: bool = False
+
+    @property
+    def part_name(self) -> str:
+        """Return the name of this part of a page (page_parts.ShownOffer)."""
+        return f"{'pool' if self.through_pool else 'offer'}:{self.shown_as}"
+
+    @property
+    def time_zone(self) -> str:
+        """Return the IANA zone in which its days end: the pool's, or UTC without a pool."""
+        return self.pool.time_zone if self.pool else "UTC"
 
     @property
     def ends_soon(self) -> bool:
         """Return whether it expires within two days."""
         return is_soon(self.expires_at)
+
+    @property
+    def state(self) -> str:
+        """Return why it cannot be claimed now (withdrawn, coming, closed, ended, gone, limit); empty when it can."""
+        if self.is_withdrawn:
+            return "withdrawn"
+        if self.pool and self.pool.phase != "1 open":
+            return "coming" if self.pool.phase == "2 coming" else "closed"
+        if not self.left:
+            is_due = self.expires_at is not None and self.expires_at <= timezone.now()
+            return "ended" if is_due or self.has_ended else "gone"
+        return "limit" if self.pool and not getattr(self.pool, "can_claim", True) else ""
+
+
+@dataclass(frozen=True)
+class Card:
+    """A pool with its first offers, or one offer without a pool."""
+
+    pool: CreditPool | None
+    offers: list[Offer]
+    has_more: bool = field(default=False)
+
+    @property
+    def can_claim(self) -> bool:
+        """Return whether any of its offers can be claimed."""
+        return any(not offer.state for offer in self.offers)
 
 
 def is_soon(end: datetime | None) -> bool:
@@ -52,19 +94,8 @@ def open_pools() -> PoolQuerySet:
     return CreditPool.objects.filter(OPEN)
 
 
-def with_next_value(pools: PoolQuerySet) -> PoolQuerySet:
-    """Annotate the number of claimable credits (`available`) and the value of the next one (`next_value`)."""
-    following = CashbackAsset.objects.claimable().filter(pool=OuterRef("pk")).soonest_expiry_first()
-    return pools.with_supply().annotate(next_value=Subquery(following.values("total_value")[:1]))
-
-
-def pools_on_offer() -> PoolQuerySet:
-    """Return the open pools with their supply and next value, soonest to close first."""
-    return with_next_value(open_pools()).order_by(F("closes_at").asc(nulls_last=True), "name")
-
-
-def pools_for(user: User) -> PoolQuerySet:
-    """Return the pools that `user` may see, with their `phase`: open ones, then upcoming ones, then recently closed ones."""
+def shown_pools() -> PoolQuerySet:
+    """Return the pools that pages show, with their supply and their `phase`: open, upcoming or recently closed."""
     visible = CreditPool.objects.filter(Q(closes_at=None) | Q(closes_at__gt=Now() - CLOSED_SHOWN_FOR), is_active=True)
     phase = Case(
         When(opens_at__gt=Now(), then=Value("2 coming")),
@@ -72,14 +103,13 @@ def pools_for(user: User) -> PoolQuerySet:
         default=Value("1 open"),
         output_field=CharField(),
     )
-    pools = with_next_value(visible).with_can_claim(CashbackAsset.objects.all(), user).annotate(phase=phase)
+    return visible.with_supply().annotate(phase=phase)
+
+
+def pools_for(user: User) -> PoolQuerySet:
+    """Return the shown pools with `can_claim` for `user`, open ones first."""
+    pools = shown_pools().with_can_claim(CashbackAsset.objects.all(), user)
     return pools.order_by("phase", F("can_claim").desc(), F("closes_at").asc(nulls_last=True), "name")
-
-
-def build_offer(row: dict[str, Any], refused_pools: Iterable[UUID] = ()) -> Offer:
-    """Return a row of OfferRows as an Offer, which cannot be claimed when its pool is one of `refused_pools`."""
-    name = row.pop("pool__name")
-    return Offer(**row, pool_name=name, can_claim=row["pool_id"] not in refused_pools)
 
 
 def refused_pool_ids(pools: Iterable[CreditPool]) -> set[UUID]:
@@ -87,13 +117,53 @@ def refused_pool_ids(pools: Iterable[CreditPool]) -> set[UUID]:
     return {pool.pk for pool in pools if not pool.can_claim}
 
 
-def offers_like(asset_id: UUID, user: User) -> Offer | None:
-    """Return the rest of the offer that the credit `asset_id` belongs to, or None when nothing is left."""
-    asset = CashbackAsset.objects.filter(pk=asset_id, pool__isnull=False).first()
-    if asset is None:
-        return None
-    facts = {name: getattr(asset, name) for name in ("pool_id", "title", "total_value", "currency", "expires_at")}
-    same_expiry = {"expires_at__isnull": True} if facts.pop("expires_at") is None else {"expires_at": asset.expires_at}
-    equal_credits = CashbackAsset.objects.claimable().filter(**facts, **same_expiry)
-    rows = OfferRows(equal_credits, open_pools().filter(pk=facts["pool_id"]))[:1]
-    return build_offer(rows[0], refused_pool_ids(pools_for(user).filter(pk=facts["pool_id"]))) if rows else None
+def currencies_on_offer() -> list[str]:
+    """Return the currencies of the credits on offer, from the supply counters."""
+    counters = SupplyDelta.objects.filter(Q(pool=None) | Q(pool__in=open_pools()), status=AssetStatus.AVAILABLE)
+    left = counters.order_by("currency").values("currency").annotate(n=Sum("count")).filter(n__gt=0)
+    return list(left.values_list("currency", flat=True))
+
+
+def build_offer(row: Row, pools: dict[UUID, CreditPool], *, through_pool: bool = False, shown_as: UUID | None = None) -> Offer:
+    """Return a row of OfferRows as an Offer of one of `pools`."""
+    facts = {name: value for name, value in row.items() if name != "pool_id"}
+    pool = pools.get(row["pool_id"])
+    return Offer(**facts, pool=pool, shown_as=shown_as or row["asset_id"], through_pool=through_pool and pool is not None)
+
+
+def withdrawn_offer(shown_as: UUID) -> Offer:
+    """Return an offer whose credit was deleted or whose pool is no longer shown."""
+    return Offer(None, "", Decimal(0), "", None, 0, None, shown_as, is_withdrawn=True)
+
+
+def pools_of(rows: Iterable[Row], pools: PoolQuerySet, known: Iterable[CreditPool] = ()) -> dict[UUID, CreditPool]:
+    """Return by id the pools that rows of offers belong to: those of `known`, and the others by one query of `pools`."""
+    by_id = {pool.pk: pool for pool in known}
+    missing = {row["pool_id"] for row in rows if row["pool_id"]} - by_id.keys()
+    return by_id | ({pool.pk: pool for pool in pools.filter(pk__in=missing)} if missing else {})
+
+
+def build_cards(rows: list[Row], pools: dict[UUID, CreditPool], credits: AssetQuerySet, *, filtered: bool) -> list[Card]:
+    """Return a card for each row: a pool with its first offers among `credits`, or the row's offer without a pool."""
+    shown = {row["pool_id"] for row in rows if row["pool_id"]}
+    variants = variants_of(credits, CreditPool.objects.filter(pk__in=shown), VARIANTS_SHOWN + 1) if shown else {}
+    return [build_card(row, variants.get(row["pool_id"], [row]), pools, filtered=filtered) for row in rows]
+
+
+def build_card(lead: Row, variants: list[Row], pools: dict[UUID, CreditPool], *, filtered: bool) -> Card:
+    """Return the card of a pool's offers, of which `lead`, the first in the order of the list, is always one.
+
+    Arguments:
+        filtered: the pool may have other offers than `variants`.
+    """
+    shown = variants[:VARIANTS_SHOWN]
+    if not any(is_same_offer(row, lead) for row in shown):
+        shown = [lead, *shown[:-1]]
+    is_only = len(variants) == 1 and not filtered
+    offers = [build_offer(row, pools, through_pool=is_only) for row in shown]
+    return Card(pools.get(lead["pool_id"]), offers, len(variants) > VARIANTS_SHOWN)
+
+
+def is_same_offer(row: Row, other: Row) -> bool:
+    """Return whether two rows are of the same offer; each names a random one of its credits."""
+    return {**row, "asset_id": None, "left": None} == {**other, "asset_id": None, "left": None}

@@ -9,14 +9,15 @@ from django.template import Context, Library
 from django.template.defaultfilters import floatformat
 from django.templatetags.static import static
 from django.urls import reverse
-from django.utils.formats import date_format
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language
+from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from wallet.assets.models import CreditPool, PoolKind
 from wallet.money import format_amount_grouped
+from wallet.pages.dates import format_day, format_moment, format_short_day, last_day, local_day, zone_name
 from wallet.pages.offer_rows import MAX_COUNTED
 from wallet.pages.offers import is_soon
 
@@ -36,16 +37,59 @@ def money(amount: Decimal, currency: str) -> str:
 
 
 @register.filter
-def time_tag(time: datetime, countdown: str = "") -> SafeString:
-    """Return a <time> element in UTC, which the script converts to the browser's time zone.
+def time_tag(moment: datetime) -> SafeString:
+    """Return a <time> element with a timestamp in the current time zone."""
+    return format_html('<time datetime="{}">{}</time>', machine_readable(moment), format_moment(moment))
 
-    `countdown` ("ends" or "opens") lets the script count down to it.
+
+@register.filter
+def day_tag(moment: datetime) -> SafeString:
+    """Return a <time> element with the day of a timestamp in the current time zone."""
+    day = format_day(local_day(moment))
+    return format_html('<time datetime="{}" data-day>{}</time>', machine_readable(moment), day)
+
+
+@register.filter
+def end_tag(end: datetime, time_zone: str) -> SafeString:
+    """Return a <time> element with an exclusive end: its last day when it is midnight in `time_zone`, the pool's zone.
+
+    The script counts down to an end within SOON.
     """
-    utc = time.astimezone(UTC)
-    mark = format_html(" data-{}", countdown) if countdown else ""
+    day = last_day(end, time_zone)
+    shown, full = (format_day(day), " data-last-day") if day else (format_moment(end), "")
+    countdown = " data-ends" if is_soon(end) and end > timezone.now() else ""
     return format_html(
-        '<time datetime="{}"{}>{} UTC</time>', f"{utc:%Y-%m-%dT%H:%M:%SZ}", mark, date_format(utc, "j M Y, H:i", use_l10n=False)
+        '<time datetime="{}" title="{}"{}{}>{}</time>', machine_readable(end), format_moment(end), full, countdown, shown
     )
+
+
+@register.filter
+def opening_tag(start: datetime) -> SafeString:
+    """Return a <time> element with an opening, to which the script counts down."""
+    return format_html('<time datetime="{}" data-opens>{}</time>', machine_readable(start), format_moment(start))
+
+
+def machine_readable(moment: datetime) -> str:
+    """Return a timestamp for the datetime attribute: in UTC."""
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+register.filter("day", format_day)
+register.filter("short_day", format_short_day)
+
+
+@register.simple_tag
+def time_zone_name() -> str:
+    """Return the name of the current time zone in the active language."""
+    return zone_name()
+
+
+@register.simple_tag
+def time_zone_note() -> str:
+    """Return the sentence of the footer on the time zone of the page."""
+    if timezone.get_current_timezone_name() == "UTC":
+        return gettext("Times are in UTC.")
+    return gettext("Times are in your time zone, {zone}.").format(zone=zone_name())
 
 
 register.filter("is_soon", is_soon)

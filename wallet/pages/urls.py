@@ -11,6 +11,7 @@ urlpatterns = [
     path("dashboard/", views.dashboard, name="dashboard"),
     path("credits/<any_case_uuid:asset_id>/claim/", views.claim_asset_view, name="claim_asset"),
     path("pools/<any_case_uuid:pool_id>/claim/", views.claim_pool_view, name="claim_pool"),
+    path("pools/<any_case_uuid:pool_id>/", views.pool_page, name="pool"),
     path("claims/", views.my_claims, name="my_claims"),
     path("claims/<any_case_uuid:entry_id>/", views.receipt, name="receipt"),
     path("claims/<any_case_uuid:entry_id>/proof/", views.download_proof, name="proof"),

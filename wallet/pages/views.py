@@ -1,49 +1,51 @@
-"""Views of the pages: landing, offers, dashboard, history, receipt, proof and the claim."""
+"""Views of the pages: landing, offers, pool, dashboard, history, receipt, proof and the claim."""
 
-from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import redirect, render
+from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from accounts.expensive_reads import SEARCH, expensive_read_view
+from accounts.models import User
 from wallet.actions.claim import claim_asset, claim_from_pool
 from wallet.actions.claim_batch import Claim
-from wallet.assets.models import CashbackAsset
+from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.idempotency import IdempotentRequest, fingerprint
 from wallet.ledger.models import Entry, Seal
 from wallet.pages.auth import SignedInRequest, signed_in
-from wallet.pages.balance_chart import balance_charts
 from wallet.pages.claim_form import claim_response_page, claim_view, form_key
 from wallet.pages.filters import HistoryFilter, OfferFilter
 from wallet.pages.offer_rows import OfferRows
 from wallet.pages.offers import (
     POOLS_CHECKED,
     POOLS_SHOWN,
+    build_cards,
     build_offer,
-    offers_like,
+    currencies_on_offer,
     open_pools,
     pools_for,
-    pools_on_offer,
+    pools_of,
     refused_pool_ids,
+    shown_pools,
 )
+from wallet.pages.page_parts import ShownOffer, wallet_parts
 from wallet.pages.pagination import paginate
 from wallet.queries.inclusion_proof import NotSealedYet, NoValidSeal, inclusion_proof
 
 LANDING_OFFERS = 6
-OFFERS_PER_PAGE = 9
+CARDS_PER_PAGE = 9
 DASHBOARD_OFFERS = 3
 
 
 @require_safe
 def landing(request: HttpRequest) -> HttpResponse:
     """Introduce the product and show some current offers; no sign-in is needed."""
-    pools = pools_on_offer()[:POOLS_SHOWN]
-    offers = [build_offer(row) for row in OfferRows(CashbackAsset.objects.claimable(), open_pools())[:LANDING_OFFERS]]
-    return render(request, "pages/landing.html", {"pools": pools, "offers": offers})
+    rows = OfferRows(CashbackAsset.objects.claimable(), open_pools())[:LANDING_OFFERS]
+    pools = pools_of(rows, pools_for(request.user) if isinstance(request.user, User) else shown_pools())
+    return render(request, "pages/landing.html", {"offers": [build_offer(row, pools) for row in rows]})
 
 
 def is_filtered(request: HttpRequest) -> bool:
@@ -55,35 +57,46 @@ def is_filtered(request: HttpRequest) -> bool:
 @signed_in
 @expensive_read_view(SEARCH, is_filtered)
 def offers(request: SignedInRequest) -> HttpResponse:
-    """Show the pools and the offers, filtered and sorted."""
-    pools = list(pools_for(request.user)[:POOLS_CHECKED])
-    offer_filter = OfferFilter(request.GET, [pool for pool in pools if pool.phase == "1 open"])  # type: ignore[attr-defined]
-    offer_rows = OfferRows(offer_filter.apply(CashbackAsset.objects.claimable()), open_pools(), offer_filter.order())
-    rows = paginate(offer_rows, request.GET.get("page"), OFFERS_PER_PAGE)
-    refused_pools = refused_pool_ids(pools)
-    page = rows.map(lambda row: build_offer(row, refused_pools))
-    shown = pools[:POOLS_SHOWN] if page.number == 1 and not offer_filter.is_filtered() else []
+    """Show the pools and the credits without a pool, each once, filtered and sorted."""
+    known = list(pools_for(request.user)[:POOLS_CHECKED])
+    offer_filter = OfferFilter(request.GET, [pool for pool in known if pool.phase == "1 open"], currencies_on_offer())
+    credits = offer_filter.apply(CashbackAsset.objects.claimable())
+    page = paginate(OfferRows(credits, open_pools(), offer_filter.order()), request.GET.get("page"), CARDS_PER_PAGE)
+    pools = pools_of(page.items, pools_for(request.user), known)
+    is_whole = page.number == 1 and not offer_filter.is_filtered()
+    others = [pool for pool in known if pool.phase != "1 open" or not pool.available] if is_whole else []
     context = {
         "page": page,
+        "cards": build_cards(page.items, pools, credits, filtered=offer_filter.is_filtered()),
         "filter": offer_filter,
-        "claimable_pools": [pool for pool in shown if pool.can_claim],
-        "other_pools": [pool for pool in shown if not pool.can_claim],
+        "other_pools": others[:POOLS_SHOWN],
     }
     return render(request, "pages/offers.html", context)
 
 
 @require_safe
+def pool_page(request: HttpRequest, pool_id: UUID) -> HttpResponse:
+    """Show a pool with all of its offers; no sign-in is needed."""
+    pools = pools_for(request.user) if isinstance(request.user, User) else shown_pools()
+    pool = get_object_or_404(pools, pk=pool_id)
+    this_pool = CreditPool.objects.filter(pk=pool_id)
+    rows = OfferRows(CashbackAsset.objects.claimable(), this_pool, each_pool_once=False, without_pool=False)
+    page = paginate(rows, request.GET.get("page"))
+    is_only = page.number == 1 and len(page.items) == 1
+    offers = [build_offer(row, {pool_id: pool}, through_pool=is_only) for row in page.items]
+    return render(request, "pages/pool.html", {"pool": pool, "page": page, "offers": offers})
+
+
+@require_safe
 @signed_in
 def dashboard(request: SignedInRequest) -> HttpResponse:
-    """Show the user's wallet: balances, their growth, and the offers that expire soonest."""
-    refused_pools = refused_pool_ids(pools_for(request.user)[:POOLS_CHECKED])
+    """Show the user's wallet: balances, latest claims, their growth, and the offers that expire soonest."""
+    known = list(pools_for(request.user)[:POOLS_CHECKED])
     expiring = CashbackAsset.objects.claimable().filter(expires_at__isnull=False)
-    rows = OfferRows(expiring, open_pools().exclude(pk__in=refused_pools))[:DASHBOARD_OFFERS]
-    return render(
-        request,
-        "pages/dashboard.html",
-        {"balances": balance_charts(request.user), "expiring_offers": [build_offer(row) for row in rows]},
-    )
+    rows = OfferRows(expiring, open_pools().exclude(pk__in=refused_pool_ids(known)))[:DASHBOARD_OFFERS]
+    pools = pools_of(rows, pools_for(request.user), known)
+    offers = [build_offer(row, pools) for row in rows]
+    return render(request, "pages/dashboard.html", {**wallet_parts(request.user), "expiring_offers": offers})
 
 
 @require_safe
@@ -136,11 +149,7 @@ def own_claim_or_404(request: SignedInRequest, entry_id: UUID) -> Entry:
 @claim_view
 def claim_asset_view(request: SignedInRequest, asset_id: UUID) -> HttpResponse:
     """Claim one credit."""
-
-    def next_offer() -> dict[str, Any]:
-        return {"offer": offers_like(asset_id, request.user)}
-
-    return claim_response_page(request, lambda: claim_asset(asset_id, request.user), next_offer)
+    return claim_response_page(request, lambda: claim_asset(asset_id, request.user), ShownOffer(asset_id))
 
 
 @claim_view
@@ -153,7 +162,4 @@ def claim_pool_view(request: SignedInRequest, pool_id: UUID) -> HttpResponse:
             pool_id, request.user, IdempotentRequest(request.user, "claim", key, fingerprint("pool", pool_id))
         )
 
-    def next_offer() -> dict[str, Any]:
-        return {"pool": pools_for(request.user).filter(pk=pool_id).first()}
-
-    return claim_response_page(request, claim, next_offer)
+    return claim_response_page(request, claim)

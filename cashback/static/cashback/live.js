@@ -1,4 +1,4 @@
-// What a page gains with a script: the reader's own time zone, countdowns, and words when the network fails.
+// What a page gains with a script: the reader's time zone on the first visit, countdowns, and words when the network fails.
 // Everything works without it; nothing here decides anything.
 (() => {
   "use strict";
@@ -7,7 +7,10 @@
   // The reader's own variant of the page's language, e.g. en-IN, else the page's.
   const language = navigator.languages.find((tag) => tag.split("-")[0] === page) ?? page;
   const DAY = 86400000;
-  const write = new Intl.DateTimeFormat(language, { dateStyle: "medium", timeStyle: "short" });
+  const root = document.documentElement;
+  const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  // The server writes times in the zone that it knows. On the first visit it knows none: write them here, and tell it the zone.
+  const isFirstVisit = !root.dataset.zone && Boolean(here);
   const unit = (name, value) => new Intl.NumberFormat(language, { style: "unit", unit: name, unitDisplay: "short" }).format(value);
 
   // The two largest units: "1 day 3 hr", "4 min 20 sec".
@@ -20,17 +23,28 @@
 
   const put = (node, text) => { if (node.textContent !== text) node.textContent = text; };
 
-  // "Until 24 Nov 2026, 00:00 UTC" becomes "Ends in 5 hr 12 min"; the instant itself stays in the title.
+  // As wallet/pages/dates.py writes it: "31 Mar 2027, 6:30 pm".
+  const clock = new Intl.DateTimeFormat(page, { day: "numeric", month: "short", year: "numeric", hour: "numeric", minute: "2-digit", hour12: true, timeZone: here });
+  const write = (time) => {
+    const part = Object.fromEntries(clock.formatToParts(new Date(time.dateTime)).map(({ type, value }) => [type, value]));
+    const day = `${part.day} ${part.month} ${part.year}`;
+    const full = `${day}, ${part.hour}:${part.minute} ${part.dayPeriod.toLowerCase()}`;
+    if (time.title) time.title = full;
+    if ("lastDay" in time.dataset) return;
+    put(time, "day" in time.dataset ? day : full);
+  };
+
+  // "Ends 24 Nov 2026, 6:30 pm" becomes "Ends in 5 hr 12 min"; the time itself stays in the title.
   const count = (time) => {
     const mark = "ends" in time.dataset ? "ends" : "opens";
     const left = Date.parse(time.dateTime) - Date.now();
     if (left >= 2 * DAY) return;
     if (time.parentElement.childNodes.length > 1) time.parentElement.replaceChildren(time);
     put(time, left > 0 ? words[mark].replace("{time}", span(left)) : mark === "ends" ? words.over : words.open);
-    const card = time.closest(".ticket");
-    if (left <= 0 && card) {
-      card.classList.add("still");
-      card.querySelectorAll("button").forEach((button) => { button.disabled = true; });
+    const row = time.closest("[data-row]");
+    if (left <= 0 && row) {
+      row.classList.add("still");
+      row.querySelectorAll("button").forEach((button) => { button.disabled = true; });
     }
   };
 
@@ -65,27 +79,31 @@
     turn(false);
   };
 
-  const enliven = (root) => {
-    root.querySelectorAll("time[datetime]:not([title])").forEach((time) => {
-      const text = write.format(new Date(time.dateTime));
-      time.title = text;
-      time.textContent = text;
-    });
-    root.querySelectorAll("button[data-wait]:not([data-said])").forEach((button) => {
+  const enliven = (part) => {
+    if (isFirstVisit) part.querySelectorAll("time[datetime]").forEach(write);
+    part.querySelectorAll("button[data-wait]:not([data-said])").forEach((button) => {
       Object.assign(button.dataset, { said: button.textContent, until: Date.now() + 1000 * button.dataset.wait });
       if (document.activeElement === button) button.dataset.focus = "1";
       button.disabled = true;
     });
-    root.querySelectorAll('input[type="password"]').forEach(show);
+    part.querySelectorAll('input[type="password"]').forEach(show);
     tick();
   };
 
   const trouble = document.getElementById("trouble");
   const say = (text) => { trouble.textContent = text; };
 
-  const zone = document.querySelector("[data-zone]");
-  const here = new Intl.DateTimeFormat(language, { timeZoneName: "long" }).formatToParts().find((part) => part.type === "timeZoneName");
-  zone.textContent = zone.dataset.zone.replace("{zone}", here.value);
+  if (here) {
+    document.cookie = `timezone=${here}; path=/; max-age=31536000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
+  }
+  if (isFirstVisit) {
+    const name = new Intl.DateTimeFormat(language, { timeZone: here, timeZoneName: "long" }).formatToParts().find((part) => part.type === "timeZoneName");
+    const zone = document.getElementById("zone");
+    zone.textContent = zone.dataset.text.replace("{zone}", name.value);
+    document.querySelectorAll("[data-zone-name]").forEach((node) => put(node, name.value));
+    // The days of the wallet's chart are counted by the server.
+    if (document.getElementById("wallet")) htmx.ajax("GET", location.href, { target: "#wallet", select: "#wallet", swap: "outerHTML" });
+  }
   enliven(document);
   document.querySelector('[aria-invalid="true"]')?.focus();
   setInterval(tick, 1000);
