@@ -4,6 +4,7 @@ from rest_framework.routers import SimpleRouter
 
 from wallet.api.assets import AssetViewSet
 from wallet.api.claims import ClaimViewSet
+from wallet.api.personal_data import PersonalDataViewSet
 from wallet.api.pools import PoolViewSet
 from wallet.api.reports import OwnershipViewSet, SummaryViewSet
 from wallet.api.wallet import WalletViewSet
@@ -13,6 +14,7 @@ router.register("pools", PoolViewSet, "pool")
 router.register("assets", AssetViewSet, "asset")
 router.register("claims", ClaimViewSet, "claim")
 router.register("wallet", WalletViewSet, "wallet")
+router.register("me/data", PersonalDataViewSet, "personal_data")
 router.register("reports/ownership", OwnershipViewSet, "ownership")
 router.register("reports/summary", SummaryViewSet, "summary")
 

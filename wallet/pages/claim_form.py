@@ -38,6 +38,10 @@ REFUSAL_MESSAGES = {
     "pool_sold_out": (_("Fully claimed"), _("The last credit in this pool was just claimed. See the other pools.")),
     "pool_closed": (_("Closed"), _("This pool isn't open for claims right now. See the other pools.")),
     "claim_limit_reached": (_("Limit reached"), _("You've reached the limit for this offer. See the other pools.")),
+    "email_not_verified": (
+        _("Confirm your email first"),
+        _("Open the link that we sent you, or send it again from your account page. Then claim."),
+    ),
     "busy": (_("Very busy"), _("Many people are claiming right now. Try again; you can't claim twice by accident.")),
     "request_in_progress": (
         _("One moment"),
@@ -113,7 +117,7 @@ def claim_response_page(
 def attempt_claim(request: SignedInRequest, claim: Callable[[], Claim]) -> Outcome:
     """Check the rate limit, make the claim, and return its outcome."""
     try:
-        throttles.check_rate("claim", f"user:{request.user.pk}")
+        throttles.check_claim(request.user)
         result = claim()
     except Refusal as refusal:
         refusal_counts.count_refusal(refusal.code)

@@ -12,5 +12,6 @@ urlpatterns = [
     path("pools/<uuid:pool_id>/claim/", views.claim_pool_view, name="claim_pool"),
     path("claims/", views.my_claims, name="my_claims"),
     path("claims/<uuid:entry_id>/", views.receipt, name="receipt"),
+    path("account/data/", views.download_data, name="download_data"),
     path("claims/<uuid:entry_id>/proof/", views.download_proof, name="proof"),
 ]
