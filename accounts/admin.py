@@ -2,6 +2,8 @@
 
 from typing import Any, ClassVar, cast
 
+import django_otp.plugins.otp_static.admin
+import django_otp.plugins.otp_totp.admin  # noqa: F401  (registers the devices, which are unregistered below)
 from django.contrib import admin
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
@@ -10,6 +12,8 @@ from django.http import HttpRequest, HttpResponse
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_protect
 from django.views.decorators.debug import sensitive_post_parameters
+from django_otp.plugins.otp_static.models import StaticDevice
+from django_otp.plugins.otp_totp.models import TOTPDevice
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
@@ -17,6 +21,11 @@ from accounts import audit, two_factor
 from accounts.expensive_reads import SEARCH, expensive_read_view
 from accounts.models import User, normal_email
 from kernel.timestamps import format_minute
+
+# Their sections would show secrets. Operators look after their own device on the account page (accounts.two_factor_views).
+for device in (TOTPDevice, StaticDevice):
+    if admin.site.is_registered(device):
+        admin.site.unregister(device)
 
 
 class NewUserForm(UserCreationForm):  # type: ignore[misc]
@@ -63,7 +72,7 @@ class UserAdmin(DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]
 
     @method_decorator([csrf_protect, sensitive_post_parameters()])
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
-        """Add a user without Django's transaction around the form, which would hold a connection while the password is hashed."""
+        """Add a user without Django's transaction around the form, which would hold a connection while hashing."""
         return self._add_view(request, form_url, extra_context)  # type: ignore[no-any-return]
 
     def changeform_view(

@@ -33,14 +33,14 @@ def session_key(request: Request) -> str | None:
 
 
 class SignInsView(AuthView):
-    serializer_class = SignInSerializer
+    serializer_class: Any = SignInSerializer
     pagination_class = None
 
     @operation("List the caller's sign-ins", tags=["me"], responses=SignInSerializer(many=True))
     def get(self, request: Request) -> Response:
         """Return the browsers and apps that are signed in, this one first: at most 100 of each."""
         found = sign_ins.list_sign_ins(cast(User, request.user), session_key(request), token_family(request))
-        return Response(SignInSerializer(found, many=True).data)
+        return Response(self.get_serializer(found, many=True).data)
 
 
 class SignInView(AuthView):
@@ -63,7 +63,7 @@ class EndOtherSignInsView(AuthView):
         throttles.check_password_change(request, user)
         passwords.revoke_other_sign_ins(user, body["current_password"], family)
         if family is None:
-            update_session_auth_hash(request, user)  # type: ignore[arg-type]  # keeps the session that sent the request
+            update_session_auth_hash(request, user)  # keeps the session that sent the request
         return Response(status=204)
 
 

@@ -1,8 +1,8 @@
 """The client of a request: its address and device, and whether its user has signed in on this device before.
 
 A device that has signed in keeps a signed token for a year: a cookie in a browser, the header `Device-Token` in an app. It
-names the email by its digest and gives the device limits of its own (accounts.throttles), so that wrong guesses by others cannot
-keep its owner out: OWASP's "device cookies".
+names the email by its digest and gives the device limits of its own (accounts.throttles), so that wrong guesses by others do
+not keep its owner out: OWASP's "device cookies".
 """
 
 import secrets

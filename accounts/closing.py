@@ -70,4 +70,4 @@ def pseudonymise_user(user: User) -> None:
 def forget_sign_ins(user: User) -> None:
     """Delete the user's sign-ins, with their addresses and devices, and the second factor."""
     for model in (TokenFamily, BrowserSession, Authenticator, RecoveryCodes):
-        model.objects.filter(user=user).delete()  # type: ignore[attr-defined]
+        model.objects.filter(user=user).delete()

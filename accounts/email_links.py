@@ -32,7 +32,7 @@ class EmailTokenGenerator(PasswordResetTokenGenerator):
 
     key_salt = "accounts.email_links.EmailTokenGenerator"
 
-    def _make_hash_value(self, user: User, timestamp: int) -> str:  # type: ignore[override]
+    def _make_hash_value(self, user: User, timestamp: int) -> str:
         verified = user.email_verified_at and user.email_verified_at.isoformat()
         return f"{user.pk} {user.password} {user.email} {user.pending_email} {verified} {timestamp}"
 

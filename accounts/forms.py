@@ -3,7 +3,6 @@
 from typing import Any, cast
 
 from django import forms
-from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.forms import AuthenticationForm
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
@@ -74,7 +73,7 @@ class SignInForm(AuthenticationForm):
         self.fields["username"].label = _("Email")
         self.fields["username"].widget.attrs |= {"type": "email", "autocomplete": "username"}
         if "code" not in self.data:
-            self.code = self.fields.pop("code")
+            self.code_field = self.fields.pop("code")
 
     def clean(self) -> dict[str, Any]:
         """Authenticate and return the cleaned data; raise ValidationError."""
@@ -90,7 +89,8 @@ class SignInForm(AuthenticationForm):
 
     def ask_for_code(self) -> None:
         """Show the field for the code."""
-        self.fields.setdefault("code", self.code)
+        if "code" not in self.fields:
+            self.fields["code"] = self.code_field
         self.fields["code"].widget.attrs["autofocus"] = True
 
     def authenticate_and_audit(self, email: str) -> dict[str, Any]:
@@ -105,7 +105,7 @@ class SignInForm(AuthenticationForm):
                     throttles.count_wrong_password(email, clients.known_device(request, email))
                 raise
             if user := self.get_user():
-                two_factor.require_code(cast(User, user), self.cleaned_data.get("code", ""))
+                two_factor.require_code(user, self.cleaned_data.get("code", ""))
         if user:
             audit.record_event("sign_in", "done", user, email=audit.email_digest(email))
             clients.remember_device(request, email)
@@ -120,9 +120,9 @@ class ThrottledSignInForm(SignInForm, ConsoleForm):  # type: ignore[misc]
         super().ask_for_code()
         self.fields["code"].widget.attrs |= {"form": "login-form", "class": self.fields["password"].widget.attrs["class"]}
 
-    def confirm_login_allowed(self, user: AbstractBaseUser) -> None:
+    def confirm_login_allowed(self, user: User) -> None:
         """Raise ValidationError unless the user may use the console; name the reason that an operator can mend."""
-        if isinstance(user, User) and user.lacks_two_factor:
+        if user.lacks_two_factor:
             raise ValidationError(CODE_MESSAGES[two_factor.NotSetUp.code], code=two_factor.NotSetUp.code)
         super().confirm_login_allowed(user)
 

@@ -1,6 +1,6 @@
 """Pages of links sent by email: the forgotten password and the verification of an email."""
 
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 
 from django.contrib import messages
 from django.contrib.auth.mixins import LoginRequiredMixin
@@ -85,7 +85,7 @@ class VerifyEmail(LinkView):
 class ResendEmailLink(LoginRequiredMixin, View):
     """Send the link that verifies the email again, and return to the account."""
 
-    http_method_names: ClassVar = ["post"]
+    http_method_names = ["post"]  # noqa: RUF012
 
     def post(self, request: HttpRequest) -> HttpResponse:
         """Send it."""

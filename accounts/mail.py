@@ -36,7 +36,7 @@ def send_password_link(user_id: str, language: str) -> None:
             text = _(
                 "Someone, hopefully you, asked to reset the password of your Cashback account.\n\n"
                 "Choose a new password here:\n%(link)s\n\n"
-                "The link works once, for %(minutes)s minutes. If it wasn't you, ignore this email; your password stays the same."
+                "The link works once, for %(minutes)s minutes. If it wasn't you, ignore this email."
             )
             send_text(user.email, _("Reset your password"), text, link)
 

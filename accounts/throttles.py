@@ -31,7 +31,7 @@ def check_rate(action: str, *identities: str) -> None:
 
 
 def check_claim(user: User) -> None:
-    """Count one claim for the user, from any address. Raises EmailNotVerified where settings.REQUIRE_VERIFIED_EMAIL asks for it."""
+    """Count one claim for the user, from any address. Raises EmailNotVerified where users must verify their email first."""
     if settings.REQUIRE_VERIFIED_EMAIL and user.email_verified_at is None:
         raise EmailNotVerified
     check_rate("claim", f"user:{user.pk}")

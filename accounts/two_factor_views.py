@@ -4,7 +4,6 @@ from base64 import b32encode
 from typing import Any, cast
 
 import segno
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.forms import BaseForm
@@ -27,7 +26,7 @@ class OperatorRequiredMixin(LoginRequiredMixin):
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Raise Http404 for users who are no operators."""
-        if request.user.is_authenticated and not cast(User, request.user).is_admin:
+        if request.user.is_authenticated and not request.user.is_admin:
             raise Http404
         return super().dispatch(request, *args, **kwargs)
 
@@ -36,7 +35,6 @@ class TwoFactor(OperatorRequiredMixin, TemplateView):
     """Show whether two-step verification is on, and what can be done."""
 
     template_name = "accounts/two_factor.html"
-    extra_context = {"is_required": settings.REQUIRE_TWO_FACTOR}  # noqa: RUF012
 
 
 class TwoFactorFormView(OperatorRequiredMixin, ActionFormView):

@@ -1,9 +1,8 @@
 """Pages of accounts: registration, sign-in, sign-out, sign-ins, changes of email and password, and closing the account."""
 
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 from uuid import UUID
 
-from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.mixins import LoginRequiredMixin
@@ -120,7 +119,6 @@ class Account(LoginRequiredMixin, TemplateView):
     """The account page."""
 
     template_name = "accounts/account.html"
-    extra_context: ClassVar = {"requires_two_factor": settings.REQUIRE_TWO_FACTOR}
 
 
 class SignIns(LoginRequiredMixin, TemplateView):
@@ -137,7 +135,7 @@ class SignIns(LoginRequiredMixin, TemplateView):
 class EndSignIn(LoginRequiredMixin, View):
     """End one sign-in and return to the list."""
 
-    http_method_names: ClassVar = ["post"]
+    http_method_names = ["post"]  # noqa: RUF012
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
         """End it."""

@@ -84,7 +84,7 @@ INSTALLED_APPS = [
     "django_q",
     "pgtrigger",
     "pghistory",
-    # The second factor (accounts.two_factor). Their sections of the console, which would show secrets, are not registered.
+    # The second factor (accounts.two_factor).
     "django_otp",
     "django_otp.plugins.otp_totp",
     "django_otp.plugins.otp_static",

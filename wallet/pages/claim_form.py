@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -75,11 +75,11 @@ class Outcome:
         return messages.DEFAULT_TAGS[self.level]
 
 
-def claim_view(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def claim_view(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
     """Accept a claim by POST from a signed-in user; respond 405 to any other method."""
 
     @wraps(view)
-    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "POST":
             return signed_in(view)(request, *args, **kwargs)
         page = render(request, "405.html")
