@@ -9,12 +9,16 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts import passwords, registration, throttles, tokens
+from accounts import clients, email_verification, password_reset, passwords, registration, throttles, tokens, two_factor
+from accounts.email_links import LinkNotValid
 from accounts.models import User
 from accounts.serializers import (
     CredentialsSerializer,
+    ForgottenPasswordSerializer,
+    LinkSerializer,
     NewUserSerializer,
     PasswordChangeSerializer,
+    PasswordResetSerializer,
     RefreshSerializer,
     RegistrationSerializer,
     TokenPairSerializer,
@@ -54,15 +58,26 @@ class RegisterView(PublicAuthView):
         return Response(NewUserSerializer(registration.register_user(**body)).data, 201)
 
 
-@operation("Sign in", tokens.BadCredentials, RateLimited, tags=["auth"], responses={200: TokenPairSerializer})
+@operation(
+    "Sign in",
+    *(tokens.BadCredentials, two_factor.CodeRequired, two_factor.CodeNotValid, two_factor.NotSetUp, RateLimited),
+    tags=["auth"],
+    responses={200: TokenPairSerializer},
+)
 class TokenView(PublicAuthView):
     serializer_class = CredentialsSerializer
 
     def post(self, request: Request) -> Response:
-        """Exchange email and password for a pair of tokens. Limited to 5 attempts per minute and address."""
+        """Exchange email and password for a pair of tokens. Limited to 5 attempts per minute and address.
+
+        The response's header `Device-Token` names this device: sent at the next sign-in, it has a limit of its own, so that
+        wrong guesses by others at the same address do not keep its owner out.
+        """
         body = self.validated_body(request)
         throttles.check_sign_in(request, body["email"])
-        return Response(asdict(tokens.sign_in(**body)), headers=NO_STORE)
+        device = clients.known_device(request, body["email"])
+        pair = tokens.sign_in(**body, client=clients.client_of(request), device=device)
+        return Response(asdict(pair), headers=NO_STORE | {clients.HEADER: clients.issue_device_token(body["email"])})
 
 
 @operation("Refresh the tokens", tokens.TokenNotValid, tokens.TokenReused, tags=["auth"], responses={200: TokenPairSerializer})
@@ -107,4 +122,37 @@ class PasswordView(AuthView):
         passwords.change_password(user, body["current_password"], body["new_password"], family)
         if family is None:
             update_session_auth_hash(request, user)  # keeps the browser's session that sent the request
+        return Response(status=204)
+
+
+@operation("Ask for a link for a new password", RateLimited, tags=["auth"], responses={202: None})
+class ForgottenPasswordView(PublicAuthView):
+    serializer_class = ForgottenPasswordSerializer
+
+    def post(self, request: Request) -> Response:
+        """Send a link to this email if it has an account. The response is the same if it has none."""
+        email = self.validated_body(request)["email"]
+        throttles.check_link_request(request, email)
+        password_reset.request_password_link(email)
+        return Response(status=202)
+
+
+@operation("Choose a new password by link", LinkNotValid, tags=["auth"], responses={204: None})
+class PasswordResetView(PublicAuthView):
+    serializer_class = PasswordResetSerializer
+
+    def post(self, request: Request) -> Response:
+        """Store the new password. All sessions and tokens end. `token` is the last part of the link in the email."""
+        body = self.validated_body(request)
+        password_reset.reset_password(body["token"], body["new_password"])
+        return Response(status=204)
+
+
+@operation("Verify an email by link", LinkNotValid, registration.EmailTaken, tags=["auth"], responses={204: None})
+class EmailVerifyView(PublicAuthView):
+    serializer_class = LinkSerializer
+
+    def post(self, request: Request) -> Response:
+        """Verify the email, or put the new email into effect. `token` is the last part of the link in the email."""
+        email_verification.verify_email(self.validated_body(request)["token"])
         return Response(status=204)

@@ -11,4 +11,7 @@ urlpatterns = [
     path("logout/", api.LogoutView.as_view(), name="api_logout"),
     path("me/", api.MeView.as_view(), name="api_me"),
     path("password/", api.PasswordView.as_view(), name="api_password"),
+    path("password/forgotten/", api.ForgottenPasswordView.as_view(), name="api_password_forgotten"),
+    path("password/reset/", api.PasswordResetView.as_view(), name="api_password_reset"),
+    path("email/verify/", api.EmailVerifyView.as_view(), name="api_email_verify"),
 ]

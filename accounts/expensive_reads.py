@@ -89,6 +89,8 @@ def marked_as_expensive() -> Iterator[None]:
 SEARCH = ExpensiveRead(
     "search", Slots(count=settings.SEARCHES_AT_ONCE, max_waiting=8, share=settings.SEARCH_SHARE), "SEARCH_TIMEOUT_MS"
 )
+# Files of users with their own data: few rows each, found by indexes. Their slots are not those of operators' exports.
+PERSONAL_DATA = ExpensiveRead("personal_data", Slots(count=1, max_waiting=2, share=settings.SEARCH_SHARE), "SEARCH_TIMEOUT_MS")
 EXPORT = ExpensiveRead(
     "export", Slots(count=1, max_waiting=2, share=settings.EXPORT_SHARE), "EXPORT_TIMEOUT_MS", LIMIT_AND_LOCK
 )

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop, ngettext_lazy
 from unfold.forms import AuthenticationForm as ConsoleForm
 
-from accounts import audit, throttles
+from accounts import audit, clients, throttles, two_factor
 from accounts.models import User
 from accounts.password_hashing import HashingBusy
 from accounts.passwords import MAX_PASSWORD_LENGTH, validate_new_password
@@ -48,10 +48,22 @@ def password_field(autocomplete: str, **options: Any) -> forms.CharField:
     return forms.CharField(strip=False, max_length=MAX_PASSWORD_LENGTH, widget=widget, **options)
 
 
+def code_field(**options: Any) -> forms.CharField:
+    """Return a field for a code from an authenticator app, or a recovery code."""
+    widget = forms.TextInput(attrs={"autocomplete": "one-time-code", "autocapitalize": "none", "spellcheck": "false"})
+    return forms.CharField(
+        max_length=20, widget=widget, **{"label": gettext_lazy("Code from your authenticator app")} | options
+    )
+
+
 class SignInForm(AuthenticationForm):
-    """Signs in by email and password. The rate limit is checked before Django hashes the password."""
+    """Signs in by email and password, and by a code where the account needs one.
+
+    The rate limit is checked before Django hashes the password. The code is asked for once the password was right.
+    """
 
     password = password_field("current-password", label=gettext_lazy("Password"))
+    code = code_field(required=False, help_text=gettext_lazy("Or one of your recovery codes."))
     error_messages = AuthenticationForm.error_messages | {
         "invalid_login": gettext_lazy("That email and password don't match. Try again."),
     }
@@ -60,6 +72,8 @@ class SignInForm(AuthenticationForm):
         super().__init__(*args, **kwargs)
         self.fields["username"].label = _("Email")
         self.fields["username"].widget.attrs |= {"type": "email", "autocomplete": "username"}
+        if "code" not in self.data:
+            self.code_field = self.fields.pop("code")
 
     def clean(self) -> dict[str, Any]:
         """Authenticate and return the cleaned data; raise ValidationError."""
@@ -69,23 +83,48 @@ class SignInForm(AuthenticationForm):
             return self.authenticate_and_audit(email)
         except (RateLimited, HashingBusy) as refusal:
             raise as_form_error(refusal) from refusal
+        except (two_factor.CodeRequired, two_factor.CodeNotValid) as refusal:
+            self.ask_for_code()
+            raise ValidationError(CODE_MESSAGES[refusal.code], code=refusal.code) from refusal
+
+    def ask_for_code(self) -> None:
+        """Show the field for the code."""
+        if "code" not in self.fields:
+            self.fields["code"] = self.code_field
+        self.fields["code"].widget.attrs["autofocus"] = True
 
     def authenticate_and_audit(self, email: str) -> dict[str, Any]:
         """Authenticate, and record the success or the refusal in the audit log."""
+        request = cast(HttpRequest, self.request)
         with audit.recording_refusal("sign_in", email=audit.email_digest(email)):
             try:
                 cleaned = super().clean()
-            except ValidationError:
+            except ValidationError as error:
                 # A user without console access counts too, as the response must equal that to a wrong password.
-                throttles.count_wrong_password(email)
+                if error.code != two_factor.NotSetUp.code:
+                    throttles.count_wrong_password(email, clients.known_device(request, email))
                 raise
-        if user := self.get_user():
+            if user := self.get_user():
+                two_factor.require_code(user, self.cleaned_data.get("code", ""))
+        if user:
             audit.record_event("sign_in", "done", user, email=audit.email_digest(email))
+            clients.remember_device(request, email)
         return cleaned
 
 
 class ThrottledSignInForm(SignInForm, ConsoleForm):  # type: ignore[misc]
     """The sign-in form of the console. It shares its rate limits with the sign-in page and the API."""
+
+    def ask_for_code(self) -> None:
+        """Show the field for the code. The template draws it before the form that it belongs to."""
+        super().ask_for_code()
+        self.fields["code"].widget.attrs |= {"form": "login-form", "class": self.fields["password"].widget.attrs["class"]}
+
+    def confirm_login_allowed(self, user: User) -> None:
+        """Raise ValidationError unless the user may use the console; name the reason that an operator can mend."""
+        if user.lacks_two_factor:
+            raise ValidationError(CODE_MESSAGES[two_factor.NotSetUp.code], code=two_factor.NotSetUp.code)
+        super().confirm_login_allowed(user)
 
 
 class RegistrationForm(forms.Form):
@@ -121,6 +160,47 @@ class EmailForm(ConfirmedForm):
     field_order = ("email", "current_password")
 
 
+class CodeConfirmedForm(ConfirmedForm):
+    """Asks for the current password and a code from the authenticator app."""
+
+    code = code_field()
+
+
+class CodeForm(forms.Form):
+    """Asks for a code from the authenticator app."""
+
+    code = code_field()
+
+
+class CloseForm(ConfirmedForm):
+    """Asks for the current password, and for a code where the account has two-step verification."""
+
+    code = code_field(required=False)
+
+    def __init__(self, *args: Any, needs_code: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if not needs_code:
+            del self.fields["code"]
+
+
+class ForgottenPasswordForm(forms.Form):
+    """Asks for the email of the account."""
+
+    email = forms.EmailField(
+        label=gettext_lazy("Email"),
+        max_length=254,
+        widget=forms.EmailInput(attrs={"autocomplete": "username", "autofocus": True}),
+    )
+
+
+class NewPasswordForm(forms.Form):
+    """Asks for a new password."""
+
+    new_password = password_field(
+        "new-password", label=gettext_lazy("New password"), help_text=lazy(password_rules, SafeString)()
+    )
+
+
 class PasswordForm(ConfirmedForm):
     """Asks for the current and the new password."""
 
@@ -129,6 +209,14 @@ class PasswordForm(ConfirmedForm):
     )
 
 
+# Messages of refusals about two-step verification, by their codes.
+CODE_MESSAGES = {
+    two_factor.CodeRequired.code: gettext_lazy("Now enter your password again, and the code from your authenticator app."),
+    two_factor.CodeNotValid.code: gettext_lazy("That code is wrong or was used before. Wait for the next one and try again."),
+    two_factor.NotSetUp.code: gettext_lazy(
+        "Operators need two-step verification here. Sign in on the website and set it up on your account page."
+    ),
+}
 # Status and message of a temporary refusal, by its code.
 TEMPORARY_REFUSALS = {
     RateLimited.code: (429, gettext_lazy("Too many attempts. Please wait %(time)s, then try again.")),

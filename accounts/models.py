@@ -1,10 +1,12 @@
-"""Users, their roles, and the token families of their API sign-ins."""
+"""Users, their roles, and their sign-ins: browser sessions and the token families of the API."""
 
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.hashers import check_password, make_password
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
+from django.contrib.sessions.models import Session
 from django.db import models
 from django.db.models.functions import Lower, Now
 from django.utils.crypto import constant_time_compare
@@ -19,6 +21,9 @@ class Role(models.TextChoices):
 
     ADMIN = "ADMIN"
     USER = "USER"
+
+
+CLOSED_DOMAIN = "@closed.invalid"  # of the pseudonyms of closed accounts; RFC 2606 reserves it, so no mail ever leaves for it
 
 
 def normal_email(email: str) -> str:
@@ -58,6 +63,11 @@ class User(AbstractBaseUser):
     created_at = models.DateTimeField(_("member since"), db_default=Now(), editable=False)
     # An IANA zone. Empty until the browser's zone is known (accounts.time_zones); the database default lets older code insert.
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, default="", db_default="", editable=False)
+    email_verified_at = models.DateTimeField(_("email verified"), null=True, editable=False)
+    # The email that replaces the current one as soon as its owner follows the link sent to it; empty when there is none.
+    pending_email = models.EmailField(blank=True, default="", db_default="", editable=False)
+    two_factor_since = models.DateTimeField(_("two-step verification since"), null=True, editable=False)
+    closed_at = models.DateTimeField(_("closed"), null=True, editable=False)
 
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
@@ -69,7 +79,13 @@ class User(AbstractBaseUser):
         ordering = ("-id",)
         constraints = (
             models.CheckConstraint(condition=models.Q(email=Lower("email")), name="user_email_lower_case"),
+            models.CheckConstraint(condition=models.Q(pending_email=Lower("pending_email")), name="user_pending_lower_case"),
             models.CheckConstraint(condition=models.Q(role__in=Role.values), name="user_role_known"),
+            models.CheckConstraint(
+                condition=models.Q(closed_at__isnull=True)
+                | models.Q(is_active=False, is_superuser=False, pending_email="", email__endswith=CLOSED_DOMAIN),
+                name="user_closed_is_pseudonymous",
+            ),
         )
 
     def __str__(self) -> str:
@@ -82,8 +98,13 @@ class User(AbstractBaseUser):
 
     @property
     def is_staff(self) -> bool:
-        """Whether the user may sign in to the Django admin."""
-        return self.is_admin
+        """Whether the user may use the Django admin: an ADMIN, with two-step verification where it is required."""
+        return self.is_admin and not self.lacks_two_factor
+
+    @property
+    def lacks_two_factor(self) -> bool:
+        """Whether the user must set up two-step verification before using the console."""
+        return bool(settings.REQUIRE_TWO_FACTOR) and self.is_admin and self.two_factor_since is None
 
     def check_password(self, raw_password: str | None) -> bool:
         """Return whether the password is correct. Side effect: renews a hash of weaker settings unless it has changed since."""
@@ -116,6 +137,22 @@ class TokenFamilyQuerySet(models.QuerySet["TokenFamily"]):
         return self.filter(revoked_at__isnull=True).update(revoked_at=Now(), revoked_reason=reason)
 
 
+MAX_USER_AGENT = 200  # characters; the rest says nothing about the device
+
+
+class BrowserSession(Session):
+    """Django's session with its user and the browser it belongs to. Anonymous sessions have no user.
+
+    Saving the session keeps these fields (accounts.sessions). `last_used_at` is renewed at most once a few minutes.
+    """
+
+    user = models.ForeignKey(User, models.CASCADE, null=True, db_constraint=False, related_name="browser_sessions")
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    last_used_at = models.DateTimeField(db_default=Now(), editable=False)
+    user_agent = models.CharField(max_length=MAX_USER_AGENT, blank=True, default="", db_default="")
+    address = models.CharField(max_length=45, blank=True, default="", db_default="")
+
+
 class Revoked(models.TextChoices):
     """Reason for which a token family was revoked."""
 
@@ -136,6 +173,9 @@ class TokenFamily(models.Model):
     # Django's digest of the password. A password change through any channel invalidates earlier families.
     auth_hash = models.CharField(max_length=64)
     created_at = models.DateTimeField(db_default=Now(), editable=False)
+    last_used_at = models.DateTimeField(db_default=Now(), editable=False)  # of the refresh token, once every few minutes
+    user_agent = models.CharField(max_length=MAX_USER_AGENT, blank=True, default="", db_default="")
+    address = models.CharField(max_length=45, blank=True, default="", db_default="")
     expires_at = models.DateTimeField()
     revoked_at = models.DateTimeField(null=True, blank=True)
     revoked_reason = models.CharField(max_length=8, choices=Revoked.choices, blank=True)

@@ -40,7 +40,7 @@ def change_password(user: User, current: str, new: str, family: UUID | str | Non
     audit.record_event("password_change", "done", user)
 
 
-def revoke_other_sign_ins(user: User, current: str) -> None:
+def revoke_other_sign_ins(user: User, current: str, family: UUID | str | None = None) -> None:
     """Invalidate all sessions and tokens of `user` without a new password. An interface keeps its session as above.
 
     Sessions hold a digest of the stored hash, so a hash with a new salt invalidates them. Raises ValidationError (for
@@ -48,7 +48,7 @@ def revoke_other_sign_ins(user: User, current: str) -> None:
     """
     with audit.recording_refusal("sign_out", user, where="elsewhere"):
         verify_current_password(user, current)
-        store_password(user, current, Revoked.LOGOUT)
+        store_password(user, current, Revoked.LOGOUT, [family] if family else [])
     audit.record_event("sign_out", "done", user, where="elsewhere")
 
 
@@ -64,9 +64,11 @@ def store_password(user: User, password: str, reason: Revoked, exempt: Sequence[
     hashed = make_password(password)
     with transaction.atomic():
         # Conditional on the checked hash: of two concurrent changes one wins, and no lock is held while hashing.
-        if not User.objects.filter(pk=user.pk, password=user.password, is_active=True).update(password=hashed):
+        # A change of email that waits for its link was perhaps asked for by whoever is shut out now.
+        checked = User.objects.filter(pk=user.pk, password=user.password, is_active=True)
+        if not checked.update(password=hashed, pending_email=""):
             raise current_password_error()
-        user.password = hashed
+        user.password, user.pending_email = hashed, ""
         families = TokenFamily.objects.filter(user=user)
         families.exclude(pk__in=exempt).revoke(reason)
         families.filter(pk__in=exempt).update(auth_hash=user.get_session_auth_hash())

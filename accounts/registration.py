@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 from psycopg.errors import UniqueViolation
 
-from accounts import audit
+from accounts import audit, mail
 from accounts.models import User, normal_email
 from accounts.passwords import validate_new_password
 from kernel.refusals import Conflict
@@ -33,6 +33,7 @@ def register_user(email: str, password: str) -> User:
         user.set_password(password)  # outside the transaction, which would hold a connection meanwhile
         with email_uniqueness():
             user.save(force_insert=True)
+            mail.enqueue_email(mail.EMAIL_LINK, user.pk)
     audit.record_event("register", "done", user, email=audit.email_digest(email))
     return user
 

@@ -6,6 +6,7 @@ from rest_framework import serializers
 
 from accounts.models import User
 from accounts.passwords import MAX_PASSWORD_LENGTH
+from accounts.sign_ins import SignIn
 from accounts.tokens import TokenPair
 from kernel.strict_serializers import StrictSerializer
 
@@ -17,6 +18,13 @@ class PasswordField(serializers.CharField):
         super().__init__(
             max_length=MAX_PASSWORD_LENGTH, trim_whitespace=False, write_only=True, style={"input_type": "password"}, **options
         )
+
+
+class CodeField(serializers.CharField):
+    """A code from an authenticator app, or a recovery code; only accounts with two-step verification need one."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=20, required=False, allow_blank=True, write_only=True, **options)
 
 
 class RegistrationSerializer(StrictSerializer):
@@ -31,6 +39,55 @@ class CredentialsSerializer(StrictSerializer):
 
     email = serializers.EmailField(max_length=254)
     password = PasswordField()
+    code = CodeField()
+
+
+class ForgottenPasswordSerializer(StrictSerializer):
+    """The email of the account whose password was forgotten."""
+
+    email = serializers.EmailField(max_length=254)
+
+
+class LinkSerializer(StrictSerializer):
+    """The token of a link: the last part of its address."""
+
+    token = serializers.CharField(max_length=200, write_only=True)
+
+
+class PasswordResetSerializer(LinkSerializer):
+    """The token of a link and the new password."""
+
+    new_password = PasswordField()
+
+
+class ConfirmedSerializer(StrictSerializer):
+    """The current password, which confirms that it is the user."""
+
+    current_password = PasswordField()
+
+
+class CloseSerializer(ConfirmedSerializer):
+    """The current password, and a code from the authenticator app where the account has one."""
+
+    code = CodeField()
+
+
+class EmailChangeSerializer(ConfirmedSerializer):
+    """The new email and the current password."""
+
+    email = serializers.EmailField(max_length=254)
+
+
+class SignInSerializer(serializers.Serializer[SignIn]):
+    """One sign-in: a browser's session or an app's tokens."""
+
+    id = serializers.UUIDField()
+    kind = serializers.ChoiceField(["browser", "app"])
+    device = serializers.CharField(help_text='Browser or app and system in words, such as "Chrome on Windows".')
+    address = serializers.CharField(help_text="Network address of its last recorded use.")
+    created_at = serializers.DateTimeField()
+    last_used_at = serializers.DateTimeField(help_text="Recorded once every few minutes.")
+    is_current = serializers.BooleanField(help_text="Whether it is the sign-in that sent this request.")
 
 
 class RefreshSerializer(StrictSerializer):
@@ -67,5 +124,5 @@ class UserSerializer(serializers.ModelSerializer[User]):
 
     class Meta:
         model = User
-        fields = ("id", "email", "role", "created_at")
+        fields = ("id", "email", "email_verified_at", "role", "created_at")
         read_only_fields = fields

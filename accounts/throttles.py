@@ -6,11 +6,14 @@ read JSON. Interfaces call these functions after authentication; no count needs 
 
 from typing import Any, cast
 
+from django.conf import settings
 from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 
 from accounts import audit
+from accounts.clients import known_device
+from accounts.email_links import EmailNotVerified
 from accounts.models import User
 from kernel.client_address import client_identity
 from kernel.rate_limits import RateLimited, seconds_to_wait
@@ -28,30 +31,45 @@ def check_rate(action: str, *identities: str) -> None:
 
 
 def check_claim(user: User) -> None:
-    """Count one claim for the user, from any address."""
+    """Count one claim for the user, from any address. Raises EmailNotVerified where users must verify their email first."""
+    if settings.REQUIRE_VERIFIED_EMAIL and user.email_verified_at is None:
+        raise EmailNotVerified
     check_rate("claim", f"user:{user.pk}")
 
 
 def check_sign_in(request: HttpRequest | Request, email: str) -> None:
     """Count one sign-in for the client's address, then for the email at this address. Call it before hashing the password.
 
-    Other addresses are not counted, so that nobody can use up the attempts of another user's email.
+    Other addresses are not counted, so that nobody can use up the attempts of another user's email. A device on which this
+    email has signed in has a limit of its own: others at its address use up none of its attempts.
     """
-    client = client_identity(request)
-    check_rate("sign_in", client, f"{email_identity(email)},{client}")
+    if device := known_device(request, email):
+        check_rate("sign_in", f"device:{device}")
+    else:
+        client = client_identity(request)
+        check_rate("sign_in", client, f"{email_identity(email)},{client}")
 
 
 def check_password_change(request: HttpRequest | Request, user: User) -> None:
-    """Count one check of the user's current password from this address, limited like sign-in. Call it before hashing."""
-    check_rate("sign_in", f"user:{user.pk},{client_identity(request)}")
+    """Count one check of the user's current password from this device or address, limited like sign-in, before hashing."""
+    where = known_device(request, user.email) or client_identity(request)
+    check_rate("sign_in", f"user:{user.pk},{where}")
 
 
-def count_wrong_password(email: str) -> None:
+def check_link_request(request: HttpRequest | Request, email: str) -> None:
+    """Count one request of a link by email for the client's address, then for the mailbox, known or not."""
+    check_rate("email_link_request", client_identity(request))
+    check_rate("email_link", email_identity(email))
+
+
+def count_wrong_password(email: str, device: str | None = None) -> None:
     """Count one wrong password for the email, from any address; raise RateLimited if there were too many.
 
-    Call it after a wrong password: a correct one is never refused because of other clients' attempts.
+    Call it after a wrong password: a correct one is never refused because of other clients' attempts. On a known `device` it
+    does nothing: its owner, who mistyped, is not told to wait for what others did.
     """
-    check_rate("wrong_password", email_identity(email))
+    if device is None:
+        check_rate("wrong_password", email_identity(email))
 
 
 def check_registration(request: HttpRequest | Request) -> None:

@@ -12,11 +12,13 @@ from uuid import UUID
 from django.contrib.auth import authenticate
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils import timezone
 from django.utils.translation import gettext_noop as _
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.tokens import RefreshToken
 
-from accounts import audit, throttles
+from accounts import audit, throttles, two_factor
+from accounts.devices import Client
 from accounts.models import Revoked, TokenFamily, User
 from accounts.passwords import MAX_PASSWORD_LENGTH
 from kernel.refusals import Unauthenticated
@@ -52,31 +54,37 @@ class TokenPair:
     refresh: str
 
 
-def sign_in(email: str, password: str) -> TokenPair:
-    """Return a new pair for the user with this email and password.
+def sign_in(email: str, password: str, code: str = "", client: Client = Client(), device: str | None = None) -> TokenPair:  # noqa: B008  (immutable)
+    """Return a new pair for the user with this email and password, and with two-step verification also this code.
 
-    Raises BadCredentials (after the same work whether or not the email exists), RateLimited, HashingBusy. Callers count the
-    attempt first.
+    Raises BadCredentials (after the same work whether or not the email exists), RateLimited, HashingBusy, CodeRequired,
+    CodeNotValid. Callers count the attempt first and name the `device` if it is known (accounts.clients).
     """
-    user = verify_credentials(email, password)
-    pair = issue_pair(user)
+    user = verify_credentials(email, password, device)
+    with audit.recording_refusal("sign_in", user, email=audit.email_digest(email)):
+        two_factor.require_code(user, code)
+        if user.lacks_two_factor:
+            raise two_factor.NotSetUp
+    pair = issue_pair(user, client)
     audit.record_event("sign_in", "done", user, email=audit.email_digest(email))
     return pair
 
 
-def verify_credentials(email: str, password: str) -> User:
+def verify_credentials(email: str, password: str, device: str | None = None) -> User:
     """Return the active user with this email and password; raise BadCredentials, RateLimited or HashingBusy."""
     with audit.recording_refusal("sign_in", email=audit.email_digest(email)):
         user = authenticate(None, username=email, password=password) if len(password) <= MAX_PASSWORD_LENGTH else None
         if not isinstance(user, User):
-            throttles.count_wrong_password(email)
+            throttles.count_wrong_password(email, device)
             raise BadCredentials
     return user
 
 
-def issue_pair(user: User) -> TokenPair:
+def issue_pair(user: User, client: Client = Client()) -> TokenPair:  # noqa: B008  (immutable)
     """Create a token family for `user` and return its first pair."""
-    family = TokenFamily(user=user, auth_hash=user.get_session_auth_hash())
+    family = TokenFamily(
+        user=user, auth_hash=user.get_session_auth_hash(), user_agent=client.user_agent, address=client.address
+    )
     token = issue_refresh_token(family)
     family.save(force_insert=True)
     return TokenPair(str(token.access_token), str(token))
@@ -117,7 +125,8 @@ def rotate_family(family: TokenFamily, token: RefreshToken) -> TokenPair:
     if family.revoked_at is not None or not family.is_valid_for(token["sub"]):
         raise TokenNotValid
     successor = issue_refresh_token(family)
-    family.save(update_fields=["refresh_hash", "expires_at"])
+    family.last_used_at = timezone.now()
+    family.save(update_fields=["refresh_hash", "expires_at", "last_used_at"])
     return TokenPair(str(successor.access_token), str(successor))
 
 

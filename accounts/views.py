@@ -1,27 +1,42 @@
-"""Pages of accounts: registration, sign-in, sign-out, and changes of email and password."""
+"""Pages of accounts: registration, sign-in, sign-out, sign-ins, changes of email and password, and closing the account."""
 
 from typing import Any, cast
+from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth import login, update_session_auth_hash
+from django.contrib.auth import login, logout, update_session_auth_hash
 from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import ValidationError
 from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
-from django.views.generic import FormView, TemplateView
+from django.views.generic import FormView, TemplateView, View
 
-from accounts import audit, email_change, passwords, registration, throttles
-from accounts.forms import ConfirmedForm, EmailForm, PasswordForm, RegistrationForm, SignInForm, as_form_error, wait_of
+from accounts import audit, closing, email_change, passwords, registration, sign_ins, throttles
+from accounts.clients import remember_device
+from accounts.email_links import LinkNotValid
+from accounts.forms import (
+    CODE_MESSAGES,
+    CloseForm,
+    ConfirmedForm,
+    EmailForm,
+    PasswordForm,
+    RegistrationForm,
+    SignInForm,
+    as_form_error,
+    wait_of,
+)
 from accounts.models import User
 from accounts.password_hashing import HashingBusy
 from accounts.registration import EmailTaken
+from accounts.two_factor import CodeNotValid, CodeRequired, SetupExpired
 from kernel.rate_limits import RateLimited
 
 
@@ -61,6 +76,10 @@ class ActionFormView(RateLimitedFormView):
             form.add_error(None, as_form_error(refusal))
         except EmailTaken:
             form.add_error("email", self.email_taken_message)
+        except (CodeRequired, CodeNotValid) as refusal:
+            form.add_error("code", CODE_MESSAGES[refusal.code])
+        except (closing.LastAdmin, SetupExpired, LinkNotValid) as refusal:
+            form.add_error(None, _(refusal.message))
         except ValidationError as error:
             form.add_error(None, error)
         return super().form_valid(form) if form.is_valid() else self.form_invalid(form)
@@ -90,8 +109,10 @@ class Register(ActionFormView):
     def call_action(self, values: dict[str, Any]) -> None:
         """Register the user and sign them in."""
         throttles.check_registration(self.request)
-        login(self.request, registration.register_user(**values))
-        messages.success(self.request, _("Welcome. Here's what you can claim."))
+        user = registration.register_user(**values)
+        login(self.request, user)
+        remember_device(self.request, user.email)
+        messages.success(self.request, _("Welcome. Here's what you can claim. We've sent you a link to confirm your email."))
 
 
 class Account(LoginRequiredMixin, TemplateView):
@@ -100,19 +121,46 @@ class Account(LoginRequiredMixin, TemplateView):
     template_name = "accounts/account.html"
 
 
+class SignIns(LoginRequiredMixin, TemplateView):
+    """The browsers and apps that are signed in."""
+
+    template_name = "accounts/sign_ins.html"
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """Return the context with the sign-ins, this one first."""
+        found = sign_ins.list_sign_ins(cast(User, self.request.user), self.request.session.session_key)
+        return super().get_context_data(sign_ins=found, **kwargs)
+
+
+class EndSignIn(LoginRequiredMixin, View):
+    """End one sign-in and return to the list."""
+
+    http_method_names = ["post"]  # noqa: RUF012
+
+    def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
+        """End it."""
+        try:
+            sign_ins.end_one_sign_in(cast(User, request.user), pk)
+            messages.success(request, _("Signed out there."))
+        except sign_ins.SignInNotFound as refusal:
+            messages.info(request, _(refusal.message))
+        return redirect("sign_ins")
+
+
 class ChangeEmail(LoginRequiredMixin, ActionFormView):
-    """Change the email. All sessions stay signed in."""
+    """Ask for a change of the email. All sessions stay signed in."""
 
     form_class = EmailForm
     template_name = "accounts/email.html"
     email_taken_message = gettext_lazy("This email already has an account. Choose another one.")
 
     def call_action(self, values: dict[str, Any]) -> None:
-        """Change the email."""
+        """Send the link to the new email."""
         user = cast(User, self.request.user)
         throttles.check_password_change(self.request, user)
-        email_change.change_email(user, values["current_password"], values["email"])
-        messages.success(self.request, _("Email updated. Use it next time you sign in."))
+        throttles.check_link_request(self.request, values["email"])
+        email_change.request_email_change(user, values["current_password"], values["email"])
+        messages.success(self.request, _("Check your new inbox: your email changes when you open the link we sent there."))
 
 
 class ChangePassword(LoginRequiredMixin, ActionFormView):
@@ -143,3 +191,23 @@ class SignOutElsewhere(LoginRequiredMixin, ActionFormView):
         passwords.revoke_other_sign_ins(user, values["current_password"])
         update_session_auth_hash(self.request, user)
         messages.success(self.request, _("You've been signed out everywhere else."))
+
+
+class CloseAccount(LoginRequiredMixin, ActionFormView):
+    """Close the account for good, and sign out."""
+
+    form_class = CloseForm
+    template_name = "accounts/close.html"
+    success_url = reverse_lazy("landing")
+
+    def get_form_kwargs(self) -> dict[str, Any]:
+        """Ask for a code where the account has two-step verification."""
+        return super().get_form_kwargs() | {"needs_code": cast(User, self.request.user).two_factor_since is not None}
+
+    def call_action(self, values: dict[str, Any]) -> None:
+        """Close it."""
+        user = cast(User, self.request.user)
+        throttles.check_password_change(self.request, user)
+        closing.close_account(user, values["current_password"], values.get("code", ""))
+        logout(self.request)
+        messages.success(self.request, _("Your account is closed."))

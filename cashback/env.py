@@ -126,6 +126,29 @@ def read_claim_lock(name: str) -> str:
     return value
 
 
+def read_public_url(name: str, hosts: list[str], https: bool) -> str:
+    """Return the address of the site for links in emails, without a slash at its end; by default of the first allowed host.
+
+    It never comes from a request, whose Host header its sender chooses. Empty: there is no host to name.
+    """
+    named = next((host for host in hosts if not host.startswith(("*", "."))), "")
+    default = f"{'https' if https else 'http'}://{named}" if named else ""
+    if LOCAL:
+        default = f"http://127.0.0.1:{env.int('PORT', 8000)}"
+    value: str = env.str(name, default)
+    if value and not re.fullmatch(r"https?://[^/?#\s@]+", value.rstrip("/")):
+        raise ImproperlyConfigured(f'{name} must be an address such as https://wallet.example.com, not "{value}".')
+    return value.rstrip("/")
+
+
+def read_email_url(name: str) -> dict[str, Any]:
+    """Return Django's settings of outgoing mail. By default it is printed in local mode, and not sent in a deployment."""
+    default = "consolemail://" if LOCAL else "dummymail://"
+    config: dict[str, Any] = env.email_url_config(env.str(name, default))
+    config.pop("OPTIONS", None)
+    return config
+
+
 def require_distinct(keys: dict[str, str]) -> None:
     """Raise ImproperlyConfigured when two of the keys are equal: a leak of one must not reveal another."""
     for name, other in combinations(keys, 2):

@@ -13,12 +13,14 @@ from cashback.env import (
     read_caches,
     read_claim_lock,
     read_database,
+    read_email_url,
     read_int,
     read_key,
     read_level,
     read_log_format,
     read_positive_int,
     read_public_keys,
+    read_public_url,
     read_rate,
     read_telemetry,
     require_distinct,
@@ -46,6 +48,7 @@ TRUSTED_PROXIES: int = read_int("TRUSTED_PROXIES", 0)
 LOOPBACK = ["127.0.0.0/8", "::1/128"] if LOCAL else []
 METRICS_ALLOWED = [ip_network(network) for network in [*env.list("METRICS_ALLOWED", default=[]), *LOOPBACK]]
 HTTPS: bool = env.bool("HTTPS", not LOCAL)
+PUBLIC_URL = read_public_url("PUBLIC_URL", ALLOWED_HOSTS, HTTPS)
 SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_REDIRECT_EXEMPT = [r"^(healthz|readyz|metrics)$"]  # requested inside the network, without TLS
 SECURE_HSTS_SECONDS: int = read_int("HSTS_SECONDS", 31_536_000 if HTTPS else 0)
@@ -89,6 +92,10 @@ INSTALLED_APPS = [
     "django_q",
     "pgtrigger",
     "pghistory",
+    # The second factor (accounts.two_factor).
+    "django_otp",
+    "django_otp.plugins.otp_totp",
+    "django_otp.plugins.otp_static",
 ]
 
 MIDDLEWARE = [
@@ -174,6 +181,12 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
+# Links in emails for a new password and for a verified email.
+PASSWORD_RESET_TIMEOUT = read_positive_int("EMAIL_LINK_MINUTES", 60) * 60
+REQUIRE_VERIFIED_EMAIL: bool = env.bool("REQUIRE_VERIFIED_EMAIL", False)  # to claim
+REQUIRE_TWO_FACTOR: bool = env.bool("REQUIRE_TWO_FACTOR", False)  # to use the console
+OTP_TOTP_ISSUER = "Cashback"
+OTP_ADMIN_HIDE_SENSITIVE_DATA = True
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=read_int("ACCESS_TOKEN_MINUTES", 10)),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=14),
@@ -191,6 +204,10 @@ RATES = {
     # Wrong passwords for one email, over all addresses.
     "wrong_password": read_rate("RATE_WRONG_PASSWORD", "50/h"),
     "register": read_rate("RATE_REGISTER", "10/h"),
+    # Links by email: requests from one address, and emails to one mailbox.
+    "email_link_request": read_rate("RATE_EMAIL_LINK_REQUEST", "20/h"),
+    "email_link": read_rate("RATE_EMAIL_LINK", "5/h"),
+    "personal_data": read_rate("RATE_PERSONAL_DATA", "5/h"),
     "search": read_rate("RATE_SEARCH", "60/m"),
     "export": read_rate("RATE_EXPORT", "10/m"),
 }
@@ -255,6 +272,13 @@ Q_CLUSTER = {
     "save_limit": 500,
     "poll": 1,
 }
+
+# --- Mail ---------------------------------------------------------------------------------------------------------------
+
+EMAIL_CONFIG = read_email_url("EMAIL_URL")
+vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL: str = env.str("DEFAULT_FROM_EMAIL", "Cashback <no-reply@localhost>")
 
 # --- Languages, files, logging ----------------------------------------------------------------------------------------
 

@@ -20,6 +20,7 @@ urlpatterns = [
     path("", include("accounts.page_urls")),
     path("language/", set_language, name="set_language"),
     path("api/v1/auth/", include("accounts.api_urls")),
+    path("api/v1/me/", include("accounts.api_me_urls")),
     path("api/v1/schema/", SchemaView.as_view(), name="schema"),
     path("api/v1/docs/", SpectacularSwaggerSplitView.as_view(url_name="schema"), name="docs"),
     path("problems/", problem_pages.problem_index, name="problems"),

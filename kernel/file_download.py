@@ -81,6 +81,16 @@ def yield_with_pauses(items: Iterable[Item], chunk_size: int = 1, pauses: float 
 
 def csv_file_response(name: str, chunks: Iterable[str | bytes]) -> SpooledFileResponse:
     """Return the response with chunks of CSV; raise ReadsBusy, or FileTooLarge beyond EXPORT_MEGABYTES."""
+    return text_file_response(name, "text/csv; charset=utf-8", chunks)
+
+
+def json_file_response(name: str, chunks: Iterable[str]) -> SpooledFileResponse:
+    """Return the response with chunks of JSON; raise ReadsBusy, or FileTooLarge beyond EXPORT_MEGABYTES."""
+    return text_file_response(name, "application/json", chunks)
+
+
+def text_file_response(name: str, content_type: str, chunks: Iterable[str | bytes]) -> SpooledFileResponse:
+    """Return the response with chunks of text; raise ReadsBusy, or FileTooLarge beyond EXPORT_MEGABYTES."""
 
     def write(file: IO[bytes]) -> None:
         remaining = settings.EXPORT_MEGABYTES * MEGABYTE
@@ -89,4 +99,4 @@ def csv_file_response(name: str, chunks: Iterable[str | bytes]) -> SpooledFileRe
             if remaining < 0:
                 raise FileTooLarge
 
-    return file_response(name, "text/csv; charset=utf-8", write)
+    return file_response(name, content_type, write)

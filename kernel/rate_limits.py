@@ -24,7 +24,7 @@ STORE_ERRORS = (RedisError, ConnectionInterrupted)
 LOCAL_LIMIT, LOCAL_PERIOD_SECONDS = 5, 60
 # Actions without a limit while Redis is down: claims are safe without one, and each process has few slots for expensive reads
 # (accounts.expensive_reads). Guessing passwords is not safe.
-UNLIMITED_WITHOUT_STORE = {"claim", "search", "export"}
+UNLIMITED_WITHOUT_STORE = {"claim", "search", "export", "personal_data"}
 
 
 class RateLimited(TooManyRequests):

@@ -6,14 +6,15 @@ Such a request is authenticated by its token alone (accounts/authentication.py),
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.contrib.auth import middleware as auth
 from django.contrib.messages import middleware as messages
 from django.contrib.sessions import middleware as sessions
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django_htmx import middleware as htmx
 
-from accounts import time_zones
+from accounts import clients, time_zones
 from accounts.models import User
 
 if TYPE_CHECKING:
@@ -25,6 +26,12 @@ if TYPE_CHECKING:
 
         def __call__(self, request: HttpRequest) -> Any:
             """Return the response."""
+
+        def process_request(self, request: HttpRequest) -> None:
+            """Prepare the request."""
+
+        def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+            """Complete the response."""
 
 else:
     Middleware = object
@@ -48,7 +55,19 @@ def has_bearer_token(request: HttpRequest) -> bool:
 
 
 class SessionMiddleware(BrowserOnlyMiddleware, sessions.SessionMiddleware):
-    """Sessions, for browsers only."""
+    """Sessions, for browsers only, with their browser and last use. A form, such as a claim's, does not pay for the latter."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        """Add the session, which knows the client."""
+        super().process_request(request)
+        request.session.client = clients.client_of(request)  # type: ignore[attr-defined]
+
+    def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        """Save the session, record its use and remember the device of a sign-in."""
+        if request.method in ("GET", "HEAD"):
+            request.session.record_use()  # type: ignore[attr-defined]
+        clients.set_device_cookie(request, response, secure=settings.SESSION_COOKIE_SECURE)
+        return super().process_response(request, response)
 
 
 class AuthenticationMiddleware(BrowserOnlyMiddleware, auth.AuthenticationMiddleware):

@@ -1,4 +1,4 @@
-"""Changing the email of a user."""
+"""Changing the email of a user, which takes effect once the link sent to the new email is followed."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -7,13 +7,17 @@ import psycopg
 import pytest
 from django.core.exceptions import ValidationError
 from django.test import Client
-from pytest_django import DjangoAssertNumQueries
 
 from accounts import email_change, tokens
+from accounts.email_links import email_tokens, make_link_token
+from accounts.email_verification import verify_email
 from accounts.models import User
 from accounts.registration import EmailTaken
+from accounts.tokens import TokenPair
+from tests.accounts.conftest import Send
 from tests.concurrency import at_once
 from tests.conftest import PASSWORD
+from tests.mail import link_in, send_queued_emails, token_in
 
 EMAIL = "/account/email/"
 CHANGE = {"email": "Alice.Rao@Example.com", "current_password": PASSWORD}
@@ -33,11 +37,17 @@ def errors(answer: Any) -> dict[str, list[str]]:
     return dict(answer.context["form"].errors)
 
 
+def change_email(browser: Client) -> Any:
+    """Ask for the change and follow the link."""
+    browser.post(EMAIL, CHANGE)
+    return browser.post(link_in(send_queued_emails()[0]), follow=True)
+
+
 def test_the_new_email_signs_in_in_any_case_and_the_old_one_no_more(alices: Client, alice: User) -> None:
-    answer = alices.post(EMAIL, CHANGE, follow=True)
+    answer = change_email(alices)
 
     assert answer.redirect_chain == [("/account/", 302)]
-    assert "alice.rao@example.com" in answer.content.decode()
+    assert "alice.rao@example.com is confirmed." in answer.content.decode()
     assert tokens.verify_credentials("ALICE.RAO@example.com", PASSWORD) == alice
     with pytest.raises(tokens.BadCredentials):
         tokens.verify_credentials("alice@example.com", PASSWORD)
@@ -48,7 +58,7 @@ def test_all_sessions_and_tokens_remain_valid(alices: Client, alice: User) -> No
     elsewhere.force_login(alice)
     pair = tokens.issue_pair(alice)
 
-    alices.post(EMAIL, CHANGE)
+    change_email(alices)
 
     assert [browser.get("/account/").status_code for browser in (alices, elsewhere)] == [200, 200]
     assert tokens.refresh_tokens(pair.refresh).access
@@ -103,18 +113,66 @@ def test_a_stranger_is_asked_to_sign_in_first(client: Client, alice: User) -> No
     assert email_of(alice) == "alice@example.com"
 
 
-def test_a_change_is_one_statement(alice: User, django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    with django_assert_num_queries(3):  # savepoint, email, release
-        email_change.change_email(alice, PASSWORD, "alice.rao@example.com")
+def test_until_the_link_is_followed_the_old_email_signs_in_and_is_told(alices: Client, alice: User) -> None:
+    page = alices.post(EMAIL, CHANGE, follow=True).content.decode()
+    link, notice = send_queued_emails()
 
-    assert alice.email == email_of(alice) == "alice.rao@example.com"
+    assert "Waiting for you to open the link" in page
+    assert email_of(alice) == "alice@example.com"
+    assert (link.to, notice.to) == (["alice.rao@example.com"], ["alice@example.com"])
+    assert "about to change" in str(notice.subject)
+    with pytest.raises(tokens.BadCredentials):
+        tokens.verify_credentials("alice.rao@example.com", PASSWORD)
+
+
+def test_a_password_change_cancels_a_waiting_change(alices: Client, alice: User) -> None:
+    alices.post(EMAIL, CHANGE)
+    link = link_in(send_queued_emails()[0])
+
+    alices.post("/password/", {"current_password": PASSWORD, "new_password": "another horse battery"})
+
+    assert "expired or was already used" in alices.post(link).content.decode()
+    assert email_of(alice) == "alice@example.com"
+
+
+def test_a_later_change_replaces_an_earlier_one(alices: Client, alice: User) -> None:
+    alices.post(EMAIL, CHANGE)
+    first = link_in(send_queued_emails()[0])
+    alices.post(EMAIL, CHANGE | {"email": "rao@example.com"})
+    second = link_in(send_queued_emails()[0])
+
+    assert "expired or was already used" in alices.post(first).content.decode()
+    assert alices.post(second).status_code == 302
+    assert email_of(alice) == "rao@example.com"
+
+
+def test_an_email_that_was_taken_meanwhile_is_refused_at_the_link(alices: Client, alice: User) -> None:
+    alices.post(EMAIL, CHANGE)
+    link = link_in(send_queued_emails()[0])
+    User.objects.create_user("alice.rao@example.com", PASSWORD)
+
+    assert "This email already has an account." in alices.post(link).content.decode()
+    assert email_of(alice) == "alice@example.com"
+
+
+def test_the_api_asks_for_a_change_and_verifies_it(client: Client, post: Send, pair: TokenPair, alice: User) -> None:
+    headers = {"Authorization": f"Bearer {pair.access}"}
+    asked = client.post("/api/v1/me/email/", CHANGE, content_type="application/json", headers=headers)
+    token = token_in(send_queued_emails()[0])
+
+    assert (asked.status_code, email_of(alice)) == (202, "alice@example.com")
+    assert post("email/verify/", {"token": token}).status_code == 204
+    assert email_of(alice) == "alice.rao@example.com"
+    assert post("email/verify/", {"token": token}).json()["code"] == "link_not_valid"
 
 
 @pytest.mark.django_db(transaction=True)
 def test_one_of_two_concurrent_changes_to_one_email_succeeds() -> None:
     people = [User.objects.create_user(f"{name}@example.com", PASSWORD) for name in ("alice", "bob", "carol")]
+    for user in people:
+        email_change.request_email_change(user, PASSWORD, "rao@example.com")
 
-    outcomes = at_once(lambda user: email_change.change_email(user, PASSWORD, "rao@example.com"), people)
+    outcomes = at_once(lambda user: verify_email(make_link_token(user, email_tokens)) and None, people)
 
     assert [type(outcome) for outcome in outcomes if outcome is not None] == [EmailTaken] * 2
     assert User.objects.filter(email="rao@example.com").count() == 1
@@ -130,7 +188,9 @@ def test_an_email_is_not_changed_when_the_account_changed_after_the_password_was
     elsewhere.execute(f"UPDATE accounts_user SET {change} WHERE id = %s", [alice.pk])  # noqa: S608
 
     with ThreadPoolExecutor(1) as thread:
-        outcome = thread.submit(at_once, lambda user: email_change.change_email(user, PASSWORD, "rao@example.com"), [alice])
+        outcome = thread.submit(
+            at_once, lambda user: email_change.request_email_change(user, PASSWORD, "rao@example.com"), [alice]
+        )
         wait_for_a_lock(elsewhere)
         elsewhere.commit()
         (refused,) = outcome.result(10)

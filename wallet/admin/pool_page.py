@@ -54,7 +54,7 @@ class PoolPageMixin(OperatorAdmin):
     def get_urls(self) -> list[Any]:
         """Add the URL that the buttons of a pool's page send to."""
         view = self.admin_site.admin_view(self.lifecycle)
-        return [path("<uuid:pool_id>/lifecycle/", view, name="assets_creditpool_lifecycle"), *super().get_urls()]
+        return [path("<any_case_uuid:pool_id>/lifecycle/", view, name="assets_creditpool_lifecycle"), *super().get_urls()]
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None

@@ -11,6 +11,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.email_links import EmailNotVerified
 from accounts.permissions import IsAdmin
 from accounts.throttles import ClaimThrottle
 from kernel.openapi import operation
@@ -107,6 +108,7 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         AssetExpired,
         PoolClosed,
         ClaimLimitReached,
+        EmailNotVerified,
         RateLimited,
         IdempotencyKeyReused,
         RequestInProgress,

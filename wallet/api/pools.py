@@ -10,6 +10,7 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.email_links import EmailNotVerified
 from accounts.permissions import IsAdmin
 from accounts.throttles import ClaimThrottle
 from kernel.openapi import operation
@@ -129,6 +130,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         PoolSoldOut,
         PoolClosed,
         ClaimLimitReached,
+        EmailNotVerified,
         RateLimited,
         IdempotencyKeyReused,
         RequestInProgress,

@@ -5,6 +5,7 @@ from rest_framework.routers import SimpleRouter
 import kernel.url_converters  # noqa: F401  (registers any_case_uuid)
 from wallet.api.assets import AssetViewSet
 from wallet.api.claims import ClaimViewSet
+from wallet.api.personal_data import PersonalDataViewSet
 from wallet.api.pools import PoolViewSet
 from wallet.api.reports import OwnershipViewSet, SummaryViewSet
 from wallet.api.wallet import WalletViewSet
@@ -14,6 +15,7 @@ router.register("pools", PoolViewSet, "pool")
 router.register("assets", AssetViewSet, "asset")
 router.register("claims", ClaimViewSet, "claim")
 router.register("wallet", WalletViewSet, "wallet")
+router.register("me/data", PersonalDataViewSet, "personal_data")
 router.register("reports/ownership", OwnershipViewSet, "ownership")
 router.register("reports/summary", SummaryViewSet, "summary")
 

@@ -8,6 +8,7 @@ import pgtrigger
 from django.core.exceptions import ImproperlyConfigured
 from django.db import models
 
+from accounts.models import User
 from wallet.assets import triggers
 
 
@@ -17,6 +18,14 @@ class ChangeContext(pghistory.models.Context):  # type: ignore[misc]
     class Meta:
         proxy = True
         triggers: ClassVar = triggers.CONTEXT_RULES
+
+
+class ClosedUser(User):
+    """A user who closes their account. A proxy of the user that adds the rule for the change history to its table."""
+
+    class Meta:
+        proxy = True
+        triggers: ClassVar = [triggers.history_pseudonymised]
 
 
 def history_meta(one: Any, many: Any, index: str) -> dict[str, Any]:

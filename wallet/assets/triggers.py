@@ -187,7 +187,8 @@ def no_truncate(name: str) -> pgtrigger.Trigger:
 
 
 # The context of a change: pghistory adds to it during the transaction that created it, and afterwards it is immutable. now() is
-# constant within a transaction, and two transactions do not begin in the same microsecond by chance.
+# constant within a transaction, and two transactions do not begin in the same microsecond by chance. One change is allowed: the
+# email of an operator who has closed their account is replaced by their pseudonym.
 context_immutable = pgtrigger.Trigger(
     name="context_immutable",
     operation=pgtrigger.Update,
@@ -195,7 +196,26 @@ context_immutable = pgtrigger.Trigger(
     condition=pgtrigger.Condition(
         "OLD.created_at IS DISTINCT FROM now() OR NEW.created_at <> OLD.created_at OR NEW.id <> OLD.id"
     ),
-    func=refuse_sql("context_append_only", "this table is append-only"),
+    func=f"""
+    IF NEW.id = OLD.id AND NEW.created_at = OLD.created_at AND NEW.metadata - 'email' = OLD.metadata - 'email' AND EXISTS (
+        SELECT FROM accounts_user AS account WHERE account.id = (OLD.metadata ->> 'user')::uuid
+        AND account.closed_at IS NOT NULL AND account.email = NEW.metadata ->> 'email'
+    ) THEN
+        RETURN NEW;
+    END IF;
+    {refuse_sql("context_append_only", "this table is append-only")}
+    """,
+)
+history_pseudonymised = pgtrigger.Trigger(
+    name="history_pseudonymised",
+    operation=pgtrigger.Update,
+    when=pgtrigger.After,
+    condition=pgtrigger.Condition("OLD.closed_at IS NULL AND NEW.closed_at IS NOT NULL"),
+    func="""
+    UPDATE pghistory_context SET metadata = jsonb_set(metadata, '{email}', to_jsonb(NEW.email))
+        WHERE metadata ? 'user' AND metadata ->> 'user' = NEW.id::text;
+    RETURN NULL;
+    """,
 )
 context_never_deleted = pgtrigger.Trigger(
     name="context_never_deleted",

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseNotAllowed
 from django.shortcuts import redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -39,6 +39,10 @@ REFUSAL_MESSAGES = {
     "pool_sold_out": (_("Fully claimed"), _("The last credit in this pool was just claimed. See the other pools.")),
     "pool_closed": (_("Closed"), _("This pool isn't open for claims right now. See the other pools.")),
     "claim_limit_reached": (_("Limit reached"), _("You've reached the limit for this offer. See the other pools.")),
+    "email_not_verified": (
+        _("Confirm your email first"),
+        _("Open the link that we sent you, or send it again from your account page. Then claim."),
+    ),
     "busy": (_("Very busy"), _("Many people are claiming right now. Try again; you can't claim twice by accident.")),
     "request_in_progress": (
         _("One moment"),
@@ -78,11 +82,11 @@ class Outcome:
         return messages.DEFAULT_TAGS[self.level]
 
 
-def claim_view(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def claim_view(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
     """Accept a claim by POST from a signed-in user; respond 405 to any other method."""
 
     @wraps(view)
-    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.method == "POST":
             return signed_in(view)(request, *args, **kwargs)
         page = render(request, "405.html")
@@ -119,7 +123,7 @@ def claim_response_page(request: SignedInRequest, claim: Callable[[], Claim], ta
 def attempt_claim(request: SignedInRequest, claim: Callable[[], Claim]) -> Outcome:
     """Check the rate limit, make the claim, and return its outcome."""
     try:
-        throttles.check_rate("claim", f"user:{request.user.pk}")
+        throttles.check_claim(request.user)
         result = claim()
     except Refusal as refusal:
         refusal_counts.count_refusal(refusal.code)

@@ -15,4 +15,5 @@ urlpatterns = [
     path("claims/", views.my_claims, name="my_claims"),
     path("claims/<any_case_uuid:entry_id>/", views.receipt, name="receipt"),
     path("claims/<any_case_uuid:entry_id>/proof/", views.download_proof, name="proof"),
+    path("account/data/", views.download_data, name="download_data"),
 ]

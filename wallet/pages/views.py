@@ -3,13 +3,14 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
-from accounts.expensive_reads import SEARCH, expensive_read_view
+from accounts.expensive_reads import PERSONAL_DATA, SEARCH, expensive_read_view
 from accounts.models import User
+from kernel.file_download import json_file_response
 from wallet.actions.claim import claim_asset, claim_from_pool
 from wallet.actions.claim_batch import Claim
 from wallet.assets.models import CashbackAsset, CreditPool
@@ -34,6 +35,7 @@ from wallet.pages.offers import (
 from wallet.pages.page_parts import ShownOffer, wallet_parts
 from wallet.pages.pagination import paginate
 from wallet.queries.inclusion_proof import NotSealedYet, NoValidSeal, inclusion_proof
+from wallet.queries.personal_data import personal_data_json
 
 LANDING_OFFERS = 6
 CARDS_PER_PAGE = 9
@@ -136,6 +138,14 @@ def download_proof(request: SignedInRequest, entry_id: UUID) -> HttpResponse:
         return redirect("receipt", entry.pk)
     disposition = f'attachment; filename="claim-{entry.pk}.json"'
     return JsonResponse(content, headers={"Content-Disposition": disposition}, json_dumps_params={"indent": 2})
+
+
+@require_safe
+@signed_in
+@expensive_read_view(PERSONAL_DATA)
+def download_data(request: SignedInRequest) -> HttpResponseBase:
+    """Send everything that is stored about the user as a file."""
+    return json_file_response("my-data.json", personal_data_json(request.user))
 
 
 def own_claim_or_404(request: SignedInRequest, entry_id: UUID) -> Entry:

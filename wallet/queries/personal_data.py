@@ -1,0 +1,53 @@
+"""Everything that is stored about one user, for the user."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from accounts.models import User
+from accounts.sign_ins import SignIn, list_sign_ins
+from kernel.timestamps import format_timestamp
+from wallet.ledger.models import Entry
+
+ROWS_PER_FETCH = 500  # of a server-side cursor
+
+
+def personal_data_json(user: User) -> Iterator[str]:
+    """Yield a JSON object in chunks: the profile, the sign-ins, and all claims, newest first.
+
+    Refused claims and searches are counted without their user, so there is nothing of them to list.
+    """
+    head = {"profile": profile(user), "sign_ins": [sign_in_facts(sign_in) for sign_in in list_sign_ins(user)]}
+    yield json.dumps(head, indent=1, ensure_ascii=False)[:-2] + ',\n "claims": ['
+    entries = Entry.objects.filter(user=user).select_related("asset__pool").newest_first()
+    separator = ""
+    for entry in entries.iterator(ROWS_PER_FETCH):
+        pool = entry.asset.pool.name if entry.asset.pool else None
+        yield f"{separator}\n  {json.dumps(entry.receipt() | {'pool': pool}, ensure_ascii=False)}"
+        separator = ","
+    yield "\n ]\n}\n"
+
+
+def profile(user: User) -> dict[str, Any]:
+    """Return what the user's row says about the person; neither password nor secrets."""
+    return {
+        "id": str(user.pk),
+        "email": user.email,
+        "email_verified_at": format_timestamp(user.email_verified_at),
+        "pending_email": user.pending_email or None,
+        "role": user.role,
+        "created_at": format_timestamp(user.created_at),
+        "last_sign_in": format_timestamp(user.last_login),
+        "two_step_verification_since": format_timestamp(user.two_factor_since),
+    }
+
+
+def sign_in_facts(sign_in: SignIn) -> dict[str, Any]:
+    """Return what is stored about a sign-in."""
+    return {
+        "kind": sign_in.kind,
+        "user_agent": sign_in.user_agent,
+        "address": sign_in.address,
+        "created_at": format_timestamp(sign_in.created_at),
+        "last_used_at": format_timestamp(sign_in.last_used_at),
+    }
