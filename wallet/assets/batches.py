@@ -59,7 +59,7 @@ class JSONLines(models.Subquery):
 
 
 class Batch(models.Model):
-    """Credits that were issued together: by one action, one import or one bulk action. Written by the insert trigger; append-only.
+    """Credits that were issued together. Append-only; written by the trigger that inserts credits.
 
     The ids of its credits lie in a range (`id_range`), because ids are in order of time. So its credits are found by the
     primary key, and a claim has no further index to write.

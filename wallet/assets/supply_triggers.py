@@ -7,8 +7,8 @@ import pgtrigger
 # A group is all credits of one pool, currency, generation and status. The sums of its rows in assets_supplydelta are its
 # supply; each seal merges the rows of a group into one (wallet.ledger.triggers.balances_added).
 GROUP = "pool_id, currency, generation, status"
-# A new row also names its batch. The merge moves that to assets_batchsupply, so that the number of groups does not grow with the
-# number of batches.
+# A new row also names its batch. The merge moves that to assets_batchsupply, so that the number of groups does not grow with
+# the number of batches.
 RECORDED_GROUP = f"{GROUP}, batch_id"
 
 
@@ -16,7 +16,8 @@ def supply_trigger(name: str, operation: pgtrigger.Operation, referencing: Any, 
     """Return the statement trigger that records `changes`.
 
     Arguments:
-        changes: SQL that selects RECORDED_GROUP, total_value and sign: 1 for a credit that joins the group, -1 for one that leaves it.
+        changes: SQL that selects RECORDED_GROUP, total_value and sign: 1 for a credit that joins the group, -1 for one that
+            leaves it.
     """
     return pgtrigger.Trigger(
         name=name,
@@ -70,8 +71,8 @@ SELECT {GROUP}, count(*) AS count, sum(total_value) AS value FROM (
 """
 INITIALIZE_SUPPLY = f"INSERT INTO assets_supplydelta ({GROUP}, count, value) {RECOUNTED}"
 
-# Merges the rows of each group into one, the oldest first, and adds those of batches to assets_batchsupply. Rows of transactions
-# that are still open are not visible and stay.
+# Merges the rows of each group into one, the oldest first, and adds those of batches to assets_batchsupply. Rows of
+# transactions that are still open are not visible and stay.
 MERGE_BATCH_SIZE = 100_000
 MERGE_SUPPLY = f"""
 WITH oldest AS (

@@ -114,8 +114,8 @@ claim_only = pgtrigger.Trigger(
     func=refuse_sql("asset_claim_only", "a claim or expiry changes nothing but the status"),
 )
 
-# An asset has its pool's currency, and the statement that issues assets writes the issue log and the batch. A statement trigger,
-# so that 5,000 rows cost one look-up. The setting describes the batch with its id; any other batch gets no title and no file.
+# An asset has its pool's currency, and the statement that issues assets writes the issue log and the batch. A statement
+# trigger, so that 5,000 rows cost one look-up. The setting describes the batch with its id; any other has no title or file.
 issued_trigger = pgtrigger.Trigger(
     name="asset_issued",
     level=pgtrigger.Statement,
