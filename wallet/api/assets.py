@@ -60,7 +60,7 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     queryset = CashbackAsset.objects.all()
     filterset_class = AssetFilter
     orderings: ClassVar = {"created_at": "id", "expires_at": "expires_at", "total_value": "total_value"}
-    indexed_filters = frozenset({"status", "pool", "mine"})
+    indexed_filters = frozenset({"status", "pool", "mine", "batch"})
     lookup_value_converter = "uuid"
 
     def get_queryset(self) -> AssetQuerySet:

@@ -3,6 +3,7 @@
 from rest_framework.routers import SimpleRouter
 
 from wallet.api.assets import AssetViewSet
+from wallet.api.batches import BatchViewSet
 from wallet.api.claims import ClaimViewSet
 from wallet.api.pools import PoolViewSet
 from wallet.api.reports import OwnershipViewSet, SummaryViewSet
@@ -11,6 +12,7 @@ from wallet.api.wallet import WalletViewSet
 router = SimpleRouter(use_regex_path=False)
 router.register("pools", PoolViewSet, "pool")
 router.register("assets", AssetViewSet, "asset")
+router.register("batches", BatchViewSet, "batch")
 router.register("claims", ClaimViewSet, "claim")
 router.register("wallet", WalletViewSet, "wallet")
 router.register("reports/ownership", OwnershipViewSet, "ownership")
