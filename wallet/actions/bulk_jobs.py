@@ -73,9 +73,6 @@ def start_job(
     pool = target if isinstance(target, CreditPool) else None
     batch = target if isinstance(target, Batch) else None
     resolve_expiry(until, pool)
-    type(target)._default_manager.select_for_update(no_key=True).get(pk=target.pk)
-    if BulkJob.objects.filter(batch=batch, pool=pool, state__in=UNFINISHED).exists():
-        raise JobUnfinished
     is_time = isinstance(until, datetime)
     job = BulkJob(
         kind=kind,
@@ -86,7 +83,12 @@ def start_job(
         created_by=actor,
         channel=channel.get(),
     )
-    job.save(force_insert=True)
+    try:
+        job.save(force_insert=True)
+    except IntegrityError as error:
+        if violated_constraint(error).startswith("bulkjob_one_per_"):
+            raise JobUnfinished from error
+        raise
     if in_background:
         enqueue()
     return job

@@ -3,6 +3,7 @@
 import re
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -10,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, TextFilter
 from unfold.utils import parse_date_str
 
+from wallet.assets.batches import Batch
 from wallet.assets.models import AssetStatus, CreditPool
 from wallet.ledger.models import Seal
 from wallet.money import CURRENCIES
@@ -121,6 +123,22 @@ class IssueChannelFilter(ChannelFilter):
     """The channel that credits were issued through."""
 
     field = "channel"
+
+
+class BatchFilter(TextFilter):  # type: ignore[misc]
+    """The credits of a batch, by its id."""
+
+    title = _("batch")
+    parameter_name = "batch"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the credits of the batch; none for what is not the id of a batch."""
+        if not (text := (self.value() or "").strip()):
+            return queryset
+        try:
+            return queryset.in_batch(Batch(UUID(text)))  # type: ignore[attr-defined, no-any-return]
+        except ValueError:
+            return queryset.none()
 
 
 class SealFilter(TextFilter):  # type: ignore[misc]

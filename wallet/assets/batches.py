@@ -170,6 +170,10 @@ class BulkJob(models.Model):
         ordering = ("-id",)
         constraints = (
             models.CheckConstraint(condition=Q(batch=None) ^ Q(pool=None), name="bulkjob_batch_or_pool"),
+            *(
+                models.UniqueConstraint(fields=(name,), condition=Q(state__in=UNFINISHED), name=f"bulkjob_one_per_{name}")
+                for name in ("batch", "pool")
+            ),
             models.CheckConstraint(condition=Q(kind__in=JobKind.values, state__in=JobState.values), name="bulkjob_known"),
         )
         indexes = (models.Index(F("id"), condition=Q(state__in=UNFINISHED), name="bulkjob_unfinished"),)

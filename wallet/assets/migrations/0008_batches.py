@@ -186,6 +186,14 @@ class Migration(migrations.Migration):
             model_name='bulkjob',
             constraint=models.CheckConstraint(condition=models.Q(('kind__in', ['EXPIRE', 'EXTEND', 'DELETE']), ('state__in', ['WAITING', 'RUNNING', 'DONE', 'CANCELLED', 'FAILED'])), name='bulkjob_known'),
         ),
+        migrations.AddConstraint(
+            model_name='bulkjob',
+            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ('WAITING', 'RUNNING'))), fields=('batch',), name='bulkjob_one_per_batch'),
+        ),
+        migrations.AddConstraint(
+            model_name='bulkjob',
+            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ('WAITING', 'RUNNING'))), fields=('pool',), name='bulkjob_one_per_pool'),
+        ),
         migrations.RunSQL(migrations.RunSQL.noop, 'DROP FUNCTION pgtrigger_batch_append_only_rows_95dd4(); DROP FUNCTION pgtrigger_batch_append_only_table_b1a97()'),
         pgtrigger.migrations.AddTrigger(
             model_name='cashbackasset',
