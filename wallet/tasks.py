@@ -3,20 +3,24 @@
 import time
 
 from accounts import tokens
-from wallet.actions import expire_assets, seal_ledger
+from wallet.actions import bulk_jobs, expire_assets, seal_ledger
 from wallet.assets.change_context import acting_through_channel
 from wallet.ledger import idempotency
 
 SWEEP = "Expire due credits"
 SEAL = "Seal the ledger"
 CLEAN_UP = "Clean up idempotency keys"
+BULK_JOBS = "Continue bulk jobs"
 SWEEP_SECONDS = 50  # the next sweep starts a minute after this one
 REST_RATIO = 9.0  # pause after each batch, in multiples of its duration: the sweep works a tenth of the time
 BATCH_SIZE = 200  # a small batch occupies the core and the disk only briefly
+JOB_SECONDS = 20  # a worker that sealing also needs
+JOB_REST_RATIO = 4.0
 # name: (dotted path, cron). `manage.py schedule_tasks` writes them to the database.
 SCHEDULES = {
     SWEEP: ("wallet.tasks.sweep", "* * * * *"),
     SEAL: ("wallet.tasks.seal_for_a_minute", "* * * * *"),
+    BULK_JOBS: (bulk_jobs.RUNNER, "* * * * *"),
     CLEAN_UP: ("wallet.tasks.forget_old_answers", "17 3 * * *"),
 }
 
@@ -45,3 +49,12 @@ def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:
 def forget_old_answers() -> int:
     """Delete idempotency keys older than 7 days and expired token families; return the number of deleted rows."""
     return idempotency.delete_old_keys() + tokens.delete_expired_families()
+
+
+def run_bulk_jobs() -> None:
+    """Work on the oldest bulk job for a while; then the rest is queued again, behind the sealing and the sweep.
+
+    An operator's action queues this at once. The schedule goes on with a job whose worker was killed.
+    """
+    if bulk_jobs.run_next_job(seconds=JOB_SECONDS, rest=JOB_REST_RATIO) and bulk_jobs.has_unfinished_jobs():
+        bulk_jobs.enqueue()

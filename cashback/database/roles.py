@@ -18,8 +18,9 @@ APP_ROLE = "cashback_app"
 APPEND_ONLY = ("ledger_seal",)
 COLUMN_PRIVILEGES = {"ledger_entry": f"SELECT, INSERT ({', '.join(COLUMNS)})"}
 # The change history and the log of issues are written by SECURITY DEFINER triggers, and so are the counters and balances.
-CHANGE_HISTORY = ("assets_cashbackassetevent", "assets_creditpoolevent", "assets_issuance", "pghistory_context")
-READ_ONLY = (*CHANGE_HISTORY, "assets_supplydelta", "django_migrations", "ledger_sealedbalance")
+CHANGE_HISTORY = ("assets_cashbackassetevent", "assets_creditpoolevent", "assets_batch", "assets_issuance", "pghistory_context")
+COUNTERS = ("assets_batchsupply", "assets_supplydelta", "ledger_sealedbalance")
+READ_ONLY = (*CHANGE_HISTORY, *COUNTERS, "django_migrations")
 # Time limits of the role's sessions; a connection may set others.
 ROLE_TIMEOUTS = {"lock_timeout": "2s", "statement_timeout": "5s", "idle_in_transaction_session_timeout": "5s"}
 

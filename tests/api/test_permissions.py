@@ -25,6 +25,8 @@ TABLE = {
     ("POST", "assets/{id}/claim/"): (401, 200, 409, 409, 409),
     ("POST", "assets/{id}/expire/"): (401, 403, 403, 409, 409),
     ("POST", "assets/{id}/recreate/"): (401, 403, 403, 409, 409),
+    ("GET", "batches/"): (401, 403, 403, 200, 200),
+    ("GET", "batches/{id}/"): (401, 403, 403, 200, 200),
     ("GET", "claims/"): (401, 200, 200, 200, 200),
     ("GET", "claims/{id}/"): (401, 200, 404, 200, 200),
     ("GET", "claims/{id}/proof/"): (401, 409, 404, 409, 409),
@@ -71,7 +73,13 @@ def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool
     pool, asset = open_pool(), issue()
     for _ in range(5):
         issue(pool=pool)
-    return {"pools": str(pool.pk), "assets": str(asset.pk), "claims": claim_asset(asset.pk, alice).receipt["id"]}
+    batch = str(asset.batch_id)
+    return {
+        "pools": str(pool.pk),
+        "assets": str(asset.pk),
+        "batches": batch,
+        "claims": claim_asset(asset.pk, alice).receipt["id"],
+    }
 
 
 def send(user: User | None, method: str, path: str, ids: dict[str, str]) -> Any:

@@ -158,7 +158,8 @@ def test_an_admin_issues_many_equal_credits(as_ada: Caller, ada: User, open_pool
         headers=key(),
     )
 
-    assert (answer.status_code, answer.json()) == (201, {"issued": 1200})
+    batch = str(CashbackAsset.objects.latest("pk").batch_id)
+    assert (answer.status_code, answer.json()) == (201, {"issued": 1200, "batch": batch})
     values = (
         CashbackAsset.objects.order_by().values_list("title", "total_value", "currency", "created_by", "expires_at").distinct()
     )

@@ -22,6 +22,7 @@ GOLDEN = {
         "supply_issued",
         "update_update",
     },
+    "assets_batch": {"batch_append_only_rows", "batch_append_only_table"},
     "assets_cashbackassetevent": {"append_only", "history_append_only_table"},
     "assets_creditpool": {"delete_delete", "insert_insert", "pool_currency", "update_update"},
     "assets_creditpoolevent": {"append_only", "history_append_only_table"},

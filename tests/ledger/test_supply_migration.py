@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from io import StringIO
+from typing import Any
 
 import pytest
 from django.core.management import call_command
@@ -9,11 +10,12 @@ from django.db import connection
 
 from accounts.models import User
 from cashback.database import roles
-from wallet.actions import edit_asset, seal_ledger
+from kernel.uuid7 import uuid7
+from wallet.actions import seal_ledger
 from wallet.actions.claim import claim_asset
 from wallet.actions.claim_batch import BY_ASSET, run_single_claim
 from wallet.actions.claim_decisions import ClaimRequest
-from wallet.assets.models import CashbackAsset, CreditPool, SupplyDelta
+from wallet.assets.models import CreditPool, SupplyDelta
 from wallet.verification.checker import snapshot_connection, verify_everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -35,6 +37,23 @@ def back() -> Iterator[None]:
         call_command("grant_app_role", stdout=StringIO())  # tables that were made anew have lost their privileges
 
 
+def issue_by_sql(pool: CreditPool | None = None) -> Any:
+    """Issue a credit as the former release did, whose table has fewer columns, and return its id."""
+    asset_id = uuid7()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO assets_cashbackasset (id, title, total_value, currency, status, pool_id, generation)"
+            " VALUES (%s, 'Welcome', 100, 'INR', 'AVAILABLE', %s, 1)",
+            [asset_id, pool and pool.pk],
+        )
+    return asset_id
+
+
+def execute(sql: str, asset_id: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [asset_id])
+
+
 def triggers(state: str) -> int:
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_trigger WHERE NOT tgisinternal AND tgenabled = %s", [state])
@@ -42,14 +61,14 @@ def triggers(state: str) -> int:
 
 
 def test_existing_assets_are_in_the_counters_after_migration(
-    back: None, issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], alice: User, ada: User
+    back: None, open_pool: Callable[..., CreditPool], alice: User
 ) -> None:
     pool = open_pool()
-    taken, ended, gone = (issue(pool=pool) for _ in range(3))
-    issue()
-    claim_asset(taken.pk, alice)
-    edit_asset.expire_asset(ended.pk, ada)
-    edit_asset.delete_asset(gone.pk, ada)
+    taken, ended, gone = (issue_by_sql(pool) for _ in range(3))
+    issue_by_sql()
+    claim_asset(taken, alice)
+    execute("UPDATE assets_cashbackasset SET status = 'EXPIRED' WHERE id = %s", ended)
+    execute("DELETE FROM assets_cashbackasset WHERE id = %s", gone)
 
     migrate()
 
@@ -59,17 +78,15 @@ def test_existing_assets_are_in_the_counters_after_migration(
         assert verify_everything(reader) == []
 
 
-def test_application_role_claims_and_seals_after_migrating_back(
-    back: None, issue: Callable[..., CashbackAsset], alice: User
-) -> None:
+def test_application_role_claims_and_seals_after_migrating_back(back: None, alice: User) -> None:
     call_command("grant_app_role", stdout=StringIO())
-    asset = issue()
+    asset_id = issue_by_sql()
     assert triggers("O") == 0
 
     with connection.cursor() as cursor:
         cursor.execute(f"SET ROLE {roles.APP_ROLE}")
     try:
-        claimed = run_single_claim(BY_ASSET, ClaimRequest(asset.pk, alice))
+        claimed = run_single_claim(BY_ASSET, ClaimRequest(asset_id, alice))
         sealed = seal_ledger.seal_next()
     finally:
         with connection.cursor() as cursor:

@@ -45,6 +45,7 @@ class ClaimAllowance(NamedTuple):
     remaining: int | None
 
 
+UNREAD = "batch"  # the column of an asset that no claim reads
 ClaimAllowances = dict[tuple[UUID | None, UUID], ClaimAllowance]  # by the ids of pool and user
 
 SELECT_ALLOWANCES = f"""\
@@ -81,8 +82,13 @@ def lock_assets_statement(skip_locked: bool) -> str:
 
     Cached, because compiling takes longer than running. Call it in a transaction: elsewhere the ORM omits the lock.
     """
-    requested = CashbackAsset.objects.filter(pk__in=RawSQL("SELECT unnest(%s::uuid[])", [[]])).order_by()  # noqa: S611
-    sql, _ = requested.select_for_update(no_key=True, of=("self",), skip_locked=skip_locked).query.sql_with_params()
+    requested = CashbackAsset.objects.filter(pk__in=RawSQL("SELECT unnest(%s::uuid[])", [[]]))  # noqa: S611
+    sql, _ = (
+        requested.defer(UNREAD)
+        .order_by()
+        .select_for_update(no_key=True, of=("self",), skip_locked=skip_locked)
+        .query.sql_with_params()
+    )
     return str(sql).replace("%s", "%(targets)s")
 
 
@@ -122,7 +128,7 @@ def lock_pool_assets(pool_id: UUID, count: int) -> list[CashbackAsset]:
     """Lock and return up to `count` claimable assets of the pool that are not locked, soonest expiry first."""
     if not count:
         return []
-    claimable = CashbackAsset.objects.claimable().filter(pool=pool_id).soonest_expiry_first()
+    claimable = CashbackAsset.objects.claimable().filter(pool=pool_id).defer(UNREAD).soonest_expiry_first()
     return list(claimable.select_for_update(no_key=True, skip_locked=True, of=("self",))[:count])
 
 
@@ -167,7 +173,7 @@ def fetch_results(sql: str, parameters: dict[str, Any], skip: int = 0) -> list[l
 
 def assets_by_id(rows: Sequence[Sequence[Any]]) -> dict[UUID, CashbackAsset]:
     """Return the locked rows as assets by id."""
-    names = [field.attname for field in CashbackAsset._meta.concrete_fields]
+    names = [field.attname for field in CashbackAsset._meta.concrete_fields if field.name != UNREAD]
     return {asset.pk: asset for asset in (CashbackAsset.from_db("default", names, row) for row in rows)}
 
 

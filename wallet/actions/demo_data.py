@@ -14,6 +14,7 @@ from accounts.models import Role, User
 from kernel.sql import DEMO_DATA_LOCK
 from wallet.actions import edit_asset, edit_pool, issue_assets, recreate_asset
 from wallet.actions.claim import claim_from_pool
+from wallet.assets.batches import BatchHeader
 from wallet.assets.models import CashbackAsset, CreditPool, PoolKind
 from wallet.ledger.idempotency import IdempotentRequest, fingerprint
 from wallet.ledger.models import Entry
@@ -111,7 +112,8 @@ def fill_pool(name: str) -> None:
     pool = CreditPool.objects.filter(name=name).first() or edit_pool.open_pool(
         admin, name=name, kind=kind, currency="INR", per_user_limit=limit, time_zone="Asia/Kolkata"
     )
-    issue_assets.issue_assets([credit for offer in OFFERS[name] for credit in build_credits(offer, pool, admin)])
+    credits = [credit for offer in OFFERS[name] for credit in build_credits(offer, pool, admin)]
+    issue_assets.issue_assets(credits, batch=BatchHeader(name))
 
 
 def build_credits(offer: Offer, pool: CreditPool, admin: User) -> list[CashbackAsset]:
@@ -139,7 +141,7 @@ def issue_goodwill() -> None:
     """Issue two credits in dollars without a pool."""
     admin = demo_admin()
     credit = partial(issue_assets.build_asset, admin, title=GOODWILL_TITLE, total_value=Decimal("5.00"), currency="USD")
-    issue_assets.issue_assets([credit(), credit()])
+    issue_assets.issue_assets([credit(), credit()], batch=BatchHeader(GOODWILL_TITLE))
 
 
 def has_claimed(email: str) -> bool:

@@ -25,6 +25,7 @@ from wallet.actions.csv_rows import (
     title_or_empty,
 )
 from wallet.actions.issue_assets import Progress
+from wallet.assets.batches import BatchHeader
 from wallet.assets.bulk_insert import AssetTemplate, TemplatedAsset
 from wallet.assets.models import CashbackAsset, CreditPool
 
@@ -227,4 +228,4 @@ class CreditFile:
 
 def import_assets(file: CreditFile) -> int:
     """Issue all credits of a checked file in one transaction, and return how many. Raises FileChanged."""
-    return issue_assets.issue_assets(file).count
+    return issue_assets.issue_assets(file, batch=BatchHeader(file.path.name)).count

@@ -1,7 +1,7 @@
 """Issue assets: one, many, or equal ones in a pool."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import islice, repeat
@@ -13,8 +13,9 @@ from django.utils import timezone
 
 from accounts.models import User
 from kernel.transactions import atomic_with_retry
+from wallet.assets.batches import BatchHeader
 from wallet.assets.bulk_insert import AssetTemplate, InsertableRow, TemplatedAsset
-from wallet.assets.change_context import tag_issuance
+from wallet.assets.change_context import open_batch
 from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound, end_of
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import IdempotentRequest, StoredResponse
@@ -29,10 +30,14 @@ MAX_EXPIRY = datetime(9999, 12, 30, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Issued:
-    """Number of issued assets; `replayed` is True if the same request issued them before."""
+    """Number of issued assets and their batch; `replayed` is True if the same request issued them before.
+
+    `batch` is None for a request that an earlier release answered.
+    """
 
     count: int
     replayed: bool = False
+    batch: UUID | None = field(default=None, compare=False)
 
 
 def resolve_expiry(expiry: datetime | date | None, pool: CreditPool | None) -> datetime | None:
@@ -113,27 +118,39 @@ def issue_asset(actor: User | None, **fields: Any) -> CashbackAsset:
     Raises ValidationError.
     """
     asset = build_asset(actor, **fields)
-    tag_issuance()
-    asset.save(force_insert=True)
+    insert_asset(asset, BatchHeader(asset.title))
     return CashbackAsset.objects.with_current_status().get(pk=asset.pk)
 
 
-@atomic_with_retry(idempotent=False)
-def issue_assets(assets: Iterable[InsertableRow], progress: Progress = lambda _: None) -> Issued:
-    """Issue prepared assets, all or none, in batches of BATCH_SIZE; `progress` is called with the size of each batch.
+def insert_asset(asset: CashbackAsset, batch: BatchHeader) -> None:
+    """Insert one asset in a batch, which is created unless it exists, within the caller's transaction."""
+    asset.batch_id = open_batch(batch)
+    asset.save(force_insert=True)
 
-    Only one batch is in memory if `assets` creates them during iteration. After a conflict `assets` is iterated again, so an
+
+@atomic_with_retry(idempotent=False)
+def issue_assets(
+    assets: Iterable[InsertableRow], progress: Progress = lambda _: None, *, batch: BatchHeader | None = None
+) -> Issued:
+    """Issue prepared assets in one batch, all or none, BATCH_SIZE at a time; `progress` is called with the size of each part.
+
+    Only one part is in memory if `assets` creates them during iteration. After a conflict `assets` is iterated again, so an
     iterator, which can be consumed only once, raises TypeError.
     """
     if isinstance(assets, Iterator):
         raise TypeError("issue_assets needs an iterable that can be iterated twice, not an iterator")
-    tag_issuance()
+    return insert_assets(assets, batch or BatchHeader(""), progress)
+
+
+def insert_assets(assets: Iterable[InsertableRow], batch: BatchHeader, progress: Progress = lambda _: None) -> Issued:
+    """Insert prepared assets in one batch within the caller's transaction."""
+    batch_id = open_batch(batch)
     remaining, count = iter(assets), 0
-    while batch := list(islice(remaining, BATCH_SIZE)):
-        CashbackAsset.objects.insert_all(batch)
-        count += len(batch)
-        progress(len(batch))
-    return Issued(count)
+    while part := list(islice(remaining, BATCH_SIZE)):
+        CashbackAsset.objects.insert_all(part, batch_id)
+        count += len(part)
+        progress(len(part))
+    return Issued(count, batch=batch_id)
 
 
 @atomic_with_retry(idempotent=True)
@@ -145,12 +162,14 @@ def issue_in_pool(
     Raises PoolNotFound, ValidationError, IdempotencyKeyReused, RequestInProgress, Busy.
     """
     if not idempotency.reserve_keys([request]):
-        return Issued(idempotency.find_response(request).body["issued"], replayed=True)
+        body = idempotency.find_response(request).body
+        batch = body.get("batch")
+        return Issued(body["issued"], replayed=True, batch=UUID(batch) if batch else None)
     pool = CreditPool.objects.filter(pk=pool_id).first()
     if pool is None:
         raise PoolNotFound
     issued = issue_many(actor, pool, count=count, progress=progress, **fields)
-    idempotency.store_responses([(request, StoredResponse(201, {"issued": issued.count}), None)])
+    idempotency.store_responses([(request, StoredResponse(201, {"issued": issued.count, "batch": str(issued.batch)}), None)])
     return issued
 
 
@@ -161,9 +180,5 @@ def issue_many(
     if not 1 <= count <= MAX_ISSUE_COUNT:
         raise ValidationError({"count": f"Issue 1 to {MAX_ISSUE_COUNT} credits at once."}, code="count")
     template = AssetTemplate(build_asset(actor, pool=pool, **fields))
-    tag_issuance()
-    for start in range(0, count, BATCH_SIZE):
-        size = min(BATCH_SIZE, count - start)
-        CashbackAsset.objects.insert_all(repeat(TemplatedAsset(template, template.asset.title), size))
-        progress(size)
-    return Issued(count)
+    equal_assets = repeat(TemplatedAsset(template, template.asset.title), count)
+    return insert_assets(equal_assets, BatchHeader(template.asset.title), progress)

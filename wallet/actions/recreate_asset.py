@@ -13,8 +13,8 @@ from kernel.refusals import Conflict
 from kernel.transactions import atomic_with_retry
 from kernel.versions import Precondition, accept_any
 from wallet.actions.edit_asset import lock_asset, mark_asset_expired
-from wallet.actions.issue_assets import build_asset
-from wallet.assets.change_context import tag_issuance
+from wallet.actions.issue_assets import build_asset, insert_asset
+from wallet.assets.batches import BatchHeader
 from wallet.assets.models import AssetStatus, CashbackAsset
 
 SAME_LIFETIME: Any = object()  # the default of `expires_at`, in which None means that the asset never expires
@@ -50,6 +50,7 @@ def recreate_asset(
     total_value: Decimal | None = None,
     expires_at: datetime | date | None = SAME_LIFETIME,
     again: bool = False,
+    batch: BatchHeader | None = None,
 ) -> CashbackAsset:
     """Issue a new asset from an EXPIRED one and return it, with `recreated_from` and the next `generation`.
 
@@ -58,6 +59,7 @@ def recreate_asset(
         expires_at: a timestamp, a date (end of day in the pool's time zone), or None for no expiry. By default the child keeps
             the lifetime of its parent.
         again: allow a second child of the same parent.
+        batch: the batch of the new asset, which those recreated together share; by default a batch of its own.
 
     Raises AssetNotFound, AssetNotExpired, AlreadyRecreated, ValidationError.
     """
@@ -76,8 +78,7 @@ def recreate_asset(
         recreated_from=parent,
         generation=parent.generation + 1,
     )
-    tag_issuance()
-    child.save(force_insert=True)
+    insert_asset(child, batch or BatchHeader(child.title))
     return CashbackAsset.objects.with_current_status().get(pk=child.pk)
 
 

@@ -8,6 +8,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils.html import format_html_join
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
@@ -17,9 +18,10 @@ from wallet.admin.asset_forms import AssetForm, ExtendForm
 from wallet.admin.base import is_operator, require_operator
 from wallet.admin.bulk_actions import BulkAction, run_bulk_action
 from wallet.admin.export import ExportMixin, Report
-from wallet.admin.filters import CurrencyFilter, DayFilter, PoolFilter, StatusFilter
+from wallet.admin.filters import BatchFilter, CurrencyFilter, DayFilter, PoolFilter, StatusFilter
 from wallet.admin.history import ChangeHistoryMixin
 from wallet.admin.search import SearchByIdMixin
+from wallet.assets.batches import BatchHeader
 from wallet.assets.models import AssetStatus, CashbackAsset
 from wallet.ledger.models import Entry
 from wallet.queries import change_history, reports
@@ -36,6 +38,7 @@ HISTORY = (
     "generation",
     "created",
     "issuer",
+    "issue_batch",
 )
 
 
@@ -60,6 +63,7 @@ RECREATE = BulkAction(
     _("recreate"),
     _("recreated"),
     _("Each expired credit is issued again with the same value and keeps the original's duration."),
+    shared=lambda: {"batch": BatchHeader(gettext("Recreated credits"))},
 )
 DELETE = BulkAction(
     edit_asset.delete_asset,
@@ -79,6 +83,7 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
     list_filter = (
         StatusFilter,
         PoolFilter,
+        BatchFilter,
         CurrencyFilter,
         ("expires_at", DayFilter),
         ("created_at", DayFilter),
@@ -230,6 +235,11 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
     def issuer(self, asset: CashbackAsset) -> str | None:
         """Return the email of the issuer."""
         return asset.created_by.email if asset.created_by else None
+
+    @display(description=_("batch"))  # type: ignore[untyped-decorator]
+    def issue_batch(self, asset: CashbackAsset) -> Any:
+        """Return a link to the batch that the credit was issued in."""
+        return formatting.link_to(asset.batch)
 
     @display(description=_("recreated from"))  # type: ignore[untyped-decorator]
     def parent(self, asset: CashbackAsset) -> Any:

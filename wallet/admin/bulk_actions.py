@@ -39,6 +39,8 @@ class BulkAction:
     done: str | Promise
     warning: str | Promise
     form: type[forms.Form] | None = None
+    # Called once for all rows: further values that they share.
+    shared: Callable[[], dict[str, Any]] = dict
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def run_bulk_action(
     values = form_values(form)
     if request.POST.get("confirmed") != "yes" or values is None:
         return ask_confirmation(model_admin, request, bulk, preview_rows(bulk, selected, values), form)
-    report_result(request, str(bulk.done), [refusal_text(bulk.action, pk, actor, **values) for pk in ids])
+    arguments = values | bulk.shared()
+    report_result(request, str(bulk.done), [refusal_text(bulk.action, pk, actor, **arguments) for pk in ids])
     return None
 
 

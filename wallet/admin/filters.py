@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.http import HttpRequest
@@ -13,6 +14,7 @@ from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, TextFi
 from unfold.contrib.filters.forms import RangeDateForm
 
 from kernel.date_fields import DateField
+from wallet.assets.batches import Batch
 from wallet.assets.models import AssetStatus, CreditPool
 from wallet.ledger.models import Seal
 from wallet.money import CURRENCIES
@@ -191,6 +193,22 @@ class IssueChannelFilter(ChannelFilter):
     """The channel that credits were issued through."""
 
     field = "channel"
+
+
+class BatchFilter(TitledMixin, TextFilter):  # type: ignore[misc]
+    """The credits of a batch, by its id."""
+
+    title = _("batch")
+    parameter_name = "batch"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the credits of the batch; none for what is not the id of a batch."""
+        if not (text := (self.value() or "").strip()):
+            return queryset
+        try:
+            return queryset.in_batch(Batch(UUID(text)))  # type: ignore[attr-defined, no-any-return]
+        except ValueError:
+            return queryset.none()
 
 
 class SealFilter(TitledMixin, TextFilter):  # type: ignore[misc]

@@ -149,10 +149,10 @@ class ChangeAdmin(ExportMixin, ReadOnlyAdmin):
 class IssuanceAdmin(ExportMixin, ReadOnlyAdmin):
     """The issue log: what was issued, by whom and through which channel, one row per statement."""
 
-    list_display = ("at", "count", "value_of_all", "pool_name", "who", "source")
+    list_display = ("at", "count", "value_of_all", "pool_name", "batch_title", "who", "source")
     list_display_links = None
     list_filter = (PoolFilter, CurrencyFilter, IssueChannelFilter, ("issued_at", DayFilter))
-    list_select_related = ("pool", "created_by")
+    list_select_related = ("pool", "batch", "created_by")
     search_fields = ("created_by__email", "pool__name")
     search_help_text = _("Operator's email or the pool's name")
     ordering = ("-id",)
@@ -172,6 +172,11 @@ class IssuanceAdmin(ExportMixin, ReadOnlyAdmin):
     def pool_name(self, issuance: Issuance) -> Any:
         """Return a link to the pool."""
         return formatting.link_to(issuance.pool)
+
+    @display(description=_("batch"), ordering="batch")  # type: ignore[untyped-decorator]
+    def batch_title(self, issuance: Issuance) -> Any:
+        """Return a link to the batch."""
+        return formatting.link_to(issuance.batch)
 
     @display(description=_("who"), ordering="created_by__email")  # type: ignore[untyped-decorator]
     def who(self, issuance: Issuance) -> str | None:

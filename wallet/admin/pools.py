@@ -27,6 +27,7 @@ from kernel.refusals import Refusal
 from wallet.actions import edit_pool, issue_assets
 from wallet.admin import export_rows, formatting
 from wallet.admin.base import ActionForm, error_sentence, is_operator, require_operator
+from wallet.admin.bulk_jobs import BulkJobMixin
 from wallet.admin.export import ExportMixin, Report
 from wallet.admin.filters import ArchivedFilter, CurrencyFilter
 from wallet.admin.form_fields import AmountField, CurrencyField, WholeNumberField
@@ -122,7 +123,7 @@ class IssueForm(forms.Form):
 
 
 @admin.register(CreditPool)
-class PoolAdmin(PoolPageMixin, ChangeHistoryMixin, ExportMixin):
+class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
     """Pools: open and change them, issue credits, and what concerns a whole pool (pool_page)."""
 
     form = PoolForm
@@ -131,7 +132,7 @@ class PoolAdmin(PoolPageMixin, ChangeHistoryMixin, ExportMixin):
     list_filter = (ArchivedFilter, "kind", "is_active", CurrencyFilter)
     search_fields = ("name",)
     search_help_text = _("Name")
-    actions_detail = ("issue",)
+    actions_detail = ("issue", "bulk")
     report = Report("pools", export_rows.POOL_COLUMNS, export_rows.pool_line)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[CreditPool]:

@@ -39,6 +39,7 @@ def sidebar_groups(request: HttpRequest) -> list[dict[str, Any]]:
         sidebar_item(_("Overview"), "space_dashboard", "index"),
         sidebar_item(_("Pools"), "inventory_2", "assets_creditpool_changelist"),
         sidebar_item(_("Credits"), "redeem", "assets_cashbackasset_changelist"),
+        sidebar_item(_("Batches"), "inventory", "assets_batch_changelist"),
         sidebar_item(_("Import"), "upload_file", "assets_cashbackasset_import"),
     ]
     records = [
@@ -51,6 +52,7 @@ def sidebar_groups(request: HttpRequest) -> list[dict[str, Any]]:
     activity = [
         sidebar_item(_("Issue history"), "add_card", "assets_issuance_changelist"),
         sidebar_item(_("Change log"), "history", "assets_cashbackassetevent_changelist"),
+        sidebar_item(_("Bulk jobs"), "dynamic_feed", "assets_bulkjob_changelist"),
         sidebar_item(_("System"), "monitor_heart", "system"),
     ]
     groups = [

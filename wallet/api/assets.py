@@ -63,9 +63,9 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     queryset = CashbackAsset.objects.all()
     filterset_class = AssetFilter
     orderings: ClassVar = {"created_at": "id", "expires_at": "expires_at", "total_value": "total_value"}
-    indexed_filters = frozenset({"status", "pool", "mine"})
     lookup_value_converter = "any_case_uuid"
     version_columns = (*edit_asset.EDITABLE_FIELDS, "status", "claimed_by")
+    indexed_filters = frozenset({"status", "pool", "mine", "batch"})
 
     def get_queryset(self) -> AssetQuerySet:
         """Return the credits that the caller may see, with their current status."""

@@ -1,6 +1,7 @@
 """Filters of the lists. An unknown parameter or an invalid value is refused, never ignored."""
 
 from typing import Any
+from uuid import UUID
 
 import django_filters
 from django.core.exceptions import ValidationError as FormError
@@ -13,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
 from wallet.api.fields import AmountParameter, TimestampParameter
+from wallet.assets.batches import Batch
 from wallet.assets.models import AssetStatus
 from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet, PoolQuerySet
 from wallet.money import check_currency
@@ -90,6 +92,7 @@ class AssetFilter(FilterSet):  # type: ignore[misc]
     mine = django_filters.ChoiceFilter(
         choices=[("true", "Yes"), ("false", "No")], method="filter_mine", help_text="Whether the caller claimed it."
     )
+    batch = django_filters.UUIDFilter(method="filter_batch", help_text="Issued in this batch.")
     search = django_filters.CharFilter(method="skip_search", max_length=200, help_text="Text in the title (case-insensitive).")
 
     def skip_search(self, assets: AssetQuerySet, name: str, text: str) -> AssetQuerySet:
@@ -99,6 +102,10 @@ class AssetFilter(FilterSet):  # type: ignore[misc]
     def filter_status(self, assets: AssetQuerySet, name: str, status: str) -> AssetQuerySet:
         """Return the assets whose current status is `status`."""
         return assets.filter(CURRENT_STATUS[AssetStatus(status)])
+
+    def filter_batch(self, assets: AssetQuerySet, name: str, batch_id: UUID) -> AssetQuerySet:
+        """Return the assets of the batch."""
+        return assets.in_batch(Batch(batch_id))
 
     def filter_mine(self, assets: AssetQuerySet, name: str, value: str) -> AssetQuerySet:
         """Return the assets that the caller claimed, or all others."""

@@ -123,7 +123,8 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         given = sorted((name, value) for name, value in fields.items() if value is not None)  # null is the default of each
         keyed_request = idempotency.required_idempotent_request(request, self.user, "issue", "pool", pk, given)
         issued = issue_assets.issue_in_pool(self.user, pk, request=keyed_request, **fields)
-        return Response({"issued": issued.count}, 201, headers=idempotency.REPLAYED if issued.replayed else None)
+        body = {"issued": issued.count, "batch": issued.batch}
+        return Response(body, 201, headers=idempotency.REPLAYED if issued.replayed else None)
 
     @operation(
         "Claim a credit of a pool",

@@ -1,15 +1,17 @@
 """Serializers of responses. They format fields and decide nothing."""
 
+from decimal import Decimal
 from typing import Any, ClassVar
 
-from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
+from drf_spectacular.utils import OpenApiExample, extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from accounts.models import User
+from wallet.assets.batches import Batch
 from wallet.assets.models import AssetStatus, CashbackAsset, PoolKind
 from wallet.ledger.models import Entry
 from wallet.money import format_amount
-from wallet.queries import ownership
+from wallet.queries import batches, ownership
 
 Shape = serializers.Serializer[Any]
 
@@ -81,7 +83,7 @@ class PoolSerializer(AdminFieldsSerializer):
 class AssetSerializer(AdminFieldsSerializer):
     """A credit with its current status."""
 
-    admin_fields = ("claimed_by", "claimed_at")
+    admin_fields = ("claimed_by", "claimed_at", "batch")
 
     id = serializers.UUIDField()
     title = serializers.CharField()
@@ -96,6 +98,7 @@ class AssetSerializer(AdminFieldsSerializer):
     created_at = serializers.DateTimeField()
     claimed_by = OwnerSerializer(required=False, allow_null=True, help_text="ADMIN only.")
     claimed_at = serializers.DateTimeField(required=False, allow_null=True, help_text="ADMIN only.")
+    batch = serializers.UUIDField(source="batch_id", required=False, allow_null=True, help_text="ADMIN only.")
 
     def get_total_value(self, asset: CashbackAsset) -> str:
         """Return the exact amount with the decimals of its currency."""
@@ -126,9 +129,10 @@ class ClaimSerializer(Shape):
 
 
 class IssuedSerializer(Shape):
-    """The number of credits that a call issued."""
+    """The number of credits that a call issued, and their batch."""
 
     issued = serializers.IntegerField()
+    batch = serializers.UUIDField(allow_null=True, help_text="null in the replay of a response that had none.")
 
 
 class BalanceSerializer(Shape):
@@ -179,6 +183,61 @@ class NamedPoolSerializer(Shape):
 
     id = serializers.UUIDField()
     name = serializers.CharField()
+
+
+class BatchTotalSerializer(Shape):
+    """The credits of a batch in one currency, as issued."""
+
+    currency = serializers.CharField()
+    count = serializers.IntegerField(source="n")
+    value = serializers.SerializerMethodField()
+
+    def get_value(self, line: dict[str, Any]) -> str:
+        """Return the exact amount with the decimals of its currency."""
+        return format_amount(Decimal(line["v"]), line["currency"])
+
+
+class BatchSerializer(Shape):
+    """Credits that were issued together."""
+
+    id = serializers.UUIDField()
+    title = serializers.CharField()
+    file_name = serializers.CharField(help_text="Empty unless imported.")
+    file_digest = serializers.CharField(help_text="SHA-256 of the imported file; empty unless imported.")
+    created_at = serializers.DateTimeField()
+    created_by = OwnerSerializer(allow_null=True)
+    channel = serializers.CharField(help_text="api, admin, shell, scheduler or sql.")
+    totals = BatchTotalSerializer(many=True)
+
+
+class BatchLineSerializer(Shape):
+    """The credits of a batch in one currency by status: issued = available + claimed + expired + deleted."""
+
+    currency = serializers.CharField()
+    issued = FigureSerializer()
+    available = FigureSerializer()
+    claimed = FigureSerializer()
+    expired = FigureSerializer()
+    deleted = FigureSerializer()
+
+    def to_representation(self, line: dict[str, Any]) -> dict[str, Any]:
+        """Return the figures with exact amounts."""
+        code = line["currency"]
+        figures = {name: pair for name, pair in line.items() if name != "currency"}
+        return {"currency": code} | {
+            name: {"count": count, "value": format_amount(value, code)} for name, (count, value) in figures.items()
+        }
+
+
+class BatchDetailSerializer(BatchSerializer):
+    """A batch, and what became of its credits."""
+
+    lines = serializers.SerializerMethodField()
+
+    @extend_schema_field(BatchLineSerializer(many=True))
+    def get_lines(self, batch: Batch) -> Any:
+        """Return the count and value of each status per currency."""
+        return BatchLineSerializer(batches.batch_supply(batch), many=True).data
 
 
 class SummaryLineSerializer(Shape):

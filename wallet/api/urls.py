@@ -4,6 +4,7 @@ from rest_framework.routers import SimpleRouter
 
 import kernel.url_converters  # noqa: F401  (registers any_case_uuid)
 from wallet.api.assets import AssetViewSet
+from wallet.api.batches import BatchViewSet
 from wallet.api.claims import ClaimViewSet
 from wallet.api.personal_data import PersonalDataViewSet
 from wallet.api.pools import PoolViewSet
@@ -13,6 +14,7 @@ from wallet.api.wallet import WalletViewSet
 router = SimpleRouter(use_regex_path=False)
 router.register("pools", PoolViewSet, "pool")
 router.register("assets", AssetViewSet, "asset")
+router.register("batches", BatchViewSet, "batch")
 router.register("claims", ClaimViewSet, "claim")
 router.register("wallet", WalletViewSet, "wallet")
 router.register("me/data", PersonalDataViewSet, "personal_data")

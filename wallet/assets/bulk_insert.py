@@ -8,7 +8,7 @@ from kernel.uuid7 import uuid7
 if TYPE_CHECKING:
     from wallet.assets.models import CashbackAsset
 
-# The inserted columns; the others have database defaults.
+# The inserted columns, beside the batch; the others have database defaults.
 INSERTED_COLUMNS = (
     "id",
     "title",

@@ -20,6 +20,7 @@ from kernel.model_fields import GeneratedUUIDField, ValidatedCharField
 from kernel.refusals import Conflict, NotFound
 from kernel.uuid7 import uuid7
 from wallet.assets import supply_triggers, triggers
+from wallet.assets.batches import Batch, BatchSupply, BulkJob  # noqa: F401  (models of this app)
 from wallet.assets.bulk_insert import INSERTED_COLUMNS, Row
 from wallet.assets.change_history import UpdateWithBefore, history_meta, unindexed_foreign_key
 from wallet.assets.querysets import AssetQuerySet, PoolQuerySet
@@ -152,6 +153,7 @@ class CreditPool(models.Model):
         "claimed_by": unindexed_foreign_key(settings.AUTH_USER_MODEL),
         "created_by": unindexed_foreign_key(settings.AUTH_USER_MODEL),
         "recreated_from": unindexed_foreign_key("assets.CashbackAsset"),
+        "batch": unindexed_foreign_key("assets.Batch"),
         "before": models.JSONField(null=True, editable=False),
     },
 )
@@ -189,6 +191,17 @@ class CashbackAsset(models.Model):
         editable=False,
         related_name="issued_assets",
         db_index=False,
+    )
+    # No index (see Batch), and no foreign key, whose check would slow each inserted row: the insert trigger writes the batch.
+    batch = models.ForeignKey(
+        Batch,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="assets",
+        db_index=False,
+        db_constraint=False,
     )
 
     # Optional annotation of AssetQuerySet.
@@ -280,8 +293,12 @@ class Issuance(models.Model):
     currency = models.CharField(max_length=3)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False)
     channel = models.CharField(max_length=20)
+    batch = models.ForeignKey(Batch, models.PROTECT, null=True, related_name="issuances")
     count = models.PositiveIntegerField()
     value = models.DecimalField(max_digits=24, decimal_places=4)
+    # The ids that the statement inserted lie in this range; null before there were batches.
+    first_id = models.UUIDField(null=True)
+    last_id = models.UUIDField(null=True)
 
     class Meta:
         verbose_name, verbose_name_plural = _("issue"), _("issue history")
@@ -304,6 +321,8 @@ class SupplyDelta(models.Model):
     currency = models.CharField(max_length=3)
     generation = models.PositiveIntegerField()
     status = models.CharField(max_length=9, help_text="An asset's status, or DELETED.")
+    # Until the next seal, which adds it to BatchSupply. No index, which each claim would have to write.
+    batch = models.ForeignKey(Batch, models.PROTECT, null=True, related_name="+", db_index=False, db_constraint=False)
     count = models.BigIntegerField()
     value = models.DecimalField(max_digits=24, decimal_places=4)
 

@@ -14,6 +14,7 @@ from wallet.assets.claim_rules import ClaimsMade, PoolIsOpen
 
 if TYPE_CHECKING:
     from accounts.models import User
+    from wallet.assets.batches import Batch
     from wallet.assets.models import (
         CashbackAsset,
         CreditPool,  # noqa: F401  (names of the type parameters)
@@ -96,15 +97,21 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
             many_titles[database] = time.monotonic() + MANY_TITLES_SECONDS
         return None if count > MAX_TITLES or len(found) > MAX_NAMED_ASSETS else found
 
-    def insert_all(self, assets: Iterable[InsertableRow]) -> None:
-        """Insert new assets with one COPY, ten times as fast as INSERT; constraints and triggers apply as for an INSERT.
+    def in_batch(self, batch: "Batch") -> Self:
+        """Keep the credits of the batch, found by the primary key (see Batch.id_range)."""
+        ids = batch.id_range()
+        return self.filter(batch=batch, pk__range=ids) if ids else self.none()
+
+    def insert_all(self, assets: Iterable[InsertableRow], batch_id: UUID | None = None) -> None:
+        """Insert new assets with one COPY, ten times as fast as INSERT; constraints and triggers apply.
 
         Raises IntegrityError.
         """
-        copy = f"COPY assets_cashbackasset ({', '.join(INSERTED_COLUMNS)}) FROM STDIN"
+        copy = f"COPY assets_cashbackasset ({', '.join(INSERTED_COLUMNS)}, batch_id) FROM STDIN"
+        batch = batch_id and batch_id.hex
         with connection.cursor() as cursor, connection.wrap_database_errors, cursor.copy(copy) as rows:
             for asset in assets:
-                rows.write_row(asset.row())
+                rows.write_row((*asset.row(), batch))
 
     def expire(self, ids: Sequence[UUID]) -> int:
         """Mark the rows EXPIRED that are due and not locked by another transaction; return how many."""

@@ -7,13 +7,17 @@ import pgtrigger
 # A group is all credits of one pool, currency, generation and status. The sums of its rows in assets_supplydelta are its
 # supply; each seal merges the rows of a group into one (wallet.ledger.triggers.balances_added).
 GROUP = "pool_id, currency, generation, status"
+# A new row also names its batch. The merge moves that to assets_batchsupply, so that the number of groups does not grow with
+# the number of batches.
+RECORDED_GROUP = f"{GROUP}, batch_id"
 
 
 def supply_trigger(name: str, operation: pgtrigger.Operation, referencing: Any, changes: str) -> pgtrigger.Trigger:
     """Return the statement trigger that records `changes`.
 
     Arguments:
-        changes: SQL that selects GROUP, total_value and sign: 1 for a credit that joins the group, -1 for one that leaves it.
+        changes: SQL that selects RECORDED_GROUP, total_value and sign: 1 for a credit that joins the group, -1 for one that
+            leaves it.
     """
     return pgtrigger.Trigger(
         name=name,
@@ -22,8 +26,8 @@ def supply_trigger(name: str, operation: pgtrigger.Operation, referencing: Any, 
         when=pgtrigger.After,
         referencing=referencing,
         func=f"""
-        INSERT INTO assets_supplydelta ({GROUP}, count, value)
-            SELECT {GROUP}, sum(sign), sum(sign * total_value) FROM ({changes}) AS change GROUP BY {GROUP}
+        INSERT INTO assets_supplydelta ({RECORDED_GROUP}, count, value)
+            SELECT {RECORDED_GROUP}, sum(sign), sum(sign * total_value) FROM ({changes}) AS change GROUP BY {RECORDED_GROUP}
             HAVING sum(sign) <> 0 OR sum(sign * total_value) <> 0;
         RETURN NULL;
         """,
@@ -32,7 +36,7 @@ def supply_trigger(name: str, operation: pgtrigger.Operation, referencing: Any, 
 
 def signed_rows(transition_table: str, sign: int) -> str:
     """Return SQL for the rows of a transition table that join (1) or leave (-1) their groups."""
-    return f"SELECT {GROUP}, total_value, {sign} AS sign FROM {transition_table}"
+    return f"SELECT {RECORDED_GROUP}, total_value, {sign} AS sign FROM {transition_table}"
 
 
 supply_issued = supply_trigger(
@@ -52,7 +56,8 @@ supply_deleted = supply_trigger(
     "supply_deleted",
     pgtrigger.Delete,
     pgtrigger.Referencing(old="former"),  # type: ignore[no-untyped-call]
-    f"{signed_rows('former', -1)} UNION ALL SELECT pool_id, currency, generation, 'DELETED', total_value, 1 FROM former",
+    f"{signed_rows('former', -1)}"
+    " UNION ALL SELECT pool_id, currency, generation, 'DELETED', batch_id, total_value, 1 FROM former",
 )
 SUPPLY_RULES = [supply_issued, supply_changed, supply_deleted]
 
@@ -66,14 +71,23 @@ SELECT {GROUP}, count(*) AS count, sum(total_value) AS value FROM (
 """
 INITIALIZE_SUPPLY = f"INSERT INTO assets_supplydelta ({GROUP}, count, value) {RECOUNTED}"
 
-# Merges the rows of each group into one, the oldest first. Rows of transactions that are still open are not visible and stay.
+# Merges the rows of each group into one, the oldest first, and adds those of batches to assets_batchsupply. Rows of
+# transactions that are still open are not visible and stay.
 MERGE_BATCH_SIZE = 100_000
 MERGE_SUPPLY = f"""
 WITH oldest AS (
-    SELECT id, count(*) OVER (PARTITION BY {GROUP}) AS rows_in_group
-    FROM (SELECT id, {GROUP} FROM assets_supplydelta ORDER BY id LIMIT {MERGE_BATCH_SIZE}) AS batch
+    SELECT id, batch_id, count(*) OVER (PARTITION BY {GROUP}) AS rows_in_group
+    FROM (SELECT id, {RECORDED_GROUP} FROM assets_supplydelta ORDER BY id LIMIT {MERGE_BATCH_SIZE}) AS batch
 ), merged AS (
-    DELETE FROM assets_supplydelta WHERE id IN (SELECT id FROM oldest WHERE rows_in_group > 1) RETURNING {GROUP}, count, value
+    DELETE FROM assets_supplydelta WHERE id IN (SELECT id FROM oldest WHERE rows_in_group > 1 OR batch_id IS NOT NULL)
+    RETURNING {RECORDED_GROUP}, count, value
+), of_batches AS (
+    INSERT INTO assets_batchsupply (batch_id, currency, status, count, value)
+        SELECT batch_id, currency, status, sum(count), sum(value) FROM merged
+        WHERE batch_id IS NOT NULL GROUP BY batch_id, currency, status HAVING sum(count) <> 0 OR sum(value) <> 0
+        ORDER BY batch_id, currency, status
+    ON CONFLICT (batch_id, currency, status) DO UPDATE
+        SET count = assets_batchsupply.count + excluded.count, value = assets_batchsupply.value + excluded.value
 )
 INSERT INTO assets_supplydelta ({GROUP}, count, value)
     SELECT {GROUP}, sum(count), sum(value) FROM merged GROUP BY {GROUP} HAVING sum(count) <> 0 OR sum(value) <> 0;

@@ -87,7 +87,7 @@ keep_claimed = pgtrigger.Trigger(
     func=refuse_sql("asset_keep_claimed", "a claimed asset is never deleted"),
 )
 
-# The id, creation, generation and parent of an asset are fixed from its creation on.
+# The id, creation, batch, generation and parent of an asset are fixed from its creation on.
 same_asset = pgtrigger.Trigger(
     name="asset_same",
     operation=pgtrigger.Update,
@@ -95,7 +95,7 @@ same_asset = pgtrigger.Trigger(
     condition=pgtrigger.Condition(
         "OLD.id <> NEW.id OR OLD.created_at <> NEW.created_at OR OLD.created_by_id IS DISTINCT FROM NEW.created_by_id"
         " OR OLD.generation <> NEW.generation"
-        " OR OLD.recreated_from_id IS DISTINCT FROM NEW.recreated_from_id"
+        " OR OLD.recreated_from_id IS DISTINCT FROM NEW.recreated_from_id OR OLD.batch_id IS DISTINCT FROM NEW.batch_id"
     ),
     func=refuse_sql("asset_same", "an asset keeps its id, origin and generation"),
 )
@@ -114,24 +114,38 @@ claim_only = pgtrigger.Trigger(
     func=refuse_sql("asset_claim_only", "a claim or expiry changes nothing but the status"),
 )
 
-# An asset has its pool's currency, and the statement that issues assets writes the issue log. A statement trigger, so that
-# 5,000 rows cost one look-up.
+# An asset has its pool's currency, and the statement that issues assets writes the issue log and the batch. A statement
+# trigger, so that 5,000 rows cost one look-up. The setting describes the batch with its id; any other has no title or file.
 issued_trigger = pgtrigger.Trigger(
     name="asset_issued",
     level=pgtrigger.Statement,
     operation=pgtrigger.Insert,
     when=pgtrigger.After,
     referencing=pgtrigger.Referencing(new="issued"),  # type: ignore[no-untyped-call]
+    declare=[("source", "text"), ("header", "jsonb"), ("lowest", "uuid"), ("highest", "uuid")],
     func=f"""
     IF EXISTS (
         SELECT FROM issued JOIN assets_creditpool AS pool ON pool.id = issued.pool_id WHERE pool.currency <> issued.currency
     ) THEN
         {refuse_sql("asset_pool_currency", "an asset is in the currency of its pool")}
     END IF;
-    INSERT INTO assets_issuance (pool_id, currency, created_by_id, channel, count, value)
-        SELECT pool_id, currency, created_by_id, coalesce(nullif(current_setting('cashback.channel', true), ''), 'sql'),
-            count(*), sum(total_value)
-        FROM issued GROUP BY pool_id, currency, created_by_id;
+    source := coalesce(nullif(current_setting('cashback.channel', true), ''), 'sql');
+    header := nullif(current_setting('cashback.batch', true), '');
+    SELECT id INTO lowest FROM issued ORDER BY id LIMIT 1;
+    SELECT id INTO highest FROM issued ORDER BY id DESC LIMIT 1;
+    WITH line AS (
+        SELECT pool_id, currency, created_by_id, batch_id, count(*) AS count, sum(total_value) AS value
+        FROM issued GROUP BY pool_id, currency, created_by_id, batch_id
+    ), batch AS (
+        INSERT INTO assets_batch (id, title, file_name, file_digest, created_by_id, channel)
+            SELECT DISTINCT ON (batch_id) batch_id, coalesce(named.header ->> 'title', ''),
+                coalesce(named.header ->> 'file_name', ''), coalesce(named.header ->> 'file_digest', ''), created_by_id, source
+            FROM line LEFT JOIN (SELECT header) AS named ON named.header ->> 'id' = batch_id::text
+            WHERE batch_id IS NOT NULL
+        ON CONFLICT (id) DO NOTHING
+    )
+    INSERT INTO assets_issuance (pool_id, currency, created_by_id, batch_id, channel, count, value, first_id, last_id)
+        SELECT pool_id, currency, created_by_id, batch_id, source, count, value, lowest, highest FROM line;
     RETURN NULL;
     """,
 )
