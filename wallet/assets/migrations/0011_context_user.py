@@ -10,6 +10,6 @@ CREATE INDEX CONCURRENTLY IF NOT EXISTS assets_context_user ON pghistory_context
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [('assets', '0008_pseudonymise_history')]
+    dependencies = [('assets', '0010_pseudonymise_history')]
 
     operations = [migrations.RunSQL(INDEX, 'DROP INDEX CONCURRENTLY IF EXISTS assets_context_user')]

@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('assets', '0007_plain_names'),
+        ('assets', '0008_batches'),
         ('ledger', '0010_plain_names'),
     ]
 

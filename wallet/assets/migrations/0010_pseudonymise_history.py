@@ -8,8 +8,8 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0004_users_of_sessions'),
-        ('assets', '0007_plain_names'),
+        ('accounts', '0005_users_of_sessions'),
+        ('assets', '0009_pool_archive'),
         ('ledger', '0010_plain_names'),
     ]
 

@@ -48,7 +48,7 @@ REVOKE EXECUTE ON FUNCTION public.harden_triggers() FROM PUBLIC;
 
 class Migration(migrations.Migration):
 
-    dependencies = [('ledger', '0010_plain_names'), ('assets', '0008_pseudonymise_history')]
+    dependencies = [('ledger', '0011_supply_of_batches'), ('assets', '0010_pseudonymise_history')]
 
     operations = [
         migrations.RunSQL(HARDEN_TRIGGERS, migrations.RunSQL.noop),

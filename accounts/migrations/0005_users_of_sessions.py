@@ -21,6 +21,6 @@ def name_users_of_sessions(apps, schema_editor):
 
 class Migration(migrations.Migration):
 
-    dependencies = [('accounts', '0003_sign_ins_and_email')]
+    dependencies = [('accounts', '0004_sign_ins_and_email')]
 
     operations = [migrations.RunPython(name_users_of_sessions, migrations.RunPython.noop)]
