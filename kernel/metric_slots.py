@@ -33,7 +33,7 @@ def prepare_folder() -> None:
 
     Without PROMETHEUS_MULTIPROC_DIR the folder is a temporary one, which this process removes at its end.
     """
-    if FOLDER_VARIABLE not in os.environ:
+    if not os.environ.get(FOLDER_VARIABLE):
         os.environ[FOLDER_VARIABLE] = make_temporary_folder()
     folder().mkdir(parents=True, exist_ok=True)
     for number in known_slots():

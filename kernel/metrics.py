@@ -10,9 +10,9 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Metric, disable_created_metrics, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from kernel.metric_slots import FOLDER_VARIABLE, own_slot, readable_files
+from kernel.metric_slots import own_slot, readable_files
 
-SHARED = FOLDER_VARIABLE in os.environ
+SHARED = bool(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
 # Chosen before the first metric is made.
 values.ValueClass = values.MultiProcessValue(own_slot) if SHARED else values.MutexValue  # type: ignore[no-untyped-call]
 disable_created_metrics()  # type: ignore[no-untyped-call]
