@@ -16,7 +16,11 @@ from itertools import count
 from pathlib import Path
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+# Not on a disk: a process that writes into a mapped file while its disk is full is killed (SIGBUS).
+MEMORY = Path("/dev/shm")  # noqa: S108
 TEMPORARY = "cashback-metrics-"
+# The files of a slot and their bytes, which are allocated at once for the same reason.
+ALLOCATED = {"counter": 1 << 16, "histogram": 1 << 18, "gauge_max": 1 << 16, "gauge_livesum": 1 << 16}
 OWNER_LOCK = "owner.lock"
 ABANDONED_SECONDS = 60.0  # a folder this old has an owner that holds its lock, or none
 
@@ -33,7 +37,7 @@ def prepare_folder() -> None:
 
     Without PROMETHEUS_MULTIPROC_DIR the folder is a temporary one, which this process removes at its end.
     """
-    if FOLDER_VARIABLE not in os.environ:
+    if not os.environ.get(FOLDER_VARIABLE):
         os.environ[FOLDER_VARIABLE] = make_temporary_folder()
     folder().mkdir(parents=True, exist_ok=True)
     for number in known_slots():
@@ -42,12 +46,13 @@ def prepare_folder() -> None:
 
 def make_temporary_folder() -> str:
     """Make a folder for this process and those that it forks, and remove the folders that killed processes left."""
-    for abandoned in Path(tempfile.gettempdir()).glob(f"{TEMPORARY}*"):
+    parent = MEMORY if os.access(MEMORY, os.W_OK) else Path(tempfile.gettempdir())
+    for abandoned in parent.glob(f"{TEMPORARY}*"):
         with suppress(OSError):  # of another user, or being removed
             if time.time() - abandoned.stat().st_mtime > ABANDONED_SECONDS:
                 os.close(lock_file(abandoned / OWNER_LOCK))
                 shutil.rmtree(abandoned)
-    made = tempfile.mkdtemp(prefix=TEMPORARY)
+    made = tempfile.mkdtemp(prefix=f"{TEMPORARY}{os.getpid()}-", dir=parent)
     lock_file(Path(made) / OWNER_LOCK)  # held until the last of the processes ends
     atexit.register(remove_folder, Path(made), os.getpid())
     return made
@@ -77,8 +82,20 @@ def take_free_slot() -> tuple[int, int]:
     for number in count(1):
         if (descriptor := lock_slot(number)) is not None:
             remove_files(number, "gauge_live*")
+            allocate_files(number)
             return number, descriptor
     raise AssertionError("unreachable: count never ends")
+
+
+def allocate_files(number: int) -> None:
+    """Make the files of a slot, where they do not exist, with disk space behind every byte."""
+    for kind, size in ALLOCATED.items():
+        path = folder() / f"{kind}_{number}.db"
+        if not path.exists():
+            new = path.with_suffix(".new")
+            with new.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, size)
+            new.rename(path)
 
 
 def lock_slot(number: int) -> int | None:
@@ -120,13 +137,19 @@ def remove_files(number: int, kind: str) -> None:
 
 
 def readable_files() -> list[str]:
-    """Return the files of all slots, without the gauges of processes that are gone and files that were only just created."""
+    """Return the files of all slots, without the gauges of processes that are gone."""
     for number in known_slots():
         if any(folder().glob(f"gauge_live*_{number}.db")):
             remove_files_of_free_slot(number, "gauge_live*")
     with suppress(FileNotFoundError):
-        return [str(path) for path in folder().glob("*.db") if path.stat().st_size]
+        return [str(path) for path in folder().glob("*.db") if is_used(path)]
     return readable_files()  # a file was removed meanwhile
+
+
+def is_used(path: Path) -> bool:
+    """Return whether the file has a value: its first four bytes are the length of what is used."""
+    with path.open("rb") as file:
+        return any(file.read(4))
 
 
 def forget_slot_of_parent() -> None:

@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from prometheus_client import CollectorRegistry, Metric, disable_created_metrics, values
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from kernel.metric_slots import FOLDER_VARIABLE, own_slot, readable_files
+from kernel.metric_slots import own_slot, readable_files
 
-SHARED = FOLDER_VARIABLE in os.environ
+SHARED = bool(os.environ.get("PROMETHEUS_MULTIPROC_DIR"))
 # Chosen before the first metric is made.
-values.ValueClass = values.MultiProcessValue(own_slot) if SHARED else values.MutexValue  # type: ignore[assignment, misc]
+values.ValueClass = values.MultiProcessValue(own_slot) if SHARED else values.MutexValue  # type: ignore[no-untyped-call]
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 # Every metric of ours is made with this registry, not with the library's, which holds values of a single process.
@@ -23,4 +23,4 @@ REGISTRY = CollectorRegistry()
 
 def collect() -> Iterable[Metric]:
     """Return all metrics: the sum over all processes, or those of this process."""
-    return MultiProcessCollector.merge(readable_files()) if SHARED else REGISTRY.collect()
+    return MultiProcessCollector.merge(readable_files()) if SHARED else REGISTRY.collect()  # type: ignore[no-untyped-call]

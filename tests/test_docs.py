@@ -23,6 +23,7 @@ HISTORICAL = WRITTEN_BY_RUNS | {"CHANGELOG.md"}
 CURRENT = [name for name in NAMES if name not in HISTORICAL]
 # Where environment variables of operators are read.
 READERS = [*(ROOT / "cashback").rglob("*.py"), *(ROOT / "dev/services").glob("*.py"), ROOT / "dev/management/commands/run.py"]
+READERS.append(ROOT / "kernel/metrics.py")
 # Of Python, of the system, or of the tests' own servers: operators do not set them.
 NOT_OURS = {"DJANGO_SETTINGS_MODULE", "PATH", "XDG_STATE_HOME", "CASHBACK_LOCAL_PROFILE", "CASHBACK_LOCAL_LINGER"}
 

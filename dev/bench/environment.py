@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 from django.db import OperationalError, connection, connections
@@ -13,13 +14,39 @@ from dev.race import scratch_database
 
 T = TypeVar("T")
 MAX_REPEATS = 2  # of one round
+MAX_STOLEN = 0.1  # share of a round's CPU time that the machine's host may give to others
 
 
 class RoundDisturbed(Exception):
     """The machine was too busy for the round, e.g. a request was answered 503. The figures would say nothing."""
 
 
+PROC_STAT, STOLEN = Path("/proc/stat"), 7
 DISTURBANCES = (RoundDisturbed, OperationalError, ConnectionError, TimeoutError)
+
+
+@dataclass
+class CpuClock:
+    """The share of all CPU time of a block that the host of a virtual machine gave to others; 0 where nothing says so."""
+
+    stolen_share: float = 0.0
+
+
+@contextmanager
+def stolen_time() -> Iterator[CpuClock]:
+    """Measure the CPU time that is stolen while the block runs."""
+    clock, before = CpuClock(), cpu_ticks()
+    yield clock
+    spent = [after - earlier for after, earlier in zip(cpu_ticks(), before, strict=True)]
+    clock.stolen_share = spent[STOLEN] / (sum(spent) or 1) if spent else 0.0
+
+
+def cpu_ticks() -> list[int]:
+    """Return the machine's ticks of user, nice, system, idle, iowait, irq, softirq and stolen time (man 5 proc_stat)."""
+    try:
+        return [int(ticks) for ticks in PROC_STAT.read_text().split("\n", 1)[0].split()[1:9]]
+    except OSError:
+        return []
 
 
 @dataclass(frozen=True)
@@ -59,22 +86,36 @@ class BenchEnvironment:
         rounds = []
         for number in range(self.rounds):
             self.report_progress(f"round {number + 1} of {self.rounds}")
-            rounds.append(self.undisturbed(backwards if number % 2 else forwards))
+            try:
+                rounds.append(self.undisturbed(backwards if number % 2 else forwards))
+            except DISTURBANCES as error:
+                if not rounds and number + 1 == self.rounds:
+                    raise
+                connections.close_all()
+                self.remark(f"round {number + 1} was left out", error)
         return rounds
 
     def undisturbed(self, run: Callable[[], T]) -> T:
         """Run a round and return its result; repeat a disturbed round, with a remark.
 
-        Raises the disturbance when the last repeat is disturbed too.
+        Raises the disturbance when the last repeat is disturbed too. A round in which only CPU was stolen is used then.
         """
         for _ in range(MAX_REPEATS):
             try:
-                return run()
+                with stolen_time() as clock:
+                    result = run()
+                if clock.stolen_share <= MAX_STOLEN:
+                    return result
+                self.remark("a round was repeated", RoundDisturbed(f"the host took {clock.stolen_share:.0%} of the CPU"))
             except DISTURBANCES as error:
                 connections.close_all()
-                self.remarks.append(f"a round was repeated ({type(error).__name__}: {str(error).partition(chr(10))[0]})")
-                self.report_progress(self.remarks[-1])
+                self.remark("a round was repeated", error)
         return run()
+
+    def remark(self, what: str, error: Exception) -> None:
+        """Note what was done because of a disturbance."""
+        self.remarks.append(f"{what} ({type(error).__name__}: {str(error).partition(chr(10))[0]})")
+        self.report_progress(self.remarks[-1])
 
     def fresh_database(self, name: str = "fresh") -> str:
         """Give this process a fresh database with all tables, and return its name; earlier ones stay."""

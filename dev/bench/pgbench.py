@@ -8,6 +8,7 @@ from pathlib import Path
 
 from django.db import connection
 
+from dev.bench.environment import RoundDisturbed
 from dev.services import binaries
 from wallet.assets.models import CreditPool
 
@@ -59,11 +60,14 @@ UPDATE ledger_idempotencykey SET status_code = 201, body = '{{}}', entry_id = (
 COMMIT;
 """  # noqa: S608  (made of the constants above)
 
+# Parts of pgbench's errors that say that the machine was too busy.
+DISTURBED = ("canceling statement", "terminating connection", "server closed the connection", "Connection refused", "timeout")
+
 
 def claims_a_second(script: str, pool: CreditPool, count: int, clients: int) -> float:
     """Claim `count` credits of the pool with that many clients and prepared statements; return the claims a second.
 
-    Raises RuntimeError when a transaction failed.
+    Raises RoundDisturbed when PostgreSQL cancelled a statement or closed a connection, RuntimeError for another failure.
     """
     write_todo(pool)
     each = count // clients
@@ -80,7 +84,8 @@ def claims_a_second(script: str, pool: CreditPool, count: int, clients: int) -> 
         done = subprocess.run(command, check=False, capture_output=True, text=True, env={"PATH": os.defpath})
     rate = re.search(r"tps = ([\d.]+)", done.stdout)
     if done.returncode or rate is None or "failed transactions: 0 " not in done.stdout:
-        raise RuntimeError(f"pgbench: {done.stderr.strip()[-300:]} {done.stdout[-300:]}")
+        kind = RoundDisturbed if any(sign in done.stderr for sign in DISTURBED) else RuntimeError
+        raise kind(f"pgbench: {done.stderr.strip()[-300:]} {done.stdout[-300:]}")
     return float(rate[1])
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dev.bench import claims_http
+from dev.bench.campaign import Campaign, create_campaign
 from dev.bench.environment import BenchEnvironment
 from dev.bench.results import Figure
 from dev.race import web_server
@@ -68,7 +69,7 @@ class ProfileUnavailable(Exception):
 def bench_profile(environment: BenchEnvironment) -> list[Figure]:
     """Measure the CPU that a claim costs the web's processes, and sample which code uses it."""
     size = environment.size(claims_http.CLAIMS, claims_http.QUICK_CLAIMS)
-    campaign = claims_http.create_campaign(environment)
+    campaign = create_campaign(environment)
     rounds: list[tuple[Counter[str], Counter[str]]] = []
     with contextlib.ExitStack() as stack:
         now = stack.enter_context(claims_http.warm_server())
@@ -91,7 +92,7 @@ def bench_profile(environment: BenchEnvironment) -> list[Figure]:
     return [whole, *sorted(by_part, key=lambda figure: -figure.yardstick)]
 
 
-def cost_by_part(campaign: claims_http.Campaign, server: web_server.Web, size: int) -> Counter[str]:
+def cost_by_part(campaign: Campaign, server: web_server.Web, size: int) -> Counter[str]:
     """Return the milliseconds of CPU that a claim costs, by part: measured without the sampler, divided by a second run."""
     milliseconds = claims_http.cpu_milliseconds(campaign, server, size)
     with TemporaryDirectory() as folder:

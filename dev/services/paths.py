@@ -50,11 +50,6 @@ class InstancePaths:
         return self.run / "redis.sock"
 
     @property
-    def metrics(self) -> Path:
-        """The folder of the metrics that the web server and the scheduler share."""
-        return self.folder / "metrics"
-
-    @property
     def secrets(self) -> Path:
         """The folder of generated secrets."""
         return self.folder / "secrets"

@@ -1,5 +1,8 @@
 """Figures of a benchmark and their page; nothing is measured here."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -7,13 +10,15 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
 
-from dev.bench import markdown_report
+from dev.bench import markdown_report, pgbench
 from dev.bench.catalogue import BENCHES
 from dev.bench.environment import MAX_REPEATS, BenchEnvironment, RoundDisturbed
 from dev.bench.plot import render_bars
 from dev.bench.results import Figure, format_figure
 from dev.bench.run import Result, parse_figure
 from dev.chaos.test_servers import servers_in
+from dev.services import binaries
+from wallet.assets.models import CreditPool
 
 CLAIMS = Figure("claims <32>", 0.3, "more", [(40, 100), (10, 100), (35, 100)], "claims/s", "a | b")
 SLOW = Figure("page 10,000", 1.5, "less", [(30, 10), (20, 10)], "ms")
@@ -76,6 +81,73 @@ def test_a_round_that_is_disturbed_each_time_fails_the_measurement() -> None:
         bench.alternate(measured, lambda: 4.0)
 
     assert len(runs) == 1 + MAX_REPEATS
+
+
+def test_a_round_that_stays_disturbed_is_left_out_when_others_remain() -> None:
+    bench, failures = environment(rounds=3), [TimeoutError("late")] * (1 + MAX_REPEATS)
+
+    def measured() -> float:
+        if failures:
+            raise failures.pop()
+        return 3.0
+
+    assert bench.alternate(measured, lambda: 4.0) == [(3.0, 4.0)] * 2
+    assert bench.remarks == ["a round was repeated (TimeoutError: late)"] * 2 + ["round 1 was left out (TimeoutError: late)"]
+
+
+def test_a_round_whose_cpu_was_stolen_is_repeated_and_then_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    bench, stat = environment(), tmp_path / "stat"
+    stat.write_text("cpu  0 0 0 0 0 0 0 0 0 0\ncpu0 …")
+    monkeypatch.setattr("dev.bench.environment.PROC_STAT", stat)
+    stolen = [50, 20, 5]
+
+    def measured() -> int:
+        left = stolen.pop(0)
+        ticks = [int(number) for number in stat.read_text().split()[1:9]]
+        stat.write_text(f"cpu  {ticks[0] + 100 - left} 0 0 0 0 0 0 {ticks[7] + left} 0 0\n")
+        return left
+
+    assert bench.alternate(measured, lambda: 1) == [(5, 1)]
+    assert bench.remarks == [
+        "a round was repeated (RoundDisturbed: the host took 50% of the CPU)",
+        "a round was repeated (RoundDisturbed: the host took 20% of the CPU)",
+    ]
+
+
+def test_statements_that_prepare_a_benchmark_have_no_time_limit() -> None:
+    code = (
+        "from dev.bench.django_setup import set_up_django; set_up_django(); from django.db import connection; import os;"
+        "cursor = connection.cursor(); names = ('statement', 'lock', 'idle_in_transaction_session');"
+        "[print(cursor.execute(f'SHOW {name}_timeout').fetchone()[0]) for name in names];"
+        "print({'STATEMENT_TIMEOUT_MS', 'LOCK_TIMEOUT_MS'} & os.environ.keys())"
+    )
+    environ = os.environ | {"DJANGO_SETTINGS_MODULE": "cashback.settings"}
+
+    shown = subprocess.run([sys.executable, "-c", code], env=environ, capture_output=True, text=True, check=True).stdout
+
+    assert shown.splitlines() == ["0", "0", "0", "set()"]
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        ("ERROR:  canceling statement due to statement timeout", RoundDisturbed),
+        ('connection to server on socket "/nowhere" failed: Connection refused', RoundDisturbed),
+        ("ERROR:  relation does not exist", RuntimeError),
+    ],
+)
+def test_pgbench_that_fails_on_a_busy_machine_is_a_disturbance(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, message: str, error: type[Exception]
+) -> None:
+    program = tmp_path / "bin/pgbench"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho '{message}' >&2\nexit 2\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(binaries, "postgres_wheel", lambda: tmp_path)
+    monkeypatch.setattr(pgbench, "write_todo", lambda pool: None)
+
+    with pytest.raises(error, match="pgbench"):
+        pgbench.claims_a_second("SELECT 1;", CreditPool(), 32, 32)
 
 
 def test_a_wrong_answer_is_no_disturbance() -> None:

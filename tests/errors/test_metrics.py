@@ -9,6 +9,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.utils import timezone
 from django_q.models import OrmQ, Schedule, Task
@@ -117,6 +118,16 @@ def test_metrics_declare_counters_and_gauges(client: Client, db: None) -> None:
     assert all((kind == "counter") == name.endswith("_total") for name, kind in types.items())
     names = Counter(line.rsplit(" ", 1)[0] for line in text.splitlines() if not line.startswith("#"))
     assert max(names.values()) == 1
+
+
+def test_metrics_and_the_list_in_the_documentation_are_the_same(client: Client, db: None) -> None:
+    operations = (settings.BASE_DIR / "docs/operations.md").read_text()
+    documented = {re.sub("_bucket$", "", name) for name in re.findall(r"\bcashback_[a-z_]+", operations)} - {"cashback_app"}
+
+    client.get("/healthz")
+    types = set(re.findall(r"^# TYPE (cashback_\w+)", client.get("/metrics").content.decode(), re.MULTILINE))
+
+    assert documented == types
 
 
 def test_names_of_batchers_and_fallbacks_are_unique_and_known(client: Client, db: None) -> None:

@@ -37,8 +37,8 @@ def lines() -> Any:
     def read(formatter: logging.Formatter | None = None) -> list[str]:
         return stream.getvalue().splitlines()
 
-    described = django_settings.LOGGING["formatters"]["text"]
-    handler.setFormatter(logging.Formatter(described["format"], style="{"))
+    described: Any = django_settings.LOGGING
+    handler.setFormatter(logging.Formatter(described["formatters"]["text"]["format"], style="{"))
     read.handler = handler  # type: ignore[attr-defined]
     yield read
     logging.getLogger().removeHandler(handler)

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dev.race import processes, web_server
+from kernel import metric_slots
 
 HEALTHZ = 'cashback_http_requests_total{method="GET",route="healthz",status="2xx"}'
 POOLS = "cashback_database_pool_connections"
@@ -43,7 +44,7 @@ def environ(folder: Path) -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def server(environ: dict[str, str]) -> Iterator[web_server.Web]:
-    with web_server.web_server(environ, "--workers", "2", "--threads", "4") as serving:
+    with web_server.web_server(environ, "--workers", "2", "--threads", "4", "--preload") as serving:
         yield serving
 
 
@@ -56,22 +57,20 @@ def get(server: web_server.Web, path: str) -> str:
     return text
 
 
-def value(server: web_server.Web, sample: str) -> float:
-    lines = get(server, "/metrics").splitlines()
-    return float(next((line.rsplit(" ", 1)[1] for line in lines if line.startswith(f"{sample} ")), "0"))
+def sample(text: str, name: str) -> float:
+    return float(next((line.rsplit(" ", 1)[1] for line in text.splitlines() if line.startswith(f"{name} ")), "0"))
 
 
-def wait_until(server: web_server.Web, sample: str, expected: float) -> None:
+def value(server: web_server.Web, name: str) -> float:
+    return sample(get(server, "/metrics"), name)
+
+
+def wait_until(server: web_server.Web, name: str, expected: float) -> None:
     deadline = time.monotonic() + 30
-    while (found := value(server, sample)) != expected:
-        assert time.monotonic() < deadline, f"{sample} is {found}, not {expected}"
+    while (found := value(server, name)) != expected:
+        assert time.monotonic() < deadline, f"{name} is {found}, not {expected}"
         get(server, "/readyz")  # a new worker opens its pool
         time.sleep(0.05)
-
-
-def answering_processes(server: web_server.Web) -> set[str]:
-    lines = [line for _ in range(20) for line in get(server, "/metrics").splitlines()]
-    return {line for line in lines if line.startswith("process_start_time_seconds ")}
 
 
 def test_every_worker_shows_the_requests_of_all(server: web_server.Web) -> None:
@@ -80,8 +79,12 @@ def test_every_worker_shows_the_requests_of_all(server: web_server.Web) -> None:
     for _ in range(40):
         get(server, "/healthz")
 
-    assert [value(server, HEALTHZ) - before for _ in range(12)] == [40] * 12
-    assert len(answering_processes(server)) == 2
+    deadline, memories = time.monotonic() + 30, set[float]()
+    while len(memories) < 2:  # until both processes have answered: each shows its own memory
+        assert time.monotonic() < deadline
+        text = get(server, "/metrics")
+        memories.add(sample(text, "process_max_resident_memory_bytes"))
+        assert sample(text, HEALTHZ) == before + 40
 
 
 def test_killed_worker_takes_its_gauges_along_and_no_count(server: web_server.Web, folder: Path) -> None:
@@ -97,7 +100,7 @@ def test_killed_worker_takes_its_gauges_along_and_no_count(server: web_server.We
         assert value(server, POOLS) <= 8
         wait_until(server, POOLS, 8)
         assert value(server, HEALTHZ) >= counted
-        assert len(list(folder.glob("*.db"))) <= max(files, 8)  # two workers with four files each
+        assert len(list(folder.glob("*.db"))) <= max(files, 12)  # two workers and their parent, with four files each
 
 
 def test_process_beside_the_web_server_is_counted_and_forgotten_when_killed(
@@ -136,17 +139,17 @@ def test_master_starts_from_zero_and_keeps_what_living_processes_count(environ: 
 
 
 def test_server_without_a_folder_makes_its_own_and_removes_it(environ: dict[str, str], tmp_path: Path) -> None:
-    environ = {name: value for name, value in environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"} | {"TMPDIR": str(tmp_path)}
-    abandoned = tmp_path / "cashback-metrics-of-a-killed-one"
-    abandoned.mkdir()
+    environ = {name: value for name, value in environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
+    abandoned = metric_slots.MEMORY / f"cashback-metrics-0-{tmp_path.parent.name}"
+    abandoned.mkdir(exist_ok=True)
     os.utime(abandoned, (0, 0))
 
     with web_server.web_server(environ, "--workers", "2", "--threads", "2") as server:
         for _ in range(9):
             get(server, "/healthz")
         assert value(server, HEALTHZ) == 10
-        (made,) = tmp_path.glob("cashback-metrics-*")
-        assert made != abandoned
+        (made,) = metric_slots.MEMORY.glob(f"cashback-metrics-{server.pid}-*")
+        assert not abandoned.exists()
         os.kill(server.pid, signal.SIGTERM)
         deadline = time.monotonic() + 20
         while made.exists():
@@ -160,3 +163,15 @@ def test_commands_leave_no_metrics_behind(environ: dict[str, str], tmp_path: Pat
     subprocess.run([sys.executable, "manage.py", "check"], env=environ, check=True, capture_output=True)
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_files_of_a_new_process_are_allocated_so_that_a_full_disk_cannot_kill_it(
+    environ: dict[str, str], tmp_path: Path
+) -> None:
+    environ = environ | {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
+
+    subprocess.run([sys.executable, "-c", "import django; django.setup()"], env=environ, check=True, capture_output=True)
+
+    files = {path.name: path.stat() for path in tmp_path.glob("*.db")}
+    assert files.keys() == {f"{kind}_1.db" for kind in metric_slots.ALLOCATED}
+    assert all(file.st_blocks * 512 >= file.st_size >= 1 << 16 for file in files.values())

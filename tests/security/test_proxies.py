@@ -16,12 +16,19 @@ API = "/api/v1/wallet/"
 Serve = Callable[..., web_server.Web]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def deployed(django_db_setup: None) -> Iterator[Serve]:
-    """Run the web as a deployment on this machine, with more variables."""
+    """Run the web as a deployment on this machine, with more variables; the same variables give the same server."""
+    running: dict[tuple[tuple[str, str], ...], web_server.Web] = {}
     with ExitStack() as stack:
 
         def serve(**environ: str) -> web_server.Web:
+            key = tuple(sorted(environ.items()))
+            if key not in running:
+                running[key] = start(**environ)
+            return running[key]
+
+        def start(**environ: str) -> web_server.Web:
             here = {
                 "DATABASE_URL": scratch_database.database_url(connection.settings_dict),
                 "ALLOWED_HOSTS": "localhost",

@@ -20,9 +20,9 @@ from django.db import OperationalError, connections
 
 from cashback.database.roles import APP_ROLE
 from dev import services
-from dev.services.paths import instance_paths
 from dev.services.process_group import ProcessGroup
 from dev.services.restarts import GaveUp, RestartablePart, Restarter
+from kernel import metric_slots
 from wallet.management.base_command import positive_int, whole_number
 
 # A line of `seed` that names a demo user: email, password, role.
@@ -148,7 +148,7 @@ def _start(children: ProcessGroup, listener: socket.socket, workers: int, thread
     environ = {name: value for name, value in os.environ.items() if (name, value) != ("STATEMENT_TIMEOUT_MS", "0")}
     # On the local server the application does not own its tables, as in production: it cannot rewrite history.
     environ["DATABASE_URL"] = environ.get("DATABASE_URL") or services.database_url(role=APP_ROLE)
-    environ["PROMETHEUS_MULTIPROC_DIR"] = str(instance_paths().metrics)
+    environ["PROMETHEUS_MULTIPROC_DIR"] = metric_slots.make_temporary_folder()
     pool = {"DATABASE_POOL": environ.get("DATABASE_POOL", str(min(threads, CONNECTIONS)))}
     children.start(WEB, [*gunicorn, *limits, *quiet], folder, environ | pool, [listener.fileno()])
     children.start(WORKER, [sys.executable, "manage.py", "qcluster"], folder, environ)
