@@ -19,6 +19,7 @@ from unfold.admin import ModelAdmin
 
 from accounts.expensive_reads import SEARCH, expensive_read_view
 from accounts.models import User
+from kernel.readable_text import normal_text
 from kernel.refusals import Refusal
 from kernel.transactions import Busy
 
@@ -120,6 +121,10 @@ class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Show the list. It counts its rows, so it is an expensive read."""
         return super().changelist_view(request, extra_context)
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
+        """Return the rows that match the term in the normal form of what is stored, and whether they may be duplicates."""
+        return super().get_search_results(request, queryset, normal_text(search_term))  # type: ignore[no-any-return]
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Return whether the caller is an operator."""

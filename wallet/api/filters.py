@@ -3,6 +3,7 @@
 from typing import Any
 
 import django_filters
+from django import forms
 from django.core.exceptions import ValidationError as FormError
 from django.db.models import Q, QuerySet
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
@@ -12,6 +13,7 @@ from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
+from kernel.readable_text import normal_text
 from wallet.api.fields import AmountParameter, TimestampParameter
 from wallet.assets.models import AssetStatus
 from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet
@@ -77,6 +79,20 @@ class TimestampFilter(django_filters.Filter):  # type: ignore[misc]
     field_class = TimestampParameter
 
 
+class TextParameter(forms.CharField):
+    """Text to search for, in the normal form of what is stored."""
+
+    def to_python(self, value: Any) -> Any:
+        """Return the text."""
+        return normal_text(super().to_python(value))
+
+
+class TextFilter(django_filters.CharFilter):  # type: ignore[misc]
+    """Compares with text, whatever its normal form."""
+
+    field_class = TextParameter
+
+
 class AssetFilter(FilterSet):  # type: ignore[misc]
     """Filters of the asset list."""
 
@@ -109,8 +125,8 @@ class AssetFilter(FilterSet):  # type: ignore[misc]
 class OwnershipFilter(AssetFilter):
     """Filters of the ownership report, which is one query without branches."""
 
-    search = django_filters.CharFilter("title", "icontains", max_length=200, help_text="Text in the title (case-insensitive).")
-    owner = django_filters.CharFilter(
+    search = TextFilter("title", "icontains", max_length=200, help_text="Text in the title (case-insensitive).")
+    owner = TextFilter(
         "claimed_by__email", "icontains", max_length=254, help_text="Text in the owner's email (case-insensitive)."
     )
 

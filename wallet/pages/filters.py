@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from kernel.readable_text import normal_text
 from wallet.assets.models import CreditPool
 from wallet.assets.querysets import AssetQuerySet
 from wallet.ledger.querysets import EntryQuerySet
@@ -23,9 +24,17 @@ SORTS = [
 ]
 
 
+class TextField(forms.CharField):
+    """Text to search for, in the normal form of titles."""
+
+    def to_python(self, value: Any) -> Any:
+        """Return the text."""
+        return normal_text(super().to_python(value))
+
+
 def title_field() -> forms.CharField:
     """Return a search field for titles."""
-    return forms.CharField(
+    return TextField(
         label=_("Search by title"), required=False, max_length=100, widget=forms.TextInput(attrs={"type": "search"})
     )
 
