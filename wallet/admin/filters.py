@@ -17,15 +17,28 @@ from wallet.money import CURRENCIES
 SEQ = re.compile(r"[0-9]{1,18}")
 
 
+def refuse_filter(request: HttpRequest, queryset: QuerySet[Any], title: Any) -> QuerySet[Any]:
+    """Return no rows, and note the filter whose value cannot be read: its list and its export then answer 400."""
+    request.refused_filters = [*getattr(request, "refused_filters", ()), str(title)]  # type: ignore[attr-defined]
+    return queryset.none()
+
+
 class ChoiceFilter(DropdownFilter):  # type: ignore[misc]
-    """One of a fixed set of choices; any other value in the URL is ignored."""
+    """One of a fixed set of choices; any other value in the URL is refused."""
 
     field: str
 
+    def has_output(self) -> bool:
+        """Return whether there is a choice, or a value to refuse: without an output Django drops the filter and its value."""
+        return bool(super().has_output() or self.value())
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the rows that have the chosen value."""
-        known = {str(value) for value, _ in self.lookup_choices}
-        return queryset.filter(**{self.field: self.value()}) if self.value() in known else queryset
+        if not (chosen := self.value()):
+            return queryset
+        if chosen not in {str(value) for value, _ in self.lookup_choices}:
+            return refuse_filter(request, queryset, self.title)
+        return queryset.filter(**{self.field: chosen})
 
 
 class StatusFilter(ChoiceFilter):
@@ -75,7 +88,10 @@ class DayFilter(RangeDateFilter):  # type: ignore[misc]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep times from the start of the first day to the end of the last one."""
-        since, until = (parse_date_str(self.used_parameters.get(f"{self.parameter_name}_{end}")) for end in ("from", "to"))
+        texts = [self.used_parameters.get(f"{self.parameter_name}_{end}") for end in ("from", "to")]
+        since, until = map(parse_date_str, texts)
+        if any(text and not day for text, day in zip(texts, (since, until), strict=True)):
+            return refuse_filter(request, queryset, self.title)
         if since:
             queryset = queryset.filter(**{f"{self.parameter_name}__gte": datetime.combine(since, time.min, UTC)})
         if until and until.year < datetime.max.year:
@@ -133,5 +149,7 @@ class SealFilter(TextFilter):  # type: ignore[misc]
         """Keep the entries that the seal covers; none for a number without a seal."""
         if not (number := self.value() or ""):
             return queryset
-        seal = Seal.objects.only("from_xid", "to_xid").filter(pk=int(number)).first() if SEQ.fullmatch(number) else None
+        if not SEQ.fullmatch(number):
+            return refuse_filter(request, queryset, self.title)
+        seal = Seal.objects.only("from_xid", "to_xid").filter(pk=int(number)).first()
         return queryset.filter(xid__gte=seal.from_xid, xid__lt=seal.to_xid) if seal else queryset.none()

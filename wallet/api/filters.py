@@ -18,6 +18,7 @@ from wallet.api.fields import AmountParameter, TimestampParameter
 from wallet.assets.models import AssetStatus
 from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet
 from wallet.money import check_currency
+from wallet.queries.supply import require_comparable_values
 
 # The condition for each current status, whether or not the sweep has run, in terms of indexed columns.
 CURRENT_STATUS = {
@@ -107,6 +108,14 @@ class AssetFilter(FilterSet):  # type: ignore[misc]
         choices=[("true", "Yes"), ("false", "No")], method="filter_mine", help_text="Whether the caller claimed it."
     )
     search = django_filters.CharFilter(method="skip_search", max_length=200, help_text="Text in the title (case-insensitive).")
+
+    def filter_queryset(self, queryset: AssetQuerySet) -> AssetQuerySet:
+        """Return the filtered assets; raise ValidationError when amounts of different currencies would be compared."""
+        compares = {"min_value", "max_value"} & {*self.data} or self.data.get("ordering", "").lstrip("-") == "total_value"
+        if compares and not (self.data.get("currency") or self.data.get("pool")):
+            require_comparable_values()
+        filtered: AssetQuerySet = super().filter_queryset(queryset)
+        return filtered
 
     def skip_search(self, assets: AssetQuerySet, name: str, text: str) -> AssetQuerySet:
         """Return all rows: the branches of the list contain the search (see wallet.api.asset_list)."""

@@ -1,4 +1,4 @@
-"""Filter forms of the lists. An invalid value gets an error beside its field and filters nothing."""
+"""Filter forms of the lists. An invalid value gets an error beside its field, and the list is empty (400)."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, time, timedelta
@@ -7,13 +7,16 @@ from typing import Any
 from django import forms
 from django.db.models import Q
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kernel.readable_text import normal_text
+from wallet.actions import csv_rows
 from wallet.assets.models import CreditPool
 from wallet.assets.querysets import AssetQuerySet
 from wallet.ledger.querysets import EntryQuerySet
 from wallet.money import MAX_VALUE
+from wallet.queries.supply import CURRENCY_REQUIRED, currencies_in_use
 
 EXPIRIES = [("", _("Any time")), ("2", _("Within 2 days")), ("7", _("Within a week")), ("30", _("Within a month"))]
 SORTS = [
@@ -22,14 +25,18 @@ SORTS = [
     ("low", _("Lowest value")),
     ("title", _("Title, A to Z")),
 ]
+BY_VALUE = ("high", "low")  # the orders that compare amounts
 
 
 class TextField(forms.CharField):
-    """Text to search for, in the normal form of titles."""
+    """Text to search for, in the normal form of titles. Any text is valid: what no title can have finds nothing."""
 
     def to_python(self, value: Any) -> Any:
-        """Return the text."""
-        return normal_text(super().to_python(value))
+        """Return the text; PostgreSQL has no NUL."""
+        return normal_text(super().to_python(value)).replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+    def run_validators(self, value: Any) -> None:
+        """Accept any text."""
 
 
 def title_field() -> forms.CharField:
@@ -39,10 +46,22 @@ def title_field() -> forms.CharField:
     )
 
 
+class AmountField(forms.DecimalField):
+    """An amount in plain digits. Django's field would also accept 1e3, 1_000 and digits of other scripts."""
+
+    def to_python(self, value: Any) -> Any:
+        """Return the amount, or None for an empty field. Raises ValidationError."""
+        try:
+            return csv_rows.parse_cell_amount(text) if (text := str(value or "").strip()) else None
+        except ValueError as error:
+            message = _("Enter a plain amount such as 1250.50, without symbols or separators.")
+            raise forms.ValidationError(message, code="invalid") from error
+
+
 def value_field(label: Any) -> forms.DecimalField:
     """Return a field for an amount in any currency."""
     widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
-    return forms.DecimalField(label=label, required=False, min_value=0, max_value=MAX_VALUE, widget=widget)
+    return AmountField(label=label, required=False, min_value=0, max_value=MAX_VALUE, widget=widget)
 
 
 def day_field(label: Any) -> forms.DateField:
@@ -58,6 +77,15 @@ class ListFilter(forms.Form):
         self.is_valid()
         return {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
 
+    def is_filtered(self) -> bool:
+        """Return whether any field but the order is filled in, or has an error."""
+        return bool(self.errors or self.filled_fields().keys() - {"sort"})
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the page: 400 when a value is invalid."""
+        return 200 if self.is_valid() else 400
+
 
 class OfferFilter(ListFilter):
     """Filters and sorts the offers."""
@@ -66,22 +94,44 @@ class OfferFilter(ListFilter):
     pool = forms.ChoiceField(label=_("Pool"), required=False)
     min = value_field(_("Min. value"))
     max = value_field(_("Max. value"))
+    currency = forms.ChoiceField(label=_("Currency"), required=False)
     ends = forms.ChoiceField(label=_("Expires"), required=False, choices=EXPIRIES)
     sort = forms.ChoiceField(label=_("Sort by"), required=False, choices=SORTS)
 
     def __init__(self, data: Any, pools: Iterable[CreditPool]) -> None:
         super().__init__(data, auto_id="%s")
+        pools = list(pools)
         choices = [("", _("All pools")), *((str(pool.pk), pool.name) for pool in pools)]
         self.fields["pool"].choices = choices  # type: ignore[attr-defined]
+        asks_for_values = data.get("currency") or data.get("min") or data.get("max") or data.get("sort") in BY_VALUE
+        currencies = currencies_in_use() if asks_for_values else sorted({pool.currency for pool in pools})
+        self.fields["currency"].choices = [("", _("All currencies")), *((code, code) for code in currencies)]  # type: ignore[attr-defined]
+        self.has_currencies = len(currencies) > 1
+
+    def clean(self) -> dict[str, Any]:
+        """Require a currency or a pool when amounts are compared and there are credits of several currencies."""
+        values: dict[str, Any] = super().clean() or {}
+        compares = values.get("min") is not None or values.get("max") is not None or values.get("sort") in BY_VALUE
+        if compares and self.has_currencies and not (values.get("currency") or values.get("pool") or self.errors):
+            self.add_error("currency", gettext(CURRENCY_REQUIRED))
+        return values
 
     def apply(self, credits: AssetQuerySet) -> AssetQuerySet:
-        """Return the credits that match the filter."""
+        """Return the credits that match the filter; none when it is invalid."""
+        if not self.is_valid():
+            return credits.none()
         fields = self.filled_fields()
         # Look up the matching titles first: an index then finds their credits.
         if "q" in fields and (titles := credits.titles_with(fields["q"])) is not None:
             del fields["q"]
             credits = credits.filter(title__in=titles)
-        columns = {"q": "title__icontains", "pool": "pool", "min": "total_value__gte", "max": "total_value__lte"}
+        columns = {
+            "q": "title__icontains",
+            "pool": "pool",
+            "currency": "currency",
+            "min": "total_value__gte",
+            "max": "total_value__lte",
+        }
         condition = Q(**{column: fields[name] for name, column in columns.items() if name in fields})
         if days := fields.get("ends"):
             condition &= Q(expires_at__lte=Now() + timedelta(days=int(days)))
@@ -90,10 +140,6 @@ class OfferFilter(ListFilter):
     def order(self) -> str:
         """Return the name of the requested order."""
         return str(self.filled_fields().get("sort", "ends"))
-
-    def is_filtered(self) -> bool:
-        """Return whether any field but the order is filled in."""
-        return bool(self.filled_fields().keys() - {"sort"})
 
 
 class HistoryFilter(ListFilter):
@@ -107,7 +153,9 @@ class HistoryFilter(ListFilter):
         super().__init__(data, auto_id="%s")
 
     def apply(self, entries: EntryQuerySet) -> EntryQuerySet:
-        """Return the entries that match the filter. Both days are in UTC and inclusive."""
+        """Return the entries that match the filter, none when it is invalid. Both days are in UTC and inclusive."""
+        if not self.is_valid():
+            return entries.none()
         fields, condition = self.filled_fields(), Q()
         if title := fields.get("q"):
             condition &= Q(asset__title__icontains=title)
@@ -116,7 +164,3 @@ class HistoryFilter(ListFilter):
         if day := fields.get("until"):
             condition &= Q(claimed_at__lte=datetime.combine(day, time.max, UTC))
         return entries.filter(condition)
-
-    def is_filtered(self) -> bool:
-        """Return whether any field is filled in."""
-        return bool(self.filled_fields())
