@@ -19,8 +19,9 @@ from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
 
 from accounts import audit, two_factor
+from accounts.email_addresses import normal_email
 from accounts.expensive_reads import SEARCH, expensive_read_view
-from accounts.models import User, normal_email
+from accounts.models import User
 from kernel.opened_forms import LastChange, LockedRowMixin, OpenedForm
 from kernel.timestamps import format_minute
 
@@ -35,7 +36,7 @@ class NewUserForm(UserCreationForm):  # type: ignore[misc]
     """Adds a user with a normalised email."""
 
     def clean_email(self) -> str:
-        """Return the email in lower case."""
+        """Return the email in its one form."""
         return normal_email(self.cleaned_data["email"])
 
 

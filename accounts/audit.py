@@ -15,7 +15,8 @@ from typing import Any, Literal
 from django.core.exceptions import ValidationError
 from django.utils.crypto import salted_hmac
 
-from accounts.models import User, normal_email
+from accounts.email_addresses import normal_email
+from accounts.models import User
 from kernel.refusals import Refusal
 
 log = logging.getLogger("cashback.audit")

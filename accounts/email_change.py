@@ -8,7 +8,8 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 from accounts import audit, mail
-from accounts.models import User, normal_email
+from accounts.email_addresses import normal_email
+from accounts.models import User
 from accounts.passwords import current_password_error, verify_current_password
 from accounts.registration import EmailTaken, email_uniqueness
 

@@ -1,5 +1,6 @@
 """Forms of accounts. They validate fields and rate limits and leave the rest to the actions."""
 
+from contextlib import suppress
 from typing import Any, cast
 
 from django import forms
@@ -15,6 +16,7 @@ from unfold.forms import AuthenticationForm as ConsoleForm
 
 from accounts import audit, clients, throttles, two_factor
 from accounts.models import User
+from accounts.password_forms import password_forms
 from accounts.password_hashing import HashingBusy
 from accounts.passwords import MAX_PASSWORD_LENGTH, validate_new_password
 from kernel.rate_limits import RateLimited, format_wait
@@ -98,7 +100,7 @@ class SignInForm(AuthenticationForm):
         request = cast(HttpRequest, self.request)
         with audit.recording_refusal("sign_in", email=audit.email_digest(email)):
             try:
-                cleaned = super().clean()
+                cleaned = self.authenticate_forms()
             except ValidationError as error:
                 # A user without console access counts too, as the response must equal that to a wrong password.
                 if error.code != two_factor.NotSetUp.code:
@@ -110,6 +112,16 @@ class SignInForm(AuthenticationForm):
             audit.record_event("sign_in", "done", user, email=audit.email_digest(email))
             clients.remember_device(request, email)
         return cleaned
+
+    def authenticate_forms(self) -> dict[str, Any]:
+        """Authenticate with the password in its normal form, then as typed; raise the ValidationError of the last try."""
+        *first, last = password_forms(self.cleaned_data.get("password", ""))
+        for form in first:
+            self.cleaned_data["password"] = form
+            with suppress(ValidationError):
+                return super().clean()
+        self.cleaned_data["password"] = last
+        return super().clean()
 
 
 class ThrottledSignInForm(SignInForm, ConsoleForm):  # type: ignore[misc]

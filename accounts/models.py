@@ -12,7 +12,9 @@ from django.db.models.functions import Lower, Now
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
 
-from kernel.model_fields import GeneratedUUIDField
+from accounts.email_addresses import check_email, email_forms, normal_email
+from accounts.password_forms import normal_password
+from kernel.model_fields import GeneratedUUIDField, ValidatedEmailField
 from kernel.uuid7 import uuid7
 
 
@@ -26,16 +28,15 @@ class Role(models.TextChoices):
 CLOSED_DOMAIN = "@closed.invalid"  # of the pseudonyms of closed accounts; RFC 2606 reserves it, so no mail ever leaves for it
 
 
-def normal_email(email: str) -> str:
-    """Return the email as it is stored and looked up: stripped, in lower case."""
-    return email.strip().lower()
-
-
 class UserManager(BaseUserManager["User"]):
-    """Creates users, and finds a user by email regardless of case."""
+    """Creates users, and finds a user by email in any of its forms."""
 
     def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
-        """Insert a user with a hashed password and return it. A user without a password cannot sign in."""
+        """Insert a user with a hashed password and return it. A user without a password cannot sign in.
+
+        Raises ValidationError for what is no email.
+        """
+        check_email(email)
         user = self.model(email=normal_email(email), **fields)
         user.set_password(password)
         user.save(force_insert=True, using=self._db)
@@ -46,15 +47,23 @@ class UserManager(BaseUserManager["User"]):
         return self.create_user(email, password, role=Role.ADMIN, is_superuser=True, **fields)
 
     def get_by_natural_key(self, username: str | None) -> "User":
-        """Return the user with this email, regardless of case."""
-        return self.get(email=normal_email(username or ""))
+        """Return the user with this email, in any form. An account from before that is stored as typed comes first."""
+        forms = email_forms(username or "")
+        users = sorted(self.filter(email__in=forms), key=lambda user: forms.index(user.email))
+        if not users:
+            raise self.model.DoesNotExist
+        return users[0]
 
 
 class User(AbstractBaseUser):
     """A user, identified by email. Role and `is_active` are read from this row on every request."""
 
     id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
-    email = models.EmailField(unique=True, error_messages={"unique": "This email already has an account. Sign in instead."})
+    email = ValidatedEmailField(
+        unique=True,
+        validators=[check_email],
+        error_messages={"unique": "This email already has an account. Sign in instead."},
+    )
     role = models.CharField(max_length=5, choices=Role.choices, default=Role.USER)
     is_active = models.BooleanField(
         _("active"), default=True, help_text="Untick instead of deleting: the ledger keeps its owner."
@@ -105,6 +114,10 @@ class User(AbstractBaseUser):
     def lacks_two_factor(self) -> bool:
         """Whether the user must set up two-step verification before using the console."""
         return bool(settings.REQUIRE_TWO_FACTOR) and self.is_admin and self.two_factor_since is None
+
+    def set_password(self, raw_password: str | None) -> None:
+        """Set the password in its normal form; None makes signing in impossible."""
+        super().set_password(raw_password if raw_password is None else normal_password(raw_password))
 
     def check_password(self, raw_password: str | None) -> bool:
         """Return whether the password is correct. Side effect: renews a hash of weaker settings unless it has changed since."""

@@ -11,8 +11,23 @@ from django.utils.translation import gettext as _
 
 from accounts import audit, throttles
 from accounts.models import Revoked, TokenFamily, User
+from accounts.password_forms import normal_password, password_forms
+from kernel.readable_text import unreadable_character
 
 MAX_PASSWORD_LENGTH = 128  # characters; a bound on the cost of hashing
+
+
+class UsableCharactersValidator:
+    """Refuses a new password with characters that other keyboards and programs may drop or change (RFC 8264 §4.3)."""
+
+    def validate(self, password: str, user: User | None = None) -> None:
+        """Raise ValidationError for such a character."""
+        if unreadable_character(password):
+            raise ValidationError(_("Use only letters, numbers, symbols and spaces that can be seen."), code="unreadable")
+
+    def get_help_text(self) -> str:
+        """Return the rule."""
+        return _("Use only letters, numbers, symbols and spaces that can be seen.")
 
 
 def validate_new_password(password: str, user: User, field: str) -> None:
@@ -22,7 +37,7 @@ def validate_new_password(password: str, user: User, field: str) -> None:
             {field: ValidationError(_("At most %(limit)s characters.") % {"limit": MAX_PASSWORD_LENGTH}, code="max_length")}
         )
     try:
-        validate_password(password, user)
+        validate_password(normal_password(password), user)
     except ValidationError as error:
         raise ValidationError({field: error}) from error
 
@@ -54,14 +69,14 @@ def revoke_other_sign_ins(user: User, current: str, family: UUID | str | None = 
 
 def verify_current_password(user: User, password: str) -> None:
     """Raise ValidationError unless this is the user's password, or RateLimited after too many wrong ones."""
-    if len(password) > MAX_PASSWORD_LENGTH or not user.check_password(password):
+    if len(password) > MAX_PASSWORD_LENGTH or not any(map(user.check_password, password_forms(password))):
         throttles.count_wrong_password(user.email)
         raise current_password_error()
 
 
 def store_password(user: User, password: str, reason: Revoked, exempt: Sequence[UUID | str] = ()) -> None:
     """Store the password with a new salt and revoke the token families that are not `exempt`."""
-    hashed = make_password(password)
+    hashed = make_password(normal_password(password))
     with transaction.atomic():
         # Conditional on the checked hash: of two concurrent changes one wins, and no lock is held while hashing.
         # A change of email that waits for its link was perhaps asked for by whoever is shut out now.

@@ -10,7 +10,8 @@ from django.utils.translation import gettext_noop
 from psycopg.errors import UniqueViolation
 
 from accounts import audit, mail
-from accounts.models import User, normal_email
+from accounts.email_addresses import normal_email
+from accounts.models import User
 from accounts.passwords import validate_new_password
 from kernel.refusals import Conflict
 

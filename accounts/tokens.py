@@ -20,6 +20,7 @@ from rest_framework_simplejwt.tokens import RefreshToken
 from accounts import audit, throttles, two_factor
 from accounts.devices import Client
 from accounts.models import Revoked, TokenFamily, User
+from accounts.password_forms import password_forms
 from accounts.passwords import MAX_PASSWORD_LENGTH
 from kernel.refusals import Unauthenticated
 
@@ -73,7 +74,10 @@ def sign_in(email: str, password: str, code: str = "", client: Client = Client()
 def verify_credentials(email: str, password: str, device: str | None = None) -> User:
     """Return the active user with this email and password; raise BadCredentials, RateLimited or HashingBusy."""
     with audit.recording_refusal("sign_in", email=audit.email_digest(email)):
-        user = authenticate(None, username=email, password=password) if len(password) <= MAX_PASSWORD_LENGTH else None
+        # Each form is tried whether or not the email exists, so that the work tells nothing.
+        forms = password_forms(password) if len(password) <= MAX_PASSWORD_LENGTH else []
+        users = (authenticate(None, username=email, password=form) for form in forms)
+        user = next((found for found in users if found is not None), None)
         if not isinstance(user, User):
             throttles.count_wrong_password(email, device)
             raise BadCredentials

@@ -180,6 +180,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "accounts.passwords.UsableCharactersValidator"},
 ]
 # Links in emails for a new password and for a verified email.
 PASSWORD_RESET_TIMEOUT = read_positive_int("EMAIL_LINK_MINUTES", 60) * 60

@@ -19,6 +19,17 @@ class GeneratedUUIDField(models.UUIDField[UUID | str, UUID]):
         return name, "django.db.models.UUIDField", args, {key: kwargs[key] for key in kwargs if key != "default"}
 
 
+class ValidatedEmailField(models.EmailField[str, str]):
+    """An EmailField whose `validators` may be our functions, which take the place of Django's."""
+
+    default_validators: Sequence[Any] = ()
+
+    def deconstruct(self) -> Deconstructed:
+        """Return a plain EmailField without validators."""
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.EmailField", args, {key: kwargs[key] for key in kwargs if key != "validators"}
+
+
 class ValidatedCharField(models.CharField[str, str]):
     """A CharField whose `validators` may be our functions."""
 

@@ -95,7 +95,28 @@ def test_customers_page_lists_owners_by_value(console: Client, owned: CreditPool
     assert owners(console, q="BOB@") == [("bob", 1, "30.00", "INR")]
     assert owners(console, currency="USD") == [("alice", 1, "5.00", "USD")]
     assert owners(console, pool=str(owned.pk)) == [("alice", 1, "100.00", "INR")]
-    assert len(owners(console, pool="no-uuid", p="nonsense")) == 3
+
+
+@pytest.mark.parametrize("query", [{"pool": "no-uuid"}, {"currency": "rupees"}, {"q": "x" * 300}])
+def test_a_filter_of_the_customers_that_cannot_be_read_is_refused(
+    console: Client, owned: CreditPool, query: dict[str, str]
+) -> None:
+    page, file = console.get(OWNERS, query), console.get(f"{OWNERS}export/csv/", query)
+
+    assert (page.status_code, page.context["lines"], file.status_code) == (400, [], 400)
+    assert 'class="errorlist' in page.content.decode()
+    assert console.get(OWNERS, {"p": "nonsense"}).status_code == 400
+
+
+def test_owners_are_listed_by_currency(console: Client, owned: CreditPool, issue: Issue, bob: User) -> None:
+    claim_asset(issue(total_value=Decimal(999), currency="USD").pk, bob)
+
+    assert [line[2:] for line in owners(console)] == [
+        ("150.00", "INR"),
+        ("30.00", "INR"),
+        ("999.00", "USD"),
+        ("5.00", "USD"),
+    ]
 
 
 def test_customers_page_totals_all_matching_owners(console: Client, owned: CreditPool) -> None:

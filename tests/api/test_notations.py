@@ -195,3 +195,34 @@ def test_a_default_that_is_written_out_is_the_same_request(as_ada: Caller, open_
     assert as_ada.post(url, body | {"expires_at": None}, headers=same).headers.get("Idempotency-Replayed") == "true"
     assert as_ada.post(url, body | {"expires_at": "2090-01-01"}, headers=same).status_code == 422
     assert as_ada.post(url, body | {"total_value": "100.01"}, headers=same).status_code == 422
+
+
+# --- Amounts of several currencies ----------------------------------------------------------------------------------------
+
+COMPARED = [{"min_value": "1"}, {"max_value": "100"}, {"ordering": "total_value"}, {"ordering": "-total_value"}]
+
+
+@pytest.mark.parametrize("compared", COMPARED)
+@pytest.mark.parametrize("address", ["assets/", "reports/ownership/", "reports/ownership/?format=csv"])
+def test_values_are_compared_within_one_currency(
+    as_ada: Caller, issue: Issue, open_pool: OpenPool, address: str, compared: dict[str, str]
+) -> None:
+    rupees, yen, pooled = issue(), issue(currency="JPY"), issue(pool=open_pool())
+    url, _, query = f"{ROOT}/{address}".partition("?")
+    query_string = compared | ({"format": "csv"} if query else {})
+
+    answer = as_ada.get(url, query_string)
+    chosen = as_ada.get(url, query_string | {"currency": "JPY"})
+    in_pool = as_ada.get(url, query_string | {"pool": str(pooled.pool_id)})
+
+    assert wrong_fields(answer) == ["currency"]
+    for found, asset in ((chosen, yen), (in_pool, pooled)):
+        content = found.getvalue().decode()
+        assert (found.status_code, str(asset.pk) in content, str(rupees.pk) in content) == (200, True, False)
+
+
+@pytest.mark.parametrize("compared", COMPARED)
+def test_values_of_the_only_currency_need_no_choice(as_alice: Caller, issue: Issue, compared: dict[str, str]) -> None:
+    issue()
+
+    assert len(as_alice.get(ASSETS, compared).json()["results"]) == 1

@@ -127,7 +127,7 @@ def test_a_dry_run_imports_nothing(command: Command, csv_file: Write) -> None:
         ("Cashback,5,XXX,,", "currency"),
         ("Cashback,5,,,", "currency"),
         ("Cashback,5,USD,Diwali,", "currency"),
-        ("Cashback,5,INR,diwali,", "pool"),
+        ("Cashback,5,INR,Dewali,", "pool"),
         ("Cashback,5,INR,,2020-01-01", "expires_at"),
         ("Cashback,5,INR,,2090-02-30", "expires_at"),
         ("Cashback,5,INR,,9999-12-31", "expires_at"),

@@ -71,7 +71,7 @@ def test_history_page_takes_one_query_for_its_claims(
         ({"since": "2999-01-01"}, []),
         ({"until": "2000-01-01"}, []),
         ({"until": "2999-01-01", "q": "coff"}, ["coffee"]),
-        ({"since": "yesterday"}, ["coffee", "green tea"]),
+        ({"since": "yesterday"}, []),
     ],
 )
 def test_history_is_filtered_by_title_and_dates(

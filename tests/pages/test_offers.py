@@ -240,14 +240,52 @@ def test_offers_are_filtered_by_pool(alice_client: Client, teas: CreditPool) -> 
 
 
 @pytest.mark.parametrize(
-    "odd", [{"min": "-1"}, {"min": "x"}, {"max": "NaN"}, {"max": "9" * 40}, {"pool": "x"}, {"ends": "3"}, {"sort": "x"}]
+    "odd",
+    [
+        {"min": "-1"},
+        {"min": "x"},
+        {"min": "1,000"},
+        {"min": "₹100"},
+        {"min": "1e3"},
+        {"min": "1_000"},
+        {"min": "٣"},
+        {"max": "NaN"},
+        {"max": "9" * 40},
+        {"pool": "x"},
+        {"currency": "x"},
+        {"ends": "3"},
+        {"sort": "x"},
+    ],
 )
-def test_invalid_filter_shows_an_error_and_filters_nothing(alice_client: Client, teas: CreditPool, odd: dict[str, str]) -> None:
+def test_invalid_filter_is_refused_beside_its_field(alice_client: Client, teas: CreditPool, odd: dict[str, str]) -> None:
     answer = alice_client.get(OFFERS, odd)
 
-    assert len(answer.context["cards"]) == 3
+    assert (answer.status_code, answer.context["cards"]) == (400, [])
     assert list(answer.context["filter"].errors) == list(odd)
     assert 'class="errorlist"' in answer.content.decode()
+
+
+def test_a_script_shows_the_errors_of_a_filter_by_loading_the_page(alice_client: Client, teas: CreditPool) -> None:
+    answer = alice_client.get(OFFERS, {"min": "1,000"}, headers={"HX-Request": "true"})
+
+    assert (answer.status_code, answer["HX-Redirect"], answer.content) == (200, f"{OFFERS}?min=1%2C000", b"")
+
+
+@pytest.mark.parametrize("compared", [{"min": "1"}, {"max": "0.50"}, {"sort": "high"}, {"sort": "low"}])
+def test_values_of_several_currencies_are_compared_in_one_of_them(
+    alice_client: Client, teas: CreditPool, issue: Issue, compared: dict[str, str]
+) -> None:
+    issue(title="yen", currency="JPY", total_value=Decimal(5))
+
+    asked = alice_client.get(OFFERS, compared)
+    chosen = alice_client.get(OFFERS, compared | {"currency": "JPY", "max": "9"})
+
+    assert (asked.status_code, asked.context["page"].items) == (400, [])
+    assert asked.context["filter"].errors == {
+        "currency": ["Choose a currency: values of different currencies cannot be compared."]
+    }
+    assert 'name="currency"' in asked.content.decode()
+    assert [offer.title for offer in chosen.context["page"].items] == ["yen"]
 
 
 # --- Pools that give nothing now ---------------------------------------------------------------------------------------

@@ -10,12 +10,12 @@ from typing import Any, BinaryIO
 
 from django.core.exceptions import ValidationError
 
+from kernel.readable_text import normal_text, unreadable_character
 from wallet.assets.models import CashbackAsset
 
 MAX_LINE_BYTES = 64 * 1024  # so that a file without line breaks does not fill the memory
 PROGRESS_BYTES = 64 * 1024  # between two calls of `progress`
 TITLE = CashbackAsset._meta.get_field("title")
-CONTROL_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 NUMBER = re.compile(r"\d+(\.\d+)?", re.ASCII)
 DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -78,16 +78,16 @@ def text_lines(file: BinaryIO, progress: Callable[[int], None], digest: Any) -> 
 
 
 def parse_title(cell: str) -> str:
-    """Return a title; raise ValueError if it contains control characters."""
-    if CONTROL_CHARACTER.search(cell):
-        raise ValueError("there is a control character or a line break in it.")
-    return cell
+    """Return a title; raise ValueError if it contains a line break, or an invisible or unsupported character."""
+    if letter := unreadable_character(cell):
+        raise ValueError(f"remove the line break or the invisible or unsupported character U+{ord(letter):04X}.")
+    return normal_text(cell)
 
 
 def title_or_empty(cell: str) -> str:
     """Return a valid title, or an empty string."""
     try:
-        return str(TITLE.clean(parse_title(cell.strip()), None))
+        return str(TITLE.clean(parse_title(cell), None))
     except (ValueError, ValidationError):
         return ""
 

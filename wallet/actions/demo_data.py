@@ -109,7 +109,7 @@ def has_credits(name: str) -> bool:
 def fill_pool(name: str) -> None:
     """Open the pool unless it exists, and issue its credits."""
     admin, (kind, limit) = demo_admin(), KINDS_AND_LIMITS[name]
-    pool = CreditPool.objects.filter(name=name).first() or edit_pool.open_pool(
+    pool = CreditPool.objects.named(name).first() or edit_pool.open_pool(
         admin, name=name, kind=kind, currency="INR", per_user_limit=limit, time_zone="Asia/Kolkata"
     )
     credits = [credit for offer in OFFERS[name] for credit in build_credits(offer, pool, admin)]

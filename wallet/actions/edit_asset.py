@@ -9,6 +9,7 @@ from django.db import IntegrityError
 from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
+from kernel.readable_text import normal_text
 from kernel.refusals import Conflict
 from kernel.transactions import atomic_with_retry, violated_constraint
 from kernel.versions import Precondition, accept_any
@@ -96,6 +97,8 @@ def update_asset(asset_id: UUID, actor: User | None, precondition: Precondition 
 
 def write_changes(asset: CashbackAsset, actor: User | None, **changes: Any) -> None:
     """Write the changes to a locked, AVAILABLE asset."""
+    if "title" in changes:
+        changes["title"] = normal_text(changes["title"])
     for name in EDITABLE_FIELDS:
         setattr(asset, name, changes.get(name, getattr(asset, name)))
     if "pool" in changes:

@@ -7,10 +7,11 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 
 from accounts.models import User
+from kernel.readable_text import normal_text
 from kernel.transactions import atomic_with_retry, violated_constraint
 from kernel.versions import Precondition, accept_any
 from wallet.assets.change_context import recording_change
-from wallet.assets.models import CreditPool, PoolNotFound
+from wallet.assets.models import NAME_TAKEN, CreditPool, PoolNotFound
 
 EDITABLE_FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
 CONSTRAINT_MESSAGES = {
@@ -18,7 +19,7 @@ CONSTRAINT_MESSAGES = {
     "pool_closes_after_opening": {"closes_at": "The pool must close after it opens."},
     "pool_archived_is_paused": {"is_active": "This pool is archived. Unarchive it first."},
     "pool_currency": {"currency": "A pool with credits keeps its currency. Open another pool."},
-    "assets_creditpool_name_key": {"name": "A pool with this name already exists. Choose another name."},
+    "pool_name_unique": {"name": NAME_TAKEN},
 }
 
 
@@ -50,7 +51,8 @@ def update_pool(pool_id: UUID, actor: User | None, precondition: Precondition = 
 
 
 def save_pool(pool: CreditPool, **options: Any) -> None:
-    """Validate and save a pool; raise ValidationError with messages per field."""
+    """Normalise its name, validate and save a pool; raise ValidationError with messages per field."""
+    pool.name = normal_text(pool.name)
     pool.clean_fields(exclude=["opens_at"])
     pool.clean()
     try:

@@ -1,6 +1,7 @@
 """Import of credits from a CSV file: the file is checked first, then read again to issue all credits or none."""
 
 import hashlib
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -99,7 +100,7 @@ class CreditFile:
     max_validated: int | None = None
 
     def __post_init__(self) -> None:
-        self.pools = {pool.name: pool for pool in CreditPool.objects.all()}
+        self.pools = {name_key(pool.name): pool for pool in CreditPool.objects.all()}
         self.validated = 0
 
     def __iter__(self) -> Iterator[TemplatedAsset]:
@@ -221,9 +222,14 @@ class CreditFile:
         """Return the pool with this name, or the default pool for an empty one; raise ValueError if there is none."""
         if not name:
             return self.default_pool
-        if name not in self.pools:
-            raise ValueError(f'there is no pool "{name[:100]}". Check the spelling and capitalisation.')
-        return self.pools[name]
+        if (pool := self.pools.get(name_key(name))) is None:
+            raise ValueError(f'there is no pool "{name[:100]}". Check the spelling.')
+        return pool
+
+
+def name_key(name: str) -> str:
+    """Return the key by which lines find their pool: without case, spaces and differences of form, as names are unique."""
+    return "".join(unicodedata.normalize("NFKC", name).lower().split())
 
 
 def import_assets(file: CreditFile) -> int:

@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from accounts.models import User
+from kernel.readable_text import normal_text
 from kernel.transactions import atomic_with_retry
 from wallet.assets.batches import BatchHeader
 from wallet.assets.bulk_insert import AssetTemplate, InsertableRow, TemplatedAsset
@@ -71,7 +72,7 @@ def build_asset(
     """
     errors: dict[str, list[ValidationError]] = {}
     asset = CashbackAsset(
-        title=title.strip(),
+        title=normal_text(title),
         total_value=total_value,
         currency=currency or (pool.currency if pool else ""),
         pool=pool,

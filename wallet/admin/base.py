@@ -6,7 +6,8 @@ from typing import Any, ClassVar
 
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin as DjangoModelAdmin
-from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
+from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, ChangeList
+from django.core.exceptions import NON_FIELD_ERRORS, BadRequest, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db.models import DateTimeField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -14,7 +15,7 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
-from django.utils.translation import gettext_lazy as _
+from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_protect
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget
@@ -23,9 +24,11 @@ from accounts.expensive_reads import SEARCH, expensive_read_view
 from accounts.models import User
 from kernel.date_fields import SplitDateTimeField
 from kernel.opened_forms import LastChange, OpenedForm
+from kernel.readable_text import normal_text
 from kernel.refusals import Refusal
 from kernel.transactions import Busy
 from kernel.versions import ChangedMeanwhile
+from kernel.whole_numbers import parse_whole_number
 from wallet.admin.filters import channel_label
 from wallet.queries import change_history
 
@@ -107,6 +110,32 @@ class WithoutTransaction(DjangoModelAdmin[Any]):
             return redirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
 
 
+def refused_filters(request: HttpRequest) -> str:
+    """Return the sentence about the filters that could not be read; empty if all could."""
+    names = ", ".join(getattr(request, "refused_filters", ()))
+    return _("This filter's value cannot be read: %(names)s.") % {"names": names} if names else ""
+
+
+def check_page_number(request: HttpRequest) -> None:
+    """Raise BadRequest unless the page number is a whole number."""
+    try:
+        parse_whole_number(request.GET.get(PAGE_VAR) or "1", minimum=1)
+    except ValueError as error:
+        raise BadRequest(_("There is no such page of this list.")) from error
+
+
+class ComparableOrder(ChangeList):
+    """Sorts amounts within their currency, as amounts of different ones are no numbers to compare."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        """Return the ordering, with the currency before an amount."""
+        ordering: list[Any] = []
+        for name in super().get_ordering(request, queryset):
+            is_amount = str(name).lstrip("-") in ("total_value", "amount", "value")
+            ordering += ["currency", name] if is_amount and "currency" not in ordering else [name]
+        return ordering
+
+
 MAX_COUNTED = 5_000
 
 
@@ -140,12 +169,26 @@ class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
 
     @method_decorator(expensive_read_view(SEARCH, lambda request: request.method in SAFE_METHODS))
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-        """Show the list, with a message for each filter that cannot be read. It counts its rows: an expensive read."""
-        response = super().changelist_view(request, extra_context)
-        changelist = (getattr(response, "context_data", None) or {}).get("cl")
-        for title, mistake in filter_mistakes(changelist):
+        """Show the list, 400 when a filter cannot be read. It counts its rows, so it is an expensive read."""
+        check_page_number(request)
+        response: HttpResponse = super().changelist_view(request, extra_context)
+        if refused := refused_filters(request):
+            response.status_code = HTTPStatus.BAD_REQUEST
+            messages.error(request, refused)
+        elif response.status_code == HTTPStatus.FOUND and response.headers["Location"].endswith(f"?{ERROR_FLAG}=1"):
+            raise BadRequest(_("This list has no such filter, or its value cannot be read."))
+        for title, mistake in filter_mistakes((getattr(response, "context_data", None) or {}).get("cl")):
             messages.error(request, f"{title}: {mistake}")
         return response
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the list, in which amounts are sorted within their currency."""
+        parent: type[ChangeList] = super().get_changelist(request, **kwargs)
+        return type("ComparableChangeList", (ComparableOrder, parent), {})
+
+    def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
+        """Return the rows that match the term in the normal form of what is stored, and whether they may be duplicates."""
+        return super().get_search_results(request, queryset, normal_text(search_term))  # type: ignore[no-any-return]
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Return whether the caller is an operator."""

@@ -8,6 +8,7 @@ from typing import IO, Any
 
 from django.contrib import messages
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import path
@@ -16,7 +17,7 @@ from xlsxwriter import Workbook
 
 from accounts.expensive_reads import EXPORT, expensive_read_view
 from kernel.file_download import FileTooLarge, SpooledFileResponse, csv_file_response, file_response, yield_with_pauses
-from wallet.admin.base import OperatorAdmin, filter_mistakes, require_operator, require_safe_method
+from wallet.admin.base import OperatorAdmin, refused_filters, require_operator, require_safe_method
 from wallet.queries import csv_export
 
 # A workbook is complete before its first byte is sent, and this many rows take seconds. CSV has no such limit.
@@ -98,10 +99,10 @@ class ExportMixin(OperatorAdmin):
         require_operator(require_safe_method(request))
         to_list = redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
         try:
-            changelist = self.get_changelist_instance(request)
-            if any(filter_mistakes(changelist)):
-                return redirect(f"{to_list.url}?{request.GET.urlencode()}")
-            return FORMATS.get(file_format, csv_response)(self.report, changelist.get_queryset(request))
+            listed = self.get_changelist_instance(request).get_queryset(request)
+            if refused := refused_filters(request):
+                raise BadRequest(refused)
+            return FORMATS.get(file_format, csv_response)(self.report, listed)
         except IncorrectLookupParameters:
             return to_list
         except (ExportTooLong, FileTooLarge) as refusal:

@@ -22,6 +22,12 @@ from wallet.money import CURRENCIES
 SEQ = re.compile(r"[0-9]{1,18}")
 
 
+def refuse_filter(request: HttpRequest, queryset: QuerySet[Any], title: Any) -> QuerySet[Any]:
+    """Return no rows, and note the filter whose value cannot be read: its list and its export then answer 400."""
+    request.refused_filters = [*getattr(request, "refused_filters", ()), str(title)]  # type: ignore[attr-defined]
+    return queryset.none()
+
+
 class TitledMixin:
     """Labels the filter's field with its title; the theme would write "By" before it."""
 
@@ -36,14 +42,21 @@ class TitledMixin:
 
 
 class ChoiceFilter(TitledMixin, DropdownFilter):  # type: ignore[misc]
-    """One of a fixed set of choices; any other value in the URL is ignored."""
+    """One of a fixed set of choices; any other value in the URL is refused."""
 
     field: str
 
+    def has_output(self) -> bool:
+        """Return whether there is a choice, or a value to refuse: without an output Django drops the filter and its value."""
+        return bool(super().has_output() or self.value())
+
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the rows that have the chosen value."""
-        known = {str(value) for value, _ in self.lookup_choices}
-        return queryset.filter(**{self.field: self.value()}) if self.value() in known else queryset
+        if not (chosen := self.value()):
+            return queryset
+        if chosen not in {str(value) for value, _ in self.lookup_choices}:
+            return refuse_filter(request, queryset, self.title)
+        return queryset.filter(**{self.field: chosen})
 
 
 class StatusFilter(ChoiceFilter):
@@ -146,7 +159,7 @@ class DayFilter(RangeDateFilter):  # type: ignore[misc]
         """Keep times from the start of the first day to the end of the last one."""
         form = self.form()
         if not form.is_valid():
-            return queryset.none()
+            return refuse_filter(request, queryset, self.title)
         since, until = (form.cleaned_data[f"{self.parameter_name}_{end}"] for end in ("from", "to"))
         if since:
             queryset = queryset.filter(**{f"{self.parameter_name}__gte": datetime.combine(since, time.min, UTC)})
@@ -221,5 +234,7 @@ class SealFilter(TitledMixin, TextFilter):  # type: ignore[misc]
         """Keep the entries that the seal covers; none for a number without a seal."""
         if not (number := self.value() or ""):
             return queryset
-        seal = Seal.objects.only("from_xid", "to_xid").filter(pk=int(number)).first() if SEQ.fullmatch(number) else None
+        if not SEQ.fullmatch(number):
+            return refuse_filter(request, queryset, self.title)
+        seal = Seal.objects.only("from_xid", "to_xid").filter(pk=int(number)).first()
         return queryset.filter(xid__gte=seal.from_xid, xid__lt=seal.to_xid) if seal else queryset.none()

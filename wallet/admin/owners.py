@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.exceptions import BadRequest
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
@@ -14,9 +15,10 @@ from django.utils.translation import gettext_lazy as _
 from accounts.expensive_reads import EXPORT, SEARCH, expensive_read_view
 from kernel.file_download import FileTooLarge
 from wallet.admin import formatting
-from wallet.admin.base import require_operator, require_safe_method
+from wallet.admin.base import check_page_number, require_operator, require_safe_method
 from wallet.admin.export import FORMATS, ExportTooLong, Report, csv_response
 from wallet.assets.models import CreditPool
+from wallet.ledger.models import Entry
 from wallet.ledger.querysets import EntryQuerySet
 from wallet.money import CURRENCIES, format_amount_grouped
 from wallet.queries import ownership
@@ -33,8 +35,9 @@ class OwnersFilter(forms.Form):
     pool = forms.ModelChoiceField(CreditPool.objects.order_by("name"), required=False, empty_label=_("All"))
 
     def claims(self) -> EntryQuerySet:
-        """Return the matching claims. An invalid value filters nothing."""
-        self.is_valid()
+        """Return the matching claims; none when a value is invalid."""
+        if not self.is_valid():
+            return Entry.objects.none()
         values = self.cleaned_data
         pool = values.get("pool")
         return ownership.claims_matching(values.get("q", ""), values.get("currency", ""), pool.pk if pool else None)
@@ -44,6 +47,7 @@ class OwnersFilter(forms.Form):
 def owners_page(request: HttpRequest) -> HttpResponse:
     """Show a page of owners, highest value first, with the totals of all matching claims."""
     require_operator(require_safe_method(request))
+    check_page_number(request)
     form = OwnersFilter(request.GET)
     claims = form.claims()
     page = Paginator(ownership.owners_by_value(claims), PAGE_SIZE).get_page(request.GET.get("p"))
@@ -58,7 +62,7 @@ def owners_page(request: HttpRequest) -> HttpResponse:
         "totals": [readable_line(total) for total in ownership.owners_totals(claims)],
         "query": query.urlencode(),
     }
-    return TemplateResponse(request, "admin/owners.html", context)
+    return TemplateResponse(request, "admin/owners.html", context, status=200 if form.is_valid() else 400)
 
 
 def owner_line(owner: dict[str, Any]) -> dict[str, Any]:
@@ -79,8 +83,11 @@ def readable_line(line: dict[str, Any]) -> dict[str, Any]:
 def export_owners(request: HttpRequest, file_format: str) -> HttpResponseBase:
     """Send the filtered owners as a file."""
     require_operator(require_safe_method(request))
+    form = OwnersFilter(request.GET)
+    if not form.is_valid():
+        raise BadRequest(" ".join(message for errors in form.errors.values() for message in errors))
     try:
-        return FORMATS.get(file_format, csv_response)(REPORT, ownership.owners_by_value(OwnersFilter(request.GET).claims()))
+        return FORMATS.get(file_format, csv_response)(REPORT, ownership.owners_by_value(form.claims()))
     except (ExportTooLong, FileTooLarge) as refusal:
         messages.error(request, refusal.message)
         return redirect("admin:ledger_claimedasset_owners")

@@ -8,13 +8,14 @@ from collections.abc import Mapping
 from django.db.models import Q
 
 from accounts.models import User
+from kernel.readable_text import normal_text
 from wallet.assets.models import AssetStatus, CashbackAsset
 from wallet.assets.querysets import DUE
 
 
 def asset_list_branches(user: User, parameters: Mapping[str, str]) -> list[Q]:
     """Return the branches that hold the rows `user` asked for. They include the search, but no other filter."""
-    text = parameters.get("search", "")
+    text = normal_text(parameters.get("search", ""))
     title_contains = Q(title__icontains=text) if text else Q()
     own = Q(claimed_by=user) & title_contains
     if parameters.get("mine") == "true":

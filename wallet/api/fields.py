@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError as FormError
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from kernel.readable_text import normal_text
 from kernel.timestamps import format_timestamp
 from kernel.whole_numbers import INVALID_WHOLE_NUMBER, parse_whole_number
 
@@ -71,6 +72,14 @@ class AmountField(serializers.Field[Decimal, str | int, str, Any]):
     def to_representation(self, value: Decimal) -> str:
         """Return the initial value in the form of the browsable API."""
         return str(value)
+
+
+class TextField(serializers.CharField):
+    """Text that others read, in its normal form, so that a retry in another form is the same request."""
+
+    def to_internal_value(self, data: Any) -> str:
+        """Return the text; raise ValidationError."""
+        return normal_text(super().to_internal_value(data))
 
 
 class WholeNumberField(serializers.IntegerField):

@@ -4,6 +4,7 @@ from typing import Any
 from uuid import UUID
 
 import django_filters
+from django import forms
 from django.core.exceptions import ValidationError as FormError
 from django.db.models import Q, QuerySet
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
@@ -13,11 +14,13 @@ from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
+from kernel.readable_text import normal_text
 from wallet.api.fields import AmountParameter, TimestampParameter
 from wallet.assets.batches import Batch
 from wallet.assets.models import AssetStatus
 from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet, PoolQuerySet
 from wallet.money import check_currency
+from wallet.queries.supply import require_comparable_values
 
 # The condition for each current status, whether or not the sweep has run, in terms of indexed columns.
 CURRENT_STATUS = {
@@ -79,6 +82,20 @@ class TimestampFilter(django_filters.Filter):  # type: ignore[misc]
     field_class = TimestampParameter
 
 
+class TextParameter(forms.CharField):
+    """Text to search for, in the normal form of what is stored."""
+
+    def to_python(self, value: Any) -> Any:
+        """Return the text."""
+        return normal_text(super().to_python(value))
+
+
+class TextFilter(django_filters.CharFilter):  # type: ignore[misc]
+    """Compares with text, whatever its normal form."""
+
+    field_class = TextParameter
+
+
 class AssetFilter(FilterSet):  # type: ignore[misc]
     """Filters of the asset list."""
 
@@ -94,6 +111,14 @@ class AssetFilter(FilterSet):  # type: ignore[misc]
     )
     batch = django_filters.UUIDFilter(method="filter_batch", help_text="Issued in this batch.")
     search = django_filters.CharFilter(method="skip_search", max_length=200, help_text="Text in the title (case-insensitive).")
+
+    def filter_queryset(self, queryset: AssetQuerySet) -> AssetQuerySet:
+        """Return the filtered assets; raise ValidationError when amounts of different currencies would be compared."""
+        compares = {"min_value", "max_value"} & {*self.data} or self.data.get("ordering", "").lstrip("-") == "total_value"
+        if compares and not (self.data.get("currency") or self.data.get("pool")):
+            require_comparable_values()
+        filtered: AssetQuerySet = super().filter_queryset(queryset)
+        return filtered
 
     def skip_search(self, assets: AssetQuerySet, name: str, text: str) -> AssetQuerySet:
         """Return all rows: the branches of the list contain the search (see wallet.api.asset_list)."""
@@ -116,8 +141,8 @@ class AssetFilter(FilterSet):  # type: ignore[misc]
 class OwnershipFilter(AssetFilter):
     """Filters of the ownership report, which is one query without branches."""
 
-    search = django_filters.CharFilter("title", "icontains", max_length=200, help_text="Text in the title (case-insensitive).")
-    owner = django_filters.CharFilter(
+    search = TextFilter("title", "icontains", max_length=200, help_text="Text in the title (case-insensitive).")
+    owner = TextFilter(
         "claimed_by__email", "icontains", max_length=254, help_text="Text in the owner's email (case-insensitive)."
     )
 

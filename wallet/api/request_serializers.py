@@ -4,7 +4,7 @@ from rest_framework import serializers
 
 from kernel.strict_serializers import StrictSerializer
 from wallet.actions.issue_assets import MAX_ISSUE_COUNT
-from wallet.api.fields import AmountField, ExpiryField, TimestampField, WholeNumberField
+from wallet.api.fields import AmountField, ExpiryField, TextField, TimestampField, WholeNumberField
 from wallet.assets.models import CreditPool, PoolKind, check_time_zone
 from wallet.money import check_currency
 
@@ -16,7 +16,7 @@ class EmptyBody(StrictSerializer):
 class PoolBody(StrictSerializer):
     """The fields of a pool that an ADMIN sets."""
 
-    name = serializers.CharField(max_length=100)
+    name = TextField(max_length=100)
     kind = serializers.ChoiceField(choices=PoolKind.choices)
     currency = serializers.CharField(min_length=3, max_length=3, validators=[check_currency], help_text="ISO 4217, e.g. INR.")
     per_user_limit = WholeNumberField(
@@ -40,7 +40,7 @@ class IssueBody(StrictSerializer):
     """Identical credits to issue in a pool."""
 
     count = WholeNumberField(min_value=1, max_value=MAX_ISSUE_COUNT)
-    title = serializers.CharField(max_length=200)
+    title = TextField(max_length=200)
     total_value = AmountField()
     expires_at = ExpiryField(required=False, allow_null=True)
 
@@ -48,7 +48,7 @@ class IssueBody(StrictSerializer):
 class AssetBody(StrictSerializer):
     """The fields of a credit that an ADMIN sets."""
 
-    title = serializers.CharField(max_length=200)
+    title = TextField(max_length=200)
     total_value = AmountField()
     currency = serializers.CharField(
         min_length=3, max_length=3, required=False, validators=[check_currency], help_text="ISO 4217. Defaults to the pool's."
@@ -62,7 +62,7 @@ class AssetBody(StrictSerializer):
 class RecreateBody(StrictSerializer):
     """The fields in which the new credit differs from its parent."""
 
-    title = serializers.CharField(max_length=200, required=False)
+    title = TextField(max_length=200, required=False)
     total_value = AmountField(required=False)
     expires_at = ExpiryField(required=False, allow_null=True, help_text="Defaults to the original's duration from now on.")
 

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pghistory
 import pgtrigger
 from django.conf import settings
-from django.core.exceptions import ValidationError
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Cast, Coalesce, Now, Round
@@ -17,19 +17,23 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import gettext_noop
 
 from kernel.model_fields import GeneratedUUIDField, ValidatedCharField
+from kernel.readable_text import check_readable
 from kernel.refusals import Conflict, NotFound
 from kernel.uuid7 import uuid7
 from wallet.assets import supply_triggers, triggers
 from wallet.assets.batches import Batch, BatchSupply, BulkJob  # noqa: F401  (models of this app)
 from wallet.assets.bulk_insert import INSERTED_COLUMNS, Row
 from wallet.assets.change_history import UpdateWithBefore, history_meta, unindexed_foreign_key
-from wallet.assets.querysets import AssetQuerySet, PoolQuerySet
+from wallet.assets.querysets import AssetQuerySet, PoolQuerySet, pool_name_key
 from wallet.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMALS, check_amount, check_currency
 
 # The number of decimals of the row's currency.
 DECIMALS_OF_ROW: Any = Case(
     When(currency__in=NO_DECIMALS, then=Value(0)), When(currency__in=THREE_DECIMALS, then=Value(3)), default=Value(2)
 )
+
+
+NAME_TAKEN = "A pool with this name already exists. Choose another name."
 
 
 class PoolKind(models.TextChoices):
@@ -99,7 +103,7 @@ class CreditPool(models.Model):
     """A named set of assets in one currency, open for a time, with a limit per user."""
 
     id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
-    name = models.CharField(max_length=100, unique=True)
+    name = ValidatedCharField(max_length=100, validators=[check_readable])
     kind = models.CharField(max_length=9, choices=PoolKind.choices)
     currency = ValidatedCharField(max_length=3, validators=[check_currency], help_text="Three-letter currency code, e.g. INR.")
     per_user_limit = models.PositiveSmallIntegerField(
@@ -133,10 +137,27 @@ class CreditPool(models.Model):
             ),
             # So that a claim need not look at archived_at.
             models.CheckConstraint(condition=Q(archived_at=None) | Q(is_active=False), name="pool_archived_is_paused"),
+            models.UniqueConstraint(
+                pool_name_key(F("name")),
+                name="pool_name_unique",
+                violation_error_code="unique",
+                violation_error_message=NAME_TAKEN,
+            ),
         )
 
     def __str__(self) -> str:
         return self.name
+
+    def validate_constraints(self, exclude: Any = None) -> None:
+        """Raise ValidationError; that of a name that is taken, whose index has an expression, belongs to the name."""
+        try:
+            super().validate_constraints(exclude)
+        except ValidationError as error:
+            errors = error.error_dict
+            taken = [each for each in errors.get(NON_FIELD_ERRORS, []) if each.message == NAME_TAKEN]
+            others = [each for each in errors.pop(NON_FIELD_ERRORS, []) if each not in taken]
+            named = {"name": taken} if taken else {}
+            raise ValidationError(errors | named | ({NON_FIELD_ERRORS: others} if others else {})) from error
 
     def end_of(self, day: date) -> datetime:
         """Return the start of the day after `day` in the pool's time zone: the exclusive end of "until `day`"."""
@@ -161,7 +182,7 @@ class CashbackAsset(models.Model):
     """One cashback credit: money that one user may claim once, until it expires."""
 
     id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
-    title = models.CharField(max_length=200)
+    title = ValidatedCharField(max_length=200, validators=[check_readable])
     total_value = models.DecimalField(max_digits=18, decimal_places=4)
     currency = ValidatedCharField(
         max_length=3,

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import connection, models
-from django.db.models import Case, Count, Exists, F, IntegerField, OuterRef, Q, Subquery, Sum, Value, When
-from django.db.models.functions import Coalesce, Now
+from django.db.models import Case, CharField, Count, Exists, F, Func, IntegerField, OuterRef, Q, Subquery, Sum, Value, When
+from django.db.models.functions import Coalesce, Lower, Now
 
+from kernel.readable_text import normal_text
 from wallet.assets.bulk_insert import INSERTED_COLUMNS, InsertableRow
 from wallet.assets.claim_rules import ClaimsMade, PoolIsOpen
 
@@ -85,7 +86,10 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
         return self.filter(Q(claimed_by=user) | ~Q(status="CLAIMED") & shown)
 
     def titles_with(self, text: str) -> list[str] | None:
-        """Return the titles of unclaimed assets that contain `text`, ignoring case; None if there are too many titles."""
+        """Return the titles of unclaimed assets that contain `text`, ignoring case; None if there are too many titles.
+
+        The text must be normal (see normal_text), as titles are.
+        """
         database = connection.settings_dict["NAME"]
         if time.monotonic() < many_titles.get(database, 0.0):
             return None
@@ -125,8 +129,20 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
         return self.order_by(F("expires_at").asc(nulls_last=True), "id")
 
 
+def pool_name_key(name: F | Value) -> Any:
+    """Return the expression by which names of pools are unique and found: without case, spaces and differences of form."""
+    same_form = Func(name, template="normalize(%(expressions)s, NFKC)", output_field=CharField())
+    return Lower(Func(same_form, template=r"regexp_replace(%(expressions)s, '\s+', '', 'g')", output_field=CharField()))
+
+
 class PoolQuerySet(models.QuerySet["CreditPool"]):
     """Sets of pools."""
+
+    def named(self, name: str) -> Self:
+        """Keep the pool with this name, however its case, spaces and normal form are typed."""
+        return self.alias(name_key=pool_name_key(F("name"))).filter(
+            name_key=pool_name_key(Value(normal_text(name), CharField()))
+        )
 
     def visible_to(self, user: "User") -> Self:
         """Keep pools that `user` may see: inactive pools are for ADMINs only."""

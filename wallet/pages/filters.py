@@ -1,4 +1,4 @@
-"""Filter forms of the lists. An invalid value gets an error beside its field and filters nothing."""
+"""Filter forms of the lists. An invalid value gets an error beside its field, and the list is empty (400)."""
 
 from collections.abc import Iterable
 from datetime import datetime, time, timedelta
@@ -8,13 +8,17 @@ from django import forms
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kernel.date_fields import DateField
+from kernel.readable_text import normal_text
+from wallet.actions import csv_rows
 from wallet.assets.models import CreditPool
 from wallet.assets.querysets import AssetQuerySet
 from wallet.ledger.querysets import EntryQuerySet
 from wallet.money import MAX_VALUE
+from wallet.queries.supply import CURRENCY_REQUIRED
 
 EXPIRIES = [("", _("Any time")), ("2", _("Within 2 days")), ("7", _("Within a week")), ("30", _("Within a month"))]
 SORTS = [
@@ -25,17 +29,40 @@ SORTS = [
 ]
 
 
+class TextField(forms.CharField):
+    """Text to search for, in the normal form of titles. Any text is valid: what no title can have finds nothing."""
+
+    def to_python(self, value: Any) -> Any:
+        """Return the text; PostgreSQL has no NUL."""
+        return normal_text(super().to_python(value)).replace("\x00", "\N{REPLACEMENT CHARACTER}")
+
+    def run_validators(self, value: Any) -> None:
+        """Accept any text."""
+
+
 def title_field() -> forms.CharField:
     """Return a search field for titles."""
-    return forms.CharField(
+    return TextField(
         label=_("Search by title"), required=False, max_length=100, widget=forms.TextInput(attrs={"type": "search"})
     )
+
+
+class AmountField(forms.DecimalField):
+    """An amount in plain digits. Django's field would also accept 1e3, 1_000 and digits of other scripts."""
+
+    def to_python(self, value: Any) -> Any:
+        """Return the amount, or None for an empty field. Raises ValidationError."""
+        try:
+            return csv_rows.parse_cell_amount(text) if (text := str(value or "").strip()) else None
+        except ValueError as error:
+            message = _("Enter a plain amount such as 1250.50, without symbols or separators.")
+            raise forms.ValidationError(message, code="invalid") from error
 
 
 def value_field(label: Any) -> forms.DecimalField:
     """Return a field for an amount in any currency."""
     widget = forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"})
-    return forms.DecimalField(label=label, required=False, min_value=0, max_value=MAX_VALUE, widget=widget)
+    return AmountField(label=label, required=False, min_value=0, max_value=MAX_VALUE, widget=widget)
 
 
 def day_field(label: Any) -> forms.DateField:
@@ -50,6 +77,15 @@ class ListFilter(forms.Form):
         """Return the values of the fields that are filled in and valid."""
         self.is_valid()
         return {name: value for name, value in self.cleaned_data.items() if value not in (None, "")}
+
+    def is_filtered(self) -> bool:
+        """Return whether any field but the order is filled in, or has an error."""
+        return bool(self.errors or self.filled_fields().keys() - {"sort"})
+
+    @property
+    def status(self) -> int:
+        """The HTTP status of the page: 400 when a value is invalid."""
+        return 200 if self.is_valid() else 400
 
 
 class OfferFilter(ListFilter):
@@ -71,16 +107,17 @@ class OfferFilter(ListFilter):
         choices["currency"].choices = [("", _("All currencies")), *((code, code) for code in currencies)]
 
     def clean(self) -> dict[str, Any]:
-        """Refuse a range of values without its currency when there are several."""
+        """Refuse a range of values without its currency or pool when there are several currencies."""
         values: dict[str, Any] = super().clean() or {}
         has_range = any(values.get(name) is not None for name in ("min", "max"))
-        if has_range and not values.get("currency") and len(self.currencies) > 1:
-            self.add_error("currency", _("Choose the currency of the value."))
-            values = {name: value for name, value in values.items() if name not in ("min", "max")}
+        if has_range and len(self.currencies) > 1 and not (values.get("currency") or values.get("pool") or self.errors):
+            self.add_error("currency", gettext(CURRENCY_REQUIRED))
         return values
 
     def apply(self, credits: AssetQuerySet) -> AssetQuerySet:
-        """Return the credits that match the filter."""
+        """Return the credits that match the filter; none when it is invalid."""
+        if not self.is_valid():
+            return credits.none()
         fields = self.filled_fields()
         # Look up the matching titles first: an index then finds their credits.
         if "q" in fields and (titles := credits.titles_with(fields["q"])) is not None:
@@ -102,10 +139,6 @@ class OfferFilter(ListFilter):
         """Return the name of the requested order."""
         return str(self.filled_fields().get("sort", "ends"))
 
-    def is_filtered(self) -> bool:
-        """Return whether any field but the order is filled in."""
-        return bool(self.filled_fields().keys() - {"sort"})
-
     def is_detailed(self) -> bool:
         """Return whether a field of the details is filled in or wrong."""
         return bool((self.filled_fields().keys() | self.errors.keys()) & {"pool", "min", "max", "ends"})
@@ -122,7 +155,9 @@ class HistoryFilter(ListFilter):
         super().__init__(data, auto_id="%s")
 
     def apply(self, entries: EntryQuerySet) -> EntryQuerySet:
-        """Return the entries that match the filter. Both days are inclusive and of the current time zone."""
+        """Return the entries that match the filter, none when it is invalid. Both days are of the current zone, inclusive."""
+        if not self.is_valid():
+            return entries.none()
         fields, condition, zone = self.filled_fields(), Q(), timezone.get_current_timezone()
         if title := fields.get("q"):
             condition &= Q(asset__title__icontains=title)
@@ -131,7 +166,3 @@ class HistoryFilter(ListFilter):
         if day := fields.get("until"):
             condition &= Q(claimed_at__lte=datetime.combine(day, time.max, zone))
         return entries.filter(condition)
-
-    def is_filtered(self) -> bool:
-        """Return whether any field is filled in."""
-        return bool(self.filled_fields())

@@ -1,5 +1,7 @@
 """Views of the pages: landing, offers, pool, dashboard, history, receipt, proof and the claim."""
 
+from http import HTTPStatus
+from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
@@ -55,6 +57,14 @@ def is_filtered(request: HttpRequest) -> bool:
     return any(request.GET.values())
 
 
+def filtered_list(request: SignedInRequest, template: str, context: dict[str, Any]) -> HttpResponse:
+    """Return a list's page with its filter, 400 when that is invalid; a script then loads the page, to show the errors."""
+    status = context["filter"].status
+    if status != HTTPStatus.OK and request.htmx:
+        return HttpResponse(headers={"HX-Redirect": request.get_full_path()})
+    return render(request, template, context, status=status)
+
+
 @require_safe
 @signed_in
 @expensive_read_view(SEARCH, is_filtered)
@@ -73,7 +83,7 @@ def offers(request: SignedInRequest) -> HttpResponse:
         "filter": offer_filter,
         "other_pools": others[:POOLS_SHOWN],
     }
-    return render(request, "pages/offers.html", context)
+    return filtered_list(request, "pages/offers.html", context)
 
 
 @require_safe
@@ -108,9 +118,8 @@ def my_claims(request: SignedInRequest) -> HttpResponse:
     """Show the user's claims, newest first."""
     history_filter = HistoryFilter(request.GET)
     entries = history_filter.apply(Entry.objects.filter(user=request.user)).select_related("asset__pool").newest_first()
-    return render(
-        request, "pages/my_claims.html", {"page": paginate(entries, request.GET.get("page")), "filter": history_filter}
-    )
+    context = {"page": paginate(entries, request.GET.get("page")), "filter": history_filter}
+    return filtered_list(request, "pages/my_claims.html", context)
 
 
 @require_safe

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.db.models import Count, F, Max, Q, Sum, TextField
 from django.db.models.functions import Cast, Round
 
+from kernel.readable_text import normal_text
 from kernel.timestamps import format_timestamp
 from wallet.assets.models import DECIMALS_OF_ROW, CashbackAsset
 from wallet.assets.querysets import AssetQuerySet
@@ -112,7 +113,7 @@ def ownership_totals(assets: AssetQuerySet) -> list[dict[str, Any]]:
 
 def claims_matching(email: str = "", currency: str = "", pool_id: UUID | None = None) -> EntryQuerySet:
     """Return the claims of users whose email contains `email`, in a currency, from a pool; empty: any."""
-    wanted = Q(user__email__icontains=email) if email else Q()
+    wanted = Q(user__email__icontains=normal_text(email)) if email else Q()
     if currency:
         wanted &= Q(currency=currency)
     if pool_id:
@@ -121,10 +122,10 @@ def claims_matching(email: str = "", currency: str = "", pool_id: UUID | None = 
 
 
 def owners_by_value(claims: EntryQuerySet) -> Any:
-    """Return number and value of credits and the last claim's time per user and currency, highest value first."""
+    """Return number and value of credits and the last claim's time per user and currency: by currency, highest value first."""
     by_owner: Any = claims.values("currency", owner=F("user__email"))
     totals = by_owner.annotate(credits=Count("pk"), value=Sum("amount"), last_claim=Max("claimed_at"))
-    return totals.order_by("-value", "owner", "currency")
+    return totals.order_by("currency", "-value", "owner")
 
 
 def owners_totals(claims: EntryQuerySet) -> list[dict[str, Any]]:

@@ -4,14 +4,32 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, Sum, TextField, Value
 from django.db.models.functions import Lower
+from django.utils.translation import gettext
+from django.utils.translation import gettext_noop as _
 
 from wallet.assets.models import AssetStatus, CashbackAsset, SupplyDelta
 from wallet.money import format_amount
 
+CURRENCY_REQUIRED = _("Choose a currency: values of different currencies cannot be compared.")
 # Count and value of a group of credits by the name of the state.
 States = dict[str, tuple[int, Any]]
+
+
+def currencies_in_use() -> list[str]:
+    """Return the currencies that credits were ever issued in, from the counters."""
+    return sorted(SupplyDelta.objects.order_by().values_list("currency", flat=True).distinct())
+
+
+def require_comparable_values() -> None:
+    """Raise ValidationError for `currency` if there are credits of several, so that their values are no numbers to compare.
+
+    Call it before filtering or sorting by value, unless the rows are those of one currency or one pool.
+    """
+    if len(currencies_in_use()) > 1:
+        raise ValidationError({"currency": ValidationError(gettext(CURRENCY_REQUIRED), code="currency")})
 
 
 def supply_by(wanted: Q, *names: str) -> dict[tuple[Any, ...], States]:

@@ -68,7 +68,7 @@ def default_pool(name: str | None) -> CreditPool | None:
     """Return the pool of the option --pool."""
     if name is None:
         return None
-    pool = CreditPool.objects.filter(name=name).first()
+    pool = CreditPool.objects.named(name).first()
     if pool is None:
         raise CommandError(f'Pool not found: "{name}".', returncode=2)
     return pool

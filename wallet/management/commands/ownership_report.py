@@ -76,7 +76,7 @@ def selected_assets(pool: str | None, status: str | None, owner: str | None) -> 
 def pool_by_name(name: str) -> CreditPool:
     """Return the pool with this name."""
     try:
-        return CreditPool.objects.get(name=name)
+        return CreditPool.objects.named(name).get()
     except CreditPool.DoesNotExist:
         names = ", ".join(CreditPool.objects.order_by("name").values_list("name", flat=True)[:10])
         raise CommandError(f'Pool not found: "{name}". Pools: {names or "none yet"}.', returncode=2) from None
