@@ -16,6 +16,7 @@ from django.utils.decorators import method_decorator
 from django.utils.functional import cached_property
 from django.views.decorators.csrf import csrf_protect
 from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
 
 from accounts.expensive_reads import SEARCH, expensive_read_view
 from accounts.models import User
@@ -108,6 +109,20 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
         return counted if counted <= MAX_COUNTED else AtLeast(MAX_COUNTED)
 
 
+AMOUNT_FIELDS = ("total_value", "amount", "value")
+
+
+class CurrencyFirstChangeList(ChangeList):  # type: ignore[misc]
+    """A list that is grouped by currency when it is sorted by an amount: 9 INR and 5 USD cannot be compared."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        """Return the order, with the currency before the first amount."""
+        ordering: list[Any] = super().get_ordering(request, queryset)
+        names = [str(field).lstrip("-") for field in ordering]
+        amounts = [place for place, name in enumerate(names) if name in AMOUNT_FIELDS]
+        return [*ordering[: amounts[0]], "currency", *ordering[amounts[0] :]] if amounts else ordering
+
+
 class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
     """A section for operators, read-only by default. Subclasses allow more; other users are refused."""
 
@@ -115,6 +130,10 @@ class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
     paginator = BoundedPaginator
     show_full_result_count = False
     list_filter_submit = True
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        """Return the class of the list."""
+        return CurrencyFirstChangeList
 
     @method_decorator(expensive_read_view(SEARCH, lambda request: request.method in SAFE_METHODS))
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
