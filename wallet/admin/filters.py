@@ -116,6 +116,8 @@ DAY_TITLES = {
 class DayFilter(RangeDateFilter):  # type: ignore[misc]
     """From a day to a day in UTC, both included."""
 
+    title: Any
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.title = DAY_TITLES.get(self.field_path, self.title)
