@@ -54,6 +54,7 @@ def addresses(open_pool: Callable[..., CreditPool], issue: Callable[..., Cashbac
     exported = ("assets_cashbackasset", "ledger_claimedasset", "ledger_claimedasset_owners", "ledger_entry")
     pages += [reverse(f"admin:{section}_export", args=[shape]) for section in exported for shape in ("csv", "xlsx")]
     pages += [reverse(f"admin:{page}") for page in ("ledger_claimedasset_owners", "assets_cashbackasset_import")]
+    pages += [reverse("customer_search"), reverse("customer", args=[alice.pk])]
     return [*pages, reverse("system"), reverse("admin:ledger_seal_change", args=[seal_an_entry().pk])]
 
 

@@ -29,8 +29,8 @@ def pages(open_pool: Callable[..., CreditPool], issue: Callable[..., CashbackAss
     edit_asset.update_asset(free.pk, ada, title="Lamp")
     claim_asset(owned.pk, alice)
     seal = seal_an_entry()
-    lists = ("assets_creditpool", "assets_cashbackasset", "assets_cashbackassetevent", "assets_issuance")
-    lists += ("ledger_claimedasset", "ledger_entry", "ledger_seal")
+    lists = ["assets_creditpool", "assets_cashbackasset", "assets_cashbackassetevent", "assets_issuance"]
+    lists += ["ledger_claimedasset", "ledger_entry", "ledger_seal"]
     rows = [("assets_creditpool", pool.pk), ("assets_cashbackasset", free.pk), ("ledger_seal", seal.pk)]
     return [
         reverse("admin:index"),

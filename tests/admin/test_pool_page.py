@@ -126,7 +126,7 @@ def test_page_says_whether_users_can_claim(
     page = console.get(page_of(open_pool(**settings_of_pool)))
 
     assert page.context["state"] == state
-    assert "This pool has no credits yet." in page.content.decode()
+    assert "No credits have been issued in this pool." in page.content.decode()
 
 
 def test_buttons_pause_and_resume_with_a_trail(console: Client, diwali: CreditPool, ada: User) -> None:

@@ -35,6 +35,8 @@ def lists() -> dict[str, str]:
     }
     return {name: reverse(f"admin:{view}") for name, view in names.items()} | {
         "system": reverse("system"),
+        "customer-search": reverse("customer_search"),
+        "customer-search-none": f"{reverse('customer_search')}?q=nobody",
         "overview-a-year": f"{reverse('admin:index')}?since=2026-01-01&until=2020-01-01",
         "credits-none": f"{CREDITS}?q=nothing",
         "rooms-of-supply": reverse("admin:app_list", args=["assets"]),
@@ -59,7 +61,8 @@ def rows() -> dict[str, str]:
         "entry": ("ledger_entry_change", entry.pk),
         "seal": ("ledger_seal_change", Seal.objects.earliest("seq").pk),
     }
-    return {name: reverse(f"admin:{view}", args=[pk]) for name, (view, pk) in wanted.items()}
+    pages = {name: reverse(f"admin:{view}", args=[pk]) for name, (view, pk) in wanted.items()}
+    return pages | {"customer": reverse("customer", args=[entry.user_id])}
 
 
 def superusers() -> dict[str, str]:

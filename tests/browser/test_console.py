@@ -116,7 +116,7 @@ def test_an_operators_whole_way_from_a_new_pool_to_a_file_of_who_owns_what(
 
     page.get_by_role("navigation").get_by_role("link", name="Ownership").click()
     expect(page.get_by_text("1 claimed")).to_be_visible()
-    page.get_by_placeholder("Owner's email or the credit's id").fill("alice@")
+    page.get_by_placeholder("Owner's email or the credit's ID").fill("alice@")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_contain_text("1 result")
     with downloaded(page, "CSV", tmp_path).open(newline="") as file:

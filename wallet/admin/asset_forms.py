@@ -49,7 +49,7 @@ class AssetForm(ActionForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "pool" in self.fields:  # absent on a read-only page
-            self.fields["pool"].queryset = CreditPool.objects.offered_for(self.instance)  # type: ignore[attr-defined]
+            self.fields["pool"].queryset = CreditPool.objects.offered_for(self.instance)  # type: ignore[attr-defined, arg-type]
         if self.instance.total_value is not None:  # type: ignore[attr-defined]
             value, currency = self.instance.total_value, self.instance.currency  # type: ignore[attr-defined]
             self.initial["total_value"] = format_amount(value, currency)

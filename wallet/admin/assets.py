@@ -90,7 +90,7 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
         ("claimed_at", DayFilter),
     )
     search_fields = ("title", "claimed_by__email")
-    search_help_text = _("Title, id or owner's email")
+    search_help_text = _("Title, ID or owner's email")
     actions = ("expire", "extend", "recreate", "delete_chosen")
     report = Report("credits", reports.CREDIT_COLUMNS, reports.credit_row)
     fieldsets = (
@@ -181,7 +181,7 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
         """Delete the selected unclaimed credits."""
         return run_bulk_action(self, request, selected, DELETE)
 
-    @display(description=_("id"))  # type: ignore[untyped-decorator]
+    @display(description=_("ID"))  # type: ignore[untyped-decorator]
     def identity(self, asset: CashbackAsset) -> str:
         """Return the id, as used by the API, the exports and the search."""
         return str(asset.pk)

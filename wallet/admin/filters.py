@@ -151,6 +151,8 @@ class DayFilter(RangeDateFilter):  # type: ignore[misc]
         """Return what is wrong with the days."""
         return sorted({str(text) for texts in self.form().errors.values() for text in texts})
 
+    title: Any
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.title = DAY_TITLES.get(self.field_path, self.title)

@@ -24,7 +24,7 @@ class EntryAdmin(SearchByIdMixin, ExportMixin, ReadOnlyAdmin):
     list_select_related = ("user", "actor", "asset__pool")
     report = Report("ledger", reports.ENTRY_COLUMNS, reports.entry_row)
     search_fields = ("user__email", "asset__title")
-    search_help_text = _("User's email, credit's title, or an id of entry or credit")
+    search_help_text = _("User's email, credit's title, or an ID of entry or credit")
     id_fields = ("pk", "asset")
     ordering = ("-claimed_at", "-id")
     fields = (

@@ -45,7 +45,7 @@ class OwnersFilter(forms.Form):
 
 @expensive_read_view(SEARCH)
 def owners_page(request: HttpRequest) -> HttpResponse:
-    """Show a page of owners, highest value first, with the totals of all matching claims."""
+    """Show a page of owners, by currency and highest value first, with the totals of all matching claims."""
     require_operator(require_safe_method(request))
     check_page_number(request)
     form = OwnersFilter(request.GET)

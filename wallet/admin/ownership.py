@@ -35,7 +35,7 @@ class OwnershipAdmin(SearchByIdMixin, ExportMixin, ReadOnlyAdmin):
     list_filter = (StatusFilter, PoolFilter, CurrencyFilter, ("claimed_at", DayFilter))
     ordering = ("-id",)  # as in the API's report; the primary key finds the first page
     search_fields = ("claimed_by__email",)
-    search_help_text = _("Owner's email or the credit's id")
+    search_help_text = _("Owner's email or the credit's ID")
     change_list_template = "admin/ownership.html"
     report = Report("ownership", ownership.OWNERSHIP_COLUMNS, ownership.ownership_row)
 

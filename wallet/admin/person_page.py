@@ -61,7 +61,8 @@ def person_context(request: HttpRequest, user: User) -> dict[str, Any]:
     credits, claims = person.latest_credits(user), person.latest_claims(user)
     return {
         **admin.site.each_context(request),
-        "title": user.email,
+        "title": _("Customer"),
+        "heading": user.email,
         "person": user,
         "balances": [balance_line(line) for line in Entry.objects.all().balances_of(user)],
         "credits": [credit_line(credit) for credit in credits[: person.SHOWN]],

@@ -46,6 +46,9 @@ STATES = (
 )
 
 
+STATE_LABELS = {"Open": "success", "Not open yet": "info", "Paused": "warning", "Closed": "danger", "Archived": "danger"}
+
+
 class PoolPageMixin(OperatorAdmin):
     """The section of pools, whose change page begins with the campaign."""
 
@@ -141,14 +144,14 @@ def is_used(pool: CreditPool) -> bool:
 
 
 def pool_state(pool: CreditPool, now: datetime) -> str:
-    """Return in one word whether users can claim from the pool."""
+    """Return in one word whether users can claim from the pool, which has the annotation `is_open`."""
     if pool.archived_at:
         return str(_("Archived"))
     if not pool.is_active:
         return str(_("Paused"))
-    if pool.opens_at > now:
-        return str(_("Not open yet"))
-    return str(_("Closed") if pool.closes_at and pool.closes_at <= now else _("Open"))
+    if pool.is_open:
+        return str(_("Open"))
+    return str(_("Not open yet") if pool.opens_at > now else _("Closed"))
 
 
 def supply_figures(pool: CreditPool, supply: PoolSupply) -> list[dict[str, Any]]:

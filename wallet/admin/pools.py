@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -32,7 +33,7 @@ from wallet.admin.export import ExportMixin, Report
 from wallet.admin.filters import ArchivedFilter, CurrencyFilter
 from wallet.admin.form_fields import AmountField, CurrencyField, WholeNumberField
 from wallet.admin.history import ChangeHistoryMixin
-from wallet.admin.pool_page import PoolPageMixin
+from wallet.admin.pool_page import STATE_LABELS, PoolPageMixin, pool_state
 from wallet.assets.models import CreditPool
 from wallet.ledger.idempotency import KEY_PATTERN, IdempotentRequest, fingerprint
 from wallet.queries import change_history
@@ -128,7 +129,7 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
 
     form = PoolForm
     fields = FIELDS
-    list_display = ("name", "kind", "currency", "is_open", "opens", "closes", "limit", "available", "claimed", "expired")
+    list_display = ("name", "kind", "currency", "state", "opens", "closes", "limit", "available", "claimed", "expired")
     list_filter = (ArchivedFilter, "kind", "is_active", CurrencyFilter)
     search_fields = ("name",)
     search_help_text = _("Name")
@@ -204,10 +205,10 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
         messages.success(request, f"{notice} {summary}".strip())
         return True
 
-    @display(description=_("open"), boolean=True)  # type: ignore[untyped-decorator]
-    def is_open(self, pool: CreditPool) -> bool:
-        """Return whether the pool is open for claims."""
-        return pool.is_open
+    @display(description=_("state"), label=STATE_LABELS)  # type: ignore[untyped-decorator]
+    def state(self, pool: CreditPool) -> str:
+        """Return whether users can claim from the pool."""
+        return pool_state(pool, timezone.now())
 
     @display(description=_("opens (UTC)"), ordering="opens_at")  # type: ignore[untyped-decorator]
     def opens(self, pool: CreditPool) -> Any:

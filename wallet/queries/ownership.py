@@ -122,7 +122,10 @@ def claims_matching(email: str = "", currency: str = "", pool_id: UUID | None = 
 
 
 def owners_by_value(claims: EntryQuerySet) -> Any:
-    """Return number and value of credits and the last claim's time per user and currency: by currency, highest value first."""
+    """Return number and value of credits and the last claim's time per user and currency.
+
+    Grouped by currency, as amounts of different currencies cannot be compared; in each the highest value first.
+    """
     by_owner: Any = claims.values("currency", owner=F("user__email"))
     totals = by_owner.annotate(credits=Count("pk"), value=Sum("amount"), last_claim=Max("claimed_at"))
     return totals.order_by("currency", "-value", "owner")

@@ -68,7 +68,7 @@ def latest_sign_ins(user: User) -> list[SignIn]:
 def sign_in_state(family: TokenFamily, user: User) -> str:
     """Return in words whether the sign-in is active, or why it ended."""
     if family.revoked_at:
-        return str(family.get_revoked_reason_display())  # type: ignore[attr-defined]
+        return str(family.get_revoked_reason_display())
     if family.expires_at <= timezone.now():
         return "Expired"
     return "Active" if family.auth_hash == user.get_session_auth_hash() else "The password was changed"

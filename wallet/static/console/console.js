@@ -23,6 +23,16 @@ document.addEventListener("DOMContentLoaded", () => {
     if (first && !cell.querySelector("input")) cell.dataset.label = first;
   }
 
+  // A column of counts or amounts is aligned to the right, as in our own tables.
+  const figure = /^[\d,]+(\.\d+)?\+?(\s[A-Z]{3})?$/u;
+  const [head, ...rows] = document.querySelectorAll("#result_list tr");
+  for (const [place, name] of [...(head?.children ?? [])].entries()) {
+    const column = rows.map((row) => row.children[place]).filter(Boolean);
+    const filled = column.filter((cell) => !["", "-", "no limit"].includes(cell.textContent.trim()));
+    if (filled.length === 0 || !filled.every((cell) => figure.test(cell.textContent.trim()))) continue;
+    for (const cell of [name, ...column]) cell.classList.add("figures-column");
+  }
+
   // The theme names the cell and its box after a record.
   for (const cell of document.querySelectorAll('[data-label="Select record"]')) cell.dataset.label = words.select;
   for (const box of document.querySelectorAll("input.action-select")) box.ariaLabel = words.select;
