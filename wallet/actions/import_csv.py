@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
+from kernel.constraint_words import violations_in_words
 from kernel.refusals import BadRequest
 from wallet.actions import issue_assets
 from wallet.actions.csv_rows import (
@@ -26,6 +27,7 @@ from wallet.actions.csv_rows import (
 )
 from wallet.actions.issue_assets import Progress
 from wallet.assets.bulk_insert import AssetTemplate, TemplatedAsset
+from wallet.assets.constraint_words import WORDS
 from wallet.assets.models import CashbackAsset, CreditPool
 
 COLUMNS = ("title", "total_value", "currency", "pool", "expires_at")
@@ -230,4 +232,5 @@ class CreditFile:
 
 def import_assets(file: CreditFile) -> int:
     """Issue all credits of a checked file in one transaction, and return how many. Raises FileChanged."""
-    return issue_assets.issue_assets(file).count
+    with violations_in_words(WORDS):
+        return issue_assets.issue_assets(file).count

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
@@ -27,7 +28,7 @@ from kernel.date_fields import DateField, SplitDateTimeField
 from kernel.refusals import Refusal
 from wallet.actions import edit_pool, issue_assets
 from wallet.admin import export_rows, formatting
-from wallet.admin.base import ActionForm, error_sentence, is_operator, require_operator
+from wallet.admin.base import ActionForm, add_errors, is_operator, require_operator
 from wallet.admin.export import ExportMixin, Report
 from wallet.admin.filters import CurrencyFilter
 from wallet.admin.form_fields import AmountField, CurrencyField
@@ -69,10 +70,14 @@ class PoolForm(ActionForm):
 
     def changed_values(self) -> dict[str, Any]:
         """Return the changed fields as arguments of the actions."""
-        values = {name: self.cleaned_data[name] for name in self.changed_data}
-        if values.get("opens_at", ...) is None:
-            del values["opens_at"]
-        return values
+        return {name: self.cleaned_data[name] for name in self.changed_data}
+
+    def clean(self) -> dict[str, Any]:
+        """Read a blank opening as now, or as the present one, so that the closing is compared with it."""
+        cleaned = super().clean()
+        if not cleaned.get("opens_at") and "opens_at" not in self.errors:
+            cleaned["opens_at"] = timezone.now() if self.instance._state.adding else self.instance.opens_at
+        return cleaned
 
 
 class IssueForm(forms.Form):
@@ -194,8 +199,11 @@ class PoolAdmin(ChangeHistoryMixin, ExportMixin):
         keyed_request = IdempotentRequest(require_operator(request), "issue", form.cleaned_data["key"], request_fingerprint)
         try:
             result = issue_assets.issue_in_pool(keyed_request.user, pool.pk, count=count, request=keyed_request, **fields)
-        except (Refusal, ValidationError) as error:
-            form.add_error(None, error_sentence(error))
+        except ValidationError as error:
+            add_errors(form, error)
+            return False
+        except Refusal as refusal:
+            form.add_error(None, refusal.message)
             return False
         text = ngettext("%(count)s credit issued in %(pool)s.", "%(count)s credits issued in %(pool)s.", result.count)
         summary = text % {"count": f"{result.count:,}", "pool": pool}

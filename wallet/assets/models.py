@@ -13,15 +13,18 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Cast, Coalesce, Now, Round
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import gettext_noop
 
+from kernel.constraint_words import check_constraints
 from kernel.model_fields import GeneratedUUIDField, ValidatedCharField
 from kernel.refusals import Conflict, NotFound
+from kernel.timestamps import format_second
 from kernel.uuid7 import uuid7
 from wallet.assets import supply_triggers, triggers
 from wallet.assets.bulk_insert import INSERTED_COLUMNS, Row
 from wallet.assets.change_history import UpdateWithBefore, history_meta, unindexed_foreign_key
+from wallet.assets.constraint_words import WORDS
 from wallet.assets.querysets import AssetQuerySet, PoolQuerySet
 from wallet.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMALS, check_amount, check_currency
 
@@ -126,6 +129,10 @@ class CreditPool(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def validate_constraints(self, exclude: Any = None) -> None:
+        """Raise ValidationError with the words of all violated constraints, beside their fields."""
+        check_constraints(self, WORDS, exclude)
 
     def end_of(self, day: date) -> datetime:
         """Return the start of the day after `day` in the pool's time zone: the exclusive end of "until `day`"."""
@@ -256,6 +263,17 @@ class CashbackAsset(models.Model):
                 errors["total_value"] = error
         if errors:
             raise ValidationError(errors)
+
+    def validate_constraints(self, exclude: Any = None) -> None:
+        """Raise ValidationError with the words of all violated constraints, beside their fields."""
+        check_constraints(self, WORDS, exclude)
+
+    def check_ends_after_opening(self) -> None:
+        """Raise ValidationError if nobody could ever claim the credit, because it ends before its pool opens."""
+        if self.pool and self.expires_at and self.expires_at <= self.pool.opens_at:
+            message = gettext("The credit would end before its pool opens, on %(opens)s UTC. Choose a later end.")
+            opens = {"opens": format_second(self.pool.opens_at)}
+            raise ValidationError({"expires_at": ValidationError(message % opens, code="before_opening")})
 
     def row(self) -> Row:
         """Return the columns of a new asset (see AssetQuerySet.insert_all)."""
