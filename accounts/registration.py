@@ -40,11 +40,14 @@ def register_user(email: str, password: str) -> User:
 def check_registration(user: User, password: str) -> None:
     """Raise ValidationError with the errors of both the email and the password."""
     errors: dict[str, list[ValidationError]] = {}
-    for check in (lambda: user.clean_fields(exclude=["password"]), lambda: validate_new_password(password, user, "password")):
-        try:
-            check()
-        except ValidationError as error:
-            error.update_error_dict(errors)
+    try:
+        user.clean_fields(exclude=["password"])
+    except ValidationError as error:
+        error.update_error_dict(errors)
+    try:
+        validate_new_password(password, user, "password")
+    except ValidationError as error:
+        error.update_error_dict(errors)
     if errors:
         raise ValidationError(errors)
 

@@ -84,7 +84,8 @@ def build_asset(
 
 def check_fields(**given: Any) -> None:
     """Raise ValidationError with the errors of some of an asset's fields, whatever the others will be."""
-    build_asset(None, **({"title": "?", "total_value": Decimal(1), "currency": "INR"} | given))
+    fields: dict[str, Any] = {"title": "?", "total_value": Decimal(1), "currency": "INR"} | given
+    build_asset(None, **fields)
 
 
 def collect_errors(errors: dict[str, list[ValidationError]], step: Callable[..., R], *arguments: Any) -> R | None:

@@ -1,5 +1,6 @@
 """The section of the credits: list, issue, change, delete and bulk actions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -13,7 +14,7 @@ from unfold.decorators import display
 
 from wallet.actions import edit_asset, issue_assets, recreate_asset
 from wallet.admin import formatting, import_csv
-from wallet.admin.asset_forms import AssetForm, ExtendForm
+from wallet.admin.asset_forms import AssetForm, ExtendForm, RecreateForm
 from wallet.admin.base import is_operator, require_operator
 from wallet.admin.bulk_actions import BulkAction, run_bulk_action
 from wallet.admin.export import ExportMixin, Report
@@ -53,13 +54,29 @@ EXTEND = BulkAction(
     _("extended"),
     _("They can be claimed for longer. This never shortens an expiry."),
     ExtendForm,
+    end=lambda asset, until: issue_assets.resolve_expiry(until, asset.pool),
 )
+
+
+def recreation_arguments(assets: Sequence[CashbackAsset], values: dict[str, Any]) -> dict[Any, dict[str, Any]]:
+    """Return the expiry of each recreated credit: the chosen end, or one end for each offer."""
+    if values["end"] is not recreate_asset.SAME_LIFETIME:
+        return {asset.pk: {"expires_at": values["end"]} for asset in assets}
+    expired = [asset for asset in assets if asset.current_status == AssetStatus.EXPIRED]
+    ends = recreate_asset.common_ends(expired, values["now"])
+    return {asset.pk: {"expires_at": ends.get(asset.pk)} for asset in assets}
+
+
 RECREATE = BulkAction(
     recreate_asset.recreate_asset,
-    recreate_asset.check_recreatable,
+    recreate_asset.check_recreation,
     _("recreate"),
     _("recreated"),
     _("Each expired credit is issued again with the same value and keeps the original's duration."),
+    RecreateForm,
+    recreation_arguments,
+    end=lambda asset, expires_at: issue_assets.resolve_expiry(expires_at, asset.pool),
+    asks_first=False,
 )
 DELETE = BulkAction(
     edit_asset.delete_asset,

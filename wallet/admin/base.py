@@ -78,7 +78,9 @@ class ActionForm(OpenedForm):
     def last_change(self, name: str) -> LastChange | None:
         """Return the latest change of a field in the change history."""
         change = change_history.last_change(self.instance, name)
-        return change and LastChange(change.who or channel_label(change.channel) or str(_("somebody")), change.at)
+        return (
+            None if change is None else LastChange(change.who or channel_label(change.channel) or str(_("somebody")), change.at)
+        )
 
 
 class WithoutTransaction(DjangoModelAdmin[Any]):
