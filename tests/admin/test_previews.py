@@ -10,7 +10,9 @@ from zoneinfo import ZoneInfo
 import pytest
 import time_machine
 from django.core.exceptions import ValidationError
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from accounts.models import User
@@ -238,3 +240,70 @@ def test_a_duration_beyond_the_calendar_is_refused_in_words(console: Client, ada
     assert refusal == issue_assets.MAX_EXPIRY
     with pytest.raises(ValidationError, match="too far in the future"):
         issue_assets.resolve_expiry(refusal, None)
+
+
+def upload(console: Client, pool: CreditPool) -> Any:
+    lines = f"title,total_value,currency,pool,expires_at\nTea,1,,{pool.name},2090-03-31\n"
+    return console.post(f"{CREDITS}import/", {"file": SimpleUploadedFile("c.csv", lines.encode())})
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [({"currency": "JPY"}, "1\N{NO-BREAK SPACE}JPY"), ({"time_zone": "Asia/Kolkata"}, "1.00\N{NO-BREAK SPACE}INR")],
+)
+def test_an_import_whose_pool_changed_after_the_preview_is_previewed_anew(
+    *, console: Client, ada: User, open_pool: OpenPool, change: dict[str, str], shown: str
+) -> None:
+    pool = open_pool()
+    key = upload(console, pool).context["key"]
+    edit_pool.update_pool(pool.pk, ada, **change)
+
+    answer = console.post(f"{CREDITS}import/confirm/", {"key": key})
+
+    assert "Nothing was imported: something changed after this preview." in answer.content.decode()
+    assert not CashbackAsset.objects.exists()
+    assert answer.context["values"] == [shown]
+    console.post(f"{CREDITS}import/confirm/", {"key": answer.context["key"]})
+    assert CashbackAsset.objects.get().currency == change.get("currency", "INR")
+
+
+def test_an_import_whose_pool_was_renamed_after_the_preview_says_what_is_wrong(
+    console: Client, ada: User, open_pool: OpenPool
+) -> None:
+    pool = open_pool()
+    key = upload(console, pool).context["key"]
+    edit_pool.update_pool(pool.pk, ada, name="Holi")
+
+    answer = console.post(f"{CREDITS}import/confirm/", {"key": key})
+
+    assert [mistake.column for mistake in answer.context["mistakes"]] == ["pool"]
+    assert not CashbackAsset.objects.exists()
+
+
+@pytest.mark.parametrize("change", [{"currency": "JPY"}, {"time_zone": "Asia/Kolkata"}, {"name": "Holi"}])
+def test_credits_are_not_issued_in_a_pool_that_is_another_than_the_form_showed(
+    console: Client, ada: User, open_pool: OpenPool, change: dict[str, str]
+) -> None:
+    pool = open_pool()
+    url = reverse("admin:assets_creditpool_issue", args=[pool.pk])
+    form = Inputs(console.get(url).content.decode()).data | {"count": "2", "title": "Tea", "total_value": "1"}
+    edit_pool.update_pool(pool.pk, ada, **change)
+
+    answer = console.post(url, form)
+
+    assert "The pool was changed after you opened this form, so nothing was issued." in answer.content.decode()
+    assert next(iter(change.values())) in answer.content.decode()
+    assert not CashbackAsset.objects.exists()
+    again = Inputs(answer.content.decode()).data
+    assert (again["title"], again["total_value"]) == ("Tea", "1")
+    assert console.post(url, again).status_code == 302
+    assert CashbackAsset.objects.count() == 2
+
+
+def test_another_change_of_the_pool_does_not_stop_the_issue(console: Client, ada: User, open_pool: OpenPool) -> None:
+    pool = open_pool()
+    url = reverse("admin:assets_creditpool_issue", args=[pool.pk])
+    form = Inputs(console.get(url).content.decode()).data | {"count": "2", "title": "Tea", "total_value": "1"}
+    edit_pool.update_pool(pool.pk, ada, per_user_limit=2)
+
+    assert console.post(url, form).status_code == 302

@@ -66,7 +66,7 @@ class TooManyKinds(BadRequest):
 class FileChanged(BadRequest):
     code = "file_changed"
     meaning = _("The file differs from the one that was checked.")
-    detail = _("Nothing was imported: the file changed while it was being read. Import it again.")
+    detail = _("Nothing was imported: the file, or a pool that it names, changed after the file was checked. Import it again.")
 
 
 class FileEmpty(BadRequest):
@@ -77,11 +77,15 @@ class FileEmpty(BadRequest):
 
 @dataclass
 class Contents:
-    """Summary of a file: number of credits, value per currency, and the SHA-256 of the file."""
+    """Summary of a file: number of credits, value per currency, the SHA-256 of the file, and that of the credits it makes.
+
+    The same file makes other credits when a pool's currency or time zone has changed.
+    """
 
     count: int = 0
     value: Counter[str] = field(default_factory=Counter)  # exact: Decimal sums
     digest: str = ""
+    credits_digest: str = ""
 
 
 @dataclass
@@ -108,13 +112,15 @@ class CreditFile:
 
     def __iter__(self) -> Iterator[TemplatedAsset]:
         """Yield the unsaved credits; raise FileChanged if they are not those that were checked."""
-        contents, digest = Contents(), hashlib.sha256()
+        contents, digest, credits_digest = Contents(), hashlib.sha256(), hashlib.sha256()
         for credit in self.parse(digest):
             if isinstance(credit, InvalidRow):
                 raise FileChanged
             contents.count += 1
+            credits_digest.update(credit_bytes(credit))
             yield credit
-        if self.expected and (contents.count, digest.hexdigest()) != (self.expected.count, self.expected.digest):
+        found = (contents.count, digest.hexdigest(), credits_digest.hexdigest())
+        if self.expected and found != (self.expected.count, self.expected.digest, self.expected.credits_digest):
             raise FileChanged
 
     def check(self) -> Contents:
@@ -122,7 +128,7 @@ class CreditFile:
 
         Reading stops after MAX_INVALID_LINES invalid lines.
         """
-        contents, digest = Contents(), hashlib.sha256()
+        contents, digest, credits_digest = Contents(), hashlib.sha256(), hashlib.sha256()
         mistakes: list[Mistake] = []
         count = invalid_lines = 0
         for credit in self.parse(digest):
@@ -135,12 +141,13 @@ class CreditFile:
             else:
                 asset = credit.template.asset
                 contents.count += 1
+                credits_digest.update(credit_bytes(credit))
                 contents.value[asset.currency] += asset.total_value  # type: ignore[assignment]
         if count:
             raise FileRefused(mistakes, count)
         if not contents.count:
             raise FileEmpty
-        contents.digest = digest.hexdigest()
+        contents.digest, contents.credits_digest = digest.hexdigest(), credits_digest.hexdigest()
         return contents
 
     def parse(self, digest: Any) -> Iterator[TemplatedAsset | InvalidRow]:
@@ -228,6 +235,13 @@ class CreditFile:
         if name not in self.pools:
             raise ValueError(f'there is no pool "{name[:100]}". Check the spelling and capitalisation.')
         return self.pools[name]
+
+
+def credit_bytes(credit: TemplatedAsset) -> bytes:
+    """Return everything that a credit will be, for a digest."""
+    asset = credit.template.asset
+    parts = (credit.title, asset.total_value, asset.currency, asset.pool_id, asset.expires_at)
+    return "\x1f".join(map(str, parts)).encode() + b"\n"
 
 
 def import_assets(file: CreditFile) -> int:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from accounts.models import User
 from kernel.constraint_words import violations_in_words
 from kernel.transactions import atomic_with_retry
+from kernel.versions import Precondition, accept_any
 from wallet.assets.bulk_insert import AssetTemplate, InsertableRow, TemplatedAsset
 from wallet.assets.change_context import tag_issuance
 from wallet.assets.constraint_words import WORDS
@@ -141,17 +142,26 @@ def issue_assets(assets: Iterable[InsertableRow], progress: Progress = lambda _:
 
 @atomic_with_retry(idempotent=True)
 def issue_in_pool(
-    actor: User, pool_id: UUID, *, count: int, request: IdempotentRequest, progress: Progress = lambda _: None, **fields: Any
+    actor: User,
+    pool_id: UUID,
+    *,
+    count: int,
+    request: IdempotentRequest,
+    progress: Progress = lambda _: None,
+    precondition: Precondition = accept_any,
+    **fields: Any,
 ) -> Issued:
     """Issue `count` (1 to MAX_ISSUE_COUNT) equal assets in a pool, once per request; a repetition gets the first response.
 
-    Raises PoolNotFound, ValidationError, IdempotencyKeyReused, RequestInProgress, Busy.
+    Raises PoolNotFound, ValidationError, IdempotencyKeyReused, RequestInProgress, Busy, and as `precondition` does on the pool
+    whose currency and time zone the credits get.
     """
     if not idempotency.reserve_keys([request]):
         return Issued(idempotency.find_response(request).body["issued"], replayed=True)
     pool = CreditPool.objects.filter(pk=pool_id).first()
     if pool is None:
         raise PoolNotFound
+    precondition(pool)
     issued = issue_many(actor, pool, count=count, progress=progress, **fields)
     idempotency.store_responses([(request, StoredResponse(201, {"issued": issued.count}), None)])
     return issued

@@ -26,6 +26,7 @@ from unfold.widgets import (
 
 from kernel.date_fields import DateField, SplitDateTimeField
 from kernel.refusals import Refusal
+from kernel.versions import ChangedMeanwhile, Precondition, accept_any, require_version, version_of
 from wallet.actions import edit_pool, issue_assets
 from wallet.admin import export_rows, formatting
 from wallet.admin.base import ActionForm, add_errors, is_operator, require_operator
@@ -80,9 +81,14 @@ class PoolForm(ActionForm):
         return cleaned
 
 
+# What the form to issue credits shows of its pool.
+SHOWN_OF_POOL = ("name", "currency", "time_zone")
+
+
 class IssueForm(forms.Form):
     """Issues identical credits in a pool."""
 
+    shown = forms.CharField(required=False, widget=forms.HiddenInput)  # the version of the pool that the form shows
     key = forms.RegexField(rf"\A{KEY_PATTERN}\Z", widget=forms.HiddenInput)
     count = forms.IntegerField(
         label=_("Number of credits"),
@@ -118,6 +124,20 @@ class IssueForm(forms.Form):
         if cleaned.get("last_day") and cleaned.get("expires_at"):
             raise ValidationError({"expires_at": _("Enter a date or a time, not both.")}, code="invalid")
         return cleaned
+
+    def precondition(self) -> Precondition:
+        """Return the precondition that the pool is still as the form showed it."""
+        shown = self.cleaned_data["shown"]
+        return require_version(shown, SHOWN_OF_POOL) if shown else accept_any
+
+    def show_changed_pool(self, pool: CreditPool) -> None:
+        """Say that the pool is another one than the form showed, which shows it now."""
+        text = _(
+            "The pool was changed after you opened this form, so nothing was issued. Check the credits and send them again."
+        )
+        self.add_error(None, text)
+        self.data = self.data.copy()  # type: ignore[attr-defined]
+        self.data["shown"] = version_of(pool, SHOWN_OF_POOL)
 
     def credit_fields(self) -> dict[str, Any]:
         """Return the fields of each credit."""
@@ -185,7 +205,9 @@ class PoolAdmin(ChangeHistoryMixin, ExportMixin):
             pool = get_object_or_404(CreditPool, pk=object_id)
         except ValidationError:
             return redirect("admin:assets_creditpool_changelist")
-        form = IssueForm(request.POST or None, initial={"key": secrets.token_urlsafe(24)})
+        form = IssueForm(
+            request.POST or None, initial={"key": secrets.token_urlsafe(24), "shown": version_of(pool, SHOWN_OF_POOL)}
+        )
         if request.method == "POST" and form.is_valid() and self.issue_by_form(request, pool, form):
             return redirect("admin:assets_creditpool_change", pool.pk)
         context = {**self.admin_site.each_context(request), "opts": self.opts, "pool": pool}
@@ -198,7 +220,13 @@ class PoolAdmin(ChangeHistoryMixin, ExportMixin):
         request_fingerprint = fingerprint("pool", pool.pk, count, *fields.values())
         keyed_request = IdempotentRequest(require_operator(request), "issue", form.cleaned_data["key"], request_fingerprint)
         try:
-            result = issue_assets.issue_in_pool(keyed_request.user, pool.pk, count=count, request=keyed_request, **fields)
+            result = issue_assets.issue_in_pool(
+                keyed_request.user, pool.pk, count=count, request=keyed_request, precondition=form.precondition(), **fields
+            )
+        except ChangedMeanwhile:
+            pool.refresh_from_db()
+            form.show_changed_pool(pool)
+            return False
         except ValidationError as error:
             add_errors(form, error)
             return False
