@@ -252,7 +252,7 @@ def upload(console: Client, pool: CreditPool) -> Any:
     [({"currency": "JPY"}, "1\N{NO-BREAK SPACE}JPY"), ({"time_zone": "Asia/Kolkata"}, "1.00\N{NO-BREAK SPACE}INR")],
 )
 def test_an_import_whose_pool_changed_after_the_preview_is_previewed_anew(
-    *, console: Client, ada: User, open_pool: OpenPool, change: dict[str, str], shown: str
+    *, console: Client, ada: User, open_pool: OpenPool, change: dict[str, Any], shown: str
 ) -> None:
     pool = open_pool()
     key = upload(console, pool).context["key"]
@@ -282,7 +282,7 @@ def test_an_import_whose_pool_was_renamed_after_the_preview_says_what_is_wrong(
 
 @pytest.mark.parametrize("change", [{"currency": "JPY"}, {"time_zone": "Asia/Kolkata"}, {"name": "Holi"}])
 def test_credits_are_not_issued_in_a_pool_that_is_another_than_the_form_showed(
-    console: Client, ada: User, open_pool: OpenPool, change: dict[str, str]
+    console: Client, ada: User, open_pool: OpenPool, change: dict[str, Any]
 ) -> None:
     pool = open_pool()
     url = reverse("admin:assets_creditpool_issue", args=[pool.pk])
@@ -307,3 +307,17 @@ def test_another_change_of_the_pool_does_not_stop_the_issue(console: Client, ada
     edit_pool.update_pool(pool.pk, ada, per_user_limit=2)
 
     assert console.post(url, form).status_code == 302
+
+
+def test_a_credit_that_changed_after_the_question_is_not_deleted(console: Client, ada: User, issue: Issue) -> None:
+    asset = issue()
+    url = reverse("admin:assets_cashbackasset_delete", args=[asset.pk])
+    form = Inputs(console.get(url).content.decode()).data
+    edit_asset.update_asset(asset.pk, ada, total_value=Decimal(5000))
+
+    refused = console.post(url, form, follow=True)
+
+    assert "This was changed after you opened the page, so it was not deleted." in refused.content.decode()
+    assert CashbackAsset.objects.count() == 1
+    console.post(url, Inputs(refused.content.decode()).data)
+    assert CashbackAsset.objects.count() == 0

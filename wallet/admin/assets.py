@@ -1,6 +1,5 @@
 """The section of the credits: list, issue, change, delete and bulk actions."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from django.contrib import admin
@@ -12,11 +11,13 @@ from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from wallet.actions import edit_asset, issue_assets, recreate_asset
+from kernel.versions import require_version, version_of
+from wallet.actions import edit_asset, issue_assets
 from wallet.admin import formatting, import_csv
-from wallet.admin.asset_forms import AssetForm, ExtendForm, RecreateForm
+from wallet.admin.asset_actions import DELETE, EXPIRE, EXTEND, RECREATE
+from wallet.admin.asset_forms import AssetForm
 from wallet.admin.base import is_operator, require_operator
-from wallet.admin.bulk_actions import BulkAction, run_bulk_action
+from wallet.admin.bulk_actions import SHOWN, run_bulk_action
 from wallet.admin.export import ExportMixin, Report
 from wallet.admin.filters import CurrencyFilter, DayFilter, PoolFilter, StatusFilter
 from wallet.admin.history import ChangeHistoryMixin
@@ -37,53 +38,6 @@ HISTORY = (
     "generation",
     "created",
     "issuer",
-)
-
-
-EXPIRE = BulkAction(
-    edit_asset.expire_asset,
-    edit_asset.check_available,
-    _("expire"),
-    _("expired"),
-    _("Expired credits can no longer be claimed. This cannot be undone, but an expired credit can be recreated."),
-)
-EXTEND = BulkAction(
-    edit_asset.extend_asset,
-    edit_asset.check_extendable,
-    _("extend"),
-    _("extended"),
-    _("They can be claimed for longer. This never shortens an expiry."),
-    ExtendForm,
-    end=lambda asset, until: issue_assets.resolve_expiry(until, asset.pool),
-)
-
-
-def recreation_arguments(assets: Sequence[CashbackAsset], values: dict[str, Any]) -> dict[Any, dict[str, Any]]:
-    """Return the expiry of each recreated credit: the chosen end, or one end for each offer."""
-    if values["end"] is not recreate_asset.SAME_LIFETIME:
-        return {asset.pk: {"expires_at": values["end"]} for asset in assets}
-    expired = [asset for asset in assets if asset.current_status == AssetStatus.EXPIRED]
-    ends = recreate_asset.common_ends(expired, values["now"])
-    return {asset.pk: {"expires_at": ends.get(asset.pk)} for asset in assets}
-
-
-RECREATE = BulkAction(
-    recreate_asset.recreate_asset,
-    recreate_asset.check_recreation,
-    _("recreate"),
-    _("recreated"),
-    _("Each expired credit is issued again with the same value and keeps the original's duration."),
-    RecreateForm,
-    recreation_arguments,
-    end=lambda asset, expires_at: issue_assets.resolve_expiry(expires_at, asset.pool),
-    asks_first=False,
-)
-DELETE = BulkAction(
-    edit_asset.delete_asset,
-    edit_asset.check_deletable,
-    _("delete"),
-    _("deleted"),
-    _("Claimed and recreated credits are kept. Deletions are recorded in the change log."),
 )
 
 
@@ -158,10 +112,17 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
             issued = issue_assets.issue_asset(require_operator(request), **fields)
             obj.pk, obj.current_status = issued.pk, issued.current_status
 
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Confirm, then delete. The confirmation carries the version of the credit that it shows."""
+        asset = self.get_object(request, object_id)
+        shown = {"shown": version_of(asset, SHOWN)} if asset else {}
+        return super().delete_view(request, object_id, {**(extra_context or {}), **shown})
+
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
         """Delete the credit through the action, and log the deletion afterwards."""
-        pk = obj.pk
-        edit_asset.delete_asset(pk, require_operator(request))
+        pk, shown = obj.pk, request.POST.get("shown")
+        conditions = [require_version(shown, SHOWN)] if shown else []
+        edit_asset.delete_asset(pk, require_operator(request), *conditions)
         super().log_deletions(request, [obj])  # type: ignore[arg-type]
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, set[Any], list[Any]]:

@@ -108,6 +108,9 @@ class WithoutTransaction(DjangoModelAdmin[Any]):
         """Confirm, then delete through the action. A refusal becomes a message."""
         try:
             return self._delete_view(request, object_id, extra_context)  # type: ignore[attr-defined, no-any-return]
+        except ChangedMeanwhile:
+            messages.error(request, _("This was changed after you opened the page, so it was not deleted. Look at it again."))
+            return redirect(request.path)
         except Refusal as refusal:
             messages.error(request, refusal.message)
             return redirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))

@@ -136,8 +136,7 @@ class IssueForm(forms.Form):
             "The pool was changed after you opened this form, so nothing was issued. Check the credits and send them again."
         )
         self.add_error(None, text)
-        self.data = self.data.copy()  # type: ignore[attr-defined]
-        self.data["shown"] = version_of(pool, SHOWN_OF_POOL)
+        self.data = {**self.data.dict(), "shown": version_of(pool, SHOWN_OF_POOL)}  # type: ignore[attr-defined]
 
     def credit_fields(self) -> dict[str, Any]:
         """Return the fields of each credit."""
