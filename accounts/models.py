@@ -12,8 +12,10 @@ from django.db.models.functions import Lower, Now
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
 
+from accounts.constraint_words import WORDS
 from accounts.email_addresses import check_email, email_forms, normal_email
 from accounts.password_forms import normal_password
+from kernel.constraint_words import check_constraints
 from kernel.model_fields import GeneratedUUIDField, ValidatedEmailField
 from kernel.uuid7 import uuid7
 
@@ -99,6 +101,10 @@ class User(AbstractBaseUser):
 
     def __str__(self) -> str:
         return self.email
+
+    def validate_constraints(self, exclude: Any = None) -> None:
+        """Raise ValidationError with the words of all violated constraints, beside their fields."""
+        check_constraints(self, WORDS, exclude)
 
     @property
     def is_admin(self) -> bool:

@@ -5,14 +5,15 @@ from contextlib import contextmanager
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 from psycopg.errors import UniqueViolation
 
 from accounts import audit, mail
+from accounts.constraint_words import WORDS
 from accounts.email_addresses import normal_email
 from accounts.models import User
 from accounts.passwords import validate_new_password
+from kernel.constraint_words import violations_in_words
 from kernel.refusals import Conflict
 
 
@@ -29,8 +30,7 @@ def register_user(email: str, password: str) -> User:
     """
     with audit.recording_refusal("register", email=audit.email_digest(email)):
         user = User(email=normal_email(email))
-        user.clean_fields(exclude=["password"])
-        validate_new_password(password, user, "password")
+        check_registration(user, password)
         user.set_password(password)  # outside the transaction, which would hold a connection meanwhile
         with email_uniqueness():
             user.save(force_insert=True)
@@ -39,16 +39,28 @@ def register_user(email: str, password: str) -> User:
     return user
 
 
+def check_registration(user: User, password: str) -> None:
+    """Raise ValidationError with the errors of both the email and the password."""
+    errors: dict[str, list[ValidationError]] = {}
+    try:
+        user.clean_fields(exclude=["password"])
+    except ValidationError as error:
+        error.update_error_dict(errors)
+    try:
+        validate_new_password(password, user, "password")
+    except ValidationError as error:
+        error.update_error_dict(errors)
+    if errors:
+        raise ValidationError(errors)
+
+
 @contextmanager
 def email_uniqueness() -> Iterator[None]:
     """Run a block that writes one email; raise its constraint violation as EmailTaken or ValidationError for `email`."""
     try:
-        with transaction.atomic():
+        with violations_in_words(WORDS), transaction.atomic():
             yield
-    except IntegrityError as error:
-        if isinstance(error.__cause__, UniqueViolation):
+    except ValidationError as error:
+        if isinstance(error.__cause__, IntegrityError) and isinstance(error.__cause__.__cause__, UniqueViolation):
             raise EmailTaken from error
-        # PostgreSQL's lower() changes more letters than Python's.
-        raise ValidationError(
-            {"email": ValidationError(_("Use only standard letters, numbers and symbols in the email."), code="invalid")}
-        ) from error
+        raise

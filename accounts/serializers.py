@@ -2,10 +2,12 @@
 
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from rest_framework import serializers
+from rest_framework.serializers import as_serializer_error
 
 from accounts.models import User
-from accounts.passwords import MAX_PASSWORD_LENGTH
+from accounts.passwords import MAX_PASSWORD_LENGTH, validate_new_password
 from accounts.sign_ins import SignIn
 from accounts.tokens import TokenPair
 from kernel.strict_serializers import StrictSerializer
@@ -32,6 +34,10 @@ class RegistrationSerializer(StrictSerializer):
 
     email = serializers.EmailField(max_length=254)
     password = PasswordField()
+
+    def further_errors(self, valid: dict[str, Any]) -> dict[str, Any]:
+        """Return what is wrong with the password when the email is, too."""
+        return password_errors(valid, "password")
 
 
 class CredentialsSerializer(StrictSerializer):
@@ -101,6 +107,20 @@ class PasswordChangeSerializer(StrictSerializer):
 
     current_password = PasswordField()
     new_password = PasswordField()
+
+    def further_errors(self, valid: dict[str, Any]) -> dict[str, Any]:
+        """Return what is wrong with the new password when another field is, too."""
+        return password_errors(valid, "new_password")
+
+
+def password_errors(valid: dict[str, Any], field: str) -> dict[str, Any]:
+    """Return the errors of a new password in a body whose other fields are invalid."""
+    try:
+        if field in valid:
+            validate_new_password(str(valid[field]), User(email=str(valid.get("email", ""))), field)
+    except ValidationError as error:
+        return as_serializer_error(error)
+    return {}
 
 
 class TokenPairSerializer(serializers.Serializer[TokenPair]):

@@ -133,7 +133,7 @@ class OpenedForm(forms.ModelForm[Any]):
 
     def opened_initial(self, name: str) -> Any:
         """Return the initial value that the field had when the form was opened."""
-        value = self.instance._meta.get_field(name).to_python((self.opened or {})[name])  # type: ignore[union-attr]
+        value = self.instance._meta.get_field(name).to_python((self.opened or {})[name])
         return value.replace(microsecond=0) if isinstance(value, datetime) else value
 
 
@@ -148,7 +148,7 @@ def changed_sentence() -> str:
 def write_value(data: Any, widget: forms.Widget, name: str, value: Any) -> None:
     """Write a value into submitted data as the widget's inputs would send it."""
     if isinstance(widget, forms.MultiWidget):
-        for each, suffix, part in zip(widget.widgets, widget.widgets_names, widget.decompress(value), strict=True):  # type: ignore[attr-defined]
+        for each, suffix, part in zip(widget.widgets, widget.widgets_names, widget.decompress(value), strict=True):  # type: ignore[attr-defined, arg-type]
             write_value(data, each, f"{name}{suffix}", part)
     elif isinstance(widget, forms.CheckboxInput):
         data.pop(name, None)

@@ -52,7 +52,7 @@ def test_save_and_continue_returns_to_the_new_pool(console: Client) -> None:
         ("name", "Taken", "name"),
         ("currency", "INX", "is not a currency code"),
         ("time_zone", "Mars/Olympus", "is not a time zone"),
-        ("per_user_limit", "0", "pool_limit_positive"),
+        ("per_user_limit", "0", "Allow at least 1 credit per user"),
         ("kind", "GIFT", "not one of the available choices"),
         ("closes_at_0", "2001-01-01", "must close after it opens"),
     ],

@@ -9,12 +9,14 @@ from django.db import IntegrityError
 from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
+from kernel.constraint_words import violations_in_words
 from kernel.readable_text import normal_text
 from kernel.refusals import Conflict
 from kernel.transactions import atomic_with_retry, violated_constraint
 from kernel.versions import Precondition, accept_any
 from wallet.actions.issue_assets import check_not_archived, resolve_expiry, validate_asset
 from wallet.assets.change_context import recording_change
+from wallet.assets.constraint_words import WORDS
 from wallet.assets.models import AssetNotFound, AssetStatus, CashbackAsset
 
 EDITABLE_FIELDS = ("title", "total_value", "currency", "pool", "expires_at")
@@ -106,13 +108,13 @@ def write_changes(asset: CashbackAsset, actor: User | None, **changes: Any) -> N
     if "expires_at" in changes:
         asset.expires_at = resolve_expiry(changes["expires_at"], asset.pool)
     validate_asset(asset)
-    with recording_change(actor, "update"):
-        try:
+    try:
+        with violations_in_words(WORDS), recording_change(actor, "update"):
             asset.save(update_fields=EDITABLE_FIELDS)
-        except IntegrityError as error:
-            if violated_constraint(error) == "asset_not_due":
-                raise AssetNotAvailable from error
-            raise
+    except IntegrityError as error:
+        if violated_constraint(error) == "asset_not_due":
+            raise AssetNotAvailable from error
+        raise
 
 
 @atomic_with_retry(idempotent=False)

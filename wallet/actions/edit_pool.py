@@ -4,23 +4,19 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError
+from django.utils.translation import gettext as _
 
 from accounts.models import User
+from kernel.constraint_words import violations_in_words
 from kernel.readable_text import normal_text
-from kernel.transactions import atomic_with_retry, violated_constraint
+from kernel.transactions import atomic_with_retry
 from kernel.versions import Precondition, accept_any
+from wallet.actions.issue_assets import collect_errors
 from wallet.assets.change_context import recording_change
-from wallet.assets.models import NAME_TAKEN, CreditPool, PoolNotFound
+from wallet.assets.constraint_words import WORDS
+from wallet.assets.models import CashbackAsset, CreditPool, PoolKind, PoolNotFound
 
 EDITABLE_FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
-CONSTRAINT_MESSAGES = {
-    "pool_limit_positive": {"per_user_limit": "Allow at least 1 credit per user, or leave it empty for no limit."},
-    "pool_closes_after_opening": {"closes_at": "The pool must close after it opens."},
-    "pool_archived_is_paused": {"is_active": "This pool is archived. Unarchive it first."},
-    "pool_currency": {"currency": "A pool with credits keeps its currency. Open another pool."},
-    "pool_name_unique": {"name": NAME_TAKEN},
-}
 
 
 @atomic_with_retry(idempotent=False)
@@ -45,19 +41,38 @@ def update_pool(pool_id: UUID, actor: User | None, precondition: Precondition = 
     precondition(pool)
     for name in EDITABLE_FIELDS:
         setattr(pool, name, changes.get(name, getattr(pool, name)))
+    if "opens_at" in changes:
+        check_credits_end_after_opening(pool)
     with recording_change(actor, "update"):
         save_pool(pool, update_fields=EDITABLE_FIELDS)
     return pool
 
 
 def save_pool(pool: CreditPool, **options: Any) -> None:
-    """Normalise its name, validate and save a pool; raise ValidationError with messages per field."""
+    """Normalise its name, validate and save a pool; raise ValidationError with the errors of all fields."""
     pool.name = normal_text(pool.name)
-    pool.clean_fields(exclude=["opens_at"])
-    pool.clean()
-    try:
+    errors: dict[str, list[ValidationError]] = {}
+    collect_errors(errors, pool.clean_fields, ["opens_at"])
+    collect_errors(errors, pool.clean)
+    collect_errors(errors, pool.validate_constraints, errors.keys())
+    if errors:
+        raise ValidationError(errors)
+    with violations_in_words(WORDS):
         pool.save(**options)
-    except IntegrityError as error:
-        if message := CONSTRAINT_MESSAGES.get(violated_constraint(error)):
-            raise ValidationError(message, code="invalid") from error
-        raise
+
+
+def check_fields(**given: Any) -> None:
+    """Raise ValidationError with the errors of some of a pool's fields, whatever the others will be."""
+    pool = CreditPool(**({"name": "?", "kind": PoolKind.PROMOTION, "currency": "INR"} | given))
+    errors: dict[str, list[ValidationError]] = {}
+    collect_errors(errors, pool.clean_fields, ["opens_at"])
+    collect_errors(errors, pool.validate_constraints, errors.keys())
+    if errors:
+        raise ValidationError(errors)
+
+
+def check_credits_end_after_opening(pool: CreditPool) -> None:
+    """Raise ValidationError if a credit that can still be claimed would end before the pool opens."""
+    if CashbackAsset.objects.claimable().filter(pool=pool, expires_at__lte=pool.opens_at).exists():
+        message = _("Some credits of this pool would end before it opens. Choose an earlier time, or extend the credits first.")
+        raise ValidationError({"opens_at": ValidationError(message, code="after_ends")})

@@ -14,6 +14,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
+from kernel.constraint_words import violations_in_words
 from kernel.refusals import BadRequest
 from wallet.actions import issue_assets
 from wallet.actions.csv_rows import (
@@ -28,6 +29,7 @@ from wallet.actions.csv_rows import (
 from wallet.actions.issue_assets import Progress
 from wallet.assets.batches import BatchHeader
 from wallet.assets.bulk_insert import AssetTemplate, TemplatedAsset
+from wallet.assets.constraint_words import WORDS
 from wallet.assets.models import CashbackAsset, CreditPool
 
 COLUMNS = ("title", "total_value", "currency", "pool", "expires_at")
@@ -63,7 +65,7 @@ class TooManyKinds(BadRequest):
 class FileChanged(BadRequest):
     code = "file_changed"
     meaning = _("The file differs from the one that was checked.")
-    detail = _("Nothing was imported: the file changed while it was being read. Import it again.")
+    detail = _("Nothing was imported: the file, or a pool that it names, changed after the file was checked. Import it again.")
 
 
 class FileEmpty(BadRequest):
@@ -74,11 +76,15 @@ class FileEmpty(BadRequest):
 
 @dataclass
 class Contents:
-    """Summary of a file: number of credits, value per currency, and the SHA-256 of the file."""
+    """Summary of a file: number of credits, value per currency, the SHA-256 of the file, and that of the credits it makes.
+
+    The same file makes other credits when a pool's currency or time zone has changed.
+    """
 
     count: int = 0
     value: Counter[str] = field(default_factory=Counter)  # exact: Decimal sums
     digest: str = ""
+    credits_digest: str = ""
 
 
 @dataclass
@@ -105,13 +111,15 @@ class CreditFile:
 
     def __iter__(self) -> Iterator[TemplatedAsset]:
         """Yield the unsaved credits; raise FileChanged if they are not those that were checked."""
-        contents, digest = Contents(), hashlib.sha256()
+        contents, digest, credits_digest = Contents(), hashlib.sha256(), hashlib.sha256()
         for credit in self.parse(digest):
             if isinstance(credit, InvalidRow):
                 raise FileChanged
             contents.count += 1
+            credits_digest.update(credit_bytes(credit))
             yield credit
-        if self.expected and (contents.count, digest.hexdigest()) != (self.expected.count, self.expected.digest):
+        found = (contents.count, digest.hexdigest(), credits_digest.hexdigest())
+        if self.expected and found != (self.expected.count, self.expected.digest, self.expected.credits_digest):
             raise FileChanged
 
     def check(self) -> Contents:
@@ -119,7 +127,7 @@ class CreditFile:
 
         Reading stops after MAX_INVALID_LINES invalid lines.
         """
-        contents, digest = Contents(), hashlib.sha256()
+        contents, digest, credits_digest = Contents(), hashlib.sha256(), hashlib.sha256()
         mistakes: list[Mistake] = []
         count = invalid_lines = 0
         for credit in self.parse(digest):
@@ -132,12 +140,13 @@ class CreditFile:
             else:
                 asset = credit.template.asset
                 contents.count += 1
+                credits_digest.update(credit_bytes(credit))
                 contents.value[asset.currency] += asset.total_value  # type: ignore[assignment]
         if count:
             raise FileRefused(mistakes, count)
         if not contents.count:
             raise FileEmpty
-        contents.digest = digest.hexdigest()
+        contents.digest, contents.credits_digest = digest.hexdigest(), credits_digest.hexdigest()
         return contents
 
     def parse(self, digest: Any) -> Iterator[TemplatedAsset | InvalidRow]:
@@ -232,6 +241,14 @@ def name_key(name: str) -> str:
     return "".join(unicodedata.normalize("NFKC", name).lower().split())
 
 
+def credit_bytes(credit: TemplatedAsset) -> bytes:
+    """Return everything that a credit will be, for a digest."""
+    asset = credit.template.asset
+    parts = (credit.title, asset.total_value, asset.currency, asset.pool_id, asset.expires_at)
+    return "\x1f".join(map(str, parts)).encode() + b"\n"
+
+
 def import_assets(file: CreditFile) -> int:
     """Issue all credits of a checked file in one transaction, and return how many. Raises FileChanged."""
-    return issue_assets.issue_assets(file, batch=BatchHeader(file.path.name)).count
+    with violations_in_words(WORDS):
+        return issue_assets.issue_assets(file, batch=BatchHeader(file.path.name)).count

@@ -12,11 +12,14 @@ from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from accounts.models import User
+from kernel.constraint_words import violations_in_words
 from kernel.readable_text import normal_text
 from kernel.transactions import atomic_with_retry
+from kernel.versions import Precondition, accept_any
 from wallet.assets.batches import BatchHeader
 from wallet.assets.bulk_insert import AssetTemplate, InsertableRow, TemplatedAsset
 from wallet.assets.change_context import open_batch
+from wallet.assets.constraint_words import WORDS
 from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound, end_of
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import IdempotentRequest, StoredResponse
@@ -93,6 +96,12 @@ def check_not_archived(pool: CreditPool | None) -> None:
         raise ValidationError({"pool": "This pool is archived. Unarchive it first, or choose another pool."}, code="archived")
 
 
+def check_fields(**given: Any) -> None:
+    """Raise ValidationError with the errors of some of an asset's fields, whatever the others will be."""
+    fields: dict[str, Any] = {"title": "?", "total_value": Decimal(1), "currency": "INR"} | given
+    build_asset(None, **fields)
+
+
 def collect_errors(errors: dict[str, list[ValidationError]], step: Callable[..., R], *arguments: Any) -> R | None:
     """Return the result of `step`, or None after adding its validation errors to `errors`."""
     try:
@@ -108,6 +117,7 @@ def validate_asset(asset: CashbackAsset) -> None:
     collect_errors(errors, asset.clean_fields, ["pool", "claimed_by", "recreated_from", "created_by"])
     if errors.keys().isdisjoint({"total_value", "currency"}):
         collect_errors(errors, asset.clean)
+    collect_errors(errors, asset.check_ends_after_opening)
     if errors:
         raise ValidationError(errors)
 
@@ -126,7 +136,8 @@ def issue_asset(actor: User | None, **fields: Any) -> CashbackAsset:
 def insert_asset(asset: CashbackAsset, batch: BatchHeader) -> None:
     """Insert one asset in a batch, which is created unless it exists, within the caller's transaction."""
     asset.batch_id = open_batch(batch)
-    asset.save(force_insert=True)
+    with violations_in_words(WORDS):
+        asset.save(force_insert=True)
 
 
 @atomic_with_retry(idempotent=False)
@@ -148,7 +159,8 @@ def insert_assets(assets: Iterable[InsertableRow], batch: BatchHeader, progress:
     batch_id = open_batch(batch)
     remaining, count = iter(assets), 0
     while part := list(islice(remaining, BATCH_SIZE)):
-        CashbackAsset.objects.insert_all(part, batch_id)
+        with violations_in_words(WORDS):
+            CashbackAsset.objects.insert_all(part, batch_id)
         count += len(part)
         progress(len(part))
     return Issued(count, batch=batch_id)
@@ -156,11 +168,19 @@ def insert_assets(assets: Iterable[InsertableRow], batch: BatchHeader, progress:
 
 @atomic_with_retry(idempotent=True)
 def issue_in_pool(
-    actor: User, pool_id: UUID, *, count: int, request: IdempotentRequest, progress: Progress = lambda _: None, **fields: Any
+    actor: User,
+    pool_id: UUID,
+    *,
+    count: int,
+    request: IdempotentRequest,
+    progress: Progress = lambda _: None,
+    precondition: Precondition = accept_any,
+    **fields: Any,
 ) -> Issued:
     """Issue `count` (1 to MAX_ISSUE_COUNT) equal assets in a pool, once per request; a repetition gets the first response.
 
-    Raises PoolNotFound, ValidationError, IdempotencyKeyReused, RequestInProgress, Busy.
+    Raises PoolNotFound, ValidationError, IdempotencyKeyReused, RequestInProgress, Busy, and as `precondition` does on the pool
+    whose currency and time zone the credits get.
     """
     if not idempotency.reserve_keys([request]):
         body = idempotency.find_response(request).body
@@ -169,6 +189,7 @@ def issue_in_pool(
     pool = CreditPool.objects.filter(pk=pool_id).first()
     if pool is None:
         raise PoolNotFound
+    precondition(pool)
     issued = issue_many(actor, pool, count=count, progress=progress, **fields)
     idempotency.store_responses([(request, StoredResponse(201, {"issued": issued.count, "batch": str(issued.batch)}), None)])
     return issued

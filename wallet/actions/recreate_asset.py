@@ -1,9 +1,11 @@
 """Recreate an asset: issue a new one from an expired one."""
 
-from datetime import date, datetime
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.utils import timezone
 from django.utils.translation import gettext_noop as _
@@ -13,9 +15,9 @@ from kernel.refusals import Conflict
 from kernel.transactions import atomic_with_retry
 from kernel.versions import Precondition, accept_any
 from wallet.actions.edit_asset import lock_asset, mark_asset_expired
-from wallet.actions.issue_assets import build_asset, insert_asset
+from wallet.actions.issue_assets import MAX_EXPIRY, build_asset, insert_asset
 from wallet.assets.batches import BatchHeader
-from wallet.assets.models import AssetStatus, CashbackAsset
+from wallet.assets.models import AssetStatus, CashbackAsset, end_of
 
 SAME_LIFETIME: Any = object()  # the default of `expires_at`, in which None means that the asset never expires
 
@@ -57,7 +59,7 @@ def recreate_asset(
     Arguments:
         title, total_value: default: those of the parent.
         expires_at: a timestamp, a date (end of day in the pool's time zone), or None for no expiry. By default the child keeps
-            the lifetime of its parent.
+            the lifetime of its parent, in days if that ended with a day.
         again: allow a second child of the same parent.
         batch: the batch of the new asset, which those recreated together share; by default a batch of its own.
 
@@ -68,20 +70,84 @@ def recreate_asset(
     precondition(parent)
     if parent.status != AssetStatus.EXPIRED:
         mark_asset_expired(parent, actor)
-    child = build_asset(
+    if expires_at is SAME_LIFETIME:
+        expires_at = end_after_same_lifetime(parent, timezone.now())
+    child = build_child(parent, actor, title, total_value, expires_at)
+    insert_asset(child, batch or BatchHeader(child.title))
+    return CashbackAsset.objects.with_current_status().get(pk=child.pk)
+
+
+def build_child(
+    parent: CashbackAsset,
+    actor: User | None,
+    title: str | None,
+    total_value: Decimal | None,
+    expires_at: datetime | date | None,
+) -> CashbackAsset:
+    """Return the unsaved child of an asset. Raises ValidationError."""
+    return build_asset(
         actor,
         title=title or parent.title,
         total_value=parent.total_value if total_value is None else total_value,
         currency=parent.currency,
         pool=parent.pool,
-        expires_at=expiry_after_same_lifetime(parent) if expires_at is SAME_LIFETIME else expires_at,
+        expires_at=expires_at,
         recreated_from=parent,
         generation=parent.generation + 1,
     )
-    insert_asset(child, batch or BatchHeader(child.title))
-    return CashbackAsset.objects.with_current_status().get(pk=child.pk)
 
 
-def expiry_after_same_lifetime(parent: CashbackAsset) -> datetime | None:
-    """Return the expiry of an asset issued now with the intended lifetime of `parent`; None for no expiry."""
-    return parent.expires_at and timezone.now() + (parent.expires_at - parent.created_at)
+def check_recreation(parent: CashbackAsset, expires_at: datetime | date | None) -> None:
+    """Raise what recreating the asset with this expiry would raise; a check as in edit_asset."""
+    check_recreatable(parent)
+    build_child(parent, None, None, None, expires_at)
+
+
+def end_after_same_lifetime(parent: CashbackAsset, now: datetime) -> datetime | None:
+    """Return the expiry of an asset issued `now` with the intended lifetime of `parent`; None for no expiry.
+
+    The lifetime of an asset that ended with a day of its pool's time zone is counted in days, so that its child does, too.
+    """
+    if parent.expires_at is None:
+        return None
+    try:
+        last_day = last_day_of(parent)
+        if end_of(last_day, time_zone_of(parent)) != parent.expires_at:
+            return now + (parent.expires_at - parent.created_at)
+        zone = ZoneInfo(time_zone_of(parent))
+        days = last_day - parent.created_at.astimezone(zone).date()
+        return end_of(now.astimezone(zone).date() + days, zone.key)
+    except OverflowError:
+        return MAX_EXPIRY  # which is refused as too late
+
+
+def common_ends(parents: Iterable[CashbackAsset], now: datetime) -> dict[UUID, datetime | None]:
+    """Return the expiry of each asset's child when they are recreated together, by the asset's id.
+
+    Assets of one pool that ended on one day get one end, the latest of theirs: an offer stays one offer, although its assets
+    were issued, or expired, seconds apart.
+    """
+    ends: dict[UUID, datetime | None] = {}
+    for parent, others in grouped_by_last_day(parents):
+        known = [end for end in (end_after_same_lifetime(each, now) for each in others) if end]
+        ends |= dict.fromkeys((each.pk for each in others), max(known) if parent.expires_at else None)
+    return ends
+
+
+def grouped_by_last_day(assets: Iterable[CashbackAsset]) -> Iterator[tuple[CashbackAsset, list[CashbackAsset]]]:
+    """Yield the groups of assets of one pool that end on one day, each with its first asset."""
+    groups: dict[Any, list[CashbackAsset]] = {}
+    for asset in assets:
+        groups.setdefault((asset.pool_id, asset.expires_at and last_day_of(asset)), []).append(asset)
+    yield from ((group[0], group) for group in groups.values())
+
+
+def last_day_of(asset: CashbackAsset) -> date:
+    """Return the last day, in its pool's time zone, on which an asset with an expiry can be claimed."""
+    assert asset.expires_at is not None
+    return (asset.expires_at - timedelta(microseconds=1)).astimezone(ZoneInfo(time_zone_of(asset))).date()
+
+
+def time_zone_of(asset: CashbackAsset) -> str:
+    """Return the time zone of the asset's pool; UTC without a pool."""
+    return asset.pool.time_zone if asset.pool else "UTC"

@@ -1,10 +1,13 @@
 """Forms of the credits: issue and change one, and extend the expiry of several."""
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as translate
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import UnfoldAdminSingleDateWidget, UnfoldAdminSplitDateTimeWidget, UnfoldBooleanWidget
@@ -13,6 +16,7 @@ from kernel.date_fields import DateField, SplitDateTimeField
 from kernel.refusals import Refusal
 from kernel.timestamps import format_second
 from wallet.actions.edit_asset import AssetNotAvailable
+from wallet.actions.recreate_asset import SAME_LIFETIME
 from wallet.admin.base import ActionForm
 from wallet.admin.form_fields import AmountField, CurrencyField
 from wallet.assets.models import CashbackAsset, CreditPool
@@ -49,9 +53,9 @@ class AssetForm(ActionForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if "pool" in self.fields:  # absent on a read-only page
-            self.fields["pool"].queryset = CreditPool.objects.offered_for(self.instance)  # type: ignore[attr-defined, arg-type]
-        if self.instance.total_value is not None:  # type: ignore[attr-defined]
-            value, currency = self.instance.total_value, self.instance.currency  # type: ignore[attr-defined]
+            self.fields["pool"].queryset = CreditPool.objects.offered_for(self.instance)  # type: ignore[attr-defined]
+        if self.instance.total_value is not None:
+            value, currency = self.instance.total_value, self.instance.currency
             self.initial["total_value"] = format_amount(value, currency)
 
     def show_value(self, name: str, text: str | None) -> str:
@@ -69,7 +73,7 @@ class AssetForm(ActionForm):
         """Fill in the pool's currency, and refuse an expiry together with a last day."""
         cleaned = super().clean()
         if not cleaned.get("currency"):
-            cleaned["currency"] = cleaned["pool"].currency if cleaned.get("pool") else self.instance.currency  # type: ignore[attr-defined]
+            cleaned["currency"] = cleaned["pool"].currency if cleaned.get("pool") else self.instance.currency
         if "last_day" in self.changed_data and "expires_at" in self.changed_data:
             raise ValidationError({"last_day": _("Enter a time or a date, not both.")}, code="invalid")
         return cleaned
@@ -93,6 +97,46 @@ def what_happened(asset: Any) -> str:
     if asset.expires_at:
         return translate("Nothing was saved: this credit expired on %(at)s.") % {"at": f"{format_second(asset.expires_at)} UTC"}
     return translate("Nothing was saved.")
+
+
+PREVIEW_TTL = timedelta(minutes=30)
+
+
+class RecreateForm(forms.Form):
+    """Asks for the common end of the recreated credits; blank: each offer keeps its duration."""
+
+    last_day = DateField(
+        label=_("Last day"),
+        required=False,
+        widget=UnfoldAdminSingleDateWidget,
+        help_text=_("Last day they can be claimed, in each pool's time zone. Leave blank to keep the original's duration."),
+    )
+    expires_at = SplitDateTimeField(
+        label=_("Or an exact time (UTC)"),
+        required=False,
+        widget=UnfoldAdminSplitDateTimeWidget,
+        help_text=_("Expiry time (exclusive)."),
+    )
+    # When the preview was made: durations count from it, so that what is confirmed is what was shown.
+    previewed_at = forms.CharField(required=False, widget=forms.HiddenInput)
+
+    def clean_previewed_at(self) -> datetime:
+        """Return the time of the preview, or now for a new or an old one."""
+        now = timezone.now()
+        sent = parse_datetime(self.cleaned_data["previewed_at"])
+        return sent if sent and sent.tzinfo and now - PREVIEW_TTL < sent <= now else now
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a day together with a time."""
+        cleaned = super().clean() or {}
+        if cleaned.get("last_day") and cleaned.get("expires_at"):
+            raise ValidationError({"last_day": _("Enter a time or a date, not both.")}, code="invalid")
+        return cleaned
+
+    def changed_values(self) -> dict[str, Any]:
+        """Return the chosen end, SAME_LIFETIME when none was chosen, and the time of the preview."""
+        values = self.cleaned_data
+        return {"end": values["expires_at"] or values["last_day"] or SAME_LIFETIME, "now": values["previewed_at"]}
 
 
 class ExtendForm(forms.Form):

@@ -8,20 +8,20 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import path
 from django.utils.html import format_html_join
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
-from wallet.actions import edit_asset, issue_assets, recreate_asset
+from kernel.versions import require_version, version_of
+from wallet.actions import edit_asset, issue_assets
 from wallet.admin import formatting, import_csv
-from wallet.admin.asset_forms import AssetForm, ExtendForm
+from wallet.admin.asset_actions import DELETE, EXPIRE, EXTEND, RECREATE
+from wallet.admin.asset_forms import AssetForm
 from wallet.admin.base import is_operator, require_operator
-from wallet.admin.bulk_actions import BulkAction, run_bulk_action
+from wallet.admin.bulk_actions import SHOWN, run_bulk_action
 from wallet.admin.export import ExportMixin, Report
 from wallet.admin.filters import BatchFilter, CurrencyFilter, DayFilter, PoolFilter, StatusFilter
 from wallet.admin.history import ChangeHistoryMixin
 from wallet.admin.search import SearchByIdMixin
-from wallet.assets.batches import BatchHeader
 from wallet.assets.models import AssetStatus, CashbackAsset
 from wallet.ledger.models import Entry
 from wallet.queries import change_history, reports
@@ -39,38 +39,6 @@ HISTORY = (
     "created",
     "issuer",
     "issue_batch",
-)
-
-
-EXPIRE = BulkAction(
-    edit_asset.expire_asset,
-    edit_asset.check_available,
-    _("expire"),
-    _("expired"),
-    _("Expired credits can no longer be claimed. This cannot be undone, but an expired credit can be recreated."),
-)
-EXTEND = BulkAction(
-    edit_asset.extend_asset,
-    edit_asset.check_extendable,
-    _("extend"),
-    _("extended"),
-    _("They can be claimed for longer. This never shortens an expiry."),
-    ExtendForm,
-)
-RECREATE = BulkAction(
-    recreate_asset.recreate_asset,
-    recreate_asset.check_recreatable,
-    _("recreate"),
-    _("recreated"),
-    _("Each expired credit is issued again with the same value and keeps the original's duration."),
-    shared=lambda: {"batch": BatchHeader(gettext("Recreated credits"))},
-)
-DELETE = BulkAction(
-    edit_asset.delete_asset,
-    edit_asset.check_deletable,
-    _("delete"),
-    _("deleted"),
-    _("Claimed and recreated credits are kept. Deletions are recorded in the change log."),
 )
 
 
@@ -146,10 +114,17 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
             issued = issue_assets.issue_asset(require_operator(request), **fields)
             obj.pk, obj.current_status = issued.pk, issued.current_status
 
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> HttpResponse:
+        """Confirm, then delete. The confirmation carries the version of the credit that it shows."""
+        asset = self.get_object(request, object_id)
+        shown = {"shown": version_of(asset, SHOWN)} if asset else {}
+        return super().delete_view(request, object_id, {**(extra_context or {}), **shown})
+
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
         """Delete the credit through the action, and log the deletion afterwards."""
-        pk = obj.pk
-        edit_asset.delete_asset(pk, require_operator(request))
+        pk, shown = obj.pk, request.POST.get("shown")
+        conditions = [require_version(shown, SHOWN)] if shown else []
+        edit_asset.delete_asset(pk, require_operator(request), *conditions)
         super().log_deletions(request, [obj])  # type: ignore[arg-type]
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, set[Any], list[Any]]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, ClassVar
 
+from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin as DjangoModelAdmin
 from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, ChangeList
@@ -52,6 +53,13 @@ def error_sentence(error: Refusal | ValidationError) -> str:
     return error.message if isinstance(error, Refusal) else " ".join(error.messages)
 
 
+def add_errors(form: forms.BaseForm, error: ValidationError) -> None:
+    """Add the errors of an action beside their fields; an expiry that was given as a day, beside the day."""
+    for name, errors in getattr(error, "error_dict", {NON_FIELD_ERRORS: [error]}).items():
+        is_day = name == "expires_at" and "last_day" in form.changed_data
+        form.add_error("last_day" if is_day else name if name in form.fields else None, errors)
+
+
 class ActionForm(OpenedForm):
     """A form that calls an action and shows the action's refusal beside its fields."""
 
@@ -60,9 +68,8 @@ class ActionForm(OpenedForm):
     def clean(self) -> dict[str, Any]:
         """Add the action's refusal to the errors of the form."""
         cleaned = super().clean()
-        if isinstance(self.refusal, ValidationError) and hasattr(self.refusal, "error_dict"):
-            for name, errors in self.refusal.error_dict.items():
-                self.add_error(name if name in self.fields else None, errors)
+        if isinstance(self.refusal, ValidationError):
+            add_errors(self, self.refusal)
         elif self.refusal and not (isinstance(self.refusal, ChangedMeanwhile) and self.errors):
             self.add_error(NON_FIELD_ERRORS, self.refusal_sentence(self.refusal))
         return cleaned
@@ -74,10 +81,9 @@ class ActionForm(OpenedForm):
     def last_change(self, name: str) -> LastChange | None:
         """Return the latest change of a field in the change history."""
         change = change_history.last_change(self.instance, name)
-        return change and LastChange(change.who or channel_label(change.channel) or str(_("somebody")), change.at)
-
-    def validate_constraints(self) -> None:
-        """Check nothing: the action does, and its messages stand beside their fields."""
+        return (
+            None if change is None else LastChange(change.who or channel_label(change.channel) or str(_("somebody")), change.at)
+        )
 
 
 class WithoutTransaction(DjangoModelAdmin[Any]):
@@ -105,6 +111,9 @@ class WithoutTransaction(DjangoModelAdmin[Any]):
         """Confirm, then delete through the action. A refusal becomes a message."""
         try:
             return self._delete_view(request, object_id, extra_context)  # type: ignore[attr-defined, no-any-return]
+        except ChangedMeanwhile:
+            messages.error(request, _("This was changed after you opened the page, so it was not deleted. Look at it again."))
+            return redirect(request.path)
         except Refusal as refusal:
             messages.error(request, refusal.message)
             return redirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))

@@ -1,8 +1,15 @@
-"""Bulk actions: a preview of the outcome for each selected row, then one action per row and a summary."""
+"""Bulk actions: a preview of the outcome for each selected row, then one action per row and a summary.
 
+What was confirmed is what is done: the confirmation carries a digest of the preview. If the preview would be another one by
+then, nothing is done and the new one is shown.
+"""
+
+import hashlib
+import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -16,11 +23,15 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts.models import User
 from kernel.refusals import Refusal
+from kernel.versions import as_text, require_version, version_of
+from wallet.actions.edit_asset import EDITABLE_FIELDS
 from wallet.admin import formatting
 from wallet.admin.base import OperatorAdmin, error_sentence, require_operator
 from wallet.assets.models import AssetStatus, CashbackAsset
 
+SHOWN = (*EDITABLE_FIELDS, "status", "claimed_by")  # the columns of a row that the preview shows
 # The request must finish within the web worker's timeout, and its form must fit the largest allowed body.
 MAX_ROWS = 500
 
@@ -29,8 +40,12 @@ MAX_ROWS = 500
 class BulkAction:
     """An action for each selected row.
 
-    `action` is called with the row's id, the operator and the values of `form`. `check` is called with the row and raises the
-    refusal that the action would raise.
+    `action` is called with the row's id, the operator, a precondition and the row's arguments. `check` is called with the row
+    and its arguments and raises the refusal that the action would raise.
+
+    arguments: returns each row's arguments by its id, from the rows and the values of `form`. Default: the values.
+    end: returns the expiry that the row will get from its arguments.
+    asks_first: whether the form must be filled in before anything can be previewed.
     """
 
     action: Callable[..., object]
@@ -39,16 +54,29 @@ class BulkAction:
     done: str | Promise
     warning: str | Promise
     form: type[forms.Form] | None = None
-    # Called once for all rows: further values that they share.
+    # Called once for all rows: further values that the action gets for each.
     shared: Callable[[], dict[str, Any]] = dict
+    arguments: Callable[[Sequence[CashbackAsset], dict[str, Any]], dict[Any, dict[str, Any]]] | None = None
+    end: Callable[..., datetime | None] | None = None
+    asks_first: bool = True
 
 
 @dataclass(frozen=True)
 class PreviewedRow:
-    """A selected row and the reason why the action would refuse it; None when it would not."""
+    """A selected row, its arguments, and the reason why the action would refuse it; None when it would not.
+
+    `end` is the expiry that the row will get, if the action gives one.
+    """
 
     asset: CashbackAsset
     refusal: str | None
+    arguments: dict[str, Any]
+    end: datetime | None = None
+
+    @property
+    def version(self) -> str:
+        """Return the version of everything that the preview shows of the row."""
+        return version_of(self.asset, SHOWN)
 
     @property
     def value(self) -> str:
@@ -71,13 +99,26 @@ def run_bulk_action(
         text = _("Select at most %(limit)s at once; use the filters to narrow the list. Nothing was changed.")
         messages.error(request, text % {"limit": MAX_ROWS})
         return None
-    form = bulk.form(request.POST if "asked" in request.POST else None) if bulk.form else None
+    form = bound_form(bulk, request)
     values = form_values(form)
-    if request.POST.get("confirmed") != "yes" or values is None:
-        return ask_confirmation(model_admin, request, bulk, preview_rows(bulk, selected, values), form)
-    arguments = values | bulk.shared()
-    report_result(request, str(bulk.done), [refusal_text(bulk.action, pk, actor, **arguments) for pk in ids])
+    rows = preview_rows(bulk, selected, values)
+    shown = digest_of(rows, request.POST.get("action"))
+    confirmed = values is not None and request.POST.get("confirmed") == "yes" and "preview" not in request.POST
+    if confirmed and request.POST.get("shown", shown) != shown:
+        messages.warning(request, _("Something changed after this preview, so nothing was done. Check the new preview."))
+        confirmed = False
+    if not confirmed:
+        return ask_confirmation(model_admin, request, bulk, rows, form)
+    shared = bulk.shared()
+    report_result(request, str(bulk.done), [run_row(bulk, row, actor, shared) for row in rows])
     return None
+
+
+def bound_form(bulk: BulkAction, request: HttpRequest) -> forms.Form | None:
+    """Return the action's form with what was entered; None without one."""
+    if bulk.form is None:
+        return None
+    return bulk.form(request.POST if "asked" in request.POST or not bulk.asks_first else None)
 
 
 def form_values(form: forms.Form | None) -> dict[str, Any] | None:
@@ -89,13 +130,30 @@ def form_values(form: forms.Form | None) -> dict[str, Any] | None:
 
 def preview_rows(bulk: BulkAction, selected: QuerySet[Any], values: dict[str, Any] | None) -> list[PreviewedRow]:
     """Return the preview of each row, in two queries; without form values no row is checked."""
-    check, arguments = (bulk.check, values) if values is not None else (accept_all, {})
-    rows = selected.prefetch_related("children")
-    return [PreviewedRow(asset, refusal_text(check, asset, **arguments)) for asset in rows]
+    assets = list(selected.prefetch_related("children"))
+    if values is None:
+        return [PreviewedRow(asset, None, {}) for asset in assets]
+    by_id = bulk.arguments(assets, values) if bulk.arguments else {}
+    return [preview_row(bulk, asset, by_id.get(asset.pk, values)) for asset in assets]
 
 
-def accept_all(asset: CashbackAsset) -> None:
-    """Accept any row."""
+def preview_row(bulk: BulkAction, asset: CashbackAsset, arguments: dict[str, Any]) -> PreviewedRow:
+    """Return the preview of one row."""
+    refusal = refusal_text(bulk.check, asset, **arguments)
+    end = bulk.end(asset, **arguments) if bulk.end and not refusal else None
+    return PreviewedRow(asset, refusal, arguments, end)
+
+
+def digest_of(rows: list[PreviewedRow], action: str | None) -> str:
+    """Return a digest of what a preview shows: the rows, and what will become of each."""
+    shown = sorted((row.version, row.refusal or "", as_text(row.end)) for row in rows)
+    return hashlib.sha256(json.dumps([action, shown]).encode()).hexdigest()
+
+
+def run_row(bulk: BulkAction, row: PreviewedRow, actor: User, shared: dict[str, Any]) -> str | None:
+    """Run the action on a row, provided that it is as in the preview; return the message of a refusal, or None."""
+    precondition = require_version(row.version, SHOWN)
+    return refusal_text(bulk.action, row.asset.pk, actor, precondition=precondition, **row.arguments, **shared)
 
 
 def refusal_text(function: Callable[..., object], *arguments: Any, **options: Any) -> str | None:
@@ -148,6 +206,7 @@ def ask_confirmation(
         "form": form,
         "values": values,
         "ready": ready,
+        "shown": digest_of(rows, request.POST["action"]),
         "media": model_admin.media + form.media if form else model_admin.media,
     }
     return TemplateResponse(request, "admin/confirm_action.html", context)

@@ -24,7 +24,7 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 from accounts.models import User
 from kernel.refusals import Refusal
 from wallet.actions import import_csv
-from wallet.actions.import_csv import Contents, CreditFile, FileRefused
+from wallet.actions.import_csv import Contents, CreditFile, FileChanged, FileRefused
 from wallet.admin import formatting
 from wallet.admin.base import error_sentence, require_operator
 from wallet.assets.bulk_insert import TemplatedAsset
@@ -70,6 +70,11 @@ def upload_page(request: HttpRequest) -> HttpResponse:
     result: dict[str, Any] = {}
     if request.method == "POST" and form.is_valid():
         result = check_upload(actor, form.cleaned_data["file"].read(), form.cleaned_data["pool"])
+    return import_page(request, form, result)
+
+
+def import_page(request: HttpRequest, form: UploadForm, result: dict[str, Any]) -> HttpResponse:
+    """Return the page with the result of a check, if there is one."""
     context = {**admin.site.each_context(request), "title": _("Import credits"), "form": form, "columns": import_csv.COLUMNS}
     return TemplateResponse(request, "admin/import_credits.html", context | result | {"media": form.media})
 
@@ -126,6 +131,7 @@ def store_upload(actor: User, content: bytes, pool: CreditPool | None, contents:
         "pool": str(pool.pk) if pool else None,
         "count": contents.count,
         "digest": contents.digest,
+        "credits_digest": contents.credits_digest,
     }
     store.set_expiry(UPLOAD_TTL_SECONDS)
     store.create()
@@ -152,10 +158,14 @@ def confirm_import(request: HttpRequest) -> HttpResponse:
         )
         return redirect("admin:assets_cashbackasset_changelist")
     pool = CreditPool.objects.filter(pk=UUID(upload["pool"])).first() if upload["pool"] else None
-    expected = Contents(upload["count"], digest=upload["digest"])
+    expected = Contents(upload["count"], digest=upload["digest"], credits_digest=upload.get("credits_digest", ""))
     try:
         with credit_file(b64decode(upload["content"]), actor, pool, expected) as file:
             count = import_csv.import_assets(file)
+    except FileChanged:
+        # The stored file is the same, so that a pool has changed: what was confirmed would not be what is issued.
+        messages.warning(request, _("Nothing was imported: something changed after this preview. Check the new preview."))
+        return import_page(request, UploadForm(), check_upload(actor, b64decode(upload["content"]), pool))
     except (Refusal, forms.ValidationError) as error:
         messages.error(request, f"{error_sentence(error)} {_('Upload the file again to see the errors.')}")
         return redirect("admin:assets_cashbackasset_import")

@@ -25,9 +25,10 @@ from unfold.widgets import (
 
 from kernel.date_fields import DateField, SplitDateTimeField
 from kernel.refusals import Refusal
+from kernel.versions import ChangedMeanwhile, Precondition, accept_any, require_version, version_of
 from wallet.actions import edit_pool, issue_assets
 from wallet.admin import export_rows, formatting
-from wallet.admin.base import ActionForm, error_sentence, is_operator, require_operator
+from wallet.admin.base import ActionForm, add_errors, is_operator, require_operator
 from wallet.admin.bulk_jobs import BulkJobMixin
 from wallet.admin.export import ExportMixin, Report
 from wallet.admin.filters import ArchivedFilter, CurrencyFilter
@@ -72,15 +73,24 @@ class PoolForm(ActionForm):
 
     def changed_values(self) -> dict[str, Any]:
         """Return the changed fields as arguments of the actions."""
-        values = {name: self.cleaned_data[name] for name in self.changed_data}
-        if values.get("opens_at", ...) is None:
-            del values["opens_at"]
-        return values
+        return {name: self.cleaned_data[name] for name in self.changed_data}
+
+    def clean(self) -> dict[str, Any]:
+        """Read a blank opening as now, or as the present one, so that the closing is compared with it."""
+        cleaned = super().clean()
+        if not cleaned.get("opens_at") and "opens_at" not in self.errors:
+            cleaned["opens_at"] = timezone.now() if self.instance._state.adding else self.instance.opens_at
+        return cleaned
+
+
+# What the form to issue credits shows of its pool.
+SHOWN_OF_POOL = ("name", "currency", "time_zone")
 
 
 class IssueForm(forms.Form):
     """Issues identical credits in a pool."""
 
+    shown = forms.CharField(required=False, widget=forms.HiddenInput)  # the version of the pool that the form shows
     key = forms.RegexField(rf"\A{KEY_PATTERN}\Z", widget=forms.HiddenInput)
     count = WholeNumberField(
         label=_("Number of credits"),
@@ -115,6 +125,19 @@ class IssueForm(forms.Form):
         if cleaned.get("last_day") and cleaned.get("expires_at"):
             raise ValidationError({"expires_at": _("Enter a date or a time, not both.")}, code="invalid")
         return cleaned
+
+    def precondition(self) -> Precondition:
+        """Return the precondition that the pool is still as the form showed it."""
+        shown = self.cleaned_data["shown"]
+        return require_version(shown, SHOWN_OF_POOL) if shown else accept_any
+
+    def show_changed_pool(self, pool: CreditPool) -> None:
+        """Say that the pool is another one than the form showed, which shows it now."""
+        text = _(
+            "The pool was changed after you opened this form, so nothing was issued. Check the credits and send them again."
+        )
+        self.add_error(None, text)
+        self.data = {**self.data.dict(), "shown": version_of(pool, SHOWN_OF_POOL)}  # type: ignore[attr-defined]
 
     def credit_fields(self) -> dict[str, Any]:
         """Return the fields of each credit."""
@@ -182,7 +205,9 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
             pool = get_object_or_404(CreditPool, pk=object_id)
         except ValidationError:
             return redirect("admin:assets_creditpool_changelist")
-        form = IssueForm(request.POST or None, initial={"key": secrets.token_urlsafe(24)})
+        form = IssueForm(
+            request.POST or None, initial={"key": secrets.token_urlsafe(24), "shown": version_of(pool, SHOWN_OF_POOL)}
+        )
         if request.method == "POST" and form.is_valid() and self.issue_by_form(request, pool, form):
             return redirect("admin:assets_creditpool_change", pool.pk)
         context = {**self.admin_site.each_context(request), "opts": self.opts, "pool": pool}
@@ -195,9 +220,18 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
         request_fingerprint = fingerprint("pool", pool.pk, count, *fields.values())
         keyed_request = IdempotentRequest(require_operator(request), "issue", form.cleaned_data["key"], request_fingerprint)
         try:
-            result = issue_assets.issue_in_pool(keyed_request.user, pool.pk, count=count, request=keyed_request, **fields)
-        except (Refusal, ValidationError) as error:
-            form.add_error(None, error_sentence(error))
+            result = issue_assets.issue_in_pool(
+                keyed_request.user, pool.pk, count=count, request=keyed_request, precondition=form.precondition(), **fields
+            )
+        except ChangedMeanwhile:
+            pool.refresh_from_db()
+            form.show_changed_pool(pool)
+            return False
+        except ValidationError as error:
+            add_errors(form, error)
+            return False
+        except Refusal as refusal:
+            form.add_error(None, refusal.message)
             return False
         text = ngettext("%(count)s credit issued in %(pool)s.", "%(count)s credits issued in %(pool)s.", result.count)
         summary = text % {"count": f"{result.count:,}", "pool": pool}

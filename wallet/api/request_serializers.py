@@ -1,8 +1,14 @@
 """Serializers of request bodies. Each refuses unknown fields."""
 
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from django.core.exceptions import ValidationError
 from rest_framework import serializers
+from rest_framework.serializers import as_serializer_error
 
 from kernel.strict_serializers import StrictSerializer
+from wallet.actions import edit_pool, issue_assets
 from wallet.actions.issue_assets import MAX_ISSUE_COUNT
 from wallet.api.fields import AmountField, ExpiryField, TextField, TimestampField, WholeNumberField
 from wallet.assets.models import CreditPool, PoolKind, check_time_zone
@@ -13,8 +19,26 @@ class EmptyBody(StrictSerializer):
     """An empty body, or {}."""
 
 
-class PoolBody(StrictSerializer):
+class CheckedBody(StrictSerializer):
+    """A body whose valid fields are checked by the action even when other fields are invalid."""
+
+    check_fields: ClassVar[Callable[..., None]]
+    not_checked: ClassVar[frozenset[str]] = frozenset()
+
+    def further_errors(self, valid: dict[str, Any]) -> dict[str, Any]:
+        """Return the action's errors of the valid fields."""
+        given = {name: self.fields[name].run_validation(value) for name, value in valid.items() if name not in self.not_checked}
+        try:
+            type(self).check_fields(**given)
+        except ValidationError as error:
+            return {name: texts for name, texts in as_serializer_error(error).items() if name in given}
+        return {}
+
+
+class PoolBody(CheckedBody):
     """The fields of a pool that an ADMIN sets."""
+
+    check_fields = edit_pool.check_fields
 
     name = TextField(max_length=100)
     kind = serializers.ChoiceField(choices=PoolKind.choices)
@@ -33,11 +57,14 @@ class PoolBody(StrictSerializer):
 class DuplicateBody(StrictSerializer):
     """The name of a pool with the settings of another one."""
 
-    name = serializers.CharField(max_length=100)
+    name = TextField(max_length=100)
 
 
-class IssueBody(StrictSerializer):
+class IssueBody(CheckedBody):
     """Identical credits to issue in a pool."""
+
+    check_fields = issue_assets.check_fields
+    not_checked = frozenset({"count"})
 
     count = WholeNumberField(min_value=1, max_value=MAX_ISSUE_COUNT)
     title = TextField(max_length=200)
@@ -45,8 +72,10 @@ class IssueBody(StrictSerializer):
     expires_at = ExpiryField(required=False, allow_null=True)
 
 
-class AssetBody(StrictSerializer):
+class AssetBody(CheckedBody):
     """The fields of a credit that an ADMIN sets."""
+
+    check_fields = issue_assets.check_fields
 
     title = TextField(max_length=200)
     total_value = AmountField()
@@ -59,8 +88,10 @@ class AssetBody(StrictSerializer):
     expires_at = ExpiryField(required=False, allow_null=True)
 
 
-class RecreateBody(StrictSerializer):
+class RecreateBody(CheckedBody):
     """The fields in which the new credit differs from its parent."""
+
+    check_fields = issue_assets.check_fields
 
     title = TextField(max_length=200, required=False)
     total_value = AmountField(required=False)

@@ -9,21 +9,24 @@ from zoneinfo import ZoneInfo, available_timezones
 import pghistory
 import pgtrigger
 from django.conf import settings
-from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Case, F, Q, Value, When
 from django.db.models.functions import Cast, Coalesce, Now, Round
+from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
-from django.utils.translation import gettext_noop
 
+from kernel.constraint_words import check_constraints
 from kernel.model_fields import GeneratedUUIDField, ValidatedCharField
 from kernel.readable_text import check_readable
 from kernel.refusals import Conflict, NotFound
+from kernel.timestamps import format_second
 from kernel.uuid7 import uuid7
 from wallet.assets import supply_triggers, triggers
 from wallet.assets.batches import Batch, BatchSupply, BulkJob  # noqa: F401  (models of this app)
 from wallet.assets.bulk_insert import INSERTED_COLUMNS, Row
 from wallet.assets.change_history import UpdateWithBefore, history_meta, unindexed_foreign_key
+from wallet.assets.constraint_words import NAME_TAKEN, WORDS
 from wallet.assets.querysets import AssetQuerySet, PoolQuerySet, pool_name_key
 from wallet.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMALS, check_amount, check_currency
 
@@ -31,9 +34,6 @@ from wallet.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMALS, che
 DECIMALS_OF_ROW: Any = Case(
     When(currency__in=NO_DECIMALS, then=Value(0)), When(currency__in=THREE_DECIMALS, then=Value(3)), default=Value(2)
 )
-
-
-NAME_TAKEN = "A pool with this name already exists. Choose another name."
 
 
 class PoolKind(models.TextChoices):
@@ -149,15 +149,8 @@ class CreditPool(models.Model):
         return self.name
 
     def validate_constraints(self, exclude: Any = None) -> None:
-        """Raise ValidationError; that of a name that is taken, whose index has an expression, belongs to the name."""
-        try:
-            super().validate_constraints(exclude)
-        except ValidationError as error:
-            errors = error.error_dict
-            taken = [each for each in errors.get(NON_FIELD_ERRORS, []) if each.message == NAME_TAKEN]
-            others = [each for each in errors.pop(NON_FIELD_ERRORS, []) if each not in taken]
-            named = {"name": taken} if taken else {}
-            raise ValidationError(errors | named | ({NON_FIELD_ERRORS: others} if others else {})) from error
+        """Raise ValidationError with the words of all violated constraints, beside their fields."""
+        check_constraints(self, WORDS, exclude)
 
     def end_of(self, day: date) -> datetime:
         """Return the start of the day after `day` in the pool's time zone: the exclusive end of "until `day`"."""
@@ -300,6 +293,17 @@ class CashbackAsset(models.Model):
                 errors["total_value"] = error
         if errors:
             raise ValidationError(errors)
+
+    def validate_constraints(self, exclude: Any = None) -> None:
+        """Raise ValidationError with the words of all violated constraints, beside their fields."""
+        check_constraints(self, WORDS, exclude)
+
+    def check_ends_after_opening(self) -> None:
+        """Raise ValidationError if nobody could ever claim the credit, because it ends before its pool opens."""
+        if self.pool and self.expires_at and self.expires_at <= self.pool.opens_at:
+            message = gettext("The credit would end before its pool opens, on %(opens)s UTC. Choose a later end.")
+            opens = {"opens": format_second(self.pool.opens_at)}
+            raise ValidationError({"expires_at": ValidationError(message % opens, code="before_opening")})
 
     def row(self) -> Row:
         """Return the columns of a new asset (see AssetQuerySet.insert_all)."""

@@ -1,0 +1,12 @@
+"""The words for each constraint of users that what somebody enters can violate."""
+
+from django.utils.translation import gettext_noop as _
+
+from kernel.constraint_words import Words
+
+WORDS: Words = {
+    "accounts_user_email_key": ("email", _("This email already has an account. Sign in instead.")),
+    # PostgreSQL's lower() changes more letters than Python's.
+    "user_email_lower_case": ("email", _("Use only standard letters, numbers and symbols in the email.")),
+    "user_role_known": ("role", _("Choose one of the roles: ADMIN or USER.")),
+}

@@ -1,0 +1,25 @@
+"""The words for each constraint of pools and credits that what an operator enters can violate."""
+
+from django.utils.translation import gettext_noop as _
+
+from kernel.constraint_words import Words
+
+NAME_TAKEN = _("A pool with this name already exists. Choose another name.")
+WORDS: Words = {
+    "pool_name_unique": ("name", NAME_TAKEN),
+    "pool_kind_known": ("kind", _("Choose one of the kinds: SIGNUP, REFERRAL or PROMOTION.")),
+    "pool_currency_known": ("currency", _("Use an ISO 4217 currency code such as INR.")),
+    "pool_currency": ("currency", _("A pool with credits keeps its currency. Open another pool.")),
+    "pool_limit_positive": ("per_user_limit", _("Allow at least 1 credit per user, or leave it empty for no limit.")),
+    "assets_creditpool_per_user_limit_check": (
+        "per_user_limit",
+        _("Allow at least 1 credit per user, or leave it empty for no limit."),
+    ),
+    "pool_archived_is_paused": ("is_active", _("This pool is archived. Unarchive it first.")),
+    "pool_closes_after_opening": ("closes_at", _("The pool must close after it opens.")),
+    "asset_title_given": ("title", _("Give the credit a title.")),
+    "asset_value_range": ("total_value", _("The value must be more than 0 and at most 1,000,000,000.")),
+    "asset_value_scale": ("total_value", _("The value has more decimals than its currency.")),
+    "asset_currency_known": ("currency", _("Use an ISO 4217 currency code such as INR.")),
+    "asset_pool_currency": ("currency", _("A credit has the currency of its pool. Leave it blank to use that.")),
+}
