@@ -118,13 +118,15 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
+# Folders with the platform's own templates, which replace ours of the same name, e.g. site/terms.html.
+SITE_TEMPLATES: list[str] = env.list("SITE_TEMPLATES", default=[])
 ROOT_URLCONF = "cashback.urls"
 WSGI_APPLICATION = "cashback.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
         # The interfaces are packages of the wallet, not apps, so their templates and tags are listed here.
-        "DIRS": [BASE_DIR / "wallet/pages/templates", BASE_DIR / "wallet/admin/templates"],
+        "DIRS": [*SITE_TEMPLATES, BASE_DIR / "wallet/pages/templates", BASE_DIR / "wallet/admin/templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "libraries": {"pages": "wallet.pages.template_tags"},

@@ -4,6 +4,8 @@
     curl -H "Authorization: Bearer $TOKEN" $BASE/api/v1/claims/$CLAIM/proof/ > proof.json
     python examples/verify_proof.py proof.json --public-key 3b6a…
 
+The public keys are at $BASE/verify/keys/; a copy that you kept earlier, or got by another road, proves more.
+
 The leaf is hashed, joined with its siblings up to the root (RFC 9162 §2.1.3.2), the root compared with the seal's, and the
 seal's Ed25519 signature verified against the public key that you got from the platform by another road. Prints what was
 claimed and exits 0; exits 1 and says why when anything differs.

@@ -15,7 +15,7 @@ from django.urls import reverse
 from accounts.models import User
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.pages import views
+from wallet.pages import page_parts
 from wallet.pages.balance_chart import Balance, build_balance
 
 MAX_BYTES = 100_000
@@ -57,7 +57,7 @@ def test_dashboard_with_three_currencies_is_smaller_than_100_kb(
     alice_client: Client, full_page: None, monkeypatch: pytest.MonkeyPatch, language: str
 ) -> None:
     monkeypatch.setattr(
-        views, "balance_charts", lambda user: [balance_of_daily_claims(currency) for currency in ("EUR", "INR", "USD")]
+        page_parts, "balance_charts", lambda user: [balance_of_daily_claims(currency) for currency in ("EUR", "INR", "USD")]
     )
 
     assert page_bytes(alice_client, reverse("dashboard"), language) < MAX_BYTES

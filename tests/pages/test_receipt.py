@@ -38,6 +38,27 @@ def test_receipt_shows_title_amount_pool_owner_and_ids(alice_client: Client, ent
     assert f'datetime="{entry.claimed_at:%Y-%m-%dT%H:%M:%SZ}"' in page
 
 
+def test_receipt_has_a_short_reference_to_copy_and_a_button_to_print(alice_client: Client, entry: Entry) -> None:
+    page = alice_client.get(address(entry)).content.decode()
+
+    digits = entry.pk.hex[-12:].upper()
+    shown = f"{digits[:4]}-{digits[4:8]}-{digits[8:]}"
+    assert f"<span>{shown}</span>" in page
+    assert f'hidden data-copy="{shown}"' in page
+    assert "hidden data-print" in page
+
+
+@pytest.mark.django_db(transaction=True)
+def test_sealed_receipt_explains_its_verification_and_links_keys_and_verifier(alice_client: Client, entry: Entry) -> None:
+    seal_ledger.seal_all()
+
+    page = alice_client.get(address(entry)).content.decode()
+
+    assert "How is this verified?" in page
+    for name in ("verify", "verifier"):
+        assert f'href="{reverse(name)}"' in page
+
+
 @pytest.mark.parametrize("name", ["receipt", "proof"])
 def test_receipt_of_another_user_is_not_found(bob_client: Client, entry: Entry, name: str) -> None:
     assert bob_client.get(address(entry, name)).status_code == 404

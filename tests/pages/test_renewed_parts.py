@@ -24,12 +24,12 @@ Issue = Callable[..., CashbackAsset]
 
 def shown_on(page: str) -> list[str]:
     """Return the parts that a page names for its claims."""
-    return re.findall(r'name="shown" value="([^"]+)"', page)
+    return re.findall(r'id="((?:offer|pool|head)-[0-9a-f-]{36}|wallet)"', page)
 
 
 def tap(browser: Client, asset: CashbackAsset, shown: list[str]) -> ClientResponse:
     """Claim a credit as htmx does on a page with these parts."""
-    fields = {"shown": shown, "row": f"offer:{asset.pk}"}
+    fields = {"shown": shown, "row": f"offer-{asset.pk}"}
     return browser.post(reverse("claim_asset", args=[asset.pk]), fields, headers={"HX-Request": "true"})
 
 
@@ -83,12 +83,12 @@ def test_cards_beside_the_claimed_one_stop_offering_what_cannot_be_claimed(
 
     answer = tap(alice_client, first, shown)
 
-    assert part(answer, f"row-{second.pk}").endswith("You've reached the limit for this offer.")
-    assert part(answer, f"row-{gone.pk}").endswith("Fully claimed")
-    assert part(answer, f"row-{ended.pk}").endswith("Ended")
-    assert part(answer, f"row-{deleted.pk}").endswith("No longer available")
-    assert part(answer, f"row-{hidden.pk}").endswith("No longer available")
-    assert part(answer, f"row-{kept.pk}").endswith("1 left Claim")
+    assert part(answer, f"offer-{second.pk}").endswith("You've reached the limit for this offer.")
+    assert part(answer, f"offer-{gone.pk}").endswith("Fully claimed")
+    assert part(answer, f"offer-{ended.pk}").endswith("Ended")
+    assert part(answer, f"offer-{deleted.pk}").endswith("No longer available")
+    assert part(answer, f"offer-{hidden.pk}").endswith("No longer available")
+    assert part(answer, f"offer-{kept.pk}").endswith("1 left Claim")
     assert part(answer, f"head-{limited.pk}") == "1 left"
 
 
@@ -103,8 +103,8 @@ def test_number_left_is_renewed_where_an_equal_credit_was_claimed(
 
     answer = tap(alice_client, other, shown)
 
-    (name,) = [text for text in shown if text.startswith("offer:") and text != f"offer:{other.pk}"]
-    assert part(answer, f"row-{name.removeprefix('offer:')}").endswith("2 left Claim")
+    (name,) = [text for text in shown if text.startswith("offer-") and text != f"offer-{other.pk}"]
+    assert part(answer, f"offer-{name.removeprefix('offer-')}").endswith("2 left Claim")
 
 
 @pytest.mark.parametrize("address", ["landing", "offers", "dashboard"])
@@ -117,14 +117,14 @@ def test_every_page_with_claims_names_all_its_offers(
 
     page = alice_client.get(reverse(address)).content.decode()
 
-    assert page.count("hx-post") == len([text for text in shown_on(page) if text.partition(":")[0] in ("offer", "pool")]) == 3
+    assert page.count("hx-post") == len([text for text in shown_on(page) if text.partition("-")[0] in ("offer", "pool")]) == 3
 
 
 def test_renewal_takes_as_many_queries_for_many_parts_as_for_one(
     *, alice_client: Client, open_pool: OpenPool, issue: Issue, django_assert_max_num_queries: DjangoAssertNumQueries
 ) -> None:
     assets = [issue(pool=open_pool(name=f"{number}"), title=f"{number}") for number in range(30)]
-    shown = [f"offer:{asset.pk}" for asset in assets] + [f"head:{asset.pool_id}" for asset in assets] + ["wallet"]
+    shown = [f"offer-{asset.pk}" for asset in assets] + [f"head-{asset.pool_id}" for asset in assets] + ["wallet"]
 
     # Renewal: the offers, their pools, balances by day, latest claims. The claim itself and the new balance come before.
     with django_assert_max_num_queries(22) as asked:
@@ -134,7 +134,7 @@ def test_renewal_takes_as_many_queries_for_many_parts_as_for_one(
         tap(alice_client, assets[1], shown)
 
 
-@pytest.mark.parametrize("odd", ["offer:x", "offer:", "x:1", "pool", "head:no", "\x00", "wallet:1", f"offer:{uuid4()}"])
+@pytest.mark.parametrize("odd", ["offer-x", "offer-", "x-1", "pool", "head-no", "\x00", "wallet-1", f"offer-{uuid4()}"])
 def test_unknown_parts_are_ignored(alice_client: Client, issue: Issue, odd: str) -> None:
     answer = tap(alice_client, issue(), [odd])
 
@@ -146,7 +146,7 @@ def test_parts_of_a_hidden_pool_reveal_nothing(alice_client: Client, open_pool: 
     pool = open_pool(name="secret pool", is_active=False)
     secret = issue(pool=pool, title="secret credit")
 
-    answer = tap(alice_client, issue(), [f"offer:{secret.pk}", f"head:{pool.pk}"])
+    answer = tap(alice_client, issue(), [f"offer-{secret.pk}", f"head-{pool.pk}"])
 
     assert "secret" not in answer.content.decode()
-    assert part(answer, f"row-{secret.pk}") == "No longer available"
+    assert part(answer, f"offer-{secret.pk}") == "No longer available"

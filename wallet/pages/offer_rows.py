@@ -70,7 +70,8 @@ WITH shown AS (
     FROM assets_cashbackasset WHERE id = ANY(%s::uuid[])
 )"""  # noqa: S608  (made of the constants above)
 COUNTED = f"""
-SELECT nullif(pool, {NO_POOL}), title, total_value, currency, nullif(ends, 'infinity'), counted.number, counted.asset_id, {{facts}}
+SELECT nullif(pool, {NO_POOL}), title, total_value, currency, nullif(ends, 'infinity'),
+    counted.number, counted.asset_id, {{facts}}
 FROM shown CROSS JOIN LATERAL (
     SELECT count(*) AS number, (array_agg(id))[1 + floor(random() * count(*))::int] AS asset_id
     FROM (

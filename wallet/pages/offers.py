@@ -44,8 +44,8 @@ class Offer:
 
     @property
     def part_name(self) -> str:
-        """Return the name of this part of a page (page_parts.ShownOffer)."""
-        return f"{'pool' if self.through_pool else 'offer'}:{self.shown_as}"
+        """Return the id of this part of a page (page_parts.ShownOffer)."""
+        return f"{'pool' if self.through_pool else 'offer'}-{self.shown_as}"
 
     @property
     def time_zone(self) -> str:

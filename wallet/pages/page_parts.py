@@ -1,6 +1,6 @@
 """Parts of pages that one claim changes: the offers and pools shown beside the claimed one, and the wallet.
 
-A page lists its parts in fields named `shown`, which htmx sends with a claim; the answer renews all of them.
+The script sends the ids of a page's parts with a claim, in fields named `shown`; the answer renews all of them.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ WALLET = "wallet"
 
 @dataclass(frozen=True)
 class ShownOffer:
-    """An offer on a page, under the id of one of its credits. Written `offer:<id>`, claimed through its pool `pool:<id>`."""
+    """An offer on a page, under the id of one of its credits. Written `offer-<id>`, claimed through its pool `pool-<id>`."""
 
     asset_id: UUID
     through_pool: bool = False
@@ -32,7 +32,7 @@ class ShownOffer:
     @classmethod
     def parse(cls, text: str) -> Self | None:
         """Return the offer that the text names; None for any other text."""
-        kind, _, value = text.partition(":")
+        kind, _, value = text.partition("-")
         return cls(pk, kind == "pool") if kind in ("offer", "pool") and (pk := parse_id(value)) else None
 
 
@@ -57,7 +57,7 @@ class ShownParts:
         """Return the parts that the request's fields `shown` name; others are ignored."""
         texts = list(dict.fromkeys(request.POST.getlist("shown")))[:MAX_SHOWN]
         offers = [offer for text in texts if (offer := ShownOffer.parse(text))]
-        heads = {pk for text in texts if text.startswith("head:") and (pk := parse_id(text.removeprefix("head:")))}
+        heads = {pk for text in texts if text.startswith("head-") and (pk := parse_id(text.removeprefix("head-")))}
         return cls(offers, heads, WALLET in texts)
 
 

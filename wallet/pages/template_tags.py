@@ -16,6 +16,7 @@ from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from wallet.assets.models import CreditPool, PoolKind
+from wallet.ledger.models import Entry
 from wallet.money import format_amount_grouped
 from wallet.pages.dates import format_day, format_moment, format_short_day, last_day, local_day, zone_name
 from wallet.pages.offer_rows import MAX_COUNTED
@@ -105,6 +106,13 @@ def left(number: int) -> str:
 def kind(pool: CreditPool) -> str:
     """Return the kind of a pool in the active language."""
     return str(KINDS[PoolKind(pool.kind)])
+
+
+@register.filter
+def reference(entry: Entry) -> str:
+    """Return the short reference of a claim: the last 12 digits of its id, in groups of four."""
+    digits = entry.pk.hex[-12:].upper()
+    return "-".join((digits[:4], digits[4:8], digits[8:]))
 
 
 @register.simple_tag

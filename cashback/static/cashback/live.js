@@ -7,7 +7,7 @@
   // The reader's own variant of the page's language, e.g. en-IN, else the page's.
   const language = navigator.languages.find((tag) => tag.split("-")[0] === page) ?? page;
   const DAY = 86400000;
-  const root = document.documentElement;
+  const root = document.body;
   const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
   // The server writes times in the zone that it knows. On the first visit it knows none: write them here, and tell it the zone.
   const isFirstVisit = !root.dataset.zone && Boolean(here);
@@ -110,6 +110,12 @@
 
   document.addEventListener("htmx:afterSwap", (event) => enliven(event.detail.target.isConnected ? event.detail.target : document));
   document.addEventListener("htmx:oobAfterSwap", () => enliven(document));
+  // A claim by a button goes where the button leads without a script, and names the parts of the page that it may change.
+  document.addEventListener("htmx:configRequest", ({ detail }) => {
+    if (detail.verb !== "post") return;
+    if (detail.elt.hasAttribute("formaction")) detail.path = detail.elt.getAttribute("formaction");
+    document.querySelectorAll(".claimable[id], [id^='head-'], #wallet").forEach((part) => detail.parameters.append("shown", part.id));
+  });
   document.addEventListener("htmx:beforeRequest", () => say(""));
   document.addEventListener("htmx:sendError", () => say(trouble.dataset.offline));
   document.addEventListener("htmx:timeout", () => say(trouble.dataset.offline));
