@@ -93,7 +93,8 @@ class SignInForm(AuthenticationForm):
         """Show the field for the code."""
         if "code" not in self.fields:
             self.fields["code"] = self.code_field
-        self.fields["code"].widget.attrs["autofocus"] = True
+        self.fields["username"].widget.attrs.pop("autofocus", None)
+        self.fields["password"].widget.attrs["autofocus"] = True
 
     def authenticate_and_audit(self, email: str) -> dict[str, Any]:
         """Authenticate, and record the success or the refusal in the audit log."""

@@ -126,8 +126,10 @@ def confirm_device(user: User, code: str) -> list[str]:
 
 
 def replace_recovery_codes(user: User, current_password: str, code: str) -> list[str]:
-    """Return new recovery codes in place of the old ones. Raises as remove_two_factor."""
+    """Return new recovery codes in place of the old ones. Raises as remove_two_factor, and SetupExpired if it is off."""
     with audit.recording_refusal("two_factor", user, step="recovery_codes"):
+        if user.two_factor_since is None:
+            raise SetupExpired
         verify_current_password(user, current_password)
         require_code(user, code)
         with transaction.atomic():

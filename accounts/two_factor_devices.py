@@ -1,8 +1,10 @@
 """What codes are checked against: django-otp's devices, with encrypted secrets and digests of recovery codes."""
 
+import logging
 import os
 from typing import Any, ClassVar
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from django.db import models
 from django.utils.crypto import salted_hmac
@@ -10,7 +12,12 @@ from django_otp.plugins.otp_static.models import StaticDevice, StaticToken
 from django_otp.plugins.otp_totp.models import TOTPDevice
 
 from accounts.models import User
+from kernel.fallbacks import Fallback
 
+log = logging.getLogger(__name__)
+NOT_READABLE = Fallback(
+    "two_factor.secret_not_readable", "a second factor's secret was encrypted under another SECRET_KEY", log
+)
 SECRET_BYTES = 20  # RFC 4226 recommends 160 bits
 RECOVERY_CODES = 10
 MAX_COUNTED_FAILURES = 10  # the pause after wrong codes doubles up to 512 s: nobody is kept out for days
@@ -63,6 +70,14 @@ class Authenticator(BoundedPause, TOTPDevice):  # type: ignore[misc]
 
     class Meta:
         proxy = True
+
+    def verify_token(self, token: str) -> bool:
+        """Return whether this is the present code, which is then used up."""
+        try:
+            return bool(super().verify_token(token))
+        except InvalidTag:
+            NOT_READABLE.record()
+            return False
 
     @property
     def bin_key(self) -> bytes:

@@ -1,6 +1,8 @@
 """People and credits that every test may ask for by name."""
 
 import gc
+import json
+import logging
 import os
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -170,3 +172,12 @@ def elsewhere() -> Iterator[psycopg.Connection[Any]]:
     with psycopg.connect(**settings) as other:
         yield other
         other.rollback()
+
+
+@pytest.fixture
+def audited(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[dict[str, Any]]]]:
+    """Return the events that were recorded, oldest first."""
+    logger = logging.getLogger("cashback.audit")
+    logger.addHandler(caplog.handler)
+    yield lambda: [json.loads(record.getMessage()) for record in caplog.records if record.name == logger.name]
+    logger.removeHandler(caplog.handler)

@@ -12,7 +12,6 @@ from accounts import tokens
 from accounts.models import User
 from accounts.tokens import TokenPair
 from tests.responses import ClientResponse
-from tests.security.conftest import audited  # noqa: F401  (a fixture)
 
 Send = Callable[..., Any]
 

@@ -18,6 +18,7 @@ from pytest_django import Settings
 
 from accounts import password_hashing
 from accounts.argon2_process import NICENESS
+from accounts.email_links import make_link_token, password_tokens
 from accounts.models import Role, User
 from accounts.password_hashing import MAX_WAITING_PER_SLOT, HashingBusy, HashingProcess, LimitedArgon2PasswordHasher
 from accounts.tokens import issue_pair
@@ -200,7 +201,8 @@ def post(path: str, **body: str) -> Act:
     def send(user: User, session: str) -> Any:
         browser = Client(headers={"Cookie": f"sessionid={session}"})
         given = {name: text.replace("EMAIL", user.email) for name, text in body.items()}
-        return browser.post(path.replace("PK", str(user.pk)), given)
+        link = make_link_token(user, password_tokens)
+        return browser.post(path.replace("PK", str(user.pk)).replace("LINK", link), given)
 
     return send
 
@@ -228,9 +230,16 @@ ACTS = {
     "change the password": (post("/password/", current_password=PASSWORD, new_password=NEW), 302),
     "change the email": (post("/account/email/", current_password=PASSWORD, email="carol@example.com"), 302),
     "sign out elsewhere": (post("/account/sign-out-elsewhere/", current_password=PASSWORD), 302),
+    "start two-step verification": (post("/account/two-step/start/", current_password=PASSWORD), 302),
+    "close the account": (post("/account/close/", current_password=PASSWORD), 302),
+    "choose a new password by link": (post("/password/reset/LINK/", new_password=NEW), 302),
+    "a superuser adds a user": (
+        post("/admin/accounts/user/add/", email="carol@example.com", role="USER", password1=NEW, password2=NEW),
+        302,
+    ),
     "a superuser gives a password": (post("/admin/accounts/user/PK/password/", password1=NEW, password2=NEW), 302),
 }
-STRANGERS = ("sign in", "register")
+STRANGERS = ("sign in", "register", "choose")
 
 
 @pytest.mark.django_db(transaction=True)
@@ -238,6 +247,7 @@ STRANGERS = ("sign in", "register")
 def test_caller_that_waits_for_a_slot_holds_no_connection(name: str, request: pytest.FixtureRequest) -> None:
     act, status = ACTS[name]
     user = User.objects.create_user("ada@example.com", PASSWORD, role=Role.ADMIN, is_superuser=True)
+    User.objects.create_user("eve@example.com", PASSWORD, role=Role.ADMIN)
     secret = "" if name.startswith(STRANGERS) else issue_pair(user).access if "API" in name else session_of(user)
     pool = request.getfixturevalue("one_connection")
 

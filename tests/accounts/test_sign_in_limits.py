@@ -121,3 +121,92 @@ def test_guesses_at_the_present_password_count_as_guesses_from_all_addresses(ali
         codes.append(browser.post("/account/sign-out-elsewhere/", {"current_password": "wrong"}).status_code)
 
     assert codes == [200] * 7 + [429] * 2
+
+
+def trusted(interface: str, user: User, ip: str) -> Client:
+    """Return a client that has signed in once, and no longer is: it keeps only its device token."""
+    client = Client(REMOTE_ADDR=ip)
+    if interface.startswith("/api/"):
+        body = {"email": user.email, "password": PASSWORD}
+        answer = client.post(interface, body, content_type="application/json")
+        client.defaults["HTTP_DEVICE_TOKEN"] = answer["Device-Token"]
+    else:
+        client.post(interface, {"username": user.email, "password": PASSWORD})
+        del client.cookies["sessionid"]
+    return client
+
+
+def sign_in_with(client: Client, interface: str, email: str, password: str) -> Any:
+    """Send one sign-in from a client."""
+    if interface.startswith("/api/"):
+        return client.post(interface, {"email": email, "password": password}, content_type="application/json")
+    return client.post(interface, {"username": email, "password": password})
+
+
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_a_known_device_gets_in_however_often_others_guessed_at_its_address_and_elsewhere(interface: str, ada: User) -> None:
+    device = trusted(interface, ada, "192.0.2.1")
+    for number in range(10):
+        sign_in(interface, ada.email, "wrong", f"203.0.113.{number}")
+    for _ in range(10):
+        sign_in(interface, ada.email, "wrong", "192.0.2.1")
+
+    assert refusal_code(sign_in(interface, ada.email, PASSWORD, "192.0.2.1")) == "rate_limited"
+    assert let_in(sign_in_with(device, interface, ada.email, PASSWORD))
+
+
+def test_a_known_device_that_mistypes_is_not_told_to_wait_for_what_others_did(ada: User) -> None:
+    device = trusted(INTERFACES[0], ada, "192.0.2.1")
+    for number in range(10):
+        sign_in(INTERFACES[0], ada.email, "wrong", f"203.0.113.{number}")
+
+    assert refusal_code(sign_in_with(device, INTERFACES[0], ada.email, "wrong")) == "bad_credentials"
+
+
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_a_stolen_device_token_guesses_five_times_a_window(interface: str, ada: User) -> None:
+    device = trusted(interface, ada, "192.0.2.1")
+
+    codes = []
+    for number in range(8):
+        device.defaults["REMOTE_ADDR"] = f"203.0.113.{number}"
+        codes.append(refusal_code(sign_in_with(device, interface, ada.email, "wrong")))
+
+    assert codes.count("rate_limited") == 3
+    assert codes[5:] == ["rate_limited"] * 3
+
+
+def test_a_device_token_is_worth_nothing_for_another_email(ada: User, alice: User) -> None:
+    device = trusted(INTERFACES[0], alice, "192.0.2.1")
+    for _ in range(5):
+        sign_in(INTERFACES[0], "nobody@example.com", "wrong", "192.0.2.1")
+
+    assert refusal_code(sign_in_with(device, INTERFACES[0], ada.email, PASSWORD)) == "rate_limited"
+
+
+@pytest.mark.parametrize("token", ["", "x", "a.b.c.d", "é", "0" * 32 + "." + "0" * 16 + ":1abc:forged"])
+def test_a_made_up_device_token_changes_nothing(ada: User, token: str) -> None:
+    for _ in range(5):
+        sign_in(INTERFACES[0], ada.email, "wrong", "192.0.2.1")
+    forger = Client(REMOTE_ADDR="192.0.2.1", HTTP_DEVICE_TOKEN=token.encode().decode("latin-1"))
+    forger.cookies["device"] = token.encode().decode("latin-1")
+
+    assert refusal_code(sign_in_with(forger, INTERFACES[0], ada.email, PASSWORD)) == "rate_limited"
+
+
+def test_a_refused_sign_in_gives_no_device_token(ada: User) -> None:
+    by_api = sign_in(INTERFACES[0], ada.email, "wrong", "192.0.2.1")
+    by_page = sign_in(INTERFACES[1], ada.email, "wrong", "192.0.2.1")
+
+    assert "Device-Token" not in by_api
+    assert "device" not in by_page.cookies
+
+
+def test_the_cookie_is_out_of_reach_of_scripts_and_lasts_a_year(ada: User, settings: Settings) -> None:
+    settings.SESSION_COOKIE_SECURE = True
+
+    cookie = sign_in(INTERFACES[1], ada.email, PASSWORD, "192.0.2.1").cookies["device"]
+
+    assert (cookie["httponly"], cookie["secure"], cookie["samesite"]) == (True, True, "Lax")
+    assert cookie["max-age"] == 365 * 24 * 3600
+    assert ada.email not in cookie.value

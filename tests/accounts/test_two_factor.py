@@ -200,6 +200,17 @@ def test_a_secret_is_good_for_its_user_alone(ada: User, root: User, codes: list[
         _ = Authenticator.objects.get().bin_key
 
 
+def test_after_a_change_of_the_secret_key_a_code_is_refused_and_a_reset_helps(
+    ada: User, codes: list[str], settings: Settings
+) -> None:
+    code = code_at(ada)
+    settings.SECRET_KEY = "another secret key of more than thirty-two bytes"
+
+    assert sign_in_by_api(ada, code).json()["code"] == "two_factor_not_valid"
+    call_command("two_factor", "--reset", ada.email, stdout=StringIO())
+    assert sign_in_by_api(ada).status_code == 200
+
+
 def test_new_recovery_codes_replace_the_old_ones(ada: User, codes: list[str]) -> None:
     client, _ = sign_in_by_form("/sign-in/", ada, codes[0])
 

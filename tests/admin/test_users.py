@@ -1,8 +1,11 @@
 """The section of the users, for superusers."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
 from django.test import Client
 from django.urls import reverse
 
@@ -26,6 +29,16 @@ def test_superuser_adds_a_user_with_a_lower_case_email(root_client: Client) -> N
     carol = User.objects.get(email="carol@example.com")
     assert answer.status_code == 302
     assert (carol.role, carol.is_superuser, carol.check_password(NEW)) == ("ADMIN", False, True)
+
+
+def test_a_user_is_added_with_a_line_in_both_logs(root_client: Client, audited: Callable[[], list[dict[str, Any]]]) -> None:
+    form = {"email": "carol@example.com", "role": "USER", "usable_password": "true", "password1": NEW, "password2": NEW}
+
+    root_client.post(reverse("admin:accounts_user_add"), form)
+
+    carol = User.objects.get(email="carol@example.com")
+    assert LogEntry.objects.get().object_id == str(carol.pk)
+    assert [line["person"] for line in audited() if line["event"] == "person_change"] == [str(carol.pk)]
 
 
 def test_taken_email_is_refused_in_any_case(root_client: Client, alice: User) -> None:

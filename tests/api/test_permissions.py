@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from accounts.models import User
+from accounts.models import TokenFamily, User
 from accounts.tokens import issue_pair
 from tests.api.addresses import METHODS, addresses, routes
 from tests.api.conftest import ROOT, Caller
@@ -14,7 +14,7 @@ from tests.conftest import PASSWORD
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
-# {id} is a pool with credits, a credit that the user claimed, or that claim.
+# {id} is a pool with credits, a credit that the user claimed, or that claim; below me/ a sign-in of the user.
 #                                      anonymous  user  other user  admin  superuser
 TABLE = {
     ("GET", "assets/"): (401, 200, 200, 200, 200),
@@ -48,6 +48,16 @@ TABLE = {
     ("POST", "auth/logout/"): (401, 204, 204, 204, 204),
     ("GET", "auth/me/"): (401, 200, 200, 200, 200),
     ("POST", "auth/password/"): (401, 204, 204, 204, 204),
+    ("POST", "auth/password/forgotten/"): (202, 202, 202, 202, 202),
+    ("POST", "auth/password/reset/"): (400, 400, 400, 400, 400),
+    ("POST", "auth/email/verify/"): (400, 400, 400, 400, 400),
+    ("GET", "me/data/"): (401, 200, 200, 200, 200),
+    ("GET", "me/sessions/"): (401, 200, 200, 200, 200),
+    ("DELETE", "me/sessions/{id}/"): (401, 204, 404, 404, 404),
+    ("POST", "me/sessions/end-others/"): (401, 204, 204, 204, 204),
+    ("POST", "me/email/"): (401, 202, 202, 202, 202),
+    ("POST", "me/email/resend/"): (401, 202, 202, 202, 202),
+    ("POST", "me/close/"): (401, 204, 204, 204, 409),  # the superuser is then the only ADMIN
     ("GET", "schema/"): (200, 200, 200, 200, 200),
     ("GET", "docs/"): (200, 200, 200, 200, 200),
 }
@@ -58,6 +68,12 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "pools/{id}/"): {"per_user_limit": 5},
     ("POST", "pools/{id}/issue/"): {"count": 2, "title": "Bonus", "total_value": "1.00"},
     ("POST", "auth/token/"): {"email": "alice@example.com", "password": PASSWORD},
+    ("POST", "auth/password/forgotten/"): {"email": "alice@example.com"},
+    ("POST", "auth/password/reset/"): {"token": "none", "new_password": "a quite different one"},
+    ("POST", "auth/email/verify/"): {"token": "none"},
+    ("POST", "me/sessions/end-others/"): {"current_password": PASSWORD},
+    ("POST", "me/email/"): {"email": "new@example.com", "current_password": PASSWORD},
+    ("POST", "me/close/"): {"current_password": PASSWORD},
     ("POST", "auth/password/"): {"current_password": PASSWORD, "new_password": "a quite different one"},
 }
 
@@ -73,12 +89,13 @@ def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool
     pool, asset = open_pool(), issue()
     for _ in range(5):
         issue(pool=pool)
-    batch = str(asset.batch_id)
+    issue_pair(alice)
     return {
         "pools": str(pool.pk),
         "assets": str(asset.pk),
-        "batches": batch,
+        "batches": str(asset.batch_id),
         "claims": claim_asset(asset.pk, alice).receipt["id"],
+        "me": str(TokenFamily.objects.get().pk),
     }
 
 
@@ -126,10 +143,10 @@ def test_unsupported_method_is_405_for_every_signed_in_caller(everybody: list[Us
             assert statuses[1:] == [405] * 4, (method, path)
 
 
-def test_anonymous_callers_can_only_register_sign_in_and_read_the_schema() -> None:
+def test_anonymous_callers_can_only_register_sign_in_ask_for_a_password_and_read_the_schema() -> None:
     open_to_all = {path for (_, path), statuses in TABLE.items() if statuses[0] < 400}
 
-    assert open_to_all == {"auth/register/", "auth/token/", "schema/", "docs/"}
+    assert open_to_all == {"auth/register/", "auth/token/", "auth/password/forgotten/", "schema/", "docs/"}
 
 
 def test_action_without_a_declared_permission_is_denied(

@@ -20,6 +20,7 @@ from wallet.ledger.models import Entry
 ALL = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 READ_AND_APPEND = {"SELECT", "INSERT"}
 GOLDEN = {
+    "accounts_browsersession": ALL,
     "accounts_tokenfamily": ALL,
     "accounts_user": ALL,
     "assets_cashbackasset": ALL,
@@ -45,6 +46,9 @@ GOLDEN = {
     "ledger_idempotencykey": ALL,
     "ledger_seal": READ_AND_APPEND,
     "ledger_sealedbalance": {"SELECT"},
+    "otp_static_staticdevice": ALL,
+    "otp_static_statictoken": ALL,
+    "otp_totp_totpdevice": ALL,
     "pghistory_context": {"SELECT"},
 }
 # Beyond what is held on the whole table. An entry's `xid` is not here: only PostgreSQL sets it.

@@ -5,6 +5,7 @@ import re
 from django.db import connection
 
 GOLDEN = {
+    "accounts_user": {"history_pseudonymised"},
     "assets_cashbackasset": {
         "asset_born_available",
         "asset_claim_only",

@@ -1,8 +1,6 @@
 """Clients of every role, honest or not, and data to access."""
 
-import json
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -50,15 +48,6 @@ def browser_of() -> Callable[..., Client]:
         return client
 
     return opened
-
-
-@pytest.fixture
-def audited(caplog: pytest.LogCaptureFixture) -> Iterator[Callable[[], list[dict[str, Any]]]]:
-    """Return the events that were recorded, oldest first."""
-    logger = logging.getLogger("cashback.audit")
-    logger.addHandler(caplog.handler)
-    yield lambda: [json.loads(record.getMessage()) for record in caplog.records if record.name == logger.name]
-    logger.removeHandler(caplog.handler)
 
 
 def as_caller(user: User) -> Caller:
