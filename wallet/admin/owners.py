@@ -15,7 +15,7 @@ from accounts.expensive_reads import EXPORT, SEARCH, expensive_read_view
 from kernel.file_download import FileTooLarge
 from wallet.admin import formatting
 from wallet.admin.base import require_operator, require_safe_method
-from wallet.admin.export import FORMATS, ExportTooLong, Report, csv_response
+from wallet.admin.export import ExportTooLong, Report, take_format
 from wallet.assets.models import CreditPool
 from wallet.ledger.querysets import EntryQuerySet
 from wallet.money import CURRENCIES, format_amount_grouped
@@ -79,8 +79,9 @@ def readable_line(line: dict[str, Any]) -> dict[str, Any]:
 def export_owners(request: HttpRequest, file_format: str) -> HttpResponseBase:
     """Send the filtered owners as a file."""
     require_operator(require_safe_method(request))
+    write = take_format(request, file_format)
     try:
-        return FORMATS.get(file_format, csv_response)(REPORT, ownership.owners_by_value(OwnersFilter(request.GET).claims()))
+        return write(REPORT, ownership.owners_by_value(OwnersFilter(request.GET).claims()))
     except (ExportTooLong, FileTooLarge) as refusal:
         messages.error(request, refusal.message)
         return redirect("admin:ledger_claimedasset_owners")
