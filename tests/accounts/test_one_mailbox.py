@@ -97,7 +97,7 @@ def test_what_is_no_address_is_looked_up_as_typed() -> None:
 
 
 def rewrite() -> None:
-    import_module("accounts.migrations.0003_one_form_of_an_email").rewrite_emails(apps, connection.schema_editor())
+    import_module("accounts.migrations.0006_one_form_of_an_email").rewrite_emails(apps, connection.schema_editor())
 
 
 def stored(*emails: str) -> list[User]:

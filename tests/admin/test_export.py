@@ -149,6 +149,17 @@ def test_xlsx_above_the_row_limit_is_refused_and_csv_offered(console: Client, mo
 
 
 @pytest.mark.usefixtures("owned")
+def test_xlsx_above_the_row_limit_is_refused_before_a_row_is_written(console: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def begun(*_: Any) -> None:
+        raise AssertionError("a workbook was begun")
+
+    monkeypatch.setattr(export_module, "MAX_XLSX_ROWS", 3)
+    monkeypatch.setattr(export_module, "Workbook", begun)
+
+    assert "export it as CSV" in message_texts(export(console, "assets_cashbackasset", "xlsx"))[0]
+
+
+@pytest.mark.usefixtures("owned")
 def test_export_has_a_file_name_and_content_type(console: Client) -> None:
     answer = export(console, "ledger_entry", "xlsx")
 

@@ -18,6 +18,7 @@ from wallet.assets.models import CashbackAsset, CreditPool
 
 POOLS, ADD = reverse("admin:assets_creditpool_changelist"), reverse("admin:assets_creditpool_add")
 FIELDS = {"name": "Diwali", "kind": "PROMOTION", "currency": "INR", "is_active": "on", "time_zone": "Asia/Kolkata"}
+CONFIRMED = {"confirmed": "yes"}
 BATCH = {"key": "0123456789abcdef", "count": "3", "title": "Lamp", "total_value": "12.50", "last_day": "2099-03-31"}
 OpenPool = Callable[..., CreditPool]
 Issue = Callable[..., CashbackAsset]
@@ -133,7 +134,7 @@ def test_the_list_is_searched_and_filtered(console: Client, open_pool: OpenPool,
 def test_credits_are_issued_in_the_pool(console: Client, ada: User, open_pool: OpenPool) -> None:
     pool = open_pool(time_zone="Asia/Kolkata")
 
-    answer = console.post(reverse("admin:assets_creditpool_issue", args=[pool.pk]), BATCH)
+    answer = console.post(reverse("admin:assets_creditpool_issue", args=[pool.pk]), BATCH | CONFIRMED)
 
     assert (answer.status_code, answer["Location"]) == (302, reverse("admin:assets_creditpool_change", args=[pool.pk]))
     assert message_texts(answer) == ["3 credits issued in Diwali."]
@@ -144,10 +145,30 @@ def test_credits_are_issued_in_the_pool(console: Client, ada: User, open_pool: O
     assert issued == {("Lamp", Decimal("12.5"), "INR", pool.pk, ada.pk, pool.end_of(date(2099, 3, 31)))}
 
 
+def test_issuing_asks_back_with_the_total_and_the_end_and_issues_nothing_yet(console: Client, open_pool: OpenPool) -> None:
+    pool = open_pool(time_zone="Asia/Kolkata")
+
+    answer = console.post(reverse("admin:assets_creditpool_issue", args=[pool.pk]), BATCH)
+
+    page = answer.content.decode().replace("\xa0", " ")
+    assert "3 × 12.50 INR" in page
+    assert "37.50 INR" in page
+    assert "the end of 2099-03-31 (Asia/Kolkata)" in page
+    assert 'name="confirmed" value="yes"' in page
+    assert CashbackAsset.objects.count() == 0
+
+
+def test_preview_can_be_changed(console: Client, open_pool: OpenPool) -> None:
+    answer = console.post(reverse("admin:assets_creditpool_issue", args=[open_pool().pk]), BATCH | {"change": "yes"})
+
+    assert answer.context["preview"] is None
+    assert answer.context["form"]["title"].value() == "Lamp"
+
+
 def test_credits_are_issued_with_an_exact_expiry(console: Client, open_pool: OpenPool) -> None:
     exact = BATCH | {"last_day": "", "expires_at_0": "2099-03-31", "expires_at_1": "18:30:00"}
 
-    console.post(reverse("admin:assets_creditpool_issue", args=[open_pool().pk]), exact)
+    console.post(reverse("admin:assets_creditpool_issue", args=[open_pool().pk]), exact | CONFIRMED)
 
     assert {asset.expires_at for asset in CashbackAsset.objects.all()} == {datetime(2099, 3, 31, 18, 30, tzinfo=UTC)}
 
@@ -163,9 +184,9 @@ def test_expiry_together_with_a_last_day_is_refused(console: Client, open_pool: 
 
 def test_the_same_form_sent_twice_issues_once(console: Client, open_pool: OpenPool) -> None:
     address = reverse("admin:assets_creditpool_issue", args=[open_pool().pk])
-    console.post(address, BATCH)
+    console.post(address, BATCH | CONFIRMED)
 
-    answer = console.post(address, BATCH)
+    answer = console.post(address, BATCH | CONFIRMED)
 
     assert message_texts(answer)[-1].startswith("This form was already sent; nothing was issued again.")
     assert CashbackAsset.objects.count() == 3

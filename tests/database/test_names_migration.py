@@ -11,7 +11,7 @@ from wallet.assets.models import CreditPool
 
 
 def test_pools_whose_names_collide_are_reported(db: None) -> None:
-    migration = import_module("wallet.assets.migrations.0008_readable_names")
+    migration = import_module("wallet.assets.migrations.0012_readable_names")
     with connection.cursor() as cursor:
         cursor.execute("DROP INDEX pool_name_unique")
     CreditPool.objects.bulk_create(CreditPool(name=name, kind="SIGNUP", currency="INR") for name in ("Holi", " HOLI", "Diwali"))

@@ -1,4 +1,4 @@
-"""Parsing of CSV files of credits: numbered rows of text, and the values of cells."""
+"""Parsing of separated text files of credits: numbered rows of text, and the values of cells."""
 
 import csv
 import re
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Any, BinaryIO
 
 from django.core.exceptions import ValidationError
@@ -13,6 +14,8 @@ from django.core.exceptions import ValidationError
 from kernel.readable_text import normal_text, unreadable_character
 from wallet.assets.models import CashbackAsset
 
+SEPARATORS = (",", ";", "\t")
+SEPARATOR_LINE = re.compile(r"sep=([,;\t])\s*")  # the first line of some spreadsheets' files
 MAX_LINE_BYTES = 64 * 1024  # so that a file without line breaks does not fill the memory
 PROGRESS_BYTES = 64 * 1024  # between two calls of `progress`
 TITLE = CashbackAsset._meta.get_field("title")
@@ -23,11 +26,16 @@ TIMESTAMP = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-
 
 @dataclass(frozen=True)
 class Mistake:
-    """A mistake in a file: its line (from 1), its column (None for the whole line), and a sentence."""
+    """A mistake in a file: its line (from 1), its column (None for the whole line), and a sentence.
+
+    For a pool that does not exist also its name and the currency of the line.
+    """
 
     line: int
     column: str | None
     message: str
+    missing_pool: str = ""
+    currency: str = ""
 
     def __str__(self) -> str:
         return f"line {self.line}{f', {self.column}' if self.column else ''}: {self.message}"
@@ -41,13 +49,17 @@ class InvalidRow(Exception):  # noqa: N818  (never leaves the import)
 
 
 def numbered_rows(file: BinaryIO, progress: Callable[[int], None], digest: Any) -> Iterator[tuple[int, list[str]]]:
-    """Yield the file's rows with the number of their first line; skip blank lines.
+    """Yield the file's rows with the number of their first line; skip blank lines. The separator is that of the first line.
 
     Raises InvalidRow where the file is no longer CSV in UTF-8.
     """
-    rows = csv.reader(text_lines(file, progress, digest), strict=True)
+    lines = text_lines(file, progress, digest)
+    first = next(lines, "")
+    skipped = 1 if (named := SEPARATOR_LINE.fullmatch(first)) else 0
+    separator = named[1] if named else most_frequent_separator(first)
+    rows = csv.reader(lines if skipped else chain([first], lines), strict=True, delimiter=separator)
     while True:
-        first_line = rows.line_num + 1
+        first_line = rows.line_num + 1 + skipped
         try:
             cells = next(rows, None)
         except csv.Error as error:
@@ -56,6 +68,11 @@ def numbered_rows(file: BinaryIO, progress: Callable[[int], None], digest: Any) 
             return
         if cells:
             yield first_line, cells
+
+
+def most_frequent_separator(header: str) -> str:
+    """Return the separator between the names of the columns. No name contains one."""
+    return max(SEPARATORS, key=header.count)
 
 
 def text_lines(file: BinaryIO, progress: Callable[[int], None], digest: Any) -> Iterator[str]:

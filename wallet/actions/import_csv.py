@@ -1,12 +1,15 @@
-"""Import of credits from a CSV file: the file is checked first, then read again to issue all credits or none."""
+"""Import of credits from a CSV or XLSX file: it is checked first, then read again to issue all credits or none."""
 
 import hashlib
+<<<<<<< HEAD
 import unicodedata
+=======
+import re
+>>>>>>> batches
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,44 +19,34 @@ from django.utils.translation import gettext_noop as _
 from accounts.models import User
 from kernel.constraint_words import violations_in_words
 from kernel.refusals import BadRequest
-from wallet.actions import issue_assets
+from kernel.transactions import atomic_with_retry
+from wallet.actions import csv_rows, issue_assets, xlsx_rows
 from wallet.actions.csv_rows import (
     InvalidRow,
     Mistake,
-    numbered_rows,
     parse_cell_amount,
     parse_cell_expiry,
     parse_title,
     title_or_empty,
 )
+from wallet.actions.edit_pool import save_pool
+from wallet.actions.import_mistakes import FileRefused, MistakeLog
 from wallet.actions.issue_assets import Progress
 from wallet.assets.batches import BatchHeader
 from wallet.assets.bulk_insert import AssetTemplate, TemplatedAsset
+<<<<<<< HEAD
 from wallet.assets.constraint_words import WORDS
+=======
+from wallet.assets.change_context import recording_change
+>>>>>>> batches
 from wallet.assets.models import CashbackAsset, CreditPool
 
 COLUMNS = ("title", "total_value", "currency", "pool", "expires_at")
 # Values for cells that cannot be parsed, so that the other cells of the line are validated too.
 PLACEHOLDERS: dict[str, Any] = {"title": "?", "total_value": Decimal(1), "pool": None, "expires_at": None}
-MAX_LISTED_MISTAKES = 50  # the others are only counted
+REQUIRED_COLUMNS = ("title", "total_value")
 MAX_INVALID_LINES = 1_000  # then reading stops: validating an invalid line takes 0.2 ms
 MAX_TEMPLATES = 10_000  # cached kinds of credits: a bound on memory
-
-
-class FileRefused(BadRequest):
-    """`mistakes` holds the first MAX_LISTED_MISTAKES, `count` is the number of all.
-
-    `line` is the last line read if reading stopped at too many invalid lines.
-    """
-
-    code = "file_refused"
-    meaning = _("The imported file has errors, so nothing was issued.")
-    detail = _("The file has errors. Correct them and import it again.")
-
-    def __init__(self, mistakes: list[Mistake], count: int, line: int | None = None) -> None:
-        where = f"in its first {line:,} lines; the rest was not read" if line else "in the file"
-        super().__init__(f"Nothing was imported: {count:,} mistake{'' if count == 1 else 's'} {where}.")
-        self.mistakes, self.count = mistakes, count
 
 
 class TooManyKinds(BadRequest):
@@ -93,6 +86,7 @@ class CreditFile:
 
     Arguments:
         default_pool: the pool of lines without one.
+        new_pools: unsaved pools that lines may name; the import inserts them.
         progress: called with the number of bytes read.
         expected: the contents that iteration must find; None before the check.
         max_validated: how many lines are validated (see parse_line) before TooManyKinds is raised; None: no limit.
@@ -104,9 +98,14 @@ class CreditFile:
     progress: Progress = lambda _: None
     expected: Contents | None = None
     max_validated: int | None = None
+    new_pools: Sequence[CreditPool] = ()
 
     def __post_init__(self) -> None:
+<<<<<<< HEAD
         self.pools = {name_key(pool.name): pool for pool in CreditPool.objects.all()}
+=======
+        self.pools = {pool_key(pool.name): pool for pool in (*self.new_pools, *CreditPool.objects.all())}
+>>>>>>> batches
         self.validated = 0
 
     def __iter__(self) -> Iterator[TemplatedAsset]:
@@ -127,23 +126,28 @@ class CreditFile:
 
         Reading stops after MAX_INVALID_LINES invalid lines.
         """
+<<<<<<< HEAD
         contents, digest, credits_digest = Contents(), hashlib.sha256(), hashlib.sha256()
         mistakes: list[Mistake] = []
         count = invalid_lines = 0
+=======
+        contents, digest = Contents(), hashlib.sha256()
+        log, invalid_lines = MistakeLog(), 0
+>>>>>>> batches
         for credit in self.parse(digest):
             if isinstance(credit, InvalidRow):
-                invalid_lines += 1
-                count += len(credit.mistakes)
-                mistakes.extend(islice(credit.mistakes, MAX_LISTED_MISTAKES - len(mistakes)))
+                for mistake in credit.mistakes:
+                    log.add(mistake)
+                invalid_lines += any(not mistake.missing_pool for mistake in credit.mistakes)
                 if invalid_lines == MAX_INVALID_LINES:
-                    raise FileRefused(mistakes, count, credit.mistakes[0].line)
+                    raise FileRefused(log, credit.mistakes[0].line)
             else:
                 asset = credit.template.asset
                 contents.count += 1
                 credits_digest.update(credit_bytes(credit))
                 contents.value[asset.currency] += asset.total_value  # type: ignore[assignment]
-        if count:
-            raise FileRefused(mistakes, count)
+        if log.count:
+            raise FileRefused(log)
         if not contents.count:
             raise FileEmpty
         contents.digest, contents.credits_digest = digest.hexdigest(), credits_digest.hexdigest()
@@ -151,50 +155,63 @@ class CreditFile:
 
     def parse(self, digest: Any) -> Iterator[TemplatedAsset | InvalidRow]:
         """Yield each line's credit or its mistakes; `digest` is updated with the file."""
-        templates: dict[tuple[str, ...], AssetTemplate] = {}
+        kinds: Kinds = {}
         self.validated = 0
-        with self.path.open("rb") as file:
-            rows = numbered_rows(file, self.progress, digest)
-            try:
-                header = self.parse_header(next(rows, (1, [])))
-                for line, cells in rows:
-                    yield self.parse_line(line, cells, header, templates)
-            except InvalidRow as error:
-                # Lines and columns cannot be identified from here on.
-                yield error
+        try:
+            rows = self.rows(digest)
+            header = self.parse_header(next(rows, (1, [])))
+            for line, cells in rows:
+                yield self.parse_line(line, cells, header, kinds)
+        except InvalidRow as error:
+            # Lines and columns cannot be identified from here on.
+            yield error
 
-    def parse_line(
-        self, line: int, cells: list[str], header: list[str], templates: dict[tuple[str, ...], AssetTemplate]
-    ) -> TemplatedAsset | InvalidRow:
+    def rows(self, digest: Any) -> Iterator[tuple[int, list[str]]]:
+        """Yield the numbered rows of the file, by its content a workbook or separated text. Raises InvalidRow."""
+        if xlsx_rows.is_xlsx(self.path):
+            yield from xlsx_rows.numbered_rows(self.path, self.progress, digest)
+        else:
+            with self.path.open("rb") as file:
+                yield from csv_rows.numbered_rows(file, self.progress, digest)
+
+    def parse_line(self, line: int, cells: list[str], header: list[str], kinds: "Kinds") -> TemplatedAsset | InvalidRow:
         """Return the credit of one line, or its mistakes.
 
-        Lines that differ only in their title are validated once, because a file of a million credits has few kinds.
+        Lines that differ only in their title are validated once, because a file of a million credits has few kinds. So are
+        lines whose only mistake is a pool that does not exist.
         """
         title_index = header.index("title")
         kind = (*cells[:title_index], *cells[title_index + 1 :])
-        if (template := templates.get(kind)) and (title := title_or_empty(cells[title_index])):
-            return TemplatedAsset(template, title)
+        if (known := kinds.get(kind)) and (title := title_or_empty(cells[title_index])):
+            return TemplatedAsset(known, title) if isinstance(known, AssetTemplate) else InvalidRow(replace(known, line=line))
         self.validated += 1
         if self.max_validated is not None and self.validated > self.max_validated:
             raise TooManyKinds
+        if len(kinds) == MAX_TEMPLATES:
+            kinds.clear()
         asset = self.build_line_asset(line, cells, header)
         if isinstance(asset, InvalidRow):
+            if len(asset.mistakes) == 1 and asset.mistakes[0].missing_pool:
+                kinds[kind] = asset.mistakes[0]
             return asset
-        if len(templates) == MAX_TEMPLATES:
-            templates.clear()
-        templates[kind] = AssetTemplate(asset)
-        return TemplatedAsset(templates[kind], asset.title)
+        template = kinds[kind] = AssetTemplate(asset)
+        return TemplatedAsset(template, asset.title)
 
     def parse_header(self, first: tuple[int, list[str]]) -> list[str]:
         """Return the names of the columns; raise InvalidRow or FileEmpty."""
-        line, names = first[0], [name.strip() for name in first[1]]
+        line, names = first[0], [column_name(cell) for cell in first[1]]
         if not names:
             raise FileEmpty
-        optional = {"pool"} if self.default_pool else set()
         mistakes = [
+<<<<<<< HEAD
             *(Mistake(line, name, "this column is missing.") for name in COLUMNS if name not in {*names, *optional}),
             *(Mistake(line, name or "?", "unknown column.") for name in names if name not in COLUMNS),
             *(Mistake(line, name, "duplicate column.") for name, count in Counter(names).items() if count > 1),
+=======
+            *(Mistake(line, name, "this column is missing.") for name in REQUIRED_COLUMNS if name not in names),
+            *(Mistake(line, name or "?", "there is no such column.") for name in names if name not in COLUMNS),
+            *(Mistake(line, name, "this column is there twice.") for name, count in Counter(names).items() if count > 1),
+>>>>>>> batches
         ]
         if mistakes:
             raise InvalidRow(*mistakes)
@@ -218,19 +235,23 @@ class CreditFile:
             except ValueError as error:
                 messages[name] = [str(error)]
         try:
-            asset = issue_assets.build_asset(self.actor, currency=row["currency"], **fields)
+            asset = issue_assets.build_asset(self.actor, currency=row.get("currency"), **fields)
         except ValidationError as error:
             # The default currency is the pool's: with an unknown pool, an empty currency may be correct.
-            unknown = {"currency"} if "pool" in messages and not row["currency"] else set()
+            unknown = {"currency"} if "pool" in messages and not row.get("currency") else set()
             messages = {name: texts for name, texts in error.message_dict.items() if name not in unknown} | messages
         if messages:
-            return InvalidRow(*(Mistake(line, name, text) for name in COLUMNS for text in messages.get(name, ())))
+            missing = {"pool": (row["pool"], row.get("currency", ""))} if "pool" in messages else {}
+            return InvalidRow(
+                *(Mistake(line, name, text, *missing.get(name, ())) for name in COLUMNS for text in messages.get(name, ()))
+            )
         return asset
 
     def find_pool(self, name: str) -> CreditPool | None:
         """Return the pool with this name, or the default pool for an empty one; raise ValueError if there is none."""
         if not name:
             return self.default_pool
+<<<<<<< HEAD
         if (pool := self.pools.get(name_key(name))) is None:
             raise ValueError(f'there is no pool "{name[:100]}". Check the spelling.')
         return pool
@@ -252,3 +273,40 @@ def import_assets(file: CreditFile) -> int:
     """Issue all credits of a checked file in one transaction, and return how many. Raises FileChanged."""
     with violations_in_words(WORDS):
         return issue_assets.issue_assets(file, batch=BatchHeader(file.path.name)).count
+=======
+        pool = self.pools.get(pool_key(name))
+        if pool is None:
+            raise ValueError(f'there is no pool "{name[:100]}". Check the spelling and capitalisation.')
+        return pool
+
+
+Kinds = dict[tuple[str, ...], AssetTemplate | Mistake]
+
+
+def column_name(cell: str) -> str:
+    """Return the name of a column as a header has it: in any case, with spaces or hyphens for underscores."""
+    name = re.sub(r"[\s_-]+", "_", cell.strip().lower())
+    return name if name in COLUMNS else cell.strip()
+
+
+def pool_key(name: str) -> str:
+    """Return the form in which the names of pools are compared."""
+    return name
+
+
+@atomic_with_retry(idempotent=False)
+def import_assets(file: CreditFile, batch: BatchHeader | None = None) -> int:
+    """Open the file's new pools and issue all its credits, in one transaction and one batch, and return how many credits.
+
+    Arguments:
+        batch: by default named after the file.
+
+    Raises FileChanged, ValidationError.
+    """
+    for pool in file.new_pools:
+        with recording_change(file.actor, "open"):
+            save_pool(pool, force_insert=True)
+    digest = file.expected.digest if file.expected else ""
+    name = file.path.name
+    return issue_assets.insert_assets(file, batch or BatchHeader(name, file_name=name, file_digest=digest)).count
+>>>>>>> batches

@@ -21,6 +21,7 @@ from wallet.admin.bulk_actions import SHOWN, run_bulk_action
 from wallet.admin.export import ExportMixin, Report
 from wallet.admin.filters import BatchFilter, CurrencyFilter, DayFilter, PoolFilter, StatusFilter
 from wallet.admin.history import ChangeHistoryMixin
+from wallet.admin.import_pools import template_file
 from wallet.admin.search import SearchByIdMixin
 from wallet.assets.models import AssetStatus, CashbackAsset
 from wallet.ledger.models import Entry
@@ -69,10 +70,12 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
     readonly_fields = ("read_only_title", *HISTORY)
 
     def get_urls(self) -> list[Any]:
-        """Add the URLs of the CSV import."""
+        """Add the URLs of the import."""
         site = self.admin_site.admin_view
         return [
             path("import/", site(import_csv.upload_page), name="assets_cashbackasset_import"),
+            path("import/pools/", site(import_csv.create_pools_page), name="assets_cashbackasset_import_pools"),
+            path("import/template/<str:file_format>/", site(template_file), name="assets_cashbackasset_import_template"),
             path("import/confirm/", site(import_csv.confirm_import), name="assets_cashbackasset_import_confirm"),
             *super().get_urls(),
         ]

@@ -50,8 +50,16 @@ def csv_response(report: Report, listed: Any) -> SpooledFileResponse:
     return csv_file_response(f"{report.name}.csv", csv_export.csv_chunks(report.columns, report.lines(listed)))
 
 
+def csv_response_with_mark(report: Report, listed: Any) -> SpooledFileResponse:
+    """Return the list as CSV with a byte order mark; raise FileTooLarge."""
+    chunks = csv_export.csv_chunks(report.columns, report.lines(listed))
+    return csv_file_response(f"{report.name}.csv", csv_export.with_byte_order_mark(chunks))
+
+
 def xlsx_response(report: Report, listed: Any) -> SpooledFileResponse:
-    """Return the list as a workbook; raise ExportTooLong."""
+    """Return the list as a workbook; raise ExportTooLong before any row is written."""
+    if listed.order_by()[: MAX_XLSX_ROWS + 1].count() > MAX_XLSX_ROWS:
+        raise ExportTooLong(too_long())
     return file_response(f"{report.name}.xlsx", XLSX_CONTENT_TYPE, lambda file: write_workbook(file, report, listed))
 
 
@@ -68,7 +76,16 @@ def write_workbook(file: IO[bytes], report: Report, listed: Any) -> None:
             for column, cell in enumerate(cells):
                 write_cell(sheet, number, column, cell, is_amount=report.columns[column] in AMOUNT_COLUMNS)
     if number > MAX_XLSX_ROWS:
+<<<<<<< HEAD
         raise ExportTooLong(f"An Excel file holds at most {MAX_XLSX_ROWS:,} rows. Filter the list, or export it as CSV.")
+=======
+        raise ExportTooLong(too_long())  # rows were added since they were counted
+
+
+def too_long() -> str:
+    """Return the sentence about a list that does not fit."""
+    return f"A workbook holds at most {MAX_XLSX_ROWS:,} rows. Narrow the list with its filters, or export it as CSV."
+>>>>>>> batches
 
 
 def write_cell(sheet: Any, row: int, column: int, cell: Any, is_amount: bool) -> None:
@@ -80,6 +97,15 @@ def write_cell(sheet: Any, row: int, column: int, cell: Any, is_amount: bool) ->
 
 
 FORMATS: dict[str, Callable[[Report, Any], HttpResponseBase]] = {"csv": csv_response, "xlsx": xlsx_response}
+
+
+def take_format(request: HttpRequest, file_format: str) -> Callable[[Report, Any], HttpResponseBase]:
+    """Return the function that writes the file; remove its option `bom` (byte order mark) from the list's parameters."""
+    parameters = request.GET.copy()
+    with_mark = parameters.pop("bom", [""])[-1] == "1"
+    request.GET = parameters  # type: ignore[assignment]
+    write = FORMATS.get(file_format, csv_response)
+    return csv_response_with_mark if with_mark and write is csv_response else write
 
 
 class ExportMixin(OperatorAdmin):
@@ -98,11 +124,16 @@ class ExportMixin(OperatorAdmin):
         """Send the filtered list as a file. Invalid filters redirect to the list, which says what is wrong with them."""
         require_operator(require_safe_method(request))
         to_list = redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
+        write = take_format(request, file_format)
         try:
+<<<<<<< HEAD
             listed = self.get_changelist_instance(request).get_queryset(request)
             if refused := refused_filters(request):
                 raise BadRequest(refused)
             return FORMATS.get(file_format, csv_response)(self.report, listed)
+=======
+            return write(self.report, self.get_changelist_instance(request).get_queryset(request))
+>>>>>>> batches
         except IncorrectLookupParameters:
             return to_list
         except (ExportTooLong, FileTooLarge) as refusal:

@@ -1,18 +1,11 @@
-"""CSV import of credits: upload, check and preview, then the confirmed import, all or none."""
+"""Import of credits from a CSV or XLSX file: upload, check and preview, then the confirmed import, all or none."""
 
-import tempfile
-from base64 import b64decode, b64encode
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.sessions.backends.db import SessionStore
-from django.contrib.sessions.models import Session
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
@@ -21,19 +14,25 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
-from accounts.models import User
 from kernel.refusals import Refusal
 from wallet.actions import import_csv
+<<<<<<< HEAD
 from wallet.actions.import_csv import Contents, CreditFile, FileChanged, FileRefused
+=======
+from wallet.actions.import_csv import Contents
+from wallet.actions.import_mistakes import FileRefused
+>>>>>>> batches
 from wallet.admin import formatting
 from wallet.admin.base import error_sentence, require_operator
+from wallet.admin.import_pools import MissingPoolsForm
+from wallet.admin.stored_uploads import Upload, credit_file, load_upload, store_upload, stored_upload, take_upload
+from wallet.assets.batches import BatchHeader
 from wallet.assets.bulk_insert import TemplatedAsset
 from wallet.assets.models import CreditPool
+from wallet.queries import batches
 
 # About 20,000 credits, which are checked and imported well within the web worker's timeout. The command accepts any size.
 MAX_UPLOAD_BYTES = 1024 * 1024
-MAX_CHECKED_ROWS = 20_000  # rows that differ in more than their title; seconds of a thread
-UPLOAD_TTL_SECONDS = 30 * 60
 PREVIEW_ROWS = 10
 
 
@@ -41,9 +40,12 @@ class UploadForm(forms.Form):
     """Asks for the file and the default pool of its rows."""
 
     file = forms.FileField(
-        label=_("CSV file"),
+        label=_("CSV or Excel file"),
         widget=UnfoldAdminFileFieldWidget,
-        help_text=_("UTF-8, at most 1 MB, with a header row: title, total_value, currency, pool, expires_at."),
+        help_text=_(
+            "CSV (UTF-8; comma, semicolon or tab) or XLSX, at most 1 MB, with a header row: title, total_value, currency, "
+            "pool, expires_at. The last three are optional."
+        ),
     )
     pool = forms.ModelChoiceField(
         CreditPool.objects.not_archived().order_by("name"),
@@ -69,33 +71,92 @@ def upload_page(request: HttpRequest) -> HttpResponse:
     form = UploadForm(request.POST or None, request.FILES or None)
     result: dict[str, Any] = {}
     if request.method == "POST" and form.is_valid():
+<<<<<<< HEAD
         result = check_upload(actor, form.cleaned_data["file"].read(), form.cleaned_data["pool"])
     return import_page(request, form, result)
 
 
 def import_page(request: HttpRequest, form: UploadForm, result: dict[str, Any]) -> HttpResponse:
     """Return the page with the result of a check, if there is one."""
+=======
+        file, pool = form.cleaned_data["file"], form.cleaned_data["pool"]
+        result = check_upload(Upload(actor, file.read(), file.name, pool))
+    return import_page(request, result, form)
+
+
+def import_page(request: HttpRequest, result: dict[str, Any], form: forms.Form | None = None) -> HttpResponse:
+    """Show the result of a check, with the upload form unless it is a preview."""
+    form = form or UploadForm()
+>>>>>>> batches
     context = {**admin.site.each_context(request), "title": _("Import credits"), "form": form, "columns": import_csv.COLUMNS}
     return TemplateResponse(request, "admin/import_credits.html", context | result | {"media": form.media})
 
 
-def check_upload(actor: User, content: bytes, pool: CreditPool | None) -> dict[str, Any]:
+def check_upload(upload: Upload) -> dict[str, Any]:
     """Return the template context of a file: its errors, or its preview and the key of the stored upload."""
     try:
-        with credit_file(content, actor, pool) as file:
+        with credit_file(upload) as file:
             contents = file.check()
             first = list(islice(file, PREVIEW_ROWS))
     except FileRefused as refusal:
-        return {"refusal": refusal.message, "mistakes": refusal.mistakes, "more": refusal.count - len(refusal.mistakes)}
+        return refusal_context(upload, refusal)
     except Refusal as refusal:
         return {"refusal": refusal.message}
+    values = [formatting.format_money(value, code) for code, value in sorted(contents.value.items())]  # type: ignore[arg-type]
     return {
         "contents": contents,
-        "values": [formatting.format_money(value, code) for code, value in sorted(contents.value.items())],  # type: ignore[arg-type]
+        "file_name": upload.name,
+        "values": values,
         "first": [preview_row(credit) for credit in first],
         "more": contents.count - len(first),
-        "key": store_upload(actor, content, pool, contents),
+        "new_pools": upload.new_pools,
+        "former": former_imports(contents.digest),
+        "key": store_upload(upload, contents, values),
     }
+
+
+def refusal_context(upload: Upload, refusal: FileRefused) -> dict[str, Any]:
+    """Return the template context of a refused file; if only pools are missing, with the form that creates them."""
+    context = {
+        "refusal": refusal.message,
+        "groups": refusal.groups,
+        "mistakes": refusal.mistakes,
+        "more": refusal.count - len(refusal.mistakes),
+    }
+    if refusal.only_missing_pools:
+        context["pools_form"] = MissingPoolsForm(missing_pools=refusal.missing_pools)
+        context["key"] = store_upload(upload, None, [])
+    return context
+
+
+def create_pools_page(request: HttpRequest) -> HttpResponse:
+    """Check a stored file again together with the pools that the operator chose to create, and show its preview."""
+    actor = require_operator(request)
+    if request.method != "POST":
+        raise PermissionDenied
+    upload = load_upload(actor, request.POST.get("key", ""))
+    if upload is None:
+        messages.warning(request, _("This upload expired after half an hour. Upload the file again."))
+        return redirect("admin:assets_cashbackasset_import")
+    try:
+        with credit_file(upload) as file:
+            file.check()
+    except FileRefused as refusal:
+        form = MissingPoolsForm(request.POST, missing_pools=refusal.missing_pools)
+        if not form.is_valid():
+            return import_page(request, refusal_context(upload, refusal) | {"pools_form": form})
+        return import_page(request, check_upload(replace(upload, new_pools=form.pools())))
+    except Refusal as refusal:
+        return import_page(request, {"refusal": refusal.message})
+    return import_page(request, check_upload(upload))  # somebody else has created the pools meanwhile
+
+
+def former_imports(digest: str) -> list[dict[str, Any]]:
+    """Return the batches that were imported from the same file, for the template."""
+    return [
+        {"at": formatting.format_moment_cell(batch.created_at), "who": batch.created_by, "link": formatting.link_to(batch)}
+        for batch in batches.batches_of_file(digest)[:10]
+    ]
 
 
 def preview_row(credit: TemplatedAsset) -> dict[str, Any]:
@@ -110,6 +171,7 @@ def preview_row(credit: TemplatedAsset) -> dict[str, Any]:
     }
 
 
+<<<<<<< HEAD
 @contextmanager
 def credit_file(content: bytes, actor: User, pool: CreditPool | None, expected: Contents | None = None) -> Iterator[CreditFile]:
     """Yield the content as a file that can be read more than once."""
@@ -146,17 +208,25 @@ def take_upload(actor: User, key: str) -> dict[str, Any] | None:
     return upload  # type: ignore[no-any-return]
 
 
+=======
+>>>>>>> batches
 def confirm_import(request: HttpRequest) -> HttpResponse:
-    """Import the previewed file, all or none."""
+    """Import the previewed file, all or none. A file that was imported before needs the operator's word."""
     actor = require_operator(request)
     if request.method != "POST":
         raise PermissionDenied
-    upload = take_upload(actor, request.POST.get("key", ""))
-    if upload is None:
+    key = request.POST.get("key", "")
+    upload, stored = load_upload(actor, key), stored_upload(actor, key)
+    asked_again = request.POST.get("again") == "yes"
+    if upload and stored and not asked_again and batches.batches_of_file(stored["digest"] or "").exists():
+        messages.error(request, _("This file was imported before. Tick the box to import it again."))
+        return import_page(request, check_upload(upload))
+    if upload is None or (stored := take_upload(actor, key)) is None:
         messages.warning(
             request, _("This file was already imported, or its preview expired after half an hour. Nothing was done.")
         )
         return redirect("admin:assets_cashbackasset_changelist")
+<<<<<<< HEAD
     pool = CreditPool.objects.filter(pk=UUID(upload["pool"])).first() if upload["pool"] else None
     expected = Contents(upload["count"], digest=upload["digest"], credits_digest=upload.get("credits_digest", ""))
     try:
@@ -166,10 +236,21 @@ def confirm_import(request: HttpRequest) -> HttpResponse:
         # The stored file is the same, so that a pool has changed: what was confirmed would not be what is issued.
         messages.warning(request, _("Nothing was imported: something changed after this preview. Check the new preview."))
         return import_page(request, UploadForm(), check_upload(actor, b64decode(upload["content"]), pool))
+=======
+    return import_upload(request, upload, Contents(stored["count"], digest=stored["digest"]))
+
+
+def import_upload(request: HttpRequest, upload: Upload, expected: Contents) -> HttpResponse:
+    """Import the file, and lead to its batch."""
+    batch = BatchHeader(upload.name, file_name=upload.name, file_digest=expected.digest)
+    try:
+        with credit_file(upload, expected) as file:
+            count = import_csv.import_assets(file, batch)
+>>>>>>> batches
     except (Refusal, forms.ValidationError) as error:
         messages.error(request, f"{error_sentence(error)} {_('Upload the file again to see the errors.')}")
         return redirect("admin:assets_cashbackasset_import")
     messages.success(
         request, ngettext("%(count)s credit imported.", "%(count)s credits imported.", count) % {"count": f"{count:,}"}
     )
-    return redirect("admin:assets_cashbackasset_changelist")
+    return redirect("admin:assets_batch_change", batch.id)

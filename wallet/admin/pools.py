@@ -146,6 +146,24 @@ class IssueForm(forms.Form):
         return {"title": values["title"], "total_value": values["total_value"], "expires_at": expiry}
 
 
+def preview_issue(pool: CreditPool, form: IssueForm) -> dict[str, Any] | None:
+    """Return what the form would issue: count, value of each, total, and end. None after adding its errors to the form."""
+    fields, count = form.credit_fields(), form.cleaned_data["count"]
+    try:
+        asset = issue_assets.build_asset(None, pool=pool, **fields)
+    except ValidationError as error:
+        form.add_error(None, error_sentence(error))
+        return None
+    return {
+        "count": f"{count:,}",
+        "title": asset.title,
+        "value": formatting.format_money(asset.total_value, asset.currency),
+        "total": formatting.format_money(count * asset.total_value, asset.currency),
+        "expires": formatting.format_moment_cell(asset.expires_at),
+        "last_day": form.cleaned_data["last_day"],
+    }
+
+
 @admin.register(CreditPool)
 class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
     """Pools: open and change them, issue credits, and what concerns a whole pool (pool_page)."""
@@ -205,12 +223,24 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
             pool = get_object_or_404(CreditPool, pk=object_id)
         except ValidationError:
             return redirect("admin:assets_creditpool_changelist")
+<<<<<<< HEAD
         form = IssueForm(
             request.POST or None, initial={"key": secrets.token_urlsafe(24), "shown": version_of(pool, SHOWN_OF_POOL)}
         )
         if request.method == "POST" and form.is_valid() and self.issue_by_form(request, pool, form):
             return redirect("admin:assets_creditpool_change", pool.pk)
         context = {**self.admin_site.each_context(request), "opts": self.opts, "pool": pool}
+=======
+        form = IssueForm(request.POST or None, initial={"key": secrets.token_urlsafe(24)})
+        preview = None
+        if request.method == "POST" and form.is_valid():
+            if request.POST.get("confirmed") == "yes":
+                if self.issue_by_form(request, pool, form):
+                    return redirect("admin:assets_creditpool_change", pool.pk)
+            elif request.POST.get("change") != "yes":
+                preview = preview_issue(pool, form)
+        context = {**self.admin_site.each_context(request), "opts": self.opts, "pool": pool, "preview": preview}
+>>>>>>> batches
         context |= {"title": _("Issue credits"), "heading": _("Issue credits")}
         return TemplateResponse(request, "admin/issue_credits.html", context | {"form": form, "media": self.media + form.media})
 

@@ -1,5 +1,6 @@
 """/reports/: the ownership report and the summary of issued credits by status."""
 
+from collections.abc import Iterable
 from typing import Any, ClassVar, cast
 
 from django.http.response import HttpResponseBase
@@ -20,7 +21,7 @@ from wallet.api.response_serializers import OwnershipSerializer, SummarySerializ
 from wallet.api.viewsets import BaseViewSet
 from wallet.assets.models import CashbackAsset
 from wallet.assets.querysets import AssetQuerySet
-from wallet.queries import ownership, reports
+from wallet.queries import csv_export, ownership, reports
 
 
 class CsvRenderer(BaseRenderer):
@@ -62,8 +63,16 @@ class OwnershipViewSet(BaseViewSet):
         """Return one row per credit: a page as JSON, or all of them as a CSV file with `format=csv`."""
         assets = cast("AssetQuerySet", self.filter_queryset(self.get_queryset()))
         if request.accepted_renderer.format == "csv":
+<<<<<<< HEAD
             order = CursorPagination().checked_order(request, self)
             return csv_file_response("ownership.csv", ownership.ownership_csv(order.sort(assets)))
+=======
+            chunks: Iterable[str | bytes] = ownership.ownership_csv(
+                CursorPagination.requested_order(request, self).sort(assets)
+            )
+            with_mark = request.query_params.get("bom") == "1"
+            return csv_file_response("ownership.csv", csv_export.with_byte_order_mark(chunks) if with_mark else chunks)
+>>>>>>> batches
         return self.get_paginated_response(self.get_serializer(self.paginate_queryset(assets), many=True).data)
 
 

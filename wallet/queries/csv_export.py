@@ -1,6 +1,7 @@
 """CSV whose cells no spreadsheet takes for a formula, written by Python or by PostgreSQL."""
 
 import csv
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 from typing import Any
@@ -9,7 +10,15 @@ from django.db.models import Func, TextField
 
 LINES_PER_CHUNK = 500  # each chunk costs a system call
 ROWS_PER_FETCH = 2_000  # of a server-side cursor
+BYTE_ORDER_MARK = "\ufeff"  # by it spreadsheet programs know UTF-8
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+# A spreadsheet program that splits at semicolons, tabs, bars or line breaks begins a new cell inside of one of ours. Commas
+# need no escape: a cell with one is quoted, and a program that splits elsewhere does not split at commas. Python and PostgreSQL
+# read the expression alike.
+HIDDEN_FORMULA = r"([;\t|\r\n]\s*)(?=[=+\-@\t\r\n＝＋－＠])"
+HIDDEN_FORMULAS = re.compile(HIDDEN_FORMULA)
 
 
 class TimestampText(Func):
@@ -23,8 +32,10 @@ class EscapedText(Func):
     """SQL that escapes a text as escape_formula does."""
 
     template = (
-        "CASE WHEN left(%(expressions)s, 1) IN (" + ", ".join(f"chr({ord(start)})" for start in FORMULA_STARTS) + ")"
-        " THEN chr(39) || (%(expressions)s) ELSE (%(expressions)s) END"
+        "regexp_replace(CASE WHEN left(%(expressions)s, 1) IN ("
+        + ", ".join(f"chr({ord(start)})" for start in FORMULA_STARTS)
+        + ") THEN chr(39) || (%(expressions)s) ELSE (%(expressions)s) END, "
+        + f"'{HIDDEN_FORMULA}', '\\1''', 'g')"
     )
     output_field = TextField()
 
@@ -35,7 +46,7 @@ def escape_formula(cell: Any) -> Any:
     Some spreadsheets treat the full-width forms of East Asian keyboards like the plain characters.
     """
     text = "" if cell is None else str(cell)
-    return f"'{text}" if text.startswith(FORMULA_STARTS) else text
+    return HIDDEN_FORMULAS.sub(r"\1'", f"'{text}" if text.startswith(FORMULA_STARTS) else text)
 
 
 def csv_chunks(columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> Iterator[str]:
@@ -50,3 +61,9 @@ def csv_chunks(columns: Sequence[str], lines: Iterable[Sequence[Any]]) -> Iterat
             block.seek(0)
             block.truncate()
     yield block.getvalue()
+
+
+def with_byte_order_mark(chunks: Iterable[str | bytes]) -> Iterator[str | bytes]:
+    """Yield CSV that spreadsheet programs open as UTF-8 without being told."""
+    yield BYTE_ORDER_MARK
+    yield from chunks

@@ -5,6 +5,7 @@ import tempfile
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,12 @@ class Command(BaseCommand):
         parser.add_argument("--pool", metavar="NAME", help="only this pool's credits")
         parser.add_argument("--status", choices=AssetStatus.values, type=str.upper, help="only credits with this status")
         parser.add_argument("--owner", metavar="EMAIL", help="only this user's credits")
+        parser.add_argument("--bom", action="store_true", help="begin CSV with a byte order mark, for spreadsheet programs")
         parser.add_argument("--output", metavar="FILE", type=Path, help="write to this file atomically")
 
     def handle(self, *args: Any, **options: Any) -> None:
         assets = selected_assets(options["pool"], options["status"], options["owner"])
-        write = {"table": self.write_table, "csv": write_csv}[options["format"]]
+        write = {"table": self.write_table, "csv": partial(write_csv, with_mark=options["bom"])}[options["format"]]
         if options["output"] is None:
             write(assets, self.stdout)
             return
@@ -90,9 +92,10 @@ def user_by_email(email: str) -> User:
         raise CommandError(f'No user has the email "{email}".', returncode=2) from None
 
 
-def write_csv(assets: AssetQuerySet, out: OutputWrapper) -> None:
+def write_csv(assets: AssetQuerySet, out: OutputWrapper, with_mark: bool) -> None:
     """Write one row per asset while reading them; no cell is a formula."""
     audit.record_event("export", "done")
+    out.write(csv_export.BYTE_ORDER_MARK if with_mark else "", ending="")
     for block in csv_export.csv_chunks(ownership.OWNERSHIP_COLUMNS, ownership.ownership_lines(assets)):
         out.write(block, ending="")
 

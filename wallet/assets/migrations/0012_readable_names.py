@@ -31,8 +31,8 @@ def report_collisions(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('assets', '0007_plain_names'),
-        ('ledger', '0010_plain_names'),  # harden_triggers
+        ('assets', '0011_context_user'),
+        ('ledger', '0012_history_pseudonymised'),  # harden_triggers
     ]
 
     operations = [
