@@ -42,6 +42,6 @@ def rewrite_emails(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0002_token_families")]
+    dependencies = [("accounts", "0005_users_of_sessions")]
 
     operations = [migrations.RunPython(rewrite_emails, migrations.RunPython.noop)]

@@ -175,17 +175,10 @@ def test_first_fifty_errors_are_shown_and_all_are_counted(command: Command, csv_
 @pytest.mark.parametrize(
     ("header", "said"),
     [
-<<<<<<< HEAD
-        ("title,total_value,currency,pool", "expires_at: this column is missing."),
+        ("title,currency,pool,expires_at", "total_value: this column is missing."),
         ("title,total_value,currency,pool,expires_at,colour", "colour: unknown column."),
         ("title,total_value,currency,pool,expires_at,title", "title: duplicate column."),
-        ("Title,total_value,currency,pool,expires_at", "Title: unknown column."),
-=======
-        ("title,currency,pool,expires_at", "total_value: this column is missing."),
-        ("title,total_value,currency,pool,expires_at,colour", "colour: there is no such column."),
-        ("title,total_value,currency,pool,expires_at,title", "title: this column is there twice."),
-        ("Title,total_value,currency,pool,Expires at,TITLE", "title: this column is there twice."),
->>>>>>> batches
+        ("Title,total_value,currency,pool,Expires at,TITLE", "title: duplicate column."),
     ],
 )
 def test_invalid_header_is_refused(command: Command, csv_file: Write, header: str, said: str) -> None:

@@ -1,11 +1,8 @@
 """Import of credits from a CSV or XLSX file: it is checked first, then read again to issue all credits or none."""
 
 import hashlib
-<<<<<<< HEAD
-import unicodedata
-=======
 import re
->>>>>>> batches
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +14,6 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
-from kernel.constraint_words import violations_in_words
 from kernel.refusals import BadRequest
 from kernel.transactions import atomic_with_retry
 from wallet.actions import csv_rows, issue_assets, xlsx_rows
@@ -34,11 +30,7 @@ from wallet.actions.import_mistakes import FileRefused, MistakeLog
 from wallet.actions.issue_assets import Progress
 from wallet.assets.batches import BatchHeader
 from wallet.assets.bulk_insert import AssetTemplate, TemplatedAsset
-<<<<<<< HEAD
-from wallet.assets.constraint_words import WORDS
-=======
 from wallet.assets.change_context import recording_change
->>>>>>> batches
 from wallet.assets.models import CashbackAsset, CreditPool
 
 COLUMNS = ("title", "total_value", "currency", "pool", "expires_at")
@@ -101,11 +93,7 @@ class CreditFile:
     new_pools: Sequence[CreditPool] = ()
 
     def __post_init__(self) -> None:
-<<<<<<< HEAD
-        self.pools = {name_key(pool.name): pool for pool in CreditPool.objects.all()}
-=======
-        self.pools = {pool_key(pool.name): pool for pool in (*self.new_pools, *CreditPool.objects.all())}
->>>>>>> batches
+        self.pools = {name_key(pool.name): pool for pool in (*self.new_pools, *CreditPool.objects.all())}
         self.validated = 0
 
     def __iter__(self) -> Iterator[TemplatedAsset]:
@@ -126,14 +114,8 @@ class CreditFile:
 
         Reading stops after MAX_INVALID_LINES invalid lines.
         """
-<<<<<<< HEAD
         contents, digest, credits_digest = Contents(), hashlib.sha256(), hashlib.sha256()
-        mistakes: list[Mistake] = []
-        count = invalid_lines = 0
-=======
-        contents, digest = Contents(), hashlib.sha256()
         log, invalid_lines = MistakeLog(), 0
->>>>>>> batches
         for credit in self.parse(digest):
             if isinstance(credit, InvalidRow):
                 for mistake in credit.mistakes:
@@ -203,15 +185,9 @@ class CreditFile:
         if not names:
             raise FileEmpty
         mistakes = [
-<<<<<<< HEAD
-            *(Mistake(line, name, "this column is missing.") for name in COLUMNS if name not in {*names, *optional}),
+            *(Mistake(line, name, "this column is missing.") for name in REQUIRED_COLUMNS if name not in names),
             *(Mistake(line, name or "?", "unknown column.") for name in names if name not in COLUMNS),
             *(Mistake(line, name, "duplicate column.") for name, count in Counter(names).items() if count > 1),
-=======
-            *(Mistake(line, name, "this column is missing.") for name in REQUIRED_COLUMNS if name not in names),
-            *(Mistake(line, name or "?", "there is no such column.") for name in names if name not in COLUMNS),
-            *(Mistake(line, name, "this column is there twice.") for name, count in Counter(names).items() if count > 1),
->>>>>>> batches
         ]
         if mistakes:
             raise InvalidRow(*mistakes)
@@ -251,7 +227,6 @@ class CreditFile:
         """Return the pool with this name, or the default pool for an empty one; raise ValueError if there is none."""
         if not name:
             return self.default_pool
-<<<<<<< HEAD
         if (pool := self.pools.get(name_key(name))) is None:
             raise ValueError(f'there is no pool "{name[:100]}". Check the spelling.')
         return pool
@@ -269,17 +244,6 @@ def credit_bytes(credit: TemplatedAsset) -> bytes:
     return "\x1f".join(map(str, parts)).encode() + b"\n"
 
 
-def import_assets(file: CreditFile) -> int:
-    """Issue all credits of a checked file in one transaction, and return how many. Raises FileChanged."""
-    with violations_in_words(WORDS):
-        return issue_assets.issue_assets(file, batch=BatchHeader(file.path.name)).count
-=======
-        pool = self.pools.get(pool_key(name))
-        if pool is None:
-            raise ValueError(f'there is no pool "{name[:100]}". Check the spelling and capitalisation.')
-        return pool
-
-
 Kinds = dict[tuple[str, ...], AssetTemplate | Mistake]
 
 
@@ -287,11 +251,6 @@ def column_name(cell: str) -> str:
     """Return the name of a column as a header has it: in any case, with spaces or hyphens for underscores."""
     name = re.sub(r"[\s_-]+", "_", cell.strip().lower())
     return name if name in COLUMNS else cell.strip()
-
-
-def pool_key(name: str) -> str:
-    """Return the form in which the names of pools are compared."""
-    return name
 
 
 @atomic_with_retry(idempotent=False)
@@ -309,4 +268,3 @@ def import_assets(file: CreditFile, batch: BatchHeader | None = None) -> int:
     digest = file.expected.digest if file.expected else ""
     name = file.path.name
     return issue_assets.insert_assets(file, batch or BatchHeader(name, file_name=name, file_digest=digest)).count
->>>>>>> batches

@@ -76,16 +76,12 @@ def write_workbook(file: IO[bytes], report: Report, listed: Any) -> None:
             for column, cell in enumerate(cells):
                 write_cell(sheet, number, column, cell, is_amount=report.columns[column] in AMOUNT_COLUMNS)
     if number > MAX_XLSX_ROWS:
-<<<<<<< HEAD
-        raise ExportTooLong(f"An Excel file holds at most {MAX_XLSX_ROWS:,} rows. Filter the list, or export it as CSV.")
-=======
         raise ExportTooLong(too_long())  # rows were added since they were counted
 
 
 def too_long() -> str:
     """Return the sentence about a list that does not fit."""
-    return f"A workbook holds at most {MAX_XLSX_ROWS:,} rows. Narrow the list with its filters, or export it as CSV."
->>>>>>> batches
+    return f"An Excel file holds at most {MAX_XLSX_ROWS:,} rows. Filter the list, or export it as CSV."
 
 
 def write_cell(sheet: Any, row: int, column: int, cell: Any, is_amount: bool) -> None:
@@ -126,14 +122,10 @@ class ExportMixin(OperatorAdmin):
         to_list = redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
         write = take_format(request, file_format)
         try:
-<<<<<<< HEAD
             listed = self.get_changelist_instance(request).get_queryset(request)
             if refused := refused_filters(request):
                 raise BadRequest(refused)
-            return FORMATS.get(file_format, csv_response)(self.report, listed)
-=======
-            return write(self.report, self.get_changelist_instance(request).get_queryset(request))
->>>>>>> batches
+            return write(self.report, listed)
         except IncorrectLookupParameters:
             return to_list
         except (ExportTooLong, FileTooLarge) as refusal:

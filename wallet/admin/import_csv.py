@@ -16,12 +16,8 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from kernel.refusals import Refusal
 from wallet.actions import import_csv
-<<<<<<< HEAD
-from wallet.actions.import_csv import Contents, CreditFile, FileChanged, FileRefused
-=======
-from wallet.actions.import_csv import Contents
+from wallet.actions.import_csv import Contents, FileChanged
 from wallet.actions.import_mistakes import FileRefused
->>>>>>> batches
 from wallet.admin import formatting
 from wallet.admin.base import error_sentence, require_operator
 from wallet.admin.import_pools import MissingPoolsForm
@@ -71,14 +67,6 @@ def upload_page(request: HttpRequest) -> HttpResponse:
     form = UploadForm(request.POST or None, request.FILES or None)
     result: dict[str, Any] = {}
     if request.method == "POST" and form.is_valid():
-<<<<<<< HEAD
-        result = check_upload(actor, form.cleaned_data["file"].read(), form.cleaned_data["pool"])
-    return import_page(request, form, result)
-
-
-def import_page(request: HttpRequest, form: UploadForm, result: dict[str, Any]) -> HttpResponse:
-    """Return the page with the result of a check, if there is one."""
-=======
         file, pool = form.cleaned_data["file"], form.cleaned_data["pool"]
         result = check_upload(Upload(actor, file.read(), file.name, pool))
     return import_page(request, result, form)
@@ -87,7 +75,6 @@ def import_page(request: HttpRequest, form: UploadForm, result: dict[str, Any]) 
 def import_page(request: HttpRequest, result: dict[str, Any], form: forms.Form | None = None) -> HttpResponse:
     """Show the result of a check, with the upload form unless it is a preview."""
     form = form or UploadForm()
->>>>>>> batches
     context = {**admin.site.each_context(request), "title": _("Import credits"), "form": form, "columns": import_csv.COLUMNS}
     return TemplateResponse(request, "admin/import_credits.html", context | result | {"media": form.media})
 
@@ -171,45 +158,6 @@ def preview_row(credit: TemplatedAsset) -> dict[str, Any]:
     }
 
 
-<<<<<<< HEAD
-@contextmanager
-def credit_file(content: bytes, actor: User, pool: CreditPool | None, expected: Contents | None = None) -> Iterator[CreditFile]:
-    """Yield the content as a file that can be read more than once."""
-    with tempfile.NamedTemporaryFile(suffix=".csv") as file:
-        file.write(content)
-        file.flush()
-        yield CreditFile(Path(file.name), actor, pool, expected=expected, max_validated=MAX_CHECKED_ROWS)
-
-
-def store_upload(actor: User, content: bytes, pool: CreditPool | None, contents: Contents) -> str:
-    """Store a checked file for half an hour, visible to every web process, and return its key.
-
-    The file has a session row of its own, signed and expired like any other, so that the operator's session stays small.
-    """
-    store = SessionStore()
-    store["import"] = {
-        "by": str(actor.pk),
-        "content": b64encode(content).decode(),
-        "pool": str(pool.pk) if pool else None,
-        "count": contents.count,
-        "digest": contents.digest,
-        "credits_digest": contents.credits_digest,
-    }
-    store.set_expiry(UPLOAD_TTL_SECONDS)
-    store.create()
-    return str(store.session_key)
-
-
-def take_upload(actor: User, key: str) -> dict[str, Any] | None:
-    """Remove and return the stored upload, so that a form sent twice imports once. None when there is none."""
-    upload = SessionStore(key).load().get("import") if key else None
-    if upload is None or upload["by"] != str(actor.pk) or not Session.objects.filter(session_key=key).delete()[0]:
-        return None
-    return upload  # type: ignore[no-any-return]
-
-
-=======
->>>>>>> batches
 def confirm_import(request: HttpRequest) -> HttpResponse:
     """Import the previewed file, all or none. A file that was imported before needs the operator's word."""
     actor = require_operator(request)
@@ -226,18 +174,8 @@ def confirm_import(request: HttpRequest) -> HttpResponse:
             request, _("This file was already imported, or its preview expired after half an hour. Nothing was done.")
         )
         return redirect("admin:assets_cashbackasset_changelist")
-<<<<<<< HEAD
-    pool = CreditPool.objects.filter(pk=UUID(upload["pool"])).first() if upload["pool"] else None
-    expected = Contents(upload["count"], digest=upload["digest"], credits_digest=upload.get("credits_digest", ""))
-    try:
-        with credit_file(b64decode(upload["content"]), actor, pool, expected) as file:
-            count = import_csv.import_assets(file)
-    except FileChanged:
-        # The stored file is the same, so that a pool has changed: what was confirmed would not be what is issued.
-        messages.warning(request, _("Nothing was imported: something changed after this preview. Check the new preview."))
-        return import_page(request, UploadForm(), check_upload(actor, b64decode(upload["content"]), pool))
-=======
-    return import_upload(request, upload, Contents(stored["count"], digest=stored["digest"]))
+    expected = Contents(stored["count"], digest=stored["digest"], credits_digest=stored["credits_digest"])
+    return import_upload(request, upload, expected)
 
 
 def import_upload(request: HttpRequest, upload: Upload, expected: Contents) -> HttpResponse:
@@ -246,7 +184,10 @@ def import_upload(request: HttpRequest, upload: Upload, expected: Contents) -> H
     try:
         with credit_file(upload, expected) as file:
             count = import_csv.import_assets(file, batch)
->>>>>>> batches
+    except FileChanged:
+        # The stored file is the same, so that a pool has changed: what was confirmed would not be what is issued.
+        messages.warning(request, _("Nothing was imported: something changed after this preview. Check the new preview."))
+        return import_page(request, check_upload(upload))
     except (Refusal, forms.ValidationError) as error:
         messages.error(request, f"{error_sentence(error)} {_('Upload the file again to see the errors.')}")
         return redirect("admin:assets_cashbackasset_import")

@@ -15,13 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from accounts.expensive_reads import EXPORT, SEARCH, expensive_read_view
 from kernel.file_download import FileTooLarge
 from wallet.admin import formatting
-<<<<<<< HEAD
 from wallet.admin.base import check_page_number, require_operator, require_safe_method
-from wallet.admin.export import FORMATS, ExportTooLong, Report, csv_response
-=======
-from wallet.admin.base import require_operator, require_safe_method
 from wallet.admin.export import ExportTooLong, Report, take_format
->>>>>>> batches
 from wallet.assets.models import CreditPool
 from wallet.ledger.models import Entry
 from wallet.ledger.querysets import EntryQuerySet
@@ -88,17 +83,12 @@ def readable_line(line: dict[str, Any]) -> dict[str, Any]:
 def export_owners(request: HttpRequest, file_format: str) -> HttpResponseBase:
     """Send the filtered owners as a file."""
     require_operator(require_safe_method(request))
-<<<<<<< HEAD
     form = OwnersFilter(request.GET)
     if not form.is_valid():
         raise BadRequest(" ".join(message for errors in form.errors.values() for message in errors))
-    try:
-        return FORMATS.get(file_format, csv_response)(REPORT, ownership.owners_by_value(form.claims()))
-=======
     write = take_format(request, file_format)
     try:
-        return write(REPORT, ownership.owners_by_value(OwnersFilter(request.GET).claims()))
->>>>>>> batches
+        return write(REPORT, ownership.owners_by_value(form.claims()))
     except (ExportTooLong, FileTooLarge) as refusal:
         messages.error(request, refusal.message)
         return redirect("admin:ledger_claimedasset_owners")

@@ -152,7 +152,7 @@ def preview_issue(pool: CreditPool, form: IssueForm) -> dict[str, Any] | None:
     try:
         asset = issue_assets.build_asset(None, pool=pool, **fields)
     except ValidationError as error:
-        form.add_error(None, error_sentence(error))
+        add_errors(form, error)
         return None
     return {
         "count": f"{count:,}",
@@ -223,15 +223,9 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
             pool = get_object_or_404(CreditPool, pk=object_id)
         except ValidationError:
             return redirect("admin:assets_creditpool_changelist")
-<<<<<<< HEAD
         form = IssueForm(
             request.POST or None, initial={"key": secrets.token_urlsafe(24), "shown": version_of(pool, SHOWN_OF_POOL)}
         )
-        if request.method == "POST" and form.is_valid() and self.issue_by_form(request, pool, form):
-            return redirect("admin:assets_creditpool_change", pool.pk)
-        context = {**self.admin_site.each_context(request), "opts": self.opts, "pool": pool}
-=======
-        form = IssueForm(request.POST or None, initial={"key": secrets.token_urlsafe(24)})
         preview = None
         if request.method == "POST" and form.is_valid():
             if request.POST.get("confirmed") == "yes":
@@ -240,7 +234,6 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
             elif request.POST.get("change") != "yes":
                 preview = preview_issue(pool, form)
         context = {**self.admin_site.each_context(request), "opts": self.opts, "pool": pool, "preview": preview}
->>>>>>> batches
         context |= {"title": _("Issue credits"), "heading": _("Issue credits")}
         return TemplateResponse(request, "admin/issue_credits.html", context | {"form": form, "media": self.media + form.media})
 

@@ -66,6 +66,7 @@ def store_upload(upload: Upload, contents: Contents | None, shown: list[str]) ->
         "new_pools": [{name: str(getattr(pool, name)) for name in NEW_POOL_FIELDS} for pool in upload.new_pools],
         "count": contents.count if contents else None,
         "digest": contents.digest if contents else None,
+        "credits_digest": contents.credits_digest if contents else None,
         "values": shown,
     }
     store.set_expiry(UPLOAD_TTL_SECONDS)

@@ -141,18 +141,13 @@ class AssetFilter(FilterSet):  # type: ignore[misc]
 class OwnershipFilter(AssetFilter):
     """Filters of the ownership report, which is one query without branches."""
 
-<<<<<<< HEAD
     search = TextFilter("title", "icontains", max_length=200, help_text="Text in the title (case-insensitive).")
-    owner = TextFilter(
-=======
-    search = django_filters.CharFilter("title", "icontains", max_length=200, help_text="Text in the title (case-insensitive).")
     bom = django_filters.ChoiceFilter(
         choices=[("1", "Yes"), ("0", "No")],
         method="skip_search",
         help_text="1: begin the CSV file with a byte order mark, by which spreadsheet programs know UTF-8.",
     )
-    owner = django_filters.CharFilter(
->>>>>>> batches
+    owner = TextFilter(
         "claimed_by__email", "icontains", max_length=254, help_text="Text in the owner's email (case-insensitive)."
     )
 

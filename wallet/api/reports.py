@@ -63,16 +63,10 @@ class OwnershipViewSet(BaseViewSet):
         """Return one row per credit: a page as JSON, or all of them as a CSV file with `format=csv`."""
         assets = cast("AssetQuerySet", self.filter_queryset(self.get_queryset()))
         if request.accepted_renderer.format == "csv":
-<<<<<<< HEAD
             order = CursorPagination().checked_order(request, self)
-            return csv_file_response("ownership.csv", ownership.ownership_csv(order.sort(assets)))
-=======
-            chunks: Iterable[str | bytes] = ownership.ownership_csv(
-                CursorPagination.requested_order(request, self).sort(assets)
-            )
+            chunks: Iterable[str | bytes] = ownership.ownership_csv(order.sort(assets))
             with_mark = request.query_params.get("bom") == "1"
             return csv_file_response("ownership.csv", csv_export.with_byte_order_mark(chunks) if with_mark else chunks)
->>>>>>> batches
         return self.get_paginated_response(self.get_serializer(self.paginate_queryset(assets), many=True).data)
 
 
