@@ -13,15 +13,15 @@ from dev.race.launch import ROOT
 # The steps that made claims faster: the commit, and what it changed. The figures name them so.
 BEFORE = "22fc66b"
 STEPS = {
-    BEFORE: "one claim a transaction, through the ORM",
-    "276559d": "claims that arrive together share one transaction; who asks is looked up together too",
-    "f72e4bb": "one statement for who asks, one for the entries; a signature is checked once",
-    "a9c0dac": "the API's addresses first; no serializer for an empty body",
-    "04fb890": "fewer trips for a company, one question for a count, none to a connection from the pool",
-    "858cf19": "a call with a token passes by what pages need",
-    "8bd2633": "a busy connection stays with its thread, what never goes is spared the collector",
-    "4aba573": "lock and look for room in one trip, hand over and write in another",
-    "5146398": "each worker keeps to a core",
+    BEFORE: "one claim per transaction, through the ORM",
+    "276559d": "concurrent claims share one transaction; token look-ups are batched too",
+    "f72e4bb": "one statement for the token and its user, one for the entries; signatures are verified once",
+    "a9c0dac": "the API's URLs are tried first; no serializer for an empty body",
+    "04fb890": "fewer round trips per batch and per rate limit, none to check a pooled connection",
+    "858cf19": "token requests skip the middleware of pages",
+    "8bd2633": "busy connections stay with their thread; permanent objects are excluded from garbage collection",
+    "4aba573": "lock and read allowances in one round trip, mark and append in another",
+    "5146398": "each worker is pinned to a core",
 }
 
 

@@ -93,6 +93,7 @@ def test_web_server_errors_are_problems_with_security_headers(
     assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
     assert (problem["status"], problem["code"], problem["title"]) == (status, code, http.HTTPStatus(status).phrase)
     assert problem["type"] == f"/problems/{code}/"
+    assert problem["request_id"] == answer.headers["X-Request-ID"] != ""
     assert_secure(answer)
 
 
@@ -100,6 +101,7 @@ def assert_secure(answer: http.client.HTTPResponse) -> None:
     """Assert that the answer bears every security header that Django's answers bear."""
     ours = Client().get("/healthz")
     names = set(ours.headers) - {"Content-Language", "Content-Type", "Content-Length", "Cache-Control", "Expires", "Vary"}
+    names.remove("X-Request-ID")
     assert {"Content-Security-Policy", "X-Frame-Options", "Permissions-Policy"} <= names
     assert {name: answer.headers[name] for name in names} == {name: ours.headers[name] for name in names}
     assert "no-store" in answer.headers["Cache-Control"]
