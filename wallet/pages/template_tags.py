@@ -16,14 +16,12 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from wallet.assets.models import CreditPool, PoolKind
-from wallet.money import format_amount_grouped
+from wallet.money import currency_symbol, format_amount_grouped
 from wallet.pages.offer_rows import MAX_COUNTED
 from wallet.pages.offers import is_soon
 
 register = Library()
 
-# Symbols that are unambiguous in our languages; other currencies are written by their code.
-SYMBOLS = {"INR": "₹", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 KINDS = {PoolKind.SIGNUP: _("Sign-up bonus"), PoolKind.REFERRAL: _("Referral reward"), PoolKind.PROMOTION: _("Promotion")}
 
 
@@ -31,7 +29,7 @@ KINDS = {PoolKind.SIGNUP: _("Sign-up bonus"), PoolKind.REFERRAL: _("Referral rew
 def money(amount: Decimal, currency: str) -> str:
     """Return an exact amount with its currency, grouped for the active language: ₹1,23,456.00, KWD 5.250."""
     number = format_amount_grouped(amount, currency, lakhs=get_language() == "hi")
-    symbol = SYMBOLS.get(currency)
+    symbol = currency_symbol(currency)
     return f"{symbol}{number}" if symbol else f"{currency}\N{NO-BREAK SPACE}{number}"
 
 
