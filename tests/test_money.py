@@ -8,50 +8,15 @@ from wallet.money import CURRENCIES, DECIMALS, NO_TENDER, currency_symbol, forma
 
 # ISO 4217, list one, published 2026-01-01: the currencies of countries whose minor unit is not 2.
 ISO_WITHOUT_DECIMALS = {
-    "BIF",
-    "CLP",
-    "DJF",
-    "GNF",
-    "ISK",
-    "JPY",
-    "KMF",
-    "KRW",
-    "PYG",
-    "RWF",
-    "UGX",
-    "VND",
-    "VUV",
-    "XAF",
-    "XOF",
-    "XPF",
+    *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW"),
+    *("PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"),
 }
 ISO_WITH_THREE = {"BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"}
 # Currencies whose decimals CLDR leaves out, because no such coins are in use: the ledger keeps them.
 CASH_ONLY_IN_CLDR = {"AFN", "ALL", "COP", "HUF", "IDR", "IRR", "KPW", "LAK", "LBP", "MGA", "MMK", "SOS", "SYP", "YER"}
 NO_CURRENCIES = {
-    "XAU",
-    "XAG",
-    "XTS",
-    "XXX",
-    "XDR",
-    "CLF",
-    "CHE",
-    "CHW",
-    "COU",
-    "MXV",
-    "USN",
-    "UYI",
-    "UYW",
-    "BOV",
-    "XSU",
-    "XUA",
-    "BGN",
-    "HRK",
-    "ANG",
-    "ZWL",
-    "CUC",
-    "DEM",
-    "inr",
+    *("XAU", "XAG", "XTS", "XXX", "XDR", "CLF", "CHE", "CHW", "COU", "MXV", "USN", "UYI", "UYW", "BOV"),
+    *("XSU", "XUA", "BGN", "HRK", "ANG", "ZWL", "CUC", "DEM", "inr"),
 }
 
 

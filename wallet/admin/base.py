@@ -165,7 +165,7 @@ class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
         """Return the rows that match the term in the normal form of what is stored, and whether they may be duplicates."""
-        return super().get_search_results(request, queryset, normal_text(search_term))  # type: ignore[no-any-return]
+        return super().get_search_results(request, queryset, normal_text(search_term))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Return whether the caller is an operator."""

@@ -85,7 +85,7 @@ class TextParameter(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         """Return the text."""
-        return normal_text(super().to_python(value))
+        return normal_text(super().to_python(value) or "")
 
 
 class TextFilter(django_filters.CharFilter):  # type: ignore[misc]
