@@ -11,6 +11,8 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 from django.utils.translation import gettext as _
 
+from kernel.readable_text import normal_text
+
 # Companies have mailboxes at names like corp.local, and tests at example.test: whether mail arrives is not decided here.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
@@ -40,6 +42,11 @@ def normal_email(email: str) -> str:
 def email_forms(email: str) -> list[str]:
     """Return the forms under which an account may be stored: as typed, for accounts from before, and canonical."""
     return list(dict.fromkeys((email.strip().lower(), normal_email(email))))
+
+
+def search_text(text: str) -> str:
+    """Return a text to search names, titles and emails for, in the form in which they are stored."""
+    return normal_email(text) if "@" in text else normal_text(text)
 
 
 def check_email(email: str) -> None:

@@ -50,6 +50,15 @@ def read_public_keys(name: str) -> list[str]:
     return keys
 
 
+def read_origins(name: str) -> list[str]:
+    """Return origins such as https://shop.example, separated by commas; none when `name` is not set."""
+    value: str = env.str(name, "")
+    origins = [origin.strip() for origin in value.split(",")] if value else []
+    if not all(re.fullmatch(r"https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?", origin) for origin in origins):
+        raise ImproperlyConfigured(f'{name} must be origins such as https://shop.example, separated by commas, not "{value}".')
+    return origins
+
+
 def read_redis_url() -> str:
     """Return the URL of Redis: REDIS_URL, or the project's own server in local mode; empty where there is none."""
     url: str = env.str("REDIS_URL", "")

@@ -18,6 +18,7 @@ from cashback.env import (
     read_key,
     read_level,
     read_log_format,
+    read_origins,
     read_positive_int,
     read_public_keys,
     read_public_url,
@@ -41,6 +42,13 @@ require_distinct({"SEAL_SIGNING_KEY": SEAL_SIGNING_KEY, "JWT_SIGNING_KEY": JWT_S
 SEAL_PUBLIC_KEYS = read_public_keys("SEAL_PUBLIC_KEYS")
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if LOCAL else [])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+# Origins of browser apps elsewhere that may call the API, e.g. https://shop.example. None: no cross-origin call is allowed.
+CORS_ALLOWED_ORIGINS = read_origins("CORS_ALLOWED_ORIGINS")
+# Whether such an app may use the visitor's session here. Off: it sends an access token.
+CORS_ALLOW_CREDENTIALS: bool = env.bool("CORS_ALLOW_CREDENTIALS", False)
+CORS_URLS_REGEX = r"^/api/"
+CORS_ALLOW_HEADERS = ["accept", "authorization", "content-type", "idempotency-key", "if-match", "x-csrftoken"]
+CORS_EXPOSE_HEADERS = ["ETag", "Idempotency-Replayed", "Retry-After"]
 # How many trusted proxies append to X-Forwarded-For; with 0 the header is ignored.
 TRUSTED_PROXIES: int = read_int("TRUSTED_PROXIES", 0)
 # Networks that may read /metrics, e.g. 10.0.0.0/8. Loopback must be listed in a deployment: behind a local proxy every caller
@@ -96,6 +104,7 @@ INSTALLED_APPS = [
     "django_otp",
     "django_otp.plugins.otp_totp",
     "django_otp.plugins.otp_static",
+    *(["corsheaders"] if CORS_ALLOWED_ORIGINS else []),
 ]
 
 MIDDLEWARE = [
@@ -103,6 +112,8 @@ MIDDLEWARE = [
     *(["cashback.telemetry.TracingMiddleware"] if OTEL_ENDPOINT else []),
     "cashback.http.request_connections.ConnectionMiddleware",
     "cashback.http.security_headers.SecurityHeadersMiddleware",
+    # Before what may answer by itself, such as a redirect; only where it is used, as it costs every request.
+    *(["corsheaders.middleware.CorsMiddleware"] if CORS_ALLOWED_ORIGINS else []),
     "cashback.http.channel.ChannelMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "cashback.http.body_size.BodySizeMiddleware",

@@ -1,7 +1,7 @@
 """Model fields whose migrations import none of our code: defaults and validators in Python are left out of them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db import models
@@ -22,7 +22,7 @@ class GeneratedUUIDField(models.UUIDField[UUID | str, UUID]):
 class ValidatedEmailField(models.EmailField[str, str]):
     """An EmailField whose `validators` may be our functions, which take the place of Django's."""
 
-    default_validators: Sequence[Any] = ()
+    default_validators: ClassVar[list[Any]] = []  # type: ignore[misc]
 
     def deconstruct(self) -> Deconstructed:
         """Return a plain EmailField without validators."""

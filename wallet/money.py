@@ -1,153 +1,35 @@
-"""Currencies and exact amounts. Source of codes and minor units: ISO 4217, list one."""
+"""Currencies and exact amounts. Codes, decimals and symbols are those of CLDR (babel), except where ISO 4217 differs."""
 
+import unicodedata
 from decimal import Decimal
 
+from babel.core import get_global
+from babel.numbers import format_decimal, get_currency_precision, get_currency_symbol
 from django.core.exceptions import ValidationError
-from django.utils import numberformat
 
-TWO_DECIMALS = [
-    "AED",
-    "AFN",
-    "ALL",
-    "AMD",
-    "AOA",
-    "ARS",
-    "AUD",
-    "AWG",
-    "AZN",
-    "BAM",
-    "BBD",
-    "BDT",
-    "BMD",
-    "BND",
-    "BOB",
-    "BRL",
-    "BSD",
-    "BTN",
-    "BWP",
-    "BYN",
-    "BZD",
-    "CAD",
-    "CDF",
-    "CHF",
-    "CNY",
-    "COP",
-    "CRC",
-    "CUP",
-    "CVE",
-    "CZK",
-    "DKK",
-    "DOP",
-    "DZD",
-    "EGP",
-    "ERN",
-    "ETB",
-    "EUR",
-    "FJD",
-    "FKP",
-    "GBP",
-    "GEL",
-    "GHS",
-    "GIP",
-    "GMD",
-    "GTQ",
-    "GYD",
-    "HKD",
-    "HNL",
-    "HTG",
-    "HUF",
-    "IDR",
-    "ILS",
-    "INR",
-    "IRR",
-    "JMD",
-    "KES",
-    "KGS",
-    "KHR",
-    "KPW",
-    "KYD",
-    "KZT",
-    "LAK",
-    "LBP",
-    "LKR",
-    "LRD",
-    "LSL",
-    "MAD",
-    "MDL",
-    "MGA",
-    "MKD",
-    "MMK",
-    "MNT",
-    "MOP",
-    "MRU",
-    "MUR",
-    "MVR",
-    "MWK",
-    "MXN",
-    "MYR",
-    "MZN",
-    "NAD",
-    "NGN",
-    "NIO",
-    "NOK",
-    "NPR",
-    "NZD",
-    "PAB",
-    "PEN",
-    "PGK",
-    "PHP",
-    "PKR",
-    "PLN",
-    "QAR",
-    "RON",
-    "RSD",
-    "RUB",
-    "SAR",
-    "SBD",
-    "SCR",
-    "SDG",
-    "SEK",
-    "SGD",
-    "SHP",
-    "SLE",
-    "SOS",
-    "SRD",
-    "SSP",
-    "STN",
-    "SVC",
-    "SYP",
-    "SZL",
-    "THB",
-    "TJS",
-    "TMT",
-    "TOP",
-    "TRY",
-    "TTD",
-    "TWD",
-    "TZS",
-    "UAH",
-    "USD",
-    "UYU",
-    "UZS",
-    "VES",
-    "WST",
-    "XCD",
-    "XCG",
-    "YER",
-    "ZAR",
-    "ZMW",
-    "ZWG",
-]
-NO_DECIMALS = ["BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF"]
-THREE_DECIMALS = ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"]
+# CLDR rounds some currencies to what is used in cash; ISO 4217 (list one, 2026-01-01) decides about the ledger.
+ISO_DECIMALS = dict.fromkeys(
+    ("AFN", "ALL", "COP", "HUF", "IDR", "IRR", "KPW", "LAK", "LBP", "MGA", "MMK", "SOS", "SYP", "YER"), 2
+) | {"IQD": 3}
+NO_TENDER = {"SVC"}  # in ISO 4217, but no longer what CLDR calls the tender of a territory
 
-DECIMALS = dict.fromkeys(TWO_DECIMALS, 2) | dict.fromkeys(NO_DECIMALS, 0) | dict.fromkeys(THREE_DECIMALS, 3)
-CURRENCIES = sorted(DECIMALS)
+
+def current_currencies() -> set[str]:
+    """Return the codes that are legal tender somewhere today, and those of NO_TENDER."""
+    periods = (period for periods in get_global("territory_currencies").values() for period in periods)
+    return {code for code, _, end, is_tender in periods if end is None and is_tender} | NO_TENDER
+
+
+CURRENCIES = sorted(current_currencies())
+# Changing this changes checks of the database: a release of babel with other currencies needs a migration.
+DECIMALS = {code: get_currency_precision(code) for code in CURRENCIES} | ISO_DECIMALS
+NO_DECIMALS = [code for code in CURRENCIES if DECIMALS[code] == 0]
+THREE_DECIMALS = [code for code in CURRENCIES if DECIMALS[code] == 3]
 
 # Maximum value of a credit, in units of its currency, against mistyped zeros.
 MAX_VALUE = Decimal(1_000_000_000)
 
-THOUSANDS, LAKHS = 3, (3, 2, 0)  # 1,234,567.00 and 12,34,567.00
+THOUSANDS, LAKHS = "#,##0", "#,##,##0"  # 1,234,567.00 and 12,34,567.00
 
 
 def check_currency(currency: str) -> None:
@@ -172,7 +54,12 @@ def format_amount(amount: Decimal, currency: str) -> str:
 
 def format_amount_grouped(amount: Decimal, currency: str, *, lakhs: bool = False) -> str:
     """Return the amount with grouped digits: INR in lakhs, other currencies in thousands unless `lakhs` is True."""
+    places = DECIMALS[currency]
     grouping = LAKHS if lakhs or currency == "INR" else THOUSANDS
-    return numberformat.format(
-        amount, ".", DECIMALS[currency], grouping=grouping, thousand_sep=",", force_grouping=True, use_l10n=False
-    )
+    return format_decimal(amount, f"{grouping}.{'0' * places}" if places else grouping, locale="en")
+
+
+def currency_symbol(currency: str) -> str | None:
+    """Return the symbol that no other currency has in English, such as ₹ or A$; None for a currency written by its code."""
+    symbol = get_currency_symbol(currency, locale="en")
+    return symbol if unicodedata.category(symbol[-1]) == "Sc" else None

@@ -16,6 +16,7 @@ from kernel.readable_text import check_readable, normal_text
 from tests.api.conftest import ROOT
 from tests.security.conftest import as_caller
 from wallet.actions import edit_asset, edit_pool, recreate_asset
+from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
 OpenPool = Callable[..., CreditPool]
@@ -209,3 +210,16 @@ def test_a_search_finds_a_title_however_it_is_typed(client: Client, alice: User,
     assert [len(rows) for rows in found] == [1, 1, 1]
     assert COMPOSED in offers.content.decode()
     assert COMPOSED in console.content.decode()
+
+
+@pytest.mark.parametrize("typed", ["b@xn--bcher-kva.example", " B@BU\u0308CHER.example "])
+def test_a_search_finds_an_email_however_it_is_typed(client: Client, ada: User, issue: Issue, typed: str) -> None:
+    owner = User.objects.create_user("b@b\u00fccher.example")
+    claim_asset(issue().pk, owner)
+    client.force_login(ada)
+
+    report = as_caller(ada).get(f"{ROOT}/reports/ownership/", {"owner": typed}).json()["results"]
+    pages = [client.get(f"/admin/ledger/claimedasset/{page}", {"q": typed}).content.decode() for page in ("", "owners/")]
+
+    assert [row["owner"] for row in report] == [owner.email]
+    assert [owner.email in page.replace(typed, "") for page in pages] == [True, True]

@@ -82,7 +82,7 @@ def test_a_member_that_appears_twice_is_refused(as_ada: Caller, address: str, bo
     answer = as_ada.generic("POST", f"{ROOT}/{address}", body, "application/json")
 
     assert wrong_fields(answer) == names
-    assert {error["code"] for error in answer.json()["errors"]} == {"duplicate"}  # type: ignore[attr-defined]
+    assert {error["code"] for error in answer.json()["errors"]} == {"duplicate"}
     assert not CashbackAsset.objects.exists()
     assert not CreditPool.objects.exists()
 
@@ -97,7 +97,7 @@ def test_a_claim_with_a_member_twice_claims_nothing(as_alice: Caller, issue: Iss
 def test_what_is_no_json_is_still_a_parse_error(as_ada: Caller, body: str) -> None:
     answer = as_ada.generic("POST", ASSETS, body, "application/json")
 
-    assert (answer.status_code, answer.json()["code"]) == (400, "parse_error")  # type: ignore[attr-defined]
+    assert (answer.status_code, answer.json()["code"]) == (400, "parse_error")
 
 
 # --- Tokens and ids -----------------------------------------------------------------------------------------------------

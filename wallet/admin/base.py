@@ -21,11 +21,11 @@ from django.views.decorators.csrf import csrf_protect
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget
 
+from accounts.email_addresses import search_text
 from accounts.expensive_reads import SEARCH, expensive_read_view
 from accounts.models import User
 from kernel.date_fields import SplitDateTimeField
 from kernel.opened_forms import LastChange, OpenedForm
-from kernel.readable_text import normal_text
 from kernel.refusals import Refusal
 from kernel.transactions import Busy
 from kernel.versions import ChangedMeanwhile
@@ -197,7 +197,7 @@ class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
 
     def get_search_results(self, request: HttpRequest, queryset: QuerySet[Any], search_term: str) -> tuple[QuerySet[Any], bool]:
         """Return the rows that match the term in the normal form of what is stored, and whether they may be duplicates."""
-        return super().get_search_results(request, queryset, normal_text(search_term))  # type: ignore[no-any-return]
+        return super().get_search_results(request, queryset, search_text(search_term))
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         """Return whether the caller is an operator."""

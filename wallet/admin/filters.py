@@ -24,7 +24,8 @@ SEQ = re.compile(r"[0-9]{1,18}")
 
 def refuse_filter(request: HttpRequest, queryset: QuerySet[Any], title: Any) -> QuerySet[Any]:
     """Return no rows, and note the filter whose value cannot be read: its list and its export then answer 400."""
-    request.refused_filters = [*getattr(request, "refused_filters", ()), str(title)]  # type: ignore[attr-defined]
+    refused: dict[str, None] = getattr(request, "refused_filters", {})
+    request.refused_filters = refused | {str(title): None}  # type: ignore[attr-defined]
     return queryset.none()
 
 

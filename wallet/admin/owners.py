@@ -85,7 +85,7 @@ def export_owners(request: HttpRequest, file_format: str) -> HttpResponseBase:
     require_operator(require_safe_method(request))
     form = OwnersFilter(request.GET)
     if not form.is_valid():
-        raise BadRequest(" ".join(message for errors in form.errors.values() for message in errors))
+        raise BadRequest(" ".join(str(message) for errors in form.errors.values() for message in errors))
     write = take_format(request, file_format)
     try:
         return write(REPORT, ownership.owners_by_value(form.claims()))

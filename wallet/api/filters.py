@@ -14,7 +14,7 @@ from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
-from kernel.readable_text import normal_text
+from accounts.email_addresses import search_text
 from wallet.api.fields import AmountParameter, TimestampParameter
 from wallet.assets.batches import Batch
 from wallet.assets.models import AssetStatus
@@ -87,7 +87,7 @@ class TextParameter(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         """Return the text."""
-        return normal_text(super().to_python(value))
+        return search_text(super().to_python(value) or "")
 
 
 class TextFilter(django_filters.CharFilter):  # type: ignore[misc]

@@ -34,7 +34,7 @@ class TextField(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         """Return the text; PostgreSQL has no NUL."""
-        return normal_text(super().to_python(value)).replace("\x00", "\N{REPLACEMENT CHARACTER}")
+        return normal_text(super().to_python(value) or "").replace("\x00", "\N{REPLACEMENT CHARACTER}")
 
     def run_validators(self, value: Any) -> None:
         """Accept any text."""

@@ -17,15 +17,13 @@ from django.utils.translation import gettext_lazy as _
 
 from wallet.assets.models import CreditPool, PoolKind
 from wallet.ledger.models import Entry
-from wallet.money import format_amount_grouped
+from wallet.money import currency_symbol, format_amount_grouped
 from wallet.pages.dates import format_day, format_moment, format_short_day, last_day, local_day, zone_name
 from wallet.pages.offer_rows import MAX_COUNTED
 from wallet.pages.offers import is_soon
 
 register = Library()
 
-# Symbols that are unambiguous in our languages; other currencies are written by their code.
-SYMBOLS = {"INR": "₹", "USD": "$", "EUR": "€", "GBP": "£", "JPY": "¥"}
 KINDS = {PoolKind.SIGNUP: _("Sign-up bonus"), PoolKind.REFERRAL: _("Referral reward"), PoolKind.PROMOTION: _("Promotion")}
 
 
@@ -33,7 +31,7 @@ KINDS = {PoolKind.SIGNUP: _("Sign-up bonus"), PoolKind.REFERRAL: _("Referral rew
 def money(amount: Decimal, currency: str) -> str:
     """Return an exact amount with its currency, grouped for the active language: ₹1,23,456.00, KWD 5.250."""
     number = format_amount_grouped(amount, currency, lakhs=get_language() == "hi")
-    symbol = SYMBOLS.get(currency)
+    symbol = currency_symbol(currency)
     return f"{symbol}{number}" if symbol else f"{currency}\N{NO-BREAK SPACE}{number}"
 
 

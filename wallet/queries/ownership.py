@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.db.models import Count, F, Max, Q, Sum, TextField
 from django.db.models.functions import Cast, Round
 
-from kernel.readable_text import normal_text
+from accounts.email_addresses import search_text
 from kernel.timestamps import format_timestamp
 from wallet.assets.models import DECIMALS_OF_ROW, CashbackAsset
 from wallet.assets.querysets import AssetQuerySet
@@ -113,7 +113,7 @@ def ownership_totals(assets: AssetQuerySet) -> list[dict[str, Any]]:
 
 def claims_matching(email: str = "", currency: str = "", pool_id: UUID | None = None) -> EntryQuerySet:
     """Return the claims of users whose email contains `email`, in a currency, from a pool; empty: any."""
-    wanted = Q(user__email__icontains=normal_text(email)) if email else Q()
+    wanted = Q(user__email__icontains=search_text(email)) if email else Q()
     if currency:
         wanted &= Q(currency=currency)
     if pool_id:
