@@ -80,3 +80,11 @@ def test_a_refused_form_of_the_console_is_explained_in_english(console: Client) 
 def test_sign_in_to_the_console_is_in_english_and_the_pages_stay_in_hindi(client: Client) -> None:
     assert DEVANAGARI.findall(client.get(reverse("admin:login"), headers=HINDI).content.decode()) == []
     assert DEVANAGARI.findall(client.get("/register/", headers=HINDI).content.decode()) != []
+
+
+def test_error_page_of_the_console_is_in_english(console: Client) -> None:
+    answer = console.get("/admin/nothing/", headers=HINDI)
+
+    assert answer.status_code == 404
+    assert answer.headers["Content-Language"] == "en"
+    assert "Page not found" in answer.content.decode()

@@ -6,6 +6,7 @@ import pytest
 from django.apps import apps
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
 
 from accounts.models import User
 from wallet.actions.claim import claim_asset
@@ -16,7 +17,8 @@ CREDITS = reverse("admin:assets_cashbackasset_changelist")
 
 
 def test_sections_are_named_as_in_the_sidebar() -> None:
-    names = {name: str(apps.get_app_config(name).verbose_name) for name in ("assets", "ledger", "accounts")}
+    with translation.override("en"):
+        names = {name: str(apps.get_app_config(name).verbose_name) for name in ("assets", "ledger", "accounts")}
 
     assert names == {"assets": "Credits", "ledger": "Records", "accounts": "Users"}
 

@@ -38,6 +38,7 @@ FIELD_LABELS = {
     "total_value": _("Value"),
     "pool_id": _("Pool"),
     "expires_at": _("Expires"),
+    "archived_at": _("Archived"),
 }
 AssetEvent: Any = CashbackAsset.pgh_event_model  # type: ignore[attr-defined]
 

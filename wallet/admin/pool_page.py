@@ -33,7 +33,7 @@ from wallet.queries.pool_overview import PoolSupply
 
 # What the buttons of the page call, and the message afterwards.
 LIFECYCLE: dict[str, tuple[Callable[[UUID, User], CreditPool], Promise]] = {
-    "pause": (pool_lifecycle.pause_pool, _("Paused. Users no longer see this pool, and nobody can claim from it.")),
+    "pause": (pool_lifecycle.pause_pool, _("Paused. The pool is hidden from users, and claims are rejected.")),
     "resume": (pool_lifecycle.resume_pool, _("Resumed. Users see this pool again.")),
     "archive": (pool_lifecycle.archive_pool, _("Archived. The pool is hidden from lists; its credits and records are kept.")),
     "unarchive": (pool_lifecycle.unarchive_pool, _("Unarchived. The pool is still paused; resume it when you are ready.")),
