@@ -202,9 +202,12 @@ def test_the_end_of_recreated_credits_can_be_chosen(
 ) -> None:
     assets = expired_one_by_one(ada, [issue(expires_at=SOON), issue()])
 
-    console.post(CREDITS, preview("recreate", *assets, **answers) | answers)
+    data = preview("recreate", *assets, **answers)
+    shown = console.post(CREDITS, data | {"preview": ""}).content.decode()
+    console.post(CREDITS, data)
 
     assert ends() == [end, end]
+    assert shown.count(f"Recreated</span>, until {end:%Y-%m-%d %H:%M:%S} UTC") == 2
 
 
 @pytest.mark.parametrize(
@@ -312,11 +315,14 @@ def test_another_change_of_the_pool_does_not_stop_the_issue(console: Client, ada
 def test_a_credit_that_changed_after_the_question_is_not_deleted(console: Client, ada: User, issue: Issue) -> None:
     asset = issue()
     url = reverse("admin:assets_cashbackasset_delete", args=[asset.pk])
-    form = Inputs(console.get(url).content.decode()).data
+    question = console.get(url).content.decode()
+    form = Inputs(question).data
     edit_asset.update_asset(asset.pk, ada, total_value=Decimal(5000))
 
     refused = console.post(url, form, follow=True)
 
+    assert "100.00\N{NO-BREAK SPACE}INR · no expiry" in question
+    assert "5,000.00\N{NO-BREAK SPACE}INR · no expiry" in refused.content.decode()
     assert "This was changed after you opened the page, so it was not deleted." in refused.content.decode()
     assert CashbackAsset.objects.count() == 1
     console.post(url, Inputs(refused.content.decode()).data)

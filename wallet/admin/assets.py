@@ -11,6 +11,7 @@ from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import display
 
+from kernel.timestamps import format_minute
 from kernel.versions import require_version, version_of
 from wallet.actions import edit_asset, issue_assets
 from wallet.admin import formatting, import_csv
@@ -41,6 +42,13 @@ HISTORY = (
     "issuer",
     "issue_batch",
 )
+
+
+def format_end(asset: CashbackAsset) -> str:
+    """Return when the credit expires, for the question whether to delete it."""
+    if asset.expires_at is None:
+        return str(_("no expiry"))
+    return _("expires on %(end)s UTC") % {"end": format_minute(asset.expires_at)}
 
 
 @admin.register(CashbackAsset)
@@ -133,6 +141,7 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, set[Any], list[Any]]:
         """Return what a deletion would delete. A confirmed one is always tried: the action says why not."""
         deleted, counts, forbidden, protected = super().get_deleted_objects(objs, request)
+        deleted = [*deleted, [f"{self.value(asset)} · {format_end(asset)}" for asset in objs]]
         return (deleted, counts, set(), []) if request.method == "POST" else (deleted, counts, forbidden, protected)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> list[LogEntry]:

@@ -206,6 +206,7 @@ def ask_confirmation(
         "form": form,
         "values": values,
         "ready": ready,
+        "gives_end": bulk.end is not None,  # a template would call the function itself
         "shown": digest_of(rows, request.POST["action"]),
         "media": model_admin.media + form.media if form else model_admin.media,
     }
