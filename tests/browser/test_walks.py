@@ -229,7 +229,7 @@ def test_receipt_copies_its_reference_and_is_printed(signed_in: SignedIn, shop: 
     assert page.evaluate("window.printed")
     page.emulate_media(media="print")
     for hidden in ("banner", "contentinfo", "button"):
-        expect(page.get_by_role(hidden)).to_have_count(0)  # type: ignore[arg-type]
+        expect(page.get_by_role(hidden)).to_have_count(0)
     expect(page.get_by_text("Verify at")).to_be_visible()
 
 
