@@ -13,6 +13,7 @@ from accounts.models import User
 from tests.browser.conftest import DESKTOP, PHONE, Visit
 from tests.browser.console import every_page, settled
 from tests.browser.noes import every_no, forget_expected
+from wallet.assets.models import CreditPool
 from wallet.ledger.models import Entry
 
 pytestmark = [pytest.mark.screenshots, pytest.mark.django_db(transaction=True)]
@@ -40,7 +41,7 @@ def test_every_page_is_drawn(
     look: dict[str, Any] = {"color_scheme": scheme, "viewport": size[1], "device_scale_factor": 1}
     end = f"{size[0]}-{scheme}"
     stranger = visit("/", **look)
-    for name in ("landing", "sign-in", "register"):
+    for name in ("landing", "sign-in", "register", "help", "terms", "privacy", "verify"):
         stranger.goto("/" if name == "landing" else f"/{name}/")
         taken(stranger, f"{name}-{end}")
     stranger.get_by_label("Email").fill("carol")
@@ -50,7 +51,7 @@ def test_every_page_is_drawn(
     page = signed_in(shop, "/offers/", **look)
     taken(page, f"offers-{end}")
     page.get_by_role("button", name="Claim Festival of lights").click()
-    page.get_by_role("button", name="Claim from Refer a friend").click()
+    page.get_by_role("button", name="Claim Thanks for inviting a friend").click()
     page.locator(".outcome").nth(1).wait_for()
     taken(page, f"offers-claimed-{end}")
     page.goto("/offers/?q=fest&pool=&min=20&sort=high")
@@ -61,6 +62,7 @@ def test_every_page_is_drawn(
     addresses = {"wallet": "/dashboard/", "history": "/claims/", "account": "/account/", "password": "/password/"}
     addresses |= {"receipt": f"/claims/{sealed.pk}/", "receipt-fresh": f"/claims/{fresh.pk}/"}
     addresses |= {"email": "/account/email/", "sign-out-elsewhere": "/account/sign-out-elsewhere/"}
+    addresses |= {"time-zone": "/account/time-zone/", "pool": f"/pools/{CreditPool.objects.get(name='Festive cashback').pk}/"}
     for name, address in addresses.items():
         page.goto(address)
         taken(page, f"{name}-{end}")

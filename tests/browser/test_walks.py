@@ -26,14 +26,15 @@ USERS = [
     "/offers/",
     "/offers/?q=nothing",
     "/offers/?min=x",
+    "/offers/?min=10",
     "/dashboard/",
     "/claims/",
     "/claims/?q=nothing",
     "/account/",
     "/password/",
 ]
-USERS += ["/account/email/", "/account/sign-out-elsewhere/", "/no-such-page/"]
-STRANGERS = ["/", "/sign-in/", "/register/"]
+USERS += ["/account/email/", "/account/time-zone/", "/account/sign-out-elsewhere/", "/no-such-page/"]
+STRANGERS = ["/", "/sign-in/", "/register/", "/help/", "/terms/", "/privacy/", "/verify/"]
 NEVER_WIDER = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
 
 
@@ -95,10 +96,10 @@ def test_a_double_tap_and_a_reload_claim_once(signed_in: SignedIn, alice: User, 
         issue(pool=pool)
 
     page = signed_in(alice)
-    page.get_by_role("button", name="Claim from Diwali").dblclick()
+    page.get_by_role("button", name="Claim Welcome bonus").dblclick()
     expect(page.locator(".outcome")).to_contain_text("Claimed")
     page.reload()
-    expect(page.get_by_role("button", name="Claim from Diwali")).to_be_visible()
+    expect(page.get_by_role("button", name="Claim Welcome bonus")).to_be_visible()
 
     assert Entry.objects.count() == 1
 
@@ -109,7 +110,7 @@ def test_a_double_tap_without_a_script_claims_once(signed_in: SignedIn, alice: U
         issue(pool=pool)
 
     page = signed_in(alice, java_script_enabled=False)
-    page.get_by_role("button", name="Claim from Diwali").dblclick()
+    page.get_by_role("button", name="Claim Welcome bonus").dblclick()
     expect(page.get_by_role("link", name="See receipt")).to_be_visible()
     page.reload()
 
@@ -124,7 +125,7 @@ def test_another_of_the_same_is_a_tap_of_its_own(signed_in: SignedIn, alice: Use
     page = signed_in(alice)
     for left in (3, 2):
         page.locator(".ticket button").click()
-        expect(page.locator(".ticket .outcome")).to_contain_text(f"{left - 1} left")
+        expect(page.locator(".ticket .claimable")).to_contain_text(f"{left - 1} left")
 
     assert Entry.objects.count() == 2
 
@@ -153,6 +154,83 @@ def test_time_is_told_in_the_visitors_zone_and_counted_down(signed_in: SignedIn,
     expect(page.locator(".ticket").filter(has_text="later")).to_contain_text("1 Mar 2099, 12:00")
     expect(page.locator(".ticket").filter(has_text="soon")).to_contain_text(re.compile(r"Ends in 5 hrs? (29|30) min"))
     expect(page.get_by_role("contentinfo")).to_contain_text("Times are in your time zone, India Standard Time.")
+
+
+def test_first_visit_is_in_the_browsers_zone_and_the_next_page_comes_in_it(visit: Visit, issue: Issue) -> None:
+    issue(title="later", expires_at=datetime(2099, 2, 28, 18, 30, tzinfo=timezone.get_fixed_timezone(0)))
+
+    page = visit("/", timezone_id="Asia/Kathmandu")
+    for _ in range(2):
+        expect(page.locator(".ticket time")).to_have_text("1 Mar 2099, 12:15 am")
+        expect(page.get_by_role("contentinfo")).to_contain_text("Times are in your time zone, Nepal Time.")
+        page.reload()
+
+    assert page.evaluate("document.body.dataset.zone").startswith("Asia/Kat")
+
+
+def test_sign_in_keeps_the_browsers_zone_as_the_preference(visit: Visit, alice: User) -> None:
+    page = visit("/sign-in/", timezone_id="Asia/Tokyo")
+    page.get_by_label("Email").fill(alice.email)
+    page.get_by_label("Password", exact=True).fill(PASSWORD)
+    page.get_by_role("main").get_by_role("button", name="Sign in").click()
+    page.goto("/account/")
+
+    expect(page.get_by_role("main")).to_contain_text("Japan Standard Time")
+    alice.refresh_from_db()
+    assert alice.time_zone == "Asia/Tokyo"
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["with script", "without script"])
+def test_claim_on_the_wallet_renews_balance_activity_and_the_other_cards(
+    signed_in: SignedIn, alice: User, open_pool: OpenPool, issue: Issue, *, script: bool
+) -> None:
+    pool, soon = open_pool(name="Diwali", per_user_limit=1), timezone.now() + timedelta(hours=60)
+    issue(pool=pool, title="one per person", expires_at=soon)
+    issue(title="of no pool", expires_at=soon)
+    page = signed_in(alice, "/dashboard/", java_script_enabled=script)
+    expect(page.get_by_text("Your wallet is empty")).to_be_visible()
+
+    page.get_by_role("button", name="Claim of no pool").click()
+    expect(page.locator(".balance .amount")).to_have_text("₹100.00")
+    page.get_by_role("button", name="Claim one per person").click()
+
+    expect(page.locator(".balance .amount")).to_have_text("₹200.00")
+    expect(page.locator(".rows li")).to_have_count(2)
+    if script:
+        expect(page.locator(".outcome")).to_have_count(2)
+
+
+def test_limit_that_a_claim_reaches_ends_the_other_offers_of_the_pool(
+    signed_in: SignedIn, alice: User, open_pool: OpenPool, issue: Issue
+) -> None:
+    pool = open_pool(name="Diwali", per_user_limit=1)
+    for title in ("sweets", "lamps"):
+        issue(pool=pool, title=title)
+    page = signed_in(alice)
+
+    page.get_by_role("button", name="Claim sweets").click()
+
+    expect(page.locator(".outcome")).to_contain_text("Claimed")
+    expect(page.locator(".variant").filter(has_text="lamps")).to_contain_text("You've reached the limit for this offer.")
+    expect(page.get_by_role("button", name="Claim lamps")).to_have_count(0)
+
+
+def test_receipt_copies_its_reference_and_is_printed(signed_in: SignedIn, shop: User) -> None:
+    entry = Entry.objects.filter(user=shop).earliest("xid")
+    page = signed_in(shop, f"/claims/{entry.pk}/")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("window.print = () => { window.printed = true; }")
+
+    page.get_by_role("button", name="Copy the reference").click()
+    expect(page.locator("#live")).to_have_text("Copied")
+    page.get_by_role("button", name="Print").click()
+
+    assert page.evaluate("navigator.clipboard.readText()").replace("-", "").lower() == entry.pk.hex[-12:]
+    assert page.evaluate("window.printed")
+    page.emulate_media(media="print")
+    for hidden in ("banner", "contentinfo", "button"):
+        expect(page.get_by_role(hidden)).to_have_count(0)
+    expect(page.get_by_text("Verify at")).to_be_visible()
 
 
 def test_what_ends_before_ones_eyes_cannot_be_tapped(signed_in: SignedIn, alice: User, issue: Issue) -> None:
@@ -249,9 +327,10 @@ def test_no_page_is_wider_than_320_pixels(visit: Visit, signed_in: SignedIn, sho
     stranger = visit("/", viewport=NARROW, locale=language)
     page = signed_in(shop, viewport=NARROW, locale=language)
     receipt = f"/claims/{Entry.objects.filter(user=shop)[0].pk}/"
+    pools = [f"/pools/{pool.pk}/" for pool in CreditPool.objects.all()]
 
     wide = []
-    for browser, paths in ((stranger, STRANGERS), (page, [*USERS[:-1], receipt])):
+    for browser, paths in ((stranger, STRANGERS), (page, [*USERS[:-1], receipt, *pools])):
         for path in paths:
             browser.goto(path)
             if not browser.evaluate(NEVER_WIDER):
@@ -279,7 +358,8 @@ def test_axe_finds_nothing(
     receipts = [
         f"/claims/{entry.pk}/" for entry in (Entry.objects.filter(user=shop).order_by("xid")[0], Entry.objects.latest("xid"))
     ]
-    for browser, paths in ((stranger, STRANGERS), (page, [*USERS, *receipts]), (newcomer, ["/dashboard/", "/claims/"])):
+    pools = [f"/pools/{pool.pk}/" for pool in CreditPool.objects.all()]
+    for browser, paths in ((stranger, STRANGERS), (page, [*USERS, *receipts, *pools]), (newcomer, ["/dashboard/", "/claims/"])):
         for path in paths:
             browser.goto(path)
             browser.wait_for_load_state("networkidle")

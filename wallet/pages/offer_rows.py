@@ -160,7 +160,7 @@ def run(template: str, names: dict[str, Any], credits: AssetQuerySet, pools: Poo
     sql = template.format(**names | {"places": places, "credits": credit_sql, "facts": "known"})
     with connection.cursor() as cursor:
         cursor.execute(sql, [*pool_parameters, *credit_parameters * template.count("{credits}")])
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def offers_equal_to(asset_ids: Iterable[UUID]) -> dict[UUID, Row]:

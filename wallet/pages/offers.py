@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Case, CharField, F, Q, Sum, Value, When
@@ -62,8 +63,9 @@ class Offer:
         """Return why it cannot be claimed now (withdrawn, coming, closed, ended, gone, limit); empty when it can."""
         if self.is_withdrawn:
             return "withdrawn"
-        if self.pool and self.pool.phase != "1 open":
-            return "coming" if self.pool.phase == "2 coming" else "closed"
+        phase = phase_of(self.pool) if self.pool else "1 open"
+        if phase != "1 open":
+            return "coming" if phase == "2 coming" else "closed"
         if not self.left:
             is_due = self.expires_at is not None and self.expires_at <= timezone.now()
             return "ended" if is_due or self.has_ended else "gone"
@@ -82,6 +84,11 @@ class Card:
     def can_claim(self) -> bool:
         """Return whether any of its offers can be claimed."""
         return any(not offer.state for offer in self.offers)
+
+
+def phase_of(pool: CreditPool) -> str:
+    """Return the annotation `phase` of a pool from `shown_pools`."""
+    return str(pool.phase)  # type: ignore[attr-defined]
 
 
 def is_soon(end: datetime | None) -> bool:
@@ -108,8 +115,9 @@ def shown_pools() -> PoolQuerySet:
 
 def pools_for(user: User) -> PoolQuerySet:
     """Return the shown pools with `can_claim` for `user`, open ones first."""
-    pools = shown_pools().with_can_claim(CashbackAsset.objects.all(), user)
-    return pools.order_by("phase", F("can_claim").desc(), F("closes_at").asc(nulls_last=True), "name")
+    pools: Any = shown_pools().with_can_claim(CashbackAsset.objects.all(), user)
+    found: PoolQuerySet = pools.order_by("phase", F("can_claim").desc(), F("closes_at").asc(nulls_last=True), "name")
+    return found
 
 
 def refused_pool_ids(pools: Iterable[CreditPool]) -> set[UUID]:

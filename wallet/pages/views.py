@@ -29,6 +29,7 @@ from wallet.pages.offers import (
     build_offer,
     currencies_on_offer,
     open_pools,
+    phase_of,
     pools_for,
     pools_of,
     refused_pool_ids,
@@ -71,12 +72,12 @@ def filtered_list(request: SignedInRequest, template: str, context: dict[str, An
 def offers(request: SignedInRequest) -> HttpResponse:
     """Show the pools and the credits without a pool, each once, filtered and sorted."""
     known = list(pools_for(request.user)[:POOLS_CHECKED])
-    offer_filter = OfferFilter(request.GET, [pool for pool in known if pool.phase == "1 open"], currencies_on_offer())
+    offer_filter = OfferFilter(request.GET, [pool for pool in known if phase_of(pool) == "1 open"], currencies_on_offer())
     credits = offer_filter.apply(CashbackAsset.objects.claimable())
     page = paginate(OfferRows(credits, open_pools(), offer_filter.order()), request.GET.get("page"), CARDS_PER_PAGE)
     pools = pools_of(page.items, pools_for(request.user), known)
     is_whole = page.number == 1 and not offer_filter.is_filtered()
-    others = [pool for pool in known if pool.phase != "1 open" or not pool.available] if is_whole else []
+    others = [pool for pool in known if phase_of(pool) != "1 open" or not pool.available] if is_whole else []
     context = {
         "page": page,
         "cards": build_cards(page.items, pools, credits, filtered=offer_filter.is_filtered()),
