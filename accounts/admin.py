@@ -126,6 +126,12 @@ class UserAdmin(LockedRowMixin, DjangoUserAdmin[User], ModelAdmin):  # type: ign
         """Return the time of the last sign-in to the pages or the console."""
         return format_minute(user.last_login) if user.last_login else None
 
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        """Save the user. Nobody has verified an email that a superuser typed."""
+        if change and "email" in form.changed_data:
+            obj.email_verified_at, obj.pending_email = None, ""
+        super().save_model(request, obj, form, change)
+
     def log_addition(self, request: HttpRequest, obj: User, message: Any) -> LogEntry:
         """Record in the audit log who added the user."""
         audit.record_event("person_change", "done", request.user, person=str(obj.pk), role=obj.role)

@@ -4,6 +4,7 @@ An action enqueues a task in its own transaction and goes on: the answer never w
 whether or not there is somebody to write to. A task names the user by id, so that no queue holds an email.
 """
 
+from smtplib import SMTPException
 from uuid import UUID
 
 from django.conf import settings
@@ -65,8 +66,15 @@ def send_change_notice(user_id: str, language: str) -> None:
             send_text(user.email, _("Your email is about to change"), text, settings.PUBLIC_URL + reverse("password"))
 
 
+class MailNotSent(Exception):
+    """The mail server refused an email. The text names no address, because failed tasks are kept."""
+
+
 def send_text(recipient: str, subject: str, text: str, link: str) -> None:
-    """Send one email. The database connection is released, because a mail server may be slow."""
+    """Send one email; raise MailNotSent. The database connection is released, because a mail server may be slow."""
     release_connection()
     values = {"link": link, "minutes": settings.PASSWORD_RESET_TIMEOUT // 60}
-    send_mail(subject, text % values, settings.DEFAULT_FROM_EMAIL, [recipient])
+    try:
+        send_mail(subject, text % values, settings.DEFAULT_FROM_EMAIL, [recipient])
+    except (SMTPException, OSError) as error:
+        raise MailNotSent(type(error).__name__) from None

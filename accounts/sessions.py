@@ -30,6 +30,11 @@ def session_key_digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()[:40]
 
 
+def delete_expired_sessions() -> int:
+    """Delete the expired sessions with what they say about their browsers, and return how many."""
+    return BrowserSession.objects.filter(expire_date__lt=timezone.now()).delete()[1].get("accounts.BrowserSession", 0)
+
+
 class SessionStore(db.SessionStore):
     """Django's database sessions; only the browser has the key. The middleware sets `client`."""
 

@@ -2,7 +2,7 @@
 
 import time
 
-from accounts import tokens
+from accounts import sessions, tokens
 from wallet.actions import bulk_jobs, expire_assets, seal_ledger
 from wallet.assets.change_context import acting_through_channel
 from wallet.ledger import idempotency
@@ -47,8 +47,8 @@ def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:
 
 
 def forget_old_answers() -> int:
-    """Delete idempotency keys older than 7 days and expired token families; return the number of deleted rows."""
-    return idempotency.delete_old_keys() + tokens.delete_expired_families()
+    """Delete idempotency keys older than 7 days and expired sign-ins; return the number of deleted rows."""
+    return idempotency.delete_old_keys() + tokens.delete_expired_families() + sessions.delete_expired_sessions()
 
 
 def run_bulk_jobs() -> None:

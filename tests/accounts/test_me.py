@@ -38,7 +38,13 @@ def test_me_needs_one_query(me: Me, alice: User, pair: TokenPair, django_assert_
 
     created = alice.created_at.isoformat().replace("+00:00", "Z")
     assert answer.status_code == 200
-    assert answer.json() == {"id": str(alice.pk), "email": "alice@example.com", "role": "USER", "created_at": created}
+    assert answer.json() == {
+        "id": str(alice.pk),
+        "email": "alice@example.com",
+        "email_verified_at": None,
+        "role": "USER",
+        "created_at": created,
+    }
 
 
 def test_the_role_is_the_databases_and_no_token_holds_one(me: Me, alice: User, pair: TokenPair) -> None:

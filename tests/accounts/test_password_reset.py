@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from traceback import format_exception
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from pytest_django import Settings
 
 from accounts import password_reset, tokens
 from accounts.email_links import LinkNotValid, make_link_token, password_tokens
+from accounts.mail import MailNotSent
 from accounts.models import User
 from tests.accounts.conftest import Send
 from tests.conftest import PASSWORD
@@ -146,6 +148,22 @@ def test_the_task_holds_no_email_and_the_request_sends_nothing(client: Client, a
     assert OrmQ.objects.count() == 1
     assert alice.email not in str(OrmQ.objects.get().task)
     assert str(alice.pk) in str(OrmQ.objects.get().task)
+
+
+def test_a_mail_server_that_is_away_leaves_no_address_in_the_failed_task(
+    client: Client, alice: User, settings: Settings
+) -> None:
+    settings.EMAIL_BACKEND, settings.EMAIL_HOST, settings.EMAIL_PORT = (
+        "django.core.mail.backends.smtp.EmailBackend",
+        "127.0.0.1",
+        1,
+    )
+    assert client.post(FORGOTTEN, {"email": alice.email}).status_code == 302
+
+    with pytest.raises(MailNotSent) as refused:
+        send_queued_emails()
+
+    assert alice.email not in "".join(format_exception(refused.value))
 
 
 def test_inactive_users_get_no_link(client: Client, alice: User) -> None:

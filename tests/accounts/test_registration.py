@@ -14,7 +14,7 @@ NEWCOMER = {"email": "carol@example.com", "password": PASSWORD}
 
 
 def test_a_newcomer_becomes_a_user(post: Send, db: None, django_assert_num_queries: DjangoAssertNumQueries) -> None:
-    with django_assert_num_queries(3):  # savepoint, insert, release
+    with django_assert_num_queries(4):  # savepoint, insert, task of the email, release
         answer = post("register/", NEWCOMER)
 
     carol = User.objects.get()

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 from django.contrib.auth.hashers import make_password
+from django.contrib.sessions.models import Session
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -14,6 +15,7 @@ from django.utils import timezone
 
 from accounts.devices import describe_device
 from accounts.models import BrowserSession, TokenFamily, User
+from accounts.sessions import delete_expired_sessions
 from tests.conftest import PASSWORD
 from wallet.assets.models import CashbackAsset
 
@@ -189,6 +191,14 @@ def test_a_claim_writes_nothing_about_the_sign_in(
     assert [sql for sql in touching if not sql.startswith("SELECT")] == []
     # The token's family and its user in one query, or the session and then its user.
     assert len(touching) == (1 if by == "token" else 2)
+
+
+def test_expired_sessions_are_forgotten_with_their_addresses(desktop: Client) -> None:
+    assert delete_expired_sessions() == 0
+    BrowserSession.objects.update(expire_date=timezone.now() - timedelta(seconds=1))
+
+    assert delete_expired_sessions() == 1
+    assert Session.objects.count() == 0
 
 
 def test_a_long_or_odd_user_agent_is_kept_short(alice: User) -> None:

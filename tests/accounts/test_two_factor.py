@@ -264,10 +264,11 @@ def test_where_it_is_required_the_console_waits_for_the_set_up(client: Client, a
     assert TWO_STEP in client.get("/admin/login/").content.decode()
     assert "set it up on your account page" in sign_in_by_form("/admin/login/", ada)[1].content.decode()
     assert sign_in_by_api(ada).json()["code"] == "two_factor_not_set_up"
+    assert client.get("/api/v1/reports/summary/").status_code == 403
     client.post(f"{TWO_STEP}start/", {"current_password": PASSWORD})
     client.post(f"{TWO_STEP}confirm/", {"code": code_at(ada)})
 
-    assert client.get("/admin/").status_code == 200
+    assert [client.get(path).status_code for path in ("/admin/", "/api/v1/reports/summary/")] == [200, 200]
 
 
 def test_a_session_from_before_the_set_up_does_not_outlive_it(ada: User) -> None:

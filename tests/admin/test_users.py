@@ -57,6 +57,19 @@ def test_superuser_changes_role_and_deactivates_a_user(root_client: Client, alic
     assert (alice.role, alice.is_active) == ("ADMIN", False)
 
 
+def test_an_email_that_a_superuser_typed_is_not_verified(root_client: Client, alice: User) -> None:
+    User.objects.filter(pk=alice.pk).update(email_verified_at=datetime.now(UTC))
+    form = {"email": alice.email, "role": "USER", "is_active": "on"}
+    root_client.post(page("change", alice), form)
+    alice.refresh_from_db()
+    assert alice.email_verified_at is not None
+
+    root_client.post(page("change", alice), form | {"email": "alice.rao@example.com"})
+
+    alice.refresh_from_db()
+    assert alice.email_verified_at is None
+
+
 def test_new_password_revokes_every_session_and_token(root_client: Client, alice: User, client: Client) -> None:
     client.force_login(alice)
     pair = tokens.issue_pair(alice)
