@@ -34,6 +34,7 @@ def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool
         **dict.fromkeys(("assets", "credits", "cashbackasset", "claimedasset"), str(asset.pk)),
         **dict.fromkeys(("claims", "entry"), entry),
         "problems": "busy",
+        "batch": str(asset.batch_id),
         "user": str(alice.pk),
         "schedule": str(schedule.pk),
     }

@@ -91,7 +91,7 @@ class CreditFile:
     new_pools: Sequence[CreditPool] = ()
 
     def __post_init__(self) -> None:
-        self.pools = {pool_key(pool.name): pool for pool in (*self.new_pools, *CreditPool.objects.all())}
+        self.pools: dict[str, CreditPool] = {pool_key(pool.name): pool for pool in (*self.new_pools, *CreditPool.objects.all())}
         self.validated = 0
 
     def __iter__(self) -> Iterator[TemplatedAsset]:
@@ -146,7 +146,7 @@ class CreditFile:
     def rows(self, digest: Any) -> Iterator[tuple[int, list[str]]]:
         """Yield the numbered rows of the file, by its content a workbook or separated text. Raises InvalidRow."""
         if xlsx_rows.is_xlsx(self.path):
-            yield from xlsx_rows.numbered_rows(self.path, self.progress, digest)
+            yield from xlsx_rows.workbook_rows(self.path, self.progress, digest)
         else:
             with self.path.open("rb") as file:
                 yield from csv_rows.numbered_rows(file, self.progress, digest)
