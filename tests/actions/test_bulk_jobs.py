@@ -15,7 +15,7 @@ from django_q.models import OrmQ
 
 from accounts.models import User
 from wallet import tasks
-from wallet.actions import bulk_jobs, claim, edit_asset, issue_assets, recreate_asset
+from wallet.actions import bulk_changes, bulk_jobs, claim, edit_asset, issue_assets, recreate_asset
 from wallet.assets.batches import Batch, BulkJob, JobKind, JobState
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.idempotency import IdempotentRequest
@@ -27,9 +27,10 @@ AssetEvent: Any = CashbackAsset.pgh_event_model  # type: ignore[attr-defined]
 
 
 def issue(ada: User, pool: CreditPool, count: int, **fields: Any) -> Batch:
-    values = {"title": "Lamp", "total_value": Decimal("2.50")} | fields
-    request = IdempotentRequest(ada, "issue", uuid4().hex, b"x")
-    return Batch.objects.get(pk=issue_assets.issue_in_pool(ada, pool.pk, count=count, request=request, **values).batch)
+    values: Any = {"title": "Lamp", "total_value": Decimal("2.50")} | fields
+    request = IdempotentRequest(ada, "issue", uuid4().hex, "x")
+    batch: Any = issue_assets.issue_in_pool(ada, pool.pk, count=count, request=request, **values).batch
+    return Batch.objects.get(pk=batch)
 
 
 def test_a_whole_batch_is_expired_and_claimed_credits_and_other_batches_stay(
@@ -82,7 +83,7 @@ def test_an_interrupted_job_goes_on_where_it_was(ada: User, open_pool: OpenPool)
     batch = issue(ada, open_pool(), 700)
     job = bulk_jobs.start_job(ada, JobKind.EXPIRE, batch)
     bulk_jobs.begin(job.pk)
-    window = bulk_jobs.find_credits(job, 200)
+    window = bulk_changes.find_credits(job, 200)
     bulk_jobs.handle_credits(job.pk, window)
     again = bulk_jobs.handle_credits(job.pk, window)  # delivered twice
 
@@ -130,7 +131,7 @@ def test_credit_locked_by_a_claim_is_not_waited_for_and_tried_again_at_the_end(
     holder = threading.Thread(target=hold)
     holder.start()
     locked.wait(10)
-    meanwhile = bulk_jobs.handle_credits(job.pk, bulk_jobs.find_credits(job, 10))
+    meanwhile = bulk_jobs.handle_credits(job.pk, bulk_changes.find_credits(job, 10))
     release.set()
     holder.join()
 
@@ -142,7 +143,7 @@ def test_a_cancelled_job_stops_and_keeps_what_it_did(ada: User, open_pool: OpenP
     batch = issue(ada, open_pool(), 500)
     job = bulk_jobs.start_job(ada, JobKind.EXPIRE, batch)
     bulk_jobs.begin(job.pk)
-    bulk_jobs.handle_credits(job.pk, bulk_jobs.find_credits(job, 200))
+    bulk_jobs.handle_credits(job.pk, bulk_changes.find_credits(job, 200))
 
     bulk_jobs.cancel_job(job.pk)
 

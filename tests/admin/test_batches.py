@@ -37,9 +37,10 @@ def batch(ada: User, open_pool: OpenPool) -> Batch:
 
 
 def issue(ada: User, pool: CreditPool, count: int) -> Batch:
-    request = IdempotentRequest(ada, "issue", uuid4().hex, b"x")
-    fields = {"title": "Lamp", "total_value": Decimal("2.50")}
-    return Batch.objects.get(pk=issue_assets.issue_in_pool(ada, pool.pk, count=count, request=request, **fields).batch)
+    request = IdempotentRequest(ada, "issue", uuid4().hex, "x")
+    fields: Any = {"title": "Lamp", "total_value": Decimal("2.50")}
+    batch: Any = issue_assets.issue_in_pool(ada, pool.pk, count=count, request=request, **fields).batch
+    return Batch.objects.get(pk=batch)
 
 
 def text(answer: Any) -> str:

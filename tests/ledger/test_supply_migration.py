@@ -44,7 +44,7 @@ def issue_by_sql(pool: CreditPool | None = None) -> Any:
         cursor.execute(
             "INSERT INTO assets_cashbackasset (id, title, total_value, currency, status, pool_id, generation)"
             " VALUES (%s, 'Welcome', 100, 'INR', 'AVAILABLE', %s, 1)",
-            [asset_id, pool and pool.pk],
+            [asset_id, pool.pk if pool else None],
         )
     return asset_id
 

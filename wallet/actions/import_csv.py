@@ -93,7 +93,11 @@ class CreditFile:
     new_pools: Sequence[CreditPool] = ()
 
     def __post_init__(self) -> None:
+<<<<<<< HEAD
         self.pools = {name_key(pool.name): pool for pool in (*self.new_pools, *CreditPool.objects.all())}
+=======
+        self.pools: dict[str, CreditPool] = {pool_key(pool.name): pool for pool in (*self.new_pools, *CreditPool.objects.all())}
+>>>>>>> batches
         self.validated = 0
 
     def __iter__(self) -> Iterator[TemplatedAsset]:
@@ -151,7 +155,7 @@ class CreditFile:
     def rows(self, digest: Any) -> Iterator[tuple[int, list[str]]]:
         """Yield the numbered rows of the file, by its content a workbook or separated text. Raises InvalidRow."""
         if xlsx_rows.is_xlsx(self.path):
-            yield from xlsx_rows.numbered_rows(self.path, self.progress, digest)
+            yield from xlsx_rows.workbook_rows(self.path, self.progress, digest)
         else:
             with self.path.open("rb") as file:
                 yield from csv_rows.numbered_rows(file, self.progress, digest)

@@ -33,7 +33,7 @@ def is_xlsx(path: Path) -> bool:
         return file.read(len(SIGNATURE)) == SIGNATURE
 
 
-def numbered_rows(path: Path, progress: Callable[[int], None], digest: Any) -> Iterator[tuple[int, list[str]]]:
+def workbook_rows(path: Path, progress: Callable[[int], None], digest: Any) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows of the first sheet with their numbers; skip blank rows. Raises InvalidRow if it is not a safe workbook."""
     hash_file(path, digest)
     try:

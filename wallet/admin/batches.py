@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from django.contrib import admin
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -63,9 +64,11 @@ class BatchAdmin(SearchByIdMixin, BulkJobMixin, ExportMixin, ReadOnlyAdmin):
     ) -> HttpResponse:
         """Show what became of a batch, its jobs, and what can be done to its credits."""
         require_operator(require_safe_method(request))
-        batch: Any = self.get_object(request, object_id or "")
+        if object_id is None:
+            raise PermissionDenied
+        batch: Any = self.get_object(request, object_id)
         if batch is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id or "")  # type: ignore[no-any-return]
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]
         credits = reverse("admin:assets_cashbackasset_changelist")
         context = {
             **self.admin_site.each_context(request),

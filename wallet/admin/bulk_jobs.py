@@ -110,9 +110,14 @@ class BulkJobMixin(OperatorAdmin):
 
 def heading(kind: JobKind, target: Any) -> str:
     """Return the question of the confirmation page."""
-    if kind == JobKind.DELETE and getattr(target, "file_digest", ""):
+    if kind == JobKind.DELETE and is_import(target):
         return _("Undo the import %(target)s?") % {"target": target}
     return _("%(verb)s all unclaimed credits of %(target)s?") % {"verb": kind.label, "target": target}
+
+
+def is_import(target: Batch | CreditPool) -> bool:
+    """Return whether this is the batch of an imported file."""
+    return isinstance(target, Batch) and bool(target.file_digest)
 
 
 def credit_counts(target: Batch | CreditPool) -> dict[str, int]:
@@ -127,13 +132,13 @@ def credit_counts(target: Batch | CreditPool) -> dict[str, int]:
 def bulk_context(target: Batch | CreditPool) -> dict[str, Any]:
     """Return the template context of the links to the jobs of a batch or pool, and of its latest jobs."""
     name = f"admin:assets_{target._meta.model_name}_bulk_job"
-    undo = bool(getattr(target, "file_digest", ""))
+    undo = is_import(target)
     labels = {JobKind.DELETE: _("Undo this import") if undo else _("Delete unclaimed credits")}
     labels |= {JobKind.EXPIRE: _("Expire all available credits"), JobKind.EXTEND: _("Extend the expiry")}
     return {
         "target": target,
         "links": [(reverse(name, args=[target.pk, kind.value.lower()]), labels[kind]) for kind in JobKind],
-        "jobs": [job_line(job) for job in target.jobs.select_related("created_by", "batch", "pool")[:20]],  # type: ignore[union-attr]
+        "jobs": [job_line(job) for job in target.jobs.select_related("created_by", "batch", "pool")[:20]],
     }
 
 
@@ -181,9 +186,11 @@ class BulkJobAdmin(ReadOnlyAdmin):
     ) -> HttpResponse:
         """Show a job with its progress."""
         require_operator(require_safe_method(request))
-        job: Any = self.get_object(request, object_id or "")
+        if object_id is None:
+            raise PermissionDenied
+        job: Any = self.get_object(request, object_id)
         if job is None:
-            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id or "")  # type: ignore[no-any-return]
+            return self._get_obj_does_not_exist_redirect(request, self.opts, object_id)  # type: ignore[no-any-return]
         context = {**self.admin_site.each_context(request), "title": str(job), "heading": str(job), "opts": self.opts}
         return TemplateResponse(request, "admin/bulk_job.html", context | {"line": job_line(job)})
 

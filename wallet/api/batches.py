@@ -27,4 +27,4 @@ class BatchViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
 
     def get_queryset(self) -> BatchQuerySet:
         """Return the batches with their totals and operators."""
-        return Batch.objects.with_totals().select_related("created_by")  # type: ignore[return-value]
+        return Batch.objects.with_totals().select_related("created_by")

@@ -190,9 +190,9 @@ class BatchTotalSerializer(Shape):
 
     currency = serializers.CharField()
     count = serializers.IntegerField(source="n")
-    value = serializers.SerializerMethodField()
+    value = serializers.SerializerMethodField("total_value")
 
-    def get_value(self, line: dict[str, Any]) -> str:
+    def total_value(self, line: dict[str, Any]) -> str:
         """Return the exact amount with the decimals of its currency."""
         return format_amount(Decimal(line["v"]), line["currency"])
 
@@ -234,7 +234,7 @@ class BatchDetailSerializer(BatchSerializer):
 
     lines = serializers.SerializerMethodField()
 
-    @extend_schema_field(BatchLineSerializer(many=True))
+    @extend_schema_field(BatchLineSerializer(many=True))  # type: ignore[untyped-decorator]
     def get_lines(self, batch: Batch) -> Any:
         """Return the count and value of each status per currency."""
         return BatchLineSerializer(batches.batch_supply(batch), many=True).data

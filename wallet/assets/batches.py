@@ -48,7 +48,8 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         lines: Any = self.model._meta.get_field("issuances").related_model
         sums = lines.objects.filter(batch=models.OuterRef("pk")).order_by("currency").values("currency")
         sums = sums.annotate(n=models.Sum("count"), v=Cast(models.Sum("value"), TextField()))
-        return self.annotate(totals=JSONLines(sums.values("currency", "n", "v")))
+        totals: Any = {"totals": JSONLines(sums.values("currency", "n", "v"))}
+        return self.annotate(**totals)  # type: ignore[no-any-return]
 
 
 class JSONLines(models.Subquery):
@@ -89,7 +90,7 @@ class Batch(models.Model):
 
     def id_range(self) -> tuple[UUID, UUID] | None:
         """Return the lowest and the highest id of its credits; None for a batch without credits."""
-        lines = list(self.issuances.values_list("first_id", "last_id"))  # type: ignore[attr-defined]
+        lines = list(self.issuances.values_list("first_id", "last_id"))
         if not lines:
             return None
         first, last = zip(*lines, strict=True)
@@ -194,7 +195,8 @@ class BulkJob(models.Model):
     @property
     def handled(self) -> int:
         """Return the number of credits that were changed or passed over."""
-        return self.done + sum(self.passed_over.values())
+        passed_over: dict[str, int] = self.passed_over
+        return self.done + sum(passed_over.values())
 
     @property
     def percent(self) -> int:

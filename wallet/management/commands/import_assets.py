@@ -54,7 +54,7 @@ class Command(BaseCommand):
         asks = sys.stdin.isatty() and not yes
         try:
             credit_file = CreditFile(path, None, default_pool(pool), new_pools=missing(create_pool))
-            credit_file, contents = self.check(credit_file, asks)
+            credit_file, contents = self.check_file(credit_file, asks)
             if not dry_run:
                 self.confirm(credit_file, contents, asks, again)
                 self.import_file(credit_file, contents)
@@ -67,7 +67,7 @@ class Command(BaseCommand):
             self.style.SUCCESS(f"{output.count_noun(contents.count, 'credit')} {outcome}: {value_per_currency(contents)}.")
         )
 
-    def check(self, file: CreditFile, asks: bool) -> tuple[CreditFile, Contents]:
+    def check_file(self, file: CreditFile, asks: bool) -> tuple[CreditFile, Contents]:
         """Return the file with its contents. On a terminal offer to create missing pools. Raises FileRefused."""
         try:
             return file, self.read(file)

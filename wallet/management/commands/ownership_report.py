@@ -39,7 +39,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         assets = selected_assets(options["pool"], options["status"], options["owner"])
-        write = {"table": self.write_table, "csv": partial(write_csv, with_mark=options["bom"])}[options["format"]]
+        write: Any = {"table": self.write_table, "csv": partial(write_csv, with_mark=options["bom"])}[options["format"]]
         if options["output"] is None:
             write(assets, self.stdout)
             return
