@@ -32,12 +32,8 @@ def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool
         **dict.fromkeys(("assets", "credits", "cashbackasset", "claimedasset"), str(asset.pk)),
         **dict.fromkeys(("claims", "entry"), entry),
         "problems": "busy",
-<<<<<<< HEAD
-        **dict.fromkeys(("user", "customers"), str(alice.pk)),
-=======
         "batch": str(asset.batch_id),
-        "user": str(alice.pk),
->>>>>>> batches
+        **dict.fromkeys(("user", "customers"), str(alice.pk)),
         "schedule": str(schedule.pk),
     }
 

@@ -93,11 +93,8 @@ class CreditFile:
     new_pools: Sequence[CreditPool] = ()
 
     def __post_init__(self) -> None:
-<<<<<<< HEAD
-        self.pools = {name_key(pool.name): pool for pool in (*self.new_pools, *CreditPool.objects.all())}
-=======
-        self.pools: dict[str, CreditPool] = {pool_key(pool.name): pool for pool in (*self.new_pools, *CreditPool.objects.all())}
->>>>>>> batches
+        pools = (*self.new_pools, *CreditPool.objects.all())
+        self.pools: dict[str, CreditPool] = {name_key(pool.name): pool for pool in pools}
         self.validated = 0
 
     def __iter__(self) -> Iterator[TemplatedAsset]:
