@@ -7,8 +7,9 @@ from django.db import transaction
 from django.db.models.functions import Now
 
 from accounts import audit, mail
+from accounts.email_addresses import normal_email
 from accounts.email_links import LinkNotValid, password_tokens, user_of_link
-from accounts.models import BrowserSession, Revoked, User, normal_email
+from accounts.models import BrowserSession, Revoked, User
 from accounts.passwords import store_password, validate_new_password
 
 

@@ -140,6 +140,7 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, set[Any], list[Any]]:
         """Return what a deletion would delete. A confirmed one is always tried: the action says why not."""
+        deleted: Any
         deleted, counts, forbidden, protected = super().get_deleted_objects(objs, request)
         deleted = [*deleted, [f"{self.value(asset)} · {format_end(asset)}" for asset in objs]]
         return (deleted, counts, set(), []) if request.method == "POST" else (deleted, counts, forbidden, protected)

@@ -13,7 +13,8 @@ from django.utils.http import urlencode
 from django.utils.translation import gettext as _
 
 from accounts import audit
-from accounts.models import User, normal_email
+from accounts.email_addresses import normal_email
+from accounts.models import User
 from wallet.admin import formatting
 from wallet.admin.base import require_operator, require_safe_method
 from wallet.admin.sidebar import is_superuser

@@ -10,7 +10,8 @@ from django.contrib.contenttypes.models import ContentType
 from django.db.models import F, Max
 from django.utils import timezone
 
-from accounts.models import TokenFamily, User, normal_email
+from accounts.email_addresses import normal_email
+from accounts.models import TokenFamily, User
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry
 

@@ -5,7 +5,8 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from accounts.models import User, normal_email
+from accounts.email_addresses import normal_email
+from accounts.models import User
 from accounts.two_factor import reset_two_factor
 from wallet.management.base_command import BaseCommand
 
