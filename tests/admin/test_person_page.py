@@ -54,7 +54,7 @@ def test_prefix_of_several_emails_lists_them(console: Client) -> None:
     assert (len(context["found"]), context["more"]) == (20, True)
 
 
-@pytest.mark.parametrize("text", ["lice@", "%", "_lice", str(uuid4()), "a\x00b"])
+@pytest.mark.parametrize("text", ["lice@", "%", "_lice", "8b8dd920-763c-46db-8e99-84cf7886ce93", "a\x00b"])
 def test_search_without_a_match_says_what_is_compared(console: Client, alice: User, text: str) -> None:
     answer = console.get(SEARCH, {"q": text})
 
