@@ -73,7 +73,7 @@ def _static_files_are_found_once() -> None:
             found.update(middleware.files)
         middleware.files.update(found)
 
-    WhiteNoiseMiddleware.add_files_from_finders = reuse  # type: ignore[method-assign]
+    WhiteNoiseMiddleware.add_files_from_finders = reuse
 
 
 @pytest.fixture(autouse=True)
