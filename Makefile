@@ -79,6 +79,7 @@ PIN := uv pip compile --quiet --universal --python-version 3.11 --no-annotate --
 requirements:  ## Pin requirements*.in again, with hashes (needs uv; KEEP=1 keeps the pinned versions)
 	$(PIN) $(if $(KEEP),,--upgrade) requirements.in -o requirements.txt
 	$(PIN) $(if $(KEEP),,--upgrade) requirements-local.in -o requirements-local.txt
+	$(PIN) $(if $(KEEP),,--upgrade) requirements-telemetry.in -o requirements-telemetry.txt
 	$(PIN) $(if $(KEEP),,--upgrade) requirements-dev.in -o requirements-dev.txt
 	$(PIN) $(if $(KEEP),,--upgrade) requirements-mutants.in -o requirements-mutants.txt
 

@@ -16,6 +16,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client, TransactionTestCase
 from pytest_django import DjangoDbBlocker
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from accounts.models import Role, User
 from kernel.fallbacks import Fallback
@@ -61,6 +62,20 @@ def drop_what_a_killed_run_left() -> None:
 def _tables_can_be_emptied() -> None:
     # Django's own method, which its stubs do not name.
     TransactionTestCase._fixture_teardown = empty_the_tables  # type: ignore[attr-defined]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _static_files_are_found_once() -> None:
+    """Each test client makes the middleware anew; the static files that it would look for are the same each time."""
+    find, found = WhiteNoiseMiddleware.add_files_from_finders, dict[str, Any]()
+
+    def reuse(middleware: WhiteNoiseMiddleware) -> None:
+        if not found:
+            find(middleware)
+            found.update(middleware.files)
+        middleware.files.update(found)
+
+    WhiteNoiseMiddleware.add_files_from_finders = reuse
 
 
 @pytest.fixture(autouse=True)

@@ -133,7 +133,10 @@ def test_renewal_takes_as_many_queries_for_many_parts_as_for_one(
         tap(alice_client, assets[1], shown)
 
 
-@pytest.mark.parametrize("odd", ["offer-x", "offer-", "x-1", "pool", "head-no", "\x00", "wallet-1", "offer-8b8dd920-763c-46db-8e99-84cf7886ce93"])
+UNKNOWN_ID = "8b8dd920-763c-46db-8e99-84cf7886ce93"
+
+
+@pytest.mark.parametrize("odd", ["offer-x", "offer-", "x-1", "pool", "head-no", "\x00", "wallet-1", f"offer-{UNKNOWN_ID}"])
 def test_unknown_parts_are_ignored(alice_client: Client, issue: Issue, odd: str) -> None:
     answer = tap(alice_client, issue(), [odd])
 
