@@ -41,7 +41,8 @@ def open_pool_by_sql() -> CreditPool:
     pool = CreditPool(id=uuid7(), name="Diwali", kind="PROMOTION", currency="INR")
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO assets_creditpool (id, name, kind, currency, is_active, time_zone) VALUES (%s, %s, %s, %s, true, 'UTC')",
+            "INSERT INTO assets_creditpool (id, name, kind, currency, is_active, time_zone)"
+            " VALUES (%s, %s, %s, %s, true, 'UTC')",
             [pool.pk, pool.name, pool.kind, pool.currency],
         )
     return pool
