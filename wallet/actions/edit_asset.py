@@ -66,7 +66,7 @@ def check_deletable(asset: CashbackAsset) -> None:
     if asset.status == AssetStatus.CLAIMED:
         raise AssetNotAvailable("This credit has been claimed and can't be deleted.")
     if asset.children.exists():
-        raise AssetNotAvailable("This credit was recreated and can't be deleted: the newer copy refers to it.")
+        raise AssetNotAvailable("This credit was recreated and can't be deleted: its children refer to it.")
 
 
 @atomic_with_retry(idempotent=False)
