@@ -20,6 +20,7 @@ from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet
 from wallet.money import check_currency
 from wallet.queries.supply import require_comparable_values
 
+NEEDS_CURRENCY = "Compares values: with credits of several currencies, `currency` or `pool` is required."
 # The condition for each current status, whether or not the sweep has run, in terms of indexed columns.
 CURRENT_STATUS = {
     AssetStatus.AVAILABLE: CLAIMABLE,
@@ -100,8 +101,8 @@ class AssetFilter(FilterSet):  # type: ignore[misc]
     status = django_filters.ChoiceFilter(choices=AssetStatus.choices, method="filter_status", help_text="Current status.")
     pool = django_filters.UUIDFilter()
     currency = django_filters.CharFilter(validators=[check_currency])
-    min_value = AmountFilter("total_value", "gte")
-    max_value = AmountFilter("total_value", "lte")
+    min_value = AmountFilter("total_value", "gte", help_text=NEEDS_CURRENCY)
+    max_value = AmountFilter("total_value", "lte", help_text=NEEDS_CURRENCY)
     expires_after = TimestampFilter("expires_at", "gte", help_text="Expires at this time or later.")
     expires_before = TimestampFilter("expires_at", "lt", help_text="Expires before this time.")
     mine = django_filters.ChoiceFilter(
