@@ -7,7 +7,6 @@ from typing import Any
 from django import forms
 from django.db.models import Q
 from django.db.models.functions import Now
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kernel.readable_text import normal_text
@@ -113,7 +112,7 @@ class OfferFilter(ListFilter):
         values: dict[str, Any] = super().clean() or {}
         compares = values.get("min") is not None or values.get("max") is not None or values.get("sort") in BY_VALUE
         if compares and self.has_currencies and not (values.get("currency") or values.get("pool") or self.errors):
-            self.add_error("currency", gettext(CURRENCY_REQUIRED))
+            self.add_error("currency", CURRENCY_REQUIRED)
         return values
 
     def apply(self, credits: AssetQuerySet) -> AssetQuerySet:
