@@ -112,8 +112,9 @@ class AssetFilter(FilterSet):  # type: ignore[misc]
 
     def filter_queryset(self, queryset: AssetQuerySet) -> AssetQuerySet:
         """Return the filtered assets; raise ValidationError when amounts of different currencies would be compared."""
-        compares = {"min_value", "max_value"} & {*self.data} or self.data.get("ordering", "").lstrip("-") == "total_value"
-        if compares and not (self.data.get("currency") or self.data.get("pool")):
+        is_file = self.request.accepted_renderer.format == "csv"  # a file is sorted within each currency
+        sorts = self.data.get("ordering", "").lstrip("-") == "total_value" and not is_file
+        if (sorts or {"min_value", "max_value"} & {*self.data}) and not (self.data.get("currency") or self.data.get("pool")):
             require_comparable_values()
         filtered: AssetQuerySet = super().filter_queryset(queryset)
         return filtered

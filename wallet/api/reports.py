@@ -63,7 +63,10 @@ class OwnershipViewSet(BaseViewSet):
         assets = cast("AssetQuerySet", self.filter_queryset(self.get_queryset()))
         if request.accepted_renderer.format == "csv":
             order = CursorPagination().checked_order(request, self)
-            return csv_file_response("ownership.csv", ownership.ownership_csv(order.sort(assets)))
+            rows = order.sort(assets)
+            if order.column == "total_value":  # of a file with several currencies, values are sorted within each
+                rows = rows.order_by("currency", *rows.query.order_by)
+            return csv_file_response("ownership.csv", ownership.ownership_csv(rows))
         return self.get_paginated_response(self.get_serializer(self.paginate_queryset(assets), many=True).data)
 
 
