@@ -86,8 +86,8 @@ def offered(issue: Issue, open_pool: Callable[..., CreditPool]) -> dict[str, Cas
     ("query", "expected"),
     [
         ({"currency": "KWD"}, {"pooled"}),
-        ({"min_value": "5"}, {"small", "large"}),
-        ({"max_value": "5.00"}, {"small", "pooled"}),
+        ({"min_value": "5", "currency": "INR"}, {"small", "large"}),
+        ({"max_value": "5.00", "currency": "INR"}, {"small"}),
         ({"search": "BONUS"}, {"small", "large"}),
         ({"search": "5%"}, {"small"}),
         ({"search": "%"}, {"small"}),

@@ -54,7 +54,7 @@ def test_every_page_is_drawn(
     page.get_by_role("button", name="Claim Thanks for inviting a friend").click()
     page.locator(".outcome").nth(1).wait_for()
     taken(page, f"offers-claimed-{end}")
-    page.goto("/offers/?q=fest&pool=&min=20&sort=high")
+    page.goto("/offers/?q=fest&pool=&currency=INR&min=20&sort=high")
     taken(page, f"offers-filtered-{end}")
     page.goto("/offers/?q=nothing")
     taken(page, f"offers-none-{end}")

@@ -22,6 +22,7 @@ from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet, PoolQuerySet
 from wallet.money import check_currency
 from wallet.queries.supply import require_comparable_values
 
+NEEDS_CURRENCY = "Compares values: with credits of several currencies, `currency` or `pool` is required."
 # The condition for each current status, whether or not the sweep has run, in terms of indexed columns.
 CURRENT_STATUS = {
     AssetStatus.AVAILABLE: CLAIMABLE,
@@ -102,8 +103,8 @@ class AssetFilter(FilterSet):  # type: ignore[misc]
     status = django_filters.ChoiceFilter(choices=AssetStatus.choices, method="filter_status", help_text="Current status.")
     pool = django_filters.UUIDFilter()
     currency = django_filters.CharFilter(validators=[check_currency])
-    min_value = AmountFilter("total_value", "gte")
-    max_value = AmountFilter("total_value", "lte")
+    min_value = AmountFilter("total_value", "gte", help_text=NEEDS_CURRENCY)
+    max_value = AmountFilter("total_value", "lte", help_text=NEEDS_CURRENCY)
     expires_after = TimestampFilter("expires_at", "gte", help_text="Expires at this time or later.")
     expires_before = TimestampFilter("expires_at", "lt", help_text="Expires before this time.")
     mine = django_filters.ChoiceFilter(
@@ -114,8 +115,9 @@ class AssetFilter(FilterSet):  # type: ignore[misc]
 
     def filter_queryset(self, queryset: AssetQuerySet) -> AssetQuerySet:
         """Return the filtered assets; raise ValidationError when amounts of different currencies would be compared."""
-        compares = {"min_value", "max_value"} & {*self.data} or self.data.get("ordering", "").lstrip("-") == "total_value"
-        if compares and not (self.data.get("currency") or self.data.get("pool")):
+        is_file = self.request.accepted_renderer.format == "csv"  # a file is sorted within each currency
+        sorts = self.data.get("ordering", "").lstrip("-") == "total_value" and not is_file
+        if (sorts or {"min_value", "max_value"} & {*self.data}) and not (self.data.get("currency") or self.data.get("pool")):
             require_comparable_values()
         filtered: AssetQuerySet = super().filter_queryset(queryset)
         return filtered

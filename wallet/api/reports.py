@@ -64,7 +64,10 @@ class OwnershipViewSet(BaseViewSet):
         assets = cast("AssetQuerySet", self.filter_queryset(self.get_queryset()))
         if request.accepted_renderer.format == "csv":
             order = CursorPagination().checked_order(request, self)
-            chunks: Iterable[str | bytes] = ownership.ownership_csv(order.sort(assets))
+            rows = order.sort(assets)
+            if order.column == "total_value":  # of a file with several currencies, values are sorted within each
+                rows = rows.order_by("currency", *rows.query.order_by)
+            chunks: Iterable[str | bytes] = ownership.ownership_csv(rows)
             with_mark = request.query_params.get("bom") == "1"
             return csv_file_response("ownership.csv", csv_export.with_byte_order_mark(chunks) if with_mark else chunks)
         return self.get_paginated_response(self.get_serializer(self.paginate_queryset(assets), many=True).data)

@@ -8,7 +8,6 @@ from django import forms
 from django.db.models import Q
 from django.db.models.functions import Now
 from django.utils import timezone
-from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from kernel.date_fields import DateField
@@ -111,7 +110,7 @@ class OfferFilter(ListFilter):
         values: dict[str, Any] = super().clean() or {}
         has_range = any(values.get(name) is not None for name in ("min", "max"))
         if has_range and len(self.currencies) > 1 and not (values.get("currency") or values.get("pool") or self.errors):
-            self.add_error("currency", gettext(CURRENCY_REQUIRED))
+            self.add_error("currency", CURRENCY_REQUIRED)
         return values
 
     def apply(self, credits: AssetQuerySet) -> AssetQuerySet:

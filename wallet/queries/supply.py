@@ -7,8 +7,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db.models import Count, Q, Sum, TextField, Value
 from django.db.models.functions import Lower
-from django.utils.translation import gettext
-from django.utils.translation import gettext_noop as _
+from django.utils.translation import gettext_lazy as _
 
 from wallet.assets.models import AssetStatus, CashbackAsset, SupplyDelta
 from wallet.money import format_amount
@@ -29,7 +28,7 @@ def require_comparable_values() -> None:
     Call it before filtering or sorting by value, unless the rows are those of one currency or one pool.
     """
     if len(currencies_in_use()) > 1:
-        raise ValidationError({"currency": ValidationError(gettext(CURRENCY_REQUIRED), code="currency")})
+        raise ValidationError({"currency": ValidationError(CURRENCY_REQUIRED, code="currency")})
 
 
 def supply_by(wanted: Q, *names: str) -> dict[tuple[Any, ...], States]:
