@@ -7,6 +7,7 @@ from accounts import audit
 from accounts.models import User, normal_email
 from accounts.passwords import current_password_error, verify_current_password
 from accounts.registration import email_uniqueness
+from kernel.validation import Errors, collect_errors, raise_errors
 
 
 def change_email(user: User, current: str, email: str) -> None:
@@ -16,8 +17,10 @@ def change_email(user: User, current: str, email: str) -> None:
     `current_password`), EmailTaken, RateLimited, HashingBusy; then nothing has changed. Callers count the attempt first.
     """
     with audit.recording_refusal("email_change", user, email=audit.email_digest(email)):
-        verify_current_password(user, current)
-        new_email = validate_new_email(email, user)
+        errors: Errors = {}
+        collect_errors(errors, verify_current_password, user, current)
+        new_email = collect_errors(errors, validate_new_email, email, user) or ""
+        raise_errors(errors)
         store_email(user, new_email)
     old_email, user.email = user.email, new_email
     audit.record_event("email_change", "done", user, email=audit.email_digest(new_email), before=audit.email_digest(old_email))
