@@ -12,6 +12,7 @@ from accounts.email_addresses import normal_email
 from accounts.models import User
 from accounts.passwords import current_password_error, verify_current_password
 from accounts.registration import EmailTaken, email_uniqueness
+from kernel.validation import Errors, collect_errors, raise_errors
 
 
 def request_email_change(user: User, current: str, email: str) -> None:
@@ -22,8 +23,10 @@ def request_email_change(user: User, current: str, email: str) -> None:
     count the attempt first.
     """
     with audit.recording_refusal("email_change", user, email=audit.email_digest(email)):
-        verify_current_password(user, current)
-        new_email = validate_new_email(email, user)
+        errors: Errors = {}
+        collect_errors(errors, verify_current_password, user, current)
+        new_email = collect_errors(errors, validate_new_email, email, user) or ""
+        raise_errors(errors)
         store_pending_email(user, new_email)
     user.pending_email = new_email
 

@@ -13,6 +13,7 @@ from accounts import audit, throttles
 from accounts.models import Revoked, TokenFamily, User
 from accounts.password_forms import normal_password, password_forms
 from kernel.readable_text import unreadable_character
+from kernel.validation import Errors, collect_errors, raise_errors
 
 MAX_PASSWORD_LENGTH = 128  # characters; a bound on the cost of hashing
 
@@ -49,8 +50,10 @@ def change_password(user: User, current: str, new: str, family: UUID | str | Non
     `current_password` or `new_password`), RateLimited, HashingBusy; then nothing has changed. Callers count the attempt first.
     """
     with audit.recording_refusal("password_change", user):
-        verify_current_password(user, current)
-        validate_new_password(new, user, "new_password")
+        errors: Errors = {}
+        collect_errors(errors, verify_current_password, user, current)
+        collect_errors(errors, validate_new_password, new, user, "new_password")
+        raise_errors(errors)
         store_password(user, new, Revoked.PASSWORD, [family] if family else [])
     audit.record_event("password_change", "done", user)
 

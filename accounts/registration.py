@@ -15,6 +15,7 @@ from accounts.models import User
 from accounts.passwords import validate_new_password
 from kernel.constraint_words import violations_in_words
 from kernel.refusals import Conflict
+from kernel.validation import Errors, collect_errors, raise_errors
 
 
 class EmailTaken(Conflict):
@@ -41,17 +42,10 @@ def register_user(email: str, password: str) -> User:
 
 def check_registration(user: User, password: str) -> None:
     """Raise ValidationError with the errors of both the email and the password."""
-    errors: dict[str, list[ValidationError]] = {}
-    try:
-        user.clean_fields(exclude=["password"])
-    except ValidationError as error:
-        error.update_error_dict(errors)
-    try:
-        validate_new_password(password, user, "password")
-    except ValidationError as error:
-        error.update_error_dict(errors)
-    if errors:
-        raise ValidationError(errors)
+    errors: Errors = {}
+    collect_errors(errors, user.clean_fields, ["password"])
+    collect_errors(errors, validate_new_password, password, user, "password")
+    raise_errors(errors)
 
 
 @contextmanager

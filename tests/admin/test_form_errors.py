@@ -94,13 +94,12 @@ def test_an_amount_with_too_many_decimals_is_refused_beside_its_field(console: C
 
 
 def test_an_email_that_the_database_would_refuse_is_refused_in_words(root_client: Client, alice: User) -> None:
-    email = "ᏸ@example.com".upper()  # PostgreSQL's lower() changes it once more, Python's does not
+    email = "carol@\u1c89.example"  # a capital letter that PostgreSQL knows and this Python does not
     url = reverse("admin:accounts_user_change", args=[alice.pk])
 
     answer = root_client.post(url, form_data(root_client.get(url), "user_form") | {"email": email})
 
-    if answer.status_code == 200:
-        assert set(errors_of(answer)) == {"email"}
+    assert errors_of(answer) == {"email": ["Use only standard letters, numbers and symbols in the email."]}
 
 
 def test_a_credit_that_would_end_before_its_pool_opens_is_refused_in_every_form(

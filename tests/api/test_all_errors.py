@@ -93,6 +93,7 @@ BODIES: list[tuple[str, dict[str, Any], set[str]]] = [
     ("auth/register/", {"email": "carol@localhost@x", "password": "73519028465"}, {"email", "password"}),
     ("auth/register/", {"password": "short"}, {"email", "password"}),
     ("auth/password/", {"new_password": "short"}, {"current_password", "new_password"}),
+    ("auth/password/", {"current_password": "wrong", "new_password": "short"}, {"current_password", "new_password"}),
     (
         "assets/",
         {"title": "", "total_value": "1.234", "currency": "INR", "expires_at": "2001-01-01", "colour": "red"},

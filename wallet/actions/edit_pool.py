@@ -10,8 +10,8 @@ from accounts.models import User
 from kernel.constraint_words import violations_in_words
 from kernel.readable_text import normal_text
 from kernel.transactions import atomic_with_retry
+from kernel.validation import Errors, collect_errors, raise_errors
 from kernel.versions import Precondition, accept_any
-from wallet.actions.issue_assets import collect_errors
 from wallet.assets.change_context import recording_change
 from wallet.assets.constraint_words import WORDS
 from wallet.assets.models import CashbackAsset, CreditPool, PoolKind, PoolNotFound
@@ -51,12 +51,11 @@ def update_pool(pool_id: UUID, actor: User | None, precondition: Precondition = 
 def save_pool(pool: CreditPool, **options: Any) -> None:
     """Normalise its name, validate and save a pool; raise ValidationError with the errors of all fields."""
     pool.name = normal_text(pool.name)
-    errors: dict[str, list[ValidationError]] = {}
+    errors: Errors = {}
     collect_errors(errors, pool.clean_fields, ["opens_at"])
     collect_errors(errors, pool.clean)
     collect_errors(errors, pool.validate_constraints, errors.keys())
-    if errors:
-        raise ValidationError(errors)
+    raise_errors(errors)
     with violations_in_words(WORDS):
         pool.save(**options)
 
@@ -64,11 +63,10 @@ def save_pool(pool: CreditPool, **options: Any) -> None:
 def check_fields(**given: Any) -> None:
     """Raise ValidationError with the errors of some of a pool's fields, whatever the others will be."""
     pool = CreditPool(**({"name": "?", "kind": PoolKind.PROMOTION, "currency": "INR"} | given))
-    errors: dict[str, list[ValidationError]] = {}
+    errors: Errors = {}
     collect_errors(errors, pool.clean_fields, ["opens_at"])
     collect_errors(errors, pool.validate_constraints, errors.keys())
-    if errors:
-        raise ValidationError(errors)
+    raise_errors(errors)
 
 
 def check_credits_end_after_opening(pool: CreditPool) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from itertools import islice, repeat
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -15,6 +15,7 @@ from accounts.models import User
 from kernel.constraint_words import violations_in_words
 from kernel.readable_text import normal_text
 from kernel.transactions import atomic_with_retry
+from kernel.validation import Errors, collect_errors, raise_errors
 from kernel.versions import Precondition, accept_any
 from wallet.assets.batches import BatchHeader
 from wallet.assets.bulk_insert import AssetTemplate, InsertableRow, TemplatedAsset
@@ -27,7 +28,6 @@ from wallet.ledger.idempotency import IdempotentRequest, StoredResponse
 BATCH_SIZE = 5_000  # rows per COPY: bounds memory and stays far below the statement timeout
 MAX_ISSUE_COUNT = 100_000
 Progress = Callable[[int], None]
-R = TypeVar("R")
 # Python cannot represent the year 10000, which PostgreSQL can store; minus one day for time zones.
 MAX_EXPIRY = datetime(9999, 12, 30, tzinfo=UTC)
 
@@ -73,7 +73,7 @@ def build_asset(
 
     Raises ValidationError with the errors of all fields.
     """
-    errors: dict[str, list[ValidationError]] = {}
+    errors: Errors = {}
     asset = CashbackAsset(
         title=normal_text(title),
         total_value=total_value,
@@ -85,8 +85,7 @@ def build_asset(
     )
     collect_errors(errors, check_not_archived, pool)
     collect_errors(errors, validate_asset, asset)
-    if errors:
-        raise ValidationError(errors)
+    raise_errors(errors)
     return asset
 
 
@@ -102,24 +101,14 @@ def check_fields(**given: Any) -> None:
     build_asset(None, **fields)
 
 
-def collect_errors(errors: dict[str, list[ValidationError]], step: Callable[..., R], *arguments: Any) -> R | None:
-    """Return the result of `step`, or None after adding its validation errors to `errors`."""
-    try:
-        return step(*arguments)
-    except ValidationError as error:
-        error.update_error_dict(errors)
-        return None
-
-
 def validate_asset(asset: CashbackAsset) -> None:
     """Raise ValidationError if the asset's own fields are invalid; does not query the database."""
-    errors: dict[str, list[ValidationError]] = {}
+    errors: Errors = {}
     collect_errors(errors, asset.clean_fields, ["pool", "claimed_by", "recreated_from", "created_by"])
     if errors.keys().isdisjoint({"total_value", "currency"}):
         collect_errors(errors, asset.clean)
     collect_errors(errors, asset.check_ends_after_opening)
-    if errors:
-        raise ValidationError(errors)
+    raise_errors(errors)
 
 
 @atomic_with_retry(idempotent=False)

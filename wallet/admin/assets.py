@@ -103,12 +103,12 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Allow operators to change AVAILABLE credits. A form that is sent is always tried: the action says why not."""
-        is_tried = obj is None or request.method == "POST" or obj.current_status == AssetStatus.AVAILABLE
-        return is_operator(request) and is_tried
+        is_tried = obj is None or request.POST or obj.current_status == AssetStatus.AVAILABLE
+        return is_operator(request) and bool(is_tried)
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Allow operators to delete unclaimed credits. A confirmed deletion is always tried, as a change is."""
-        return is_operator(request) and (obj is None or request.method == "POST" or obj.status != AssetStatus.CLAIMED)
+        return is_operator(request) and (obj is None or "post" in request.POST or obj.status != AssetStatus.CLAIMED)
 
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show read-only credits in the format of the list."""
@@ -142,8 +142,8 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
         """Return what a deletion would delete. A confirmed one is always tried: the action says why not."""
         deleted: Any
         deleted, counts, forbidden, protected = super().get_deleted_objects(objs, request)
-        deleted = [*deleted, [f"{self.value(asset)} · {format_end(asset)}" for asset in objs]]
-        return (deleted, counts, set(), []) if request.method == "POST" else (deleted, counts, forbidden, protected)
+        deleted += [[f"{self.value(asset)} · {format_end(asset)}" for asset in objs]]  # type: ignore[list-item]
+        return (deleted, counts, set(), []) if "post" in request.POST else (deleted, counts, forbidden, protected)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> list[LogEntry]:
         """Log nothing: Django would log before the deletion."""
