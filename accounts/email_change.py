@@ -27,6 +27,8 @@ def request_email_change(user: User, current: str, email: str) -> None:
         collect_errors(errors, verify_current_password, user, current)
         new_email = collect_errors(errors, validate_new_email, email, user) or ""
         raise_errors(errors)
+        if User.objects.filter(email=new_email).exists():
+            raise EmailTaken
         store_pending_email(user, new_email)
     user.pending_email = new_email
 
@@ -44,11 +46,9 @@ def store_pending_email(user: User, email: str) -> None:
 
 
 def validate_new_email(email: str, user: User) -> str:
-    """Return the normalised email; raise ValidationError if it is invalid or the current one, EmailTaken if it is taken."""
+    """Return the normalised email; raise ValidationError if it is invalid or the current one."""
     new_email = normal_email(email)
     User(email=new_email).clean_fields(exclude=["password"])
     if new_email == user.email:
         raise ValidationError({"email": ValidationError(_("That's already your email."), code="same")})
-    if User.objects.filter(email=new_email).exists():
-        raise EmailTaken
     return new_email

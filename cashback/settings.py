@@ -123,7 +123,7 @@ MIDDLEWARE = [
     "cashback.http.slash.SlashMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "cashback.http.session_middleware.AuthenticationMiddleware",
-    "cashback.http.session_middleware.TimeZoneMiddleware",
+    "cashback.http.time_zone.TimeZoneMiddleware",
     "cashback.http.session_middleware.MessageMiddleware",
     "cashback.http.session_middleware.HtmxMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

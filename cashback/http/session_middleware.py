@@ -1,21 +1,18 @@
-"""Session, user, time zone, messages and htmx for browsers. A request to the API with a bearer token skips them.
+"""Session, user, messages and htmx for browsers. A request to the API with a bearer token skips them.
 
 Such a request is authenticated by its token alone (accounts/authentication.py), never by a session.
 """
 
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib.auth import middleware as auth
 from django.contrib.messages import middleware as messages
 from django.contrib.sessions import middleware as sessions
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django_htmx import middleware as htmx
 
-from accounts import clients, time_zones
-from accounts.models import User
+from accounts import clients
 
 if TYPE_CHECKING:
 
@@ -35,10 +32,6 @@ if TYPE_CHECKING:
 
 else:
     Middleware = object
-
-
-# The API and the console show UTC; probes must not read a session.
-WITHOUT_TIME_ZONE = ("/api/", "/admin/", "/healthz", "/readyz", "/metrics")
 
 
 class BrowserOnlyMiddleware(Middleware):
@@ -76,26 +69,6 @@ class AuthenticationMiddleware(BrowserOnlyMiddleware, auth.AuthenticationMiddlew
 
 class MessageMiddleware(BrowserOnlyMiddleware, messages.MessageMiddleware):
     """One-time messages, for browsers only."""
-
-
-class TimeZoneMiddleware:
-    """The pages' time zone: of the user, else of the browser, else UTC. `request.time_zone` is empty when it is not known."""
-
-    def __init__(self, get_response: Any) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> Any:
-        """Return the response; the first sign-in stores the browser's zone as the user's preference."""
-        if request.path_info.startswith(WITHOUT_TIME_ZONE):
-            return self.get_response(request)
-        user = request.user
-        name = time_zones.preferred_time_zone(request, user)
-        request.time_zone = name  # type: ignore[attr-defined]
-        with timezone.override(ZoneInfo(name or "UTC")):
-            response = self.get_response(request)
-        if name and request.user.pk != user.pk and isinstance(request.user, User):
-            time_zones.adopt_time_zone(request.user, name)
-        return response
 
 
 class HtmxMiddleware(BrowserOnlyMiddleware, htmx.HtmxMiddleware):
