@@ -61,6 +61,7 @@ def test_every_page_is_drawn(
     addresses = {"wallet": "/dashboard/", "history": "/claims/", "account": "/account/", "password": "/password/"}
     addresses |= {"receipt": f"/claims/{sealed.pk}/", "receipt-fresh": f"/claims/{fresh.pk}/"}
     addresses |= {"email": "/account/email/", "sign-out-elsewhere": "/account/sign-out-elsewhere/"}
+    addresses |= {"sign-ins": "/account/sign-ins/", "close": "/account/close/", "forgotten": "/password/forgotten/"}
     for name, address in addresses.items():
         page.goto(address)
         taken(page, f"{name}-{end}")

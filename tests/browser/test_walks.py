@@ -32,6 +32,7 @@ USERS = [
     "/account/",
     "/password/",
 ]
+USERS += ["/account/sign-ins/", "/account/close/", "/password/forgotten/", "/password/reset/x/", "/email/verify/x/"]
 USERS += ["/account/email/", "/account/sign-out-elsewhere/", "/no-such-page/"]
 STRANGERS = ["/", "/sign-in/", "/register/"]
 NEVER_WIDER = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
