@@ -10,6 +10,7 @@ from django.forms import Form
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
+from django.utils import translation
 from django.utils.translation import gettext as _
 from django.views.generic import View
 
@@ -98,5 +99,5 @@ class ResendEmailLink(LoginRequiredMixin, View):
         except RateLimited as refusal:
             messages.warning(request, as_form_error(refusal).messages[0])
         except email_verification.EmailAlreadyVerified as refusal:
-            messages.info(request, _(refusal.message))
+            messages.info(request, translation.gettext(refusal.message))
         return redirect("account")

@@ -88,7 +88,7 @@ class SignInSerializer(serializers.Serializer[SignIn]):
     """One sign-in: a browser's session or an app's tokens."""
 
     id = serializers.UUIDField()
-    kind = serializers.ChoiceField(["browser", "app"])
+    kind = serializers.CharField(help_text='"browser" or "app".')
     device = serializers.CharField(help_text='Browser or app and system in words, such as "Chrome on Windows".')
     address = serializers.CharField(help_text="Network address of its last recorded use.")
     created_at = serializers.DateTimeField()

@@ -12,6 +12,7 @@ from django.forms import BaseForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
+from django.utils import translation
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -79,7 +80,7 @@ class ActionFormView(RateLimitedFormView):
         except (CodeRequired, CodeNotValid) as refusal:
             form.add_error("code", CODE_MESSAGES[refusal.code])
         except (closing.LastAdmin, SetupExpired, LinkNotValid) as refusal:
-            form.add_error(None, _(refusal.message))
+            form.add_error(None, translation.gettext(refusal.message))
         except ValidationError as error:
             form.add_error(None, error)
         return super().form_valid(form) if form.is_valid() else self.form_invalid(form)
@@ -143,7 +144,7 @@ class EndSignIn(LoginRequiredMixin, View):
             sign_ins.end_one_sign_in(cast(User, request.user), pk)
             messages.success(request, _("Signed out there."))
         except sign_ins.SignInNotFound as refusal:
-            messages.info(request, _(refusal.message))
+            messages.info(request, translation.gettext(refusal.message))
         return redirect("sign_ins")
 
 

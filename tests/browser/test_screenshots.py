@@ -63,6 +63,7 @@ def test_every_page_is_drawn(
     addresses |= {"receipt": f"/claims/{sealed.pk}/", "receipt-fresh": f"/claims/{fresh.pk}/"}
     addresses |= {"email": "/account/email/", "sign-out-elsewhere": "/account/sign-out-elsewhere/"}
     addresses |= {"time-zone": "/account/time-zone/", "pool": f"/pools/{CreditPool.objects.get(name='Festive cashback').pk}/"}
+    addresses |= {"sign-ins": "/account/sign-ins/", "close": "/account/close/", "forgotten": "/password/forgotten/"}
     for name, address in addresses.items():
         page.goto(address)
         taken(page, f"{name}-{end}")

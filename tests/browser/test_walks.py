@@ -33,6 +33,7 @@ USERS = [
     "/account/",
     "/password/",
 ]
+USERS += ["/account/sign-ins/", "/account/close/", "/password/forgotten/", "/password/reset/x/", "/email/verify/x/"]
 USERS += ["/account/email/", "/account/time-zone/", "/account/sign-out-elsewhere/", "/no-such-page/"]
 STRANGERS = ["/", "/sign-in/", "/register/", "/help/", "/terms/", "/privacy/", "/verify/"]
 NEVER_WIDER = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"

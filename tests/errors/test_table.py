@@ -21,8 +21,15 @@ from kernel.transactions import Busy
 from wallet.actions.claim_decisions import AllInFlight
 
 CONTRACT = {
-    400: {"idempotency_key_required", "file_changed", "file_empty", "file_refused", "too_many_rows"},
-    401: {"bad_credentials", "token_not_valid", "token_reused"},
+    400: {"idempotency_key_required", "file_changed", "file_empty", "file_refused", "too_many_rows", "link_not_valid"},
+    401: {
+        "bad_credentials",
+        "token_not_valid",
+        "token_reused",
+        "two_factor_required",
+        "two_factor_not_valid",
+        "two_factor_not_set_up",
+    },
     404: {"not_found"},
     409: {
         "asset_already_claimed",
@@ -36,6 +43,10 @@ CONTRACT = {
         "claim_limit_reached",
         "request_in_progress",
         "email_taken",
+        "email_not_verified",
+        "email_already_verified",
+        "last_admin",
+        "two_factor_setup_expired",
         "not_sealed_yet",
     },
     412: {"precondition_failed"},

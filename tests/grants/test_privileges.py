@@ -127,6 +127,7 @@ def test_only_the_owner_can_execute_security_definer_functions() -> None:
     assert Counter(name.rpartition("_")[0] for (name,) in with_powers) == {
         "pgtrigger_asset_issued": 1,
         "pgtrigger_delete_delete": 2,
+        "pgtrigger_history_pseudonymised": 1,
         "pgtrigger_insert_insert": 1,
         "pgtrigger_seal_balances_added": 1,
         "pgtrigger_supply_changed": 1,
