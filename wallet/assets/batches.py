@@ -49,7 +49,7 @@ class BatchQuerySet(models.QuerySet["Batch"]):
         sums = lines.objects.filter(batch=models.OuterRef("pk")).order_by("currency").values("currency")
         sums = sums.annotate(n=models.Sum("count"), v=Cast(models.Sum("value"), TextField()))
         totals: Any = {"totals": JSONLines(sums.values("currency", "n", "v"))}
-        return self.annotate(**totals)  # type: ignore[no-any-return]
+        return self.annotate(**totals)
 
 
 class JSONLines(models.Subquery):
