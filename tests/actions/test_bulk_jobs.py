@@ -149,8 +149,13 @@ def test_a_cancelled_job_stops_and_keeps_what_it_did(ada: User, open_pool: OpenP
 
     assert bulk_jobs.run_job(job.pk).state == JobState.CANCELLED
     assert batches.counts(batch)["expired"] == 200
-    with pytest.raises(bulk_jobs.JobFinished):
-        bulk_jobs.cancel_job(job.pk)
+
+
+def test_a_finished_job_cannot_be_cancelled(ada: User, open_pool: OpenPool) -> None:
+    job = bulk_jobs.start_job(ada, JobKind.EXPIRE, issue(ada, open_pool(), 1))
+    bulk_jobs.run_job(job.pk)
+
+    assert bulk_jobs.cancel_job(job.pk).state == JobState.DONE
 
 
 def test_a_second_job_of_the_same_batch_waits_for_the_first(ada: User, open_pool: OpenPool) -> None:

@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from tests.commands.conftest import Ended
-from wallet.actions import import_csv, issue_assets
+from wallet.actions import import_csv, import_mistakes, issue_assets
 from wallet.assets.models import CashbackAsset, CreditPool
 
 Command = Callable[..., str]
@@ -211,7 +211,7 @@ def test_file_changed_between_check_and_import_is_refused(csv_file: Write, db: N
     checked.expected = checked.check()
     csv_file("Cashback,6,INR,,")
 
-    with pytest.raises(import_csv.FileChanged):
+    with pytest.raises(import_mistakes.FileChanged):
         import_csv.import_assets(checked)
 
     assert CashbackAsset.objects.count() == 0
@@ -223,7 +223,7 @@ def test_file_grown_between_check_and_import_is_refused(csv_file: Write, db: Non
     checked.expected = checked.check()
     csv_file("Cashback,5,INR,,", "Cashback,5,INR,,")
 
-    with pytest.raises(import_csv.FileChanged):
+    with pytest.raises(import_mistakes.FileChanged):
         import_csv.import_assets(checked)
 
     assert CashbackAsset.objects.count() == 0
@@ -351,7 +351,7 @@ def test_check_stops_after_many_invalid_rows_among_valid_ones(
 def test_check_within_a_request_stops_at_its_row_limit(csv_file: Write, judged: list[dict[str, object]]) -> None:
     path = csv_file(*(f"Cup,{number},INR,," for number in range(1, 40)))
 
-    with pytest.raises(import_csv.TooManyKinds):
+    with pytest.raises(import_mistakes.TooManyKinds):
         import_csv.CreditFile(path, None, max_validated=20).check()
 
     assert len(judged) == 20

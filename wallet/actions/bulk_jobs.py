@@ -42,15 +42,10 @@ class JobNotFound(NotFound):
 
 
 class JobUnfinished(Conflict):
-    code = "job_unfinished"
+    code = "request_in_progress"
     meaning = _("Another bulk job of the same batch or pool has not finished.")
     detail = _("Another bulk job of this batch or pool has not finished. Wait for it, or cancel it.")
-
-
-class JobFinished(Conflict):
-    code = "job_finished"
-    meaning = _("The bulk job has finished, so it can't be cancelled.")
-    detail = _("This bulk job has already finished.")
+    retry_after = 60
 
 
 @atomic_with_retry(idempotent=False)
@@ -101,11 +96,13 @@ def enqueue() -> None:
 
 @atomic_with_retry(idempotent=True)
 def cancel_job(job_id: UUID) -> BulkJob:
-    """End a job before its next transaction, and return it; what it did stays. Raises JobNotFound, JobFinished."""
+    """End a job before its next transaction, and return it; what it did stays. A finished job stays as it is.
+
+    Raises JobNotFound.
+    """
     job = lock_job(job_id)
-    if job.is_finished:
-        raise JobFinished
-    finish(job, JobState.CANCELLED)
+    if not job.is_finished:
+        finish(job, JobState.CANCELLED)
     return job
 
 

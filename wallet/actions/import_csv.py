@@ -11,10 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from django.core.exceptions import ValidationError
-from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
-from kernel.refusals import BadRequest
 from kernel.transactions import atomic_with_retry
 from wallet.actions import csv_rows, issue_assets, xlsx_rows
 from wallet.actions.csv_rows import (
@@ -26,7 +24,7 @@ from wallet.actions.csv_rows import (
     title_or_empty,
 )
 from wallet.actions.edit_pool import save_pool
-from wallet.actions.import_mistakes import FileRefused, MistakeLog
+from wallet.actions.import_mistakes import FileChanged, FileEmpty, FileRefused, MistakeLog, TooManyKinds
 from wallet.actions.issue_assets import Progress
 from wallet.assets.batches import BatchHeader
 from wallet.assets.bulk_insert import AssetTemplate, TemplatedAsset
@@ -39,24 +37,6 @@ PLACEHOLDERS: dict[str, Any] = {"title": "?", "total_value": Decimal(1), "pool":
 REQUIRED_COLUMNS = ("title", "total_value")
 MAX_INVALID_LINES = 1_000  # then reading stops: validating an invalid line takes 0.2 ms
 MAX_TEMPLATES = 10_000  # cached kinds of credits: a bound on memory
-
-
-class TooManyKinds(BadRequest):
-    code = "file_refused"
-    meaning = _("The imported file has too many different rows for an import in the browser.")
-    detail = _("Nothing was imported: too many rows differ in more than their title. Split it, or use manage.py import_assets.")
-
-
-class FileChanged(BadRequest):
-    code = "file_changed"
-    meaning = _("The file differs from the one that was checked.")
-    detail = _("Nothing was imported: the file, or a pool that it names, changed after the file was checked. Import it again.")
-
-
-class FileEmpty(BadRequest):
-    code = "file_empty"
-    meaning = _("The imported file has no credits.")
-    detail = _("This file has no credits. It needs a header row and one row per credit.")
 
 
 @dataclass

@@ -235,10 +235,10 @@ def cancel(request: HttpRequest, job_id: UUID) -> HttpResponse:
     if request.method != "POST":
         raise PermissionDenied
     try:
-        bulk_jobs.cancel_job(job_id)
-        messages.success(request, _("Bulk job cancelled. Credits that were already changed stay changed."))
+        if bulk_jobs.cancel_job(job_id).state == JobState.CANCELLED:
+            messages.success(request, _("Bulk job cancelled. Credits that were already changed stay changed."))
+        else:
+            messages.error(request, _("This bulk job has already finished."))
     except bulk_jobs.JobNotFound as error:
         raise Http404 from error
-    except Refusal as refusal:
-        messages.error(request, refusal.message)
     return redirect("admin:assets_bulkjob_change", job_id)
