@@ -103,19 +103,16 @@ class FileRefused(BadRequest):
 class TooManyKinds(BadRequest):
     code = "file_refused"
     meaning = _("The imported file has too many different rows for an import in the browser.")
-    detail = _(
-        "Nothing was imported: too many lines of the file differ in more than their title. "
-        "Split it, or use manage.py import_assets."
-    )
+    detail = _("Nothing was imported: too many rows differ in more than their title. Split it, or use manage.py import_assets.")
 
 
 class FileChanged(BadRequest):
     code = "file_changed"
     meaning = _("The file differs from the one that was checked.")
-    detail = _("Nothing was imported: the file changed while it was being read. Import it again.")
+    detail = _("Nothing was imported: the file, or a pool that it names, changed after the file was checked. Import it again.")
 
 
 class FileEmpty(BadRequest):
     code = "file_empty"
     meaning = _("The imported file has no credits.")
-    detail = _("There is no credit in this file: it needs a line of column names and a line for each credit.")
+    detail = _("This file has no credits. It needs a header row and one row per credit.")

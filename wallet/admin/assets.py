@@ -142,7 +142,7 @@ class AssetAdmin(SearchByIdMixin, ChangeHistoryMixin, ExportMixin):
         """Return what a deletion would delete. A confirmed one is always tried: the action says why not."""
         deleted: Any
         deleted, counts, forbidden, protected = super().get_deleted_objects(objs, request)
-        deleted += [[f"{self.value(asset)} · {format_end(asset)}" for asset in objs]]  # type: ignore[list-item]
+        deleted += [[f"{self.value(asset)} · {format_end(asset)}" for asset in objs]]
         return (deleted, counts, set(), []) if "post" in request.POST else (deleted, counts, forbidden, protected)
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> list[LogEntry]:

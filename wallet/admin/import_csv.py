@@ -16,8 +16,8 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from kernel.refusals import Refusal
 from wallet.actions import import_csv
-from wallet.actions.import_csv import Contents, FileChanged
-from wallet.actions.import_mistakes import FileRefused
+from wallet.actions.import_csv import Contents
+from wallet.actions.import_mistakes import FileChanged, FileRefused
 from wallet.admin import formatting
 from wallet.admin.base import error_sentence, require_operator
 from wallet.admin.import_pools import MissingPoolsForm
