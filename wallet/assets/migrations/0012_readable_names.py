@@ -16,6 +16,12 @@ GROUP BY lower(regexp_replace(normalize(name, NFKC), '\s+', '', 'g')) HAVING cou
 """
 
 
+DROP_FUNCTIONS = """
+DROP FUNCTION IF EXISTS pgtrigger_asset_title_readable_f5414();
+DROP FUNCTION IF EXISTS pgtrigger_pool_name_readable_14761();
+"""
+
+
 def report_collisions(apps, schema_editor):
     """Raise CommandError, which lists the pools whose names collide."""
     with schema_editor.connection.cursor() as cursor:
@@ -37,6 +43,8 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunPython(report_collisions, migrations.RunPython.noop),
+        # Removing a trigger leaves its function; going back, this runs after the triggers are removed.
+        migrations.RunSQL(migrations.RunSQL.noop, DROP_FUNCTIONS),
         migrations.AlterField(
             model_name='creditpool',
             name='name',
