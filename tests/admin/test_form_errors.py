@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
@@ -138,8 +139,6 @@ def test_a_pool_that_would_open_after_its_credits_end_is_refused_beside_the_open
 def test_an_imported_credit_that_would_end_before_its_pool_opens_is_a_mistake_of_its_line(
     console: Client, open_pool: OpenPool
 ) -> None:
-    from django.core.files.uploadedfile import SimpleUploadedFile
-
     open_pool(name="Later", opens_at=LATER)
     lines = f"title,total_value,currency,pool,expires_at\nTea,1,,Later,{LATER - timedelta(days=5):%Y-%m-%d}\n"
 

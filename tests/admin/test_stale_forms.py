@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from django.contrib import admin
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
@@ -14,6 +15,7 @@ from django.utils import timezone
 from django_q.models import Schedule
 
 from accounts.models import User
+from kernel.opened_forms import OpenedForm
 from tests.admin.conftest import form_data, message_texts, state
 from wallet.actions import edit_asset, edit_pool, expire_assets
 from wallet.actions.claim import claim_asset
@@ -193,10 +195,6 @@ def test_a_stale_form_of_a_schedule_is_refused(root_client: Client) -> None:
 
 
 def test_every_section_that_can_be_edited_carries_what_its_form_showed() -> None:
-    from django.contrib import admin
-
-    from kernel.opened_forms import OpenedForm
-
     read_only = {"CashbackAssetEvent", "Issuance", "Entry", "ClaimedAsset", "Seal", "Success", "Failure"}
     editable = {model._meta.object_name: section.form for model, section in admin.site._registry.items()}
     assert {name for name, form in editable.items() if not issubclass(form, OpenedForm)} == read_only
