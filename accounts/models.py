@@ -10,8 +10,11 @@ from django.db.models.functions import Lower, Now
 from django.utils.crypto import constant_time_compare
 from django.utils.translation import gettext_lazy as _
 
+from accounts.services import Service
 from kernel.model_fields import GeneratedUUIDField
 from kernel.uuid7 import uuid7
+
+__all__ = ["Revoked", "Role", "Service", "TokenFamily", "TokenFamilyQuerySet", "User", "UserManager", "normal_email"]
 
 
 class Role(models.TextChoices):

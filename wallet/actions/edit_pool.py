@@ -11,10 +11,18 @@ from kernel.transactions import atomic_with_retry, violated_constraint
 from wallet.assets.change_context import recording_change
 from wallet.assets.models import CreditPool, PoolNotFound
 
-EDITABLE_FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
+POLICIES = (
+    *("pending_for", "valid_for", "ends_with_day", "valid_until", "draw_priority", "service", "refund_grace_days"),
+    "clawback_reach",
+)
+EDITABLE_FIELDS = (
+    *("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone"),
+    *POLICIES,
+)
 CONSTRAINT_MESSAGES = {
     "pool_limit_positive": {"per_user_limit": "Allow at least 1 credit per user, or leave it empty for no limit."},
     "pool_closes_after_opening": {"closes_at": "The pool must close after it opens."},
+    "pool_validity_possible": {"valid_for": "Credits must be valid for more than no time; a day's end needs a validity."},
     "pool_currency": {"currency": "A pool with credits keeps its currency. Open another pool."},
     "assets_creditpool_name_key": {"name": "There is a pool with this name. Choose another name."},
 }
