@@ -4,12 +4,18 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Q
+from django.db.models import BooleanField, ExpressionWrapper, F, Q
 
 from accounts.models import Service
 from wallet.assets.models import ClawbackReach
 from wallet.ledger import movement_triggers
 from wallet.ledger.movement_kinds import LOT_FIGURES
+
+
+def stored_boolean(condition: Q) -> models.GeneratedField:
+    """Return a generated column. Partial indexes name it instead of the figures, which would make each change rewrite them."""
+    expression = ExpressionWrapper(condition, BooleanField())
+    return models.GeneratedField(expression=expression, output_field=BooleanField(), db_persist=True)
 
 
 class Lot(models.Model):
@@ -39,8 +45,7 @@ class Lot(models.Model):
     clawback_total = models.DecimalField(max_digits=18, decimal_places=4, db_default=0)
     clawback_due = models.DecimalField(max_digits=18, decimal_places=4, db_default=0)
     renewals = models.PositiveSmallIntegerField(db_default=0)
-    # Indexes name it instead of `available`, which would make each draw rewrite them.
-    is_open = models.GeneratedField(expression=Q(available__gt=0), output_field=models.BooleanField(), db_persist=True)
+    is_open = stored_boolean(Q(available__gt=0))
 
     class Meta:
         triggers: ClassVar = [*movement_triggers.never_deleted("lot_kept"), movement_triggers.taken_back]
@@ -87,10 +92,8 @@ class Payment(models.Model):
     began_at = models.DateTimeField()
     held_until = models.DateTimeField(null=True)
     released_at = models.DateTimeField(null=True)
-    is_live = models.GeneratedField(
-        expression=Q(held__gt=0) | Q(captured__gt=0), output_field=models.BooleanField(), db_persist=True
-    )
-    is_held = models.GeneratedField(expression=Q(held__gt=0), output_field=models.BooleanField(), db_persist=True)
+    is_live = stored_boolean(Q(held__gt=0) | Q(captured__gt=0))
+    is_held = stored_boolean(Q(held__gt=0))
 
     class Meta:
         triggers: ClassVar = movement_triggers.never_deleted("payment_kept")

@@ -88,7 +88,8 @@ class Movement(models.Model):
                 name="movement_hold_ends",
             ),
             models.CheckConstraint(
-                condition=Q(reference__regex=REFERENCE) | Q(~Q(kind__in=(*DRAWING, "REFUND")), reference=None),
+                condition=Q(reference__isnull=False, reference__regex=REFERENCE)
+                | Q(~Q(kind__in=(*DRAWING, "REFUND")), reference=None),
                 name="movement_reference_given",
             ),
             models.CheckConstraint(

@@ -152,7 +152,7 @@ class Migration(migrations.Migration):
                 ('clawback_total', models.DecimalField(db_default=0, decimal_places=4, max_digits=18)),
                 ('clawback_due', models.DecimalField(db_default=0, decimal_places=4, max_digits=18)),
                 ('renewals', models.PositiveSmallIntegerField(db_default=0)),
-                ('is_open', models.GeneratedField(db_persist=True, expression=models.Q(('available__gt', 0)), output_field=models.BooleanField())),
+                ('is_open', models.GeneratedField(db_persist=True, expression=models.ExpressionWrapper(models.Q(('available__gt', 0)), models.BooleanField()), output_field=models.BooleanField())),
             ],
         ),
         migrations.CreateModel(
@@ -171,8 +171,8 @@ class Migration(migrations.Migration):
                 ('began_at', models.DateTimeField()),
                 ('held_until', models.DateTimeField(null=True)),
                 ('released_at', models.DateTimeField(null=True)),
-                ('is_live', models.GeneratedField(db_persist=True, expression=models.Q(('held__gt', 0), ('captured__gt', 0), _connector='OR'), output_field=models.BooleanField())),
-                ('is_held', models.GeneratedField(db_persist=True, expression=models.Q(('held__gt', 0)), output_field=models.BooleanField())),
+                ('is_live', models.GeneratedField(db_persist=True, expression=models.ExpressionWrapper(models.Q(('held__gt', 0), ('captured__gt', 0), _connector='OR'), models.BooleanField()), output_field=models.BooleanField())),
+                ('is_held', models.GeneratedField(db_persist=True, expression=models.ExpressionWrapper(models.Q(('held__gt', 0)), models.BooleanField()), output_field=models.BooleanField())),
             ],
         ),
         migrations.CreateModel(
@@ -413,7 +413,7 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name='movement',
-            constraint=models.CheckConstraint(condition=models.Q(('reference__regex', '^[!-~]([ -~]{0,98}[!-~])?$'), models.Q(models.Q(('kind__in', ('HOLD', 'SPEND', 'REFUND')), _negated=True), ('reference', None)), _connector='OR'), name='movement_reference_given'),
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('reference__isnull', False), ('reference__regex', '^[!-~]([ -~]{0,98}[!-~])?$')), models.Q(models.Q(('kind__in', ('HOLD', 'SPEND', 'REFUND')), _negated=True), ('reference', None)), _connector='OR'), name='movement_reference_given'),
         ),
         migrations.AddConstraint(
             model_name='movement',
