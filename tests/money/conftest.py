@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.models import Service, User
@@ -65,12 +65,11 @@ def hold(spend: Callable[..., Answer]) -> Callable[..., UUID]:
 def as_owner(statement: str, *values: Any) -> None:
     """Run SQL as a superuser, with every trigger of ours off, and put them back."""
     tables = ("ledger_entry", "ledger_movement", "ledger_posting", "ledger_lot", "ledger_payment", "ledger_allocation")
-    with connection.cursor() as cursor:
+    with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute(";".join(f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in tables))
         cursor.execute(statement, values or None)
         cursor.execute("SELECT public.harden_triggers()")
-        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 
 
 def end_credit(lot: Lot, ago: timedelta = timedelta(seconds=5)) -> datetime:
@@ -86,20 +85,17 @@ def end_credit(lot: Lot, ago: timedelta = timedelta(seconds=5)) -> datetime:
     return lot.spendable_until
 
 
-def end_hold(payment_id: UUID, ago: timedelta = timedelta(seconds=1)) -> datetime:
-    """Let a hold have ended so long ago, with all that happened to it before."""
+def end_hold(payment_id: UUID, ago: timedelta = timedelta(0)) -> datetime:
+    """Let a hold have ended so long ago."""
+    as_owner("UPDATE ledger_payment SET held_until = clock_timestamp() - %s::interval WHERE id = %s", str(ago), payment_id)
     as_owner(
-        "UPDATE ledger_payment SET held_until = clock_timestamp() - %s::interval, began_at = began_at - interval '1 day'"
-        " WHERE id = %s",
-        str(ago),
+        "UPDATE ledger_movement SET held_until = payment.held_until FROM ledger_payment AS payment"
+        " WHERE ledger_movement.id = payment.id AND payment.id = %s",
         payment_id,
     )
-    as_owner(
-        "UPDATE ledger_movement SET held_until = (SELECT held_until FROM ledger_payment WHERE id = ledger_movement.id),"
-        " at = at - interval '1 day' WHERE id = %s",
-        payment_id,
-    )
-    return Payment.objects.get(pk=payment_id).held_until  # type: ignore[return-value]
+    ended = Payment.objects.get(pk=payment_id).held_until
+    assert ended is not None
+    return ended
 
 
 def figures(lot: Lot) -> dict[str, Decimal]:

@@ -436,7 +436,7 @@ def test_a_refund_renews_no_longer_than_the_grace(credit: Credit, spend: Spend, 
     assert breaks(insert, posting(identity, lot, until="now() + interval '15 days'")) == "posting_new_end"
 
 
-# --- Claims and their lots -----------------------------------------------------------------------------------------------------
+# --- Claims and their lots ---------------------------------------------------------------------------------------------
 
 
 def test_a_claim_says_when_it_can_be_spent_as_its_credit_does(
