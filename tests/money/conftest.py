@@ -46,7 +46,7 @@ def spend(alice: User, shop: Service) -> Callable[..., Answer]:
     """Pay that much at the shop at once, for an order of its own unless one is named."""
 
     def make(amount: str, user: User | None = None, **fields: Any) -> Answer:
-        given = {"service": shop, "currency": "INR", "reference": f"order-{uuid4().hex}"} | fields
+        given: dict[str, Any] = {"service": shop, "currency": "INR", "reference": f"order-{uuid4().hex}"} | fields
         return pay(user or alice, amount=Decimal(amount), **given)
 
     return make
@@ -64,10 +64,10 @@ def hold(spend: Callable[..., Answer]) -> Callable[..., UUID]:
 
 def as_owner(statement: str, *values: Any) -> None:
     """Run SQL as a superuser, with every trigger of ours off, and put them back."""
-    tables = ("ledger_entry", "ledger_movement", "ledger_posting", "ledger_lot", "ledger_payment", "ledger_allocation")
+    names = ("seal", "entry", "movement", "posting", "lot", "payment", "allocation")
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        cursor.execute(";".join(f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in tables))
+        cursor.execute(";".join(f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in map("ledger_{}".format, names)))
         cursor.execute(statement, values or None)
         cursor.execute("SELECT public.harden_triggers()")
 

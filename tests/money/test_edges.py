@@ -384,11 +384,12 @@ def test_an_owner_releases_while_nothing_is_captured(credit: Credit, hold: Hold,
 def test_anothers_payment_is_not_found(credit: Credit, hold: Hold, other_shop: Service) -> None:
     credit("100")
     payment = hold("40")
-    for call in (
+    calls: list[Callable[[], Answer]] = [
         lambda: capture_payment(payment, other_shop),
         lambda: release_payment(payment, service=other_shop),
         lambda: back(payment, other_shop),
-    ):
+    ]
+    for call in calls:
         with pytest.raises(PaymentNotFound):
             call()
 

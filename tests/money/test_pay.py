@@ -200,7 +200,8 @@ def test_payments_that_arrive_together_share_a_transaction(
     users = make_users(3)
     for user in users:
         credit("10", user=user)
-    names = {"currency": "INR", "capture": True, "up_to": False, "hold_seconds": None, "order_total": None, "actor_id": None}
+    names: dict[str, Any] = {"currency": "INR", "capture": True, "up_to": False, "hold_seconds": None}
+    names |= {"order_total": None, "actor_id": None}
     asked = [(users[0], "4", "a"), (users[0], "4", "b"), (users[0], "4", "c"), (users[1], "10", "d"), (users[2], "11", "e")]
     requests = [
         PaymentRequest(user_id=user.pk, service_id=shop.pk, amount=Decimal(amount), reference=name, request_key=None, **names)

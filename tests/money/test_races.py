@@ -128,8 +128,8 @@ def test_t31_release_and_capture_at_a_barrier_one_wins(credit: Credit, hold: Hol
 
     won = [names(outcomes[place : place + 2]) for place in range(0, len(outcomes), 2)]
     assert {tuple(sorted(pair)) for pair in won} <= {("AlreadyReleased", "Answer"), ("AlreadyCaptured", "Answer")}
-    for payment in Payment.objects.all():
-        assert (payment.held, payment.captured + payment.released) == (0, 1)
+    for found in Payment.objects.all():
+        assert (found.held, found.captured + found.released) == (0, 1)
     assert violations() == []
 
 

@@ -45,7 +45,7 @@ def capture_payment(
     held = capture_order(payment.parts)
     taken = allocate(held, captured)
     common: dict[str, Any] = {"user_id": payment.user_id, "currency": payment.currency, "payment_id": payment_id}
-    common |= {"service_id": payment.service_id, "actor_id": actor and actor.pk}
+    common |= {"service_id": payment.service_id, "actor_id": actor.pk if actor else None}
     movements = [NewMovement("CAPTURE", shares=taken, request_key=key, fingerprint=digest, **common)]
     if final and (rest := less(held, taken)):
         movements.append(NewMovement("RELEASE", shares=rest, **common))

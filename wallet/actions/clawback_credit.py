@@ -66,7 +66,7 @@ def clawback_credit(
         note_digest=hashlib.sha256(note.encode()).hexdigest() if note else None,
         request_key=key,
         fingerprint=digest,
-        actor_id=actor and actor.pk,
+        actor_id=actor.pk if actor else None,
     )
     with refusals_of_postgresql():
         (recorded,) = record([movement])

@@ -48,7 +48,7 @@ def extend_lot(
         reason=reason,
         request_key=key,
         fingerprint=digest,
-        actor_id=actor and actor.pk,
+        actor_id=actor.pk if actor else None,
     )
     with refusals_of_postgresql():
         (recorded,) = record([movement])

@@ -105,7 +105,7 @@ def pay(
         up_to=up_to,
         hold_seconds=seconds,
         order_total=order_total,
-        actor_id=actor and actor.pk,
+        actor_id=actor.pk if actor else None,
         request_key=key,
     )
     return submit_payment(request)
@@ -119,7 +119,7 @@ def submit_payment(request: PaymentRequest) -> Answer:
         raise Busy from error
 
 
-def pay_batch(requests: Sequence[PaymentRequest]) -> list[Answer | Refusal | RetryIndividually]:
+def pay_batch(requests: Sequence[PaymentRequest]) -> list[Answer | RetryIndividually]:
     """Process payments in one transaction that waits for no wallet; return an outcome for each, in their order.
 
     Whatever is not plainly paid is left to a payment alone: a wallet in use, a repetition, an ended hold, too little credit.

@@ -151,7 +151,7 @@ def lock_payment(
     A service sees its own payments, an operator all, anyone else their own.
     """
     owner = actor.pk if actor and not service and not actor.is_admin else None
-    parameters = {"payment": payment_id, "service": service and service.pk, "owner": owner, "key": key}
+    parameters: dict[str, Any] = {"payment": payment_id, "service": service and service.pk, "owner": owner, "key": key}
     parameters |= {"actor": actor and actor.pk, "reference": reference}
     statements = {"lock": LOCK_PAYMENT, "movements": MOVEMENTS_OF_PAYMENT, "parts": PARTS, "keyed": KEYED}
     statements |= {"refunds": REFUNDS, "clock": CLOCK}
@@ -159,8 +159,16 @@ def lock_payment(
     if not read["lock"]:
         raise PaymentNotFound
     (wallet,) = read["lock"]
-    rest = (read[name] for name in ("movements", "parts", "keyed", "refunds"))
-    return LockedPayment(wallet.user_id, wallet.currency, wallet.service_id, *rest, read["clock"][0].now)
+    return LockedPayment(
+        user_id=wallet.user_id,
+        currency=wallet.currency,
+        service_id=wallet.service_id,
+        movements=read["movements"],
+        parts=read["parts"],
+        keyed=read["keyed"],
+        refunds=read["refunds"],
+        now=read["clock"][0].now,
+    )
 
 
 HELD_FOR = """

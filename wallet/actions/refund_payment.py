@@ -62,7 +62,7 @@ def refund_payment(
         reason=reason,
         request_key=key,
         fingerprint=digest,
-        actor_id=actor and actor.pk,
+        actor_id=actor.pk if actor else None,
     )
     with refusals_of_postgresql():
         recorded = record_header(refund)

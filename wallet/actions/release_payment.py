@@ -45,7 +45,7 @@ def release_payment(
         service_id=payment.service_id,
         request_key=key,
         fingerprint=digest,
-        actor_id=actor and actor.pk,
+        actor_id=actor.pk if actor else None,
     )
     with refusals_of_postgresql():
         (recorded,) = record([release])

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 from uuid import UUID
 
 FOR_EVER = datetime.max.replace(tzinfo=UTC)
@@ -18,27 +18,12 @@ class Share(NamedTuple):
     amount: Decimal
 
 
-class DrawableLot(Protocol):
-    """What the order of drawing depends on."""
+def draw_order(lot: Any) -> tuple[int, datetime, datetime, UUID]:
+    """Return the sort key of a lot: priority, then soonest end, never-ending last, then oldest claim, then id.
 
-    draw_priority: int
-    spendable_until: datetime | None
-    opened_at: datetime
-    entry_id: UUID
-
-
-class Part(Protocol):
-    """What one lot bears of a payment so far: an allocation. `position` is the order in which the lots were drawn."""
-
-    lot_id: UUID
-    position: int
-    held: Decimal
-    captured: Decimal
-    refunded: Decimal
-
-
-def draw_order(lot: DrawableLot) -> tuple[int, datetime, datetime, UUID]:
-    """Return the sort key of a lot: priority, then soonest end, never-ending last, then oldest claim, then id."""
+    Arguments:
+        lot: a Lot, or a row with its columns.
+    """
     return lot.draw_priority, lot.spendable_until or FOR_EVER, lot.opened_at, lot.entry_id
 
 
@@ -54,12 +39,16 @@ def allocate(available: Iterable[Share], amount: Decimal) -> list[Share]:
     return shares
 
 
-def capture_order(parts: Sequence[Part]) -> list[Share]:
-    """Return what is held, first drawn first: so it is captured, and the rest goes back to the lots it came from."""
+def capture_order(parts: Sequence[Any]) -> list[Share]:
+    """Return what is held, first drawn first: so it is captured, and the rest goes back to the lots it came from.
+
+    Arguments:
+        parts: what each lot bears of a payment: rows of Allocation.
+    """
     return [Share(part.lot_id, part.held) for part in sorted(parts, key=lambda part: part.position) if part.held > 0]
 
 
-def refund_order(parts: Sequence[Part]) -> list[Share]:
+def refund_order(parts: Sequence[Any]) -> list[Share]:
     """Return what can be refunded, last drawn first."""
     drawn_last_first = sorted(parts, key=lambda part: part.position, reverse=True)
     return [Share(part.lot_id, part.captured - part.refunded) for part in drawn_last_first if part.captured > part.refunded]

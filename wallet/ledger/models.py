@@ -147,7 +147,11 @@ class Seal(models.Model):
     from_xid = TransactionIdField()
     to_xid = TransactionIdField()
     count = models.PositiveIntegerField()
-    sums = models.TextField(help_text="JSON: the exact sum of the amounts per currency.")
+    sums = models.TextField(help_text="JSON: the exact sum of the claims per currency.")
+    # Version 2 covers movements too, and states their sums per currency and kind, and the balance of each account afterwards.
+    version = models.PositiveSmallIntegerField(default=1, db_default=1)
+    kinds = models.TextField(null=True)
+    position = models.TextField(null=True)
     sealed_at = models.DateTimeField()
     public_key = models.BinaryField(max_length=32)
     signature = models.BinaryField(max_length=64)

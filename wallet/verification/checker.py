@@ -33,7 +33,7 @@ from wallet.ledger.models import Entry
 from wallet.verification import invariants, money
 from wallet.verification.claim_log import TRACEBACK, WITHOUT_WAIT, Attempt
 from wallet.verification.enforcement import weakened_rules
-from wallet.verification.seals import seal_violations
+from wallet.verification.seals import position_violations, seal_violations
 
 MAX_TRANSACTION_SECONDS = 10
 SNAPSHOT = "snapshot"
@@ -102,6 +102,7 @@ def verify_everything(
     violations += [Violation("I25", sentence) for sentence in weakened_rules(connection)]
     sealed = seal_violations(since, progress, roots, using=connection.alias)
     violations += [Violation("I8", sentence) for sentence in islice(sealed, MAX_VIOLATIONS)]
+    violations += [Violation("I21", sentence) for sentence in position_violations(connection.alias)]
     if issued is not None:
         violations += issued_violations(connection, issued)
     if log is not None:

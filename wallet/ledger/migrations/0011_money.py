@@ -9,6 +9,7 @@ import pgtrigger.migrations
 import wallet.ledger.migrations._frozen
 from decimal import Decimal
 from django.conf import settings
+from django.contrib.postgres.operations import AddConstraintNotValid
 from django.db import migrations, models
 
 
@@ -233,6 +234,10 @@ class Migration(migrations.Migration):
             model_name='entry',
             name='entry_equals_asset',
         ),
+        migrations.RemoveConstraint(
+            model_name='seal',
+            name='seal_sums_stated',
+        ),
         migrations.AddField(
             model_name='entry',
             name='spendable_from',
@@ -243,6 +248,26 @@ class Migration(migrations.Migration):
             name='spendable_until',
             field=models.DateTimeField(editable=False, null=True),
         ),
+        migrations.AddField(
+            model_name='seal',
+            name='kinds',
+            field=models.TextField(null=True),
+        ),
+        migrations.AddField(
+            model_name='seal',
+            name='position',
+            field=models.TextField(null=True),
+        ),
+        migrations.AddField(
+            model_name='seal',
+            name='version',
+            field=models.PositiveSmallIntegerField(db_default=1, default=1),
+        ),
+        migrations.AlterField(
+            model_name='seal',
+            name='sums',
+            field=models.TextField(help_text='JSON: the exact sum of the claims per currency.'),
+        ),
         pgtrigger.migrations.AddTrigger(
             model_name='entry',
             trigger=pgtrigger.compiler.Trigger(name='entry_equals_asset', sql=pgtrigger.compiler.UpsertTriggerSql(condition="WHEN (NEW.kind = 'CLAIM')", constraint='CONSTRAINT', func="\n    IF NOT EXISTS (\n        SELECT FROM assets_cashbackasset AS asset\n        WHERE asset.id = NEW.asset_id AND asset.claimed_by_id = NEW.user_id AND asset.claimed_at = NEW.claimed_at\n            AND asset.total_value = NEW.amount AND asset.currency = NEW.currency\n            AND (asset.spendable_from, asset.spendable_until)\n                IS NOT DISTINCT FROM (NEW.spendable_from, NEW.spendable_until)\n    ) THEN\n        RAISE EXCEPTION 'a claim entry must equal its asset''s owner, amount, currency and instant' USING ERRCODE = 'check_violation', CONSTRAINT = 'entry_equals_asset';\n    END IF;\n     RETURN NULL;", hash='387d72574fe7285db45808c6007c976dc1d52157', operation='INSERT', pgid='pgtrigger_entry_equals_asset_1b6b4', table='ledger_entry', timing='DEFERRABLE INITIALLY DEFERRED', when='AFTER')),
@@ -250,6 +275,14 @@ class Migration(migrations.Migration):
         pgtrigger.migrations.AddTrigger(
             model_name='entry',
             trigger=pgtrigger.compiler.Trigger(name='entry_lots_opened', sql=pgtrigger.compiler.UpsertTriggerSql(func="\n    INSERT INTO ledger_lot (entry_id, user_id, currency, service_id, draw_priority, refund_grace_days, clawback_reach, opened_at, spendable_from, spendable_until, moved_at, total, available)\n        SELECT claim.id, claim.user_id, claim.currency, pool.service_id, coalesce(pool.draw_priority, 2),\n            coalesce(pool.refund_grace_days, 14), coalesce(pool.clawback_reach, 'CREDIT'), claim.claimed_at,\n            coalesce(claim.spendable_from, claim.claimed_at), claim.spendable_until, claim.claimed_at,\n            claim.amount, claim.amount\n        FROM entered AS claim JOIN assets_cashbackasset AS asset ON asset.id = claim.asset_id\n        LEFT JOIN assets_creditpool AS pool ON pool.id = asset.pool_id;\n    RETURN NULL;\n    ", hash='5f66ecbbc7a86707ca509799966338666ed33d5e', level='STATEMENT', operation='INSERT', pgid='pgtrigger_entry_lots_opened_02358', referencing='REFERENCING NEW TABLE AS entered ', table='ledger_entry', when='AFTER')),
+        ),
+        AddConstraintNotValid(
+            model_name='seal',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('sums__regex', '^\\{"[A-Z]{3}": "[0-9]{1,24}(\\.[0-9]{1,4})?"(, "[A-Z]{3}": "[0-9]{1,24}(\\.[0-9]{1,4})?"){0,254}\\}$'), ('version', 1)), models.Q(('sums__regex', '^\\{("[A-Z]{3}": "[0-9]{1,24}(\\.[0-9]{1,4})?"(, "[A-Z]{3}": "[0-9]{1,24}(\\.[0-9]{1,4})?"){0,254})?\\}$'), ('version', 2)), _connector='OR'), name='seal_sums_stated'),
+        ),
+        AddConstraintNotValid(
+            model_name='seal',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('kinds', None), ('position', None), ('version', 1)), models.Q(('kinds__isnull', False), ('kinds__regex', '^\\{"[A-Z]{3}": \\{"[A-Za-z]{4,8}": "-?[0-9]{1,24}(\\.[0-9]{1,4})?"(, "[A-Za-z]{4,8}": "-?[0-9]{1,24}(\\.[0-9]{1,4})?")*\\}(, "[A-Z]{3}": \\{"[A-Za-z]{4,8}": "-?[0-9]{1,24}(\\.[0-9]{1,4})?"(, "[A-Za-z]{4,8}": "-?[0-9]{1,24}(\\.[0-9]{1,4})?")*\\})*\\}$'), ('position__isnull', False), ('position__regex', '^\\{"[A-Z]{3}": \\{"[A-Za-z]{4,8}": "-?[0-9]{1,24}(\\.[0-9]{1,4})?"(, "[A-Za-z]{4,8}": "-?[0-9]{1,24}(\\.[0-9]{1,4})?")*\\}(, "[A-Z]{3}": \\{"[A-Za-z]{4,8}": "-?[0-9]{1,24}(\\.[0-9]{1,4})?"(, "[A-Za-z]{4,8}": "-?[0-9]{1,24}(\\.[0-9]{1,4})?")*\\})*\\}$'), ('version', 2)), _connector='OR'), name='seal_position_stated'),
         ),
         migrations.AddConstraint(
             model_name='lotbackfill',
