@@ -22,6 +22,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 SIGNED = ("seq", "previous_root", "root", "from_xid", "to_xid", "count", "sums", "sealed_at")
+SIGNED_2 = (*SIGNED, "version", "kinds", "position")  # of a seal that covers payments too
 
 
 def node(left: bytes, right: bytes) -> bytes:
@@ -51,13 +52,28 @@ def check(proof: dict[str, Any], public_key: str) -> str:
     seal = proof["seal"]
     if root_of(proof).hex() != seal["root"]:
         raise ValueError("the claim is not under this seal's root")
-    signed = json.dumps({name: seal[name] for name in SIGNED}, sort_keys=True, separators=(",", ":")).encode()
+    names = SIGNED_2 if "version" in seal else SIGNED
+    signed = json.dumps({name: seal[name] for name in names}, sort_keys=True, separators=(",", ":")).encode()
     try:
         Ed25519PublicKey.from_public_bytes(bytes.fromhex(public_key)).verify(bytes.fromhex(seal["signature"]), signed)
     except InvalidSignature:
         raise ValueError("the seal was not signed by this public key") from None
-    entry, _, asset, user, amount, currency, claimed_at, *_ = json.loads(proof["leaf"])
+    leaf = json.loads(proof["leaf"])
+    if leaf[1] != "CLAIM":
+        return explain_movement(leaf, seal["seq"])
+    entry, _, asset, user, amount, currency, claimed_at, *_ = leaf
     return f"Entry {entry}: user {user} claimed asset {asset}, {amount} {currency}, at {claimed_at}; under seal {seal['seq']}."
+
+
+def explain_movement(leaf: list[Any], seq: int) -> str:
+    """Return a sentence on a movement of a payment or of a claim: who, how much, for which order, with which credits."""
+    movement, kind, user, currency, number, amount, at, payment, claim, service, reference, *_, postings = leaf
+    what = f"payment {payment} at service {service}, reference {reference}" if payment else f"claim {claim}"
+    credits_ = ", ".join(f"{share} {currency} of credit {lot}" for _, lot, share, _ in postings)
+    return (
+        f"Movement {movement}, number {number} of user {user} in {currency}: {kind} of {amount} for {what}, at {at},"
+        f" by {credits_}; under seal {seq}."
+    )
 
 
 def main() -> int:

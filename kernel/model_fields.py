@@ -1,9 +1,11 @@
 """Model fields whose migrations import none of our code: defaults and validators in Python are left out of them."""
 
+import re
 from collections.abc import Sequence
 from typing import Any, ClassVar
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.db import models
 
 # The result of models.Field.deconstruct: name, path of the class, positional and keyword arguments.
@@ -37,3 +39,31 @@ class ValidatedCharField(models.CharField[str, str]):
         """Return a plain CharField without validators."""
         name, _, args, kwargs = super().deconstruct()
         return name, "django.db.models.CharField", args, {key: kwargs[key] for key in kwargs if key != "validators"}
+
+
+INTERVAL_TEXT = re.compile(r"([0-9]{1,5} (minute|hour|day|week|mon|month|year)s?|[0-9]{1,5}:[0-5][0-9]:[0-5][0-9])( (?!$)|$)")
+
+
+class IntervalField(models.Field[str | None, str | None]):
+    """PostgreSQL's `interval` as its text, such as "48 hours" or "1 month": a timedelta knows no months."""
+
+    def deconstruct(self) -> Deconstructed:
+        """Return the frozen copy of this class beside the migrations."""
+        name, _, args, kwargs = super().deconstruct()
+        return name, "wallet.assets.migrations._frozen.IntervalField", args, kwargs
+
+    def db_type(self, connection: Any) -> str:
+        """Return the column's type."""
+        return "interval"
+
+    def select_format(self, compiler: Any, sql: str, params: Any) -> tuple[str, Any]:
+        """Return SQL that reads the interval as text."""
+        return f"({sql})::text", params
+
+    def to_python(self, value: Any) -> str | None:
+        """Return the text; raise ValidationError unless it is made of numbers and units, e.g. "1 month 2 days"."""
+        if value in (None, ""):
+            return None
+        if not isinstance(value, str) or INTERVAL_TEXT.sub("", value) != "":
+            raise ValidationError('Write a duration such as "48 hours", "30 days" or "1 month".', code="interval")
+        return value

@@ -19,6 +19,8 @@ USER_IN_POOL_LOCK = "hashtextextended({pool}::text || {user}::text, 0)"
 SCHEDULE_TASKS_LOCK = "hashtext('wallet.schedule_tasks')"
 # Serializes `manage.py seed`, which runs several transactions.
 DEMO_DATA_LOCK = "hashtext('wallet.actions.demo_data')"
+# Serializes the movements of one wallet: a user's credits in one currency. {user} and {currency} are SQL.
+WALLET_LOCK = "hashtextextended({user}::text || {currency}::text, 1)"
 # Retired: sealers took it before a unique constraint kept them apart.
 RETIRED_SEALERS_LOCK = "24225"
 # Serializes exports: one at a time for all processes of the database.

@@ -3,7 +3,7 @@
 import time
 
 from accounts import sessions, tokens
-from wallet.actions import bulk_jobs, expire_assets, seal_ledger
+from wallet.actions import bulk_jobs, end_holds, expire_assets, lapse_credits, open_lots, seal_ledger
 from wallet.assets.change_context import acting_through_channel
 from wallet.ledger import idempotency
 
@@ -11,8 +11,10 @@ SWEEP = "Expire due credits"
 SEAL = "Seal the ledger"
 CLEAN_UP = "Clean up idempotency keys"
 BULK_JOBS = "Continue bulk jobs"
+WALLETS = "End holds and lapse ended credits"
 SWEEP_SECONDS = 50  # the next sweep starts a minute after this one
 REST_RATIO = 9.0  # pause after each batch, in multiples of its duration: the sweep works a tenth of the time
+OPEN_LOTS_REST = 1.0  # opening lots works half of the time: until it is done, nothing is paid
 BATCH_SIZE = 200  # a small batch occupies the core and the disk only briefly
 JOB_SECONDS = 20  # a worker that sealing also needs
 JOB_REST_RATIO = 4.0
@@ -21,6 +23,7 @@ SCHEDULES = {
     SWEEP: ("wallet.tasks.sweep", "* * * * *"),
     SEAL: ("wallet.tasks.seal_for_a_minute", "* * * * *"),
     BULK_JOBS: (bulk_jobs.RUNNER, "* * * * *"),
+    WALLETS: ("wallet.tasks.sweep_wallets", "* * * * *"),
     CLEAN_UP: ("wallet.tasks.forget_old_answers", "17 3 * * *"),
 }
 
@@ -29,6 +32,14 @@ def sweep() -> int:
     """Mark due credits EXPIRED and return their number. Pauses keep claims fast, even with a million due at once."""
     with acting_through_channel("scheduler"):
         return expire_assets.expire_due(batch_size=BATCH_SIZE, rest=REST_RATIO, seconds=SWEEP_SECONDS)
+
+
+def sweep_wallets() -> int:
+    """End holds that are over and record the lapse of ended credits; return how many. After an upgrade, open lots first."""
+    with acting_through_channel("scheduler"):
+        if not open_lots.open_lots(rest=OPEN_LOTS_REST, seconds=SWEEP_SECONDS):
+            return 0
+        return end_holds.end_due_holds() + lapse_credits.lapse_ended_credits()
 
 
 def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:

@@ -10,17 +10,25 @@ The owner of the tables runs migrations and these grants; the application's role
 from django.db import connection
 from psycopg import sql
 
-from wallet.ledger.querysets import COLUMNS
+from wallet.ledger.querysets import COLUMNS, MOVEMENT_COLUMNS
 
 APP_ROLE = "cashback_app"
 
 # Append-only tables.
-APPEND_ONLY = ("ledger_seal",)
-COLUMN_PRIVILEGES = {"ledger_entry": f"SELECT, INSERT ({', '.join(COLUMNS)})"}
+APPEND_ONLY = ("ledger_seal", "ledger_posting", "ledger_grant")
+COLUMN_PRIVILEGES = {
+    "ledger_entry": f"SELECT, INSERT ({', '.join(COLUMNS)})",
+    "ledger_movement": f"SELECT, INSERT ({', '.join(MOVEMENT_COLUMNS)})",
+    # Each update opens the lots of so many claims (movement_triggers.lots_backfilled).
+    "ledger_lotbackfill": "SELECT, UPDATE (batch_size)",
+}
 # The change history and the log of issues are written by SECURITY DEFINER triggers, and so are the counters and balances.
 CHANGE_HISTORY = ("assets_cashbackassetevent", "assets_creditpoolevent", "assets_batch", "assets_issuance", "pghistory_context")
 COUNTERS = ("assets_batchsupply", "assets_supplydelta", "ledger_sealedbalance")
-READ_ONLY = (*CHANGE_HISTORY, *COUNTERS, "django_migrations")
+# So are the states of the wallet as money: lots, payments and allocations.
+MONEY_STATES = ("ledger_lot", "ledger_payment", "ledger_allocation")
+READ_ONLY = (*CHANGE_HISTORY, *COUNTERS, *MONEY_STATES, "django_migrations")
+VIEWS = ("ledger_doubleentry",)
 # Time limits of the role's sessions; a connection may set others.
 ROLE_TIMEOUTS = {"lock_timeout": "2s", "statement_timeout": "5s", "idle_in_transaction_session_timeout": "5s"}
 
@@ -65,11 +73,12 @@ def grant_statements(role: str) -> list[sql.Composable]:
         sql.SQL("GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {}"),
     ]
     tables = connection.introspection.table_names()
+    view_grants = [sql.SQL(f"GRANT SELECT ON {view} TO {{}}") for view in VIEWS]
     table_grants = [(sql.SQL(f"GRANT {table_privileges(table)} ON {{}} TO {{}}"), sql.Identifier(table)) for table in tables]
     limits = [sql.SQL(f"ALTER ROLE {{}} SET {setting} = '{limit}'") for setting, limit in ROLE_TIMEOUTS.items()]
     database = sql.Identifier(current_database())
     return [
-        *(grant.format(name, database=database) for grant in (*grants, *limits)),
+        *(grant.format(name, database=database) for grant in (*grants, *view_grants, *limits)),
         *(grant.format(table, name) for grant, table in table_grants),
     ]
 

@@ -21,6 +21,7 @@ ALL = {"SELECT", "INSERT", "UPDATE", "DELETE"}
 READ_AND_APPEND = {"SELECT", "INSERT"}
 GOLDEN = {
     "accounts_browsersession": ALL,
+    "accounts_service": ALL,
     "accounts_tokenfamily": ALL,
     "accounts_user": ALL,
     "assets_cashbackasset": ALL,
@@ -42,8 +43,16 @@ GOLDEN = {
     "django_q_schedule": ALL,
     "django_q_task": ALL,
     "django_session": ALL,
+    "ledger_allocation": {"SELECT"},
+    "ledger_doubleentry": {"SELECT"},
     "ledger_entry": {"SELECT"},
+    "ledger_grant": READ_AND_APPEND,
     "ledger_idempotencykey": ALL,
+    "ledger_lot": {"SELECT"},
+    "ledger_lotbackfill": {"SELECT"},
+    "ledger_movement": {"SELECT"},
+    "ledger_payment": {"SELECT"},
+    "ledger_posting": READ_AND_APPEND,
     "ledger_seal": READ_AND_APPEND,
     "ledger_sealedbalance": {"SELECT"},
     "otp_static_staticdevice": ALL,
@@ -55,7 +64,14 @@ GOLDEN = {
 GOLDEN_COLUMNS = {
     ("ledger_entry", "INSERT"): {
         *("id", "kind", "asset_id", "user_id", "amount", "currency", "claimed_at", "request_key", "actor_id"),
+        *("spendable_from", "spendable_until"),
     },
+    # A movement's number, time and `xid` are not here either.
+    ("ledger_movement", "INSERT"): {
+        *("id", "kind", "user_id", "currency", "amount", "payment_id", "claim_id", "service_id", "reference", "order_total"),
+        *("held_until", "shortfall", "reason", "note_digest", "request_key", "fingerprint", "actor_id", "channel"),
+    },
+    ("ledger_lotbackfill", "UPDATE"): {"batch_size"},
 }
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -128,7 +144,11 @@ def test_only_the_owner_can_execute_security_definer_functions() -> None:
         "pgtrigger_asset_issued": 1,
         "pgtrigger_delete_delete": 2,
         "pgtrigger_history_pseudonymised": 1,
+        "pgtrigger_entry_lots_opened": 1,
         "pgtrigger_insert_insert": 1,
+        "pgtrigger_lots_backfilled": 1,
+        "pgtrigger_movement_turn": 1,
+        "pgtrigger_posting_applied": 1,
         "pgtrigger_seal_balances_added": 1,
         "pgtrigger_supply_changed": 1,
         "pgtrigger_supply_deleted": 1,

@@ -20,6 +20,7 @@ from wallet.actions.claim_decisions import (
     Assignment,
     ClaimLimitReached,
     ClaimRequest,
+    NeverSpendable,
     PoolClosed,
     admit_pool_claims,
     decide_asset_claims,
@@ -35,6 +36,7 @@ from wallet.ledger.models import Entry
 # The refusal for each constraint by which PostgreSQL rejects a claim.
 REFUSAL_BY_CONSTRAINT: dict[str, type[Refusal]] = {
     "asset_claimed_before_expiry": AssetExpired,
+    "asset_spendable_for_a_while": NeverSpendable,
     "pool_open": PoolClosed,
     "pool_claim_limit": ClaimLimitReached,
     "entry_request_key": IdempotencyKeyReused,

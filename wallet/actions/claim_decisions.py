@@ -45,6 +45,12 @@ class ClaimLimitReached(Conflict):
     detail = _("You have reached this pool's limit per user. See the other pools.")
 
 
+class NeverSpendable(Conflict):
+    code = "never_spendable"
+    meaning = _("The credit would end before it can be spent, by the dates of its pool.")
+    detail = _("This credit would end before you could spend it, so it cannot be claimed. Choose another one.")
+
+
 class AllInFlight(Busy):
     meaning = _("The last credits of the pool are being claimed by other requests, which may still fail.")
     detail = _(

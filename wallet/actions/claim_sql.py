@@ -68,12 +68,17 @@ UPDATE assets_cashbackasset AS asset SET status = 'CLAIMED', claimed_by_id = cla
 FROM unnest(%(assets)s::uuid[], %(users)s::uuid[]) AS claim (asset_id, user_id) WHERE asset.id = claim.asset_id
 """
 APPEND_ENTRIES = """\
-INSERT INTO ledger_entry (id, kind, asset_id, user_id, amount, currency, claimed_at, request_key, actor_id)
-SELECT entry.id, 'CLAIM', asset.id, claimed_by_id, total_value, currency, claimed_at, entry.request_key, claimed_by_id
+INSERT INTO ledger_entry
+    (id, kind, asset_id, user_id, amount, currency, claimed_at, spendable_from, spendable_until, request_key, actor_id)
+SELECT entry.id, 'CLAIM', asset.id, claimed_by_id, total_value, currency, claimed_at, spendable_from, spendable_until,
+    entry.request_key, {actor}
 FROM unnest(%(entries)s::uuid[], %(assets)s::uuid[], %(keys)s::text[]) AS entry (id, asset_id, request_key)
 JOIN assets_cashbackasset AS asset ON asset.id = entry.asset_id
 RETURNING asset_id, claimed_at
 """
+
+APPEND_OWN = APPEND_ENTRIES.format(actor="claimed_by_id")
+APPEND_GRANTED = APPEND_ENTRIES.format(actor="%(actor)s::uuid")
 
 
 @cache
@@ -137,15 +142,20 @@ def has_claimable_assets(pool_id: UUID, besides: Sequence[CashbackAsset]) -> boo
     return CashbackAsset.objects.claimable().filter(pool=pool_id).exclude(pk__in=[asset.pk for asset in besides]).exists()
 
 
-def mark_claimed_and_append(entries: Sequence[Entry]) -> dict[UUID, datetime]:
-    """Mark the entries' assets as claimed and insert the entries, in one round trip; return `claimed_at` by asset id."""
+def mark_claimed_and_append(entries: Sequence[Entry], granted_by: UUID | None = None) -> dict[UUID, datetime]:
+    """Mark the entries' assets as claimed and insert the entries, in one round trip; return `claimed_at` by asset id.
+
+    Arguments:
+        granted_by: the operator who claims for the entries' users; None: each claims for themselves.
+    """
     parameters = {
         "assets": uuid_array(entry.asset_id for entry in entries),
         "users": uuid_array(entry.user_id for entry in entries),
         "entries": uuid_array(entry.pk for entry in entries),
         "keys": [entry.request_key for entry in entries],
     }
-    return dict(fetch_results(f"{MARK_CLAIMED};{APPEND_ENTRIES}", parameters, skip=1)[0])
+    append = APPEND_OWN if granted_by is None else APPEND_GRANTED
+    return dict(fetch_results(f"{MARK_CLAIMED};{append}", parameters | {"actor": granted_by}, skip=1)[0])
 
 
 def set_lock_timeout(locking: Locking) -> str:

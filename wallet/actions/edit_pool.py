@@ -16,7 +16,14 @@ from wallet.assets.change_context import recording_change
 from wallet.assets.constraint_words import WORDS
 from wallet.assets.models import CashbackAsset, CreditPool, PoolKind, PoolNotFound
 
-EDITABLE_FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
+POLICIES = (
+    *("pending_for", "valid_for", "ends_with_day", "valid_until", "draw_priority", "service", "refund_grace_days"),
+    "clawback_reach",
+)
+EDITABLE_FIELDS = (
+    *("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone"),
+    *POLICIES,
+)
 
 
 @atomic_with_retry(idempotent=False)

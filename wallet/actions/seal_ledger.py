@@ -2,15 +2,16 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 from django.db import IntegrityError, connection
 from django.utils import timezone
 
 from kernel.transactions import Busy, atomic_with_retry, sqlstate, violated_constraint
-from wallet.ledger import merkle, signing
+from wallet.ledger import leaves, merkle, signing
 from wallet.ledger.models import Entry, Seal
 from wallet.ledger.querysets import EntryQuerySet
 from wallet.money import format_amount
@@ -49,14 +50,58 @@ def seal_next() -> Seal | None:
     Closed entries are below the oldest running transaction: nothing can be added there, in whatever order transactions commit.
     A range of ids or times would miss entries that commit late.
     """
-    last = Seal.objects.only("seq", "root", "to_xid").order_by("-seq").first()
-    start = last.to_xid if last else 0
-    rows, end = closed_rows(start, closed_horizon())
+    last = Seal.objects.only("seq", "root", "to_xid", "version", "position").order_by("-seq").first()
+    start, horizon = last.to_xid if last else 0, closed_horizon()
+    seal = (
+        seal_of_version_2(last, start, horizon) if is_version_2(last, start, horizon) else seal_of_claims(last, start, horizon)
+    )
+    if seal is not None:
+        seal.save(force_insert=True)
+    return seal
+
+
+def is_version_2(last: Seal | None, start: int, horizon: int) -> bool:
+    """Return whether the next seal is of version 2: once there is one, all later ones are, because positions continue.
+
+    Until there are payments, seals stay as verifiers of earlier releases know them.
+    """
+    return (last is not None and last.version == 2) or leaves.needs_version_2(start, horizon)
+
+
+def seal_of_claims(last: Seal | None, start: int, horizon: int) -> Seal | None:
+    """Return the next seal of version 1, unsaved; None if there is nothing to seal."""
+    rows, end = closed_rows(start, horizon)
+    return build_seal(rows, last, start, end) if rows else None
+
+
+def seal_of_version_2(last: Seal | None, start: int, horizon: int) -> Seal | None:
+    """Return the next seal of version 2, unsaved, over claims and movements; None if there is nothing to seal."""
+    rows, end = closed_leaves(start, horizon)
     if not rows:
         return None
-    seal = build_seal(rows, last, start, end)
-    seal.save(force_insert=True)
+    seal = unsigned_seal([(row[0], row[5].encode()) for row in rows], last, start, end)
+    sums = leaves.sums_by_kind(rows)
+    before = read_position(last) if last and last.version == 2 else leaves.position_after({}, leaves.sums_before(start))
+    claims = {currency: kinds["CLAIM"] for currency, kinds in sums.items() if "CLAIM" in kinds}
+    seal.version, seal.sums, seal.kinds = 2, format_sums(claims), format_parts(sums)
+    seal.position = format_parts(leaves.position_after(before, sums))
+    signing.sign_seal(seal)
     return seal
+
+
+def read_position(seal: Seal) -> leaves.Position:
+    """Return the balance of each account that a seal states."""
+    stated = json.loads(seal.position or "{}")
+    return {code: {name: Decimal(amount) for name, amount in accounts.items()} for code, accounts in stated.items()}
+
+
+def format_parts(parts: Mapping[str, Mapping[str, Decimal]]) -> str:
+    """Return sums per currency and kind, or account, as a seal states them: JSON with sorted keys."""
+    stated = {
+        code: {name: format_amount(amount, code) for name, amount in sorted(sums.items())}
+        for code, sums in sorted(parts.items())
+    }
+    return json.dumps(stated)
 
 
 def closed_horizon() -> int:
@@ -87,22 +132,37 @@ def closed_rows(start: int, end: int) -> tuple[list[tuple[Any, ...]], int]:
     return (whole, cut) if whole else (list(entries.filter(xid=cut).values_list(*signing.LEAF_COLUMNS)), cut + 1)
 
 
+def closed_leaves(start: int, end: int) -> tuple[list[leaves.Leaf], int]:
+    """Return the leaves of version 2 as closed_rows does the entries of version 1."""
+    rows = leaves.read_leaves(start, end, MAX_LEAVES + 1)
+    if len(rows) <= MAX_LEAVES:
+        return rows, end
+    cut = rows[-1][1]
+    whole = [row for row in rows if row[1] < cut]
+    return (whole, cut) if whole else (leaves.read_leaves(cut, cut + 1), cut + 1)
+
+
 def build_seal(rows: list[tuple[Any, ...]], last: Seal | None, start: int, end: int) -> Seal:
-    """Return the unsaved, signed seal over `rows`."""
-    leaves = [merkle.leaf_hash(signing.leaf_data(row)) for row in rows]
-    seal = Seal(
-        seq=last.seq + 1 if last else 1,
-        previous_root=last.root if last else merkle.EMPTY_ROOT,
-        root=merkle.merkle_root(leaves),
-        from_xid=start,
-        to_xid=end,
-        count=len(rows),
-        sums=sums_by_currency(rows),
-        sealed_at=timezone.now(),
-        leaves=b"".join(row[0].bytes + leaf for row, leaf in zip(rows, leaves, strict=True)),
-    )
+    """Return the unsaved, signed seal of version 1 over `rows`."""
+    seal = unsigned_seal([(row[0], signing.leaf_data(row)) for row in rows], last, start, end)
+    seal.sums = sums_by_currency(rows)
     signing.sign_seal(seal)
     return seal
+
+
+def unsigned_seal(texts: list[tuple[UUID, bytes]], last: Seal | None, start: int, end: int) -> Seal:
+    """Return the unsaved seal over leaves, each an id and the text that is hashed, without sums and signature."""
+    hashes = [merkle.leaf_hash(text) for _, text in texts]
+    return Seal(
+        seq=last.seq + 1 if last else 1,
+        previous_root=last.root if last else merkle.EMPTY_ROOT,
+        root=merkle.merkle_root(hashes),
+        from_xid=start,
+        to_xid=end,
+        count=len(texts),
+        sealed_at=timezone.now(),
+        leaves=b"".join(identity.bytes + leaf for (identity, _), leaf in zip(texts, hashes, strict=True)),
+    )
 
 
 def sums_by_currency(rows: list[tuple[Any, ...]]) -> str:

@@ -16,8 +16,9 @@ from django.db.models.functions import Cast, Coalesce, Now, Round
 from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import Service
 from kernel.constraint_words import check_constraints
-from kernel.model_fields import GeneratedUUIDField, ValidatedCharField
+from kernel.model_fields import GeneratedUUIDField, IntervalField, ValidatedCharField
 from kernel.readable_text import check_readable
 from kernel.refusals import Conflict, NotFound
 from kernel.timestamps import format_second
@@ -50,6 +51,13 @@ class AssetStatus(models.TextChoices):
     AVAILABLE = "AVAILABLE", "Available"
     CLAIMED = "CLAIMED", "Claimed"
     EXPIRED = "EXPIRED", "Expired"
+
+
+class ClawbackReach(models.TextChoices):
+    """Which credits a clawback may take from."""
+
+    CREDIT = "CREDIT", "The credit itself"
+    WALLET = "WALLET", "Then other credits of the user in this currency"
 
 
 class AssetNotFound(NotFound):
@@ -117,6 +125,26 @@ class CreditPool(models.Model):
     )
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    # What a claim promises. PostgreSQL copies these to the claim's lot, so that a change applies to later claims only.
+    pending_for = IntervalField(null=True, blank=True, help_text="Credits can be spent so long after the claim.")
+    valid_for = IntervalField(null=True, blank=True, help_text="Credits end so long after they can be spent.")
+    ends_with_day = models.BooleanField(
+        default=False, db_default=False, help_text="Credits end with that day in the pool's time zone."
+    )
+    valid_until = models.DateTimeField(null=True, blank=True, help_text="Credits end at this time at the latest (exclusive).")
+    draw_priority = models.PositiveSmallIntegerField(
+        default=2, db_default=2, help_text="1: spent before other credits, 2: normal, 3: after them."
+    )
+    service = models.ForeignKey(
+        Service, models.PROTECT, null=True, blank=True, related_name="+", help_text="Credits can be spent at this service only."
+    )
+    refund_grace_days = models.PositiveSmallIntegerField(
+        default=14, db_default=14, help_text="A refund to a credit that has ended can be spent for so many days. 0: it lapses."
+    )
+    clawback_reach = models.CharField(
+        max_length=6, choices=ClawbackReach.choices, default=ClawbackReach.CREDIT, db_default=ClawbackReach.CREDIT
+    )
+
     # Optional annotations of PoolQuerySet.
     is_open: bool
     can_claim: bool
@@ -143,6 +171,15 @@ class CreditPool(models.Model):
                 violation_error_code="unique",
                 violation_error_message=NAME_TAKEN,
             ),
+            models.CheckConstraint(
+                condition=(Q(pending_for=None) | Q(pending_for__gte="0 hours"))
+                & (Q(valid_for=None) | Q(valid_for__gt="0 hours"))
+                & Q(Q(ends_with_day=False) | Q(valid_for__isnull=False)),
+                name="pool_validity_possible",
+            ),
+            models.CheckConstraint(condition=Q(draw_priority__in=(1, 2, 3)), name="pool_draw_priority_known"),
+            models.CheckConstraint(condition=Q(refund_grace_days__lte=366), name="pool_refund_grace_bounded"),
+            models.CheckConstraint(condition=Q(clawback_reach__in=ClawbackReach.values), name="pool_clawback_reach_known"),
         )
 
     def __str__(self) -> str:
@@ -162,6 +199,8 @@ class CreditPool(models.Model):
     UpdateWithBefore(condition=pgtrigger.Condition("OLD.* IS DISTINCT FROM NEW.* AND NEW.status <> 'CLAIMED'")),
     pghistory.DeleteEvent(),
     append_only=True,
+    # Set by the claim, after which nothing changes.
+    exclude=["spendable_from", "spendable_until"],
     meta=history_meta(_("change of a credit"), _("change log"), "asset_changed"),
     attrs={
         "claimed_by": unindexed_foreign_key(settings.AUTH_USER_MODEL),
@@ -218,6 +257,10 @@ class CashbackAsset(models.Model):
         db_constraint=False,
     )
 
+    # When the claimed credit can be spent, set by the claim trigger by the pool's policies. NULL: from the claim on, for ever.
+    spendable_from = models.DateTimeField(null=True, blank=True, editable=False)
+    spendable_until = models.DateTimeField(null=True, blank=True, editable=False)
+
     # Optional annotation of AssetQuerySet.
     current_status: str
 
@@ -237,6 +280,10 @@ class CashbackAsset(models.Model):
             models.CheckConstraint(
                 condition=Q(claimed_at=None) | Q(expires_at=None) | Q(claimed_at__lt=F("expires_at")),
                 name="asset_claimed_before_expiry",
+            ),
+            models.CheckConstraint(
+                condition=Q(spendable_until=None) | Q(spendable_until__gt=Coalesce("spendable_from", "claimed_at")),
+                name="asset_spendable_for_a_while",
             ),
             models.CheckConstraint(condition=Q(total_value__gt=0, total_value__lte=MAX_VALUE), name="asset_value_range"),
             models.CheckConstraint(

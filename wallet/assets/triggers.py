@@ -17,25 +17,54 @@ def refuse_sql(name: str, message: str) -> str:
     return f"RAISE EXCEPTION '{quoted}' USING ERRCODE = 'check_violation', CONSTRAINT = '{name}';"
 
 
+def later_sql(start: str, interval: str, zone: str) -> str:
+    """Return SQL for `start` plus `interval`: days and months by the calendar of `zone`, hours by the clock.
+
+    `start + interval` would take the calendar of the session's TimeZone, which any session may set.
+    """
+    days = f"date_trunc('day', {interval})"
+    return f"((({start} AT TIME ZONE {zone}) + {days}) AT TIME ZONE {zone}) + ({interval} - {days})"
+
+
+# When a claimed credit can be spent, from the policies of its pool: of two ends the earlier counts.
+SPENDABLE_SQL = f"""
+    IF policy.pending_for IS NOT NULL THEN
+        NEW.spendable_from := {later_sql("NEW.claimed_at", "policy.pending_for", "policy.time_zone")};
+    END IF;
+    IF policy.valid_for IS NOT NULL THEN
+        NEW.spendable_until := coalesce(NEW.spendable_from, NEW.claimed_at);
+        NEW.spendable_until := {later_sql("NEW.spendable_until", "policy.valid_for", "policy.time_zone")};
+        IF policy.ends_with_day THEN
+            NEW.spendable_until := (date_trunc('day', NEW.spendable_until AT TIME ZONE policy.time_zone) + interval '1 day')
+                AT TIME ZONE policy.time_zone;
+        END IF;
+    END IF;
+    NEW.spendable_until := least(NEW.spendable_until, policy.valid_until);
+"""
+
 # Decides a claim by the database's clock after the row lock was granted. A predicate in WHERE is evaluated before the wait for
 # the lock, and would accept a claim too late.
 CLAIM_SQL = f"""
     NEW.claimed_at := clock_timestamp();
+    NEW.spendable_from := NULL;
+    NEW.spendable_until := NULL;
     IF NEW.pool_id IS NULL THEN
         NEW.claim_slot := NULL;
         RETURN NEW;
     END IF;
-    SELECT {pool_is_open_sql("pool", at="NEW.claimed_at")}, pool.per_user_limit
-        INTO pool_is_open, claim_limit FROM assets_creditpool AS pool WHERE pool.id = NEW.pool_id;
-    IF NOT pool_is_open THEN
+    SELECT {pool_is_open_sql("pool", at="NEW.claimed_at")} AS is_open, pool.per_user_limit,
+            pool.pending_for, pool.valid_for, pool.ends_with_day, pool.valid_until, pool.time_zone
+        INTO policy FROM assets_creditpool AS pool WHERE pool.id = NEW.pool_id;
+    IF NOT policy.is_open THEN
         {refuse_sql("pool_open", "this pool is not open for claims")}
     END IF;
     -- Serializes the user's claims in the pool, so that each claim reads the slots of the claims before it.
     PERFORM pg_advisory_xact_lock({USER_IN_POOL_LOCK.format(pool="NEW.pool_id", user="NEW.claimed_by_id")});
     NEW.claim_slot := {CLAIMS_MADE.format(pool="NEW.pool_id", user="NEW.claimed_by_id")} + 1;
-    IF NEW.claim_slot > claim_limit THEN
+    IF NEW.claim_slot > policy.per_user_limit THEN
         {refuse_sql("pool_claim_limit", "this user holds all the claims the pool allows")}
     END IF;
+    {SPENDABLE_SQL}
     RETURN NEW;
 """
 
@@ -44,7 +73,7 @@ claim_trigger = pgtrigger.Trigger(
     operation=pgtrigger.Update,
     when=pgtrigger.Before,
     condition=pgtrigger.Condition("OLD.status = 'AVAILABLE' AND NEW.status = 'CLAIMED'"),
-    declare=[("pool_is_open", "boolean"), ("claim_limit", "integer")],
+    declare=[("policy", "record")],
     func=CLAIM_SQL,
 )
 

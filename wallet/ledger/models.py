@@ -14,21 +14,35 @@ from kernel.timestamps import format_timestamp
 from kernel.uuid7 import uuid7
 from wallet.assets.models import CashbackAsset
 from wallet.assets.triggers import append_only
-from wallet.ledger import triggers
+from wallet.ledger import movement_triggers, triggers
 from wallet.ledger.fields import TransactionIdField
+from wallet.ledger.lots import Allocation, Lot, LotBackfill, Payment
+from wallet.ledger.movements import Grant, Movement, Posting
 from wallet.ledger.querysets import EntryQuerySet, SealQuerySet
 from wallet.ledger.seal_shape import SHAPE
 from wallet.money import CURRENCIES, MAX_VALUE, format_amount
+
+__all__ = [
+    "Allocation",
+    "ClaimedAsset",
+    "Entry",
+    "EntryKind",
+    "Grant",
+    "IdempotencyKey",
+    "Lot",
+    "LotBackfill",
+    "Movement",
+    "Payment",
+    "Posting",
+    "Seal",
+    "SealedBalance",
+]
 
 
 class EntryKind(models.TextChoices):
     """The kind of movement that an entry records."""
 
     CLAIM = "CLAIM", "Claim"
-
-
-# The two accounts between which each kind moves value (from, to), so that the ledger balances by construction.
-MOVES = {EntryKind.CLAIM: ("pool", "wallet")}
 
 
 class Entry(models.Model):
@@ -42,6 +56,9 @@ class Entry(models.Model):
     amount = models.DecimalField(max_digits=18, decimal_places=4)
     currency = models.CharField(max_length=3)
     claimed_at = models.DateTimeField()
+    # When the credit can be spent, as the claim trigger set it on the asset. NULL: from the claim on, for ever.
+    spendable_from = models.DateTimeField(null=True, editable=False)
+    spendable_until = models.DateTimeField(null=True, editable=False)
     request_key = models.CharField(max_length=64, null=True, blank=True)
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False, help_text="The user who made the request."
@@ -53,7 +70,11 @@ class Entry(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("entry"), _("ledger")
         ordering = ("-id",)
-        triggers: ClassVar = [*append_only("entry_append_only"), triggers.entry_equals_asset]
+        triggers: ClassVar = [
+            *append_only("entry_append_only"),
+            triggers.entry_equals_asset,
+            movement_triggers.lots_opened,
+        ]
         constraints = (
             models.UniqueConstraint("asset", condition=Q(kind="CLAIM"), name="entry_one_claim_per_asset"),
             models.UniqueConstraint(fields=("user", "request_key"), name="entry_request_key"),
@@ -126,7 +147,11 @@ class Seal(models.Model):
     from_xid = TransactionIdField()
     to_xid = TransactionIdField()
     count = models.PositiveIntegerField()
-    sums = models.TextField(help_text="JSON: the exact sum of the amounts per currency.")
+    sums = models.TextField(help_text="JSON: the exact sum of the claims per currency.")
+    # Version 2 covers movements too, and states their sums per currency and kind, and the balance of each account afterwards.
+    version = models.PositiveSmallIntegerField(default=1, db_default=1)
+    kinds = models.TextField(null=True)
+    position = models.TextField(null=True)
     sealed_at = models.DateTimeField()
     public_key = models.BinaryField(max_length=32)
     signature = models.BinaryField(max_length=64)

@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from wallet.ledger.models import Entry, Seal  # noqa: F401  (names of the type parameters)
 
 # The columns of a new entry that the application writes; PostgreSQL adds the transaction id.
-COLUMNS = ("id", "kind", "asset_id", "user_id", "amount", "currency", "claimed_at", "request_key", "actor_id")
+COLUMNS = (
+    *("id", "kind", "asset_id", "user_id", "amount", "currency", "claimed_at", "spendable_from", "spendable_until"),
+    *("request_key", "actor_id"),
+)
+# The columns of a new movement that the application writes; the trigger sets its number, time and transaction id.
+MOVEMENT_COLUMNS = (
+    *("id", "kind", "user_id", "currency", "amount", "payment_id", "claim_id", "service_id", "reference", "order_total"),
+    *("held_until", "shortfall", "reason", "note_digest", "request_key", "fingerprint", "actor_id", "channel"),
+)
 BALANCES = """
 SELECT currency, sum(amount), sum(claims) FROM (
     SELECT currency, amount, claims FROM ledger_sealedbalance WHERE user_id = %(user)s

@@ -50,7 +50,7 @@ def signed_data(seal: Seal) -> bytes:
 
 def seal_statement(seal: Seal) -> dict[str, Any]:
     """Return the signed content of a seal, in JSON types."""
-    return {
+    stated = {
         "seq": seal.seq,
         "previous_root": bytes(seal.previous_root).hex(),
         "root": bytes(seal.root).hex(),
@@ -59,6 +59,13 @@ def seal_statement(seal: Seal) -> dict[str, Any]:
         "count": seal.count,
         "sums": json.loads(seal.sums),
         "sealed_at": format_signed_timestamp(seal.sealed_at),
+    }
+    if seal.version == 1:
+        return stated
+    return stated | {
+        "version": seal.version,
+        "kinds": json.loads(seal.kinds or ""),
+        "position": json.loads(seal.position or ""),
     }
 
 

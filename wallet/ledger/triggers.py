@@ -45,6 +45,8 @@ entry_equals_asset = at_commit(
         SELECT FROM assets_cashbackasset AS asset
         WHERE asset.id = NEW.asset_id AND asset.claimed_by_id = NEW.user_id AND asset.claimed_at = NEW.claimed_at
             AND asset.total_value = NEW.amount AND asset.currency = NEW.currency
+            AND (asset.spendable_from, asset.spendable_until)
+                IS NOT DISTINCT FROM (NEW.spendable_from, NEW.spendable_until)
     ) THEN
         {refuse_sql("entry_equals_asset", "a claim entry must equal its asset's owner, amount, currency and instant")}
     END IF;

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 from django.utils.translation import gettext_noop as _
 
 from kernel.refusals import Conflict
+from wallet.ledger import leaves as leaves_of_version_2
 from wallet.ledger import merkle, signing
-from wallet.ledger.models import Entry, Seal
+from wallet.ledger.models import Entry, Movement, Seal
 
 
 class NotSealedYet(Conflict):
@@ -22,8 +23,10 @@ class NoValidSeal(NotSealedYet):
     retry_after = None
 
 
-def inclusion_proof(entry: Entry) -> dict[str, Any]:
-    """Return the proof that a seal covers the entry: leaf, its index, the path to the root, and the seal.
+def inclusion_proof(entry: Entry | Movement) -> dict[str, Any]:
+    """Return the proof that a seal covers the entry, or the movement with all its postings.
+
+    It has the leaf, its index, the path to the root, and the seal.
 
     Raises NotSealedYet and NoValidSeal.
     """
@@ -35,13 +38,19 @@ def inclusion_proof(entry: Entry) -> dict[str, Any]:
     if entry.pk.bytes not in ids:
         raise NoValidSeal
     index = ids.index(entry.pk.bytes)
-    row = tuple(getattr(entry, column) for column in signing.LEAF_COLUMNS)
     return {
-        "leaf": signing.leaf_data(row).decode(),
+        "leaf": leaf_text(entry, seal),
         "index": index,
         "path": [sibling.hex() for sibling in merkle.inclusion_path(leaves, index)],
         "seal": signing.published_seal(seal),
     }
+
+
+def leaf_text(entry: Entry | Movement, seal: Seal) -> str:
+    """Return the text of the leaf in the version of the seal."""
+    if seal.version == 2 or isinstance(entry, Movement):
+        return leaves_of_version_2.read_leaf(entry.pk, entry.xid)
+    return signing.leaf_data(tuple(getattr(entry, column) for column in signing.LEAF_COLUMNS)).decode()
 
 
 def unpack_leaves(seal: Seal) -> tuple[list[bytes], list[bytes]]:

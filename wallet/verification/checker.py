@@ -5,7 +5,13 @@ not get a response · I4 status, owner and amount of an asset equal its entry ·
 number and value, per pool and currency, and each asset matches its last change · I6 no claim at or after the expiry · I7 one
 key, one claim, one response · I8 sealed entries are unchanged, and entries older than 10 s are sealed · I9 per-user limits
 hold · I10 clients get no server error except 503 with Retry-After · I11 no transaction and no wait for a lock is older than
-10 s · I25 PostgreSQL enforces its rules against all sessions, whatever their settings.
+10 s · I12 a movement is the sum of its postings, in one wallet · I13 lots, payments and allocations equal the sums of their
+postings · I14 nothing is below zero at any time · I15 no credit is drawn outside its life or at another service · I16 captures
+are before the hold's end and within it, refunds within captures, per credit · I17 credits are drawn in order · I18 the
+movements of a wallet are numbered 1 to n · I19 one live payment, and one refund, per reference · I20 credits lapse at their
+end, not before, and within 10 minutes · I21 sealed positions equal recounts · I23 every claim has its lot, with the promised
+dates · I24 the accounts add up to zero and to what lots have · I25 PostgreSQL enforces its rules against all sessions, whatever
+their settings.
 """
 
 import json
@@ -24,10 +30,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry
-from wallet.verification import invariants
+from wallet.verification import invariants, money
 from wallet.verification.claim_log import TRACEBACK, WITHOUT_WAIT, Attempt
 from wallet.verification.enforcement import weakened_rules
-from wallet.verification.seals import seal_violations
+from wallet.verification.seals import position_violations, seal_violations
 
 MAX_TRANSACTION_SECONDS = 10
 SNAPSHOT = "snapshot"
@@ -88,7 +94,7 @@ def verify_everything(
     """
     violations = [
         Violation(invariant, row[0])
-        for invariant, sql in invariants.STATEMENTS
+        for invariant, sql in (*invariants.STATEMENTS, *money.STATEMENTS)
         for row in fetch_rows(connection, f"{sql} LIMIT {MAX_VIOLATIONS}")
     ]
     violations += response_violations(connection)
@@ -96,6 +102,7 @@ def verify_everything(
     violations += [Violation("I25", sentence) for sentence in weakened_rules(connection)]
     sealed = seal_violations(since, progress, roots, using=connection.alias)
     violations += [Violation("I8", sentence) for sentence in islice(sealed, MAX_VIOLATIONS)]
+    violations += [Violation("I21", sentence) for sentence in position_violations(connection.alias)]
     if issued is not None:
         violations += issued_violations(connection, issued)
     if log is not None:

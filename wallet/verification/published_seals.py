@@ -14,6 +14,9 @@ FIELDS = {
 }
 
 
+FIELDS_OF_VERSION_2 = FIELDS | {"version", "kinds", "position"}
+
+
 class InvalidSealFile(ValueError):
     """The file is not in the format of `seal_ledger --export`; the message names the line."""
 
@@ -37,7 +40,7 @@ def parse_seal_line(line: str, location: str) -> dict[str, Any]:
         seal = json.loads(line)
     except ValueError:
         seal = None
-    if not isinstance(seal, dict) or seal.keys() != FIELDS or not isinstance(seal["seq"], int):
+    if not isinstance(seal, dict) or seal.keys() not in (FIELDS, FIELDS_OF_VERSION_2) or not isinstance(seal["seq"], int):
         raise InvalidSealFile(f"{location}: not a seal written by seal_ledger --export")
     return seal
 

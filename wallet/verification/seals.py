@@ -1,6 +1,6 @@
 """Invariant I8: sealed entries are unchanged. Every range is read and hashed again, and compared with its seal."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from uuid import UUID
 
@@ -8,6 +8,7 @@ from django.db import connections
 from django.db.models import Sum
 
 from wallet.actions import seal_ledger
+from wallet.ledger import leaves as version_2
 from wallet.ledger import merkle, signing
 from wallet.ledger.models import Entry, Seal
 from wallet.queries.inclusion_proof import unpack_leaves
@@ -30,6 +31,14 @@ LATE = """
         AND xid < pg_snapshot_xmin(pg_current_snapshot()) AND claimed_at < transaction_timestamp() - interval '10 seconds'
     ORDER BY xid, id LIMIT 1
 """
+# The same of movements. Only these kinds have the time at which they were written down.
+LATE_MOVEMENT = """
+    SELECT format('movement %s is older than 10 s and not sealed: is `manage.py qcluster` running?', id) FROM ledger_movement
+    WHERE xid >= coalesce((SELECT to_xid FROM ledger_seal ORDER BY seq DESC LIMIT 1), '0')
+        AND xid < pg_snapshot_xmin(pg_current_snapshot()) AND at < transaction_timestamp() - interval '10 seconds'
+        AND kind IN ('HOLD', 'SPEND', 'CAPTURE', 'REFUND', 'CLAWBACK', 'EXTEND')
+    ORDER BY xid, id LIMIT 1
+"""
 # No transaction of the application takes a minute. An open transaction in any database of the server blocks sealing; only a
 # superuser can see its owner.
 BLOCKED = """
@@ -47,6 +56,8 @@ AHEAD = """
         AND xid IS DISTINCT FROM pg_current_xact_id_if_assigned()
     ORDER BY xid, id
 """
+
+AHEAD_MOVEMENT = AHEAD.replace("entry %s", "movement %s").replace("FROM ledger_entry", "FROM ledger_movement")
 
 
 def seal_violations(
@@ -99,6 +110,9 @@ def content_violations(seal: Seal) -> Iterator[str]:
     if len(ids) != seal.count or merkle.merkle_root(leaves) != bytes(seal.root):
         yield f"seal {seal.seq} has leaves that do not match its root"
     sealed = dict(zip(ids, leaves, strict=True))
+    if seal.version == 2:
+        yield from differences_of_version_2(seal, sealed)
+        return
     current = dict(current_leaves(seal))
     if different := [UUID(bytes=entry) for entry in sealed.keys() & current.keys() if sealed[entry] != current[entry]]:
         current |= exact_leaves(different, seal)
@@ -106,6 +120,29 @@ def content_violations(seal: Seal) -> Iterator[str]:
         yield from changed_entries(seal, sealed, current)
     elif current_sums(seal) != seal.sums:
         yield f"seal {seal.seq} has sums that differ from its entries"
+
+
+def differences_of_version_2(seal: Seal, sealed: dict[bytes, bytes]) -> Iterator[str]:
+    """Yield the claims and movements of a seal's range that were changed, and its sums if they differ."""
+    rows = version_2.read_leaves(seal.from_xid, seal.to_xid, using=str(seal._state.db))
+    current = {row[0].bytes: merkle.leaf_hash(row[5].encode()) for row in rows}
+    sums = version_2.sums_by_kind(rows)
+    claims = {currency: kinds["CLAIM"] for currency, kinds in sums.items() if "CLAIM" in kinds}
+    if current != sealed:
+        moved = {row[0].bytes for row in rows if row[2] != "CLAIM"}
+        yield from changed_entries(seal, sealed, current, moved)
+    elif (seal_ledger.format_sums(claims), seal_ledger.format_parts(sums)) != (seal.sums, seal.kinds):
+        yield f"seal {seal.seq} has sums that differ from its entries"
+
+
+def position_violations(using: str = "default") -> Iterator[str]:
+    """I21: yield the last sealed position if it differs from a recount of all that is sealed."""
+    seal = Seal.objects.using(using).well_formed().defer("leaves").first()
+    if seal is None or seal.version == 1:
+        return
+    recount = seal_ledger.format_parts(version_2.position_after({}, version_2.sums_before(seal.to_xid, using)))
+    if recount != seal.position:
+        yield f"seal {seal.seq} states the position {seal.position}, but what is sealed comes to {recount}"
 
 
 def current_leaves(seal: Seal) -> Iterator[tuple[bytes, bytes]]:
@@ -128,15 +165,19 @@ def current_sums(seal: Seal) -> str:
     return seal_ledger.format_sums(dict(entries.values_list("currency").annotate(Sum("amount"))))
 
 
-def changed_entries(seal: Seal, sealed: dict[bytes, bytes], current: dict[bytes, bytes]) -> Iterator[str]:
-    """Yield the entries that were deleted, inserted or changed since sealing."""
+def changed_entries(
+    seal: Seal, sealed: dict[bytes, bytes], current: dict[bytes, bytes], movements: Container[bytes] = ()
+) -> Iterator[str]:
+    """Yield the entries, and the movements among them, that were deleted, inserted or changed since sealing."""
     for entry in sealed.keys() - current.keys():
         yield f"entry {UUID(bytes=entry)} was deleted after seal {seal.seq} was made"
     for entry in current.keys() - sealed.keys():
-        yield f"entry {UUID(bytes=entry)} was inserted after seal {seal.seq} was made"
+        what = "movement" if entry in movements else "entry"
+        yield f"{what} {UUID(bytes=entry)} was inserted after seal {seal.seq} was made"
     for entry in sealed.keys() & current.keys():
         if sealed[entry] != current[entry]:
-            yield f"entry {UUID(bytes=entry)} was changed after seal {seal.seq} was made"
+            what = f"movement {UUID(bytes=entry)}, or a posting of it," if entry in movements else f"entry {UUID(bytes=entry)}"
+            yield f"{what} was changed after seal {seal.seq} was made"
 
 
 def is_late(using: str = "default") -> bool:
@@ -149,6 +190,6 @@ def is_late(using: str = "default") -> bool:
 def unsealed_violations(using: str) -> Iterator[str]:
     """Yield the first entry that is overdue for sealing, and the entries that will never be sealed."""
     with connections[using].cursor() as cursor:
-        for sql in (LATE, BLOCKED, AHEAD):
+        for sql in (LATE, LATE_MOVEMENT, BLOCKED, AHEAD, AHEAD_MOVEMENT):
             cursor.execute(sql)
             yield from (sentence for (sentence,) in cursor.fetchmany(MAX_UNSEALED))

@@ -1,0 +1,78 @@
+"""Say what a payment would draw on now; writes nothing and promises nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from accounts.models import Service, User
+from kernel.statements import run_statements
+from kernel.timestamps import format_timestamp
+from wallet.actions.payment_checks import check_payment_amount
+from wallet.actions.payment_refusals import WalletClosed
+from wallet.actions.payment_sql import read_spendable
+from wallet.ledger.allocating import Share, allocate, total
+from wallet.ledger.movements import MAX_POSTINGS
+from wallet.money import format_amount
+
+MAX_PASSED_OVER = 20
+# Open credits of the wallet that a payment may not draw on now, and why.
+PASSED_OVER = """
+SELECT lot.entry_id, lot.available, CASE
+    WHEN lot.spendable_until <= clock_timestamp() THEN 'ended'
+    WHEN lot.spendable_from > clock_timestamp() THEN 'pending'
+    WHEN lot.clawback_due > 0 THEN 'clawed_back' ELSE 'other_service' END AS reason
+FROM ledger_lot AS lot WHERE lot.user_id = %(user)s AND lot.currency = %(currency)s AND lot.is_open
+    AND (lot.spendable_until <= clock_timestamp() OR lot.spendable_from > clock_timestamp() OR lot.clawback_due > 0
+        OR lot.service_id <> %(service)s)
+ORDER BY lot.entry_id LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True)
+class Question:
+    """The columns by which the lots of a wallet are read for a service."""
+
+    user_id: UUID
+    currency: str
+    service_id: UUID
+    reference: None = None
+    request_key: None = None
+    actor_id: None = None
+
+
+def quote_payment(user: User, service: Service, *, currency: str, amount: Decimal, up_to: bool = False) -> dict[str, Any]:
+    """Return in JSON types what a payment of `amount` at the service would draw on now, and what it would pass over.
+
+    `covered` is what would be paid: all of it, or, unless `up_to`, nothing when credit is missing. Raises InvalidAmount and
+    WalletClosed.
+    """
+    check_payment_amount(amount, currency)
+    read = read_spendable(Question(user.pk, currency, service.pk))
+    if not all(person.is_active for person in read["people"]):
+        raise WalletClosed
+    shares = allocate([Share(lot.entry_id, lot.available) for lot in read["lots"][:MAX_POSTINGS]], amount)
+    found = total(shares)
+    covers = found == amount or up_to
+    parameters = {"user": user.pk, "currency": currency, "service": service.pk, "limit": MAX_PASSED_OVER}
+    passed_over = run_statements({"lots": PASSED_OVER}, parameters)["lots"]
+    return {
+        "asked": format_amount(amount, currency),
+        "covered": format_amount(found if covers else Decimal(0), currency),
+        "missing": format_amount(amount - found, currency),
+        "allocations": quoted_shares(shares, read["lots"], currency) if covers else [],
+        "passed_over": [
+            {"claim": str(lot.entry_id), "available": format_amount(lot.available, currency), "reason": lot.reason}
+            for lot in passed_over
+        ],
+    }
+
+
+def quoted_shares(shares: Sequence[Share], lots: Sequence[Any], currency: str) -> list[dict[str, Any]]:
+    """Return what each claim would bear, in the order of drawing."""
+    ends = {lot.entry_id: lot.spendable_until for lot in lots}
+    return [
+        {"claim": str(lot_id), "amount": format_amount(amount, currency), "spendable_until": format_timestamp(ends[lot_id])}
+        for lot_id, amount in shares
+    ]
