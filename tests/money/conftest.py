@@ -10,7 +10,8 @@ import pytest
 from django.db import connection, transaction
 from django.utils import timezone
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from wallet.actions.claim import claim_asset
 from wallet.actions.pay import pay
 from wallet.actions.payment_answers import Answer

@@ -10,7 +10,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from tests.money.conftest import end_credit, end_hold
 from wallet.actions.capture_payment import capture_payment
 from wallet.actions.end_holds import end_due_holds

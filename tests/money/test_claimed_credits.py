@@ -10,7 +10,8 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from tests.money.conftest import as_owner, end_credit, end_hold, figures, kinds, money, soon
 from wallet.actions import open_lots
 from wallet.actions.claim import claim_asset, claim_from_pool

@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 from django.utils import timezone
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from tests.money.conftest import end_credit, end_hold, figures, kinds, money, soon
 from wallet.actions import edit_pool
 from wallet.actions.capture_payment import capture_payment

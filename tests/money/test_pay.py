@@ -8,7 +8,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from tests.money.conftest import figures, kinds, money
 from wallet.actions.pay import PaymentRequest, pay_batch
 from wallet.actions.payment_answers import Answer

@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from kernel.refusals import Refusal
 from kernel.transactions import Busy
 from tests.concurrency import at_once

@@ -7,7 +7,8 @@ from uuid import UUID, uuid4
 import pytest
 from django.db import IntegrityError, ProgrammingError, connection, transaction
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from cashback.database.roles import APP_ROLE
 from kernel.transactions import violated_constraint
 from tests.ledger.roles import become, sql

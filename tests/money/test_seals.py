@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from django.conf import settings
 
-from accounts.models import Service
+from accounts.services import Service
 from tests.money.conftest import as_owner
 from wallet.actions import seal_ledger
 from wallet.actions.payment_answers import Answer

@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 from django.db import connection
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from tests.money.conftest import as_owner
 from wallet.actions.capture_payment import capture_payment
 from wallet.actions.clawback_credit import clawback_credit

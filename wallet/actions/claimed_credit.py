@@ -5,7 +5,8 @@ from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from kernel.sql import WALLET_LOCK
 from kernel.statements import run_statements
 from kernel.timestamps import format_timestamp

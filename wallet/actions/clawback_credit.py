@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from kernel.transactions import atomic_with_retry
 from wallet.actions.claimed_credit import LockedLot, change_body, lock_lot, replay_change
 from wallet.actions.payment_answers import Answer

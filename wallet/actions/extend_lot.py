@@ -3,7 +3,8 @@
 from datetime import datetime
 from uuid import UUID
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from kernel.transactions import atomic_with_retry
 from wallet.actions.claimed_credit import change_body, lock_lot, replay_change
 from wallet.actions.payment_answers import Answer

@@ -4,7 +4,8 @@ from uuid import UUID
 
 from django.db import IntegrityError
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from kernel.refusals import Refusal
 from kernel.transactions import atomic_with_retry, violated_constraint
 from wallet.actions import claim_sql

@@ -12,7 +12,8 @@ from uuid import UUID
 
 from django.db import OperationalError, transaction
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from kernel.batching import Batcher, RetryIndividually
 from kernel.refusals import Refusal
 from kernel.timestamps import format_timestamp

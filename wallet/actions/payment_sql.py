@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from kernel.sql import WALLET_LOCK
 from kernel.statements import run_statements
 from kernel.transactions import BATCH_LOCK_TIMEOUT_MS

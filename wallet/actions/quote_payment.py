@@ -6,7 +6,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from kernel.statements import run_statements
 from kernel.timestamps import format_timestamp
 from wallet.actions.payment_checks import check_payment_amount

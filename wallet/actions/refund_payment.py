@@ -7,7 +7,8 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from kernel.transactions import atomic_with_retry
 from wallet.actions.payment_answers import Answer, body_after, replay_key, same_reference
 from wallet.actions.payment_checks import check_payment_amount, check_reference

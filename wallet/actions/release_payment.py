@@ -2,7 +2,8 @@
 
 from uuid import UUID
 
-from accounts.models import Service, User
+from accounts.models import User
+from accounts.services import Service
 from kernel.transactions import atomic_with_retry
 from wallet.actions.payment_answers import Answer, body_after, replay_key
 from wallet.actions.payment_refusals import AlreadyCaptured, refusals_of_postgresql

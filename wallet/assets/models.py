@@ -16,7 +16,7 @@ from django.db.models.functions import Cast, Coalesce, Now, Round
 from django.utils.translation import gettext, gettext_noop
 from django.utils.translation import gettext_lazy as _
 
-from accounts.models import Service
+from accounts.services import Service
 from kernel.constraint_words import check_constraints
 from kernel.model_fields import GeneratedUUIDField, IntervalField, ValidatedCharField
 from kernel.readable_text import check_readable

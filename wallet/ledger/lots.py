@@ -6,7 +6,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import BooleanField, ExpressionWrapper, F, Q
 
-from accounts.models import Service
+from accounts.services import Service
 from wallet.assets.models import ClawbackReach
 from wallet.ledger import movement_triggers
 from wallet.ledger.movement_kinds import LOT_FIGURES

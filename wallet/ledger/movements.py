@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models import Func, Q
 from django.db.models.functions import Now, Round
 
-from accounts.models import Service
+from accounts.services import Service
 from kernel.model_fields import GeneratedUUIDField
 from kernel.uuid7 import uuid7
 from wallet.assets.models import DECIMALS_OF_ROW
