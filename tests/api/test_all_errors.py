@@ -24,6 +24,7 @@ OpenPool = Callable[..., CreditPool]
 # a code of its own (asset_not_due and asset_final: asset_not_available).
 NOT_ENTERED = {
     "accounts_user_pkey",
+    "user_closed_is_pseudonymous",
     "assets_creditpool_pkey",
     "assets_cashbackasset_pkey",
     "assets_cashbackasset_pool_id",  # pools are chosen from a list and never deleted

@@ -32,6 +32,7 @@ OPEN = {
     "/terms/",
     "/privacy/",
     "/register/",
+    "/password/forgotten/",
     "/sign-in/",
     "/healthz",
     "/readyz",
