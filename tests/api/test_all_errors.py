@@ -58,8 +58,11 @@ def constraint_names() -> set[str]:
             "SELECT conname FROM pg_constraint WHERE conrelid = ANY(%s::regclass[]) AND contype NOT IN ('n', 't')"
             " UNION SELECT found[1] FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid,"
             " regexp_matches(prosrc, 'CONSTRAINT = ''([a-z_]+)''', 'g') AS found WHERE tgrelid = ANY(%s::regclass[])"
-            " AND prosrc NOT LIKE '%%append-only%%' AND prosrc NOT LIKE '%%keeps its ledger%%'",
-            [tables, tables],
+            " AND prosrc NOT LIKE '%%append-only%%' AND prosrc NOT LIKE '%%keeps its ledger%%'"
+            # A unique index of an expression is no constraint in PostgreSQL's catalogue.
+            " UNION SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
+            " WHERE indisunique AND indexprs IS NOT NULL AND indrelid = ANY(%s::regclass[])",
+            [tables, tables, tables],
         )
         names = {name for (name,) in cursor.fetchall()}
     return {name.partition("_id_")[0] + "_id" if "_fk_" in name else name for name in names}
