@@ -8,5 +8,6 @@ WORDS: Words = {
     "accounts_user_email_key": ("email", _("This email already has an account. Sign in instead.")),
     # PostgreSQL's lower() changes more letters than Python's.
     "user_email_lower_case": ("email", _("Use only standard letters, numbers and symbols in the email.")),
+    "user_pending_lower_case": ("email", _("Use only standard letters, numbers and symbols in the email.")),
     "user_role_known": ("role", _("Choose one of the roles: ADMIN or USER.")),
 }

@@ -16,7 +16,11 @@ class LanguageMiddleware(LocaleMiddleware):
 
     def __call__(self, request: HttpRequest) -> Any:
         """Return the response."""
-        if channel_of(request) == "pages":
+        channel = channel_of(request)
+        if channel == "pages":
             return super().__call__(request)
         translation.activate(ENGLISH)  # a thread keeps the language of its last request
-        return self.get_response(request)
+        response = self.get_response(request)
+        if channel == "admin":
+            response.headers.setdefault("Content-Language", ENGLISH)
+        return response

@@ -110,7 +110,7 @@ def test_lines_written_by_postgresql_equal_the_rows(
     issue: Issue, open_pool: Callable[..., CreditPool], alice: User, bob: User
 ) -> None:
     for currency, value in (("JPY", "500"), ("KWD", "1.005"), ("INR", "0.10"), ("USD", "1000000000")):
-        issue(currency=currency, total_value=Decimal(value), title='Tab\t, "quoted" \\N and ₹')
+        issue(currency=currency, total_value=Decimal(value), title='Comma, "quoted" \\N and ₹')
     for user in (alice, bob):
         claim_asset(issue(pool=open_pool(name=f"{user}'s"), expires_at=timezone.now() + timedelta(days=1)).pk, user)
     CashbackAsset.objects.bulk_create(

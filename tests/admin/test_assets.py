@@ -206,8 +206,8 @@ def test_unknown_credit_redirects(console: Client, page_of: str, key: str) -> No
         ({"status": "NONSENSE"}, "status"),
         ({"currency": "rupees"}, "currency"),
         ({"pool": "no-uuid"}, "pool"),
-        ({"expires_at_from": "nonsense"}, "expires at"),
-        ({"claimed_at_to": "1,000"}, "claimed at"),
+        ({"expires_at_from": "nonsense"}, "expiry date"),
+        ({"claimed_at_to": "1,000"}, "claim date"),
     ],
 )
 def test_a_filter_that_cannot_be_read_is_refused_by_the_list_and_its_export(

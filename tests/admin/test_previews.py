@@ -299,7 +299,7 @@ def test_credits_are_not_issued_in_a_pool_that_is_another_than_the_form_showed(
     assert not CashbackAsset.objects.exists()
     again = Inputs(answer.content.decode()).data
     assert (again["title"], again["total_value"]) == ("Tea", "1")
-    assert console.post(url, again).status_code == 302
+    assert console.post(url, again | {"confirmed": "yes"}).status_code == 302
     assert CashbackAsset.objects.count() == 2
 
 
@@ -309,7 +309,7 @@ def test_another_change_of_the_pool_does_not_stop_the_issue(console: Client, ada
     form = Inputs(console.get(url).content.decode()).data | {"count": "2", "title": "Tea", "total_value": "1"}
     edit_pool.update_pool(pool.pk, ada, per_user_limit=2)
 
-    assert console.post(url, form).status_code == 302
+    assert console.post(url, form | {"confirmed": "yes"}).status_code == 302
 
 
 def test_a_credit_that_changed_after_the_question_is_not_deleted(console: Client, ada: User, issue: Issue) -> None:

@@ -24,6 +24,7 @@ OpenPool = Callable[..., CreditPool]
 # a code of its own (asset_not_due and asset_final: asset_not_available).
 NOT_ENTERED = {
     "accounts_user_pkey",
+    "user_closed_is_pseudonymous",
     "assets_creditpool_pkey",
     "assets_cashbackasset_pkey",
     "assets_cashbackasset_pool_id",  # pools are chosen from a list and never deleted
@@ -57,8 +58,11 @@ def constraint_names() -> set[str]:
             "SELECT conname FROM pg_constraint WHERE conrelid = ANY(%s::regclass[]) AND contype NOT IN ('n', 't')"
             " UNION SELECT found[1] FROM pg_trigger JOIN pg_proc ON pg_proc.oid = tgfoid,"
             " regexp_matches(prosrc, 'CONSTRAINT = ''([a-z_]+)''', 'g') AS found WHERE tgrelid = ANY(%s::regclass[])"
-            " AND prosrc NOT LIKE '%%append-only%%' AND prosrc NOT LIKE '%%keeps its ledger%%'",
-            [tables, tables],
+            " AND prosrc NOT LIKE '%%append-only%%' AND prosrc NOT LIKE '%%keeps its ledger%%'"
+            # A unique index of an expression is no constraint in PostgreSQL's catalogue.
+            " UNION SELECT relname FROM pg_index JOIN pg_class ON pg_class.oid = indexrelid"
+            " WHERE indisunique AND indexprs IS NOT NULL AND indrelid = ANY(%s::regclass[])",
+            [tables, tables, tables],
         )
         names = {name for (name,) in cursor.fetchall()}
     return {name.partition("_id_")[0] + "_id" if "_fk_" in name else name for name in names}

@@ -3,6 +3,7 @@
 PROVE_EXAMPLES=60 makes it thorough, PROVE_SEED throws other dice.
 """
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from itertools import count
@@ -108,6 +109,8 @@ def test_generated_requests_get_documented_responses(
             next(sent)
             answer = case.call_and_validate(headers=caller, excluded_checks=UNCHECKED)
             assert_code_is_declared(operation, answer)
+            if "Content-Disposition" in {name.title() for name in answer.headers}:
+                gc.collect()  # the client does not close a file that it received, which keeps its slot
 
     send()
     record_property("count", next(sent))

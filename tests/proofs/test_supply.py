@@ -63,7 +63,7 @@ def left(asset: CashbackAsset, what: str) -> str:
 
 
 def summed(pool: CreditPool, told: str, there: str) -> str:
-    return f"I5: pool {pool.pk} in INR: by what was issued, changed and deleted there are {told}, but {there} are there"
+    return f"I5: pool {pool.pk} in INR: the log adds up to {told}, the table holds {there}"
 
 
 def told(pool: CreditPool, number: str, status: str, there: str) -> str:

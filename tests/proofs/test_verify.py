@@ -233,7 +233,7 @@ def test_an_entry_whose_answer_was_lost_is_no_ghost(claim: Claim, pool: CreditPo
 def test_an_issue_that_nobody_logged_is_seen(claim: Claim, pool: CreditPool, tamper: Tamper) -> None:
     tamper("DELETE FROM assets_cashbackasset WHERE status = 'AVAILABLE'")
 
-    told = "by what was issued, changed and deleted there are 2 (200.0000), but 1 (100.0000) are there"
+    told = "the log adds up to 2 (200.0000), the table holds 1 (100.0000)"
     line = "generation 1: 1 (100.0000) are AVAILABLE by the counters, but 0 (0) exist"
     assert verify_everything(connection) == [
         Violation("I5", f"pool {pool.pk} in INR: {told}"),

@@ -32,6 +32,7 @@ OPEN = {
     "/terms/",
     "/privacy/",
     "/register/",
+    "/password/forgotten/",
     "/sign-in/",
     "/healthz",
     "/readyz",
@@ -61,8 +62,8 @@ def everything() -> dict[str, list[Any]]:
 
 
 def is_open(address: str) -> bool:
-    """Return whether a stranger may open it: a pool's page too, which the landing page leads to."""
-    return address in OPEN or re.fullmatch(r"/pools/[^/]+/", address) is not None
+    """Return whether a stranger may open it: a pool's page and the links of emails too."""
+    return address in OPEN or re.fullmatch(r"/(pools|password/reset|email/verify)/[^/]+/", address) is not None
 
 
 def is_signpost(address: str) -> bool:

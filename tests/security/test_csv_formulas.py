@@ -2,12 +2,14 @@
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -44,6 +46,18 @@ def test_no_email_that_a_user_may_choose_is_a_formula_in_any_file(
         assert not [cell for cell in cells(text) if cell.startswith(("=", "+", "-", "@"))]
 
 
+@contextmanager
+def as_before_titles_were_checked() -> Iterator[None]:
+    """Let titles be written that PostgreSQL refuses now, as those of an earlier release may be there."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tgname FROM pg_trigger WHERE tgname LIKE 'pgtrigger_asset_title_readable%'")
+        ((name,),) = cursor.fetchall()
+        trigger = f"TRIGGER {name}"
+        cursor.execute(f"SET CONSTRAINTS ALL IMMEDIATE; ALTER TABLE assets_cashbackasset DISABLE {trigger}")
+        yield
+        cursor.execute(f"SET CONSTRAINTS ALL IMMEDIATE; ALTER TABLE assets_cashbackasset ENABLE ALWAYS {trigger}")
+
+
 TITLES = ["a;=1+1", "a\t+1", "a|@x", "a; -2", "a\n=1", "x;＝1", "=1;=2", "plain; text", "a,=1"]
 
 
@@ -51,7 +65,8 @@ TITLES = ["a;=1+1", "a\t+1", "a|@x", "a; -2", "a\n=1", "x;＝1", "=1;=2", "plain
 def test_no_cell_is_a_formula_whatever_separator_the_reader_splits_at(
     client: Client, ada: User, issue: Callable[..., CashbackAsset], title: str
 ) -> None:
-    CashbackAsset.objects.filter(pk=issue().pk).update(title=title)
+    with as_before_titles_were_checked():
+        CashbackAsset.objects.filter(pk=issue().pk).update(title=title)
     by_api: Any = as_caller(ada).get("/api/v1/reports/ownership/?format=csv")
     client.force_login(ada)
     by_console: Any = client.get(reverse("admin:ledger_claimedasset_export", args=["csv"]))

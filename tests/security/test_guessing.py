@@ -52,7 +52,7 @@ def test_known_unknown_and_closed_accounts_get_the_same_answer_after_the_same_wo
     assert hashed == [password for _, password in tries]
     assert len({answer.status_code for answer in answers}) == 1
     if door.startswith("/api/"):
-        assert len({answer.content for answer in answers}) == 1
+        assert len({answer.content.replace(answer["X-Request-ID"].encode(), b"") for answer in answers}) == 1
     else:
         assert len({str(answer.context["form"].errors) for answer in answers}) == 1
 

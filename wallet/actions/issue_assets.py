@@ -104,7 +104,7 @@ def check_fields(**given: Any) -> None:
 def validate_asset(asset: CashbackAsset) -> None:
     """Raise ValidationError if the asset's own fields are invalid; does not query the database."""
     errors: Errors = {}
-    collect_errors(errors, asset.clean_fields, ["pool", "claimed_by", "recreated_from", "created_by"])
+    collect_errors(errors, asset.clean_fields, ["pool", "batch", "claimed_by", "recreated_from", "created_by"])
     if errors.keys().isdisjoint({"total_value", "currency"}):
         collect_errors(errors, asset.clean)
     collect_errors(errors, asset.check_ends_after_opening)

@@ -1,6 +1,5 @@
 """Base classes of the console's sections: permissions, paginator, and forms that call actions."""
 
-from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any, ClassVar
 
@@ -121,8 +120,9 @@ class WithoutTransaction(DjangoModelAdmin[Any]):
 
 def refused_filters(request: HttpRequest) -> str:
     """Return the sentence about the filters that could not be read; empty if all could."""
-    names = ", ".join(getattr(request, "refused_filters", ()))
-    return _("This filter's value cannot be read: %(names)s.") % {"names": names} if names else ""
+    refused: dict[str, list[str]] = getattr(request, "refused_filters", {})
+    said = [_("This filter's value cannot be read: %(names)s.") % {"names": ", ".join(refused)}] if refused else []
+    return " ".join(dict.fromkeys([*said, *(mistake for mistakes in refused.values() for mistake in mistakes)]))
 
 
 def check_page_number(request: HttpRequest) -> None:
@@ -186,8 +186,6 @@ class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
             messages.error(request, refused)
         elif response.status_code == HTTPStatus.FOUND and response.headers["Location"].endswith(f"?{ERROR_FLAG}=1"):
             raise BadRequest(_("This list has no such filter, or its value cannot be read."))
-        for title, mistake in filter_mistakes((getattr(response, "context_data", None) or {}).get("cl")):
-            messages.error(request, f"{title}: {mistake}")
         return response
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
@@ -238,13 +236,6 @@ class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
         form: Any = super().get_form(request, obj, change, **kwargs)
         form.refusal = getattr(request, "refusal", None)
         return form
-
-
-def filter_mistakes(changelist: Any) -> Iterator[tuple[str, str]]:
-    """Yield the title of each filter of a list that cannot be read, and what is wrong with it."""
-    for each in changelist.filter_specs if changelist else ():
-        for mistake in getattr(each, "mistakes", list)():
-            yield str(each.title).capitalize(), mistake
 
 
 class ReadOnlyAdmin(OperatorAdmin):

@@ -1,7 +1,7 @@
 """Filters of the console's lists."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
@@ -22,10 +22,10 @@ from wallet.money import CURRENCIES
 SEQ = re.compile(r"[0-9]{1,18}")
 
 
-def refuse_filter(request: HttpRequest, queryset: QuerySet[Any], title: Any) -> QuerySet[Any]:
+def refuse_filter(request: HttpRequest, queryset: QuerySet[Any], title: Any, *mistakes: str) -> QuerySet[Any]:
     """Return no rows, and note the filter whose value cannot be read: its list and its export then answer 400."""
-    refused: dict[str, None] = getattr(request, "refused_filters", {})
-    request.refused_filters = refused | {str(title): None}  # type: ignore[attr-defined]
+    refused: dict[str, Sequence[str]] = getattr(request, "refused_filters", {})
+    request.refused_filters = refused | {str(title): mistakes}  # type: ignore[attr-defined]
     return queryset.none()
 
 
@@ -162,7 +162,7 @@ class DayFilter(RangeDateFilter):  # type: ignore[misc]
         """Keep times from the start of the first day to the end of the last one."""
         form = self.form()
         if not form.is_valid():
-            return refuse_filter(request, queryset, self.title)
+            return refuse_filter(request, queryset, self.title, *self.mistakes())
         since, until = (form.cleaned_data[f"{self.parameter_name}_{end}"] for end in ("from", "to"))
         if since:
             queryset = queryset.filter(**{f"{self.parameter_name}__gte": datetime.combine(since, time.min, UTC)})

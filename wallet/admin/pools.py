@@ -131,6 +131,15 @@ class IssueForm(forms.Form):
         shown = self.cleaned_data["shown"]
         return require_version(shown, SHOWN_OF_POOL) if shown else accept_any
 
+    def shows(self, pool: CreditPool) -> bool:
+        """Return whether the pool is still as the form showed it; otherwise say so and show it as it is now."""
+        try:
+            self.precondition()(pool)
+        except ChangedMeanwhile:
+            self.show_changed_pool(pool)
+            return False
+        return True
+
     def show_changed_pool(self, pool: CreditPool) -> None:
         """Say that the pool is another one than the form showed, which shows it now."""
         text = _(
@@ -231,7 +240,7 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
             if request.POST.get("confirmed") == "yes":
                 if self.issue_by_form(request, pool, form):
                     return redirect("admin:assets_creditpool_change", pool.pk)
-            elif request.POST.get("change") != "yes":
+            elif request.POST.get("change") != "yes" and form.shows(pool):
                 preview = preview_issue(pool, form)
         context = {**self.admin_site.each_context(request), "opts": self.opts, "pool": pool, "preview": preview}
         context |= {"title": _("Issue credits"), "heading": _("Issue credits")}

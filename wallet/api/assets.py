@@ -6,6 +6,7 @@ from uuid import UUID
 from django.db.models import Q
 from drf_spectacular.utils import OpenApiResponse, extend_schema_view
 from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -96,7 +97,9 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         """Change the given fields of an AVAILABLE credit."""
         return self.respond_with(edit_asset.update_asset(pk, self.user, self.precondition(), **self.validated_body()))
 
-    @operation("Delete a credit", AssetNotAvailable, ChangedMeanwhile, parameters=[IF_MATCH], responses={204: None})
+    @operation(
+        "Delete a credit", AssetNotAvailable, ChangedMeanwhile, ValidationError, parameters=[IF_MATCH], responses={204: None}
+    )
     def destroy(self, request: Request, pk: UUID) -> Response:
         """Delete a credit that was neither claimed nor recreated."""
         edit_asset.delete_asset(pk, self.user, self.precondition())

@@ -3,6 +3,7 @@
 from typing import ClassVar
 
 from drf_spectacular.utils import extend_schema_view
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
 
 from accounts.permissions import IsAdmin
@@ -13,8 +14,8 @@ from wallet.assets.batches import Batch, BatchQuerySet
 
 
 @extend_schema_view(
-    list=operation("List batches"),
-    retrieve=operation("Show a batch", responses=BatchDetailSerializer),
+    list=operation("List batches", PermissionDenied),
+    retrieve=operation("Show a batch", PermissionDenied, responses=BatchDetailSerializer),
 )
 class BatchViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     """Batches: credits that were issued by one call, one import or one action of an operator."""

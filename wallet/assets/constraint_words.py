@@ -7,6 +7,7 @@ from kernel.constraint_words import Words
 NAME_TAKEN = _("A pool with this name already exists. Choose another name.")
 WORDS: Words = {
     "pool_name_unique": ("name", NAME_TAKEN),
+    "pool_name_readable": ("name", _("Remove the invisible or unsupported characters.")),
     "pool_kind_known": ("kind", _("Choose one of the kinds: SIGNUP, REFERRAL or PROMOTION.")),
     "pool_currency_known": ("currency", _("Use an ISO 4217 currency code such as INR.")),
     "pool_currency": ("currency", _("A pool with credits keeps its currency. Open another pool.")),
@@ -21,6 +22,7 @@ WORDS: Words = {
     "pool_draw_priority_known": ("draw_priority", _("Choose a draw priority of 1, 2 or 3.")),
     "pool_refund_grace_bounded": ("refund_grace_days", _("Choose 0 to 366 days.")),
     "pool_clawback_reach_known": ("clawback_reach", _("Choose CREDIT or WALLET.")),
+    "asset_title_readable": ("title", _("Remove the invisible or unsupported characters.")),
     "asset_title_given": ("title", _("Give the credit a title.")),
     "asset_value_range": ("total_value", _("The value must be more than 0 and at most 1,000,000,000.")),
     "asset_value_scale": ("total_value", _("The value has more decimals than its currency.")),

@@ -347,7 +347,9 @@ class CashbackAsset(models.Model):
 
     def check_ends_after_opening(self) -> None:
         """Raise ValidationError if nobody could ever claim the credit, because it ends before its pool opens."""
-        if self.pool and self.expires_at and self.expires_at <= self.pool.opens_at:
+        if self.pool is None or self.expires_at is None or self.pool._state.adding:  # a new pool opens now
+            return
+        if self.expires_at <= self.pool.opens_at:
             message = gettext("The credit would end before its pool opens, on %(opens)s UTC. Choose a later end.")
             opens = {"opens": format_second(self.pool.opens_at)}
             raise ValidationError({"expires_at": ValidationError(message % opens, code="before_opening")})
