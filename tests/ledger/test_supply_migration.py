@@ -1,6 +1,6 @@
 """The migration that adds the supply counters, on a database with data: forward and back."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from io import StringIO
 
 import pytest
@@ -9,11 +9,9 @@ from django.db import connection
 
 from accounts.models import User
 from cashback.database import roles
-from wallet.actions import edit_asset, seal_ledger
-from wallet.actions.claim import claim_asset
-from wallet.actions.claim_batch import BY_ASSET, run_single_claim
-from wallet.actions.claim_decisions import ClaimRequest
-from wallet.assets.models import CashbackAsset, CreditPool, SupplyDelta
+from kernel.uuid7 import uuid7
+from tests import former_release
+from wallet.assets.models import SupplyDelta
 from wallet.verification.checker import snapshot_connection, verify_everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -41,40 +39,38 @@ def triggers(state: str) -> int:
         return int(cursor.fetchone()[0])
 
 
-def test_existing_assets_are_in_the_counters_after_migration(
-    back: None, issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], alice: User, ada: User
-) -> None:
-    pool = open_pool()
-    taken, ended, gone = (issue(pool=pool) for _ in range(3))
-    issue()
-    claim_asset(taken.pk, alice)
-    edit_asset.expire_asset(ended.pk, ada)
-    edit_asset.delete_asset(gone.pk, ada)
+def test_existing_assets_are_in_the_counters_after_migration(back: None, alice: User) -> None:
+    pool = uuid7()
+    former_release.rows(
+        "INSERT INTO assets_creditpool (id, name, kind, currency, opens_at, is_active, time_zone)"
+        " VALUES (%s, 'Diwali', 'PROMOTION', 'INR', now(), true, 'UTC')",
+        pool,
+    )
+    taken, ended, gone = (former_release.issue(pool) for _ in range(3))
+    former_release.issue()
+    former_release.claim(taken, alice.pk)
+    former_release.rows("UPDATE assets_cashbackasset SET status = 'EXPIRED' WHERE id = %s", ended)
+    former_release.rows("DELETE FROM assets_cashbackasset WHERE id = %s", gone)
 
     migrate()
 
     counted = set(SupplyDelta.objects.values_list("pool", "status", "count"))
-    assert counted == {(pool.pk, "CLAIMED", 1), (pool.pk, "EXPIRED", 1), (pool.pk, "DELETED", 1), (None, "AVAILABLE", 1)}
+    assert counted == {(pool, "CLAIMED", 1), (pool, "EXPIRED", 1), (pool, "DELETED", 1), (None, "AVAILABLE", 1)}
     with snapshot_connection() as reader:
         assert verify_everything(reader) == []
 
 
-def test_application_role_claims_and_seals_after_migrating_back(
-    back: None, issue: Callable[..., CashbackAsset], alice: User
-) -> None:
-    call_command("grant_app_role", stdout=StringIO())
-    asset = issue()
+def test_application_role_claims_and_seals_after_migrating_back(back: None, alice: User) -> None:
+    asset = former_release.issue()
     assert triggers("O") == 0
 
     with connection.cursor() as cursor:
         cursor.execute(f"SET ROLE {roles.APP_ROLE}")
     try:
-        claimed = run_single_claim(BY_ASSET, ClaimRequest(asset.pk, alice))
-        sealed = seal_ledger.seal_next()
+        former_release.claim(asset, alice.pk)
+        sealed = former_release.seal()
     finally:
         with connection.cursor() as cursor:
             cursor.execute("RESET ROLE")
 
-    assert claimed.status_code == 201
-    assert sealed is not None
-    assert sealed.count == 1
+    assert sealed == 1

@@ -92,7 +92,7 @@ def needs_version_2(start: int, end: int) -> bool:
 def read_leaves(start: int, end: int, limit: int | None = None, using: str = "default") -> list[Leaf]:
     """Return the leaves with `start` <= xid < `end` in sealing order, at most `limit`."""
     most = "ALL" if limit is None else str(int(limit))
-    return query(LEAVES.format(where=IN_RANGE, limit=most), start, end, using)  # type: ignore[return-value]
+    return query(LEAVES.format(where=IN_RANGE, limit=most), start, end, using)
 
 
 def read_leaf(identity: Any, xid: int) -> str:
