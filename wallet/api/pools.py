@@ -16,7 +16,7 @@ from kernel.openapi import operation
 from kernel.rate_limits import RateLimited
 from wallet.actions import edit_pool, issue_assets
 from wallet.actions.claim import claim_from_pool
-from wallet.actions.claim_decisions import ClaimLimitReached, PoolClosed, PoolSoldOut
+from wallet.actions.claim_decisions import ClaimLimitReached, NeverSpendable, PoolClosed, PoolSoldOut
 from wallet.api import idempotency
 from wallet.api.claims import claim_response
 from wallet.api.request_serializers import EmptyBody, IssueBody, PoolBody
@@ -85,6 +85,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         PoolSoldOut,
         PoolClosed,
         ClaimLimitReached,
+        NeverSpendable,
         RateLimited,
         IdempotencyKeyReused,
         RequestInProgress,
