@@ -38,6 +38,10 @@ REFUSAL_MESSAGES = {
     "pool_sold_out": (_("Fully claimed"), _("The last credit in this pool was just claimed. See the other pools.")),
     "pool_closed": (_("Closed"), _("This pool isn't open for claims right now. See the other pools.")),
     "claim_limit_reached": (_("Limit reached"), _("You've reached the limit for this offer. See the other pools.")),
+    "never_spendable": (
+        _("Can't be used"),
+        _("This credit would expire before you could use it. Choose another one."),
+    ),
     "busy": (_("Very busy"), _("Many people are claiming right now. Try again; you can't claim twice by accident.")),
     "request_in_progress": (
         _("One moment"),
