@@ -14,10 +14,9 @@ from django.db import IntegrityError, connection, transaction
 from accounts.models import User
 from cashback.database import roles
 from kernel.uuid7 import uuid7
+from tests import former_release
 from wallet.actions import edit_asset, issue_assets, seal_ledger
 from wallet.actions.claim import claim_asset
-from wallet.actions.claim_batch import BY_ASSET, run_single_claim
-from wallet.actions.claim_decisions import ClaimRequest
 from wallet.assets.models import CashbackAsset, CreditPool, Issuance, SupplyDelta
 from wallet.ledger.models import Entry, SealedBalance
 from wallet.verification.checker import snapshot_connection, verify_everything
@@ -101,9 +100,9 @@ def former_data(alice: User, bob: User, ada: User) -> Iterator[Any]:
         change_by_sql(FORMER_CONTEXTS[2], "DELETE FROM assets_cashbackasset WHERE id = %s", deleted)
         for number, context in enumerate(FORMER_CONTEXTS[3:]):
             change_by_sql(context, title, f"Lamp {number}", changed)
-        claim_asset(first, alice)
-        assert [seal.count for seal in seal_ledger.seal_all()] == [1]
-        claim_asset(second, bob)
+        former_release.claim(first, alice.pk)
+        assert former_release.seal() == 1
+        former_release.claim(second, bob.pk)
         assert contexts() == FORMER_CONTEXTS
         assert rows("SELECT door, count, value FROM assets_issuance ORDER BY id") == FORMER_ISSUANCES
         yield pool
@@ -197,13 +196,13 @@ def test_migrating_back_restores_the_former_words_and_rules(
     ]
     assert rows("SELECT user_id, amount FROM ledger_subtotal") == [(alice.pk, Decimal(10))]
     assert_guarded()
-    become_application()
+    rows(f"SET ROLE {roles.APP_ROLE}")
     try:
-        claimed = run_single_claim(BY_ASSET, ClaimRequest(left.pk, bob))
-        sealed = seal_ledger.seal_all()
+        former_release.claim(left.pk, bob.pk)
+        sealed = former_release.seal()
     finally:
         rows("RESET ROLE")
-    assert (claimed.status_code, [seal.count for seal in sealed]) == (201, [2])
+    assert sealed == 2
     assert rows("SELECT amount FROM ledger_subtotal WHERE user_id = %s", bob.pk) == [(Decimal(110),)]
 
     migrate()

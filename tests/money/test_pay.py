@@ -214,3 +214,34 @@ def test_payments_that_arrive_together_share_a_transaction(
     assert [isinstance(outcome, Answer) for outcome in outcomes] == [True, True, False, True, False]
     assert Movement.objects.values("xid").distinct().count() == 1
     assert sorted(Movement.objects.filter(user=users[0]).values_list("number", flat=True)) == [1, 2]
+
+
+def request_for(user: User, shop: Service, **fields: Any) -> PaymentRequest:
+    """Return a request for 1 INR at once; anything else is named."""
+    given: dict[str, Any] = {"amount": Decimal(1), "reference": "order-1", "currency": "INR", "capture": True}
+    given |= {"up_to": False, "hold_seconds": None, "order_total": None, "actor_id": None, "request_key": None}
+    return PaymentRequest(user_id=user.pk, service_id=shop.pk, **given | fields)
+
+
+def test_a_repetition_within_a_batch_is_left_to_a_payment_alone(credit: Credit, alice: User, shop: Service) -> None:
+    credit("10")
+    twice = pay_batch([request_for(alice, shop), request_for(alice, shop)])
+    same_key = pay_batch(
+        [request_for(alice, shop, reference=name, request_key="a-key-of-16-chars") for name in ("order-2", "order-3")]
+    )
+
+    for outcomes in (twice, same_key):
+        assert [isinstance(outcome, Answer) for outcome in outcomes] == [True, False]
+    assert kinds() == ["SPEND", "SPEND"]
+
+
+def test_a_batch_that_reads_a_few_credits_reads_those_that_come_first(
+    credit: Credit, spend: Spend, open_pool: Callable[..., Any]
+) -> None:
+    for _ in range(17):
+        credit("1")
+    first = credit("1", pool=open_pool(draw_priority=1))
+
+    spend("1")
+
+    assert figures(first) == {"spent": Decimal(1)}

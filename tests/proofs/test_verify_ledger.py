@@ -60,7 +60,7 @@ def test_a_changed_amount_is_red_and_the_row_is_named(entries: list[Entry], caps
     rewrite("UPDATE ledger_entry SET amount = amount + 1 WHERE id = %s", entries[1].pk)
     said = StringIO()
 
-    with pytest.raises(CommandError, match="FAILED: 4 violations found") as refused:
+    with pytest.raises(CommandError, match="FAILED: 7 violations found") as refused:
         call_command("verify_ledger", stdout=said)
 
     assert refused.value.returncode == 1

@@ -7,7 +7,7 @@ from kernel.statements import run_statements
 from kernel.transactions import atomic_with_retry
 
 BATCH_SIZE = 2_000
-# A trigger opens the lots of the next claims, as the tables' owner (movement_triggers.lots_backfilled).
+# A trigger opens the lots of the next claims, as the tables' owner (lot_triggers.lots_backfilled).
 OPEN_LOTS = """
 UPDATE ledger_lotbackfill SET batch_size = %(size)s WHERE completed_at IS NULL RETURNING opened, completed_at
 """

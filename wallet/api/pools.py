@@ -18,7 +18,7 @@ from kernel.rate_limits import RateLimited
 from kernel.versions import ChangedMeanwhile
 from wallet.actions import edit_pool, issue_assets, pool_lifecycle
 from wallet.actions.claim import claim_from_pool
-from wallet.actions.claim_decisions import ClaimLimitReached, PoolClosed, PoolSoldOut
+from wallet.actions.claim_decisions import ClaimLimitReached, NeverSpendable, PoolClosed, PoolSoldOut
 from wallet.api import idempotency
 from wallet.api.claims import claim_response
 from wallet.api.conditional import IF_MATCH, etag_header
@@ -132,6 +132,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         PoolClosed,
         ClaimLimitReached,
         EmailNotVerified,
+        NeverSpendable,
         RateLimited,
         IdempotencyKeyReused,
         RequestInProgress,

@@ -8,7 +8,7 @@ from django.db.models import BooleanField, ExpressionWrapper, F, Q
 
 from accounts.services import Service
 from wallet.assets.models import ClawbackReach
-from wallet.ledger import movement_triggers
+from wallet.ledger import lot_triggers
 from wallet.ledger.movement_kinds import LOT_FIGURES
 
 
@@ -48,7 +48,7 @@ class Lot(models.Model):
     is_open = stored_boolean(Q(available__gt=0))
 
     class Meta:
-        triggers: ClassVar = [*movement_triggers.never_deleted("lot_kept"), movement_triggers.taken_back]
+        triggers: ClassVar = [*lot_triggers.never_deleted("lot_kept"), lot_triggers.taken_back]
         constraints = (
             *(models.CheckConstraint(condition=Q(**{f"{name}__gte": 0}), name=f"lot_{name}") for name in LOT_FIGURES),
             models.CheckConstraint(
@@ -96,7 +96,7 @@ class Payment(models.Model):
     is_held = stored_boolean(Q(held__gt=0))
 
     class Meta:
-        triggers: ClassVar = movement_triggers.never_deleted("payment_kept")
+        triggers: ClassVar = lot_triggers.never_deleted("payment_kept")
         constraints = (
             models.CheckConstraint(
                 condition=Q(amount=F("held") + F("captured") + F("released"), held__gte=0, captured__gte=0, released__gte=0),
@@ -132,7 +132,7 @@ class Allocation(models.Model):
     refunded = models.DecimalField(max_digits=18, decimal_places=4)
 
     class Meta:
-        triggers: ClassVar = movement_triggers.never_deleted("allocation_kept")
+        triggers: ClassVar = lot_triggers.never_deleted("allocation_kept")
         constraints = (
             models.CheckConstraint(
                 condition=Q(amount=F("held") + F("captured") + F("released"), held__gte=0, captured__gte=0, released__gte=0),
@@ -148,7 +148,7 @@ class Allocation(models.Model):
 class LotBackfill(models.Model):
     """The progress of opening lots for claims from before lots existed; no row when there were none.
 
-    Each UPDATE of `batch_size` opens the lots of that many claims (movement_triggers.lots_backfilled).
+    Each UPDATE of `batch_size` opens the lots of that many claims (lot_triggers.lots_backfilled).
     """
 
     id = models.PositiveSmallIntegerField(primary_key=True)
@@ -158,7 +158,7 @@ class LotBackfill(models.Model):
     completed_at = models.DateTimeField(null=True)
 
     class Meta:
-        triggers: ClassVar = [movement_triggers.lots_backfilled, *movement_triggers.never_deleted("lot_backfill_kept")]
+        triggers: ClassVar = [lot_triggers.lots_backfilled, *lot_triggers.never_deleted("lot_backfill_kept")]
         constraints = (models.CheckConstraint(condition=Q(batch_size__lte=10_000), name="lot_backfill_batch"),)
 
     def __str__(self) -> str:

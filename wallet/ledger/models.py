@@ -14,7 +14,7 @@ from kernel.timestamps import format_timestamp
 from kernel.uuid7 import uuid7
 from wallet.assets.models import CashbackAsset
 from wallet.assets.triggers import append_only
-from wallet.ledger import movement_triggers, triggers
+from wallet.ledger import lot_triggers, triggers
 from wallet.ledger.fields import TransactionIdField
 from wallet.ledger.lots import Allocation, Lot, LotBackfill, Payment
 from wallet.ledger.movements import Grant, Movement, Posting
@@ -73,7 +73,7 @@ class Entry(models.Model):
         triggers: ClassVar = [
             *append_only("entry_append_only"),
             triggers.entry_equals_asset,
-            movement_triggers.lots_opened,
+            lot_triggers.lots_opened,
         ]
         constraints = (
             models.UniqueConstraint("asset", condition=Q(kind="CLAIM"), name="entry_one_claim_per_asset"),

@@ -43,6 +43,10 @@ REFUSAL_MESSAGES = {
         _("Confirm your email first"),
         _("Open the link that we sent you, or send it again from your account page. Then claim."),
     ),
+    "never_spendable": (
+        _("Can't be used"),
+        _("This credit would expire before you could use it. Choose another one."),
+    ),
     "busy": (_("Very busy"), _("Many people are claiming right now. Try again; you can't claim twice by accident.")),
     "request_in_progress": (
         _("One moment"),

@@ -180,9 +180,9 @@ CLAIM_WITHOUT_LOT = """
     SELECT format('claim %s %s', coalesce(entry.id, lot.entry_id), CASE WHEN lot.entry_id IS NULL THEN 'has no credit to spend'
         WHEN entry.id IS NULL THEN 'is not in the ledger, but its credit is' ELSE 'differs from its credit' END)
     FROM ledger_entry AS entry FULL JOIN ledger_lot AS lot ON lot.entry_id = entry.id LEFT JOIN ends ON ends.lot_id = entry.id
-    WHERE (lot.user_id, lot.currency, lot.total, lot.opened_at, lot.spendable_from, lot.spendable_until) IS DISTINCT FROM
-        (entry.user_id, entry.currency, entry.amount, entry.claimed_at, coalesce(entry.spendable_from, entry.claimed_at),
-            coalesce(ends.spendable_until, entry.spendable_until))
+    WHERE ((lot.user_id, lot.currency, lot.total, lot.spendable_from, lot.spendable_until) IS DISTINCT FROM
+        (entry.user_id, entry.currency, entry.amount, coalesce(entry.spendable_from, lot.opened_at),
+            coalesce(ends.spendable_until, entry.spendable_until)) OR lot.opened_at < entry.claimed_at)
         AND NOT (lot.entry_id IS NULL AND EXISTS (SELECT FROM ledger_lotbackfill WHERE completed_at IS NULL))
 """
 # The journal by account, beside what lots have: what came into an account and did not leave it is what is there.
