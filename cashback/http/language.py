@@ -20,7 +20,7 @@ class LanguageMiddleware(LocaleMiddleware):
         if channel == "pages":
             return super().__call__(request)
         translation.activate(ENGLISH)  # a thread keeps the language of its last request
-        response = self.get_response(request)
+        response: Any = self.get_response(request)
         if channel == "admin":
             response.headers.setdefault("Content-Language", ENGLISH)
         return response
