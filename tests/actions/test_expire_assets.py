@@ -126,7 +126,12 @@ def test_the_clocks_tasks_exist_under_the_names_they_are_scheduled_by(due: Calla
 
     assert tasks.sweep() == 1
     paths = [path for path, _ in tasks.SCHEDULES.values()]
-    assert paths == ["wallet.tasks.sweep", "wallet.tasks.seal_for_a_minute", "wallet.tasks.forget_old_answers"]
+    assert paths == [
+        "wallet.tasks.sweep",
+        "wallet.tasks.seal_for_a_minute",
+        "wallet.tasks.sweep_wallets",
+        "wallet.tasks.forget_old_answers",
+    ]
     assert all(callable(import_string(path)) for path in paths)
 
 
