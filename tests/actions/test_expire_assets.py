@@ -129,13 +129,8 @@ def test_the_clocks_tasks_exist_under_the_names_they_are_scheduled_by(due: Calla
     assert paths == [
         "wallet.tasks.sweep",
         "wallet.tasks.seal_for_a_minute",
-    assert paths == [
-        "wallet.tasks.sweep",
-        "wallet.tasks.seal_for_a_minute",
         "wallet.tasks.run_bulk_jobs",
         "wallet.tasks.sweep_wallets",
-        "wallet.tasks.forget_old_answers",
-    ]
         "wallet.tasks.forget_old_answers",
     ]
     assert all(callable(import_string(path)) for path in paths)

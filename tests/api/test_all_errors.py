@@ -24,6 +24,8 @@ OpenPool = Callable[..., CreditPool]
 # a code of its own (asset_not_due and asset_final: asset_not_available).
 NOT_ENTERED = {
     "accounts_user_pkey",
+    "assets_creditpool_service_id",  # services are chosen from a list and never deleted
+    "asset_spendable_for_a_while",  # the claim trigger sets both times, and refuses the claim instead
     "user_closed_is_pseudonymous",
     "assets_creditpool_pkey",
     "assets_cashbackasset_pkey",

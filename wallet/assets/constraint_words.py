@@ -21,6 +21,8 @@ WORDS: Words = {
     "pool_validity_possible": ("valid_for", _("Credits must be valid for more than no time; a day's end needs a validity.")),
     "pool_draw_priority_known": ("draw_priority", _("Choose a draw priority of 1, 2 or 3.")),
     "pool_refund_grace_bounded": ("refund_grace_days", _("Choose 0 to 366 days.")),
+    "assets_creditpool_draw_priority_check": ("draw_priority", _("Choose a draw priority of 1, 2 or 3.")),
+    "assets_creditpool_refund_grace_days_check": ("refund_grace_days", _("Choose 0 to 366 days.")),
     "pool_clawback_reach_known": ("clawback_reach", _("Choose CREDIT or WALLET.")),
     "asset_title_readable": ("title", _("Remove the invisible or unsupported characters.")),
     "asset_title_given": ("title", _("Give the credit a title.")),
