@@ -22,7 +22,7 @@ from wallet.actions.bulk_changes import NOT_LATER, RECREATED
 from wallet.admin import formatting
 from wallet.admin.asset_forms import ExtendForm
 from wallet.admin.base import OperatorAdmin, ReadOnlyAdmin, error_sentence, require_operator, require_safe_method
-from wallet.admin.filters import channel_label
+from wallet.admin.filters import KnownChoiceFilter, channel_label
 from wallet.assets.batches import Batch, BulkJob, JobKind, JobState
 from wallet.assets.models import AssetStatus, CreditPool
 from wallet.queries import batches, supply
@@ -191,7 +191,7 @@ class BulkJobAdmin(ReadOnlyAdmin):
     """Bulk jobs, newest first."""
 
     list_display = ("label", "state_now", "progress", "who", "created")
-    list_filter = ("kind", "state")
+    list_filter = (("kind", KnownChoiceFilter), ("state", KnownChoiceFilter))
     list_select_related = ("created_by", "batch", "pool")
     ordering = ("-id",)
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.contrib.admin.filters import ChoicesFieldListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.text import capfirst
@@ -58,6 +59,17 @@ class ChoiceFilter(TitledMixin, DropdownFilter):  # type: ignore[misc]
         if chosen not in {str(value) for value, _ in self.lookup_choices}:
             return refuse_filter(request, queryset, self.title)
         return queryset.filter(**{self.field: chosen})
+
+
+class KnownChoiceFilter(ChoicesFieldListFilter):
+    """The choices of a column, as links; any other value in the URL is refused."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows that have the chosen value."""
+        known = {str(value) for value, _ in self.field.flatchoices}
+        if not {str(value) for value in self.lookup_val or ()} <= known:
+            return refuse_filter(request, queryset, self.title)
+        return super().queryset(request, queryset)
 
 
 class StatusFilter(ChoiceFilter):
