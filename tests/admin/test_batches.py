@@ -231,3 +231,17 @@ def test_a_job_over_a_pool_whose_days_end_elsewhere_meanwhile_is_not_started(con
 
     assert BulkJob.objects.count() == 0
     assert "nothing was done" in message_texts(refused)[-1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_progress_of_a_waiting_or_cancelled_job_is_not_shown_as_complete(console: Client, batch: Batch) -> None:
+    console.post(job_page(batch, "expire"), {"confirmed": "yes"})
+    job = BulkJob.objects.get()
+    watched = reverse("admin:assets_bulkjob_progress", args=[job.pk])
+
+    waiting = console.get(watched)
+    bulk_jobs.cancel_job(job.pk)
+
+    assert 'value="0"' in waiting.content.decode()
+    assert "0 of 0" not in text(waiting)
+    assert 'value="0"' in console.get(watched).content.decode()

@@ -102,6 +102,7 @@ class BulkJobMixin(OperatorAdmin):
             "opts": self.opts,
             "target": target,
             "kind": kind,
+            "button": "primary" if kind == JobKind.EXTEND else "danger",
             "warning": WARNINGS[kind],
             "counts": counts,
             "changed": changed,
