@@ -289,9 +289,11 @@ class CashbackAsset(models.Model):
 
     def check_ends_after_opening(self) -> None:
         """Raise ValidationError if nobody could ever claim the credit, because it ends before its pool opens."""
-        if self.pool and self.expires_at and self.expires_at <= self.pool.opens_at:
+        opens_at = self.pool.opens_at if self.pool else None
+        # A pool that is not inserted yet opens when it is: PostgreSQL sets the time.
+        if isinstance(opens_at, datetime) and self.expires_at and self.expires_at <= opens_at:
             message = gettext("The credit would end before its pool opens, on %(opens)s UTC. Choose a later end.")
-            opens = {"opens": format_second(self.pool.opens_at)}
+            opens = {"opens": format_second(opens_at)}
             raise ValidationError({"expires_at": ValidationError(message % opens, code="before_opening")})
 
     def row(self) -> Row:
