@@ -17,6 +17,8 @@ from wallet.assets.constraint_words import WORDS
 from wallet.assets.models import CashbackAsset, CreditPool, PoolKind, PoolNotFound
 
 EDITABLE_FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
+# What an operator sees of a pool and changes: its version.
+VERSION = (*EDITABLE_FIELDS, "archived_at")
 
 
 @atomic_with_retry(idempotent=False)

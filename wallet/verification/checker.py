@@ -2,10 +2,10 @@
 
 I1 no asset has two claims · I2 every acknowledged claim is in the ledger · I3 every entry was acknowledged, or the client did
 not get a response · I4 status, owner and amount of an asset equal its entry · I5 issued = available + claimed + expired, in
-number and value, per pool and currency, and each asset matches its last change · I6 no claim at or after the expiry · I7 one
-key, one claim, one response · I8 sealed entries are unchanged, and entries older than 10 s are sealed · I9 per-user limits
-hold · I10 clients get no server error except 503 with Retry-After · I11 no transaction and no wait for a lock is older than
-10 s · I25 PostgreSQL enforces its rules against all sessions, whatever their settings.
+number and value, per pool, currency and batch, and each asset matches its last change · I6 no claim at or after the expiry ·
+I7 one key, one claim, one response · I8 sealed entries are unchanged, and entries older than 10 s are sealed · I9 per-user
+limits hold · I10 clients get no server error except 503 with Retry-After · I11 no transaction and no wait for a lock is older
+than 10 s · I25 PostgreSQL enforces its rules against all sessions, whatever their settings.
 """
 
 import json
