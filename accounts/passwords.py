@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from accounts import audit, throttles
 from accounts.models import Revoked, TokenFamily, User
 from accounts.password_forms import normal_password, password_forms
-from kernel.readable_text import unreadable_character
+from kernel.readable_text import unstable_character
 from kernel.validation import Errors, collect_errors, raise_errors
 
 MAX_PASSWORD_LENGTH = 128  # characters; a bound on the cost of hashing
@@ -23,7 +23,7 @@ class UsableCharactersValidator:
 
     def validate(self, password: str, user: User | None = None) -> None:
         """Raise ValidationError for such a character."""
-        if unreadable_character(password):
+        if unstable_character(password):
             raise ValidationError(_("Use only letters, numbers, symbols and spaces that can be seen."), code="unreadable")
 
     def get_help_text(self) -> str:

@@ -15,13 +15,14 @@ from django.views.generic import FormView
 
 from accounts import time_zones
 from accounts.models import User
+from kernel.time_zones import time_zones as all_time_zones
 
 REGIONS = ("Africa", "America", "Antarctica", "Arctic", "Asia", "Atlantic", "Australia", "Europe", "Indian", "Pacific")
 
 
 def zone_choices() -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the zones of all places, grouped by region, and UTC."""
-    names = sorted(name for name in time_zones.time_zones() if name.partition("/")[0] in REGIONS and "/" in name)
+    names = sorted(name for name in all_time_zones() if name.partition("/")[0] in REGIONS and "/" in name)
     by_region = groupby(names, key=lambda name: name.partition("/")[0])
     return [("UTC", [("UTC", "UTC")]), *((region, [(name, label(name)) for name in zones]) for region, zones in by_region)]
 

@@ -1,22 +1,12 @@
 """A person's time zone: their preference, at first the zone of their browser (a cookie that the pages' script sets)."""
 
-from functools import cache
-from zoneinfo import available_timezones
-
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 
 from accounts.models import User
+from kernel.time_zones import time_zones
 
 COOKIE = "timezone"
-# Names in the time zone database that are no place's time.
-NOT_ZONES = {"Factory", "localtime", "posixrules"}
-
-
-@cache
-def time_zones() -> frozenset[str]:
-    """Return the names of all IANA time zones. Cached: each call reads the directory of time zones."""
-    return frozenset(available_timezones() - NOT_ZONES)
 
 
 def preferred_time_zone(request: HttpRequest, user: User | AnonymousUser) -> str:

@@ -39,7 +39,7 @@ urlpatterns = [
     re_path("^admin/r/", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/system/", admin.site.admin_view(system_page.system_page), name="system"),
     path("admin/customers/", admin.site.admin_view(person_page.search_page), name="customer_search"),
-    path("admin/customers/<uuid:user_id>/", admin.site.admin_view(person_page.person_page), name="customer"),
+    path("admin/customers/<any_case_uuid:user_id>/", admin.site.admin_view(person_page.person_page), name="customer"),
     path("admin/", admin.site.urls),
 ]
 

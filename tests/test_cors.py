@@ -10,7 +10,7 @@ from django.conf import settings
 from tests.test_deployment import PRODUCTION
 
 ASK = """
-import django, json
+import django, json, sys
 django.setup()
 from django.test import Client
 ask = dict(HTTP_ORIGIN="https://shop.example", HTTP_HOST="localhost", secure=True)
@@ -18,6 +18,8 @@ preflight = Client().options("/api/v1/assets/", HTTP_ACCESS_CONTROL_REQUEST_METH
 other = Client().get("/healthz", **ask)
 foreign = Client().options("/api/v1/assets/", HTTP_ACCESS_CONTROL_REQUEST_METHOD="GET", **{**ask, "HTTP_ORIGIN": "https://evil.example"})
 names = ("Access-Control-Allow-Origin", "Access-Control-Allow-Credentials")
+exposed = Client().get("/api/v1/assets/", **ask).headers.get("Access-Control-Expose-Headers")
+print(exposed, file=sys.stderr)
 print(json.dumps([[answer.headers.get(name) for name in names] for answer in (preflight, other, foreign)]))
 """
 
@@ -55,3 +57,10 @@ def test_what_is_no_origin_refuses_to_start(origins: str) -> None:
 
     assert answer.returncode != 0
     assert "CORS_ALLOWED_ORIGINS must be origins such as https://shop.example" in answer.stderr
+
+
+def test_browser_apps_may_read_the_headers_that_the_api_documents() -> None:
+    answer = ask(CORS_ALLOWED_ORIGINS="https://shop.example")
+
+    exposed = set(answer.stderr.strip().splitlines()[-1].split(", "))
+    assert exposed == {"Device-Token", "ETag", "Idempotency-Replayed", "Retry-After", "X-Request-ID", "Content-Disposition"}

@@ -199,3 +199,13 @@ def test_a_job_under_the_lease_of_another_worker_is_left_to_it(ada: User, open_p
     BulkJob.objects.filter(pk=job.pk).update(leased_until=timezone.now() + timedelta(seconds=30))
 
     assert bulk_jobs.run_next_job(seconds=5, rest=0) is None
+
+
+def test_credits_issued_after_the_start_are_left_alone(ada: User, open_pool: OpenPool) -> None:
+    pool = open_pool(per_user_limit=None)
+    issue(ada, pool, 2)
+    job = bulk_jobs.start_job(ada, JobKind.EXPIRE, pool)
+    later = issue(ada, pool, 3)
+
+    assert bulk_jobs.run_job(job.pk).done == 2
+    assert set(CashbackAsset.objects.in_batch(later).values_list("status", flat=True)) == {"AVAILABLE"}

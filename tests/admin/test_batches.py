@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from tests.admin.conftest import message_texts
-from wallet.actions import bulk_jobs, edit_asset, issue_assets
+from wallet.actions import bulk_jobs, edit_asset, edit_pool, issue_assets
 from wallet.actions.claim import claim_asset
 from wallet.assets.batches import Batch, BatchHeader, BulkJob
 from wallet.assets.models import CashbackAsset, CreditPool
@@ -70,11 +70,30 @@ def test_page_of_a_batch_shows_what_became_of_it_and_leads_to_its_credits(consol
     assert len(credits.context["cl"].result_list) == 5
 
 
-@pytest.mark.parametrize("value", ["x", "00000000-0000-7000-8000-000000000000"])
-def test_unknown_batch_lists_no_credit(console: Client, batch: Batch, value: str) -> None:
+@pytest.mark.parametrize(("value", "status"), [("x", 400), ("00000000-0000-7000-8000-000000000000", 200)])
+def test_unknown_batch_lists_no_credit_and_what_is_no_id_is_refused(
+    console: Client, batch: Batch, value: str, status: int
+) -> None:
     listed = console.get(reverse("admin:assets_cashbackasset_changelist"), {"batch": value})
 
-    assert list(listed.context["cl"].result_list) == []
+    assert (listed.status_code, list(listed.context["cl"].result_list)) == (status, [])
+
+
+def test_batches_of_one_pool_are_listed_alone(console: Client, batch: Batch, ada: User, open_pool: OpenPool) -> None:
+    pool = CreditPool.objects.get()
+    issue(ada, pool, 2)
+    issue(ada, open_pool(name="Another", per_user_limit=None), 1)
+
+    listed = console.get(reverse("admin:assets_batch_changelist"), {"pool": str(pool.pk)})
+
+    assert sorted(each.totals[0]["n"] for each in listed.context["cl"].result_list) == [2, 5]
+
+
+def test_addresses_of_jobs_take_ids_in_upper_case(console: Client, batch: Batch) -> None:
+    pool = CreditPool.objects.get()
+    for target in (batch, pool):
+        address = job_page(target, "expire").replace(str(target.pk), str(target.pk).upper())
+        assert console.get(address).status_code == 200
 
 
 def test_undoing_says_how_many_go_and_how_many_stay_then_deletes_the_unclaimed(
@@ -169,3 +188,60 @@ def test_batch_without_a_title_is_named_by_its_id(console: Client, ada: User) ->
     )
 
     assert str(header.id) in text(console.get(page(Batch.objects.get())))
+
+
+def shown_of(page: Any) -> dict[str, str]:
+    """Return the hidden inputs by which a confirmation carries what it showed."""
+    return dict(re.findall(r'name="(shown|version)" value="([^"]*)"', page.content.decode()))
+
+
+@pytest.mark.parametrize("kind", ["expire", "extend", "delete"])
+def test_a_job_over_more_credits_than_were_shown_is_not_started(console: Client, batch: Batch, ada: User, kind: str) -> None:
+    pool = CreditPool.objects.get()
+    confirmed = {"confirmed": "yes", "last_day": "2090-03-31"} | shown_of(console.get(job_page(pool, kind)))
+    issue(ada, pool, 2)
+
+    refused = console.post(job_page(pool, kind), confirmed)
+
+    assert (refused.status_code, BulkJob.objects.count()) == (200, 0)
+    assert "nothing was done" in message_texts(refused)[-1]
+    assert "7 of 7 credits can be changed" in text(refused)
+    console.post(job_page(pool, kind), confirmed | shown_of(refused))
+    assert BulkJob.objects.count() == 1
+
+
+def test_a_job_is_started_although_some_of_the_credits_were_claimed_meanwhile(
+    console: Client, batch: Batch, alice: User
+) -> None:
+    pool = CreditPool.objects.get()
+    confirmed = {"confirmed": "yes"} | shown_of(console.get(job_page(pool, "expire")))
+    claim_asset(CashbackAsset.objects.earliest("pk").pk, alice)
+
+    console.post(job_page(pool, "expire"), confirmed)
+
+    assert BulkJob.objects.count() == 1
+
+
+def test_a_job_over_a_pool_whose_days_end_elsewhere_meanwhile_is_not_started(console: Client, batch: Batch, ada: User) -> None:
+    pool = CreditPool.objects.get()
+    confirmed = {"confirmed": "yes", "last_day": "2090-03-31"} | shown_of(console.get(job_page(pool, "extend")))
+    edit_pool.update_pool(pool.pk, ada, time_zone="Asia/Kolkata")
+
+    refused = console.post(job_page(pool, "extend"), confirmed)
+
+    assert BulkJob.objects.count() == 0
+    assert "nothing was done" in message_texts(refused)[-1]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_progress_of_a_waiting_or_cancelled_job_is_not_shown_as_complete(console: Client, batch: Batch) -> None:
+    console.post(job_page(batch, "expire"), {"confirmed": "yes"})
+    job = BulkJob.objects.get()
+    watched = reverse("admin:assets_bulkjob_progress", args=[job.pk])
+
+    waiting = console.get(watched)
+    bulk_jobs.cancel_job(job.pk)
+
+    assert 'value="0"' in waiting.content.decode()
+    assert "0 of 0" not in text(waiting)
+    assert 'value="0"' in console.get(watched).content.decode()

@@ -168,10 +168,20 @@ def test_export_has_a_file_name_and_content_type(console: Client) -> None:
 
 
 @pytest.mark.usefixtures("owned")
-def test_export_with_invalid_filter_redirects_to_the_list(console: Client) -> None:
+def test_export_with_an_unknown_filter_is_refused_with_words(console: Client) -> None:
     answer = export(console, "ledger_entry", "csv", {"nonsense__exact": "1"})
 
-    assert (answer.status_code, answer["Location"]) == (302, reverse("admin:ledger_entry_changelist"))
+    assert answer.status_code == 400
+    assert "This list has no such filter" in answer.content.decode()
+
+
+@pytest.mark.usefixtures("owned")
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [("assets_creditpool", "kind__exact"), ("assets_bulkjob", "kind__exact"), ("assets_bulkjob", "state__exact")],
+)
+def test_unknown_choice_is_refused_and_not_taken_for_an_empty_list(console: Client, section: str, name: str) -> None:
+    assert console.get(reverse(f"admin:{section}_changelist"), {name: "BOGUS"}).status_code == 400
 
 
 @pytest.mark.usefixtures("owned")

@@ -14,6 +14,7 @@ from django.utils import timezone
 from pytest_django import DjangoAssertNumQueries
 
 from accounts import tokens
+from accounts.devices import Client as SignInClient
 from accounts.models import Revoked, TokenFamily, User
 from tests.conftest import PASSWORD
 from wallet.actions.claim import claim_asset
@@ -153,7 +154,7 @@ def test_each_part_is_bounded_and_the_page_takes_the_same_queries(
 def test_person_without_anything_has_words_in_every_part(console: Client, bob: User) -> None:
     page = console.get(page_of(bob)).content.decode()
 
-    for words in ("nothing claimed yet", "No credits yet.", "No claims yet.", "No sign-ins by app or API.", "No changes by"):
+    for words in ("nothing claimed yet", "No credits yet.", "No claims yet.", "No sign-ins yet.", "No changes by"):
         assert words in page
 
 
@@ -182,3 +183,18 @@ def test_owners_lead_to_the_page_of_the_person(console: Client, busy_alice: User
 
     assert f"{SEARCH}?q=alice%40example.com" in customers
     assert page_of(busy_alice) in console.get(reverse("admin:assets_cashbackasset_changelist")).content.decode()
+
+
+def test_sign_ins_of_browsers_and_apps_are_listed_with_their_devices(console: Client, alice: User) -> None:
+    tokens.issue_pair(alice, SignInClient("192.0.2.7", "okhttp/4.12.0"))
+    browser = Client(HTTP_USER_AGENT="Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0")
+    browser.force_login(alice)
+    browser.get("/dashboard/")
+
+    page = console.get(page_of(alice))
+
+    assert sorted((line.kind, line.state) for line in page.context["sign_ins"]) == [("app", "Active"), ("browser", "Active")]
+    text = page.content.decode()
+    for line in page.context["sign_ins"]:
+        assert line.device in text
+    assert "192.0.2.7" in text

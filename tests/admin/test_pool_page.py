@@ -1,5 +1,6 @@
 """A pool's page: the campaign above the form, and what can be done with the whole pool."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -12,7 +13,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts.models import User
 from tests.admin.conftest import message_texts
-from wallet.actions import edit_asset, pool_lifecycle
+from wallet.actions import edit_asset, edit_pool, pool_lifecycle
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.queries import change_history
@@ -72,6 +73,7 @@ def test_page_charts_claims_and_expiries_of_this_pool_only(
 def test_page_links_to_the_pools_own_lists(console: Client, diwali: CreditPool) -> None:
     page = console.get(page_of(diwali))
 
+    assert reverse("admin:assets_batch_changelist") in [url.partition("?")[0] for _title, url in page.context["links"]]
     for _title, url in page.context["links"]:
         assert f"?pool={diwali.pk}" in url
         assert url in page.content.decode()
@@ -162,6 +164,12 @@ def test_archived_pool_is_listed_only_when_asked_for(console: Client, diwali: Cr
     assert console.get(page_of(diwali)).context["state"] == "Paused"
 
 
+def test_unreadable_filter_of_archived_pools_is_refused(console: Client, diwali: CreditPool) -> None:
+    listed = console.get(POOLS, {"archived": "perhaps"})
+
+    assert (listed.status_code, list(listed.context["cl"].result_list)) == (400, [])
+
+
 def test_archived_pool_is_not_offered_for_new_credits(console: Client, diwali: CreditPool, ada: User) -> None:
     pool_lifecycle.archive_pool(diwali.pk, ada)
 
@@ -183,6 +191,41 @@ def test_resuming_an_archived_pool_is_refused_with_words(console: Client, diwali
 
     assert message_texts(refused)[-1] == "This pool is archived. Unarchive it first."
     assert not CreditPool.objects.get().is_active
+
+
+def test_refused_button_claims_no_success(console: Client, diwali: CreditPool, ada: User) -> None:
+    pool_lifecycle.archive_pool(diwali.pk, ada)
+
+    assert message_texts(press(console, diwali, "resume")) == ["This pool is archived. Unarchive it first."]
+
+
+@pytest.mark.parametrize("button", ["pause", "resume", "archive", "unarchive", "duplicate"])
+def test_button_of_an_old_page_does_nothing_to_a_pool_that_somebody_changed(
+    console: Client, diwali: CreditPool, ada: User, button: str
+) -> None:
+    shown = re.findall(r'name="shown" value="([^"]+)"', console.get(page_of(diwali)).content.decode())
+    edit_pool.update_pool(diwali.pk, ada, currency=diwali.currency, per_user_limit=1)
+    before = list(CreditPool.objects.values())
+
+    refused = press(console, diwali, button, name="Holi", shown=shown[0])
+
+    assert len(shown) == 2
+    assert "nothing was done" in message_texts(refused)[-1]
+    assert list(CreditPool.objects.values()) == before
+
+
+def test_deletion_of_a_pool_that_was_changed_after_the_question_is_asked_again(
+    console: Client, open_pool: OpenPool, ada: User
+) -> None:
+    pool = open_pool()
+    address = reverse("admin:assets_creditpool_delete", args=[pool.pk])
+    (shown,) = re.findall(r'name="shown" value="([^"]+)"', console.get(address).content.decode())
+    edit_pool.update_pool(pool.pk, ada, name="Somebody else's")
+
+    refused = console.post(address, {"post": "yes", "shown": shown})
+
+    assert refused["Location"] == address
+    assert CreditPool.objects.exists()
 
 
 def test_duplicate_leads_to_the_new_paused_pool(console: Client, diwali: CreditPool) -> None:

@@ -73,3 +73,9 @@ def test_assets_are_filtered_by_batch(as_ada: Caller, open_pool: Callable[..., C
     assert [line["batch"] for line in listed] == [batch] * 3
     assert as_ada.get(f"{ROOT}/assets/", {"batch": str(uuid4())}).json()["results"] == []
     assert as_ada.get(f"{ROOT}/assets/", {"batch": "x"}).status_code == 400
+
+
+def test_batch_is_found_by_its_id_in_upper_case(as_ada: Caller, open_pool: Callable[..., CreditPool]) -> None:
+    batch = issue(as_ada, open_pool(), 1).json()["batch"]
+
+    assert as_ada.get(f"{ROOT}/batches/{batch.upper()}/").json()["id"] == batch

@@ -10,7 +10,7 @@ from django.db import connection
 
 from accounts.models import User
 from tests.api.conftest import ROOT, Caller
-from wallet.actions import edit_asset, edit_pool
+from wallet.actions import edit_asset, edit_pool, pool_lifecycle
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 
@@ -179,3 +179,46 @@ def test_the_schema_documents_tag_and_condition(as_ada: Caller) -> None:
         assert operation["x-problem-codes"]["412"] == ["precondition_failed"]
     for path in (f"{ROOT}/assets/{{id}}/", f"{ROOT}/pools/{{id}}/"):
         assert "ETag" in paths[path]["get"]["responses"]["200"]["headers"]
+
+
+@pytest.mark.parametrize("act", ["archive", "unarchive", "duplicate", "issue"])
+def test_what_is_done_with_a_pool_that_somebody_changed_is_refused(
+    as_ada: Caller, ada: User, open_pool: OpenPool, act: str
+) -> None:
+    pool = open_pool()
+    old = {"If-Match": as_ada.get(url(pool))["ETag"], "Idempotency-Key": "a-key-of-16-letters"}
+    edit_pool.update_pool(pool.pk, ada, name="Somebody else's")
+    bodies: dict[str, Any] = {
+        "duplicate": {"name": "Copy"},
+        "issue": {"count": 2, "title": "Tea", "total_value": "1"},
+    }
+    before = rows()
+
+    answer = as_ada.post(f"{url(pool)}{act}/", bodies.get(act, {}), headers=old)
+
+    assert (answer.status_code, answer.json()["code"]) == (412, "precondition_failed")
+    assert rows() == before
+    now = old | {"If-Match": as_ada.get(url(pool))["ETag"]}
+    assert as_ada.post(f"{url(pool)}{act}/", bodies.get(act, {}), headers=now).status_code in (200, 201)
+
+
+def test_archiving_is_a_change_of_the_pool(as_ada: Caller, ada: User, open_pool: OpenPool) -> None:
+    pool = open_pool(is_active=False)
+    old = {"If-Match": as_ada.get(url(pool))["ETag"]}
+    pool_lifecycle.archive_pool(pool.pk, ada)
+
+    assert as_ada.patch(url(pool), {"name": "Mine"}, headers=old).status_code == 412
+
+
+def test_a_repeated_issue_gets_its_first_answer_although_the_pool_changed(
+    as_ada: Caller, ada: User, open_pool: OpenPool
+) -> None:
+    pool = open_pool()
+    sent = {"If-Match": as_ada.get(url(pool))["ETag"], "Idempotency-Key": "a-key-of-16-letters"}
+    body = {"count": 2, "title": "Tea", "total_value": "1"}
+    first = as_ada.post(f"{url(pool)}issue/", body, headers=sent)
+    edit_pool.update_pool(pool.pk, ada, name="Somebody else's")
+
+    again = as_ada.post(f"{url(pool)}issue/", body, headers=sent)
+
+    assert (again.status_code, again.json()) == (201, first.json())

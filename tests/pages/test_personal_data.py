@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
-from accounts import tokens
+from accounts import time_zones, tokens
 from accounts.devices import Client as SignInClient
 from accounts.models import User
 from tests.conftest import PASSWORD
@@ -38,6 +38,7 @@ def test_the_file_holds_profile_sign_ins_and_all_claims(
     issue: Callable[..., CashbackAsset],
     open_pool: Callable[..., CreditPool],
 ) -> None:
+    time_zones.change_time_zone(alice, "Asia/Kolkata")
     titles = [f"Bonus {number} “quoted”" for number in range(3)]
     for title in titles:
         claim_asset(issue(title=title, pool=open_pool(name=title)).pk, alice)
@@ -50,6 +51,7 @@ def test_the_file_holds_profile_sign_ins_and_all_claims(
     assert answer["Content-Disposition"] == 'attachment; filename="my-data.json"'
     assert answer["Content-Type"] == "application/json"
     assert found["profile"]["email"] == alice.email
+    assert found["profile"]["time_zone"] == "Asia/Kolkata"
     assert [claim["title"] for claim in found["claims"]] == titles[::-1]
     assert [claim["pool"] for claim in found["claims"]] == titles[::-1]
     assert [(item["kind"], item["address"]) for item in found["sign_ins"]] == [("app", "192.0.2.7")]

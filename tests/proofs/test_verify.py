@@ -20,6 +20,7 @@ from wallet.actions import edit_asset, edit_pool, recreate_asset
 from wallet.actions.claim import claim_asset, claim_from_pool
 from wallet.actions.claim_batch import Claim
 from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.assets.supply_triggers import MERGE_SUPPLY
 from wallet.ledger.idempotency import IdempotentRequest, fingerprint
 from wallet.ledger.models import Entry
 from wallet.verification.checker import Violation, leftover_sessions, stuck_transactions, verify_everything
@@ -231,6 +232,7 @@ def test_an_entry_whose_answer_was_lost_is_no_ghost(claim: Claim, pool: CreditPo
 
 
 def test_an_issue_that_nobody_logged_is_seen(claim: Claim, pool: CreditPool, tamper: Tamper) -> None:
+    batch = CashbackAsset.objects.get(status="AVAILABLE").batch_id
     tamper("DELETE FROM assets_cashbackasset WHERE status = 'AVAILABLE'")
 
     told = "the log adds up to 2 (200.0000), the table holds 1 (100.0000)"
@@ -238,6 +240,7 @@ def test_an_issue_that_nobody_logged_is_seen(claim: Claim, pool: CreditPool, tam
     assert verify_everything(connection) == [
         Violation("I5", f"pool {pool.pk} in INR: {told}"),
         Violation("I5", f"pool {pool.pk} in INR, {line}"),
+        Violation("I5", f"batch {batch} in INR: 1 (100.0000) are AVAILABLE by the counters, but 0 (0) exist"),
     ]
 
 
@@ -322,8 +325,23 @@ def pid_of(other: BaseDatabaseWrapper) -> int:
 
 
 def test_it_reads_and_writes_nothing(claim: Claim, django_assert_num_queries: Callable[..., object]) -> None:
-    with django_assert_num_queries(44) as asked:  # type: ignore[attr-defined]
+    with django_assert_num_queries(45) as asked:  # type: ignore[attr-defined]
         verify_everything(connection)
 
     assert {query["sql"].split()[0] for query in asked.captured_queries} <= {"SELECT", "WITH", "DECLARE"}
     assert Entry.objects.count() == 1
+
+
+@pytest.mark.parametrize("is_sealed", [False, True])
+def test_a_counter_of_a_batch_that_was_changed_is_seen(claim: Claim, pool: CreditPool, tamper: Tamper, is_sealed: bool) -> None:
+    table = "assets_batchsupply" if is_sealed else "assets_supplydelta"
+    if is_sealed:
+        tamper(MERGE_SUPPLY)
+    assert verify_everything(connection) == []
+    tamper(f"UPDATE {table} SET batch_id = gen_random_uuid() WHERE batch_id IS NOT NULL AND status = 'AVAILABLE'")
+
+    found = verify_everything(connection)
+
+    assert {violation.invariant for violation in found} == {"I5"}
+    assert "by the counters" in found[0].sentence
+    assert any(str(CashbackAsset.objects.get(status="AVAILABLE").batch_id) in violation.sentence for violation in found)

@@ -21,12 +21,15 @@ Outcome = tuple[int, Counter[str]]
 
 
 def credits_of(job: BulkJob) -> AssetQuerySet:
-    """Return the unclaimed credits of the job's batch or pool that the job's kind may change."""
+    """Return the unclaimed credits of the job's batch or pool that the job's kind may change.
+
+    Those issued after the job was confirmed are not among them: ids are in order of time.
+    """
     credits = CashbackAsset.objects.in_batch(job.batch) if job.batch else CashbackAsset.objects.filter(pool=job.pool)
     kept = Q(status=AssetStatus.AVAILABLE)
     if job.kind == JobKind.DELETE:
         kept |= Q(status=AssetStatus.EXPIRED)
-    return credits.filter(kept, claimed_by=None)
+    return credits.filter(kept, claimed_by=None, pk__lt=job.pk)
 
 
 def find_credits(job: BulkJob, limit: int) -> list[UUID]:

@@ -24,6 +24,8 @@ EDITABLE_FIELDS = (
     *("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone"),
     *POLICIES,
 )
+# What an operator sees of a pool and changes: its version.
+VERSION = (*EDITABLE_FIELDS, "archived_at")
 
 
 @atomic_with_retry(idempotent=False)

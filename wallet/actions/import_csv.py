@@ -213,9 +213,13 @@ class CreditFile:
         return pool
 
 
+# See pool_name_key.
+INVISIBLE = dict.fromkeys(map(ord, "\u200c\u200d\ufe0f"))
+
+
 def name_key(name: str) -> str:
     """Return the key by which lines find their pool: without case, spaces and differences of form, as names are unique."""
-    return "".join(unicodedata.normalize("NFKC", name).lower().split())
+    return "".join(unicodedata.normalize("NFKC", name).translate(INVISIBLE).lower().split())
 
 
 def credit_bytes(credit: TemplatedAsset) -> bytes:

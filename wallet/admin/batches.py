@@ -18,7 +18,7 @@ from wallet.admin import formatting
 from wallet.admin.base import ReadOnlyAdmin, require_operator, require_safe_method
 from wallet.admin.bulk_jobs import BulkJobMixin, bulk_context
 from wallet.admin.export import ExportMixin, Report
-from wallet.admin.filters import DayFilter, IssueChannelFilter, channel_label
+from wallet.admin.filters import BatchPoolFilter, DayFilter, IssueChannelFilter, channel_label
 from wallet.admin.search import SearchByIdMixin
 from wallet.assets.batches import Batch
 from wallet.money import format_amount
@@ -49,7 +49,7 @@ class BatchAdmin(SearchByIdMixin, BulkJobMixin, ExportMixin, ReadOnlyAdmin):
 
     list_display = ("name", "at", "count", "values", "file_name", "who", "source")
     list_display_links = ("name",)
-    list_filter = (IssueChannelFilter, ("created_at", DayFilter))
+    list_filter = (BatchPoolFilter, IssueChannelFilter, ("created_at", DayFilter))
     search_fields = ("title", "file_name", "file_digest", "created_by__email")
     search_help_text = _("Title, file, operator's email or id")
     ordering = ("-id",)

@@ -15,12 +15,14 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
 from kernel.refusals import Refusal
+from kernel.versions import version_of
+from kernel.whole_numbers import parse_whole_number
 from wallet.actions import bulk_jobs
 from wallet.actions.bulk_changes import NOT_LATER, RECREATED
 from wallet.admin import formatting
 from wallet.admin.asset_forms import ExtendForm
 from wallet.admin.base import OperatorAdmin, ReadOnlyAdmin, error_sentence, require_operator, require_safe_method
-from wallet.admin.filters import channel_label
+from wallet.admin.filters import KnownChoiceFilter, channel_label
 from wallet.assets.batches import Batch, BulkJob, JobKind, JobState
 from wallet.assets.models import AssetStatus, CreditPool
 from wallet.queries import batches, supply
@@ -39,6 +41,8 @@ REASONS = {
     bulk_jobs.LOCKED: _("locked by another operation"),
 }
 
+SHOWN_OF_POOL = ("name", "time_zone")
+
 
 class BulkJobMixin(OperatorAdmin):
     """A section whose rows, batches or pools, can be changed as a whole."""
@@ -46,7 +50,7 @@ class BulkJobMixin(OperatorAdmin):
     def get_urls(self) -> list[Any]:
         """Add the URL of the confirmation."""
         view, name = self.admin_site.admin_view(self.start_job), f"assets_{self.opts.model_name}_bulk_job"
-        return [path("<uuid:object_id>/bulk/<str:kind>/", view, name=name), *super().get_urls()]
+        return [path("<any_case_uuid:object_id>/bulk/<str:kind>/", view, name=name), *super().get_urls()]
 
     @action(description=_("Change all its credits"), url_path="bulk", icon="dynamic_feed")  # type: ignore[untyped-decorator]
     def bulk(self, request: HttpRequest, object_id: UUID | str) -> HttpResponse:
@@ -77,7 +81,9 @@ class BulkJobMixin(OperatorAdmin):
         job_kind = JobKind(kind.upper())
         confirmed = request.POST.get("confirmed") == "yes"
         form = ExtendForm(request.POST if confirmed else None) if job_kind == JobKind.EXTEND else None
-        if confirmed and (form is None or form.is_valid()):
+        if confirmed and is_more_than_shown(request, target, job_kind):
+            messages.warning(request, _("Something changed after this page was opened, so nothing was done. Check it again."))
+        elif confirmed and (form is None or form.is_valid()):
             try:
                 job = bulk_jobs.start_job(actor, job_kind, target, **(form.changed_values() if form else {}))
                 return redirect("admin:assets_bulkjob_change", job.pk)
@@ -88,7 +94,7 @@ class BulkJobMixin(OperatorAdmin):
     def ask(self, request: HttpRequest, target: Any, kind: JobKind, form: forms.Form | None) -> HttpResponse:
         """Show the confirmation page of a job."""
         counts = credit_counts(target)
-        changed = counts["available"] + (counts["expired"] if kind == JobKind.DELETE else 0)
+        changed = changeable(counts, kind)
         context = {
             **self.admin_site.each_context(request),
             "title": heading(kind, target),
@@ -96,9 +102,11 @@ class BulkJobMixin(OperatorAdmin):
             "opts": self.opts,
             "target": target,
             "kind": kind,
+            "button": "primary" if kind == JobKind.EXTEND else "danger",
             "warning": WARNINGS[kind],
             "counts": counts,
             "changed": changed,
+            "version": target_version(target),
             "changed_text": f"{changed:,}",
             "issued_text": f"{counts['issued']:,}",
             "claimed_text": f"{counts['claimed']:,}",
@@ -106,6 +114,26 @@ class BulkJobMixin(OperatorAdmin):
             "media": self.media + form.media if form else self.media,
         }
         return TemplateResponse(request, "admin/start_bulk_job.html", context)
+
+
+def changeable(counts: dict[str, int], kind: JobKind) -> int:
+    """Return how many of the counted credits the job may change."""
+    return counts["available"] + (counts["expired"] if kind == JobKind.DELETE else 0)
+
+
+def target_version(target: Batch | CreditPool) -> str:
+    """Return the version of what the confirmation says of a pool: its name, and where its days end. A batch never changes."""
+    return version_of(target, SHOWN_OF_POOL) if isinstance(target, CreditPool) else ""
+
+
+def is_more_than_shown(request: HttpRequest, target: Batch | CreditPool, kind: JobKind) -> bool:
+    """Return whether the job would change more credits than its confirmation showed, or another pool's days."""
+    shown, version = request.POST.get("shown", ""), request.POST.get("version", "")
+    try:
+        has_more = bool(shown) and changeable(credit_counts(target), kind) > parse_whole_number(shown)
+    except ValueError:
+        return True
+    return has_more or (bool(version) and version != target_version(target))
 
 
 def heading(kind: JobKind, target: Any) -> str:
@@ -164,7 +192,7 @@ class BulkJobAdmin(ReadOnlyAdmin):
     """Bulk jobs, newest first."""
 
     list_display = ("label", "state_now", "progress", "who", "created")
-    list_filter = ("kind", "state")
+    list_filter = (("kind", KnownChoiceFilter), ("state", KnownChoiceFilter))
     list_select_related = ("created_by", "batch", "pool")
     ordering = ("-id",)
 
@@ -172,8 +200,8 @@ class BulkJobAdmin(ReadOnlyAdmin):
         """Add the URLs of the progress and of cancelling."""
         site = self.admin_site.admin_view
         return [
-            path("<uuid:job_id>/progress/", site(progress_fragment), name="assets_bulkjob_progress"),
-            path("<uuid:job_id>/cancel/", site(cancel), name="assets_bulkjob_cancel"),
+            path("<any_case_uuid:job_id>/progress/", site(progress_fragment), name="assets_bulkjob_progress"),
+            path("<any_case_uuid:job_id>/cancel/", site(cancel), name="assets_bulkjob_cancel"),
             *super().get_urls(),
         ]
 

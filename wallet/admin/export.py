@@ -13,6 +13,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import path
 from django.utils.decorators import method_decorator
+from django.utils.translation import gettext as _
 from xlsxwriter import Workbook
 
 from accounts.expensive_reads import EXPORT, expensive_read_view
@@ -117,7 +118,7 @@ class ExportMixin(OperatorAdmin):
 
     @method_decorator(expensive_read_view(EXPORT))
     def export(self, request: HttpRequest, file_format: str) -> HttpResponseBase:
-        """Send the filtered list as a file. Invalid filters redirect to the list, which says what is wrong with them."""
+        """Send the filtered list as a file; 400 when a filter cannot be read."""
         require_operator(require_safe_method(request))
         to_list = redirect(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
         write = take_format(request, file_format)
@@ -126,8 +127,8 @@ class ExportMixin(OperatorAdmin):
             if refused := refused_filters(request):
                 raise BadRequest(refused)
             return write(self.report, listed)
-        except IncorrectLookupParameters:
-            return to_list
+        except IncorrectLookupParameters as error:
+            raise BadRequest(_("This list has no such filter, or its value cannot be read.")) from error
         except (ExportTooLong, FileTooLarge) as refusal:
             messages.error(request, refusal.message)
             return to_list

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.contrib.admin.filters import ChoicesFieldListFilter
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.text import capfirst
@@ -15,7 +16,7 @@ from unfold.contrib.filters.forms import RangeDateForm
 
 from kernel.date_fields import DateField
 from wallet.assets.batches import Batch
-from wallet.assets.models import AssetStatus, CreditPool
+from wallet.assets.models import AssetStatus, CreditPool, Issuance
 from wallet.ledger.models import Seal
 from wallet.money import CURRENCIES
 
@@ -58,6 +59,17 @@ class ChoiceFilter(TitledMixin, DropdownFilter):  # type: ignore[misc]
         if chosen not in {str(value) for value, _ in self.lookup_choices}:
             return refuse_filter(request, queryset, self.title)
         return queryset.filter(**{self.field: chosen})
+
+
+class KnownChoiceFilter(ChoicesFieldListFilter):
+    """The choices of a column, as links; any other value in the URL is refused."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the rows that have the chosen value."""
+        known = {str(value) for value, _ in self.field.flatchoices}
+        if not {str(value) for value in self.lookup_val or ()} <= known:
+            return refuse_filter(request, queryset, self.title)
+        return super().queryset(request, queryset)
 
 
 class StatusFilter(ChoiceFilter):
@@ -109,6 +121,8 @@ class ArchivedFilter(TitledMixin, DropdownFilter):  # type: ignore[misc]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the pools of the choice."""
+        if self.value() not in (None, "", "yes", "all"):
+            return refuse_filter(request, queryset, self.title)
         if self.value() == "yes":
             return queryset.exclude(archived_at=None)
         return queryset if self.value() == "all" else queryset.filter(archived_at=None)
@@ -118,6 +132,16 @@ class EntryPoolFilter(PoolFilter):
     """The pool of an entry's asset."""
 
     field = "asset__pool"
+
+
+class BatchPoolFilter(PoolFilter):
+    """The pool that credits of a batch were issued in."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        """Keep the batches with credits that were issued in the chosen pool."""
+        if (pool := self.value()) not in {str(value) for value, _ in self.lookup_choices}:
+            return refuse_filter(request, queryset, self.title) if pool else queryset
+        return queryset.filter(pk__in=Issuance.objects.filter(pool=pool).values("batch"))
 
 
 DAY_TITLES = {
@@ -218,13 +242,13 @@ class BatchFilter(TitledMixin, TextFilter):  # type: ignore[misc]
     parameter_name = "batch"
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        """Keep the credits of the batch; none for what is not the id of a batch."""
+        """Keep the credits of the batch; none of an unknown one."""
         if not (text := (self.value() or "").strip()):
             return queryset
         try:
             return queryset.in_batch(Batch(UUID(text)))  # type: ignore[attr-defined, no-any-return]
         except ValueError:
-            return queryset.none()
+            return refuse_filter(request, queryset, self.title)
 
 
 class SealFilter(TitledMixin, TextFilter):  # type: ignore[misc]

@@ -22,7 +22,8 @@ from accounts.models import User
 from kernel.rate_limits import RateLimited
 from kernel.refusals import Refusal
 from kernel.slots import ReadsBusy
-from wallet.actions import pool_lifecycle
+from kernel.versions import Precondition, accept_any, require_version, version_of
+from wallet.actions import edit_pool, pool_lifecycle
 from wallet.admin import dashboard
 from wallet.admin.base import OperatorAdmin, error_sentence, is_operator, require_operator
 from wallet.admin.charts import Chart, build_chart
@@ -32,7 +33,7 @@ from wallet.queries import pool_overview
 from wallet.queries.pool_overview import PoolSupply
 
 # What the buttons of the page call, and the message afterwards.
-LIFECYCLE: dict[str, tuple[Callable[[UUID, User], CreditPool], Promise]] = {
+LIFECYCLE: dict[str, tuple[Callable[[UUID, User, Precondition], CreditPool], Promise]] = {
     "pause": (pool_lifecycle.pause_pool, _("Paused. The pool is hidden from users, and claims are rejected.")),
     "resume": (pool_lifecycle.resume_pool, _("Resumed. Users see this pool again.")),
     "archive": (pool_lifecycle.archive_pool, _("Archived. The pool is hidden from lists; its credits and records are kept.")),
@@ -82,14 +83,16 @@ class PoolPageMixin(OperatorAdmin):
         """Run the action of the button and return the id of the pool to show. Raises Refusal, ValidationError."""
         name = request.POST.get("action", "")
         if name == "duplicate":
-            copy = pool_lifecycle.duplicate_pool(pool_id, actor, request.POST.get("name", ""))
+            new_name = request.POST.get("name", "")
+            copy = pool_lifecycle.duplicate_pool(pool_id, actor, new_name, as_shown(request))
             messages.success(request, _("Duplicated. This pool is paused: check its dates, then issue credits and resume it."))
             return copy.pk
         if name not in LIFECYCLE:
             raise ValidationError(_("Choose what to do with this pool."))
         action, message = LIFECYCLE[name]
+        pool = action(pool_id, actor, as_shown(request))
         messages.success(request, str(message))
-        return action(pool_id, actor).pk
+        return pool.pk
 
     def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Allow operators to delete a pool; the action refuses one that ever had credits."""
@@ -104,17 +107,24 @@ class PoolPageMixin(OperatorAdmin):
         except pool_lifecycle.PoolNotEmpty as refusal:
             messages.error(request, refusal.message)
             return redirect("admin:assets_creditpool_change", object_id)
-        return super().delete_view(request, object_id, extra_context)
+        shown = {"shown": version_of(pool, edit_pool.VERSION)} if pool else {}
+        return super().delete_view(request, object_id, {**(extra_context or {}), **shown})
 
     def delete_model(self, request: HttpRequest, obj: Model) -> None:
         """Delete the pool through the action, and log the deletion afterwards."""
         pk = obj.pk
-        pool_lifecycle.delete_pool(pk, require_operator(request))
+        pool_lifecycle.delete_pool(pk, require_operator(request), as_shown(request))
         super().log_deletions(request, [obj])  # type: ignore[arg-type]
 
     def log_deletions(self, request: HttpRequest, queryset: Any) -> list[LogEntry]:
         """Log nothing: Django would log before the deletion."""
         return []
+
+
+def as_shown(request: HttpRequest) -> Precondition:
+    """Return the precondition that the pool is still as the page showed it."""
+    shown = request.POST.get("shown")
+    return require_version(shown, edit_pool.VERSION) if shown else accept_any
 
 
 def campaign_context(pool: CreditPool, user: User) -> dict[str, Any]:
@@ -123,6 +133,7 @@ def campaign_context(pool: CreditPool, user: User) -> dict[str, Any]:
     supply = pool_overview.pool_supply(pool)
     return {
         "campaign": pool,
+        "shown": version_of(pool, edit_pool.VERSION),
         "state": pool_state(pool, now),
         "figures": supply_figures(pool, supply),
         "bar": supply_bar(supply),
@@ -192,6 +203,6 @@ def campaign_links(pool: CreditPool) -> list[tuple[Any, str]]:
         (_("Credits"), "assets_cashbackasset_changelist"),
         (_("Customers"), "ledger_claimedasset_owners"),
         (_("Claims"), "ledger_entry_changelist"),
-        (_("Batches"), "assets_issuance_changelist"),
+        (_("Batches"), "assets_batch_changelist"),
     )
     return [(title, f"{reverse(f'admin:{name}')}?pool={pool.pk}") for title, name in lists]

@@ -31,7 +31,7 @@ from wallet.admin import export_rows, formatting
 from wallet.admin.base import ActionForm, add_errors, is_operator, require_operator
 from wallet.admin.bulk_jobs import BulkJobMixin
 from wallet.admin.export import ExportMixin, Report
-from wallet.admin.filters import ArchivedFilter, CurrencyFilter
+from wallet.admin.filters import ArchivedFilter, CurrencyFilter, KnownChoiceFilter
 from wallet.admin.form_fields import AmountField, CurrencyField, WholeNumberField
 from wallet.admin.history import ChangeHistoryMixin
 from wallet.admin.pool_page import STATE_LABELS, PoolPageMixin, pool_state
@@ -180,7 +180,7 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
     form = PoolForm
     fields = FIELDS
     list_display = ("name", "kind", "currency", "state", "opens", "closes", "limit", "available", "claimed", "expired")
-    list_filter = (ArchivedFilter, "kind", "is_active", CurrencyFilter)
+    list_filter = (ArchivedFilter, ("kind", KnownChoiceFilter), "is_active", CurrencyFilter)
     search_fields = ("name",)
     search_help_text = _("Name")
     actions_detail = ("issue", "bulk")

@@ -24,7 +24,7 @@ class BatchViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     bodies: ClassVar = {"retrieve": BatchDetailSerializer}
     serializer_class = BatchSerializer
     queryset = Batch.objects.all()
-    lookup_value_converter = "uuid"
+    lookup_value_converter = "any_case_uuid"
 
     def get_queryset(self) -> BatchQuerySet:
         """Return the batches with their totals and operators."""

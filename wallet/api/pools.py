@@ -63,7 +63,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     serializer_class = PoolSerializer
     queryset = CreditPool.objects.all()
     lookup_value_converter = "any_case_uuid"
-    version_columns = edit_pool.EDITABLE_FIELDS
+    version_columns = edit_pool.VERSION
 
     def get_queryset(self) -> PoolQuerySet:
         """Return the pools that the caller may see, with their supply and whether the caller can claim."""
@@ -87,25 +87,27 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         pool = edit_pool.update_pool(pk, self.user, self.precondition(), **self.validated_body())
         return self.respond_with(self.get_queryset().get(pk=pool.pk))
 
-    @operation("Archive a pool", responses=PoolSerializer)
+    @operation("Archive a pool", ChangedMeanwhile, parameters=[IF_MATCH, etag_header(200)], responses=PoolSerializer)
     @action(detail=True, methods=["post"])
     def archive(self, request: Request, pk: UUID) -> Response:
         """Pause a pool and hide it from the default lists. Its credits and records are kept."""
         self.require_empty_body()
-        return self.respond_with(self.get_queryset().get(pk=pool_lifecycle.archive_pool(pk, self.user).pk))
+        return self.respond_with(self.get_queryset().get(pk=pool_lifecycle.archive_pool(pk, self.user, self.precondition()).pk))
 
-    @operation("Unarchive a pool", responses=PoolSerializer)
+    @operation("Unarchive a pool", ChangedMeanwhile, parameters=[IF_MATCH, etag_header(200)], responses=PoolSerializer)
     @action(detail=True, methods=["post"])
     def unarchive(self, request: Request, pk: UUID) -> Response:
         """Return an archived pool to the lists. It stays paused until `is_active` is set."""
         self.require_empty_body()
-        return self.respond_with(self.get_queryset().get(pk=pool_lifecycle.unarchive_pool(pk, self.user).pk))
+        return self.respond_with(
+            self.get_queryset().get(pk=pool_lifecycle.unarchive_pool(pk, self.user, self.precondition()).pk)
+        )
 
-    @operation("Duplicate a pool", responses={201: PoolSerializer})
+    @operation("Duplicate a pool", ChangedMeanwhile, parameters=[IF_MATCH, etag_header(201)], responses={201: PoolSerializer})
     @action(detail=True, methods=["post"])
     def duplicate(self, request: Request, pk: UUID) -> Response:
         """Create a paused pool with the same settings under a new name, without credits."""
-        pool = pool_lifecycle.duplicate_pool(pk, self.user, **self.validated_body())
+        pool = pool_lifecycle.duplicate_pool(pk, self.user, precondition=self.precondition(), **self.validated_body())
         return self.respond_with(self.get_queryset().get(pk=pool.pk), 201)
 
     @operation(
@@ -113,7 +115,8 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         IdempotencyKeyReused,
         RequestInProgress,
         idempotency.IdempotencyKeyRequired,
-        parameters=[idempotency.idempotency_key_parameter(required=True), idempotency.REPLAYED_HEADER],
+        ChangedMeanwhile,
+        parameters=[idempotency.idempotency_key_parameter(required=True), idempotency.REPLAYED_HEADER, IF_MATCH],
         responses={201: IssuedSerializer},
     )
     @action(detail=True, methods=["post"])
@@ -122,7 +125,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         fields = self.validated_body()
         given = sorted((name, value) for name, value in fields.items() if value is not None)  # null is the default of each
         keyed_request = idempotency.required_idempotent_request(request, self.user, "issue", "pool", pk, given)
-        issued = issue_assets.issue_in_pool(self.user, pk, request=keyed_request, **fields)
+        issued = issue_assets.issue_in_pool(self.user, pk, request=keyed_request, precondition=self.precondition(), **fields)
         body = {"issued": issued.count, "batch": issued.batch}
         return Response(body, 201, headers=idempotency.REPLAYED if issued.replayed else None)
 

@@ -201,4 +201,6 @@ class BulkJob(models.Model):
     @property
     def percent(self) -> int:
         """Return the progress, 0 to 100."""
-        return 100 if self.is_finished or not self.total else min(99, self.handled * 100 // self.total)
+        if self.state == JobState.DONE:
+            return 100
+        return min(99, self.handled * 100 // self.total) if self.total else 0

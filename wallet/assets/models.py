@@ -1,10 +1,9 @@
 """Pools and the credits in them, and their issue log and supply counters."""
 
 from datetime import date, datetime, time, timedelta
-from functools import cache
 from typing import Any, ClassVar
 from uuid import UUID
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import pghistory
 import pgtrigger
@@ -21,6 +20,7 @@ from kernel.constraint_words import check_constraints
 from kernel.model_fields import GeneratedUUIDField, IntervalField, ValidatedCharField
 from kernel.readable_text import check_readable
 from kernel.refusals import Conflict, NotFound
+from kernel.time_zones import time_zones
 from kernel.timestamps import format_second
 from kernel.uuid7 import uuid7
 from wallet.assets import supply_triggers, triggers
@@ -76,17 +76,6 @@ class AssetExpired(Conflict):
     code = "asset_expired"
     meaning = gettext_noop("The credit has expired.")
     detail = gettext_noop("This credit has expired and can no longer be claimed. Choose another one.")
-
-
-# Files of the time-zone database that are no place's zone: the machine's own zone, and placeholders.
-NOT_ZONES = {"localtime", "posixrules", "Factory"}
-
-
-@cache  # each call reads the directory of time zones
-def time_zones() -> frozenset[str]:
-    """Return the names of the IANA time zones."""
-    names = available_timezones() - NOT_ZONES
-    return frozenset(name for name in names if not name.startswith(("posix/", "right/", "SystemV/")))
 
 
 def check_time_zone(name: str) -> None:
@@ -347,11 +336,11 @@ class CashbackAsset(models.Model):
 
     def check_ends_after_opening(self) -> None:
         """Raise ValidationError if nobody could ever claim the credit, because it ends before its pool opens."""
-        if self.pool is None or self.expires_at is None or self.pool._state.adding:  # a new pool opens now
-            return
-        if self.expires_at <= self.pool.opens_at:
+        opens_at = self.pool.opens_at if self.pool else None
+        # A pool that is not inserted yet opens when it is: PostgreSQL sets the time.
+        if isinstance(opens_at, datetime) and self.expires_at and self.expires_at <= opens_at:
             message = gettext("The credit would end before its pool opens, on %(opens)s UTC. Choose a later end.")
-            opens = {"opens": format_second(self.pool.opens_at)}
+            opens = {"opens": format_second(opens_at)}
             raise ValidationError({"expires_at": ValidationError(message % opens, code="before_opening")})
 
     def row(self) -> Row:

@@ -130,9 +130,14 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
 
 
 def pool_name_key(name: F | Value) -> Any:
-    """Return the expression by which names of pools are unique and found: without case, spaces and differences of form."""
+    """Return the expression by which names of pools are unique and found: without case, spaces, differences of form,
+    and the invisible parts of letters and emoji."""
     same_form = Func(name, template="normalize(%(expressions)s, NFKC)", output_field=CharField())
-    return Lower(Func(same_form, template=r"regexp_replace(%(expressions)s, '\s+', '', 'g')", output_field=CharField()))
+    return Lower(
+        Func(
+            same_form, template=r"regexp_replace(%(expressions)s, '[\s\u200C\u200D\uFE0F]+', '', 'g')", output_field=CharField()
+        )
+    )
 
 
 class PoolQuerySet(models.QuerySet["CreditPool"]):

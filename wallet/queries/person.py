@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import Any, Literal
 from uuid import UUID
 
 from django.contrib.admin.models import LogEntry
@@ -12,19 +13,24 @@ from django.utils import timezone
 
 from accounts.email_addresses import normal_email
 from accounts.models import TokenFamily, User
+from accounts.sign_ins import SignIn, browser_sign_ins, build_sign_in
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry
 
 SHOWN = 10  # rows of each part, the latest
 FOUND = 20  # people that a search shows
+ACTIVE = "Active"  # the state of a sign-in that still counts
 
 
 @dataclass(frozen=True)
-class SignIn:
-    """One sign-in through the API: when it began and ends, and whether it still counts."""
+class SignInLine:
+    """One sign-in: on which device, when it was made and used, and whether it still counts."""
 
+    kind: Literal["browser", "app"]
+    device: str
+    address: str
     since: datetime
-    until: datetime
+    last_used: datetime
     state: str
 
 
@@ -60,10 +66,18 @@ def limits_reached(user: User) -> list[dict[str, Any]]:
     return list(by_pool.filter(made__gte=F("limit")).order_by("name")[:SHOWN])
 
 
-def latest_sign_ins(user: User) -> list[SignIn]:
-    """Return the latest sign-ins through the API, ended ones included."""
-    families = TokenFamily.objects.filter(user=user).order_by("-id")[:SHOWN]
-    return [SignIn(family.created_at, family.expires_at, sign_in_state(family, user)) for family in families]
+def latest_sign_ins(user: User) -> list[SignInLine]:
+    """Return the sign-ins by browsers that are active, and the latest by apps: active ones first, then by last use."""
+    lines = [sign_in_line(each, ACTIVE) for each in islice(browser_sign_ins(user, None), SHOWN)]
+    for family in TokenFamily.objects.filter(user=user).order_by("-id")[:SHOWN]:
+        lines.append(sign_in_line(build_sign_in(family.pk, "app", family, False), sign_in_state(family, user)))
+    return sorted(lines, key=lambda line: (line.state == ACTIVE, line.last_used), reverse=True)[:SHOWN]
+
+
+def sign_in_line(sign_in: SignIn, state: str) -> SignInLine:
+    """Return a sign-in as the page shows it."""
+    when = (sign_in.created_at, sign_in.last_used_at)
+    return SignInLine(sign_in.kind, sign_in.device, sign_in.address, *when, state)
 
 
 def sign_in_state(family: TokenFamily, user: User) -> str:
@@ -72,7 +86,7 @@ def sign_in_state(family: TokenFamily, user: User) -> str:
         return str(family.get_revoked_reason_display())
     if family.expires_at <= timezone.now():
         return "Expired"
-    return "Active" if family.auth_hash == user.get_session_auth_hash() else "The password was changed"
+    return ACTIVE if family.auth_hash == user.get_session_auth_hash() else "The password was changed"
 
 
 def latest_changes(user: User) -> list[LogEntry]:

@@ -36,6 +36,7 @@ def profile(user: User) -> dict[str, Any]:
         "email_verified_at": format_timestamp(user.email_verified_at),
         "pending_email": user.pending_email or None,
         "role": user.role,
+        "time_zone": user.time_zone or None,
         "created_at": format_timestamp(user.created_at),
         "last_sign_in": format_timestamp(user.last_login),
         "two_step_verification_since": format_timestamp(user.two_factor_since),

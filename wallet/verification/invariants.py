@@ -157,6 +157,7 @@ STATEMENTS = [
     ("I5", SUMS_DIFFER),
     ("I5", supply.ISSUED_DIFFERS),
     ("I5", supply.SUPPLY_DIFFERS),
+    ("I5", supply.BATCHES_DIFFER),
     ("I5", supply.DIFFERS_FROM_LAST_CHANGE),
     ("I5", supply.EXPIRED_WITHOUT_CHANGE),
     ("I5", SEALED_BALANCES_DIFFER),

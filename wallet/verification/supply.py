@@ -56,6 +56,30 @@ SUPPLY_DIFFERS = f"""
     FROM pair WHERE (counter, counter_value) <> (actual, actual_value)
 """  # noqa: S608  (made of our own columns)
 
+# The same for the counters of batches: up to the last seal, and since.
+BATCHES_DIFFER = """
+    WITH counter AS (
+        SELECT batch_id, currency, status, sum(count) AS count, sum(value) AS value FROM (
+            SELECT batch_id, currency, status, count, value FROM assets_batchsupply
+            UNION ALL
+            SELECT batch_id, currency, status, count, value FROM assets_supplydelta WHERE batch_id IS NOT NULL
+        ) AS line GROUP BY batch_id, currency, status
+    ), recounted AS (
+        SELECT batch_id, currency, status, count(*) AS count, sum(total_value) AS value FROM (
+            SELECT batch_id, currency, status, total_value FROM assets_cashbackasset
+            UNION ALL
+            SELECT batch_id, currency, 'DELETED', total_value FROM assets_cashbackassetevent WHERE pgh_label = 'delete'
+        ) AS credit WHERE batch_id IS NOT NULL GROUP BY batch_id, currency, status
+    ), pair AS (
+        SELECT batch_id, currency, status, coalesce(counter.count, 0) AS counter, coalesce(counter.value, 0) AS counter_value,
+            coalesce(recounted.count, 0) AS actual, coalesce(recounted.value, 0) AS actual_value
+        FROM counter FULL JOIN recounted USING (batch_id, currency, status)
+    )
+    SELECT format('batch %s in %s: %s (%s) are %s by the counters, but %s (%s) exist',
+        batch_id, currency, counter, counter_value, status, actual, actual_value)
+    FROM pair WHERE (counter, counter_value) <> (actual, actual_value)
+"""
+
 # A change records the new row. After its last change an asset may only be claimed, which the ledger records.
 DIFFERS_FROM_LAST_CHANGE = """
     SELECT format('asset %s is not as its last change left it: %s', asset.id, what)
