@@ -21,8 +21,10 @@ from kernel.transactions import Busy
 from wallet.actions.claim_decisions import AllInFlight
 
 CONTRACT = {
-    400: {"idempotency_key_required", "file_changed", "file_empty", "file_refused", "too_many_rows", "link_not_valid"},
+    400: {"idempotency_key_required", "file_changed", "file_empty", "file_refused", "too_many_rows", "link_not_valid"}
+    | {"invalid_amount", "invalid_hold", "invalid_reference"},
     401: {
+        "key_not_valid",
         "bad_credentials",
         "token_not_valid",
         "token_reused",
@@ -30,6 +32,7 @@ CONTRACT = {
         "two_factor_not_valid",
         "two_factor_not_set_up",
     },
+    403: {"scope_missing"},
     404: {"not_found"},
     409: {
         "asset_already_claimed",
@@ -48,6 +51,21 @@ CONTRACT = {
         "last_admin",
         "two_factor_setup_expired",
         "not_sealed_yet",
+        "never_spendable",
+        "insufficient_credit",
+        "credit_held",
+        "exceeds_held",
+        "hold_expired",
+        "already_captured",
+        "already_released",
+        "exceeds_refundable",
+        "reference_used",
+        "wallet_closed",
+        "too_many_credits",
+        "claim_clawed_back",
+        "exceeds_claim",
+        "not_later",
+        "credit_ended",
     },
     412: {"precondition_failed"},
     422: {"idempotency_key_reused"},

@@ -39,6 +39,7 @@ from wallet.api.service_viewsets import (
     IsService,
     ServiceNotFound,
     ServiceViewSet,
+    UserNotFound,
     admin_or_service,
     user_or_service,
 )
@@ -121,6 +122,7 @@ class PaymentViewSet(ListModelMixin, RetrieveModelMixin, ServiceViewSet):
         "Quote a payment",
         refusals.InvalidAmount,
         refusals.WalletClosed,
+        UserNotFound,
         RateLimited,
         ScopeMissing,
         parameters=KEYED[:1],

@@ -14,7 +14,7 @@ from accounts.services import Scope
 from kernel.openapi import operation
 from wallet.api.filters import LotFilter
 from wallet.api.pagination import HistoryPagination
-from wallet.api.service_viewsets import ServiceViewSet, user_or_service
+from wallet.api.service_viewsets import ServiceViewSet, UserNotFound, user_or_service
 from wallet.api.viewsets import BaseViewSet
 from wallet.api.wallet_queries import HistoryQuery, WalletQuery, validated_query
 from wallet.api.wallet_serializers import HistorySerializer, LotSerializer, WalletSerializer
@@ -39,6 +39,7 @@ class WalletViewSet(ServiceViewSet):
     @operation(
         "Show balances",
         ScopeMissing,
+        UserNotFound,
         operation_id="wallet_retrieve",
         parameters=[WalletQuery],
         responses=WalletSerializer,
@@ -66,7 +67,7 @@ class LotViewSet(ListModelMixin, ServiceViewSet):
         parameters = self.request.query_params
         return lots_of(self.wallet_owner(parameters.get("user")), is_open=parameters.get("open") != "false")
 
-    @operation("List credits by end", ScopeMissing)
+    @operation("List credits by end", ScopeMissing, UserNotFound)
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Return what is left of each credit, soonest end first, never-ending last."""
         return super().list(request, *args, **kwargs)
