@@ -36,6 +36,7 @@ Event = Literal[
     "two_factor",
     "close",
     "person_change",
+    "service_key",
     "person_search",
     "person_view",
     "token_refresh",

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.constraint_words import WORDS
 from accounts.email_addresses import check_email, email_forms, normal_email
 from accounts.password_forms import normal_password
-from accounts.services import Service  # noqa: F401  (a model of this app)
+from accounts.services import Service, ServiceKey  # noqa: F401  (models of this app)
 from kernel.constraint_words import check_constraints
 from kernel.model_fields import GeneratedUUIDField, ValidatedEmailField
 from kernel.uuid7 import uuid7

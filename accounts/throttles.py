@@ -15,6 +15,7 @@ from accounts import audit
 from accounts.clients import known_device
 from accounts.email_links import EmailNotVerified
 from accounts.models import User
+from accounts.service_authentication import ServiceCaller
 from kernel.client_address import client_identity
 from kernel.rate_limits import RateLimited, seconds_to_wait
 
@@ -89,3 +90,30 @@ class ClaimThrottle(BaseThrottle):
         """Count one claim and return True; raise RateLimited, which has the Retry-After."""
         check_claim(cast(User, request.user))
         return True
+
+
+class CallerThrottle(BaseThrottle):
+    """Limits an action per user by one rate, and per service by another."""
+
+    rate: str  # a name in settings.RATES; that of services begins with service_
+
+    def allow_request(self, request: Request, view: Any) -> bool:
+        """Count one request and return True; raise RateLimited, which has the Retry-After."""
+        caller: Any = request.user
+        if isinstance(caller, ServiceCaller):
+            check_rate(f"service_{self.rate}", f"service:{caller.pk}")
+        else:
+            check_rate(self.rate, f"user:{caller.pk}")
+        return True
+
+
+class QuoteThrottle(CallerThrottle):
+    """Limits quotes (RATE_QUOTE, RATE_SERVICE_QUOTE)."""
+
+    rate = "quote"
+
+
+class PaymentThrottle(CallerThrottle):
+    """Limits whatever changes a payment or a credit (RATE_PAYMENT, RATE_SERVICE_PAYMENT)."""
+
+    rate = "payment"

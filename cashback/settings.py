@@ -231,6 +231,13 @@ RATES = {
     # Links by email: requests from one address, and emails to one mailbox.
     "email_link_request": read_rate("RATE_EMAIL_LINK_REQUEST", "20/h"),
     "email_link": read_rate("RATE_EMAIL_LINK", "5/h"),
+    # Wrong service keys from one address.
+    "service_key": read_rate("RATE_SERVICE_KEY", "20/m"),
+    # Quotes, and whatever changes a payment: of one user, and of one service.
+    "quote": read_rate("RATE_QUOTE", "60/m"),
+    "payment": read_rate("RATE_PAYMENT", "30/m"),
+    "service_quote": read_rate("RATE_SERVICE_QUOTE", "6000/m"),
+    "service_payment": read_rate("RATE_SERVICE_PAYMENT", "6000/m"),
     "personal_data": read_rate("RATE_PERSONAL_DATA", "5/h"),
     "search": read_rate("RATE_SEARCH", "60/m"),
     "export": read_rate("RATE_EXPORT", "10/m"),
@@ -273,6 +280,14 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "KindEnum": "wallet.assets.models.PoolKind",
+        "MovementKindEnum": "wallet.api.payment_serializers.MOVEMENT_KINDS",
+        "CreditChangeKindEnum": "wallet.api.payment_serializers.CHANGE_KINDS",
+        "HistoryKindEnum": "wallet.api.payment_serializers.HISTORY_KINDS",
+        "PaymentStateEnum": "wallet.ledger.payment_state.PaymentState",
+        "CreditStateEnum": "wallet.api.payment_serializers.CREDIT_STATES",
+    },
     "PATH_CONVERTER_OVERRIDES": {"any_case_uuid": {"type": "string", "format": "uuid"}},
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",

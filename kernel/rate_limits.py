@@ -22,9 +22,11 @@ MINUTE, HOUR = 60, 3600  # seconds
 STORE_ERRORS = (RedisError, ConnectionInterrupted)
 # The limit of one process per identity while Redis is down: enough to sign in, too few to guess a password.
 LOCAL_LIMIT, LOCAL_PERIOD_SECONDS = 5, 60
-# Actions without a limit while Redis is down: claims are safe without one, and each process has few slots for expensive reads
-# (accounts.expensive_reads). Guessing passwords is not safe.
-UNLIMITED_WITHOUT_STORE = {"claim", "search", "export", "personal_data"}
+# Actions without a limit while Redis is down: claims and payments are safe without one, and each process has few slots for
+# expensive reads (accounts.expensive_reads). Guessing passwords is not safe.
+UNLIMITED_WITHOUT_STORE = {
+    *("claim", "search", "export", "personal_data", "quote", "payment", "service_quote", "service_payment")
+}
 
 
 class RateLimited(TooManyRequests):

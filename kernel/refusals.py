@@ -37,6 +37,10 @@ class Unauthenticated(Refusal):
     """The credentials are missing, wrong or no longer valid."""
 
 
+class Forbidden(Refusal):
+    """The caller is known and may not do this."""
+
+
 class NotFound(Refusal):
     """The thing does not exist, or the caller may not see it."""
 
@@ -61,7 +65,10 @@ class Unavailable(Refusal):
     """The server cannot process the request now; a retry may succeed."""
 
 
-CATEGORIES = (BadRequest, Unauthenticated, NotFound, Conflict, PreconditionFailed, Unprocessable, TooManyRequests, Unavailable)
+CATEGORIES = (
+    *(BadRequest, Unauthenticated, Forbidden, NotFound, Conflict, PreconditionFailed, Unprocessable, TooManyRequests),
+    Unavailable,
+)
 
 
 def all_refusals() -> Iterator[type[Refusal]]:

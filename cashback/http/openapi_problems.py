@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
+from accounts.service_authentication import KeyNotValid, ServiceKeyScheme
 from cashback.http.problem_details import status_of
 from cashback.http.problems import PROBLEM_JSON, problem_type
 from cashback.http.protocol_problems import (
@@ -75,6 +76,8 @@ def implied_codes(path: str, method: str, operation: dict[str, Any]) -> Iterator
     schemes = operation.get("security", [])
     if any(schemes):
         yield TOKEN_NOT_VALID.code
+    if any(ServiceKeyScheme.name in scheme for scheme in schemes):
+        yield KeyNotValid.code
     if any(schemes) and {} not in schemes:
         yield NOT_AUTHENTICATED.code
     if any(schemes) and method != "get":

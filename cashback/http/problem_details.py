@@ -29,6 +29,7 @@ from kernel.rate_limits import RateLimited
 from kernel.refusals import (
     BadRequest,
     Conflict,
+    Forbidden,
     NotFound,
     PreconditionFailed,
     Refusal,
@@ -42,6 +43,7 @@ from kernel.transactions import Busy
 STATUS: dict[type[Refusal], int] = {
     BadRequest: 400,
     Unauthenticated: 401,
+    Forbidden: 403,
     NotFound: 404,
     Conflict: 409,
     PreconditionFailed: 412,

@@ -1,6 +1,7 @@
-"""Session, user, messages and htmx for browsers. A request to the API with a bearer token skips them.
+"""Session, user, messages and htmx for browsers. A request to the API with a token or a service key skips them.
 
-Such a request is authenticated by its token alone (accounts/authentication.py), never by a session.
+Such a request is authenticated by its token or key alone (accounts/authentication.py, accounts/service_authentication.py),
+never by a session.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -35,16 +36,17 @@ else:
 
 
 class BrowserOnlyMiddleware(Middleware):
-    """Is skipped by requests to the API with a bearer token."""
+    """Is skipped by requests to the API with a token or a service key."""
 
     def __call__(self, request: HttpRequest) -> Any:
         """Return the response."""
-        return self.get_response(request) if has_bearer_token(request) else super().__call__(request)
+        return self.get_response(request) if has_credentials(request) else super().__call__(request)
 
 
-def has_bearer_token(request: HttpRequest) -> bool:
-    """Return whether the API will authenticate the request by its bearer token."""
-    return request.path_info.startswith("/api/") and request.META.get("HTTP_AUTHORIZATION", "").startswith("Bearer ")
+def has_credentials(request: HttpRequest) -> bool:
+    """Return whether the API will authenticate the request by its bearer token or service key."""
+    is_api = request.path_info.startswith("/api/")
+    return is_api and request.META.get("HTTP_AUTHORIZATION", "").startswith(("Bearer ", "Api-Key "))
 
 
 class SessionMiddleware(BrowserOnlyMiddleware, sessions.SessionMiddleware):

@@ -1,17 +1,20 @@
 """Status of every API route and method by role. A route without a row in the table fails."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from accounts.models import TokenFamily, User
+from accounts.services import Service
 from accounts.tokens import issue_pair
 from tests.api.addresses import METHODS, addresses, routes
 from tests.api.conftest import ROOT, Caller
 from tests.conftest import PASSWORD
 from wallet.actions.claim import claim_asset
+from wallet.actions.pay import pay
 from wallet.assets.models import CashbackAsset, CreditPool
 
 # {id} is a pool with credits, a credit that the user claimed, or that claim; below me/ a sign-in of the user.
@@ -30,6 +33,18 @@ TABLE = {
     ("GET", "claims/"): (401, 200, 200, 200, 200),
     ("GET", "claims/{id}/"): (401, 200, 404, 200, 200),
     ("GET", "claims/{id}/proof/"): (401, 409, 404, 409, 409),
+    ("POST", "claims/{id}/clawback/"): (401, 403, 403, 200, 200),
+    ("POST", "claims/{id}/extend/"): (401, 403, 403, 409, 409),
+    ("POST", "grants/"): (401, 403, 403, 201, 200),
+    ("GET", "payments/"): (401, 200, 200, 200, 200),
+    ("POST", "payments/"): (401, 201, 409, 409, 409),
+    ("POST", "payments/quote/"): (401, 200, 200, 200, 200),
+    ("GET", "payments/{id}/"): (401, 200, 404, 200, 200),
+    ("GET", "payments/{id}/proof/"): (401, 409, 404, 409, 409),
+    ("GET", "payments/{id}/explain/"): (401, 200, 404, 200, 200),
+    ("POST", "payments/{id}/capture/"): (401, 403, 403, 403, 403),
+    ("POST", "payments/{id}/release/"): (401, 201, 404, 200, 200),
+    ("POST", "payments/{id}/refund/"): (401, 403, 403, 409, 409),
     ("GET", "pools/"): (401, 200, 200, 200, 200),
     ("POST", "pools/"): (401, 403, 403, 201, 201),
     ("GET", "pools/{id}/"): (401, 200, 200, 200, 200),
@@ -40,6 +55,8 @@ TABLE = {
     ("POST", "pools/{id}/unarchive/"): (401, 403, 403, 200, 200),
     ("POST", "pools/{id}/duplicate/"): (401, 403, 403, 201, 201),
     ("GET", "wallet/"): (401, 200, 200, 200, 200),
+    ("GET", "wallet/lots/"): (401, 200, 200, 200, 200),
+    ("GET", "wallet/history/"): (401, 200, 200, 200, 200),
     ("GET", "reports/ownership/"): (401, 403, 403, 200, 200),
     ("GET", "reports/summary/"): (401, 403, 403, 200, 200),
     ("POST", "auth/register/"): (201, 201, 201, 201, 201),
@@ -67,6 +84,10 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", "assets/{id}/"): {"title": "Bonus"},
     ("PATCH", "pools/{id}/"): {"per_user_limit": 5},
     ("POST", "pools/{id}/issue/"): {"count": 2, "title": "Bonus", "total_value": "1.00"},
+    ("POST", "claims/{id}/clawback/"): {"reason": "mistake", "preview": True},
+    ("POST", "claims/{id}/extend/"): {"reason": "goodwill", "until": "2099-01-01T00:00:00Z"},
+    ("POST", "payments/quote/"): {"currency": "INR", "amount": "1.00"},
+    ("POST", "payments/{id}/refund/"): {"reference": "return-1", "reason": "returned"},
     ("POST", "auth/token/"): {"email": "alice@example.com", "password": PASSWORD},
     ("POST", "auth/password/forgotten/"): {"email": "alice@example.com"},
     ("POST", "auth/password/reset/"): {"token": "none", "new_password": "a quite different one"},
@@ -86,7 +107,7 @@ def everybody(alice: User, bob: User, ada: User, root: User) -> list[User | None
 @pytest.fixture
 def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], alice: User) -> dict[str, str]:
     """Return what {id} stands for below each list."""
-    pool, asset = open_pool(), issue()
+    pool, asset, shop = open_pool(), issue(), Service.objects.create(name="Shop")
     for _ in range(5):
         issue(pool=pool)
     issue_pair(alice)
@@ -95,6 +116,8 @@ def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool
         "assets": str(asset.pk),
         "batches": str(asset.batch_id),
         "claims": claim_asset(asset.pk, alice).receipt["id"],
+        "payments": pay(alice, shop, currency="INR", amount=Decimal(1), reference="order-1", capture=False).body["id"],
+        "services": str(shop.pk),
         "me": str(TokenFamily.objects.get().pk),
     }
 
@@ -111,6 +134,11 @@ def send(user: User | None, method: str, path: str, ids: dict[str, str]) -> Any:
         body = {"email": f"{uuid4().hex}@example.com", "password": "a quite different one"}
     elif (method, path) == ("POST", "pools/"):
         body = {"name": uuid4().hex, "kind": "SIGNUP", "currency": "INR"}
+    elif (method, path) == ("POST", "payments/"):
+        order = {"service": ids["services"], "reference": uuid4().hex, "capture": False}
+        body = BODIES["POST", "payments/quote/"] | order
+    elif path == "grants/":
+        body = {"user": "bob@example.com", "pool": ids["pools"], "reference": "ticket-1", "reason": "goodwill"}
     elif path == "pools/{id}/duplicate/":
         body = {"name": uuid4().hex}
     url = f"{ROOT}/{path.format(id=ids.get(path.split('/', maxsplit=1)[0]))}"

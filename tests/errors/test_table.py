@@ -26,6 +26,7 @@ CONTRACT = {
         *("invalid_amount", "invalid_hold", "invalid_reference"),
     },
     401: {
+        "key_not_valid",
         "bad_credentials",
         "token_not_valid",
         "token_reused",
@@ -33,6 +34,7 @@ CONTRACT = {
         "two_factor_not_valid",
         "two_factor_not_set_up",
     },
+    403: {"scope_missing"},
     404: {"not_found"},
     409: {
         "asset_already_claimed",

@@ -22,6 +22,7 @@ READ_AND_APPEND = {"SELECT", "INSERT"}
 GOLDEN = {
     "accounts_browsersession": ALL,
     "accounts_service": ALL,
+    "accounts_servicekey": ALL,
     "accounts_tokenfamily": ALL,
     "accounts_user": ALL,
     "assets_cashbackasset": ALL,

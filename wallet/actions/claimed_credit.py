@@ -34,7 +34,8 @@ ORDER BY {DRAW_ORDER_SQL} LIMIT 499
 KEYED = f"""
 SELECT {MOVEMENT}, posting.spendable_until FROM ledger_movement AS movement
 LEFT JOIN ledger_posting AS posting ON posting.movement_id = movement.id AND posting.position = 1
-WHERE movement.actor_id = %(actor)s AND movement.request_key = %(key)s
+WHERE movement.request_key = %(key)s AND (movement.actor_id = %(actor)s
+    OR %(actor)s::uuid IS NULL AND movement.actor_id IS NULL AND movement.claim_id = %(claim)s)
 """
 
 

@@ -1,17 +1,20 @@
 """Extend a claimed credit: its end moves later, with a reason. A credit is never shortened."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from accounts.models import User
 from accounts.services import Service
+from kernel.timestamps import format_timestamp
 from kernel.transactions import atomic_with_retry
-from wallet.actions.claimed_credit import change_body, lock_lot, replay_change
+from wallet.actions.claimed_credit import LockedLot, change_body, lock_lot, replay_change
 from wallet.actions.payment_answers import Answer
 from wallet.actions.payment_refusals import ClaimClawedBack, CreditEnded, NotLater, refusals_of_postgresql
 from wallet.ledger.allocating import Share
 from wallet.ledger.idempotency import fingerprint
 from wallet.ledger.recording import NewMovement, record
+from wallet.money import format_amount
 
 
 @atomic_with_retry(idempotent=True)
@@ -32,13 +35,8 @@ def extend_lot(
     locked = lock_lot(claim_id, actor, service, key)
     if answer := replay_change(locked.keyed, digest):
         return answer
+    check_extension(locked, until)
     lot = locked.lot
-    if lot.clawback_total == lot.total:
-        raise ClaimClawedBack
-    if lot.spendable_until is None or until <= lot.spendable_until:
-        raise NotLater
-    if lot.spendable_until <= locked.now:
-        raise CreditEnded
     movement = NewMovement(
         kind="EXTEND",
         user_id=lot.user_id,
@@ -54,3 +52,27 @@ def extend_lot(
     with refusals_of_postgresql():
         (recorded,) = record([movement])
     return Answer(change_body(recorded, until))
+
+
+def check_extension(locked: LockedLot, until: datetime) -> None:
+    """Raise ClaimClawedBack, NotLater or CreditEnded unless the credit's end can move to `until`."""
+    lot = locked.lot
+    if lot.clawback_total == lot.total:
+        raise ClaimClawedBack
+    if lot.spendable_until is None or until <= lot.spendable_until:
+        raise NotLater
+    if lot.spendable_until <= locked.now:
+        raise CreditEnded
+
+
+@atomic_with_retry(idempotent=True)
+def preview_extension(claim_id: UUID, until: datetime, service: Service | None = None) -> dict[str, Any]:
+    """Return what would be spendable until when, without writing. Raises the refusals of extend_lot."""
+    locked = lock_lot(claim_id, None, service, None)
+    check_extension(locked, until)
+    lot = locked.lot
+    return {
+        "available": format_amount(lot.available, lot.currency),
+        "spendable_until_now": format_timestamp(lot.spendable_until),
+        "spendable_until": format_timestamp(until),
+    }

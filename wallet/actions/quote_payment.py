@@ -26,7 +26,7 @@ SELECT lot.entry_id, lot.available, CASE
     WHEN lot.clawback_due > 0 THEN 'clawed_back' ELSE 'other_service' END AS reason
 FROM ledger_lot AS lot WHERE lot.user_id = %(user)s AND lot.currency = %(currency)s AND lot.is_open
     AND (lot.spendable_until <= clock_timestamp() OR lot.spendable_from > clock_timestamp() OR lot.clawback_due > 0
-        OR lot.service_id <> %(service)s)
+        OR lot.service_id IS DISTINCT FROM %(service)s::uuid AND lot.service_id IS NOT NULL)
 ORDER BY lot.entry_id LIMIT %(limit)s
 """
 
@@ -37,26 +37,29 @@ class Question:
 
     user_id: UUID
     currency: str
-    service_id: UUID
+    service_id: UUID | None
     reference: None = None
     request_key: None = None
     actor_id: None = None
 
 
-def quote_payment(user: User, service: Service, *, currency: str, amount: Decimal, up_to: bool = False) -> dict[str, Any]:
+def quote_payment(
+    user: User, service: Service | None, *, currency: str, amount: Decimal, up_to: bool = False
+) -> dict[str, Any]:
     """Return in JSON types what a payment of `amount` at the service would draw on now, and what it would pass over.
 
+    Without a service, credits that are bound to one are passed over.
     `covered` is what would be paid: all of it, or, unless `up_to`, nothing when credit is missing. Raises InvalidAmount and
     WalletClosed.
     """
     check_payment_amount(amount, currency)
-    read = read_spendable(Question(user.pk, currency, service.pk))
+    read = read_spendable(Question(user.pk, currency, service.pk if service else None))
     if not all(person.is_active for person in read["people"]):
         raise WalletClosed
     shares = allocate([Share(lot.entry_id, lot.available) for lot in read["lots"][:MAX_POSTINGS]], amount)
     found = total(shares)
     covers = found == amount or up_to
-    parameters = {"user": user.pk, "currency": currency, "service": service.pk, "limit": MAX_PASSED_OVER}
+    parameters = {"user": user.pk, "currency": currency, "service": service and service.pk, "limit": MAX_PASSED_OVER}
     passed_over = run_statements({"lots": PASSED_OVER}, parameters)["lots"]
     return {
         "asked": format_amount(amount, currency),

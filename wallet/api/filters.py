@@ -19,7 +19,9 @@ from wallet.api.fields import AmountParameter, TimestampParameter
 from wallet.assets.batches import Batch
 from wallet.assets.models import AssetStatus
 from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet, PoolQuerySet
+from wallet.ledger.payment_state import PaymentState
 from wallet.money import check_currency
+from wallet.queries.payments import IN_STATE
 from wallet.queries.supply import require_comparable_values
 
 NEEDS_CURRENCY = "Compares values: with credits of several currencies, `currency` or `pool` is required."
@@ -179,3 +181,53 @@ class ClaimFilter(FilterSet):  # type: ignore[misc]
         """Add the filter `from`, which is a keyword of Python."""
         since = TimestampFilter("claimed_at", "gte", help_text="Claimed at this time or later.")
         return {**super().get_filters(), "from": since}
+
+
+class PaymentFilter(FilterSet):  # type: ignore[misc]
+    """Filters of the payment list. `from` is inclusive, `to` is exclusive."""
+
+    state = extend_schema_field({"type": "string", "enum": list(PaymentState)})(
+        django_filters.ChoiceFilter(choices=[(state, state) for state in PaymentState], method="filter_state")
+    )
+    reference = django_filters.CharFilter(max_length=100, help_text="The service's name of the order, as a whole.")
+    currency = django_filters.CharFilter(validators=[check_currency])
+    service = django_filters.UUIDFilter("service_id")
+    user = django_filters.CharFilter(
+        max_length=254, method="filter_user", help_text="Id of the user; a service may also give the email."
+    )
+    to = TimestampFilter("began_at", "lt", help_text="Begun before this time.")
+
+    @classmethod
+    def get_filters(cls) -> dict[str, django_filters.Filter]:
+        """Add the filter `from`, which is a keyword of Python."""
+        return {**super().get_filters(), "from": TimestampFilter("began_at", "gte", help_text="Begun at this time or later.")}
+
+    def filter_state(self, payments: QuerySet[Any], name: str, state: str) -> QuerySet[Any]:
+        """Return the payments that are in this state now."""
+        return payments.filter(IN_STATE[PaymentState(state)])
+
+    def filter_user(self, payments: QuerySet[Any], name: str, user: str) -> QuerySet[Any]:
+        """Return the payments of a user."""
+        named = getattr(self.request.user, "named_user", None)
+        if named is not None:
+            return payments.filter(user=named)
+        try:
+            return payments.filter(user_id=UUID(user))
+        except ValueError:
+            return payments.none()
+
+
+class LotFilter(FilterSet):  # type: ignore[misc]
+    """Filters of the credits of a wallet."""
+
+    currency = django_filters.CharFilter(validators=[check_currency])
+    open = django_filters.ChoiceFilter(
+        choices=[("true", "Yes"), ("false", "No")],
+        method="as_found",
+        help_text="true, unless given: something is available. false: nothing is available any more.",
+    )
+    user = django_filters.CharFilter(max_length=254, method="as_found", help_text="Id or email of the user; for services only.")
+
+    def as_found(self, lots: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        """Return all rows: the view has read these two to find them."""
+        return lots

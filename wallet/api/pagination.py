@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 from kernel.whole_numbers import parse_whole_number
+from wallet.queries.wallet_history import wallet_history
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
@@ -89,18 +90,14 @@ class CursorPagination(BasePagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         """Return one page of `queryset`. Raises ValidationError when a parameter is wrong."""
-        self.request = request
+        self.request, self.view = request, view
         order, size = self.requested_order(request, view), page_size(request)
         self.signer = Signer(salt=f"{view.basename} {order}")
         self.order_column = order.column
         cursor = self.decode_cursor(request)
         backwards = cursor is not None and cursor[0]
         direction = order.reversed() if backwards else order
-        ordered = direction.sort(queryset)
-        if cursor:
-            value = queryset.model._meta.get_field(order.column).to_python(cursor[1])
-            ordered = ordered.filter(direction.after(value, cursor[2]))
-        rows = list(first_rows(ordered, view.branches(), size + 1))
+        rows = self.read_rows(queryset, direction, cursor[1:] if cursor else None, size + 1)
         more, self.page = len(rows) > size, rows[:size]
         if backwards:
             self.page.reverse()
@@ -108,6 +105,18 @@ class CursorPagination(BasePagination):
         self.has_previous = more if backwards else cursor is not None
         self.display_page_controls = self.has_next or self.has_previous
         return self.page
+
+    def read_rows(self, queryset: Any, direction: Order, start: tuple[str | None, str] | None, limit: int) -> list[Any]:
+        """Return the first `limit` rows of the list in this direction.
+
+        Arguments:
+            start: the column's value and the id of the row to start after; None: the first row.
+        """
+        ordered = direction.sort(queryset)
+        if start:
+            value = queryset.model._meta.get_field(direction.column).to_python(start[0])
+            ordered = ordered.filter(direction.after(value, start[1]))
+        return list(first_rows(ordered, self.view.branches(), limit))
 
     def decode_cursor(self, request: Request) -> tuple[bool, str | None, str] | None:
         """Return the content of the cursor: whether to go backwards, and the column's value and id of the row to start after.
@@ -173,6 +182,14 @@ class CursorPagination(BasePagination):
             {"name": name, "in": "query", "required": False, "schema": schema, "description": text}
             for name, (schema, text) in parameters.items()
         ]
+
+
+class HistoryPagination(CursorPagination):
+    """Pages of wallet_history, whose rows come from two tables."""
+
+    def read_rows(self, queryset: Any, direction: Order, start: tuple[str | None, str] | None, limit: int) -> list[Any]:
+        """Return the first `limit` rows of the history in this direction; `queryset` is a HistoryFilter."""
+        return wallet_history(queryset, descending=direction.descending, start=start, limit=limit)
 
 
 def ordering_names(view: Any) -> list[str]:

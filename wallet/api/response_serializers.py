@@ -135,25 +135,6 @@ class IssuedSerializer(Shape):
     batch = serializers.UUIDField(allow_null=True, help_text="null in the replay of a response that had none.")
 
 
-class BalanceSerializer(Shape):
-    """A user's balance in one currency."""
-
-    currency = serializers.CharField()
-    balance = serializers.SerializerMethodField()
-    claims = serializers.IntegerField()
-
-    def get_balance(self, line: dict[str, Any]) -> str:
-        """Return the exact amount with the decimals of its currency."""
-        return format_amount(line["balance"], line["currency"])
-
-
-@extend_schema_serializer(many=False)
-class WalletSerializer(Shape):
-    """A user's balances per currency."""
-
-    balances = BalanceSerializer(many=True)
-
-
 class OwnershipSerializer(Shape):
     """One credit and its owner."""
 

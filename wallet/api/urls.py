@@ -1,4 +1,4 @@
-"""URLs of pools, assets, claims, the wallet and the reports."""
+"""URLs of pools, assets, claims, payments, the wallet and the reports."""
 
 from rest_framework.routers import SimpleRouter
 
@@ -6,17 +6,24 @@ import kernel.url_converters  # noqa: F401  (registers any_case_uuid)
 from wallet.api.assets import AssetViewSet
 from wallet.api.batches import BatchViewSet
 from wallet.api.claims import ClaimViewSet
+from wallet.api.credit_changes import CreditChangeViewSet, GrantViewSet
+from wallet.api.payments import PaymentViewSet
 from wallet.api.personal_data import PersonalDataViewSet
 from wallet.api.pools import PoolViewSet
 from wallet.api.reports import OwnershipViewSet, SummaryViewSet
-from wallet.api.wallet import WalletViewSet
+from wallet.api.wallet import HistoryViewSet, LotViewSet, WalletViewSet
 
 router = SimpleRouter(use_regex_path=False)
 router.register("pools", PoolViewSet, "pool")
 router.register("assets", AssetViewSet, "asset")
 router.register("batches", BatchViewSet, "batch")
 router.register("claims", ClaimViewSet, "claim")
+router.register("claims", CreditChangeViewSet, "credit_change")
+router.register("grants", GrantViewSet, "grant")
+router.register("payments", PaymentViewSet, "payment")
 router.register("wallet", WalletViewSet, "wallet")
+router.register("wallet/lots", LotViewSet, "lot")
+router.register("wallet/history", HistoryViewSet, "history")
 router.register("me/data", PersonalDataViewSet, "personal_data")
 router.register("reports/ownership", OwnershipViewSet, "ownership")
 router.register("reports/summary", SummaryViewSet, "summary")

@@ -1,0 +1,90 @@
+"""/grants/, and clawback and extension of claims."""
+
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+
+from accounts.models import User
+from tests.api.conftest import Caller
+from tests.money.conftest import as_owner, kinds, money, soon
+from tests.payments.conftest import post, problem
+from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.ledger.models import Entry, Lot
+
+pytestmark = pytest.mark.django_db(transaction=True)
+Credit = Callable[..., Lot]
+
+
+@pytest.fixture
+def pool(open_pool: Callable[..., CreditPool], issue: Callable[..., CashbackAsset]) -> CreditPool:
+    pool = open_pool()
+    for _ in range(3):
+        issue(pool=pool)
+    return pool
+
+
+def gift(pool: CreditPool, **fields: str) -> dict[str, str]:
+    return {"user": "alice@example.com", "pool": str(pool.pk), "reference": "ticket-1", "reason": "goodwill"} | fields
+
+
+def test_a_service_and_an_operator_grant_once_per_reference(
+    as_shop: Caller, as_ada: Caller, alice: User, pool: CreditPool
+) -> None:
+    for caller, name in ((as_shop, str(alice.pk)), (as_ada, "alice@example.com")):
+        first, again = (post(caller, "grants/", gift(pool, user=name), uuid4().hex) for _ in range(2))
+        assert (first.status_code, again.status_code) == (201, 200)
+        assert again.json() == first.json()
+        assert problem(post(caller, "grants/", gift(pool, user=name, reason="other"))) == (409, "reference_used")
+    assert Entry.objects.filter(user=alice).count() == 2
+
+
+def test_a_grant_to_nobody_or_from_nothing_is_404(as_shop: Caller, as_ada: Caller, pool: CreditPool, alice: User) -> None:
+    for caller in (as_shop, as_ada):
+        for wrong in ({"user": "nobody@example.com"}, {"pool": str(uuid4())}):
+            assert problem(post(caller, "grants/", gift(pool, **wrong))) == (404, "not_found")
+    assert Entry.objects.count() == 0
+
+
+def test_a_clawback_is_previewed_and_then_taken_once_per_key(as_ada: Caller, credit: Credit) -> None:
+    lot = credit("100")
+    path, body, key = f"claims/{lot.pk}/clawback/", {"amount": "30.00", "reason": "fraud", "note": "see ticket"}, uuid4().hex
+    before = money()
+
+    preview = post(as_ada, path, body | {"preview": True})
+    assert (preview.status_code, preview.json()) == (200, {"amount": "30.00", "shortfall": "0.00"})
+    assert money() == before
+    first, again = (post(as_ada, path, body, key) for _ in range(2))
+
+    assert (first.status_code, again.content, kinds()) == (201, first.content, ["CLAWBACK"])
+    assert problem(post(as_ada, path, body | {"amount": "70.01"})) == (409, "exceeds_claim")
+    assert problem(post(as_ada, path, body | {"amount": "0.00"})) == (400, "invalid_amount")
+
+
+def test_a_service_takes_back_once_per_key_what_it_granted_and_nothing_else(
+    as_shop: Caller, as_other_shop: Caller, credit: Credit, pool: CreditPool
+) -> None:
+    own, foreign = post(as_shop, "grants/", gift(pool)).json()["id"], credit("100").pk
+    body, key = {"amount": "10.00", "reason": "returned"}, uuid4().hex
+
+    first, again = (post(as_shop, f"claims/{own}/clawback/", body, key) for _ in range(2))
+
+    assert (first.status_code, again.content, kinds()) == (201, first.content, ["CLAWBACK"])
+    assert problem(post(as_shop, f"claims/{own}/clawback/", body | {"amount": "1.00"}, key)) == (422, "idempotency_key_reused")
+    for caller, claim in ((as_shop, foreign), (as_other_shop, own)):
+        for verb, more in (("clawback", {}), ("extend", {"until": "2099-01-01T00:00:00Z"})):
+            assert problem(post(caller, f"claims/{claim}/{verb}/", {"reason": "returned"} | more)) == (404, "not_found")
+    assert kinds() == ["CLAWBACK"]
+
+
+def test_a_credit_is_extended_after_a_preview_and_never_shortened(as_ada: Caller, credit: Credit) -> None:
+    lot, end = credit("100"), soon(days=2)
+    as_owner("UPDATE ledger_lot SET spendable_until = %s WHERE entry_id = %s", end, lot.pk)
+    path, body = f"claims/{lot.pk}/extend/", {"until": "2099-01-01T00:00:00Z", "reason": "goodwill"}
+
+    preview = post(as_ada, path, body | {"preview": True})
+    assert (preview.status_code, preview.json()["spendable_until"], kinds()) == (200, body["until"], [])
+    assert post(as_ada, path, body).json()["spendable_until"] == body["until"]
+    for preview_too in ({}, {"preview": True}):
+        assert problem(post(as_ada, path, body | {"until": "2098-01-01T00:00:00Z"} | preview_too)) == (409, "not_later")
+    assert kinds() == ["EXTEND"]

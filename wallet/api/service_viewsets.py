@@ -1,0 +1,110 @@
+"""The base of viewsets that services may call with their keys, beside users and operators."""
+
+from typing import Any
+from uuid import UUID
+
+from django.utils.translation import gettext_noop as _
+from rest_framework.authentication import SessionAuthentication
+from rest_framework.exceptions import ValidationError
+from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.response import Response
+
+from accounts.authentication import TokenAuthentication
+from accounts.email_addresses import normal_email
+from accounts.models import User
+from accounts.permissions import IsAdmin, service_with
+from accounts.service_authentication import ServiceCaller, ServiceKeyAuthentication
+from accounts.services import Scope, Service
+from kernel.refusals import NotFound
+from wallet.actions.payment_answers import Answer
+from wallet.api.idempotency import REPLAYED
+from wallet.api.viewsets import BaseViewSet
+
+
+class UserNotFound(NotFound):
+    code = "not_found"
+    meaning = _("No user has the id or email that the request names.")
+    detail = _("No user has this id or email. Check it: it is compared as a whole.")
+
+
+class ServiceNotFound(NotFound):
+    code = "not_found"
+    meaning = _("No active service has the id that the request names.")
+    detail = _("No active service has this id.")
+
+
+def user_or_service(scope: Scope) -> Any:
+    """Return the permission of signed-in users, and of services whose key has the scope."""
+    return service_with(scope) | IsAuthenticated
+
+
+def admin_or_service(scope: Scope) -> Any:
+    """Return the permission of operators, and of services whose key has the scope."""
+    return service_with(scope) | IsAdmin
+
+
+class IsService(BasePermission):
+    """Allows services; the view checks the scope, which depends on the body."""
+
+    def has_permission(self, request: Any, view: Any) -> bool:
+        """Return whether the caller is a service."""
+        return isinstance(request.user, ServiceCaller)
+
+
+class ServiceViewSet(BaseViewSet):
+    """A viewset for services, users and operators. Whatever a service does, it does for the user that the request names."""
+
+    authentication_classes = (TokenAuthentication, ServiceKeyAuthentication, SessionAuthentication)
+
+    @property
+    def service_caller(self) -> ServiceCaller | None:
+        """The caller if it is a service."""
+        caller: Any = self.request.user
+        return caller if isinstance(caller, ServiceCaller) else None
+
+    @property
+    def service(self) -> Service | None:
+        """The service that calls, None for a user."""
+        return self.service_caller.service if self.service_caller else None
+
+    @property
+    def actor(self) -> User | None:
+        """The user who calls, None for a service."""
+        return None if self.service_caller else self.user
+
+    def wallet_owner(self, name: str | None) -> User:
+        """Return the user whose wallet is meant: the caller, or the user that a service names.
+
+        Raises ValidationError when a service names nobody or a user names somebody, and UserNotFound.
+        """
+        caller = self.service_caller
+        if caller is None:
+            if name is not None and name != str(self.user.pk):
+                raise ValidationError({"user": "Only a service names a user. Omit this field."}, code="not_allowed")
+            return self.user
+        if name is None:
+            raise ValidationError({"user": "Name the user by id or email."}, code="required")
+        if caller.named_user is None:
+            raise UserNotFound
+        return caller.named_user
+
+    def named_user(self, name: str) -> User:
+        """Return the user whom a service or an operator names by id or email. Raises UserNotFound."""
+        if self.service_caller:
+            return self.wallet_owner(name)
+        user = User.objects.filter(**named_by(name)).first()
+        if user is None:
+            raise UserNotFound
+        return user
+
+    def answer(self, answer: Answer) -> Response:
+        """Return the response to an action."""
+        return Response(answer.body, answer.status_code, headers=REPLAYED if answer.replayed else None)
+
+
+def named_by(name: str) -> dict[str, Any]:
+    """Return the condition for the user of this id or email."""
+    try:
+        return {"pk": UUID(name)}
+    except ValueError:
+        return {"email": normal_email(name)}

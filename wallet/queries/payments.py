@@ -1,0 +1,100 @@
+"""Payments as their owner, their service and operators see them."""
+
+from itertools import pairwise
+from typing import Any
+
+from django.db.models import DateTimeField, F, Func, Prefetch, Q, QuerySet
+from django.db.models.functions import Now
+
+from accounts.models import User
+from accounts.services import Service
+from kernel.timestamps import format_timestamp
+from wallet.ledger.models import Allocation, Movement, Payment
+from wallet.ledger.payment_state import PaymentState, figures_of, payment_body
+from wallet.money import format_amount
+from wallet.queries.inclusion_proof import inclusion_proof
+
+LIVING = Q(is_held=True, held_until__gt=Now())
+UNREFUNDED, ALL_REFUNDED = Q(refunded=0), Q(refunded=F("captured"))
+ENDED = Q(held__gt=0, held_until__lte=Now()) | Q(held=0, released_at__gte=F("held_until"))
+# The same states as wallet.ledger.payment_state, as conditions.
+IN_STATE = {
+    PaymentState.HELD: LIVING & Q(captured=0),
+    PaymentState.PARTLY_CAPTURED: LIVING & Q(captured__gt=0),
+    PaymentState.CAPTURED: ~LIVING & Q(captured__gt=0) & UNREFUNDED,
+    PaymentState.PARTLY_REFUNDED: ~LIVING & Q(captured__gt=0) & ~UNREFUNDED & ~ALL_REFUNDED,
+    PaymentState.REFUNDED: ~LIVING & Q(captured__gt=0) & ALL_REFUNDED,
+    PaymentState.RELEASED: Q(captured=0, held=0) & ~ENDED,
+    PaymentState.EXPIRED: Q(captured=0) & ENDED,
+}
+
+
+def visible_payments(user: User | None, service: Service | None) -> QuerySet[Payment]:
+    """Return the payments that the caller may see, with their movements: a service its own, an operator all, a user theirs."""
+    movements = Prefetch("movements", Movement.objects.order_by("number"))
+    payments = Payment.objects.annotate(now=Func(function="clock_timestamp", output_field=DateTimeField()))
+    payments = payments.prefetch_related(movements)
+    if service is not None:
+        return payments.filter(service=service)
+    assert user is not None
+    return payments if user.is_admin else payments.filter(user=user)
+
+
+def shown_payment(payment: Any) -> dict[str, Any]:
+    """Return a payment of `visible_payments` in JSON types."""
+    return payment_body(list(payment.movements.all()), payment.now)
+
+
+def shown_allocations(payment: Payment) -> list[dict[str, Any]]:
+    """Return what each claim bears of the payment, in the order of drawing."""
+    return [allocation_figures(part, payment.currency) for part in payment.allocations.order_by("position")]
+
+
+def allocation_figures(part: Allocation, currency: str) -> dict[str, Any]:
+    """Return what one claim bears of a payment."""
+    names = ("amount", "held", "captured", "released", "refunded")
+    return {"claim": str(part.lot_id)} | {name: format_amount(getattr(part, name), currency) for name in names}
+
+
+def explain_payment(payment: Payment) -> dict[str, Any]:
+    """Return which credits paid, in the order of drawing, and for each why it came before the next one."""
+    parts: list[Any] = list(payment.allocations.select_related("lot__entry__asset").order_by("position"))
+    reasons = [drawn_before(first.lot, second.lot) for first, second in pairwise(parts)]
+    figures = figures_of(list(payment.movements.all()))
+    return {
+        "payment": str(payment.pk),
+        "order_drawn": "Pool priority, then soonest end, then oldest claim.",
+        "amount": format_amount(figures.amount, payment.currency),
+        "currency": payment.currency,
+        "credits": [
+            allocation_figures(part, payment.currency)
+            | {
+                "title": part.lot.entry.asset.title,
+                "draw_priority": part.lot.draw_priority,
+                "spendable_until": format_timestamp(part.lot.spendable_until),
+                "claimed_at": format_timestamp(part.lot.opened_at),
+                "drawn_before_next_by": reason,
+            }
+            for part, reason in zip(parts, [*reasons, None], strict=False)
+        ],
+    }
+
+
+def drawn_before(lot: Any, following: Any) -> str:
+    """Return which rule of the draw order puts a lot before the following one."""
+    if lot.draw_priority != following.draw_priority:
+        return "priority"
+    if lot.spendable_until != following.spendable_until:
+        return "sooner_end"
+    return "older_claim"
+
+
+def payment_proofs(payment: Payment) -> dict[str, Any]:
+    """Return the inclusion proof of each movement of the payment, with all its postings. Raises NotSealedYet."""
+    return {
+        "payment": str(payment.pk),
+        "movements": [
+            {"id": str(movement.pk), "kind": movement.kind, "proof": inclusion_proof(movement)}
+            for movement in payment.movements.all()
+        ],
+    }
