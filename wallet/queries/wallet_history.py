@@ -51,9 +51,9 @@ class WalletHistory:
     def keys(self) -> QuerySet[Any, Any]:
         """Return (time, id, is a claim) of everything, newest first."""
         claims = self.claims().order_by().values_list("claimed_at", "pk", Value(True))
-        movements = self.movements().order_by().values_list("at", "pk", Value(False))
         if self.show == CLAIMS:
             return claims.order_by("-claimed_at", "-pk")
+        movements = self.movements().order_by().values_list("at", "pk", Value(False))
         if self.show:
             return movements.order_by("-at", "-pk")
         return claims.union(movements, all=True).order_by("-claimed_at", "-id")
