@@ -14,10 +14,10 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from accounts.services import Service
-from kernel.refusals import BadRequest
 from wallet.actions.capture_payment import capture_payment
 from wallet.actions.pay import pay
 from wallet.actions.payment_answers import Answer
+from wallet.actions.payment_refusals import InvalidAmount
 from wallet.actions.refund_payment import refund_payment
 from wallet.actions.release_payment import release_payment
 
@@ -32,18 +32,6 @@ PRODUCTS = {
     "scarf": (_("Cotton scarf"), Decimal("399.00")),
 }
 ITEM = re.compile(r"([1-9]) ([a-z]+)")
-
-
-class EmptyBasket(BadRequest):
-    code = "invalid_request"
-    meaning = _("The basket is empty.")
-    detail = _("Your basket is empty. Choose a product first.")
-
-
-class CreditExceedsTotal(BadRequest):
-    code = "invalid_request"
-    meaning = _("More credit was offered than the order costs.")
-    detail = _("That's more than your order costs. Use no more credit than the total.")
 
 
 @dataclass(frozen=True)
@@ -81,12 +69,10 @@ def demo_service() -> Service:
 def place_order(user: User, basket: Basket, credit: Decimal, key: str) -> Answer:
     """Hold `credit` of the user for an order; the same key is the same order.
 
-    Raises EmptyBasket, CreditExceedsTotal, and as pay() does.
+    Raises InvalidAmount, also for more than the order costs, and as pay() does.
     """
-    if not basket.quantities:
-        raise EmptyBasket
     if credit > basket.total:
-        raise CreditExceedsTotal
+        raise InvalidAmount
     return pay(
         user,
         demo_service(),

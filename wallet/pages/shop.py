@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
+from django.forms import Form
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -85,8 +86,6 @@ def checkout_of(user: User, form: BasketForm) -> dict[str, Any]:
     """Return the quote and the fields of the form that places the order, or why there is none."""
     basket, credit = form.basket, form.credit
     try:
-        if credit is not None and credit > basket.total:
-            raise demo_shop.CreditExceedsTotal
         quote = quote_order(user, basket, credit)
     except Refusal as refusal:
         return {"refusal": refusal_text(refusal)}
@@ -101,8 +100,13 @@ def place_order(request: SignedInRequest) -> HttpResponse:
     form = BasketForm(request.POST)
     basket, credit = form.basket, form.credit
     back = f"{reverse('shop')}?{urlencode(basket.quantities)}"
-    if not form.is_valid() or credit is None:
-        messages.warning(request, gettext("Choose how much credit to use."))
+    if not basket.quantities or credit is None:
+        missing = (
+            gettext("Choose how much credit to use.")
+            if basket.quantities
+            else gettext("Your basket is empty. Choose a product first.")
+        )
+        messages.warning(request, form_error(form) or missing)
         return redirect(back)
     answer = attempt(request, lambda: demo_shop.place_order(request.user, basket, credit, form_key(request)))
     if answer is None:
@@ -159,10 +163,15 @@ def change_order(request: SignedInRequest, payment_id: UUID, action: Callable[..
     """Do something with an amount of an order, and say so or why not."""
     form = AmountForm(request.POST, "change")
     if not form.is_valid():
-        messages.warning(request, " ".join(form.errors.get("amount", [])))
+        messages.warning(request, form_error(form))
     elif attempt(request, lambda: action(payment_id, form.amount, form_key(request))):
         messages.success(request, done)
     return redirect("shop_order", payment_id)
+
+
+def form_error(form: Form) -> str:
+    """Return the first error of a form, empty when it has none."""
+    return next((str(error) for errors in form.errors.values() for error in errors), "")
 
 
 def attempt(request: SignedInRequest, action: Callable[[], Answer]) -> Answer | None:

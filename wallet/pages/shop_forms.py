@@ -19,15 +19,28 @@ class BasketForm(forms.Form):
         super().__init__(data, auto_id="%s")
         for name, (title, _price) in PRODUCTS.items():
             self.fields[name] = forms.TypedChoiceField(
-                label=title, choices=QUANTITIES, coerce=int, empty_value=0, required=False
+                label=title, choices=QUANTITIES, coerce=int, empty_value="0", required=False
             )
         self.fields["credit"] = value_field(_("Credit to use"))
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse more credit than the order costs."""
+        values: dict[str, Any] = super().clean() or {}
+        credit = values.get("credit")
+        if credit is not None and credit > self.basket_of(values).total:
+            self.add_error("credit", _("That's more than your order costs. Use no more credit than the total."))
+        return values
+
+    @staticmethod
+    def basket_of(values: dict[str, Any]) -> Basket:
+        """Return what the values of the fields choose."""
+        return Basket({name: quantity for name in PRODUCTS if (quantity := int(values.get(name) or 0))})
 
     @property
     def basket(self) -> Basket:
         """What is chosen; empty when a quantity is invalid."""
         self.is_valid()
-        return Basket({name: quantity for name in PRODUCTS if (quantity := self.cleaned_data.get(name))})
+        return self.basket_of(self.cleaned_data)
 
     @property
     def credit(self) -> Decimal | None:
