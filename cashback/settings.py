@@ -139,6 +139,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
 ]
 
+DEMO_SHOP: bool = env.bool("DEMO_SHOP", LOCAL)  # the pages below /shop/
 # Folders with the platform's own templates, which replace ours of the same name, e.g. site/terms.html.
 SITE_TEMPLATES: list[str] = env.list("SITE_TEMPLATES", default=[])
 ROOT_URLCONF = "cashback.urls"

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,19 +11,24 @@ from django.conf import LazySettings
 from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 from django.db import connections
+from django.utils import timezone
 
 from accounts.models import User
 from tests.concurrency import at_once
+from wallet.actions import demo_payments
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.ledger.models import Entry
+from wallet.ledger.models import Entry, Movement, Payment
+from wallet.ledger.payment_state import PaymentState
 from wallet.management.commands.seed import demo_password
+from wallet.queries.payment_receipt import payment_figures
+from wallet.queries.wallet_balances import wallet_balances
 
 Command = Callable[..., str]
 SIGN_IN = re.compile(r"^  (\S+@\S+) +(\S+) +(USER|ADMIN)$", re.MULTILINE)
 
 
 def rows() -> tuple[int, ...]:
-    return tuple(model.objects.count() for model in (User, CreditPool, CashbackAsset, Entry))
+    return tuple(model.objects.count() for model in (User, CreditPool, CashbackAsset, Entry, Payment, Movement))
 
 
 def test_seed_creates_a_pool_of_each_kind_with_its_own_credits_and_limit(command: Command) -> None:
@@ -48,6 +54,36 @@ def test_one_credit_was_expired_and_recreated(command: Command) -> None:
     child = CashbackAsset.objects.get(generation=2)
     assert child.recreated_from is not None
     assert (child.status, child.recreated_from.status) == ("AVAILABLE", "EXPIRED")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_there_is_a_payment_in_every_state(command: Command) -> None:
+    command("seed")
+    states = [payment_figures(payment).state(timezone.now()) for payment in Payment.objects.all()]
+    in_a_minute = [payment_figures(payment).state(timezone.now() + timedelta(seconds=61)) for payment in Payment.objects.all()]
+
+    assert sorted(in_a_minute) == sorted(PaymentState)
+    assert states.count(PaymentState.HELD) == 2, "the hold that ends is still alive"
+    assert {payment.service.name for payment in Payment.objects.all()} == {"Demo shop"}
+
+
+def test_seeded_wallets_have_credit_that_ends_soon_and_credit_that_is_pending(command: Command) -> None:
+    command("seed")
+    meera, arjun = (wallet_balances(User.objects.get(email=f"{name}@example.com").pk)[0] for name in ("meera", "arjun"))
+
+    assert arjun["ending_soon"] > 0
+    assert arjun["pending"] > 0
+    assert meera["available"] >= 250, "enough to try the demo shop"
+
+
+def test_interrupted_payments_are_completed_by_the_next_run(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = demo_payments.PAYMENTS
+    monkeypatch.setattr(demo_payments, "PAYMENTS", made[:3])
+    command("seed")
+    monkeypatch.setattr(demo_payments, "PAYMENTS", made)
+
+    assert "Created: payments in every state." in command("seed")
+    assert Payment.objects.count() == 7
 
 
 def test_every_printed_user_can_sign_in(command: Command) -> None:
@@ -98,7 +134,7 @@ def test_dry_run_lists_missing_data_and_creates_nothing(command: Command) -> Non
     said = command("seed", "--dry-run")
 
     assert said.startswith('Would create: meera@example.com, arjun@example.com, admin@example.com, pool "Welcome bonus"')
-    assert rows() == (0, 0, 0, 0)
+    assert rows() == (0, 0, 0, 0, 0, 0)
 
 
 def test_seed_outside_local_mode_requires_yes(command: Command, settings: LazySettings) -> None:
@@ -107,7 +143,7 @@ def test_seed_outside_local_mode_requires_yes(command: Command, settings: LazySe
     with pytest.raises(CommandError, match="Pass --yes"):
         command("seed")
 
-    assert rows() == (0, 0, 0, 0)
+    assert rows() == (0, 0, 0, 0, 0, 0)
 
 
 def test_outside_local_mode_a_password_is_random_and_shown_once(command: Command, settings: LazySettings) -> None:
@@ -134,4 +170,4 @@ def test_two_concurrent_runs_create_one_demo() -> None:
     connections.close_all()
 
     assert outcomes == [None, None]
-    assert rows() == (3, 3, 52, 5)
+    assert rows() == (3, 3, 52, 5, 7, 14)

@@ -11,6 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
+from tests.money.conftest import credit, hold, shop, spend  # noqa: F401  (fixtures)
 from tests.responses import ClientResponse
 
 

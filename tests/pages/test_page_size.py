@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Callable
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -49,7 +50,9 @@ def test_full_page_is_smaller_than_100_kb(alice_client: Client, full_page: None,
 def balance_of_daily_claims(currency: str) -> Balance:
     """Return the balance of a user who claimed on every day of the chart."""
     days = [date.today() - timedelta(days=ago) for ago in range(90, -1, -1)]
-    return build_balance(currency, [{"day": day, "gained": Decimal("1234.50"), "claims": 1} for day in days])
+    figures = dict.fromkeys(("balance", "available", "held", "pending", "ending_soon"), Decimal("112339.50"))
+    rows = [SimpleNamespace(day=day, change=Decimal("1234.50")) for day in days]
+    return build_balance({"currency": currency, "ending_at": datetime.now(UTC), **figures}, rows)
 
 
 @LANGUAGES

@@ -1,4 +1,4 @@
-"""Demo data: users, three pools and some history, created with the same actions as real data."""
+"""Demo data: users, three pools, some history and payments at the demo shop, created with the same actions as real data."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from accounts.models import Role, User
 from kernel.sql import DEMO_DATA_LOCK
-from wallet.actions import edit_asset, edit_pool, issue_assets, recreate_asset
+from wallet.actions import demo_payments, edit_asset, edit_pool, issue_assets, recreate_asset
 from wallet.actions.claim import claim_from_pool
 from wallet.assets.batches import BatchHeader
 from wallet.assets.models import CashbackAsset, CreditPool, PoolKind
@@ -20,7 +20,8 @@ from wallet.ledger.idempotency import IdempotentRequest, fingerprint
 from wallet.ledger.models import Entry
 
 ADMIN = "admin@example.com"
-ROLES = {"meera@example.com": Role.USER, "arjun@example.com": Role.USER, ADMIN: Role.ADMIN}
+CUSTOMER = "meera@example.com"
+ROLES = {CUSTOMER: Role.USER, "arjun@example.com": Role.USER, ADMIN: Role.ADMIN}
 
 WELCOME, REFERRAL, FESTIVE = "Welcome bonus", "Refer a friend", "Festive cashback"
 KINDS_AND_LIMITS = {WELCOME: (PoolKind.SIGNUP, 1), REFERRAL: (PoolKind.REFERRAL, 5), FESTIVE: (PoolKind.PROMOTION, None)}
@@ -39,6 +40,8 @@ OFFERS: dict[str, list[Offer]] = {
     ],
 }
 GOODWILL_TITLE = "Goodwill credit"
+# What claims of these pools promise: a welcome can be spent after a week, a festive credit ends after five days.
+POLICIES: dict[str, dict[str, str]] = {WELCOME: {"pending_for": "7 days"}, FESTIVE: {"valid_for": "5 days"}}
 CLAIMED_POOLS = {"meera@example.com": (REFERRAL, FESTIVE), "arjun@example.com": (WELCOME, REFERRAL, FESTIVE)}
 
 
@@ -59,6 +62,7 @@ def demo_steps(password: Callable[[str], str]) -> list[Step]:
         Step("credits in dollars", partial(has_credit_titled, GOODWILL_TITLE), issue_goodwill),
         *(Step(f"claims of {email}", partial(has_claimed, email), partial(claim_from_pools, email)) for email in CLAIMED_POOLS),
         Step("an expired credit and its recreation", was_recreated, expire_and_recreate_one),
+        Step("payments in every state", demo_payments.are_complete, partial(create_payments, CUSTOMER)),
     ]
 
 
@@ -110,7 +114,7 @@ def fill_pool(name: str) -> None:
     """Open the pool unless it exists, and issue its credits."""
     admin, (kind, limit) = demo_admin(), KINDS_AND_LIMITS[name]
     pool = CreditPool.objects.named(name).first() or edit_pool.open_pool(
-        admin, name=name, kind=kind, currency="INR", per_user_limit=limit, time_zone="Asia/Kolkata"
+        admin, name=name, kind=kind, currency="INR", per_user_limit=limit, time_zone="Asia/Kolkata", **POLICIES.get(name, {})
     )
     credits = [credit for offer in OFFERS[name] for credit in build_credits(offer, pool, admin)]
     issue_assets.issue_assets(credits, batch=BatchHeader(name))
@@ -169,6 +173,11 @@ def expire_and_recreate_one() -> None:
     if parent.current_status == "AVAILABLE":
         edit_asset.expire_asset(parent.pk, admin)
     recreate_asset.recreate_asset(parent.pk, admin)
+
+
+def create_payments(email: str) -> None:
+    """Pay orders at the demo shop as this user."""
+    demo_payments.create_payments(User.objects.get(email=email))
 
 
 def demo_admin() -> User:

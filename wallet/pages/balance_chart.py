@@ -1,43 +1,53 @@
-"""A user's balance per currency and its growth by days of the current time zone: figures and SVG paths of the chart."""
+"""A user's balance per currency and its course by days of the current time zone: figures and SVG paths of the chart."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from itertools import groupby
 from typing import Any
 
-from django.db.models import Count, Sum
-from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from accounts.models import User
-from wallet.ledger.models import Entry
+from wallet.queries.balance_changes import balance_changes, first_day_read
+from wallet.queries.wallet_balances import wallet_balances
 
 MAX_SPAN, MIN_SPAN = timedelta(days=90), timedelta(days=7)
 WIDTH, HEIGHT, TOP_MARGIN = 600, 160, 12  # units of the viewBox
-TABLE_DAYS = 14  # days in the table beside the chart; the history has every claim
+TABLE_DAYS = 14  # days in the table beside the chart; the history has every change
 
 
 @dataclass(frozen=True)
 class Day:
-    """A day (of the current time zone) on which the balance grew by `gained` to `balance`."""
+    """A day (of the current time zone) on which the balance changed by `change` to `balance`."""
 
     day: date
-    gained: Decimal
+    change: Decimal
     balance: Decimal
 
 
 @dataclass(frozen=True)
 class Balance:
-    """A user's balance in one currency, and the days from `start` to `end` (inclusive) on which it grew."""
+    """A user's balances in one currency, and the days from `start` to `end` (inclusive) on which their sum changed.
 
-    currency: str
-    total: Decimal
-    claims: int
+    `figures` is a line of wallet_balances.
+    """
+
+    figures: dict[str, Any]
     start: date
     end: date
     opening: Decimal
     days: list[Day]
+
+    @property
+    def currency(self) -> str:
+        """The currency's code."""
+        return str(self.figures["currency"])
+
+    @property
+    def total(self) -> Decimal:
+        """All that the user has now: available, held and pending."""
+        return Decimal(self.figures["balance"])
 
     @property
     def latest(self) -> list[Day]:
@@ -70,31 +80,45 @@ class Balance:
         """Return the path of a point at the end of the line."""
         return f"M{WIDTH} {self.y(self.total):.1f}h0"
 
+    @property
+    def peak(self) -> Decimal:
+        """The highest balance of the chart."""
+        return max(self.total, self.opening, *(day.balance for day in self.days))
+
     def x(self, day: date) -> float:
         """Return the horizontal position at which a day begins."""
         return WIDTH * ((day - self.start) / (self.end - self.start + timedelta(days=1)))
 
     def y(self, amount: Decimal) -> float:
-        """Return the vertical position of an amount: 0 at the bottom, the current balance below the top margin."""
-        return HEIGHT - float(amount / self.total) * (HEIGHT - TOP_MARGIN)
+        """Return the vertical position of an amount: 0 at the bottom, the highest balance below the top margin."""
+        return HEIGHT - float(amount / self.peak) * (HEIGHT - TOP_MARGIN)
 
 
 def balance_charts(user: User) -> list[Balance]:
-    """Return the user's balance in each currency they have claimed, in one query."""
-    day = TruncDate("claimed_at", tzinfo=timezone.get_current_timezone())
-    groups: Any = Entry.objects.filter(user=user).values("currency", day=day)
-    rows = groups.annotate(gained=Sum("amount"), claims=Count("pk")).order_by("currency", "day")
-    return [build_balance(currency, list(days)) for currency, days in groupby(rows, key=lambda row: str(row["currency"]))]
+    """Return the user's balances in each currency in which something is left, with their course, in two queries."""
+    balances = wallet_balances(user.pk)
+    zone = timezone.get_current_timezone()
+    since = datetime.combine(timezone.localdate() - MAX_SPAN, time.min, zone)
+    rows = balance_changes(user.pk, since, timezone.get_current_timezone_name()) if balances else []
+    reach = first_day_read(rows)
+    return [build_balance(figures, [row for row in rows if row.currency == figures["currency"]], reach) for figures in balances]
 
 
-def build_balance(currency: str, rows: list[dict[str, Any]]) -> Balance:
-    """Return the balance of one currency from its rows per day, oldest first."""
-    days, total = [], Decimal(0)
-    for row in rows:
-        total += row["gained"]
-        days.append(Day(row["day"], row["gained"], total))
-    end = max(timezone.localdate(), days[-1].day)
-    start = end - min(MAX_SPAN, max(MIN_SPAN, end - days[0].day + timedelta(days=1)))
-    charted = [day for day in days if day.day >= start]
-    opening = charted[0].balance - charted[0].gained if charted else total
-    return Balance(currency, total, sum(row["claims"] for row in rows), start, end, opening, charted)
+def build_balance(figures: dict[str, Any], rows: Sequence[Any], reach: date | None = None) -> Balance:
+    """Return the balance of one currency from its figures now and its changes per day, oldest first.
+
+    What an ended credit still had may not be written down as lapsed yet: earlier balances are then too low by it, but never
+    below zero.
+    """
+    days, balance = list[Day](), Decimal(figures["balance"])
+    for row in reversed(rows):
+        days.insert(0, Day(row.day, row.change, balance))
+        balance = max(balance - row.change, Decimal(0))
+    end = max([timezone.localdate(), *(day.day for day in days[-1:])])
+    return Balance(figures, reach or first_charted_day(days, balance, end), end, balance, days)
+
+
+def first_charted_day(days: Sequence[Day], opening: Decimal, end: date) -> date:
+    """Return the first day of the chart: just before the first change, unless there was something before."""
+    span = MAX_SPAN if opening or not days else end - days[0].day + timedelta(days=1)
+    return end - min(MAX_SPAN, max(MIN_SPAN, span))

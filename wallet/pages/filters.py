@@ -10,14 +10,17 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts.models import User
 from kernel.date_fields import DateField
 from kernel.readable_text import normal_text
 from wallet.actions import csv_rows
 from wallet.assets.models import CreditPool
 from wallet.assets.querysets import AssetQuerySet
-from wallet.ledger.querysets import EntryQuerySet
+from wallet.ledger.models import Entry, Movement
 from wallet.money import MAX_VALUE
+from wallet.pages.pagination import Rows
 from wallet.queries.supply import CURRENCY_REQUIRED
+from wallet.queries.wallet_timeline import WalletHistory
 
 EXPIRIES = [("", _("Any time")), ("2", _("Within 2 days")), ("7", _("Within a week")), ("30", _("Within a month"))]
 SORTS = [
@@ -25,6 +28,13 @@ SORTS = [
     ("high", _("Highest value")),
     ("low", _("Lowest value")),
     ("title", _("Title, A to Z")),
+]
+HISTORY_PARTS = [
+    ("", _("Everything")),
+    ("claims", _("Claims")),
+    ("payments", _("Payments")),
+    ("refunds", _("Refunds")),
+    ("changes", _("Changes to credits")),
 ]
 
 
@@ -144,24 +154,29 @@ class OfferFilter(ListFilter):
 
 
 class HistoryFilter(ListFilter):
-    """Filters the history of claims."""
+    """Filters the history of the wallet."""
 
-    q = title_field()
+    q = TextField(label=_("Search"), required=False, max_length=100, widget=forms.TextInput(attrs={"type": "search"}))
+    show = forms.ChoiceField(label=_("Show"), required=False, choices=HISTORY_PARTS)
     since = day_field(_("From"))
     until = day_field(_("To"))
 
     def __init__(self, data: Any) -> None:
         super().__init__(data, auto_id="%s")
 
-    def apply(self, entries: EntryQuerySet) -> EntryQuerySet:
-        """Return the entries that match the filter, none when it is invalid. Both days are of the current zone, inclusive."""
+    def history_of(self, user: User) -> Rows[Entry | Movement]:
+        """Return the part of the user's history that fits, nothing when the filter is invalid.
+
+        Both days are of the current zone, inclusive.
+        """
         if not self.is_valid():
-            return entries.none()
-        fields, condition, zone = self.filled_fields(), Q(), timezone.get_current_timezone()
-        if title := fields.get("q"):
-            condition &= Q(asset__title__icontains=title)
-        if day := fields.get("since"):
-            condition &= Q(claimed_at__gte=datetime.combine(day, time.min, zone))
-        if day := fields.get("until"):
-            condition &= Q(claimed_at__lte=datetime.combine(day, time.max, zone))
-        return entries.filter(condition)
+            return []
+        fields, zone = self.filled_fields(), timezone.get_current_timezone()
+        since, until = fields.get("since"), fields.get("until")
+        return WalletHistory(
+            user.pk,
+            text=fields.get("q", ""),
+            since=datetime.combine(since, time.min, zone) if since else None,
+            until=datetime.combine(until, time.max, zone) if until else None,
+            show=fields.get("show", ""),
+        )

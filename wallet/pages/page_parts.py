@@ -3,7 +3,6 @@
 The script sends the ids of a page's parts with a claim, in fields named `shown`; the answer renews all of them.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 from uuid import UUID
@@ -12,13 +11,17 @@ from django.http import HttpRequest
 
 from accounts.models import User
 from wallet.assets.models import CreditPool
-from wallet.ledger.models import Entry
+from wallet.ledger.models import Entry, Movement
 from wallet.pages.balance_chart import balance_charts
 from wallet.pages.offer_rows import offers_equal_to
 from wallet.pages.offers import Offer, build_offer, pools_for, withdrawn_offer
+from wallet.queries.open_credits import OpenCredits
+from wallet.queries.wallet_balances import wallet_balances
+from wallet.queries.wallet_timeline import WalletHistory
 
 MAX_SHOWN = 100
-RECENT_CLAIMS = 5
+RECENT_LINES = 5
+CREDITS_SHOWN = 4
 WALLET = "wallet"
 
 
@@ -85,16 +88,23 @@ def renewed_offer(shown: ShownOffer, rows: dict[UUID, dict[str, Any]], pools: di
 
 
 def wallet_parts(user: User) -> dict[str, Any]:
-    """Return the template context of the wallet: balances with their growth, and the latest claims."""
-    return {"wallet": True, "balances": balance_charts(user), "recent": recent_claims(user)}
+    """Return the template context of the wallet: balances with their course, credits by their end, and the latest changes."""
+    balances = balance_charts(user)
+    credits = OpenCredits(user.pk, [balance.currency for balance in balances])[: CREDITS_SHOWN + 1]
+    return {
+        "wallet": True,
+        "balances": balances,
+        "credits": credits[:CREDITS_SHOWN],
+        "has_more_credits": len(credits) > CREDITS_SHOWN,
+        "recent": recent_lines(user),
+    }
 
 
-def recent_claims(user: User) -> Iterable[Entry]:
-    """Return the user's latest claims, newest first."""
-    return Entry.objects.filter(user=user).select_related("asset__pool").newest_first()[:RECENT_CLAIMS]
+def recent_lines(user: User) -> list[Entry | Movement]:
+    """Return the latest lines of the user's history, newest first."""
+    return WalletHistory(user.pk)[:RECENT_LINES]
 
 
 def balance_in(user: User, currency: str) -> Any:
-    """Return the user's balance in a currency, None without claims in it."""
-    balances = Entry.objects.balances_of(user)
-    return next((line["balance"] for line in balances if line["currency"] == currency), None)
+    """Return all that the user has in a currency, None when nothing is left."""
+    return next((line["balance"] for line in wallet_balances(user.pk) if line["currency"] == currency), None)

@@ -16,14 +16,37 @@ from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from wallet.assets.models import CreditPool, PoolKind
-from wallet.ledger.models import Entry
-from wallet.money import currency_symbol, format_amount_grouped
+from wallet.ledger.models import Allocation, Entry, Movement
+from wallet.ledger.payment_state import PaymentState
+from wallet.money import currency_symbol, format_amount, format_amount_grouped
 from wallet.pages.dates import format_day, format_moment, format_short_day, last_day, local_day, zone_name
 from wallet.pages.offer_rows import MAX_COUNTED
 from wallet.pages.offers import is_soon
 
 register = Library()
 
+MOVEMENT_KINDS = {
+    "HOLD": _("Held for an order"),
+    "CAPTURE": _("Payment"),
+    "SPEND": _("Payment"),
+    "RELEASE": _("Hold released"),
+    "REFUND": _("Refund"),
+    "LAPSE": _("Ended unused"),
+    "CLAWBACK": _("Taken back by the issuer"),
+    "EXTEND": _("Valid for longer"),
+}
+MINUS = "\N{MINUS SIGN}"
+PAYMENT_STATES = {
+    PaymentState.HELD: _("Held"),
+    PaymentState.PARTLY_CAPTURED: _("Shipped in part"),
+    PaymentState.CAPTURED: _("Paid"),
+    PaymentState.PARTLY_REFUNDED: _("Refunded in part"),
+    PaymentState.REFUNDED: _("Refunded"),
+    PaymentState.RELEASED: _("Cancelled"),
+    PaymentState.EXPIRED: _("The hold has ended"),
+}
+# What a movement does to the balance; a hold and its release do not change it.
+SIGNS = {"CLAIM": "+", "REFUND": "+"} | dict.fromkeys(("CAPTURE", "SPEND", "LAPSE", "CLAWBACK"), MINUS)
 KINDS = {PoolKind.SIGNUP: _("Sign-up bonus"), PoolKind.REFERRAL: _("Referral reward"), PoolKind.PROMOTION: _("Promotion")}
 
 
@@ -33,6 +56,48 @@ def money(amount: Decimal, currency: str) -> str:
     number = format_amount_grouped(amount, currency, lakhs=get_language() == "hi")
     symbol = currency_symbol(currency)
     return f"{symbol}{number}" if symbol else f"{currency}\N{NO-BREAK SPACE}{number}"
+
+
+@register.filter
+def money_change(amount: Decimal, currency: str) -> str:
+    """Return an amount with its sign."""
+    return f"{MINUS if amount < 0 else '+'}{money(abs(amount), currency)}"
+
+
+@register.filter
+def signed_amount(line: Entry | Movement) -> str:
+    """Return the amount of a claim or movement with the sign of what it does to the balance, without one if it does nothing."""
+    return f"{SIGNS.get(line.kind, '')}{money(line.amount, line.currency)}"
+
+
+@register.filter
+def payment_state(state: PaymentState) -> str:
+    """Return the state of a payment in the active language."""
+    return str(PAYMENT_STATES[state])
+
+
+@register.filter
+def plain_amount(amount: Decimal, currency: str) -> str:
+    """Return an amount as a form takes it, with its currency's decimals."""
+    return format_amount(amount, currency)
+
+
+@register.filter
+def order_number(reference: str) -> str:
+    """Return the number of a demo shop's order from its reference."""
+    return reference.partition(":")[0]
+
+
+@register.filter
+def came_back(part: Allocation) -> Decimal:
+    """Return what went back to a credit of what it bore of a payment."""
+    return part.released + part.refunded
+
+
+@register.filter
+def movement_kind(kind: str) -> str:
+    """Return the kind of a movement in the active language."""
+    return str(MOVEMENT_KINDS[kind])
 
 
 @register.filter
@@ -60,6 +125,13 @@ def end_tag(end: datetime, time_zone: str) -> SafeString:
     return format_html(
         '<time datetime="{}" title="{}"{}{}>{}</time>', machine_readable(end), format_moment(end), full, countdown, shown
     )
+
+
+@register.filter
+def deadline_tag(end: datetime) -> SafeString:
+    """Return a <time> element with an end to which the script counts down when it is within SOON."""
+    countdown = " data-ends" if is_soon(end) and end > timezone.now() else ""
+    return format_html('<time datetime="{}"{}>{}</time>', machine_readable(end), countdown, format_moment(end))
 
 
 @register.filter
@@ -123,6 +195,18 @@ def icon(name: str) -> SafeString:
 def languages() -> list[tuple[str, str]]:
     """Return the available languages as (code, own name)."""
     return settings.LANGUAGES
+
+
+@register.simple_tag
+def has_demo_shop() -> bool:
+    """Return whether the demo shop is on."""
+    return settings.DEMO_SHOP
+
+
+@register.filter
+def moment(text: str | None) -> datetime | None:
+    """Return the time that a timestamp of the API names."""
+    return datetime.fromisoformat(text) if text else None
 
 
 @register.simple_tag

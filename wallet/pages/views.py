@@ -38,7 +38,9 @@ from wallet.pages.offers import (
 from wallet.pages.page_parts import ShownOffer, wallet_parts
 from wallet.pages.pagination import paginate
 from wallet.queries.inclusion_proof import NotSealedYet, NoValidSeal, inclusion_proof
+from wallet.queries.open_credits import OpenCredits
 from wallet.queries.personal_data import personal_data_json
+from wallet.queries.wallet_balances import wallet_balances
 
 LANDING_OFFERS = 6
 CARDS_PER_PAGE = 9
@@ -116,10 +118,10 @@ def dashboard(request: SignedInRequest) -> HttpResponse:
 @signed_in
 @expensive_read_view(SEARCH, is_filtered)
 def my_claims(request: SignedInRequest) -> HttpResponse:
-    """Show the user's claims, newest first."""
+    """Show the user's claims, payments, refunds and ended credits, newest first."""
     history_filter = HistoryFilter(request.GET)
-    entries = history_filter.apply(Entry.objects.filter(user=request.user)).select_related("asset__pool").newest_first()
-    context = {"page": paginate(entries, request.GET.get("page")), "filter": history_filter}
+    page = paginate(history_filter.history_of(request.user), request.GET.get("page"))
+    context = {"page": page, "filter": history_filter}
     return filtered_list(request, "pages/my_claims.html", context)
 
 
@@ -152,6 +154,15 @@ def download_proof(request: SignedInRequest, entry_id: UUID) -> HttpResponse:
 
 @require_safe
 @signed_in
+def credits(request: SignedInRequest) -> HttpResponse:
+    """Show what is left of each of the user's credits, soonest end first."""
+    currencies = [balance["currency"] for balance in wallet_balances(request.user.pk)]
+    page = paginate(OpenCredits(request.user.pk, currencies), request.GET.get("page"))
+    return render(request, "pages/credits.html", {"page": page})
+
+
+@require_safe
+@signed_in
 @expensive_read_view(PERSONAL_DATA)
 def download_data(request: SignedInRequest) -> HttpResponseBase:
     """Send everything that is stored about the user as a file."""
@@ -160,7 +171,7 @@ def download_data(request: SignedInRequest) -> HttpResponseBase:
 
 def own_claim_or_404(request: SignedInRequest, entry_id: UUID) -> Entry:
     """Return the user's own claim; raise Http404 for any other id."""
-    entry = Entry.objects.filter(pk=entry_id, user=request.user).select_related("asset__pool").first()
+    entry = Entry.objects.filter(pk=entry_id, user=request.user).select_related("asset__pool", "lot").first()
     if entry is None:
         raise Http404
     return entry
