@@ -6,6 +6,13 @@ import kernel.url_converters  # noqa: F401  (registers any_case_uuid)
 from wallet.api.assets import AssetViewSet
 from wallet.api.batches import BatchViewSet
 from wallet.api.claims import ClaimViewSet
+from wallet.api.money_reports import (
+    BreakageViewSet,
+    JournalViewSet,
+    LiabilityViewSet,
+    SettlementViewSet,
+    TrialBalanceViewSet,
+)
 from wallet.api.personal_data import PersonalDataViewSet
 from wallet.api.pools import PoolViewSet
 from wallet.api.reports import OwnershipViewSet, SummaryViewSet
@@ -20,5 +27,10 @@ router.register("wallet", WalletViewSet, "wallet")
 router.register("me/data", PersonalDataViewSet, "personal_data")
 router.register("reports/ownership", OwnershipViewSet, "ownership")
 router.register("reports/summary", SummaryViewSet, "summary")
+router.register("reports/trial-balance", TrialBalanceViewSet, "trial_balance")
+router.register("reports/liability", LiabilityViewSet, "liability")
+router.register("reports/breakage", BreakageViewSet, "breakage")
+router.register("reports/settlement", SettlementViewSet, "settlement")
+router.register("reports/journal", JournalViewSet, "journal")
 
 urlpatterns = router.urls
