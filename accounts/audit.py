@@ -42,6 +42,11 @@ Event = Literal[
     "limit",
     "permission",
     "export",
+    "payment_release",
+    "payment_refund",
+    "credit_grant",
+    "credit_clawback",
+    "credit_extend",
 ]
 
 

@@ -7,6 +7,7 @@ from accounts.models import User
 from accounts.services import Service
 from kernel.transactions import atomic_with_retry
 from wallet.actions.claimed_credit import change_body, lock_lot, replay_change
+from wallet.actions.operator_audit import audited
 from wallet.actions.payment_answers import Answer
 from wallet.actions.payment_refusals import ClaimClawedBack, CreditEnded, NotLater, refusals_of_postgresql
 from wallet.ledger.allocating import Share
@@ -14,6 +15,7 @@ from wallet.ledger.idempotency import fingerprint
 from wallet.ledger.recording import NewMovement, record
 
 
+@audited("credit_extend")
 @atomic_with_retry(idempotent=True)
 def extend_lot(
     claim_id: UUID,
