@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
 from django.utils.translation import gettext_lazy as _
@@ -203,6 +204,16 @@ class LapseAdmin(ReadOnlyAdmin):
         """Return the lapses."""
         queryset: QuerySet[Lapse] = super().get_queryset(request).filter(kind="LAPSE")
         return queryset
+
+    def changeform_view(
+        self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
+    ) -> HttpResponse:
+        """Redirect to the page of the claim."""
+        require_operator(require_safe_method(request))
+        lapse = self.get_object(request, object_id or "")
+        if lapse is None:
+            return self._get_obj_does_not_exist_redirect(request, self.opts, str(object_id))  # type: ignore[no-any-return]
+        return redirect("admin:ledger_entry_change", lapse.claim_id)
 
     @display(description=_("lapsed (UTC)"), ordering="at")  # type: ignore[untyped-decorator]
     def ended(self, lapse: Lapse) -> Any:
