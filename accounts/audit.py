@@ -43,6 +43,11 @@ Event = Literal[
     "limit",
     "permission",
     "export",
+    "payment_release",
+    "payment_refund",
+    "credit_grant",
+    "credit_clawback",
+    "credit_extend",
 ]
 
 

@@ -10,7 +10,7 @@ from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from accounts import views
 from cashback.http import health, metrics, problem_pages, system_page
-from wallet.admin import person_page
+from wallet.admin import money_reports, payment_steps, person_page, wallet_page
 from wallet.api.openapi import SchemaView
 
 urlpatterns = [
@@ -40,6 +40,15 @@ urlpatterns = [
     path("admin/system/", admin.site.admin_view(system_page.system_page), name="system"),
     path("admin/customers/", admin.site.admin_view(person_page.search_page), name="customer_search"),
     path("admin/customers/<any_case_uuid:user_id>/", admin.site.admin_view(person_page.person_page), name="customer"),
+    path(
+        "admin/customers/<any_case_uuid:user_id>/wallet/",
+        admin.site.admin_view(wallet_page.wallet_page),
+        name="customer_wallet",
+    ),
+    path(
+        "admin/customers/<any_case_uuid:user_id>/grant/", admin.site.admin_view(payment_steps.grant_page), name="customer_grant"
+    ),
+    *money_reports.report_urls(),
     path("admin/", admin.site.urls),
 ]
 

@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from tests.history import lifted
+from tests.money.conftest import credit, hold, other_shop, shop, spend  # noqa: F401  (fixtures)
 from tests.responses import ClientResponse
 from wallet.actions import seal_ledger
 from wallet.assets.models import CashbackAsset

@@ -154,7 +154,7 @@ def test_each_part_is_bounded_and_the_page_takes_the_same_queries(
 def test_person_without_anything_has_words_in_every_part(console: Client, bob: User) -> None:
     page = console.get(page_of(bob)).content.decode()
 
-    for words in ("nothing claimed yet", "No credits yet.", "No claims yet.", "No sign-ins yet.", "No changes by"):
+    for words in ("nothing to spend", "No credits yet.", "No claims yet.", "No sign-ins yet.", "No changes by"):
         assert words in page
 
 

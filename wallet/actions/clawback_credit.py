@@ -10,6 +10,7 @@ from accounts.models import User
 from accounts.services import Service
 from kernel.transactions import atomic_with_retry
 from wallet.actions.claimed_credit import LockedLot, change_body, lock_lot, replay_change
+from wallet.actions.operator_audit import audited
 from wallet.actions.payment_answers import Answer
 from wallet.actions.payment_checks import check_payment_amount
 from wallet.actions.payment_refusals import ClaimClawedBack, ExceedsClaim, refusals_of_postgresql
@@ -27,6 +28,7 @@ class Taking(NamedTuple):
     shortfall: Decimal
 
 
+@audited("credit_clawback")
 @atomic_with_retry(idempotent=True)
 def clawback_credit(
     claim_id: UUID,

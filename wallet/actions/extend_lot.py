@@ -9,6 +9,7 @@ from accounts.services import Service
 from kernel.timestamps import format_timestamp
 from kernel.transactions import atomic_with_retry
 from wallet.actions.claimed_credit import LockedLot, change_body, lock_lot, replay_change
+from wallet.actions.operator_audit import audited
 from wallet.actions.payment_answers import Answer
 from wallet.actions.payment_refusals import ClaimClawedBack, CreditEnded, NotLater, refusals_of_postgresql
 from wallet.ledger.allocating import Share
@@ -17,6 +18,7 @@ from wallet.ledger.recording import NewMovement, record
 from wallet.money import format_amount
 
 
+@audited("credit_extend")
 @atomic_with_retry(idempotent=True)
 def extend_lot(
     claim_id: UUID,

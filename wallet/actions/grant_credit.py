@@ -11,6 +11,7 @@ from kernel.transactions import atomic_with_retry, violated_constraint
 from wallet.actions import claim_sql
 from wallet.actions.claim_batch import REFUSAL_BY_CONSTRAINT
 from wallet.actions.claim_decisions import AllInFlight, PoolSoldOut
+from wallet.actions.operator_audit import audited
 from wallet.actions.payment_answers import Answer
 from wallet.actions.payment_checks import check_reference
 from wallet.actions.payment_refusals import ReferenceUsed, WalletClosed, refusals_of_postgresql
@@ -19,6 +20,7 @@ from wallet.ledger.idempotency import fingerprint
 from wallet.ledger.models import Entry, Grant
 
 
+@audited("credit_grant")
 @atomic_with_retry(idempotent=True)
 def grant_credit(
     user: User, pool_id: UUID, *, reference: str, reason: str, actor: User | None = None, service: Service | None = None

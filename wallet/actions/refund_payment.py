@@ -10,6 +10,7 @@ from uuid import UUID
 from accounts.models import User
 from accounts.services import Service
 from kernel.transactions import atomic_with_retry
+from wallet.actions.operator_audit import audited
 from wallet.actions.payment_answers import Answer, body_after, replay_key, same_reference
 from wallet.actions.payment_checks import check_payment_amount, check_reference
 from wallet.actions.payment_refusals import ExceedsRefundable, refusals_of_postgresql
@@ -21,6 +22,7 @@ from wallet.ledger.payment_state import figures_of
 from wallet.ledger.recording import NewMovement, record_header, record_postings
 
 
+@audited("payment_refund")
 @atomic_with_retry(idempotent=True)
 def refund_payment(
     payment_id: UUID,

@@ -5,6 +5,7 @@ from uuid import UUID
 from accounts.models import User
 from accounts.services import Service
 from kernel.transactions import atomic_with_retry
+from wallet.actions.operator_audit import audited
 from wallet.actions.payment_answers import Answer, body_after, replay_key
 from wallet.actions.payment_refusals import AlreadyCaptured, refusals_of_postgresql
 from wallet.actions.payment_sql import lock_payment
@@ -15,13 +16,20 @@ from wallet.ledger.payment_state import figures_of, payment_body
 from wallet.ledger.recording import NewMovement, record
 
 
+@audited("payment_release")
 @atomic_with_retry(idempotent=True)
 def release_payment(
-    payment_id: UUID, *, service: Service | None = None, actor: User | None = None, key: str | None = None
+    payment_id: UUID,
+    *,
+    service: Service | None = None,
+    actor: User | None = None,
+    reason: str | None = None,
+    key: str | None = None,
 ) -> Answer:
     """Release what the payment holds and return the payment; a payment of which nothing is held or captured stays as it is.
 
     Arguments:
+        reason: why an operator releases it.
         service: the service that asks; None: `actor` does, an operator or the owner, who may release while nothing is captured.
         key: the Idempotency-Key; a repetition gets the first answer.
 
@@ -44,6 +52,7 @@ def release_payment(
         shares=capture_order(payment.parts),
         payment_id=payment_id,
         service_id=payment.service_id,
+        reason=reason,
         request_key=key,
         fingerprint=digest,
         actor_id=actor.pk if actor else None,

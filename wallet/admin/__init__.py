@@ -1,5 +1,17 @@
 """The operators' console: one module per section of the Django admin, loaded by its autodiscovery."""
 
-from wallet.admin import assets, batches, bulk_jobs, history, ledger, ownership, pools, schedules, seals
+from wallet.admin import assets, batches, bulk_jobs, history, ledger, ownership, payments, pools, schedules, seals, services
 
-__all__ = ["assets", "batches", "bulk_jobs", "history", "ledger", "ownership", "pools", "schedules", "seals"]
+__all__ = [
+    "assets",
+    "batches",
+    "bulk_jobs",
+    "history",
+    "ledger",
+    "ownership",
+    "payments",
+    "pools",
+    "schedules",
+    "seals",
+    "services",
+]

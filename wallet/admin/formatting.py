@@ -38,6 +38,11 @@ def link_to(row: Model | None) -> SafeString | None:
     return format_html(LINK, url, row)
 
 
+def link_titled(row: Model, title: str) -> SafeString:
+    """Return a link to a row's page under a title of its own."""
+    return format_html(LINK, reverse(f"admin:{row._meta.app_label}_{row._meta.model_name}_change", args=[row.pk]), title)
+
+
 def link_to_owner(user: User | None) -> SafeString | None:
     """Return a user's email with a link to the person's page; None without a user."""
     return None if user is None else link_email(user.email, reverse("customer", args=[user.pk]))

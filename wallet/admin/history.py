@@ -39,6 +39,11 @@ FIELD_LABELS = {
     "pool_id": _("Pool"),
     "expires_at": _("Expires"),
     "archived_at": _("Archived"),
+    "draw_priority": _("Spending order"),
+    "ends_with_day": _("Ends with the day"),
+    "service_id": _("Only at this service"),
+    "refund_grace_days": _("Refund grace (days)"),
+    "clawback_reach": _("Clawback takes from"),
 }
 AssetEvent: Any = CashbackAsset.pgh_event_model  # type: ignore[attr-defined]
 

@@ -1,17 +1,20 @@
 """The section of the ledger, read-only for everyone."""
 
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import display
+from unfold.decorators import action, display
 
 from wallet.admin import formatting
 from wallet.admin.base import ReadOnlyAdmin
 from wallet.admin.export import ExportMixin, Report
 from wallet.admin.filters import CurrencyFilter, DayFilter, EntryPoolFilter, SealFilter
+from wallet.admin.payment_steps import clawback_page, extend_page
 from wallet.admin.search import SearchByIdMixin
-from wallet.ledger.models import Entry, Seal
+from wallet.ledger.models import Entry, Lot, Seal
 from wallet.queries import reports
 
 
@@ -27,10 +30,13 @@ class EntryAdmin(SearchByIdMixin, ExportMixin, ReadOnlyAdmin):
     search_help_text = _("User's email, credit's title, or an ID of entry or credit")
     id_fields = ("pk", "asset")
     ordering = ("-claimed_at", "-id")
+    actions_detail = ("clawback", "extend")
     fields = (
         "entry",
         "kind",
         "value",
+        "left",
+        "ends",
         "user_link",
         "asset_link",
         "pool",
@@ -40,6 +46,30 @@ class EntryAdmin(SearchByIdMixin, ExportMixin, ReadOnlyAdmin):
         "idempotency_key",
         "transaction_id",
     )
+
+    @action(description=_("Claw back"), url_path="clawback", icon="undo")  # type: ignore[untyped-decorator]
+    def clawback(self, request: HttpRequest, object_id: UUID | str) -> HttpResponse:
+        """Claw back the claimed credit."""
+        return clawback_page(request, claim_id(object_id))
+
+    @action(description=_("Extend"), url_path="extend", icon="update")  # type: ignore[untyped-decorator]
+    def extend(self, request: HttpRequest, object_id: UUID | str) -> HttpResponse:
+        """Extend the claimed credit."""
+        return extend_page(request, claim_id(object_id))
+
+    @display(description=_("left to spend"))  # type: ignore[untyped-decorator]
+    def left(self, entry: Entry) -> str | None:
+        """Return what of the claim is available and what is held; None for a claim that has no lot yet."""
+        if (lot := Lot.objects.filter(pk=entry.pk).first()) is None:
+            return None
+        figures = {name: formatting.format_money(getattr(lot, name), lot.currency) for name in ("available", "held")}
+        return _("%(available)s available, %(held)s held") % figures
+
+    @display(description=_("ends (UTC)"), empty_value=_("never"))  # type: ignore[untyped-decorator]
+    def ends(self, entry: Entry) -> Any:
+        """Return until when the claimed credit can be spent."""
+        lot = Lot.objects.filter(pk=entry.pk).first()
+        return formatting.format_moment_cell(lot.spendable_until) if lot else None
 
     @display(description=_("entry"))  # type: ignore[untyped-decorator]
     def entry(self, entry: Entry) -> str:
@@ -91,3 +121,11 @@ class EntryAdmin(SearchByIdMixin, ExportMixin, ReadOnlyAdmin):
         """Return a link to the seal that covers the entry."""
         covering_seal = Seal.objects.covering(entry.xid).only("seq").first()
         return formatting.link_to(covering_seal) or _("not sealed yet; this takes a few seconds")
+
+
+def claim_id(text: UUID | str) -> UUID:
+    """Return the id in a URL; raise Http404 for anything else."""
+    try:
+        return UUID(str(text))
+    except ValueError as error:
+        raise Http404 from error

@@ -20,6 +20,7 @@ from wallet.admin.base import require_operator, require_safe_method
 from wallet.admin.sidebar import is_superuser
 from wallet.ledger.models import Entry
 from wallet.queries import person
+from wallet.queries.wallet_balances import wallet_balances
 
 
 class SearchForm(forms.Form):
@@ -65,7 +66,7 @@ def person_context(request: HttpRequest, user: User) -> dict[str, Any]:
         "title": _("Customer"),
         "heading": user.email,
         "person": user,
-        "balances": [balance_line(line) for line in Entry.objects.all().balances_of(user)],
+        "balances": [balance_line(line) for line in wallet_balances(user.pk)],
         "credits": [credit_line(credit) for credit in credits[: person.SHOWN]],
         "claims": [claim_line(entry) for entry in claims[: person.SHOWN]],
         "limits": person.limits_reached(user),
@@ -82,6 +83,7 @@ def lists_of(user: User) -> dict[str, str]:
     lists = {
         "credits": "ledger_claimedasset_changelist",
         "claims": "ledger_entry_changelist",
+        "payments": "ledger_payment_changelist",
         "changes_made": "assets_cashbackassetevent_changelist",
         "issued": "assets_issuance_changelist",
     }
@@ -90,7 +92,10 @@ def lists_of(user: User) -> dict[str, str]:
 
 def balance_line(line: dict[str, Any]) -> dict[str, Any]:
     """Return one balance for the page."""
-    return line | {"value": formatting.format_money(line["balance"], line["currency"])}
+    money = {
+        name: formatting.format_money(line[name], line["currency"]) for name in ("balance", "available", "held", "pending")
+    }
+    return line | money | {"value": money["balance"]}
 
 
 def credit_line(credit: Any) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.decorators import action, display
 from unfold.widgets import (
+    UnfoldAdminSelectWidget,
     UnfoldAdminSingleDateWidget,
     UnfoldAdminSplitDateTimeWidget,
     UnfoldAdminTextInputWidget,
@@ -27,6 +28,7 @@ from kernel.date_fields import DateField, SplitDateTimeField
 from kernel.refusals import Refusal
 from kernel.versions import ChangedMeanwhile, Precondition, accept_any, require_version, version_of
 from wallet.actions import edit_pool, issue_assets
+from wallet.actions.edit_pool import POLICIES
 from wallet.admin import export_rows, formatting
 from wallet.admin.base import ActionForm, add_errors, is_operator, require_operator
 from wallet.admin.bulk_jobs import BulkJobMixin
@@ -40,6 +42,19 @@ from wallet.ledger.idempotency import KEY_PATTERN, IdempotentRequest, fingerprin
 from wallet.queries import change_history
 
 FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
+PRIORITIES = ((1, _("Before other credits")), (2, _("Normal")), (3, _("After other credits")))
+
+
+def duration_field(label: Any, help_text: Any) -> forms.CharField:
+    """Return a field for a duration in words; blank is none. The pool checks it."""
+    return forms.CharField(
+        label=label,
+        help_text=help_text,
+        required=False,
+        empty_value=None,
+        max_length=60,
+        widget=UnfoldAdminTextInputWidget,
+    )
 
 
 class PoolForm(ActionForm):
@@ -56,17 +71,42 @@ class PoolForm(ActionForm):
         label=_("Currency"), help_text=_("Three-letter code, e.g. INR. Can't be changed once credits exist.")
     )
 
+    pending_for = duration_field(
+        _("Pending for"), _("How long after the claim a credit can first be spent, e.g. 14 days. Leave blank for at once.")
+    )
+    valid_for = duration_field(
+        _("Valid for"), _("How long a credit can be spent after that, e.g. 48 hours or 6 months. Leave blank for no end.")
+    )
+    draw_priority = forms.TypedChoiceField(
+        label=_("Spending order"),
+        choices=PRIORITIES,
+        coerce=int,
+        initial=2,
+        widget=UnfoldAdminSelectWidget,
+        help_text=_("Among credits of the same order, the one that ends soonest is spent first."),
+    )
+
     class Meta:
         model = CreditPool
-        fields = FIELDS
-        field_classes: ClassVar = {"per_user_limit": WholeNumberField}
+        fields = (*FIELDS, *POLICIES)
+        field_classes: ClassVar = {"per_user_limit": WholeNumberField, "refund_grace_days": WholeNumberField}
         labels: ClassVar = {
             "per_user_limit": _("Limit per user"),
             "closes_at": _("Closes (UTC)"),
             "is_active": _("Active"),
             "time_zone": _("Time zone"),
+            "ends_with_day": _("Ends with the day"),
+            "valid_until": _("Valid until (UTC)"),
+            "service": _("Only at this service"),
+            "refund_grace_days": _("Refund grace (days)"),
+            "clawback_reach": _("Clawback takes from"),
         }
         help_texts: ClassVar = {
+            "ends_with_day": _("A credit ends at the end of its last day in the pool's time zone."),
+            "valid_until": _("No credit can be spent at or after this time. Leave blank for no such time."),
+            "service": _("Credits of this pool pay only there. Leave blank for everywhere."),
+            "refund_grace_days": _("How long a refund to an ended credit can be spent. 0: it lapses at once."),
+            "clawback_reach": _("Where a clawback looks when the credit itself is spent."),
             "name": _("Shown to users, e.g. Welcome bonus."),
             "time_zone": _("Time zone used for end-of-day expiry, e.g. Asia/Kolkata."),
         }
@@ -178,7 +218,10 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
     """Pools: open and change them, issue credits, and what concerns a whole pool (pool_page)."""
 
     form = PoolForm
-    fields = FIELDS
+    fieldsets = (
+        (None, {"fields": FIELDS}),
+        (_("What a claim promises"), {"fields": POLICIES, "description": _("Changes apply to later claims only.")}),
+    )
     list_display = ("name", "kind", "currency", "state", "opens", "closes", "limit", "available", "claimed", "expired")
     list_filter = (ArchivedFilter, ("kind", KnownChoiceFilter), "is_active", CurrencyFilter)
     search_fields = ("name",)

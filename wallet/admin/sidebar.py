@@ -3,13 +3,20 @@
 from typing import Any
 
 from django.http import HttpRequest
-from django.urls import reverse_lazy
+from django.urls import reverse, reverse_lazy
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 
-OUTSIDE = ("system", "customer_search")  # URLs that are not of a section
+REPORTS = {
+    "trial-balance": (_("Trial balance"), "balance"),
+    "liability": (_("Liability"), "hourglass_bottom"),
+    "breakage": (_("Breakage"), "timer_off"),
+    "settlement": (_("Settlement"), "storefront"),
+    "journal": (_("Journal"), "receipt_long"),
+}
+OUTSIDE = ("system", "customer_search", *(f"report_{name}" for name in REPORTS))  # URLs that are not of a section
 
 
 def is_superuser(request: HttpRequest) -> bool:
@@ -23,9 +30,22 @@ def sidebar_item(title: str | Promise, icon: str, name: str) -> dict[str, Any]:
 
     def active(request: HttpRequest) -> bool:
         path, url = request.path, str(link)
+        if name == "ledger_payment_changelist" and is_living_holds(request):
+            return False
         return path == url or (path.startswith(url) and name != "index" and not path.startswith(nested_urls(url)))
 
     return {"title": title, "icon": icon, "link": link, "active": active}
+
+
+def is_living_holds(request: HttpRequest) -> bool:
+    """Return whether the page is the list of living holds: that of the payments, filtered."""
+    return request.path == reverse("admin:ledger_payment_changelist") and request.GET.get("state") == "LIVING"
+
+
+def living_holds_item() -> dict[str, Any]:
+    """Return the sidebar entry of the living holds."""
+    item = sidebar_item(_("Living holds"), "lock_clock", "ledger_payment_changelist")
+    return item | {"link": f"{item['link']}?state=LIVING", "active": is_living_holds}
 
 
 def nested_urls(url: str) -> tuple[str, ...]:
@@ -49,6 +69,13 @@ def sidebar_groups(request: HttpRequest) -> list[dict[str, Any]]:
         sidebar_item(_("Ledger"), "menu_book", "ledger_entry_changelist"),
         sidebar_item(_("Seals"), "verified", "ledger_seal_changelist"),
     ]
+    payments = [
+        sidebar_item(_("Payments"), "payments", "ledger_payment_changelist"),
+        living_holds_item(),
+        sidebar_item(_("Lapses"), "event_busy", "ledger_lapse_changelist"),
+        sidebar_item(_("Services"), "store", "accounts_service_changelist"),
+    ]
+    finance = [sidebar_item(title, icon, f"report_{name}") for name, (title, icon) in REPORTS.items()]
     activity = [
         sidebar_item(_("Issue history"), "add_card", "assets_issuance_changelist"),
         sidebar_item(_("Change log"), "history", "assets_cashbackassetevent_changelist"),
@@ -58,6 +85,8 @@ def sidebar_groups(request: HttpRequest) -> list[dict[str, Any]]:
     groups = [
         {"title": _("Credits"), "items": credits},
         {"title": _("Records"), "items": records},
+        {"title": _("Payments"), "items": payments},
+        {"title": _("Finance"), "items": finance},
         {"title": _("Activity"), "items": activity},
     ]
     if is_superuser(request):

@@ -7,6 +7,13 @@ from wallet.api.assets import AssetViewSet
 from wallet.api.batches import BatchViewSet
 from wallet.api.claims import ClaimViewSet
 from wallet.api.credit_changes import CreditChangeViewSet, GrantViewSet
+from wallet.api.money_reports import (
+    BreakageViewSet,
+    JournalViewSet,
+    LiabilityViewSet,
+    SettlementViewSet,
+    TrialBalanceViewSet,
+)
 from wallet.api.payments import PaymentViewSet
 from wallet.api.personal_data import PersonalDataViewSet
 from wallet.api.pools import PoolViewSet
@@ -27,5 +34,10 @@ router.register("wallet/history", HistoryViewSet, "history")
 router.register("me/data", PersonalDataViewSet, "personal_data")
 router.register("reports/ownership", OwnershipViewSet, "ownership")
 router.register("reports/summary", SummaryViewSet, "summary")
+router.register("reports/trial-balance", TrialBalanceViewSet, "trial_balance")
+router.register("reports/liability", LiabilityViewSet, "liability")
+router.register("reports/breakage", BreakageViewSet, "breakage")
+router.register("reports/settlement", SettlementViewSet, "settlement")
+router.register("reports/journal", JournalViewSet, "journal")
 
 urlpatterns = router.urls

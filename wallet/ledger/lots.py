@@ -5,6 +5,7 @@ from typing import ClassVar
 from django.conf import settings
 from django.db import models
 from django.db.models import BooleanField, ExpressionWrapper, F, Q
+from django.utils.translation import gettext_lazy as _
 
 from accounts.services import Service
 from wallet.assets.models import ClawbackReach
@@ -96,6 +97,7 @@ class Payment(models.Model):
     is_held = stored_boolean(Q(held__gt=0))
 
     class Meta:
+        verbose_name, verbose_name_plural = _("payment"), _("payments")
         triggers: ClassVar = lot_triggers.never_deleted("payment_kept")
         constraints = (
             models.CheckConstraint(
@@ -112,6 +114,8 @@ class Payment(models.Model):
             models.Index(fields=("service", "id"), name="payment_of_service"),
             models.Index(fields=("held_until", "id"), condition=Q(is_held=True), name="payment_held"),
             models.Index(fields=("user", "currency"), condition=Q(is_held=True), name="payment_held_of_user"),
+            # For the console's search by the beginning of an order's reference.
+            models.Index(fields=("reference",), opclasses=("text_pattern_ops",), name="payment_by_reference"),
         )
 
     def __str__(self) -> str:

@@ -17,7 +17,7 @@ from wallet.assets.triggers import append_only
 from wallet.ledger import lot_triggers, triggers
 from wallet.ledger.fields import TransactionIdField
 from wallet.ledger.lots import Allocation, Lot, LotBackfill, Payment
-from wallet.ledger.movements import Grant, Movement, Posting
+from wallet.ledger.movements import Grant, Lapse, Movement, Posting
 from wallet.ledger.querysets import EntryQuerySet, SealQuerySet
 from wallet.ledger.seal_shape import SHAPE
 from wallet.money import CURRENCIES, MAX_VALUE, format_amount
@@ -29,6 +29,7 @@ __all__ = [
     "EntryKind",
     "Grant",
     "IdempotencyKey",
+    "Lapse",
     "Lot",
     "LotBackfill",
     "Movement",

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Func, Q
 from django.db.models.functions import Now, Round
+from django.utils.translation import gettext_lazy as _
 
 from accounts.services import Service
 from kernel.model_fields import GeneratedUUIDField
@@ -120,10 +121,19 @@ class Movement(models.Model):
             models.Index("xid", "id", name="movement_commit_order"),
             models.Index(fields=("payment", "number"), condition=Q(payment__isnull=False), name="movement_payment"),
             models.Index(fields=("claim",), condition=Q(claim__isnull=False), name="movement_claim"),
+            models.Index(fields=("-at", "-id"), condition=Q(kind="LAPSE"), name="movement_lapses"),
         )
 
     def __str__(self) -> str:
         return f"{self.kind} {format_amount(self.amount, self.currency)} {self.currency}"
+
+
+class Lapse(Movement):
+    """A movement by which the rest of a credit ended by time: a proxy for the console's list."""
+
+    class Meta:
+        proxy = True
+        verbose_name, verbose_name_plural = _("lapse"), _("lapses")
 
 
 class Posting(models.Model):

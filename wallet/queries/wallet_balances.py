@@ -42,8 +42,8 @@ FROM summed FULL JOIN living USING (currency) ORDER BY currency
 AVAILABLE_CHANGE = lot_change_sql("available", "movement.kind", "posting.amount")
 HELD_CHANGE = lot_change_sql("held", "movement.kind", "posting.amount")
 # The facts up to then, replayed: what each credit had, when it ended as far as was known then, and which holds were living.
-AS_OF = f"""
-WITH posted AS (
+REPLAY = f"""
+posted AS (
     SELECT posting.lot_id, movement.payment_id, {AVAILABLE_CHANGE} AS available, {HELD_CHANGE} AS held, posting.spendable_until,
         movement.number
     FROM ledger_movement AS movement JOIN ledger_posting AS posting ON posting.movement_id = movement.id
@@ -64,6 +64,9 @@ WITH posted AS (
 ), living AS (
     SELECT *, CASE WHEN spendable_until <= %(at)s THEN 0 ELSE available + back END AS spendable FROM lots
 )
+"""
+AS_OF = f"""
+WITH {REPLAY}
 SELECT currency, coalesce(sum(spendable) FILTER (WHERE spendable_from <= %(at)s), 0) AS available, sum(held) AS held,
     coalesce(sum(spendable) FILTER (WHERE spendable_from > %(at)s), 0) AS pending,
     coalesce(sum(spendable) FILTER (WHERE spendable_until <= %(at)s + %(soon)s * interval '1 day'), 0) AS ending_soon,

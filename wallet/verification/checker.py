@@ -6,8 +6,8 @@ number and value, per pool, currency and batch, and each asset matches its last 
 I7 one key, one claim, one response · I8 sealed entries are unchanged, and entries older than 10 s are sealed · I9 per-user
 limits hold · I10 clients get no server error except 503 with Retry-After · I11 no transaction and no wait for a lock is older
 than 10 s · I12 a movement is the sum of its postings, in one wallet · I13 lots, payments and allocations equal the sums of
-their postings · I14 nothing is below zero at any time · I15 no credit is drawn outside its life or at another service · I16 captures
-are before the hold's end and within it, refunds within captures, per credit · I17 credits are drawn in order · I18 the
+their postings · I14 nothing is below zero at any time · I15 no credit is drawn outside its life or at another service · I16
+captures are before the hold's end and within it, refunds within captures, per credit · I17 credits are drawn in order · I18 the
 movements of a wallet are numbered 1 to n · I19 one live payment, and one refund, per reference · I20 credits lapse at their
 end, not before, and within 10 minutes · I21 sealed positions equal recounts · I23 every claim has its lot, with the promised
 dates · I24 the accounts add up to zero and to what lots have · I25 PostgreSQL enforces its rules against all sessions, whatever
