@@ -18,7 +18,7 @@ class PaymentClient:
     def __init__(self, transport: PaymentTransport, number: int, seed: int) -> None:
         self.transport, self.number, self.seed = transport, number, seed
         self.log: list[PaymentAttempt] = []
-        self.keys = 0
+        self.keys, self.max_tries = 0, MAX_TRIES
         self.random = random.Random(f"{seed}/{number}")  # noqa: S311  (the run must be repeatable)
 
     def new_name(self) -> str:
@@ -31,7 +31,7 @@ class PaymentClient:
     ) -> PaymentResponse:
         """Send a request with a key until it is answered, as clients should."""
         key = key or self.new_name()
-        for again in range(MAX_TRIES):
+        for again in range(self.max_tries):
             started = time.time()
             response = send(key)
             name = f"client {self.number}, request {len(self.log)}"
@@ -55,22 +55,36 @@ class PaymentClient:
             self.until_answered(step, user, reference, send, self.random.choice((key, "")))
         return response
 
+    def capture(self, user: str, payment: str, amount: int | None = None, *, final: bool = True) -> PaymentResponse:
+        """Capture a part of a hold, or all of it."""
+        return self.until_answered(
+            "capture", user, payment, lambda key: self.transport.capture(payment, key, amount, final=final)
+        )
+
+    def release(self, user: str, payment: str) -> PaymentResponse:
+        """Release a hold."""
+        return self.until_answered("release", user, payment, lambda key: self.transport.release(payment, key))
+
+    def refund(self, user: str, payment: str, amount: int, reference: str) -> PaymentResponse:
+        """Refund a part of what was captured."""
+        return self.until_answered("refund", user, payment, lambda key: self.transport.refund(payment, key, amount, reference))
+
     def whole_order(self, user: str) -> None:
         """Hold, then capture, release and refund as shops do, and also as they should not."""
         amount, reference = self.random.choice(AMOUNTS), self.new_name()
-        payment = self.pay(user, amount, capture=False, reference=reference).payment
-        if payment is None:
+        held = self.pay(user, amount, capture=False, reference=reference).payment
+        if held is None:
             return
-        known, transport = payment["id"], self.transport
-        steps: list[tuple[Step, Callable[[str], PaymentResponse]]] = [
-            ("capture", lambda key: transport.capture(known, key, amount // 2, final=False)),
-            ("capture", lambda key: transport.capture(known, key)),
-            ("release", lambda key: transport.release(known, key)),
-            ("refund", lambda key: transport.refund(known, key, 1, f"{reference}-1")),
-            ("refund", lambda key: transport.refund(known, key, amount, f"{reference}-2")),
+        payment = held["id"]
+        steps: list[Callable[[], PaymentResponse]] = [
+            lambda: self.capture(user, payment, amount // 2, final=False),
+            lambda: self.capture(user, payment),
+            lambda: self.release(user, payment),
+            lambda: self.refund(user, payment, 1, f"{reference}-1"),
+            lambda: self.refund(user, payment, amount - 1, f"{reference}-2"),
         ]
         # In order as a rule; sometimes the release overtakes, or steps are missing.
         if self.random.random() < 0.3:
             self.random.shuffle(steps)
-        for step, send in steps[: self.random.randint(1, len(steps))]:
-            self.until_answered(step, user, reference, send)
+        for step in steps[: self.random.randint(1, len(steps))]:
+            step()
