@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from dev.chaos import (
     expiry_faults,
     mutants,
     network_faults,
+    payment_faults,
+    payment_races,
     postgres_faults,
     redis_faults,
     rule_attacks,
@@ -52,8 +55,13 @@ class Fault:
         return max(self.always, round(pace * self.target * seconds / whole))
 
 
+def race(what: str, contest: Callable[[payment_races.Races], int]) -> Fault:
+    """Return a race of payments, which is repeated until its time is over."""
+    return Fault(what, partial(payment_races.repeat, race=contest), 0, 0.01)
+
+
 FAULTS = {
-    "T0": Fault("five wrong implementations, each of which must be detected", mutants.catch_mutants),
+    "T0": Fault("ten wrong implementations, each of which must be detected", mutants.catch_mutants),
     "T3": Fault("a database session of the web terminated every 50 ms", session_faults.kill_backends, 2, 0.10, target=1000),
     "T4": Fault("a web worker killed every 0.5 s", worker_faults.kill_workers, 2, 0.18, target=200),
     "T5": Fault("one reply to COMMIT in ten lost before it reaches the web", network_faults.lose_commits, 2, 0.20, target=1000),
@@ -97,4 +105,24 @@ FAULTS = {
         always=slow_peers.PEERS,
     ),
     "T27": Fault("readers who search without a pause, and downloads that nobody reads", stalled_readers.stall_readers, 5, 0.05),
+    "T30": race("50 clients spend one wallet of 20 credits to zero", payment_races.empty_wallet),
+    "T31": race("release against capture of the same payment", payment_races.release_against_capture),
+    "T32": race("holds that end while they are captured, with two sweepers", payment_races.end_while_captured),
+    "T33": Fault(
+        "one reply to COMMIT in ten lost while clients pay, with the same key or the same order",
+        payment_faults.lose_payment_commits,
+        2,
+        0.04,
+        target=200,
+    ),
+    "T34": race("refunds by 20 clients, together more than was captured", payment_races.refund_at_once),
+    "T35": race("clawback against spending of the same credits", payment_races.clawback_against_spending),
+    "T36": Fault(
+        "claims, payments, lapses and seals while sessions are terminated and primaries lost",
+        payment_faults.everything_at_once,
+        0,
+        0.06,
+        target=5,
+    ),
+    "T37": race("one wallet and 32 connections", payment_races.hot_wallet),
 }

@@ -28,7 +28,7 @@ a run that injects a fault too rarely has failed too.
 
 {table}
 
-`T0` shows that zero violations mean something: the same checker must detect each of five wrong implementations. The lines that
+`T0` shows that zero violations mean something: the same checker must detect each of ten wrong implementations. The lines that
 begin with P are not faults but tests: generated sequences of operations and requests, compared with a model and with the
 schema, and each step of a claim, at which another transaction commits or the claim is interrupted. P1 and P6 use the seed of
 the run; P3, P4, T1 and T2 are not random.

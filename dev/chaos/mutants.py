@@ -1,4 +1,4 @@
-"""Five wrong implementations. The checker must detect each of them, or its silence proves nothing."""
+"""Ten wrong implementations. The checker must detect each of them, or its silence proves nothing."""
 
 import threading
 import time
@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from dev.chaos.experiment import Experiment, Outcome, create_people, fresh_database
+from dev.chaos.money_mutants import MONEY_MUTANTS
 from dev.race import mutant, scratch_database
 from dev.race.claim_client import ClaimClient
 from dev.race.fixture import VALUE, RaceFixture
@@ -209,4 +210,5 @@ MUTANTS: dict[str, tuple[Callable[[RaceFixture], list[Any]], str]] = {
     "keys forgotten": (without_keys, "I7"),
     "clock not asked": (without_clock, "I6"),
     "sealed by id": (sealing_by_id, "I8"),
+    **MONEY_MUTANTS,
 }

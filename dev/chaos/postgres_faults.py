@@ -5,8 +5,8 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from dev.chaos.proxy import Pair, Proxy, proxy_socket
 from dev.chaos.session_faults import connection_parameters
 from dev.chaos.test_servers import TestServers, TestServersFailed
 from dev.race import web_server
+from dev.race.fixture import RaceFixture
 from dev.services import paths, postgres
 from wallet.verification.checker import Violation
 from wallet.verification.claim_log import Attempt
@@ -40,6 +41,7 @@ SERVING_SECONDS = 10
 DISK = "224m"
 FULL_SECONDS = 2.0
 SHOWN_SECONDS = 1.0  # of claims before a primary dies
+Beside = Callable[[Experiment, RaceFixture], AbstractContextManager[list[Violation]]]
 FOLLOWS = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync' AND flush_lsn >= %s"
 
 
@@ -61,11 +63,20 @@ def stop_repeatedly(load: RunningLoad) -> int:
     return count
 
 
-def fail_over(experiment: Experiment) -> Outcome:
+@contextmanager
+def nothing_beside(_: Experiment, __: RaceFixture) -> Iterator[list[Violation]]:
+    """Do nothing else during the experiment."""
+    yield []
+
+
+def fail_over(experiment: Experiment, beside: Beside = nothing_beside) -> Outcome:
     """T10: the primary is lost and its synchronous standby is promoted, repeatedly, under the same clients.
 
     The web connects to the primary at one address, as behind a virtual IP address. Clients retry unanswered requests with the
     same key on the next primary.
+
+    Arguments:
+        beside: what else goes on; it yields a list, which has its violations when it has ended.
     """
     fresh_database(experiment)
     fixture = create_people(experiment)
@@ -74,7 +85,7 @@ def fail_over(experiment: Experiment) -> Outcome:
     lost: list[float] = []
     try:
         with Proxy(Pair, alive[0].instance.postgres_socket, address) as proxy, use_socket(address.parent):
-            with running_web(web_environment(), None) as (_, port):
+            with running_web(web_environment(), None) as (_, port), beside(experiment, fixture) as more:
                 with Load(fixture, partial(web_server.HttpTransport, port), CLIENTS, experiment.seed) as load:
                     begun = time.monotonic()
                     while not lost or time.monotonic() - begun < experiment.seconds:
@@ -82,12 +93,13 @@ def fail_over(experiment: Experiment) -> Outcome:
             again = max(served_again(load.log, moment) for moment in lost)
             late = [Violation("time", f"claims succeeded again after {again:.1f} s")] if again > SERVING_SECONDS else []
             return judge_run(
-                load.log, fixture, len(lost), experiment.least, note=f"claims again after {again:.1f} s", more=late
+                load.log, fixture, len(lost), experiment.least, note=f"claims again after {again:.1f} s", more=[*late, *more]
             )
     finally:
         for server in alive:
             with contextlib.suppress(TestServersFailed, ProcessLookupError):
                 server.stop_at_once()
+            shutil.rmtree(server.instance.folder)
 
 
 def replace_primary(alive: list[TestServers], proxy: Proxy, number: int) -> float:

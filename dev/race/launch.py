@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from dev.race import scratch_database
 from dev.race.plan import Plan
@@ -40,19 +40,34 @@ def launch_race(plan: Plan, progress: Callable[[str], None] = lambda _: None) ->
 
     Raises NoScratchDatabase, RaceFailed.
     """
+    with scratch_run("dev.race", plan, progress) as (report, folder):
+        return from_json(report), list(claim_log.read_log(folder / "attempts.jsonl"))
+
+
+@contextmanager
+def scratch_run(module: str, plan: Any, progress: Callable[[str], None]) -> Iterator[tuple[dict[str, Any], Path]]:
+    """Run a module that races in a scratch database; yield its report and the folder of its files.
+
+    Arguments:
+        module: started with the plan and the folder; it prints messages, of which the last is the report.
+        plan: a dataclass.
+    """
     with scratch_database.scratch_database() as name, tempfile.TemporaryDirectory(prefix="prove-") as folder:
-        report = run_in_subprocess(plan, Path(folder), scratch_database.scratch_environment(name), progress)
-        return report, list(claim_log.read_log(Path(folder) / "attempts.jsonl"))
+        environ = scratch_database.scratch_environment(name)
+        yield run_in_subprocess([module, json.dumps(asdict(plan)), folder], Path(folder), environ, progress), Path(folder)
 
 
-def run_in_subprocess(plan: Plan, folder: Path, environ: dict[str, str], progress: Callable[[str], None]) -> Report:
+def run_in_subprocess(
+    command: list[str], folder: Path, environ: dict[str, str], progress: Callable[[str], None]
+) -> dict[str, Any]:
     """Start the runner, read its messages, and return its report."""
     with (folder / "errors.txt").open("w+") as errors:
-        with runner_process(plan, folder, environ, errors) as output:
+        with runner_process(command, environ, errors) as output:
             for line in output:
                 message = json.loads(line)
                 if "report" in message:
-                    return from_json(message["report"])
+                    report: dict[str, Any] = message["report"]
+                    return report
                 progress(message["now"])
         errors.seek(0)
         last = [line.strip() for line in errors if line.strip()][-1:]
@@ -60,10 +75,10 @@ def run_in_subprocess(plan: Plan, folder: Path, environ: dict[str, str], progres
 
 
 @contextmanager
-def runner_process(plan: Plan, folder: Path, environ: dict[str, str], errors: IO[str]) -> Iterator[IO[str]]:
+def runner_process(command: list[str], environ: dict[str, str], errors: IO[str]) -> Iterator[IO[str]]:
     """Run the runner and yield its output; terminate it and its children at the end."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "dev.race", json.dumps(asdict(plan)), str(folder)],
+        [sys.executable, "-m", *command],
         cwd=ROOT,
         env=environ,
         stdout=subprocess.PIPE,

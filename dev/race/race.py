@@ -4,8 +4,10 @@ import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
+from typing import Any, Protocol
 
 from dev.race.claim_client import ClaimClient
 from dev.race.fixture import Participant, RaceFixture
@@ -15,9 +17,30 @@ from kernel.refusals import Refusal
 from wallet.verification import claim_log
 from wallet.verification.claim_log import Attempt
 
+CONTEXT = multiprocessing.get_context("fork")
 PROCESSES = 4
 BARRIER_SECONDS = 120
 REPEATED = 0.2  # share of the successful pool claims that are repeated with the same key
+
+
+class Closable(Protocol):
+    """A connection."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class RacingClient(Protocol):
+    """One thread of a race, its connection and its log of attempts (dataclasses)."""
+
+    log: list[Any]
+
+    @property
+    def transport(self) -> Closable:
+        """The connection, which is closed at the end."""
+
+    def run(self) -> None:
+        """Send the requests of every round."""
 
 
 class RaceInterrupted(Refusal):
@@ -81,12 +104,17 @@ def run_clients(
 
     Call it without open connections or threads: the clients' processes are forks. Raises RaceInterrupted.
     """
-    context = multiprocessing.get_context("fork")
-    race = Race(plan, fixture, connect, context.Barrier(plan.connections), progress)
-    shares = [range(first, plan.connections, PROCESSES) for first in range(min(PROCESSES, plan.connections))]
+    race = Race(plan, fixture, connect, CONTEXT.Barrier(plan.connections), progress)
+    files = run_processes(plan.connections, race.barrier, partial(Client, race), folder)
+    return sorted((attempt for file in files for attempt in claim_log.read_log(file)), key=lambda attempt: attempt.started)
+
+
+def run_processes(clients: int, barrier: Barrier, make: Callable[[int], RacingClient], folder: Path) -> list[Path]:
+    """Run so many clients, which `make` makes by number, in forked processes; return the files of their logs."""
+    shares = [range(first, clients, PROCESSES) for first in range(min(PROCESSES, clients))]
     files = [folder / f"{share.start}.jsonl" for share in shares]
     processes = [
-        context.Process(target=client_share, args=(race, share, file), daemon=True)
+        CONTEXT.Process(target=client_share, args=(make, barrier, share, file), daemon=True)
         for share, file in zip(shares, files, strict=True)
     ]
     for process in processes:
@@ -95,25 +123,25 @@ def run_clients(
         process.join()
     if any(process.exitcode for process in processes):
         raise RaceInterrupted
-    return sorted((attempt for file in files for attempt in claim_log.read_log(file)), key=lambda attempt: attempt.started)
+    return files
 
 
-def client_share(race: Race, numbers: range, file: Path) -> None:
+def client_share(make: Callable[[int], RacingClient], barrier: Barrier, numbers: range, file: Path) -> None:
     """Run some of the clients, one thread each, and write their attempts to a file."""
     with ThreadPoolExecutor(len(numbers)) as threads:
-        logs = list(threads.map(lambda number: run_client(race, number), numbers))
+        logs = list(threads.map(lambda number: run_client(make, barrier, number), numbers))
     claim_log.write_log(file, (attempt for log in logs for attempt in log))
 
 
-def run_client(race: Race, number: int) -> list[Attempt]:
+def run_client(make: Callable[[int], RacingClient], barrier: Barrier, number: int) -> list[Any]:
     """Run one client and return its attempts; when it fails, release the others from the barrier."""
     try:
-        client = Client(race, number)
+        client = make(number)
         try:
             client.run()
         finally:
             client.transport.close()
     except BaseException:
-        race.barrier.abort()
+        barrier.abort()
         raise
     return client.log

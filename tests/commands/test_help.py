@@ -7,6 +7,7 @@ COMMANDS = [
     ("dev", "bench"),
     ("dev", "prove"),
     ("dev", "prove_claims"),
+    ("dev", "prove_payments"),
     ("dev", "run"),
     ("wallet", "expire_assets"),
     ("wallet", "import_assets"),

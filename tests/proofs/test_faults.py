@@ -11,8 +11,9 @@ from dev.chaos.run import run_faults
 
 pytestmark = pytest.mark.xdist_group("faults")
 WORKING = ["T0", "T3", "T4", "T5", "T6", "T9", "T10", "T14", "T15", "T16", "T20", "T23", "T25", "T26", "T27", "T28"]
+PAYING = ["T30", "T31", "T32", "T33", "T34", "T35", "T36", "T37"]
 WAITING = ["T7", "T13", "T21"]
-QUICK = [*WORKING, *WAITING]
+QUICK = [*WORKING, *PAYING, *WAITING]
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +24,7 @@ def outcomes() -> dict[str, dict[str, Any]]:
         return list(run_faults({name: FAULTS[name].quick for name in names}, seed=2026))
 
     with ThreadPoolExecutor() as threads:
-        return dict(chain(*threads.map(run, (WORKING, WAITING))))
+        return dict(chain(*threads.map(run, ([*WORKING, *PAYING], WAITING))))
 
 
 def test_every_fault_is_run_but_the_soak_which_is_made_of_them() -> None:

@@ -145,7 +145,8 @@ claim_only = pgtrigger.Trigger(
 )
 
 # An asset has its pool's currency, and the statement that issues assets writes the issue log and the batch. A statement
-# trigger, so that 5,000 rows cost one look-up. The setting describes the batch with its id; any other has no title or file.
+# trigger, so that 5,000 rows cost one look-up. A key lock keeps the pool's currency, and nothing else of it, to the commit.
+# The setting describes the batch with its id; any other has no title or file.
 issued_trigger = pgtrigger.Trigger(
     name="asset_issued",
     level=pgtrigger.Statement,
@@ -154,6 +155,7 @@ issued_trigger = pgtrigger.Trigger(
     referencing=pgtrigger.Referencing(new="issued"),  # type: ignore[no-untyped-call]
     declare=[("source", "text"), ("header", "jsonb"), ("lowest", "uuid"), ("highest", "uuid")],
     func=f"""
+    PERFORM FROM assets_creditpool WHERE id IN (SELECT pool_id FROM issued) ORDER BY id FOR KEY SHARE;
     IF EXISTS (
         SELECT FROM issued JOIN assets_creditpool AS pool ON pool.id = issued.pool_id WHERE pool.currency <> issued.currency
     ) THEN
@@ -186,20 +188,22 @@ pool_currency_changed = pgtrigger.Trigger(
     when=pgtrigger.Before,
     condition=pgtrigger.Condition("OLD.status = 'AVAILABLE' AND NEW.pool_id IS NOT NULL"),
     func=f"""
-    IF NEW.currency <> (SELECT currency FROM assets_creditpool WHERE id = NEW.pool_id) THEN
+    IF NEW.currency <> (SELECT currency FROM assets_creditpool WHERE id = NEW.pool_id FOR KEY SHARE) THEN
         {refuse_sql("asset_pool_currency", "an asset is in the currency of its pool")}
     END IF;
     RETURN NEW;
     """,
 )
 
-# The currency of a pool is the currency of its assets and entries.
+# The currency of a pool is the currency of its assets and entries. The lock waits for assets that are on their way into the
+# pool, which hold its key; the rule then sees them.
 pool_currency = pgtrigger.Trigger(
     name="pool_currency",
     operation=pgtrigger.Update,
     when=pgtrigger.Before,
     condition=pgtrigger.Condition("OLD.currency <> NEW.currency"),
     func=f"""
+    PERFORM FROM assets_creditpool WHERE id = OLD.id FOR UPDATE;
     IF EXISTS (SELECT FROM assets_cashbackasset WHERE pool_id = OLD.id) THEN
         {refuse_sql("pool_currency", "a pool with assets keeps its currency")}
     END IF;
