@@ -13,6 +13,8 @@ from cashback.http import health, metrics, problem_pages, system_page
 from wallet.admin import money_reports, payment_steps, person_page, wallet_page
 from wallet.api.openapi import SchemaView
 
+CUSTOMER = "admin/customers/<any_case_uuid:user_id>"
+
 urlpatterns = [
     # The busiest paths come first, because patterns are tried in this order.
     path("api/v1/", include("wallet.api.urls")),
@@ -39,15 +41,9 @@ urlpatterns = [
     re_path("^admin/r/", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/system/", admin.site.admin_view(system_page.system_page), name="system"),
     path("admin/customers/", admin.site.admin_view(person_page.search_page), name="customer_search"),
-    path("admin/customers/<any_case_uuid:user_id>/", admin.site.admin_view(person_page.person_page), name="customer"),
-    path(
-        "admin/customers/<any_case_uuid:user_id>/wallet/",
-        admin.site.admin_view(wallet_page.wallet_page),
-        name="customer_wallet",
-    ),
-    path(
-        "admin/customers/<any_case_uuid:user_id>/grant/", admin.site.admin_view(payment_steps.grant_page), name="customer_grant"
-    ),
+    path(f"{CUSTOMER}/", admin.site.admin_view(person_page.person_page), name="customer"),
+    path(f"{CUSTOMER}/wallet/", admin.site.admin_view(wallet_page.wallet_page), name="customer_wallet"),
+    path(f"{CUSTOMER}/grant/", admin.site.admin_view(payment_steps.grant_page), name="customer_grant"),
     *money_reports.report_urls(),
     path("admin/", admin.site.urls),
 ]

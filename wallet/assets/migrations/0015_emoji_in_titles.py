@@ -31,7 +31,7 @@ def report_collisions(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('assets', '0012_readable_names'),
+        ('assets', '0014_pool_currency_kept'),
     ]
 
     operations = [
