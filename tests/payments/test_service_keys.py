@@ -252,7 +252,7 @@ def test_the_command_makes_rotates_lists_and_revokes(db: None) -> None:
 
 @pytest.mark.parametrize(("action", "path"), [("service_quote", "payments/quote/"), ("service_payment", "payments/")])
 def test_a_service_is_limited_and_another_is_not(
-    action: str, path: str, new_key: NewKeys, other_shop: Service, alice: User, settings: Settings
+    *, action: str, path: str, new_key: NewKeys, other_shop: Service, alice: User, settings: Settings
 ) -> None:
     settings.RATES = settings.RATES | {action: "1/h"}
     body = order("1.00") if path == "payments/" else {"user": "alice@example.com", "currency": "INR", "amount": "1.00"}

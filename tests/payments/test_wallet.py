@@ -94,7 +94,7 @@ def test_credits_are_listed_by_end_with_what_is_left(as_alice: Caller, as_shop: 
     first = as_alice.get(f"{ROOT}/wallet/lots/", {"page_size": "1"}).json()
     second = as_alice.get(first["next"]).json()
 
-    assert [(lot["claim"], lot["state"]) for lot in lots][0] == (str(ended.pk), "ended")
+    assert (lots[0]["claim"], lots[0]["state"]) == (str(ended.pk), "ended")
     assert lots[1]["available"] == "95.00"
     assert {lot["claim"] for lot in lots} == {str(lot.pk) for lot in (never, ended, used)}
     assert [first["results"][0], *second["results"]] == lots[:2]

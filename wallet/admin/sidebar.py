@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 
-OUTSIDE = ("system", "customer_search")  # URLs that are not of a section
+OUTSIDE = ("system", "customer_search", "services")  # URLs that are not of a section
 
 
 def is_superuser(request: HttpRequest) -> bool:
@@ -53,6 +53,7 @@ def sidebar_groups(request: HttpRequest) -> list[dict[str, Any]]:
         sidebar_item(_("Issue history"), "add_card", "assets_issuance_changelist"),
         sidebar_item(_("Change log"), "history", "assets_cashbackassetevent_changelist"),
         sidebar_item(_("Bulk jobs"), "dynamic_feed", "assets_bulkjob_changelist"),
+        sidebar_item(_("Services"), "storefront", "services"),
         sidebar_item(_("System"), "monitor_heart", "system"),
     ]
     groups = [
