@@ -158,7 +158,7 @@ def find_caller(text: str, name: str | None) -> ServiceCaller | None:
 
 def user_names(name: str | None) -> tuple[UUID | None, str | None]:
     """Return a name of a user as an id or as an email."""
-    if not name or "\0" in name:
+    if not name or not name.isprintable():  # a lone surrogate would make the whole batch fail
         return None, None
     try:
         return UUID(name), None

@@ -74,6 +74,13 @@ def revoke_key(key: ServiceKey, actor: User | None = None) -> None:
         record("revoke", key, actor)
 
 
+def set_service_active(service: Service, is_active: bool, actor: User | None = None) -> None:
+    """Stop a service, so that all its requests are refused, or start it again."""
+    if Service.objects.filter(pk=service.pk).exclude(is_active=is_active).update(is_active=is_active):
+        change = "start" if is_active else "stop"
+        audit.record_event("service_key", "done", actor, change=change, service=str(service.pk))
+
+
 def require_valid(key: ServiceKey) -> None:
     """Lock the key; raise ValidationError unless it is neither revoked nor expired."""
     if not ServiceKey.objects.select_for_update(no_key=True).filter(VALID, pk=key.pk).exists():

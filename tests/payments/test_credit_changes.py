@@ -42,7 +42,7 @@ def test_a_service_and_an_operator_grant_once_per_reference(
 def test_a_grant_to_nobody_or_from_nothing_is_404(as_shop: Caller, as_ada: Caller, pool: CreditPool, alice: User) -> None:
     for caller in (as_shop, as_ada):
         for wrong in ({"user": "nobody@example.com"}, {"pool": str(uuid4())}):
-            assert problem(post(caller, "grants/", gift(pool, **wrong))) == (404, "not_found")
+            assert problem(post(caller, "grants/", gift(pool) | wrong)) == (404, "not_found")
     assert Entry.objects.count() == 0
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from pytest_django import DjangoAssertNumQueries
+from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts.models import User
 from accounts.services import Service
@@ -326,3 +326,17 @@ def test_a_malformed_key_is_refused(as_shop: Caller, credit: Credit, path: str, 
 
     assert problem(post(as_shop, path, body, key)) == (400, "invalid")
     assert Payment.objects.count() == 0
+
+
+@pytest.mark.parametrize(("action", "path"), [("quote", "payments/quote/"), ("payment", "payments/")])
+def test_a_user_is_limited_and_another_is_not(
+    *, action: str, path: str, as_alice: Caller, as_bob: Caller, shop: Service, settings: Settings
+) -> None:
+    settings.RATES = settings.RATES | {action: "1/h"}
+    body = {"currency": "INR", "amount": "1.00", "service": str(shop.pk)}
+    body |= {"reference": "order-1", "capture": False} if action == "payment" else {}
+
+    answers = [post(caller, path, body) for caller in (as_alice, as_alice, as_bob)]
+
+    assert problem(answers[1]) == (429, "rate_limited")
+    assert 429 not in (answers[0].status_code, answers[2].status_code)

@@ -129,7 +129,7 @@ def test_key_service_and_user_are_found_by_one_statement(
             caller = service_authentication.find_caller(text, name)
         assert caller is not None
         assert caller.named_user == alice
-    for name in ("nobody@example.com", "alice", None):
+    for name in ("nobody@example.com", "alice", "alice@example.com\ud800", "\0", None):
         found = service_authentication.find_caller(text, name)
         assert found is not None
         assert found.named_user is None
@@ -251,8 +251,8 @@ def test_the_command_makes_rotates_lists_and_revokes(db: None) -> None:
 
 
 @pytest.mark.parametrize(("action", "path"), [("service_quote", "payments/quote/"), ("service_payment", "payments/")])
-def test_a_service_is_limited_and_another_is_not(  # noqa: PLR0917
-    action: str, path: str, new_key: NewKeys, other_shop: Service, alice: User, settings: Settings
+def test_a_service_is_limited_and_another_is_not(
+    *, action: str, path: str, new_key: NewKeys, other_shop: Service, alice: User, settings: Settings
 ) -> None:
     settings.RATES = settings.RATES | {action: "1/h"}
     body = order("1.00") if path == "payments/" else {"user": "alice@example.com", "currency": "INR", "amount": "1.00"}

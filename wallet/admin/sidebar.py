@@ -16,7 +16,8 @@ REPORTS = {
     "settlement": (_("Settlement"), "storefront"),
     "journal": (_("Journal"), "receipt_long"),
 }
-OUTSIDE = ("system", "customer_search", *(f"report_{name}" for name in REPORTS))  # URLs that are not of a section
+# URLs that are not of a section.
+OUTSIDE = ("system", "customer_search", "services", *(f"report_{name}" for name in REPORTS))
 
 
 def is_superuser(request: HttpRequest) -> bool:
@@ -80,6 +81,7 @@ def sidebar_groups(request: HttpRequest) -> list[dict[str, Any]]:
         sidebar_item(_("Issue history"), "add_card", "assets_issuance_changelist"),
         sidebar_item(_("Change log"), "history", "assets_cashbackassetevent_changelist"),
         sidebar_item(_("Bulk jobs"), "dynamic_feed", "assets_bulkjob_changelist"),
+        sidebar_item(_("Services"), "storefront", "services"),
         sidebar_item(_("System"), "monitor_heart", "system"),
     ]
     groups = [
