@@ -23,6 +23,7 @@ from accounts.email_addresses import normal_email
 from accounts.expensive_reads import SEARCH, expensive_read_view
 from accounts.models import User
 from kernel.opened_forms import LastChange, LockedRowMixin, OpenedForm
+from kernel.strict_lists import StrictListMixin
 from kernel.timestamps import format_minute
 
 MOST_ENTRIES = 50  # of the admin log that are searched for the latest change of a field
@@ -61,7 +62,7 @@ class ExistingUserForm(OpenedForm, UserChangeForm):  # type: ignore[misc]
 
 
 @admin.register(User)
-class UserAdmin(LockedRowMixin, DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]
+class UserAdmin(StrictListMixin, LockedRowMixin, DjangoUserAdmin[User], ModelAdmin):  # type: ignore[misc]
     """Users: add, change role, activate or deactivate. They are never deleted, as the ledger refers to them."""
 
     form = ExistingUserForm

@@ -122,3 +122,9 @@ def test_user_page_shows_the_stored_email_and_utc_times(root_client: Client, ali
 def test_users_are_searched_and_filtered(root_client: Client, alice: User, ada: User) -> None:
     assert list(root_client.get(PEOPLE, {"q": "ALICE"}).context["cl"].result_list) == [alice]
     assert list(root_client.get(PEOPLE, {"role__exact": "USER"}).context["cl"].result_list) == [alice]
+
+
+@pytest.mark.parametrize("section", ["accounts/user", "django_q/schedule", "django_q/success", "django_q/failure"])
+@pytest.mark.parametrize("query", ["p=abc", "p=0", "p=1_0", "nonsense__exact=1"])
+def test_unreadable_page_or_filter_of_a_superusers_list_is_refused(root_client: Client, section: str, query: str) -> None:
+    assert root_client.get(f"/admin/{section}/?{query}").status_code == 400

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 from django import forms
 from django.contrib import messages
 from django.contrib.admin import ModelAdmin as DjangoModelAdmin
-from django.contrib.admin.views.main import ERROR_FLAG, PAGE_VAR, ChangeList
-from django.core.exceptions import NON_FIELD_ERRORS, BadRequest, PermissionDenied, ValidationError
+from django.contrib.admin.views.main import ChangeList
+from django.core.exceptions import NON_FIELD_ERRORS, PermissionDenied, ValidationError
 from django.core.paginator import Paginator
 from django.db.models import DateTimeField, Model, QuerySet
 from django.http import HttpRequest, HttpResponse
@@ -26,9 +26,9 @@ from accounts.models import User
 from kernel.date_fields import SplitDateTimeField
 from kernel.opened_forms import LastChange, OpenedForm
 from kernel.refusals import Refusal
+from kernel.strict_lists import StrictListMixin
 from kernel.transactions import Busy
 from kernel.versions import ChangedMeanwhile
-from kernel.whole_numbers import parse_whole_number
 from wallet.admin.filters import channel_label
 from wallet.queries import change_history
 
@@ -125,14 +125,6 @@ def refused_filters(request: HttpRequest) -> str:
     return " ".join(dict.fromkeys([*said, *(mistake for mistakes in refused.values() for mistake in mistakes)]))
 
 
-def check_page_number(request: HttpRequest) -> None:
-    """Raise BadRequest unless the page number is a whole number."""
-    try:
-        parse_whole_number(request.GET.get(PAGE_VAR) or "1", minimum=1)
-    except ValueError as error:
-        raise BadRequest(_("There is no such page of this list.")) from error
-
-
 class ComparableOrder(ChangeList):
     """Sorts amounts within their currency, as amounts of different ones are no numbers to compare."""
 
@@ -165,7 +157,7 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
         return counted if counted <= MAX_COUNTED else AtLeast(MAX_COUNTED)
 
 
-class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
+class OperatorAdmin(StrictListMixin, ModelAdmin, WithoutTransaction):  # type: ignore[misc]
     """A section for operators, read-only by default. Subclasses allow more; other users are refused."""
 
     list_per_page = 100
@@ -179,13 +171,10 @@ class OperatorAdmin(ModelAdmin, WithoutTransaction):  # type: ignore[misc]
     @method_decorator(expensive_read_view(SEARCH, lambda request: request.method in SAFE_METHODS))
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Show the list, 400 when a filter cannot be read. It counts its rows, so it is an expensive read."""
-        check_page_number(request)
         response: HttpResponse = super().changelist_view(request, extra_context)
         if refused := refused_filters(request):
             response.status_code = HTTPStatus.BAD_REQUEST
             messages.error(request, refused)
-        elif response.status_code == HTTPStatus.FOUND and response.headers["Location"].endswith(f"?{ERROR_FLAG}=1"):
-            raise BadRequest(_("This list has no such filter, or its value cannot be read."))
         return response
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:

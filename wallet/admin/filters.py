@@ -64,7 +64,7 @@ class ChoiceFilter(TitledMixin, DropdownFilter):  # type: ignore[misc]
 class KnownChoiceFilter(ChoicesFieldListFilter):
     """The choices of a column, as links; any other value in the URL is refused."""
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any] | None:
         """Keep the rows that have the chosen value."""
         known = {str(value) for value, _ in self.field.flatchoices}
         if not {str(value) for value in self.lookup_val or ()} <= known:

@@ -14,8 +14,9 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.expensive_reads import EXPORT, SEARCH, expensive_read_view
 from kernel.file_download import FileTooLarge
+from kernel.strict_lists import check_page_number
 from wallet.admin import formatting
-from wallet.admin.base import check_page_number, require_operator, require_safe_method
+from wallet.admin.base import require_operator, require_safe_method
 from wallet.admin.export import ExportTooLong, Report, take_format
 from wallet.assets.models import CreditPool
 from wallet.ledger.models import Entry

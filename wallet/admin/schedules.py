@@ -12,6 +12,7 @@ from unfold.admin import ModelAdmin
 from unfold.decorators import display
 
 from kernel.opened_forms import LockedRowMixin, OpenedForm
+from kernel.strict_lists import StrictListMixin
 from wallet.admin import formatting
 
 for model in (Group, Schedule, Success, Failure, OrmQ):
@@ -26,7 +27,7 @@ class ScheduleForm(OpenedForm):
 
 
 @admin.register(Schedule)
-class ScheduleAdmin(LockedRowMixin, q_admin.ScheduleAdmin, ModelAdmin):  # type: ignore[misc]
+class ScheduleAdmin(StrictListMixin, LockedRowMixin, q_admin.ScheduleAdmin, ModelAdmin):  # type: ignore[misc]
     """Schedules. The system page shows them with their state."""
 
     form = ScheduleForm
@@ -46,10 +47,10 @@ class ScheduleAdmin(LockedRowMixin, q_admin.ScheduleAdmin, ModelAdmin):  # type:
 
 
 @admin.register(Success)
-class SuccessAdmin(q_admin.TaskAdmin, ModelAdmin):  # type: ignore[misc]
+class SuccessAdmin(StrictListMixin, q_admin.TaskAdmin, ModelAdmin):  # type: ignore[misc]
     """Tasks that succeeded."""
 
 
 @admin.register(Failure)
-class FailureAdmin(q_admin.FailAdmin, ModelAdmin):  # type: ignore[misc]
+class FailureAdmin(StrictListMixin, q_admin.FailAdmin, ModelAdmin):  # type: ignore[misc]
     """Tasks that failed; they can be retried."""

@@ -14,6 +14,10 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # Removing a trigger leaves its function; going back, this runs after the trigger is removed.
+        migrations.RunSQL(
+            migrations.RunSQL.noop, 'DROP FUNCTION IF EXISTS pgtrigger_history_pseudonymised_2f1b6()'
+        ),
         migrations.CreateModel(
             name='ClosedUser',
             fields=[
