@@ -1,6 +1,7 @@
 """Clients of every role, honest or not, and data to access."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from accounts.models import User
 from accounts.tokens import issue_pair
 from tests.api.conftest import Caller
 from wallet.actions.claim import claim_asset
+from wallet.actions.demo_shop import Basket, place_order
 from wallet.assets.models import CashbackAsset, CreditPool
 
 
@@ -26,11 +28,14 @@ def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool
     pool, asset = open_pool(), issue()
     issue(pool=pool)
     entry = claim_asset(asset.pk, alice).receipt["id"]
+    order = place_order(alice, Basket({"mug": 1}), Decimal(1), "k" * 20).body
     schedule = Schedule.objects.create(func="wallet.tasks.sweep", schedule_type=Schedule.ONCE)
     return {
         **dict.fromkeys(("pools", "creditpool"), str(pool.pk)),
         **dict.fromkeys(("assets", "credits", "cashbackasset", "claimedasset"), str(asset.pk)),
         **dict.fromkeys(("claims", "entry"), entry),
+        **dict.fromkeys(("payments", "orders"), order["id"]),
+        "movements": order["movements"][0]["id"],
         "problems": "busy",
         "batch": str(asset.batch_id),
         **dict.fromkeys(("user", "customers"), str(alice.pk)),

@@ -131,7 +131,8 @@ def end_tag(end: datetime, time_zone: str) -> SafeString:
 def deadline_tag(end: datetime) -> SafeString:
     """Return a <time> element with an end to which the script counts down when it is within SOON."""
     countdown = " data-ends" if is_soon(end) and end > timezone.now() else ""
-    return format_html('<time datetime="{}"{}>{}</time>', machine_readable(end), countdown, format_moment(end))
+    shown = format_moment(end)
+    return format_html('<time datetime="{}" title="{}"{}>{}</time>', machine_readable(end), shown, countdown, shown)
 
 
 @register.filter

@@ -20,8 +20,8 @@ class Command(BaseCommand):
     """Creates the missing demo data and prints the sign-ins."""
 
     help = (
-        "Create demo data: three pools with credits, two users and an ADMIN, and print their sign-ins. Safe to repeat: a second"
-        " run adds nothing. Outside local mode it requires --yes and prints passwords once."
+        "Create demo data: three pools with credits, two users, an ADMIN and payments at a demo shop, and print the sign-ins."
+        " Safe to repeat: a second run adds nothing. Outside local mode it requires --yes and prints passwords once."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
