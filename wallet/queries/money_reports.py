@@ -85,7 +85,7 @@ def read(statement: str, as_of: AsOf) -> list[Any]:
 def with_amounts(row: Any, names: Sequence[str], **more: Any) -> Line:
     """Return a row with its amounts as text."""
     amounts = {name: format_amount(getattr(row, name), row.currency) for name in names}
-    return row._asdict() | amounts | more
+    return {**row._asdict(), **amounts, **more}
 
 
 def trial_balance(as_of: AsOf) -> list[Line]:
