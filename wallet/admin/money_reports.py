@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import BadRequest
+from django.db import OperationalError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -97,7 +98,6 @@ def report_context(name: str, as_of: AsOf) -> dict[str, Any]:
     lines = journal.latest_lines(as_of, LATEST) if is_journal else money_reports.REPORTS[name](as_of)
     columns = [column for column in (lines[0] if lines else ()) if column in TITLES]
     query = urlencode({"as_of": format_timestamp(as_of.at)})
-    ties = tie_outs(as_of)
     return {
         "at": format_second(as_of.at),
         "query": query,
@@ -105,9 +105,18 @@ def report_context(name: str, as_of: AsOf) -> dict[str, Any]:
         "columns": [(TITLES[column], column_class(column, is_journal)) for column in columns],
         "rows": [[cell(line, column, is_journal) for column in columns] for line in lines],
         "others": [(REPORTS[other][0], f"{reverse(f'report_{other}')}?{query}") for other in REPORTS if other != name],
-        "ties": [tie_line(tie) for tie in ties],
-        "agrees": all(tie.agrees for tie in ties),
+        **comparison(as_of),
     }
+
+
+def comparison(as_of: AsOf) -> dict[str, Any]:
+    """Return how the reports compare; `ties` is None when that takes longer than a page may."""
+    try:
+        with transaction.atomic():
+            ties = tie_outs(as_of)
+    except OperationalError:
+        return {"ties": None}
+    return {"ties": [tie_line(tie) for tie in ties], "agrees": all(tie.agrees for tie in ties)}
 
 
 def column_class(column: str, is_journal: bool) -> str:
