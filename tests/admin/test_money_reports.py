@@ -7,12 +7,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
 from accounts.models import User
 from tests.money.conftest import as_owner
 from wallet.actions.payment_answers import Answer
+from wallet.admin import money_reports
 from wallet.admin.sidebar import REPORTS
 from wallet.ledger.models import Lot
 
@@ -54,6 +56,24 @@ def test_a_page_says_when_the_reports_do_not_agree(console: Client, paid: Lot, n
     assert [(str(tie["title"]), tie["left"], tie["right"]) for tie in page.context["ties"] if not tie["agrees"]] == [
         ("Wallets and holds, and the liability", "70.00\xa0INR", "71.00\xa0INR")
     ]
+
+
+def test_a_page_is_shown_when_the_comparison_takes_too_long(
+    console: Client, paid: Lot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = money_reports.tie_outs
+
+    def slowly(as_of: Any) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL statement_timeout = 50; SELECT pg_sleep(1)")
+        return slow(as_of)
+
+    monkeypatch.setattr(money_reports, "tie_outs", slowly)
+    page = console.get(reverse("report_liability"))
+
+    assert page.status_code == 200
+    assert page.context["rows"]
+    assert "The reports were not compared" in page.content.decode()
 
 
 def test_a_page_of_a_time_does_not_change(console: Client, paid: Lot, spend: Spend) -> None:

@@ -244,7 +244,8 @@ def test_reports_wait_until_earlier_claims_have_their_lots(db: None) -> None:
 
 
 def test_the_journal_is_paged_without_gaps_and_its_file_has_every_line(history: list[datetime]) -> None:
-    at, place, paged = settled(), journal.START, []
+    at, paged = settled(), []
+    place: journal.Place | None = journal.START
     while place is not None:
         lines, place = journal.journal_page(at, place, 3)
         paged += lines

@@ -22,7 +22,7 @@ def audited(event: audit.Event) -> Callable[[Action], Action]:
             if actor is None or not actor.is_admin:
                 return action(subject, *args, actor=actor, **options)
             details = {"subject": str(getattr(subject, "pk", subject))}
-            details |= {name: str(options[name]) for name in ("amount", "reason", "reference") if options.get(name)}
+            details |= {name: str(options[name]) for name in ("amount", "reason") if options.get(name)}
             with audit.recording_refusal(event, actor, **details):
                 answer = action(subject, *args, actor=actor, **options)
             audit.record_event(event, "done", actor, **details)

@@ -153,6 +153,6 @@ def money_page(request: HttpRequest, step: Step) -> HttpResponse:
             add_errors(form, error)
         except Refusal as refusal:
             form.add_error(None, refusal.message)
-    context = {**admin.site.each_context(request), "title": step.title, "heading": step.title, "step": step}
+    context = {**admin.site.each_context(request), "title": step.title, "step": step}
     context |= {"form": form, "preview": preview, "media": form.media}
     return TemplateResponse(request, "admin/money_form.html", context)

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.core.exceptions import BadRequest
+from django.db import OperationalError, transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
@@ -86,7 +87,7 @@ def report_page(request: HttpRequest, name: str) -> HttpResponse:
     require_operator(require_safe_method(request))
     form, as_of = as_of_form(request)
     title = REPORTS[name][0]
-    context = {**admin.site.each_context(request), "title": title, "heading": title, "form": form, "about": ABOUT[name]}
+    context = {**admin.site.each_context(request), "title": title, "form": form, "about": ABOUT[name]}
     context |= report_context(name, as_of) if as_of else {}
     return TemplateResponse(request, "admin/money_report.html", context, status=200 if as_of else 400)
 
@@ -97,17 +98,32 @@ def report_context(name: str, as_of: AsOf) -> dict[str, Any]:
     lines = journal.latest_lines(as_of, LATEST) if is_journal else money_reports.REPORTS[name](as_of)
     columns = [column for column in (lines[0] if lines else ()) if column in TITLES]
     query = urlencode({"as_of": format_timestamp(as_of.at)})
-    ties = tie_outs(as_of)
     return {
         "at": format_second(as_of.at),
         "query": query,
         "csv": f"{reverse(f'report_csv_{name}')}?{query}",
-        "columns": [(TITLES[column], column in AMOUNTS and not is_account(column, is_journal)) for column in columns],
+        "columns": [(TITLES[column], column_class(column, is_journal)) for column in columns],
         "rows": [[cell(line, column, is_journal) for column in columns] for line in lines],
         "others": [(REPORTS[other][0], f"{reverse(f'report_{other}')}?{query}") for other in REPORTS if other != name],
-        "ties": [tie_line(tie) for tie in ties],
-        "agrees": all(tie.agrees for tie in ties),
+        **comparison(as_of),
     }
+
+
+def comparison(as_of: AsOf) -> dict[str, Any]:
+    """Return how the reports compare; `ties` is None when that takes longer than a page may."""
+    try:
+        with transaction.atomic():
+            ties = tie_outs(as_of)
+    except OperationalError:
+        return {"ties": None}
+    return {"ties": [tie_line(tie) for tie in ties], "agrees": all(tie.agrees for tie in ties)}
+
+
+def column_class(column: str, is_journal: bool) -> str:
+    """Return the class of a column's cells in the page."""
+    if column in AMOUNTS and not is_account(column, is_journal):
+        return "number"
+    return "instant" if column == "at" else ""
 
 
 def is_account(column: str, is_journal: bool) -> bool:
@@ -143,7 +159,7 @@ def report_csv(request: HttpRequest, name: str) -> HttpResponseBase:
     require_operator(require_safe_method(request))
     form, as_of = as_of_form(request)
     if as_of is None:
-        raise BadRequest(" ".join(form.errors["as_of"]))
+        raise BadRequest(" ".join(map(str, form.errors["as_of"])))
     chunks: Any = journal.journal_csv(as_of)
     if name != "journal":
         lines = money_reports.csv_lines(name, money_reports.REPORTS[name](as_of))

@@ -171,7 +171,8 @@ def payment_context(payment: Any) -> dict[str, Any]:
 
 def movement_line(movement: Any) -> dict[str, Any]:
     """Return a movement for the page."""
-    return movement._asdict() | {
+    return {
+        **movement._asdict(),
         "kind": movement.kind.capitalize(),
         "amount": formatting.format_money(movement.amount, movement.currency),
         "at": format_second(movement.at),

@@ -1,6 +1,7 @@
 """/reports/: trial balance, liability, breakage, settlement and journal as of a time, for operators, as JSON or CSV."""
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
 
 from django.core.signing import BadSignature, Signer
 from django.http.response import HttpResponseBase
@@ -32,6 +33,7 @@ from wallet.queries import csv_export, money_reports
 from wallet.queries.as_of import AsOf, settled
 from wallet.queries.journal import START, Place, journal_csv, journal_page
 
+Method = TypeVar("Method", bound=Callable[..., Any])
 CURSORS = Signer(salt="journal")
 
 
@@ -74,12 +76,15 @@ class MoneyReportViewSet(BaseViewSet):
         return self.respond_with({"as_of": format_timestamp(as_of.at), "lines": lines})
 
 
-def report(summary: str, name: str, serializer: Any, query: type[AsOfQuery] = AsOfQuery) -> Any:
+def report(summary: str, name: str, serializer: Any, query: type[AsOfQuery] = AsOfQuery) -> Callable[[Method], Method]:
     """Return a decorator that describes a report to OpenAPI."""
     responses = {(200, "application/json"): serializer, (200, "text/csv"): OpenApiTypes.STR}
     errors = (PermissionDenied, FileTooLarge, ReadsBusy)
     identity = f"reports_{name.replace('-', '_')}_retrieve"
-    return operation(summary, *errors, operation_id=identity, parameters=[query], responses=responses)
+    describe: Callable[[Method], Method] = operation(
+        summary, *errors, operation_id=identity, parameters=[query], responses=responses
+    )
+    return describe
 
 
 class TrialBalanceViewSet(MoneyReportViewSet):

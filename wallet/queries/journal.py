@@ -14,7 +14,7 @@ from wallet.ledger.movement_kinds import CLAIM, KINDS, accounts_sql
 from wallet.money import DECIMALS, format_amount
 from wallet.queries.as_of import AsOf
 from wallet.queries.csv_export import LINES_PER_CHUNK, EscapedText, TimestampText
-from wallet.queries.lots_at import LOTS_AT
+from wallet.queries.lots_at import ENDED_LOTS_AT
 from wallet.queries.money_reports import Line
 
 JOURNAL_COLUMNS = (
@@ -24,7 +24,7 @@ JOURNAL_COLUMNS = (
 NOBODY = UUID(int=0)
 # Written lines, and those that the clock decided and the sweep has yet to write: a line has no number, which would come later.
 LINES = f"""
-{LOTS_AT}, line AS (
+{ENDED_LOTS_AT}, line AS (
     SELECT claimed_at AS at, 'CLAIM' AS kind, '{CLAIM.source}' AS debit, '{CLAIM.target}' AS credit, currency, amount, user_id,
         id AS claim, NULL::uuid AS payment, NULL::uuid AS service, NULL AS reference, NULL AS reason
     FROM ledger_entry WHERE claimed_at <= %(at)s
@@ -54,10 +54,11 @@ ORDER BY at, place, claim, paid LIMIT %(limit)s
 """
 LATEST = f"WITH {LINES} SELECT * FROM ordered ORDER BY at DESC, place DESC, claim DESC, paid DESC LIMIT %(limit)s"
 TOTALS = f"""
-WITH {LINES}, change AS (
-    SELECT currency, credit AS account, amount FROM line UNION ALL SELECT currency, debit, -amount FROM line
+WITH {LINES}, summed AS (SELECT currency, debit, credit, sum(amount) AS amount FROM line GROUP BY currency, debit, credit),
+change AS (
+    SELECT currency, credit AS account, amount FROM summed UNION ALL SELECT currency, debit, -amount FROM summed
 )
-SELECT currency, account, sum(amount) AS balance, count(*) AS lines FROM change GROUP BY currency, account
+SELECT currency, account, sum(amount) AS balance FROM change GROUP BY currency, account
 """
 DECIMALS_SQL = " ".join(f"WHEN '{code}' THEN {places}" for code, places in DECIMALS.items() if places != 2)
 TIME = TimestampText.template % {"expressions": "at"}

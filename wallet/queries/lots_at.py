@@ -1,4 +1,4 @@
-"""SQL for what each credit had at a time: its state now, without what moved it since, and with what the clock had decided."""
+"""SQL for what credits had at a time: their state now, without what moved them since, and with what the clock had decided."""
 
 from wallet.ledger.movement_kinds import lot_change_sql
 
@@ -7,7 +7,7 @@ CHANGES = ", ".join(
 )
 # Costs what is open, and what was written since the last seal before %(at)s. An ended hold gives back what it still has, and
 # what an ended credit has left has lapsed, written down or not: the sweep's lines, dated at the end, change nothing here.
-LOTS_AT = f"""
+TEMPLATE = f"""
 moved AS MATERIALIZED (
     SELECT posting.lot_id, {CHANGES}, bool_or(posting.spendable_until IS NOT NULL) AS renewed
     FROM ledger_movement AS movement JOIN ledger_posting AS posting ON posting.movement_id = movement.id
@@ -17,9 +17,7 @@ moved AS MATERIALIZED (
     FROM ledger_payment AS payment JOIN ledger_allocation AS part ON part.payment_id = payment.id
     WHERE payment.is_held AND payment.held_until <= %(at)s AND part.held > 0 GROUP BY part.lot_id
 ), candidate AS (
-    SELECT entry_id FROM ledger_lot WHERE is_open
-    UNION SELECT part.lot_id FROM ledger_payment AS payment JOIN ledger_allocation AS part ON part.payment_id = payment.id
-        WHERE payment.is_held
+    {{candidates}}
     UNION SELECT lot_id FROM moved
 ), lot_at AS (
     SELECT lot.entry_id, lot.user_id, lot.currency, lot.spendable_from,
@@ -48,3 +46,14 @@ moved AS MATERIALIZED (
     FROM lot_at
 )
 """
+# Every credit in which something was left.
+LOTS_AT = TEMPLATE.format(
+    candidates="""SELECT entry_id FROM ledger_lot WHERE is_open
+    UNION SELECT part.lot_id FROM ledger_payment AS payment JOIN ledger_allocation AS part ON part.payment_id = payment.id
+        WHERE payment.is_held"""
+)
+# Those that had ended, of which something may have lapsed without being written down: few, as the sweep writes soon.
+ENDED_LOTS_AT = TEMPLATE.format(
+    candidates="""SELECT entry_id FROM ledger_lot WHERE is_open AND spendable_until <= %(at)s
+    UNION SELECT lot_id FROM returned"""
+)

@@ -1,7 +1,7 @@
 """Finance's reports as of a time. An answer never changes afterwards (wallet.queries.as_of).
 
-Each report is one statement. The trial balance and the liability cost what is open and what was written since the last seal
-before the time; breakage grows with the credits, settlement with the movements.
+Each report is one statement. The trial balance costs what was written since the last seal before the time, and the liability
+what is open besides; breakage grows with the credits, settlement with the movements.
 """
 
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ from kernel.statements import run_statements
 from wallet.ledger.movement_kinds import ACCOUNTS
 from wallet.money import format_amount
 from wallet.queries.as_of import AsOf
-from wallet.queries.lots_at import LOTS_AT
+from wallet.queries.lots_at import ENDED_LOTS_AT, LOTS_AT
 
 Line = dict[str, Any]
 
 # What the seal states, what was written since then, and what the clock decided and nobody wrote yet.
 TRIAL_BALANCE = f"""
-WITH {LOTS_AT}, fact AS (
+WITH {ENDED_LOTS_AT}, fact AS (
     SELECT currency, source, target, sum(amount) AS amount FROM ledger_doubleentry
     WHERE xid >= %(xid)s::xid8 AND at <= %(at)s GROUP BY currency, source, target
     UNION ALL SELECT lot.currency, 'hold', 'wallet', returned.held
@@ -48,7 +48,7 @@ SELECT currency, ends, coalesce(sum(owed) FILTER (WHERE spendable_from <= %(at)s
 FROM owing GROUP BY currency, ends ORDER BY currency, array_position(%(ends)s::text[], ends)
 """
 BREAKAGE = f"""
-WITH {LOTS_AT}, lapse AS (
+WITH {ENDED_LOTS_AT}, lapse AS (
     SELECT entry_id, currency, lapsed FROM lots WHERE lapsed <> 0
     UNION ALL SELECT entry_id, currency, lapsed FROM ledger_lot AS lot WHERE lapsed <> 0 AND opened_at <= %(at)s
         AND NOT EXISTS (SELECT FROM lots WHERE lots.entry_id = lot.entry_id)
@@ -85,7 +85,7 @@ def read(statement: str, as_of: AsOf) -> list[Any]:
 def with_amounts(row: Any, names: Sequence[str], **more: Any) -> Line:
     """Return a row with its amounts as text."""
     amounts = {name: format_amount(getattr(row, name), row.currency) for name in names}
-    return row._asdict() | amounts | more
+    return {**row._asdict(), **amounts, **more}
 
 
 def trial_balance(as_of: AsOf) -> list[Line]:

@@ -13,6 +13,12 @@ from wallet.queries.as_of import AsOf
 from wallet.queries.journal import journal_totals
 
 Sums = dict[str, Decimal]  # by currency
+IN_JOURNAL = {
+    _("Pools, and the journal"): ("pool",),
+    _("Wallets and holds, and the journal"): ("wallet", "hold"),
+    _("Breakage, and the journal"): ("breakage",),
+    _("Merchants, and the journal"): ("merchant",),
+}
 
 
 @dataclass(frozen=True)
@@ -34,16 +40,13 @@ def tie_outs(as_of: AsOf) -> list[TieOut]:
     """Return the sums of the reports beside each other, per currency. Reads every report and the whole journal."""
     trial = trial_balances(as_of)
     journal = {(row.currency, row.account): row.balance for row in journal_totals(as_of)}
-    pairs = [
+    pairs: list[tuple[str | Promise, Sums, Sums]] = [
         (_("Debits and credits of the trial balance"), by_currency(trial, negative=True), by_currency(trial)),
         (_("Wallets and holds, and the liability"), account_sums(trial, "wallet", "hold"), sums(as_of, "liability", "total")),
         (_("Breakage account, and the breakage report"), account_sums(trial, "breakage"), sums(as_of, "breakage", "amount")),
         (_("Merchant account, and the settlement"), account_sums(trial, "merchant"), sums(as_of, "settlement", "net")),
-        *((_("Pools, and the journal"), account_sums(trial, "pool"), account_sums(journal, "pool")),),
-        (_("Wallets and holds, and the journal"), *(account_sums(each, "wallet", "hold") for each in (trial, journal))),
-        (_("Breakage, and the journal"), *(account_sums(each, "breakage") for each in (trial, journal))),
-        (_("Merchants, and the journal"), *(account_sums(each, "merchant") for each in (trial, journal))),
     ]
+    pairs += [(title, account_sums(trial, *names), account_sums(journal, *names)) for title, names in IN_JOURNAL.items()]
     currencies = sorted({code for _title, left, right in pairs for code in (*left, *right)})
     return [
         TieOut(title, code, left.get(code, Decimal(0)), right.get(code, Decimal(0)))
