@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dev.bench import claims_http, issue, large_tables, lists, ownership_export, profile, sweep, verify
+from dev.bench import claims_http, issue, large_tables, lists, ownership_export, payments, profile, sweep, upgrade, verify
 from dev.bench.environment import BenchEnvironment
 from dev.bench.results import Figure
 
@@ -38,5 +38,14 @@ BENCHES = {
         "the ownership report of a million credits as a file over HTTP, beside COPY TO", ownership_export.bench_ownership
     ),
     "issue": Bench("a million credits issued from a file by command, beside one raw COPY of the same rows", issue.bench_issue),
-    "verify": Bench("verify_ledger on a million sealed entries: time and memory, beside their limits", verify.bench_verify),
+    "payments": Bench(
+        "payments of one credit and of five over HTTP, beside pgbench; holds with captures; one hot wallet; one service",
+        payments.bench_payments,
+    ),
+    "upgrade": Bench(
+        "claims while the lots of 2,000,000 earlier claims are opened, beside claims alone", upgrade.bench_upgrade
+    ),
+    "verify": Bench(
+        "verify_ledger on a million entries and a million movements: time and memory, beside their limits", verify.bench_verify
+    ),
 }

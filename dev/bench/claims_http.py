@@ -23,8 +23,8 @@ SHARE_OF_PGBENCH, TIMES_BEFORE = 0.30, 3.5
 SHARE_OF_REVISION = 0.97  # of a revision that was chosen to compare with
 STAMPEDES, QUICK_STAMPEDES = 10, 2
 SHARE_OF_ME, MAX_SECONDS = 0.6, 2.0
-# Claims are counted in Redis as in production, without ever reaching the limit.
-EVERYTHING_ON = {"RATE_CLAIM": "1000000/m"}
+# Claims and payments are counted in Redis as in production, without ever reaching the limit.
+EVERYTHING_ON = {"RATE_CLAIM": "1000000/m", "RATE_SERVICE_PAYMENT": "1000000/m"}
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -179,4 +179,9 @@ def cpu_milliseconds(campaign: Campaign, server: web_server.Web, size: int) -> f
 
 def generator_idle(campaign: Campaign) -> str:
     """Return a note with the share of time in which the load generator was idle."""
-    return f"the load generator idled {campaign.idle:.0%} of the time or more"
+    return generator_idle_note(campaign.idle)
+
+
+def generator_idle_note(share: float) -> str:
+    """Return the share of time in which the load generator was idle, as a note."""
+    return f"the load generator idled {share:.0%} of the time or more"

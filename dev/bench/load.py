@@ -1,5 +1,6 @@
 """A load generator in one thread: prepared requests, one selector, responses parsed afterwards."""
 
+import json
 import selectors
 import socket
 import time
@@ -43,12 +44,20 @@ class LoadResult:
         return sorted(response.seconds for response in self.responses)[int(len(self.responses) * (1 - share)) - 1]
 
 
-def build_request(method: str, path: str, token: str, **headers: str) -> bytes:
-    """Return the bytes of a request without a body."""
-    lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}", f"Authorization: Bearer {token}", "Accept: application/json"]
+def build_request(method: str, path: str, token: str, body: object = None, **headers: str) -> bytes:
+    """Return the bytes of a request.
+
+    Arguments:
+        token: of a user; another kind of authorization is given as a header.
+        body: sent as JSON; None: no body.
+    """
+    content = "" if body is None else json.dumps(body)
+    headers = {"Authorization": f"Bearer {token}"} | headers
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {HOST}", "Accept: application/json"]
+    lines += ["Content-Type: application/json"] if content else []
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    lines += ["Content-Length: 0"] if method != "GET" else []
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
+    lines += [f"Content-Length: {len(content)}"] if method != "GET" else []
+    return ("\r\n".join(lines) + "\r\n\r\n" + content).encode()
 
 
 class LoadConnection:

@@ -67,18 +67,25 @@ DISTURBED = ("canceling statement", "terminating connection", "server closed the
 def claims_a_second(script: str, pool: CreditPool, count: int, clients: int) -> float:
     """Claim `count` credits of the pool with that many clients and prepared statements; return the claims a second.
 
-    Raises RoundDisturbed when PostgreSQL cancelled a statement or closed a connection, RuntimeError for another failure.
+    Raises RoundDisturbed, RuntimeError.
     """
     write_todo(pool)
     each = count // clients
+    return transactions_a_second(script, each, clients, step=each, pool=pool.pk)
+
+
+def transactions_a_second(script: str, each: int, clients: int, **variables: object) -> float:
+    """Run a script `each` times per client with prepared statements; return the transactions a second.
+
+    `i` begins at -1, so that a script can count its transactions from 0. Raises RoundDisturbed when PostgreSQL cancelled a
+    statement or closed a connection, RuntimeError for another failure.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "claim.sql"
+        file = Path(folder) / "script.sql"
         file.write_text(script)
         settings = connection.settings_dict
         options = ["-n", "-M", "prepared", "-c", clients, "-j", 2, "-t", each, "-f", file]
-        values = [
-            part for name, value in {"i": -1, "step": each, "pool": pool.pk}.items() for part in ("-D", f"{name}={value}")
-        ]
+        values = [part for name, value in ({"i": -1} | variables).items() for part in ("-D", f"{name}={value}")]
         where = ["-h", settings["HOST"], "-p", settings["PORT"] or 5432, "-U", settings["USER"], settings["NAME"]]
         command = [str(part) for part in (binaries.postgres_wheel() / "bin/pgbench", *options, *values, *where)]
         done = subprocess.run(command, check=False, capture_output=True, text=True, env={"PATH": os.defpath})

@@ -18,7 +18,10 @@ from wallet.assets.models import PoolKind
 from wallet.assets.supply_triggers import INITIALIZE_SUPPLY
 
 POOLS = 50
-TABLES = ("assets_cashbackasset", "ledger_entry")
+TABLES = (
+    *("assets_cashbackasset", "ledger_entry", "ledger_lot", "ledger_movement", "ledger_posting", "ledger_payment"),
+    "ledger_allocation",
+)
 # The oldest credits are claimed, then come expired and then available ones; the newest were claimed in a campaign.
 ASSETS = """
 INSERT INTO assets_cashbackasset
@@ -49,16 +52,48 @@ SELECT uuidv7(claimed_at - now()), 'CLAIM', id, claimed_by_id, total_value, curr
     (1 + row_number() OVER (ORDER BY id) / 5000)::text::xid8
 FROM assets_cashbackasset WHERE status = 'CLAIMED'
 """
+# The oldest claims are spent, each by a payment of its whole credit a second later; those of the heavy user among them.
+PAYMENTS = """
+CREATE TEMP TABLE bench_payment AS
+SELECT uuidv7(claimed_at - now() + interval '1 second') AS id, entry.id AS lot, user_id, currency, amount,
+    claimed_at + interval '1 second' AS at, xid,
+    row_number() OVER (PARTITION BY user_id ORDER BY claimed_at, entry.id) AS number
+FROM (SELECT * FROM ledger_entry ORDER BY claimed_at, id LIMIT {payments}) AS entry;
+INSERT INTO accounts_service (id, name, is_active, created_at) SELECT uuidv7(), 'Shop', true, now();
+INSERT INTO ledger_movement (id, kind, user_id, currency, amount, at, number, xid, payment_id, service_id, reference, channel)
+SELECT id, 'SPEND', user_id, currency, amount, at, number, xid, id, (SELECT id FROM accounts_service), id::text, 'bench'
+FROM bench_payment ORDER BY bench_payment.id;
+INSERT INTO ledger_posting (movement_id, position, lot_id, amount)
+SELECT id, 1, lot, amount FROM bench_payment ORDER BY bench_payment.id;
+INSERT INTO ledger_payment (id, user_id, currency, service_id, reference, amount, held, captured, released, refunded, began_at)
+SELECT id, user_id, currency, (SELECT id FROM accounts_service), id::text, amount, 0, amount, 0, 0, at
+FROM bench_payment ORDER BY bench_payment.id;
+INSERT INTO ledger_allocation (payment_id, lot_id, position, amount, held, captured, released, refunded)
+SELECT id, lot, 1, amount, 0, amount, 0, 0 FROM bench_payment ORDER BY bench_payment.id;
+"""
+LOTS = """
+INSERT INTO ledger_lot (entry_id, user_id, currency, draw_priority, refund_grace_days, clawback_reach, opened_at,
+    spendable_from, moved_at, total, available, spent)
+SELECT entry.id, entry.user_id, entry.currency, 2, 14, 'CREDIT', claimed_at, claimed_at, coalesce(at, claimed_at), entry.amount,
+    CASE WHEN payment.id IS NULL THEN entry.amount ELSE 0 END, CASE WHEN payment.id IS NULL THEN 0 ELSE entry.amount END
+FROM ledger_entry AS entry LEFT JOIN bench_payment AS payment ON payment.lot = entry.id;
+DROP TABLE bench_payment
+"""
 
 
 @dataclass(frozen=True)
 class Tables:
-    """The sizes: `assets`, of which `entries` are claimed by `people` users, `heavy` of them by one user."""
+    """The sizes: `assets`, of which `entries` are claimed by `people` users, `heavy` of them by one user.
+
+    `payments` of the claims are spent. Without `lots` the claims are as before there were lots: payments wait for them.
+    """
 
     assets: int
     entries: int
     people: int = 1_000
     heavy: int = 0
+    payments: int = 0
+    lots: bool = True
 
     def fill(self) -> None:
         """Insert the rows into this process's database, which must be fresh, and analyze the tables."""
@@ -78,6 +113,7 @@ class Tables:
             with rules_lifted(cursor):
                 cursor.execute(ASSETS.format(**values))
                 cursor.execute(ENTRIES)
+                self.fill_lots(cursor)
                 cursor.execute(INITIALIZE_SUPPLY)
             cursor.execute("INSERT INTO ledger_lotbackfill (id, batch_size, opened) VALUES (1, 0, 0)")
             open_lots.open_lots(batch_size=10_000)
@@ -85,6 +121,14 @@ class Tables:
             cursor.execute("VACUUM (ANALYZE)")
             cursor.execute("CHECKPOINT")
         connection.close()
+
+    def fill_lots(self, cursor: Any) -> None:
+        """Insert lots and payments, or begin to open lots as the upgrade does."""
+        if self.lots:
+            cursor.execute(PAYMENTS.format(payments=self.payments))
+            cursor.execute(LOTS)
+        else:
+            cursor.execute("INSERT INTO ledger_lotbackfill (id, batch_size, opened) VALUES (1, 0, 0)")
 
 
 @contextmanager

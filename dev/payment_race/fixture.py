@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
+from io import StringIO
+
+from django.core.management import call_command
 
 from accounts.models import User
 from accounts.services import Service
@@ -10,14 +13,20 @@ from wallet.actions import edit_pool, issue_assets
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool, PoolKind
 
+SCOPES = ["payments:quote", "payments:hold", "payments:capture", "payments:refund", "payments:read"]
+
 
 @dataclass(frozen=True)
 class PaymentFixture:
-    """The ids of the users whose wallets are emptied, of those whose orders take all steps, and of the service."""
+    """The ids of the users whose wallets are emptied, of those whose orders take all steps, and of the service.
+
+    `api_key` is the service's key; empty unless the race is over HTTP.
+    """
 
     emptied: list[str]
     shared: list[str]
     service: str
+    api_key: str = ""
 
 
 def create_fixture(plan: PaymentPlan) -> PaymentFixture:
@@ -26,7 +35,14 @@ def create_fixture(plan: PaymentPlan) -> PaymentFixture:
     pool = edit_pool.open_pool(None, name="Payable", kind=PoolKind.PROMOTION, currency="INR")
     emptied = [fill_wallet(pool, f"payer{number}", plan.lots) for number in range(plan.wallets)]
     shared = [fill_wallet(pool, f"shopper{number}", plan.lots) for number in range(plan.wallets)]
-    return PaymentFixture(emptied, shared, str(service.pk))
+    return PaymentFixture(emptied, shared, str(service.pk), create_api_key(service.name) if plan.http else "")
+
+
+def create_api_key(service: str) -> str:
+    """Make a key with which the service of this name may pay, capture, release and refund; return its text."""
+    printed = StringIO()
+    call_command("service_key", "create", service, scopes=SCOPES, stdout=printed, stderr=StringIO())
+    return printed.getvalue().split()[-1]
 
 
 def fill_wallet(pool: CreditPool, name: str, lots: int) -> str:

@@ -1,6 +1,7 @@
 """The process that runs a race of payments in its scratch database: tables, wallets, clients, verdict."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.synchronize import Barrier
@@ -11,10 +12,11 @@ from django.db import connections
 from dev.payment_race import mutant
 from dev.payment_race.client import PaymentClient
 from dev.payment_race.fixture import PaymentFixture, create_fixture
+from dev.payment_race.http_transport import HttpPayments
 from dev.payment_race.plan import PRICE, PaymentPlan
 from dev.payment_race.report import PaymentReport, build_report
 from dev.payment_race.transport import DirectPayments, PaymentTransport
-from dev.race import scratch_database
+from dev.race import scratch_database, web_server
 from dev.race.race import BARRIER_SECONDS, CONTEXT, run_processes
 from dev.race.runner import make_tables, print_progress
 from wallet.actions import seal_ledger
@@ -67,14 +69,24 @@ def run_race(plan: PaymentPlan, folder: Path) -> PaymentReport:
         mutant.remove_guards()
     # Forks must not share a connection.
     connections.close_all()
-    transport = mutant.UnlockedPayments if plan.without_lock else DirectPayments
-    log = run_clients(plan, fixture, partial(transport, fixture.service), folder)
+    with transport_factory(plan, fixture) as connect:
+        log = run_clients(plan, fixture, connect, folder)
     claim_log.write_log(folder / "attempts.jsonl", log)
     print_progress("verifying")
     seal_ledger.seal_all()
     with snapshot_connection() as reader:
         violations = [*verify_everything(reader), *payment_log_violations(reader, log)]
     return build_report(plan, fixture, log, violations)
+
+
+@contextmanager
+def transport_factory(plan: PaymentPlan, fixture: PaymentFixture) -> Iterator[Callable[[], PaymentTransport]]:
+    """Yield a function that opens a transport of the plan's kind."""
+    if plan.http:
+        with web_server.web_server() as serving:
+            yield partial(HttpPayments, serving.port, fixture.api_key)
+    else:
+        yield partial(mutant.UnlockedPayments if plan.without_lock else DirectPayments, fixture.service)
 
 
 def run_clients(

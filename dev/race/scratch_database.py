@@ -88,6 +88,7 @@ def scratch_environment(name: str) -> dict[str, str]:
         "RATE_CLAIM": "off",
         "RATE_SEARCH": "off",
         "RATE_EXPORT": "off",
+        "RATE_SERVICE_PAYMENT": "off",
         # The web server of a race is used from this machine only, without a proxy.
         "ALLOWED_HOSTS": "127.0.0.1",
         "HTTPS": "off",

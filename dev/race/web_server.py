@@ -119,10 +119,10 @@ class HttpTransport:
         """Hang up."""
         self.connection.close()
 
-    def post(self, path: str, headers: dict[str, str]) -> ClaimResponse:
+    def post(self, path: str, headers: dict[str, str], body: str | None = None) -> ClaimResponse:
         """Send one request and read its response."""
         try:
-            self.connection.request("POST", path, headers=headers)
+            self.connection.request("POST", path, body, headers)
             response = self.connection.getresponse()
             return parse_response(response.status, response.read(), waits="Retry-After" in response.headers)
         except (OSError, http.client.HTTPException) as error:

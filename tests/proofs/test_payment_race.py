@@ -47,6 +47,14 @@ def without_lock(pay_at_once: Callable[..., Race]) -> Race:
     return pay_at_once(without_lock=True)
 
 
+def test_a_race_over_http_breaks_no_promise(pay_at_once: Callable[..., Race]) -> None:
+    pytest.importorskip("accounts.service_keys", reason="the API of payments is not there")
+    report, _ = pay_at_once(http=True)
+
+    assert (report.violations, report.unknown) == ([], {})
+    assert report.paid == 2 * 14
+
+
 def test_a_race_of_payments_breaks_no_promise(with_lock: Race) -> None:
     report, _ = with_lock
 

@@ -16,7 +16,7 @@ from dev.management.commands.prove_claims import SHOWN, raise_interrupt, refuse_
 from dev.payment_race.launch import launch_payment_race
 from dev.payment_race.plan import PaymentPlan
 from dev.payment_race.report import PaymentReport
-from dev.race import scratch_database
+from dev.race import scratch_database, web_server
 from wallet.management import output
 from wallet.management.base_command import BaseCommand, positive_int
 from wallet.verification.checker import Violation
@@ -43,6 +43,7 @@ class Command(BaseCommand):
             default=5,
             help="orders of each client with hold, captures, release and refunds (default: %(default)s)",
         )
+        parser.add_argument("--http", action="store_true", help="pay through real web workers, with a service key")
         parser.add_argument(
             "--without-lock",
             action="store_true",
@@ -52,6 +53,8 @@ class Command(BaseCommand):
         parser.add_argument("--json", type=Path, metavar="FILE", help="also write the figures, violations and the clients' log")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["http"] and options["without_lock"]:
+            raise CommandError("Web workers cannot run without the lock: use --without-lock without --http.", returncode=2)
         if options["clients"] < 2:
             raise CommandError("At least 2 clients are required.", returncode=2)
         if options["json"]:
@@ -66,21 +69,24 @@ class Command(BaseCommand):
         self.show_figures(report)
         self.show_verdict(report)
 
-    def create_plan(self, *, clients: int, seed: int | None, **options: Any) -> PaymentPlan:
+    def create_plan(self, *, clients: int, seed: int | None, http: bool, **options: Any) -> PaymentPlan:
         """Print and return the plan, limited to the connections that the server has left."""
-        left = scratch_database.connections_left(least=2)
+        # Over HTTP the web workers hold the connections to the database, and their number is fixed.
+        left = scratch_database.connections_left(least=web_server.WORKERS * web_server.THREADS if http else 2)
         plan = PaymentPlan(
             wallets=options["wallets"],
             lots=options["credits"],
-            connections=min(clients, left),
+            connections=clients if http else min(clients, left),
             orders=options["orders"],
             seed=seed or secrets.randbelow(10**9) + 1,
+            http=http,
             without_lock=options["without_lock"],
         )
-        available = f" ({left} available)" if left < clients else ""
+        available = f" ({left} available)" if plan.connections < clients else ""
+        over = " over HTTP" if http else ""
         self.stdout.write(
-            f"{plan.connections} clients{available} empty {plan.wallets} wallets of {plan.lots} credits at once, then make"
-            f" {plan.orders} orders each. Seed {plan.seed}."
+            f"{plan.connections} clients{available} empty {plan.wallets} wallets of {plan.lots} credits at once{over}, then"
+            f" make {plan.orders} orders each. Seed {plan.seed}."
         )
         return plan
 
