@@ -64,8 +64,8 @@ def body_example(name: str, **fields: Any) -> OpenApiExample:
 @extend_schema_view(
     list=operation("List payments", ScopeMissing),
     retrieve=operation("Show a payment", ScopeMissing, responses=PaymentDetailSerializer),
-    proof=operation("Prove a payment", NotSealedYet, responses=PaymentProofSerializer, filters=False),
-    explain=operation("Explain a payment", responses=ExplanationSerializer, filters=False),
+    proof=operation("Prove a payment", NotSealedYet, PermissionDenied, responses=PaymentProofSerializer, filters=False),
+    explain=operation("Explain a payment", PermissionDenied, responses=ExplanationSerializer, filters=False),
 )
 class PaymentViewSet(ListModelMixin, RetrieveModelMixin, ServiceViewSet):
     """Payments. A service sees its own, a user theirs, an ADMIN all."""
