@@ -6,6 +6,7 @@ PROVE_EXAMPLES=60 makes it thorough, PROVE_SEED throws other dice.
 import gc
 import os
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from itertools import count
 from typing import Any
 
@@ -21,15 +22,18 @@ from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig,
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from accounts.models import User
+from accounts.service_keys import create_key
+from accounts.services import Scope, Service
 from accounts.tokens import issue_pair
 from cashback.wsgi import application
 from wallet.actions import edit_asset
 from wallet.actions.claim import claim_asset
+from wallet.actions.pay import pay
 from wallet.assets.models import CashbackAsset, CreditPool
 
 # No schema can say which currency, cursor or password there is: what it allows may still be refused.
 UNCHECKED = [positive_data_acceptance]
-EXAMPLES = int(os.environ.get("PROVE_EXAMPLES", "12"))  # an operation, each sent by four callers
+EXAMPLES = int(os.environ.get("PROVE_EXAMPLES", "12"))  # an operation, each sent by five callers
 SEED = os.environ.get("PROVE_SEED", "2026")
 
 
@@ -59,18 +63,22 @@ def _one_transaction() -> Iterator[None]:
 
 @pytest.fixture
 def headers(alice: User, bob: User, ada: User) -> list[dict[str, str]]:
-    """Return what an anonymous caller, a user, another user and an admin send."""
-    return [{}, *({"Authorization": f"Bearer {issue_pair(user).access}"} for user in (alice, bob, ada))]
+    """Return what an anonymous caller, a user, another user, an admin and a service send."""
+    key = create_key(Service.objects.create(name="Shop"), Scope.values).text
+    bearers = [f"Bearer {issue_pair(user).access}" for user in (alice, bob, ada)]
+    return [{}, *({"Authorization": value} for value in (*bearers, f"Api-Key {key}"))]
 
 
 @pytest.fixture
 def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool], alice: User, ada: User) -> list[str]:
-    """Return ids of what there is: a pool, credits in each state, a claim."""
+    """Return ids of what there is: a pool, credits in each state, a claim, a payment."""
     pool = open_pool()
     free, pooled, claimed, expired = issue(), issue(pool=pool), issue(), issue()
     edit_asset.expire_asset(expired.pk, ada)
     receipt = claim_asset(claimed.pk, alice).receipt
-    return [receipt["id"], *(str(thing.pk) for thing in (pool, free, pooled, claimed, expired))]
+    other_shop = Service.objects.create(name="Other shop")
+    payment = pay(alice, other_shop, currency="INR", amount=Decimal(1), reference="order-1", capture=False).body["id"]
+    return [receipt["id"], payment, *(str(thing.pk) for thing in (pool, free, pooled, claimed, expired))]
 
 
 def assert_code_is_declared(operation: Any, answer: Any) -> None:

@@ -333,7 +333,7 @@ def test_a_user_is_limited_and_another_is_not(
     *, action: str, path: str, as_alice: Caller, as_bob: Caller, shop: Service, settings: Settings
 ) -> None:
     settings.RATES = settings.RATES | {action: "1/h"}
-    body = {"currency": "INR", "amount": "1.00", "service": str(shop.pk)}
+    body: dict[str, Any] = {"currency": "INR", "amount": "1.00", "service": str(shop.pk)}
     body |= {"reference": "order-1", "capture": False} if action == "payment" else {}
 
     answers = [post(caller, path, body) for caller in (as_alice, as_alice, as_bob)]

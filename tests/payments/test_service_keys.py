@@ -129,8 +129,8 @@ def test_key_service_and_user_are_found_by_one_statement(
             caller = service_authentication.find_caller(text, name)
         assert caller is not None
         assert caller.named_user == alice
-    for name in ("nobody@example.com", "alice", "alice@example.com\ud800", "\0", None):
-        found = service_authentication.find_caller(text, name)
+    for unknown in ("nobody@example.com", "alice", "alice@example.com\ud800", "\0", None):
+        found = service_authentication.find_caller(text, unknown)
         assert found is not None
         assert found.named_user is None
 

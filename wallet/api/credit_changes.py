@@ -20,8 +20,8 @@ from wallet.actions.extend_lot import extend_lot, preview_extension
 from wallet.actions.grant_credit import grant_credit
 from wallet.api import idempotency
 from wallet.api.payment_bodies import ClawbackBody, ExtendBody, GrantBody
+from wallet.api.payment_openapi import KEYED, body_example
 from wallet.api.payment_serializers import ClawbackPreviewSerializer, CreditChangeSerializer, ExtensionPreviewSerializer
-from wallet.api.payments import KEYED, body_example
 from wallet.api.response_serializers import ASSET_EXAMPLE, ClaimSerializer
 from wallet.api.service_viewsets import ServiceViewSet, UserNotFound, admin_or_service
 from wallet.ledger.idempotency import IdempotencyKeyReused

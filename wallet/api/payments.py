@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 from django.db.models import QuerySet
-from drf_spectacular.utils import OpenApiExample, OpenApiResponse, extend_schema_view
+from drf_spectacular.utils import extend_schema_view
 from rest_framework.decorators import action
 from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.mixins import ListModelMixin, RetrieveModelMixin
@@ -27,6 +27,7 @@ from wallet.actions.release_payment import release_payment
 from wallet.api import idempotency
 from wallet.api.filters import PaymentFilter
 from wallet.api.payment_bodies import CaptureBody, PaymentBody, QuoteBody, RefundBody
+from wallet.api.payment_openapi import ANSWERS, KEYED, ORDER, body_example
 from wallet.api.payment_serializers import (
     ExplanationSerializer,
     PaymentDetailSerializer,
@@ -48,24 +49,12 @@ from wallet.ledger.models import Payment
 from wallet.queries.inclusion_proof import NotSealedYet
 from wallet.queries.payments import explain_payment, payment_proofs, visible_payments
 
-KEYED = [idempotency.idempotency_key_parameter(required=False), idempotency.REPLAYED_HEADER]
-ORDER = {"currency": "INR", "amount": "250.00"}
-ANSWERS = {
-    200: OpenApiResponse(PaymentSerializer, "It was done before: the payment as it is now."),
-    201: OpenApiResponse(PaymentSerializer, "The payment."),
-}
-
-
-def body_example(name: str, **fields: Any) -> OpenApiExample:
-    """Return the example of a body."""
-    return OpenApiExample(name, fields, request_only=True)
-
 
 @extend_schema_view(
     list=operation("List payments", ScopeMissing),
     retrieve=operation("Show a payment", ScopeMissing, responses=PaymentDetailSerializer),
-    proof=operation("Prove a payment", NotSealedYet, responses=PaymentProofSerializer, filters=False),
-    explain=operation("Explain a payment", responses=ExplanationSerializer, filters=False),
+    proof=operation("Prove a payment", NotSealedYet, PermissionDenied, responses=PaymentProofSerializer, filters=False),
+    explain=operation("Explain a payment", PermissionDenied, responses=ExplanationSerializer, filters=False),
 )
 class PaymentViewSet(ListModelMixin, RetrieveModelMixin, ServiceViewSet):
     """Payments. A service sees its own, a user theirs, an ADMIN all."""
