@@ -15,8 +15,10 @@ from tests.plans.conftest import plans_of, read_whole, rows_looked_at
 from wallet.ledger.models import Entry, Movement, Payment
 
 pytestmark = [pytest.mark.usefixtures("wallets"), pytest.mark.django_db]
-MONEY = ("assets_cashbackasset", "ledger_entry", "ledger_lot", "ledger_movement", "ledger_posting", "ledger_payment")
-MONEY += ("ledger_allocation",)
+MONEY = (
+    *("assets_cashbackasset", "ledger_entry", "ledger_lot", "ledger_movement", "ledger_posting", "ledger_payment"),
+    "ledger_allocation",
+)
 LONG, SHORT = {"claims": 100_000, "payments": 10_000}, {"claims": 60, "payments": 30}
 OPEN = 30  # credits of each wallet of which something is left
 # One claim a minute, the oldest spent by one payment each; `n` numbers the claims and the payments of the wallet.
