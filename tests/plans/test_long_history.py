@@ -15,9 +15,11 @@ from tests.plans.conftest import plans_of, read_whole, rows_looked_at
 from wallet.ledger.models import Entry, Movement, Payment
 
 pytestmark = [pytest.mark.usefixtures("wallets"), pytest.mark.django_db]
-MONEY = ("assets_cashbackasset", "ledger_entry", "ledger_lot", "ledger_movement", "ledger_posting", "ledger_payment")
-MONEY += ("ledger_allocation",)
-LONG, SHORT = {"claims": 30_000, "payments": 3_000}, {"claims": 60, "payments": 30}
+MONEY = (
+    *("assets_cashbackasset", "ledger_entry", "ledger_lot", "ledger_movement", "ledger_posting", "ledger_payment"),
+    "ledger_allocation",
+)
+LONG, SHORT = {"claims": 100_000, "payments": 10_000}, {"claims": 60, "payments": 30}
 OPEN = 30  # credits of each wallet of which something is left
 # One claim a minute, the oldest spent by one payment each; `n` numbers the claims and the payments of the wallet.
 FILL = """
@@ -94,7 +96,7 @@ def test_both_wallets_have_their_histories() -> None:
         for name in ("long", "short")
     }
 
-    assert sizes == {"long": [30_000, 3_000, 3_000], "short": [60, 30, 30]}
+    assert sizes == {"long": [100_000, 10_000, 10_000], "short": [60, 30, 30]}
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -1,4 +1,4 @@
-"""One history of a wallet: the claims, and what happened to claimed credit, newest first.
+"""The history of a wallet as pages show it, with a search: claims and what happened to claimed credit, newest first.
 
 A page reads the keys of both tables by their indexes, merged, and then its own rows; nothing is counted.
 """
@@ -40,7 +40,7 @@ class WalletHistory:
 
     def __getitem__(self, part: slice) -> list[Entry | Movement]:
         """Return the claims and movements of this part, newest first."""
-        keys = list(self.keys()[part])
+        keys = list(self.keys(part.stop)[part])
         claims = Entry.objects.filter(pk__in=[pk for _, pk, is_claim in keys if is_claim]).select_related("asset__pool")
         movements = Movement.objects.filter(pk__in=[pk for _, pk, is_claim in keys if not is_claim])
         rows: dict[UUID, Entry | Movement] = {}
@@ -48,15 +48,16 @@ class WalletHistory:
             rows |= {row.pk: row for row in found.order_by()}
         return [rows[pk] for _, pk, _ in keys]
 
-    def keys(self) -> QuerySet[Any, Any]:
-        """Return (time, id, is a claim) of everything, newest first."""
-        claims = self.claims().order_by().values_list("claimed_at", "pk", Value(True))
+    def keys(self, stop: int) -> QuerySet[Any, Any]:
+        """Return (time, id, is a claim) of the first `stop` of everything, newest first.
+
+        Each table is asked for its first `stop`, because PostgreSQL would otherwise read and sort the whole history.
+        """
+        claims = self.claims().order_by("-claimed_at", "-id").values_list("claimed_at", "id", Value(True))[:stop]
         if self.show == CLAIMS:
-            return claims.order_by("-claimed_at", "-pk")
-        movements = self.movements().order_by().values_list("at", "pk", Value(False))
-        if self.show:
-            return movements.order_by("-at", "-pk")
-        return claims.union(movements, all=True).order_by("-claimed_at", "-id")
+            return claims
+        movements = self.movements().order_by("-at", "-id").values_list("at", "id", Value(False))[:stop]
+        return movements if self.show else claims.union(movements, all=True).order_by("-claimed_at", "-id")
 
     def claims(self) -> QuerySet[Entry]:
         """Return the claims that fit."""
