@@ -26,6 +26,11 @@ OPERATOR_SECTIONS = {
     "ledger_claimedasset",
     "ledger_entry",
     "ledger_seal",
+    "ledger_payment",
+    "ledger_lapse",
+    "accounts_service",
+    "assets_batch",
+    "assets_bulkjob",
 }
 SUPERUSER_SECTIONS = {"accounts_user", "django_q_schedule", "django_q_success", "django_q_failure"}
 

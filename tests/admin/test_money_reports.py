@@ -17,6 +17,7 @@ from wallet.actions.payment_answers import Answer
 from wallet.admin import money_reports
 from wallet.admin.sidebar import REPORTS
 from wallet.ledger.models import Lot
+from wallet.queries.tie_outs import tie_outs
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Credit = Callable[..., Lot]
@@ -61,12 +62,10 @@ def test_a_page_says_when_the_reports_do_not_agree(console: Client, paid: Lot, n
 def test_a_page_is_shown_when_the_comparison_takes_too_long(
     console: Client, paid: Lot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    slow = money_reports.tie_outs
-
     def slowly(as_of: Any) -> Any:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 50; SELECT pg_sleep(1)")
-        return slow(as_of)
+        return tie_outs(as_of)
 
     monkeypatch.setattr(money_reports, "tie_outs", slowly)
     page = console.get(reverse("report_liability"))

@@ -42,6 +42,7 @@ from wallet.ledger.idempotency import KEY_PATTERN, IdempotentRequest, fingerprin
 from wallet.queries import change_history
 
 FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
+KEPT_WHEN_BLANK = ("draw_priority", "refund_grace_days", "clawback_reach")  # or the default of a new pool
 PRIORITIES = ((1, _("Before other credits")), (2, _("Normal")), (3, _("After other credits")))
 
 
@@ -81,7 +82,7 @@ class PoolForm(ActionForm):
         label=_("Spending order"),
         choices=PRIORITIES,
         coerce=int,
-        initial=2,
+        required=False,
         widget=UnfoldAdminSelectWidget,
         help_text=_("Among credits of the same order, the one that ends soonest is spent first."),
     )
@@ -111,13 +112,21 @@ class PoolForm(ActionForm):
             "time_zone": _("Time zone used for end-of-day expiry, e.g. Asia/Kolkata."),
         }
 
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for name in KEPT_WHEN_BLANK:
+            self.fields[name].required = False
+
     def changed_values(self) -> dict[str, Any]:
         """Return the changed fields as arguments of the actions."""
         return {name: self.cleaned_data[name] for name in self.changed_data}
 
     def clean(self) -> dict[str, Any]:
-        """Read a blank opening as now, or as the present one, so that the closing is compared with it."""
+        """Read a blank opening as now, or as the present one, so that the closing is compared with it; keep blank policies."""
         cleaned = super().clean()
+        for name in KEPT_WHEN_BLANK:
+            if cleaned.get(name) in ("", None) and name not in self.errors:
+                cleaned[name] = getattr(self.instance, name)
         if not cleaned.get("opens_at") and "opens_at" not in self.errors:
             cleaned["opens_at"] = timezone.now() if self.instance._state.adding else self.instance.opens_at
         return cleaned
