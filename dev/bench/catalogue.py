@@ -7,6 +7,7 @@ from dev.bench import (
     claims_http,
     issue,
     lapses,
+    large_ledger,
     large_tables,
     lists,
     ownership_export,
@@ -54,6 +55,7 @@ BENCHES = {
         "payments of one credit and of five over HTTP, beside pgbench; holds with captures; one hot wallet; one service",
         payments.bench_payments,
     ),
+    "ledger": Bench("payments over HTTP with 5,000,000 lots in the tables, beside 5,000", large_ledger.bench_large_ledger),
     "lapses": Bench(
         "a million ended credits lapse: rows a second, and claims and payments beside the sweep", lapses.bench_lapses
     ),
