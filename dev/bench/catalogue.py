@@ -3,7 +3,20 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dev.bench import claims_http, issue, large_tables, lists, ownership_export, payments, profile, sweep, upgrade, verify
+from dev.bench import (
+    claims_http,
+    issue,
+    lapses,
+    large_ledger,
+    large_tables,
+    lists,
+    ownership_export,
+    payments,
+    profile,
+    sweep,
+    upgrade,
+    verify,
+)
 from dev.bench.environment import BenchEnvironment
 from dev.bench.results import Figure
 
@@ -41,6 +54,10 @@ BENCHES = {
     "payments": Bench(
         "payments of one credit and of five over HTTP, beside pgbench; holds with captures; one hot wallet; one service",
         payments.bench_payments,
+    ),
+    "ledger": Bench("payments over HTTP with 5,000,000 lots in the tables, beside 5,000", large_ledger.bench_large_ledger),
+    "lapses": Bench(
+        "a million ended credits lapse: rows a second, and claims and payments beside the sweep", lapses.bench_lapses
     ),
     "upgrade": Bench(
         "claims while the lots of 2,000,000 earlier claims are opened, beside claims alone", upgrade.bench_upgrade

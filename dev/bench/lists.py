@@ -20,9 +20,10 @@ from dev.chaos.experiment import web_environment
 from dev.race import web_server
 from wallet.actions import seal_ledger
 
-LARGE = Tables(5_000_000, 2_000_000, people=20_000, heavy=100_000)
-QUICK_LARGE = Tables(200_000, 80_000, people=1_000, heavy=10_000)
-SMALL = Tables(10_000, 4_000, people=1_000, heavy=20)
+# About a tenth of the claims are spent, so that the user with 100,000 claims has 10,000 payments.
+LARGE = Tables(5_000_000, 2_000_000, people=20_000, heavy=100_000, payments=200_000)
+QUICK_LARGE = Tables(200_000, 80_000, people=1_000, heavy=10_000, payments=8_000)
+SMALL = Tables(10_000, 4_000, people=1_000, heavy=20, payments=400)
 PAGES, QUICK_PAGES = 10_000, 100
 REQUESTS = 30  # per list and round; the median counts
 MAX_RATIO = 1.5
@@ -44,6 +45,8 @@ LISTS = {
     "summary of the supply, as an ADMIN": "reports/summary/",
     "the landing page, signed out": "/",
     "the page of offers": "/offers/",
+    "payments of a user with many payments": "payments/",
+    "the wallet page of a user with many entries": "/dashboard/",
 }
 
 
@@ -140,4 +143,4 @@ def list_client(environment: BenchEnvironment, name: str, tables: Tables) -> Ite
     seal_ledger.seal_all()
     tokens = {ORDINARY: access_token(ORDINARY), HEAVY: access_token(HEAVY), ADMIN: access_token(ADMIN, Role.ADMIN)}
     with web_server.web_server(web_environment(), "--preload") as server:
-        yield Client(server.port, tokens, {ORDINARY: session(ORDINARY)})
+        yield Client(server.port, tokens, {ORDINARY: session(ORDINARY), HEAVY: session(HEAVY)})

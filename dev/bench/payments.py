@@ -16,6 +16,7 @@ from dev.bench.claims_http import generator_idle_note, warm_server
 from dev.bench.environment import BenchEnvironment, RoundDisturbed
 from dev.bench.payment_statements import PAY
 from dev.bench.results import Figure
+from dev.bench.tables import Tables
 from dev.bench.wallets import create_payers, fill_wallets, open_payable_pool
 from dev.payment_race.fixture import create_api_key
 from wallet.actions import seal_ledger
@@ -81,10 +82,12 @@ def service_request(path: str, key: str, body: object) -> bytes:
     return load.build_request("POST", path, "", body, Authorization=f"Api-Key {key}", Idempotency_Key=secrets.token_hex(16))
 
 
-def open_shop(environment: BenchEnvironment, name: str, services: int = 1) -> Shop:
-    """Make a fresh database with services and users."""
+def open_shop(environment: BenchEnvironment, name: str, tables: Tables | None = None, services: int = 1) -> Shop:
+    """Make a fresh database with services and users, and with such tables."""
     environment.fresh_database(name)
-    made = [Service.objects.create(name=f"Shop {number}") for number in range(services)]
+    if tables:
+        tables.fill()
+    made = [Service.objects.create(name=f"Paid shop {number}") for number in range(services)]
     keys = [(service.pk, create_api_key(service.name)) for service in made]
     return Shop(keys, create_payers(environment.size(PAYERS, QUICK_PAYERS)))
 
@@ -106,7 +109,7 @@ def bench_payments(environment: BenchEnvironment) -> list[Figure]:
 def bench_one_credit(environment: BenchEnvironment) -> list[Figure]:
     """Payments of one credit: beside pgbench, as holds with captures, from one wallet, and at one of many services."""
     size = environment.size(PAYMENTS, QUICK_PAYMENTS)
-    shop = open_shop(environment, "payments", SERVICES)
+    shop = open_shop(environment, "payments", services=SERVICES)
     fill_wallets(open_payable_pool("Large credits"), len(shop.payers), LARGE_CREDIT)
     with warm_server() as server:
         port = server.port

@@ -61,7 +61,7 @@ def fill_wallets(pool: CreditPool, credits_: int, value: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET statement_timeout = 0; SET work_mem = '256MB'")
         for first in range(0, credits_, BATCH):
-            values = {"pool": pool.pk, "value": value, "count": min(BATCH, credits_ - first), "first": first}
+            values: dict[str, Any] = {"pool": pool.pk, "value": value, "count": min(BATCH, credits_ - first), "first": first}
             with transaction.atomic():
                 cursor.execute(ISSUED, values)
                 cursor.execute(CLAIMED, values)

@@ -55,7 +55,7 @@ def restart_workers(experiment: Experiment) -> Outcome:
 class OneByOne(web_server.HttpTransport):
     """Opens a connection for each request."""
 
-    def post(self, path: str, headers: dict[str, str]) -> ClaimResponse:
+    def post(self, path: str, headers: dict[str, str], body: str | None = None) -> ClaimResponse:
         """Send one request and close the connection."""
         try:
             return super().post(path, headers | {"Connection": "close"})

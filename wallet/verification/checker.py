@@ -9,9 +9,9 @@ than 10 s · I12 a movement is the sum of its postings, in one wallet · I13 lot
 their postings · I14 nothing is below zero at any time · I15 no credit is drawn outside its life or at another service · I16
 captures are before the hold's end and within it, refunds within captures, per credit · I17 credits are drawn in order · I18 the
 movements of a wallet are numbered 1 to n · I19 one live payment, and one refund, per reference · I20 credits lapse at their
-end, not before, and within 10 minutes · I21 sealed positions equal recounts · I23 every claim has its lot, with the promised
-dates · I24 the accounts add up to zero and to what lots have · I25 PostgreSQL enforces its rules against all sessions, whatever
-their settings.
+end, not before, and within 10 minutes · I21 sealed positions equal recounts · I22 acknowledged payments are in the ledger, and
+all that is there was asked for (payment_log) · I23 every claim has its lot, with the promised dates · I24 the accounts add up
+to zero and to what lots have · I25 PostgreSQL enforces its rules against all sessions, whatever their settings.
 """
 
 import json

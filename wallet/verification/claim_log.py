@@ -4,8 +4,11 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 Outcome = Literal["ok", "refused", "unknown"]
 # Codes for responses that must never occur.
@@ -39,8 +42,8 @@ class Attempt:
         return UUID(self.receipt["id"]) if self.receipt else None
 
 
-def write_log(path: Path, attempts: Iterable[Attempt]) -> None:
-    """Write a log, one JSON object per line."""
+def write_log(path: Path, attempts: Iterable["DataclassInstance"]) -> None:
+    """Write a log of attempts, which are dataclasses, one JSON object per line."""
     with path.open("w", encoding="utf-8") as file:
         file.writelines(json.dumps(asdict(attempt)) + "\n" for attempt in attempts)
 
