@@ -1,6 +1,7 @@
 """Access to the sections of the console by role."""
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -10,12 +11,17 @@ from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
+from accounts.services import Service
 from tests.admin.conftest import CREDITS, seal_an_entry
 from tests.conftest import PASSWORD
-from wallet.actions import edit_asset
+from tests.money.conftest import end_credit
+from wallet.actions import bulk_jobs, edit_asset
 from wallet.actions.claim import claim_asset
+from wallet.actions.lapse_credits import lapse_ended_credits
+from wallet.actions.pay import pay
+from wallet.assets.batches import JobKind
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.ledger.models import Entry
+from wallet.ledger.models import Entry, Lot
 
 INDEX, LOGIN = reverse("admin:index"), reverse("admin:login")
 OPERATOR_SECTIONS = {
@@ -173,9 +179,18 @@ def test_list_of_a_hundred_rows_takes_as_many_queries_as_one(
     address = reverse(f"admin:{section}_changelist")
 
     def create_rows(name: str) -> None:
-        asset = issue(pool=open_pool(name=name))
-        claim_asset(edit_asset.update_asset(asset.pk, ada, title=name).pk, alice)
+        pool = open_pool(name=name)
+        asset = issue(pool=pool)
+        claim = claim_asset(edit_asset.update_asset(asset.pk, ada, title=name).pk, alice)
         seal_an_entry()
+        shop = Service.objects.create(name=name)
+        if section == "ledger_payment":
+            pay(alice, shop, currency="INR", amount=Decimal(1), reference=name.replace(" ", "-"))
+        elif section == "ledger_lapse":
+            end_credit(Lot.objects.get(pk=claim.receipt["id"]))
+            lapse_ended_credits()
+        elif section == "assets_bulkjob":
+            bulk_jobs.start_job(ada, JobKind.EXPIRE, pool, in_background=False)
 
     create_rows("Diwali")
     with django_assert_max_num_queries(8 + 3) as one:  # 3: the transaction of an expensive read with its time limit

@@ -121,7 +121,8 @@ def test_oldest_changes_show_the_previous_values_given_by_their_action(
     """PostgreSQL did not always keep it."""
     asset = issue()
     context = Context.objects.create(metadata=said)
-    columns = {field.attname: getattr(asset, field.attname) for field in CashbackAsset._meta.concrete_fields}
+    kept = {field.attname for field in AssetEvent._meta.concrete_fields}
+    columns = {name: getattr(asset, name) for field in CashbackAsset._meta.concrete_fields if (name := field.attname) in kept}
     AssetEvent.objects.create(pgh_label="update", pgh_obj_id=asset.pk, pgh_context=context, **columns)
 
     assert trail(console, asset)[0][3]["title"] == shown

@@ -76,7 +76,7 @@ def test_page_lists_every_cause_of_a_code(client: Client) -> None:
     shown = text(client.get("/problems/busy/").content.decode())
 
     assert AllInFlight.meaning in shown
-    assert shown.count("503 Service Unavailable") == len(kinds_by_code()["busy"]) == 4
+    assert shown.count("503 Service Unavailable") == len(kinds_by_code()["busy"]) == 5
 
 
 def test_unknown_code_is_not_found(client: Client) -> None:

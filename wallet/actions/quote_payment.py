@@ -18,15 +18,19 @@ from wallet.ledger.movements import MAX_POSTINGS
 from wallet.money import format_amount
 
 MAX_PASSED_OVER = 20
-# Open credits of the wallet that a payment may not draw on now, and why.
+# Open credits of the wallet that a payment may not draw on now, and why. Materialized: PostgreSQL would otherwise look for the
+# first ids among the lots of all wallets.
 PASSED_OVER = """
+WITH lot AS MATERIALIZED (
+    SELECT entry_id, available, spendable_from, spendable_until, clawback_due, service_id FROM ledger_lot
+    WHERE user_id = %(user)s AND currency = %(currency)s AND is_open
+)
 SELECT lot.entry_id, lot.available, CASE
     WHEN lot.spendable_until <= clock_timestamp() THEN 'ended'
     WHEN lot.spendable_from > clock_timestamp() THEN 'pending'
     WHEN lot.clawback_due > 0 THEN 'clawed_back' ELSE 'other_service' END AS reason
-FROM ledger_lot AS lot WHERE lot.user_id = %(user)s AND lot.currency = %(currency)s AND lot.is_open
-    AND (lot.spendable_until <= clock_timestamp() OR lot.spendable_from > clock_timestamp() OR lot.clawback_due > 0
-        OR lot.service_id IS DISTINCT FROM %(service)s::uuid AND lot.service_id IS NOT NULL)
+FROM lot WHERE lot.spendable_until <= clock_timestamp() OR lot.spendable_from > clock_timestamp() OR lot.clawback_due > 0
+    OR (lot.service_id IS DISTINCT FROM %(service)s::uuid AND lot.service_id IS NOT NULL)
 ORDER BY lot.entry_id LIMIT %(limit)s
 """
 
