@@ -61,7 +61,6 @@ def test_existing_assets_are_in_the_counters_after_migration(back: None, alice: 
 
 
 def test_application_role_claims_and_seals_after_migrating_back(back: None, alice: User) -> None:
-    call_command("grant_app_role", stdout=StringIO())
     asset = former_release.issue()
     assert triggers("O") == 0
 

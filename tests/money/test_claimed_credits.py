@@ -358,6 +358,15 @@ def earlier_claims(credit: Credit) -> list[UUID]:
     return claims
 
 
+def test_a_wallet_whose_lots_are_not_open_yet_is_busy_and_not_empty(
+    earlier_claims: list[UUID], spend: Spend, alice: User, shop: Service
+) -> None:
+    with pytest.raises(LotsIncomplete):
+        spend("10")
+    with pytest.raises(LotsIncomplete):
+        quote_payment(alice, shop, currency="INR", amount=Decimal(10))
+
+
 def test_lots_of_earlier_claims_are_opened_in_batches_while_claims_go_on(
     earlier_claims: list[UUID], credit: Credit, spend: Spend
 ) -> None:

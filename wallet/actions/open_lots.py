@@ -32,7 +32,12 @@ def open_lots(
             return True
         progress(opened)
         time.sleep(rest * (time.monotonic() - began))
-    return not run_statements({"remaining": REMAINING}, {})["remaining"]
+    return not are_lots_missing()
+
+
+def are_lots_missing() -> bool:
+    """Return whether claims from before there were lots still wait for theirs."""
+    return bool(run_statements({"remaining": REMAINING}, {})["remaining"])
 
 
 @atomic_with_retry(idempotent=True)

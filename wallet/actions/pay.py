@@ -20,9 +20,17 @@ from kernel.timestamps import format_timestamp
 from kernel.transactions import Busy, atomic_with_retry
 from kernel.uuid7 import uuid7
 from wallet.actions.end_holds import release_holds
+from wallet.actions.open_lots import are_lots_missing
 from wallet.actions.payment_answers import Answer, replay_key, same_reference
 from wallet.actions.payment_checks import DEFAULT_HOLD_SECONDS, check_hold, check_payment_amount, check_reference
-from wallet.actions.payment_refusals import CreditHeld, InsufficientCredit, TooManyCredits, WalletClosed, refusals_of_postgresql
+from wallet.actions.payment_refusals import (
+    CreditHeld,
+    InsufficientCredit,
+    LotsIncomplete,
+    TooManyCredits,
+    WalletClosed,
+    refusals_of_postgresql,
+)
 from wallet.actions.payment_sql import ALONE, IN_BATCH, lock_and_read, read_holds
 from wallet.ledger.allocating import Share, allocate, total
 from wallet.ledger.idempotency import fingerprint
@@ -150,12 +158,14 @@ def pay_alone(request: PaymentRequest) -> Answer:
 
 
 def draw_exactly(request: PaymentRequest, lots: Sequence[Share]) -> list[Share]:
-    """Return what each lot bears of the payment; raise TooManyCredits, CreditHeld or InsufficientCredit."""
+    """Return what each lot bears of the payment; raise TooManyCredits, LotsIncomplete, CreditHeld or InsufficientCredit."""
     drawable = lots[:MAX_POSTINGS]
     available = total(drawable)
     if available < request.amount and not (request.up_to and available > 0):
         if len(lots) > MAX_POSTINGS:
             raise TooManyCredits
+        if are_lots_missing():
+            raise LotsIncomplete
         raise shortage(request, available, read_holds(request.user_id, request.currency))
     return allocate(drawable, request.amount)
 

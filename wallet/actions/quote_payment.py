@@ -10,8 +10,9 @@ from accounts.models import User
 from accounts.services import Service
 from kernel.statements import run_statements
 from kernel.timestamps import format_timestamp
+from wallet.actions.open_lots import are_lots_missing
 from wallet.actions.payment_checks import check_payment_amount
-from wallet.actions.payment_refusals import WalletClosed
+from wallet.actions.payment_refusals import LotsIncomplete, WalletClosed
 from wallet.actions.payment_sql import read_spendable
 from wallet.ledger.allocating import Share, allocate, total
 from wallet.ledger.movements import MAX_POSTINGS
@@ -53,8 +54,8 @@ def quote_payment(
     """Return in JSON types what a payment of `amount` at the service would draw on now, and what it would pass over.
 
     Without a service, credits that are bound to one are passed over.
-    `covered` is what would be paid: all of it, or, unless `up_to`, nothing when credit is missing. Raises InvalidAmount and
-    WalletClosed.
+    `covered` is what would be paid: all of it, or, unless `up_to`, nothing when credit is missing. Raises InvalidAmount,
+    WalletClosed and LotsIncomplete.
     """
     check_payment_amount(amount, currency)
     read = read_spendable(Question(user.pk, currency, service.pk if service else None))
@@ -62,6 +63,8 @@ def quote_payment(
         raise WalletClosed
     shares = allocate([Share(lot.entry_id, lot.available) for lot in read["lots"][:MAX_POSTINGS]], amount)
     found = total(shares)
+    if found < amount and are_lots_missing():
+        raise LotsIncomplete
     covers = found == amount or up_to
     parameters = {"user": user.pk, "currency": currency, "service": service and service.pk, "limit": MAX_PASSED_OVER}
     passed_over = run_statements({"lots": PASSED_OVER}, parameters)["lots"]

@@ -92,6 +92,7 @@ class Command(BaseCommand):
         if not os.environ.get("DATABASE_URL"):
             call_command("grant_app_role", stdout=io.StringIO())
         call_command("schedule_tasks", stdout=io.StringIO())
+        call_command("open_lots", stdout=io.StringIO())  # of claims that an earlier version recorded
         call_command("seed", stdout=seed)
         # The web server and the worker open their own connections.
         connections.close_all()
