@@ -1,12 +1,14 @@
 """The yardstick of payments: their statements alone, sent by pgbench."""
 
+from kernel.sql import WALLET_LOCK
+
 # The turn of the wallet, then what the decision needs: keys, the order, ended holds, the person, the credits in draw order.
-READ = """\
+READ = f"""\
 \\set i :i + 1
 \\set n (:i * :step + :client_id) % :payers
 SELECT id AS payer, gen_random_uuid() AS payment FROM bench_payer WHERE n = :n \\gset
 BEGIN;
-SELECT pg_advisory_xact_lock(hashtextextended(:payer::text || 'INR', 1));
+SELECT pg_advisory_xact_lock({WALLET_LOCK.format(user=":payer", currency="'INR'")});
 SELECT id FROM ledger_movement WHERE actor_id IS NULL AND service_id = :service::uuid AND request_key = :payment::text;
 SELECT id FROM ledger_payment
     WHERE service_id = :service::uuid AND user_id = :payer::uuid AND reference = :payment::text AND is_live;
@@ -19,7 +21,7 @@ SELECT lot.entry_id, lot.available FROM ledger_lot AS lot
         AND (lot.spendable_until IS NULL OR lot.spendable_until > clock_timestamp())
         AND (lot.service_id IS NULL OR lot.service_id = :service::uuid)
     ORDER BY lot.draw_priority, lot.spendable_until, lot.opened_at, lot.entry_id LIMIT 16;
-"""
+"""  # noqa: S608  (made of a constant)
 PAY = (
     READ  # noqa: S608  (made of constants)
     + """\

@@ -22,7 +22,7 @@ WINDOW_SECONDS = 0.1  # between reading and writing, so that two payments read t
 READ_WALLETS = f"SELECT wallet.user_id, wallet.currency, true AS locked FROM {WALLETS}"  # noqa: S608  (made of a constant)
 UNLOCKED = Turn({"wallets": READ_WALLETS}, MAX_POSTINGS + 1)
 TURN = "SELECT pg_get_functiondef(tgfoid) FROM pg_trigger WHERE tgname LIKE 'pgtrigger_movement_turn_%'"
-LOCK = "PERFORM pg_advisory_xact_lock("
+LOCK = "PERFORM pg_advisory_xact_lock"
 
 
 class UnlockedPayments(DirectPayments):
@@ -67,6 +67,6 @@ def remove_guards() -> None:
         (definition,) = cursor.fetchone()
         start, lock, rest = definition.partition(LOCK)
         assert lock
-        cursor.execute(f"{start}PERFORM ({rest}")
+        cursor.execute(f"{start}PERFORM {rest}")
         cursor.execute("ALTER TABLE ledger_movement DROP CONSTRAINT movement_number")
         cursor.execute("ALTER TABLE ledger_lot DROP CONSTRAINT lot_available")

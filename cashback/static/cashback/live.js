@@ -1,15 +1,15 @@
 // What a page gains with a script: the reader's time zone on the first visit, countdowns, and words when the network fails.
-// Everything works without it; nothing here decides anything.
+// Everything works without it.
 (() => {
   "use strict";
   const words = document.getElementById("words").dataset;
   const page = document.documentElement.lang;
-  // The reader's own variant of the page's language, e.g. en-IN, else the page's.
+  // The reader's variant of the page's language, e.g. en-IN.
   const language = navigator.languages.find((tag) => tag.split("-")[0] === page) ?? page;
   const DAY = 86400000;
   const root = document.body;
   const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  // The server writes times in the zone that it knows. On the first visit it knows none: write them here, and tell it the zone.
+  // On the first visit the server knows no zone: write times here, and tell it.
   const isFirstVisit = !root.dataset.zone && Boolean(here);
   const unit = (name, value) => new Intl.NumberFormat(language, { style: "unit", unit: name, unitDisplay: "short" }).format(value);
 
