@@ -131,5 +131,5 @@ def every_page(page: Page) -> Iterator[str]:
         yield settled(page, name)
     for name, address in {"issue-refused": rows()["issue"], "credit-refused": lists()["credit-new"]}.items():
         page.goto(address)
-        sent(page, "Issue credits" if name == "issue-refused" else "Save")
+        sent(page, "Preview" if name == "issue-refused" else "Save")
         yield settled(page, name)

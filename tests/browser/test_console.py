@@ -103,7 +103,8 @@ def test_an_operators_whole_way_from_a_new_pool_to_a_file_of_who_owns_what(
     page.get_by_label("Title").fill("Festival of lights")
     page.get_by_label("Value of each").fill("75.00")
     page.get_by_label("Last day").fill("2099-12-31")
-    sent(page, "Issue credits")
+    sent(page, "Preview")
+    sent(page, "Issue 5 credits worth 375.00\N{NO-BREAK SPACE}INR")
     expect(page.get_by_text("5 credits issued in Festive cashback.")).to_be_visible()
 
     page.goto(f"{CREDITS}?status=AVAILABLE")

@@ -76,6 +76,10 @@ class BaseViewSet(GenericViewSet[Any]):
         """Return the action's request serializer, or the response serializer when it has none."""
         return self.bodies.get(self.action) or super().get_serializer_class()
 
+    def get_queryset(self) -> QuerySet[Any]:
+        """Return the rows; none for a view of something else, of which the browsable page asks too."""
+        return User.objects.none() if self.queryset is None else super().get_queryset()
+
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Filter lists; a single object is looked up by its id alone."""
         return super().filter_queryset(queryset) if self.action == "list" else queryset
