@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from accounts import closing, email_change, email_verification, passwords, sign_ins, throttles, tokens, two_factor
 from accounts.api import AuthView
-from accounts.models import User
+from accounts.models import TokenFamily, User
 from accounts.registration import EmailTaken
 from accounts.serializers import (
     CloseSerializer,
@@ -34,6 +34,7 @@ def session_key(request: Request) -> str | None:
 
 class SignInsView(AuthView):
     serializer_class: Any = SignInSerializer
+    queryset = TokenFamily.objects.none()  # for the browsable page
     pagination_class = None
 
     @operation("List the caller's sign-ins", tags=["me"], responses=SignInSerializer(many=True))

@@ -63,7 +63,7 @@ def test_every_page_of_the_console_is_for_everybody(
 def downloaded(page: Page, link: str, folder: Path) -> Path:
     """Take a list away by one of the links above it."""
     with page.expect_download() as download:
-        page.get_by_role("main").get_by_role("link", name=link).click()
+        page.get_by_role("main").get_by_role("link", name=link, exact=True).click()
     path = folder / download.value.suggested_filename
     download.value.save_as(path)
     return path
