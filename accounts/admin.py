@@ -128,7 +128,7 @@ class UserAdmin(StrictListMixin, LockedRowMixin, DjangoUserAdmin[User], ModelAdm
         return format_minute(user.last_login) if user.last_login else None
 
     def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
-        """Save the user. Nobody has verified an email that a superuser typed."""
+        """Save the user. An email that a superuser typed is not verified."""
         if change and "email" in form.changed_data:
             obj.email_verified_at, obj.pending_email = None, ""
         super().save_model(request, obj, form, change)

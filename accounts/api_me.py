@@ -34,7 +34,7 @@ def session_key(request: Request) -> str | None:
 
 class SignInsView(AuthView):
     serializer_class: Any = SignInSerializer
-    queryset = TokenFamily.objects.none()  # for the browsable page
+    queryset: Any = TokenFamily.objects.none()  # for the browsable page
     pagination_class = None
 
     @operation("List the caller's sign-ins", tags=["me"], responses=SignInSerializer(many=True))

@@ -16,12 +16,12 @@ from kernel.refusals import Conflict
 
 class LastAdmin(Conflict):
     code = "last_admin"
-    meaning = _("The only active ADMIN cannot close their account, because nobody could issue credits afterwards.")
+    meaning = _("The only active ADMIN cannot close their account, because no one could issue credits afterwards.")
     detail = _("You are the only operator. Make someone else an operator first.")
 
 
 def close_account(user: User, current_password: str, code: str = "") -> None:
-    """Close the account of `user` for good: nobody can sign in to it, and its email may register again as a new person.
+    """Close the account of `user` for good: signing in becomes impossible, and its email may register again as a new person.
 
     Raises ValidationError (for `current_password`), CodeRequired, CodeNotValid, RateLimited, HashingBusy, LastAdmin; then
     nothing has changed. Callers count the attempt first.

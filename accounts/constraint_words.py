@@ -1,4 +1,4 @@
-"""The words for each constraint of users that what somebody enters can violate."""
+"""The words for each constraint of users that an entered value can violate."""
 
 from django.utils.translation import gettext_noop as _
 

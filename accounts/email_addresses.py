@@ -1,4 +1,4 @@
-"""Email addresses: one form per mailbox, by the rules of internet names and without characters that nobody sees.
+"""Email addresses: one form per mailbox, by the rules of internet names and without invisible characters.
 
 The package email-validator applies them: domains by IDNA 2008 and UTS 46, Unicode NFC, no invisible or unsafe characters.
 Nothing is asked in the DNS.

@@ -1,7 +1,7 @@
 """Emails to users, sent by tasks of the scheduler.
 
 An action enqueues a task in its own transaction and goes on: the answer never waits for a mail server, and takes the same time
-whether or not there is somebody to write to. A task names the user by id, so that no queue holds an email.
+whether or not the address has an account. A task names the user by id, so that no queue holds an email.
 """
 
 from smtplib import SMTPException

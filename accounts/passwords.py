@@ -82,7 +82,7 @@ def store_password(user: User, password: str, reason: Revoked, exempt: Sequence[
     hashed = make_password(normal_password(password))
     with transaction.atomic():
         # Conditional on the checked hash: of two concurrent changes one wins, and no lock is held while hashing.
-        # A change of email that waits for its link was perhaps asked for by whoever is shut out now.
+        # A change of email that waits for its link may have been requested by the attacker who is signed out now.
         checked = User.objects.filter(pk=user.pk, password=user.password, is_active=True)
         if not checked.update(password=hashed, pending_email=""):
             raise current_password_error()

@@ -38,7 +38,7 @@ def require_scope(caller: ServiceCaller, scope: Scope) -> None:
 
 
 class ServiceWithScope(BasePermission):
-    """Allows services whose key has the scope; a service without it is told which one is missing."""
+    """Allows services whose key has the scope; the refusal names the missing scope."""
 
     scope: Scope
 

@@ -1,4 +1,4 @@
-"""Database sessions that are stored under a digest of their key, so that a leaked table lets nobody impersonate a user.
+"""Database sessions that are stored under a digest of their key, so that a leaked table cannot be used to impersonate a user.
 
 Each session also keeps its user and browser (accounts.models.BrowserSession), for the list of sign-ins.
 """

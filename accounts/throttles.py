@@ -67,7 +67,7 @@ def count_wrong_password(email: str, device: str | None = None) -> None:
     """Count one wrong password for the email, from any address; raise RateLimited if there were too many.
 
     Call it after a wrong password: a correct one is never refused because of other clients' attempts. On a known `device` it
-    does nothing: its owner, who mistyped, is not told to wait for what others did.
+    does nothing: its owner, who mistyped, does not wait because of others.
     """
     if device is None:
         check_rate("wrong_password", email_identity(email))

@@ -74,7 +74,7 @@ def sign_in(email: str, password: str, code: str = "", client: Client = Client()
 def verify_credentials(email: str, password: str, device: str | None = None) -> User:
     """Return the active user with this email and password; raise BadCredentials, RateLimited or HashingBusy."""
     with audit.recording_refusal("sign_in", email=audit.email_digest(email)):
-        # Each form is tried whether or not the email exists, so that the work tells nothing.
+        # Each form is tried whether or not the email exists, so that the duration reveals nothing.
         forms = password_forms(password) if len(password) <= MAX_PASSWORD_LENGTH else []
         users = (authenticate(None, username=email, password=form) for form in forms)
         user = next((found for found in users if found is not None), None)

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 NOT_READABLE = Fallback("two_factor.key_not_readable", "a second factor's secret was encrypted under another SECRET_KEY", log)
 SECRET_BYTES = 20  # RFC 4226 recommends 160 bits
 RECOVERY_CODES = 10
-MAX_COUNTED_FAILURES = 10  # the pause after wrong codes doubles up to 512 s: nobody is kept out for days
+MAX_COUNTED_FAILURES = 10  # the pause after wrong codes doubles up to 512 s: so that no user is kept out for days
 
 
 def secret_cipher() -> AESSIV:

@@ -13,7 +13,10 @@ OUTPUT_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 @contextmanager
 def checked_output() -> Iterator[None]:
-    """Run a command and flush its output; exit with 1 and one line when it cannot be written, with 141 when nobody reads it."""
+    """Run a command and flush its output.
+
+    Exits with 1 and one line when the output cannot be written, with 141 when the pipe is closed.
+    """
     try:
         try:
             yield

@@ -31,7 +31,7 @@ class StrictSerializer(serializers.Serializer[Any]):
         return {str(name): [ErrorDetail(message, "unknown")] for name in data if name not in known}
 
     def further_errors(self, valid: dict[str, Any]) -> dict[str, Any]:
-        """Return what the action would refuse of the valid fields of an invalid body, so that all errors are told at once.
+        """Return what the action would refuse of the valid fields of an invalid body, so that all errors are shown at once.
 
         Arguments:
             valid: the fields that have no error, as they were sent.

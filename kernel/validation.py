@@ -1,4 +1,4 @@
-"""Validation that tells the errors of all fields at once."""
+"""Validation that reports the errors of all fields at once."""
 
 from collections.abc import Callable
 from typing import TypeVar

@@ -1,4 +1,4 @@
-"""Versions of rows: whether a row is still as somebody read it.
+"""Versions of rows: whether a row is still as it was read.
 
 An action that takes a `Precondition` calls it with the locked row, so that of two concurrent changes only one can meet it.
 """

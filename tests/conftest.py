@@ -15,6 +15,7 @@ from django.core.cache import caches
 from django.core.management import call_command
 from django.db import connection
 from django.test import Client, TransactionTestCase
+from django.utils import translation
 from pytest_django import DjangoDbBlocker
 from whitenoise.middleware import WhiteNoiseMiddleware
 
@@ -86,6 +87,13 @@ def _empty_caches() -> Iterator[None]:
     yield
     for cache in caches.all(initialized_only=True):
         cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _default_language() -> Iterator[None]:
+    """A request in another language leaves it active in its thread, where the next request sets its own."""
+    yield
+    translation.deactivate()
 
 
 DATABASE_FIXTURES = {"db", "transactional_db", "_django_db_helper", "django_db_setup"}

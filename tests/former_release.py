@@ -1,9 +1,11 @@
 """What a former release did, by the SQL of its time: the code of today needs columns that its tables lacked."""
 
+from io import StringIO
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+from django.core.management import call_command
 from django.db import connection, transaction
 
 from kernel.uuid7 import uuid7
@@ -13,6 +15,12 @@ SEALED = (
     *("seq", "previous_root", "root", "from_xid", "to_xid", "count", "sums", "sealed_at"),
     *("public_key", "signature", "leaves"),
 )
+
+
+def migrate_to_this_one() -> None:
+    """Apply all migrations and grant the privileges on tables and columns that they made anew."""
+    call_command("migrate", verbosity=0, interactive=False)
+    call_command("grant_app_role", stdout=StringIO())
 
 
 def rows(sql: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -29,11 +29,12 @@ def fail(request, token):
     password = "local-hunter2"
     raise ValueError("first line\\nKey (email)=(message-hunter2) exists")
 
-urls.urlpatterns.insert(0, path("fail/<str:token>/", fail, name="fail"))
+# Below /api/, where a request with a token reads no session: the process has no database.
+urls.urlpatterns.insert(0, path("api/fail/<str:token>/", fail, name="fail"))
 client = Client(raise_request_exception=False, headers={"X-Request-ID": "trace-me-7", "Authorization": "Bearer header-hunter2"})
 client.cookies["sessionid"] = "cookie-hunter2"
 body = {"password": "body-hunter2"}
-print(client.post("/fail/path-hunter2/?q=query-hunter2", body, SERVER_NAME="localhost").status_code)
+print(client.post("/api/fail/path-hunter2/?q=query-hunter2", body, SERVER_NAME="localhost").status_code)
 """
 FLUSH_SENTRY = "import sentry_sdk; sentry_sdk.flush(10)"
 

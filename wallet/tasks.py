@@ -14,6 +14,7 @@ BULK_JOBS = "Continue bulk jobs"
 WALLETS = "End holds and lapse ended credits"
 SWEEP_SECONDS = 50  # the next sweep starts a minute after this one
 REST_RATIO = 9.0  # pause after each batch, in multiples of its duration: the sweep works a tenth of the time
+WALLETS_REST = 4.0  # ending holds and lapsing credits works a fifth of the time
 OPEN_LOTS_REST = 1.0  # opening lots works half of the time: until it is done, nothing is paid
 BATCH_SIZE = 200  # a small batch occupies the core and the disk only briefly
 JOB_SECONDS = 20  # a worker that sealing also needs
@@ -39,7 +40,9 @@ def sweep_wallets() -> int:
     with acting_through_channel("scheduler"):
         if not open_lots.open_lots(rest=OPEN_LOTS_REST, seconds=SWEEP_SECONDS):
             return 0
-        return end_holds.end_due_holds() + lapse_credits.lapse_ended_credits()
+        half = SWEEP_SECONDS / 2
+        ended = end_holds.end_due_holds(rest=WALLETS_REST, seconds=half)
+        return ended + lapse_credits.lapse_ended_credits(rest=WALLETS_REST, seconds=half)
 
 
 def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:

@@ -30,9 +30,10 @@ SWEEPER = """
 import time, django
 django.setup()
 from wallet.actions.lapse_credits import lapse_ended_credits
+from wallet.tasks import WALLETS_REST
 print('up', flush=True)
 while True:
-    lapse_ended_credits()
+    lapse_ended_credits(rest=WALLETS_REST)
     time.sleep(0.1)
 """
 

@@ -78,9 +78,16 @@ def _length(file: Path) -> int:
 def _users(instance: InstancePaths) -> tuple[int, ...]:
     # Forks share their parent's lock, so the lock table alone would miss them. Without /proc (macOS) there is no list.
     mine = str(supervisor.lease_file(instance))
-    descriptors = (entry for entry in Path("/proc").glob("[0-9]*/fd/*") if _target(entry) == mine)
-    pids = {int(entry.parts[2]) for entry in descriptors}
-    return tuple(sorted(pid for pid in pids if not _is_supervisor(pid)))
+    pids = (int(process.name) for process in Path("/proc").glob("[0-9]*"))
+    return tuple(sorted(pid for pid in pids if mine in _open_files(pid) and not _is_supervisor(pid)))
+
+
+def _open_files(pid: int) -> set[str]:
+    try:
+        return {_target(entry) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    except OSError:
+        # It has ended, or belongs to another user.
+        return set()
 
 
 def _target(entry: Path) -> str:

@@ -35,7 +35,6 @@ OPERATOR_SECTIONS = {
     "ledger_seal",
     "ledger_payment",
     "ledger_lapse",
-    "accounts_service",
     "assets_batch",
     "assets_bulkjob",
 }

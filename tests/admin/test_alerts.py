@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 from datetime import timedelta
+from io import StringIO
 from uuid import uuid4
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
-from django_q.models import Task
+from django_q.models import Schedule, Task
 
 from accounts.models import User
 from tests.admin.conftest import seal_an_entry
@@ -47,6 +49,16 @@ def test_nothing_is_shown_while_all_is_well(console: Client, open_pool: OpenPool
 
     assert titles(console) == []
     assert "Needs attention" not in console.get(INDEX).content.decode()
+
+
+@pytest.mark.parametrize(("due", "is_late"), [(timedelta(minutes=1), False), (timedelta(minutes=-6), True)])
+def test_scheduler_that_never_ran_is_late_only_after_its_first_run_was_due(
+    console: Client, due: timedelta, is_late: bool
+) -> None:
+    call_command("schedule_tasks", stdout=StringIO())
+    Schedule.objects.filter(name=SWEEP).update(next_run=timezone.now() + due)
+
+    assert titles(console) == (["The scheduler has not run in the last 24 hours."] if is_late else [])
 
 
 def test_late_scheduler_is_reported_with_the_time_of_its_last_sweep(console: Client) -> None:

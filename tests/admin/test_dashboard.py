@@ -55,7 +55,7 @@ def test_figures_of_the_period_and_current_totals(console: Client, supply: Credi
         "Expired": ("100.00", 1),
         "Deleted": ("100.00", 1),
         "Available": ("300.00", 3),
-        "Outstanding liability": ("200.00", 2),
+        "Claimed in total": ("200.00", 2),
         "Expired unclaimed": ("100.00", 1),
     }
     assert figures(dollars)["Issued"] == ("1.00", 1)

@@ -67,7 +67,7 @@ def every_state(*, credit: Credit, spend: Spend, hold: Hold, shop: Service, alic
 def test_each_state_is_found_and_shown(console: Client, every_state: dict[str, UUID]) -> None:
     for state in PaymentState:
         assert listed(console, state=state) == [every_state[state]], state
-    assert set(listed(console, state="LIVING")) == {every_state["HELD"], every_state["PARTLY_CAPTURED"]}
+    assert set(listed(console, state="CURRENT_HOLDS")) == {every_state["HELD"], every_state["PARTLY_CAPTURED"]}
     rows = Payment.objects.all()
     now = payment_search.payment_parts(every_state["HELD"])["clock"][0].now
     assert {payment_search.state_of(row, now): row.pk for row in rows} == every_state
@@ -106,7 +106,7 @@ def plan(statement: str) -> str:
     ("find", "index"),
     [
         (lambda rows: payment_search.search_payments(rows, "INV"), "payment_by_reference"),
-        (lambda rows: rows.filter(payment_search.STATES["LIVING"]).order_by("held_until", "id"), "payment_held"),
+        (lambda rows: rows.filter(payment_search.STATES["CURRENT_HOLDS"]).order_by("held_until", "id"), "payment_held"),
         (lambda rows: rows.filter(user=uuid4()).order_by("-began_at", "-id"), "payment_of_user"),
     ],
 )
@@ -245,18 +245,18 @@ def test_lapses_are_listed_with_their_credit(console: Client, credit: Credit, sp
 
 
 def test_services_are_listed_and_lead_to_their_payments(console: Client, shop: Service) -> None:
-    rows = console.get(reverse("admin:accounts_service_changelist")).content.decode()
+    rows = console.get(reverse("services")).content.decode()
 
     assert f"{PAYMENTS}?service={shop.pk}" in rows
 
 
-def test_the_sidebar_marks_the_living_holds_apart_from_the_payments(console: Client, db: None) -> None:
+def test_the_sidebar_marks_the_current_holds_apart_from_the_payments(console: Client, db: None) -> None:
     def active(url: str) -> list[str]:
         request = console.get(url).context["request"]
         return [str(item["title"]) for group in sidebar_groups(request) for item in group["items"] if item["active"](request)]
 
     assert active(PAYMENTS) == ["Payments"]
-    assert active(f"{PAYMENTS}?state=LIVING") == ["Living holds"]
+    assert active(f"{PAYMENTS}?state=CURRENT_HOLDS") == ["Current holds"]
 
 
 def test_messages_say_what_was_done(console: Client, credit: Credit, spend: Spend) -> None:

@@ -205,7 +205,6 @@ def test_every_section_that_can_be_edited_carries_what_its_form_showed() -> None
         "BulkJob",
         "Lapse",
         "Payment",
-        "Service",
         "Success",
         "Failure",
     }

@@ -56,12 +56,12 @@ def pages(market: dict[str, Any]) -> dict[str, str]:
     payments, person = reverse("admin:ledger_payment_changelist"), market["person"].pk
     return {
         "payments": payments,
-        "living-holds": f"{payments}?state=LIVING",
+        "current-holds": f"{payments}?state=CURRENT_HOLDS",
         "payment": reverse("admin:ledger_payment_change", args=[market["payment"]]),
         "release": reverse("admin:ledger_payment_release", args=[market["held"]]),
         "refund": reverse("admin:ledger_payment_refund", args=[market["payment"]]),
         "lapses": reverse("admin:ledger_lapse_changelist"),
-        "services": reverse("admin:accounts_service_changelist"),
+        "services": reverse("services"),
         "claim": reverse("admin:ledger_entry_change", args=[market["claim"]]),
         "clawback": reverse("admin:ledger_entry_clawback", args=[market["claim"]]),
         "extend": reverse("admin:ledger_entry_extend", args=[market["claim"]]),

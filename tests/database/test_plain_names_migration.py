@@ -107,7 +107,7 @@ def former_data(alice: User, bob: User, ada: User) -> Iterator[Any]:
         assert rows("SELECT door, count, value FROM assets_issuance ORDER BY id") == FORMER_ISSUANCES
         yield pool
     finally:
-        migrate()
+        former_release.migrate_to_this_one()
 
 
 def contexts() -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timedelta
+from math import inf
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -138,7 +139,7 @@ def has_unfinished_jobs() -> bool:
     return BulkJob.objects.filter(state__in=UNFINISHED).exists()
 
 
-def run_job(job_id: UUID, *, seconds: float = float("inf"), rest: float = 0.0, progress: Progress = lambda _: None) -> BulkJob:
+def run_job(job_id: UUID, *, seconds: float = inf, rest: float = 0.0, progress: Progress = lambda _: None) -> BulkJob:
     """Work on a job until it is finished or the time is over, and return it.
 
     Arguments:

@@ -1,6 +1,7 @@
 """End holds that are over: their credit goes back, dated at the time at which they ended."""
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,10 +10,10 @@ from kernel.statements import run_statements
 from kernel.transactions import atomic_with_retry
 from wallet.actions.payment_sql import try_wallets
 from wallet.actions.returned_credit import settle_returned_credit
+from wallet.actions.wallet_sweep import BATCH_SIZE, Progress, sweep_in_batches
 from wallet.ledger.allocating import capture_order
 from wallet.ledger.recording import NewMovement, record
 
-BATCH_SIZE = 200
 OVER = """
 SELECT id, user_id, currency FROM ledger_payment WHERE is_held AND held_until <= clock_timestamp()
 ORDER BY held_until, id LIMIT %(limit)s
@@ -26,15 +27,14 @@ ORDER BY payment.held_until, payment.id
 """
 
 
-def end_due_holds(progress: Callable[[int], None] = lambda _: None, batch_size: int = BATCH_SIZE) -> int:
-    """End every hold that is over, a batch per transaction, and return how many; wallets in use are left for the next sweep."""
-    total = 0
-    while True:
-        found, ended = end_hold_batch(batch_size)
-        total += ended
-        progress(ended)
-        if not ended or found < batch_size:
-            return total
+def end_due_holds(
+    progress: Progress = lambda _: None, batch_size: int = BATCH_SIZE, *, rest: float = 0.0, seconds: float = math.inf
+) -> int:
+    """End every hold that is over, a batch per transaction, and return how many (arguments: wallet_sweep).
+
+    Wallets in use are left for the next sweep.
+    """
+    return sweep_in_batches(end_hold_batch, progress, batch_size, rest=rest, seconds=seconds)
 
 
 @atomic_with_retry(idempotent=True)

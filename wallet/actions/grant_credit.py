@@ -1,4 +1,4 @@
-"""Grant a credit: claim one of a pool for somebody, with a reason. The rules of a claim hold, the pool's limit included."""
+"""Grant a credit: claim one of a pool for a user, with a reason. The rules of a claim hold, the pool's limit included."""
 
 from uuid import UUID
 

@@ -1,16 +1,16 @@
 """The sweep of claimed credits: what is left of an ended credit lapses, dated at its end."""
 
-from collections.abc import Callable
+import math
 from typing import Any
 
 from kernel.sql import uuid_array
 from kernel.statements import run_statements
 from kernel.transactions import atomic_with_retry
 from wallet.actions.payment_sql import try_wallets
+from wallet.actions.wallet_sweep import BATCH_SIZE, Progress, sweep_in_batches
 from wallet.ledger.allocating import Share
 from wallet.ledger.recording import NewMovement, record
 
-BATCH_SIZE = 200
 ENDED = """
 SELECT entry_id, user_id, currency FROM ledger_lot WHERE is_open AND spendable_until <= clock_timestamp()
 ORDER BY spendable_until, entry_id LIMIT %(limit)s
@@ -22,19 +22,15 @@ ORDER BY spendable_until, entry_id
 """
 
 
-def lapse_ended_credits(progress: Callable[[int], None] = lambda _: None, batch_size: int = BATCH_SIZE) -> int:
-    """Record the lapse of every ended credit, a batch per transaction, and return how many.
+def lapse_ended_credits(
+    progress: Progress = lambda _: None, batch_size: int = BATCH_SIZE, *, rest: float = 0.0, seconds: float = math.inf
+) -> int:
+    """Record the lapse of every ended credit, a batch per transaction, and return how many (arguments: wallet_sweep).
 
     Safe to run twice, concurrently, late or never, because an ended credit cannot be spent. Wallets in use are left for the
     next sweep.
     """
-    total = 0
-    while True:
-        found, lapsed = lapse_batch(batch_size)
-        total += lapsed
-        progress(lapsed)
-        if not lapsed or found < batch_size:
-            return total
+    return sweep_in_batches(lapse_batch, progress, batch_size, rest=rest, seconds=seconds)
 
 
 @atomic_with_retry(idempotent=True)

@@ -92,7 +92,7 @@ def lock_and_read(requests: Sequence[Any], turn: Turn) -> dict[str, list[Any]]:
 
 
 def try_wallets(wallets: Sequence[tuple[UUID, str]]) -> set[tuple[UUID, str]]:
-    """Take the turns of these wallets that nobody has, and return them."""
+    """Lock these wallets except those in use, and return the locked ones."""
     columns = {"users": [user for user, _ in wallets], "currencies": [currency for _, currency in wallets]}
     tried = run_statements({"wallets": TRY_WALLETS}, columns)["wallets"]
     return {(row.user_id, row.currency) for row in tried if row.locked}
@@ -179,7 +179,7 @@ WHERE user_id = %(user)s AND currency = %(currency)s AND is_held AND held_until 
 
 
 def read_holds(user_id: UUID, currency: str) -> list[Any]:
-    """Return the living holds of a wallet: reference, amount and end of each, soonest end first."""
+    """Return the holds that have not ended of a wallet: reference, amount and end of each, soonest end first."""
     return run_statements({"holds": HELD_FOR}, {"user": user_id, "currency": currency})["holds"]
 
 

@@ -1,6 +1,6 @@
 """The operators' console: one module per section of the Django admin, loaded by its autodiscovery."""
 
-from wallet.admin import assets, batches, bulk_jobs, history, ledger, ownership, payments, pools, schedules, seals, services
+from wallet.admin import assets, batches, bulk_jobs, history, ledger, ownership, payments, pools, schedules, seals
 
 __all__ = [
     "assets",
@@ -13,5 +13,4 @@ __all__ = [
     "pools",
     "schedules",
     "seals",
-    "services",
 ]

@@ -1,4 +1,4 @@
-"""The dashboard: figures of a period, current liability and supply, and the reconciliation of issued credits."""
+"""The dashboard: figures of a period, what was claimed so far and the supply, and the reconciliation of issued credits."""
 
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -39,7 +39,7 @@ FLOW_TITLES = {
 }
 STATE_TITLES = {
     "available": gettext_lazy("Available"),
-    "claimed": gettext_lazy("Outstanding liability"),
+    "claimed": gettext_lazy("Claimed in total"),
     "expired": gettext_lazy("Expired unclaimed"),
 }
 STATES = {

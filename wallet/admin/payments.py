@@ -21,7 +21,7 @@ from wallet.admin.payment_steps import refund_page, release_page
 from wallet.ledger.models import Lapse, Payment
 from wallet.ledger.payment_state import PaymentState
 from wallet.queries import payment_search
-from wallet.queries.payment_search import LIVING, STATES, state_of
+from wallet.queries.payment_search import CURRENT_HOLDS, STATES, state_of
 
 STATE_TITLES = {
     PaymentState.HELD: _("Held"),
@@ -48,8 +48,8 @@ class PaymentStateFilter(ChoiceFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Any:
-        """Return the states, and all living holds together."""
-        return [(LIVING, _("Living holds")), *((str(state), title) for state, title in STATE_TITLES.items())]
+        """Return the states, and all current holds together."""
+        return [(CURRENT_HOLDS, _("Current holds")), *((str(state), title) for state, title in STATE_TITLES.items())]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the payments in the state."""
@@ -135,8 +135,8 @@ class PaymentAdmin(ReadOnlyAdmin):
     @display(description=_("held"), empty_value="")  # type: ignore[untyped-decorator]
     def held_now(self, payment: Any) -> str | None:
         """Return what is held now."""
-        is_living = payment.held and payment.held_until > payment.now
-        return formatting.format_money(payment.held, payment.currency) if is_living else None
+        is_holding = payment.held and payment.held_until > payment.now
+        return formatting.format_money(payment.held, payment.currency) if is_holding else None
 
     @display(description=_("held until (UTC)"), empty_value="")  # type: ignore[untyped-decorator]
     def until(self, payment: Payment) -> Any:

@@ -8,6 +8,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from wallet.queries.payment_search import CURRENT_HOLDS
 
 REPORTS = {
     "trial-balance": (_("Trial balance"), "balance"),
@@ -31,22 +32,22 @@ def sidebar_item(title: str | Promise, icon: str, name: str) -> dict[str, Any]:
 
     def active(request: HttpRequest) -> bool:
         path, url = request.path, str(link)
-        if name == "ledger_payment_changelist" and is_living_holds(request):
+        if name == "ledger_payment_changelist" and is_current_holds(request):
             return False
         return path == url or (path.startswith(url) and name != "index" and not path.startswith(nested_urls(url)))
 
     return {"title": title, "icon": icon, "link": link, "active": active}
 
 
-def is_living_holds(request: HttpRequest) -> bool:
-    """Return whether the page is the list of living holds: that of the payments, filtered."""
-    return request.path == reverse("admin:ledger_payment_changelist") and request.GET.get("state") == "LIVING"
+def is_current_holds(request: HttpRequest) -> bool:
+    """Return whether the page is the list of current holds: that of the payments, filtered."""
+    return request.path == reverse("admin:ledger_payment_changelist") and request.GET.get("state") == CURRENT_HOLDS
 
 
-def living_holds_item() -> dict[str, Any]:
-    """Return the sidebar entry of the living holds."""
-    item = sidebar_item(_("Living holds"), "lock_clock", "ledger_payment_changelist")
-    return item | {"link": f"{item['link']}?state=LIVING", "active": is_living_holds}
+def current_holds_item() -> dict[str, Any]:
+    """Return the sidebar entry of the current holds."""
+    item = sidebar_item(_("Current holds"), "lock_clock", "ledger_payment_changelist")
+    return item | {"link": f"{item['link']}?state={CURRENT_HOLDS}", "active": is_current_holds}
 
 
 def nested_urls(url: str) -> tuple[str, ...]:
@@ -72,16 +73,15 @@ def sidebar_groups(request: HttpRequest) -> list[dict[str, Any]]:
     ]
     payments = [
         sidebar_item(_("Payments"), "payments", "ledger_payment_changelist"),
-        living_holds_item(),
+        current_holds_item(),
         sidebar_item(_("Lapses"), "event_busy", "ledger_lapse_changelist"),
-        sidebar_item(_("Services"), "store", "accounts_service_changelist"),
+        sidebar_item(_("Services"), "store", "services"),
     ]
     finance = [sidebar_item(title, icon, f"report_{name}") for name, (title, icon) in REPORTS.items()]
     activity = [
         sidebar_item(_("Issue history"), "add_card", "assets_issuance_changelist"),
         sidebar_item(_("Change log"), "history", "assets_cashbackassetevent_changelist"),
         sidebar_item(_("Bulk jobs"), "dynamic_feed", "assets_bulkjob_changelist"),
-        sidebar_item(_("Services"), "storefront", "services"),
         sidebar_item(_("System"), "monitor_heart", "system"),
     ]
     groups = [

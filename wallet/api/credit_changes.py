@@ -28,7 +28,7 @@ from wallet.ledger.idempotency import IdempotencyKeyReused
 
 
 class GrantViewSet(ServiceViewSet):
-    """Grants: claims that an operator or a service makes for somebody."""
+    """Grants: claims that an operator or a service makes for a user."""
 
     permissions: ClassVar = {"create": admin_or_service(Scope.GRANT)}
     bodies: ClassVar = {"create": GrantBody}

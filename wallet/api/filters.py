@@ -19,9 +19,8 @@ from wallet.api.fields import AmountParameter, TimestampParameter
 from wallet.assets.batches import Batch
 from wallet.assets.models import AssetStatus
 from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet, PoolQuerySet
-from wallet.ledger.payment_state import PaymentState
+from wallet.ledger.payment_state import IN_STATE, PaymentState
 from wallet.money import check_currency
-from wallet.queries.payments import IN_STATE
 from wallet.queries.supply import require_comparable_values
 
 NEEDS_CURRENCY = "Compares values: with credits of several currencies, `currency` or `pool` is required."

@@ -78,7 +78,7 @@ class RefundBody(StrictSerializer):
 
 
 class GrantBody(StrictSerializer):
-    """A credit for somebody."""
+    """A credit for a user."""
 
     user = UserNameField()
     pool = serializers.UUIDField()

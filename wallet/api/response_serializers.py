@@ -232,7 +232,7 @@ class SummaryLineSerializer(Shape):
     expired = FigureSerializer()
     deleted = FigureSerializer()
     remaining = FigureSerializer()
-    liability = FigureSerializer()
+    liability = FigureSerializer(help_text="Equal to `claimed`. What customers are owed now: `reports/liability/`.")
 
 
 @extend_schema_serializer(many=False)

@@ -75,7 +75,7 @@ class ServiceViewSet(BaseViewSet):
     def wallet_owner(self, name: str | None) -> User:
         """Return the user whose wallet is meant: the caller, or the user that a service names.
 
-        Raises ValidationError when a service names nobody or a user names somebody, and UserNotFound.
+        Raises ValidationError when a service names no user, or a user names one, and UserNotFound.
         """
         caller = self.service_caller
         if caller is None:

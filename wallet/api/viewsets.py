@@ -78,7 +78,10 @@ class BaseViewSet(GenericViewSet[Any]):
 
     def get_queryset(self) -> QuerySet[Any]:
         """Return the rows; none for a view of something else, of which the browsable page asks too."""
-        return User.objects.none() if self.queryset is None else super().get_queryset()
+        if type(self).queryset is None:
+            return User.objects.none()
+        rows: QuerySet[Any] = super().get_queryset()
+        return rows
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Filter lists; a single object is looked up by its id alone."""

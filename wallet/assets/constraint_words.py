@@ -1,4 +1,4 @@
-"""The words for each constraint of pools and credits that what an operator enters can violate."""
+"""The words for each constraint of pools and credits that an entered value can violate."""
 
 from django.utils.translation import gettext_noop as _
 

@@ -335,7 +335,7 @@ class CashbackAsset(models.Model):
         check_constraints(self, WORDS, exclude)
 
     def check_ends_after_opening(self) -> None:
-        """Raise ValidationError if nobody could ever claim the credit, because it ends before its pool opens."""
+        """Raise ValidationError if the credit could never be claimed, because it ends before its pool opens."""
         opens_at = self.pool.opens_at if self.pool else None
         # A pool that is not inserted yet opens when it is: PostgreSQL sets the time.
         if isinstance(opens_at, datetime) and self.expires_at and self.expires_at <= opens_at:

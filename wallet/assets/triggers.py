@@ -218,7 +218,7 @@ UNREADABLE = (
     r"[\u0001-\u001F\u007F-\u009F\u00AD\u034F\u061C\u115F\u1160\u17B4\u17B5\u180B-\u180F\u200B\u200E\u200F\u2028-\u202E"
     r"\u2060-\u206F\u2800\u3164\uFE00-\uFE0E\uFEFF\uFFA0\uFFF0-\uFFFB\U0001BCA0-\U0001BCA3\U0001D173-\U0001D17A"
     r"\U000E0000-\U000E0FFF]"
-    # U+FE0F stands only in emoji.
+    # U+FE0F occurs only in emoji.
     rf"|(^|[^{EMOJI}{KEYS}])\uFE0F|[{KEYS}]\uFE0F(?!\u20E3)"
 )
 

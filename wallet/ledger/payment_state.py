@@ -8,6 +8,9 @@ from enum import StrEnum
 from typing import Any, Protocol
 from uuid import UUID
 
+from django.db.models import F, Q
+from django.db.models.functions import Now
+
 from kernel.timestamps import format_timestamp
 from wallet.money import format_amount
 
@@ -22,6 +25,21 @@ class PaymentState(StrEnum):
     REFUNDED = "REFUNDED"
     RELEASED = "RELEASED"
     EXPIRED = "EXPIRED"
+
+
+IS_HOLDING = Q(is_held=True, held_until__gt=Now())
+HAS_ENDED = Q(held__gt=0, held_until__lte=Now()) | Q(held=0, released_at__gte=F("held_until"))
+UNREFUNDED, ALL_REFUNDED = Q(refunded=0), Q(refunded=F("captured"))
+# The states of Figures.state as conditions on the rows of payments.
+IN_STATE = {
+    PaymentState.HELD: IS_HOLDING & Q(captured=0),
+    PaymentState.PARTLY_CAPTURED: IS_HOLDING & Q(captured__gt=0),
+    PaymentState.CAPTURED: ~IS_HOLDING & Q(captured__gt=0) & UNREFUNDED,
+    PaymentState.PARTLY_REFUNDED: ~IS_HOLDING & Q(captured__gt=0) & ~UNREFUNDED & ~ALL_REFUNDED,
+    PaymentState.REFUNDED: ~IS_HOLDING & Q(captured__gt=0) & ALL_REFUNDED,
+    PaymentState.RELEASED: Q(captured=0, held=0) & ~HAS_ENDED,
+    PaymentState.EXPIRED: Q(captured=0) & HAS_ENDED,
+}
 
 
 class PaymentMovement(Protocol):

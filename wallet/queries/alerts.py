@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db.models import Count, Max, Q
 from django.utils import timezone
-from django_q.models import Task
+from django_q.models import Schedule, Task
 
 from wallet.assets.models import CreditPool
 from wallet.assets.querysets import OPEN
@@ -21,15 +21,20 @@ FEW, SHARE = 10, 0.05  # a pool with fewer credits left, or a smaller share of t
 
 @dataclass(frozen=True)
 class TaskState:
-    """When a background task last succeeded within a day (None: not at all), and how many tasks failed in that time."""
+    """When a background task last succeeded within a day (None: not at all), and how many tasks failed in that time.
+
+    `due` is when its first run was or is due; None once it has run.
+    """
 
     last_success: datetime | None
     failed: int
+    due: datetime | None = None
 
     @property
     def is_late(self) -> bool:
-        """Return whether the task should have run again by now."""
-        return self.last_success is None or timezone.now() - self.last_success > LATE
+        """Return whether the task should have run, or run again, by now."""
+        expected = self.last_success or self.due
+        return expected is None or timezone.now() - expected > LATE
 
 
 @dataclass(frozen=True)
@@ -47,7 +52,8 @@ def task_state(name: str) -> TaskState:
     found: dict[str, Any] = Task.objects.filter(stopped__gte=timezone.now() - RECENT).aggregate(
         last=Max("stopped", filter=Q(group=name, success=True)), failed=Count("pk", filter=Q(success=False))
     )
-    return TaskState(found["last"], found["failed"])
+    first = None if found["last"] else Schedule.objects.filter(name=name).values_list("next_run", flat=True).first()
+    return TaskState(found["last"], found["failed"], first)
 
 
 def oldest_late_entry() -> datetime | None:

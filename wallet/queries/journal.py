@@ -21,7 +21,7 @@ JOURNAL_COLUMNS = (
     *("at", "kind", "debit", "credit", "currency", "amount", "user", "claim", "payment", "service", "service_name"),
     *("reference", "reason"),
 )
-NOBODY = UUID(int=0)
+NO_ID = UUID(int=0)
 # Written lines, and those that the clock decided and the sweep has yet to write: a line has no number, which would come later.
 LINES = f"""
 {ENDED_LOTS_AT}, line AS (
@@ -44,7 +44,7 @@ LINES = f"""
     FROM lots WHERE ended > 0
 ), ordered AS (
     SELECT line.*, service.name AS service_name, array_position(%(kinds)s::text[], kind) AS place,
-        coalesce(payment, '{NOBODY}') AS paid
+        coalesce(payment, '{NO_ID}') AS paid
     FROM line LEFT JOIN accounts_service AS service ON service.id = line.service
 )
 """
@@ -80,7 +80,7 @@ class Place(NamedTuple):
     paid: UUID
 
 
-START = Place(datetime.fromisoformat("1970-01-01T00:00:00+00:00"), 0, NOBODY, NOBODY)
+START = Place(datetime.fromisoformat("1970-01-01T00:00:00+00:00"), 0, NO_ID, NO_ID)
 
 
 def parameters(as_of: AsOf, **more: Any) -> dict[str, Any]:

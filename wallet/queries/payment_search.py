@@ -3,26 +3,15 @@
 from typing import Any
 from uuid import UUID
 
-from django.db.models import F, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import Q, QuerySet
 
 from kernel.statements import run_statements
 from wallet.ledger.models import Payment
-from wallet.ledger.payment_state import Figures, PaymentState
+from wallet.ledger.payment_state import IN_STATE, IS_HOLDING, Figures, PaymentState
 from wallet.queries.person import find_people
 
-LIVING = "LIVING"  # holds that have not ended
-IS_LIVING = Q(is_held=True, held_until__gt=Now())
-STATES: dict[str, Q] = {
-    PaymentState.HELD: IS_LIVING & Q(captured=0),
-    PaymentState.PARTLY_CAPTURED: IS_LIVING & Q(captured__gt=0),
-    PaymentState.CAPTURED: ~IS_LIVING & Q(captured__gt=0, refunded=0),
-    PaymentState.PARTLY_REFUNDED: ~IS_LIVING & Q(captured__gt=F("refunded"), refunded__gt=0),
-    PaymentState.REFUNDED: ~IS_LIVING & Q(refunded__gt=0, captured=F("refunded")),
-    PaymentState.RELEASED: Q(is_held=False, captured=0) & Q(released_at__lt=F("held_until")),
-    PaymentState.EXPIRED: Q(captured=0) & (Q(is_held=True, held_until__lte=Now()) | Q(released_at__gte=F("held_until"))),
-    LIVING: IS_LIVING,
-}
+CURRENT_HOLDS = "CURRENT_HOLDS"  # holds that have not ended, captured in part or not at all
+STATES: dict[str, Q] = {**{str(state): condition for state, condition in IN_STATE.items()}, CURRENT_HOLDS: IS_HOLDING}
 
 
 def search_payments(payments: QuerySet[Payment], text: str) -> QuerySet[Payment]:

@@ -3,30 +3,15 @@
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import DateTimeField, F, Func, Prefetch, Q, QuerySet
-from django.db.models.functions import Now
+from django.db.models import DateTimeField, Func, Prefetch, QuerySet
 
 from accounts.models import User
 from accounts.services import Service
 from kernel.timestamps import format_timestamp
 from wallet.ledger.models import Allocation, Movement, Payment
-from wallet.ledger.payment_state import PaymentState, figures_of, payment_body
+from wallet.ledger.payment_state import figures_of, payment_body
 from wallet.money import format_amount
 from wallet.queries.inclusion_proof import inclusion_proof
-
-LIVING = Q(is_held=True, held_until__gt=Now())
-UNREFUNDED, ALL_REFUNDED = Q(refunded=0), Q(refunded=F("captured"))
-ENDED = Q(held__gt=0, held_until__lte=Now()) | Q(held=0, released_at__gte=F("held_until"))
-# The same states as wallet.ledger.payment_state, as conditions.
-IN_STATE = {
-    PaymentState.HELD: LIVING & Q(captured=0),
-    PaymentState.PARTLY_CAPTURED: LIVING & Q(captured__gt=0),
-    PaymentState.CAPTURED: ~LIVING & Q(captured__gt=0) & UNREFUNDED,
-    PaymentState.PARTLY_REFUNDED: ~LIVING & Q(captured__gt=0) & ~UNREFUNDED & ~ALL_REFUNDED,
-    PaymentState.REFUNDED: ~LIVING & Q(captured__gt=0) & ALL_REFUNDED,
-    PaymentState.RELEASED: Q(captured=0, held=0) & ~ENDED,
-    PaymentState.EXPIRED: Q(captured=0) & ENDED,
-}
 
 
 def visible_payments(user: User | None, service: Service | None) -> QuerySet[Payment]:

@@ -21,8 +21,9 @@ def summary_report(pool_id: UUID | None = None, currency: str | None = None) -> 
     """Return per currency and pool the number and value of credits that were issued, and of each state since.
 
     Each line: `currency`, `pool` (id and name, or None), and `{count, value}` for `issued`, `available`, `claimed`,
-    `expired`, `deleted`, `remaining` (may still be claimed) and `liability` (claimed and still owed). `issued` counts every
-    row ever inserted: the sum of available, claimed, expired and deleted.
+    `expired`, `deleted`, `remaining` (may still be claimed) and `liability` (equal to `claimed`, from before credits could be
+    spent: what is owed now is in money_reports.liability). `issued` counts every row ever inserted: the sum of available,
+    claimed, expired and deleted.
     """
     wanted = Q(pool=pool_id) if pool_id else Q()
     if currency:

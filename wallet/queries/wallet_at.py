@@ -11,11 +11,12 @@ SHOWN = 100
 # Replays the person's whole history, as the balances of a time in the past do.
 LOTS = f"""
 WITH {REPLAY}
-SELECT living.entry_id, living.currency, living.spendable, living.held, living.spendable_from, living.spendable_until,
+SELECT ongoing.entry_id, ongoing.currency, ongoing.spendable, ongoing.held, ongoing.spendable_from, ongoing.spendable_until,
     entry.amount AS total, asset.title
-FROM living JOIN ledger_entry AS entry ON entry.id = living.entry_id
+FROM ongoing JOIN ledger_entry AS entry ON entry.id = ongoing.entry_id
 JOIN assets_cashbackasset AS asset ON asset.id = entry.asset_id
-WHERE living.spendable > 0 OR living.held > 0 ORDER BY living.currency, living.spendable_until, living.entry_id LIMIT %(limit)s
+WHERE ongoing.spendable > 0 OR ongoing.held > 0
+ORDER BY ongoing.currency, ongoing.spendable_until, ongoing.entry_id LIMIT %(limit)s
 """
 MOVEMENTS = """
 SELECT movement.id, movement.number, movement.kind, movement.amount, movement.currency, movement.at, movement.reference,

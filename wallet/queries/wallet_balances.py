@@ -17,7 +17,7 @@ WITH open AS (
     SELECT currency, available, spendable_from, spendable_until FROM ledger_lot
     WHERE user_id = %(user)s AND is_open AND clawback_due = 0
         AND (spendable_until IS NULL OR spendable_until > statement_timestamp())
-), living AS (
+), ongoing AS (
     SELECT currency, sum(held) AS held FROM ledger_payment
     WHERE user_id = %(user)s AND is_held AND held_until > statement_timestamp() GROUP BY currency
 ), back AS (
@@ -35,13 +35,13 @@ WITH open AS (
         min(spendable_until) FILTER (WHERE spendable_until <= statement_timestamp() + %(soon)s * interval '1 day') AS ending_at
     FROM spendable GROUP BY currency
 )
-SELECT currency, coalesce(summed.available, 0) AS available, coalesce(living.held, 0) AS held,
+SELECT currency, coalesce(summed.available, 0) AS available, coalesce(ongoing.held, 0) AS held,
     coalesce(summed.pending, 0) AS pending, coalesce(summed.ending_soon, 0) AS ending_soon, summed.ending_at
-FROM summed FULL JOIN living USING (currency) ORDER BY currency
+FROM summed FULL JOIN ongoing USING (currency) ORDER BY currency
 """
 AVAILABLE_CHANGE = lot_change_sql("available", "movement.kind", "posting.amount")
 HELD_CHANGE = lot_change_sql("held", "movement.kind", "posting.amount")
-# The facts up to then, replayed: what each credit had, when it ended as far as was known then, and which holds were living.
+# The facts up to then, replayed: what each credit had, when it ended as far as was known then, and which holds were ongoing.
 REPLAY = f"""
 posted AS (
     SELECT posting.lot_id, movement.payment_id, {AVAILABLE_CHANGE} AS available, {HELD_CHANGE} AS held, posting.spendable_until,
@@ -49,19 +49,19 @@ posted AS (
     FROM ledger_movement AS movement JOIN ledger_posting AS posting ON posting.movement_id = movement.id
     WHERE movement.user_id = %(user)s AND movement.at <= %(at)s
 ), holds AS (
-    SELECT posted.payment_id, posted.lot_id, sum(posted.held) AS held, began.held_until > %(at)s AS living
+    SELECT posted.payment_id, posted.lot_id, sum(posted.held) AS held, began.held_until > %(at)s AS ongoing
     FROM posted JOIN ledger_movement AS began ON began.id = posted.payment_id
     GROUP BY posted.payment_id, posted.lot_id, began.held_until HAVING sum(posted.held) > 0
 ), lots AS (
     SELECT lot.entry_id, lot.currency, lot.spendable_from, lot.total + coalesce((SELECT sum(available) FROM posted
             WHERE posted.lot_id = lot.entry_id), 0) AS available,
-        coalesce((SELECT sum(held) FROM holds WHERE holds.lot_id = lot.entry_id AND living), 0) AS held,
-        coalesce((SELECT sum(held) FROM holds WHERE holds.lot_id = lot.entry_id AND NOT living), 0) AS back,
+        coalesce((SELECT sum(held) FROM holds WHERE holds.lot_id = lot.entry_id AND ongoing), 0) AS held,
+        coalesce((SELECT sum(held) FROM holds WHERE holds.lot_id = lot.entry_id AND NOT ongoing), 0) AS back,
         coalesce((SELECT spendable_until FROM posted WHERE posted.lot_id = lot.entry_id AND spendable_until IS NOT NULL
             ORDER BY number DESC LIMIT 1), entry.spendable_until) AS spendable_until
     FROM ledger_lot AS lot JOIN ledger_entry AS entry ON entry.id = lot.entry_id
     WHERE entry.user_id = %(user)s AND lot.opened_at <= %(at)s
-), living AS (
+), ongoing AS (
     SELECT *, CASE WHEN spendable_until <= %(at)s THEN 0 ELSE available + back END AS spendable FROM lots
 )
 """
@@ -71,7 +71,7 @@ SELECT currency, coalesce(sum(spendable) FILTER (WHERE spendable_from <= %(at)s)
     coalesce(sum(spendable) FILTER (WHERE spendable_from > %(at)s), 0) AS pending,
     coalesce(sum(spendable) FILTER (WHERE spendable_until <= %(at)s + %(soon)s * interval '1 day'), 0) AS ending_soon,
     min(spendable_until) FILTER (WHERE spendable > 0 AND spendable_until <= %(at)s + %(soon)s * interval '1 day') AS ending_at
-FROM living GROUP BY currency HAVING sum(spendable) > 0 OR sum(held) > 0 ORDER BY currency
+FROM ongoing GROUP BY currency HAVING sum(spendable) > 0 OR sum(held) > 0 ORDER BY currency
 """
 
 

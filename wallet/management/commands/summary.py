@@ -12,7 +12,10 @@ STATES = ("issued", "available", "claimed", "expired", "deleted")
 class Command(BaseCommand):
     """Writes count and value by status, per currency and pool."""
 
-    help = "Show the number and value of issued credits by status, per currency and pool. Claimed value is the liability."
+    help = (
+        "Show the number and value of issued credits by status, per currency and pool. What customers are still owed is in the "
+        "liability report."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         lines = reports.summary_report()
