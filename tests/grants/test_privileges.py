@@ -54,6 +54,7 @@ GOLDEN = {
     "ledger_movement": {"SELECT"},
     "ledger_payment": {"SELECT"},
     "ledger_posting": READ_AND_APPEND,
+    "ledger_proposal": READ_AND_APPEND,  # and to decide: some columns
     "ledger_seal": READ_AND_APPEND,
     "ledger_sealedbalance": {"SELECT"},
     "otp_static_staticdevice": ALL,

@@ -59,7 +59,7 @@ def clawback_credit(
     """
     digest = fingerprint("clawback", claim_id, amount and amount.normalize(), reason, note)
     note_digest = hashlib.sha256(note.encode()).hexdigest() if note else None
-    by = {"actor": actor, "service": service, "key": key}
+    by: dict[str, Any] = {"actor": actor, "service": service, "key": key}
     try:
         return clawback_at_once(claim_id, digest, reason=reason, amount=amount, note_digest=note_digest, **by)
     except ApprovalRequired:

@@ -81,7 +81,7 @@ carried_out = at_commit(
     pgtrigger.Update,
     "NEW.approved",
     f"""
-    IF NOT CASE NEW.kind
+    IF NOT (CASE NEW.kind
         WHEN 'GRANT' THEN EXISTS (SELECT FROM ledger_grant AS made WHERE made.entry_id = NEW.result
             AND (made.actor_id, made.service_id) IS NOT DISTINCT FROM (NEW.proposed_by_id, NEW.service_id))
         WHEN 'CLAWBACK' THEN EXISTS (SELECT FROM ledger_movement AS made WHERE made.id = NEW.result
@@ -92,7 +92,7 @@ carried_out = at_commit(
             AND made.approval_threshold IS NOT DISTINCT FROM NEW.amount)
         ELSE EXISTS (SELECT FROM assets_batch AS made WHERE made.id = NEW.result
             AND made.created_by_id IS NOT DISTINCT FROM NEW.proposed_by_id)
-        END THEN
+        END) THEN
         {refuse_sql("proposal_carried_out", "an approved proposal is carried out in the same transaction")}
     END IF;
     """,

@@ -79,7 +79,7 @@ class Proposal(models.Model):
 
     decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, db_index=False, related_name="+")
     decided_at = models.DateTimeField(null=True, editable=False)
-    decided_xid = TransactionIdField(null=True, editable=False)
+    decided_xid = TransactionIdField(null=True, editable=False)  # type: ignore[misc]
     approved = models.BooleanField(null=True)
     decision_reason = models.CharField(max_length=MAX_REASON_LENGTH, null=True)
     result = models.UUIDField(null=True)

@@ -70,7 +70,7 @@ class Command(BaseCommand):
         """Write how many rows would be due then."""
         for noun, statement in DUE.items():
             with connection.cursor() as cursor:
-                cursor.execute(statement.format(then="now() + %s"), [by])
+                cursor.execute(statement.format(then="now() + %s::interval"), [str(by)])
                 count = cursor.fetchone()[0]
             self.stdout.write(f"{count:,} × {noun}")
         self.stdout.write("Dry run, nothing changed.")

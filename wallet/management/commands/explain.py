@@ -62,7 +62,7 @@ def explained_claim(email: str, pool_name: str | None, asset_id: UUID | None) ->
         if pool is None:
             raise CommandError(f'Pool not found: "{pool_name}".', returncode=2)
         return explain_pool_claim(pool, user)
-    asset = CashbackAsset.objects.filter(pk=asset_id).first()
+    asset = CashbackAsset.objects.filter(pk=asset_id).first() if asset_id else None
     if asset is None:
         raise CommandError(f"Credit not found: {asset_id}.", returncode=2)
     return explain_asset_claim(asset, user)
