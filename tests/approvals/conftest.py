@@ -14,6 +14,7 @@ from tests.conftest import PASSWORD
 from tests.money.conftest import shop  # noqa: F401  (fixtures)
 from wallet.actions.approvals import AwaitsApproval
 from wallet.actions.claim import claim_from_pool
+from wallet.actions.issue_assets import issue_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.idempotency import IdempotentRequest, fingerprint
 from wallet.ledger.models import Lot, Proposal
@@ -82,6 +83,13 @@ def proposal_of(function: Callable[..., Any], *arguments: Any, **options: Any) -
     with pytest.raises(AwaitsApproval) as waiting:
         function(*arguments, **options)
     return waiting.value.proposal
+
+
+def waiting_proposal(open_pool: Callable[..., CreditPool]) -> Proposal:
+    """Return what an operator proposed who is neither ada nor root."""
+    heidi = User.objects.create_user("heidi@example.com", PASSWORD, role=Role.ADMIN)
+    governed = open_pool(name="Governed", approval_threshold=Decimal(1))
+    return proposal_of(issue_asset, heidi, title="Dear", total_value=Decimal(2), pool=governed)
 
 
 def expire(proposal_id: UUID) -> None:

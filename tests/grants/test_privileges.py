@@ -74,6 +74,7 @@ GOLDEN_COLUMNS = {
         *("held_until", "shortfall", "reason", "note_digest", "request_key", "fingerprint", "actor_id", "channel"),
     },
     ("ledger_lotbackfill", "UPDATE"): {"batch_size"},
+    ("ledger_proposal", "UPDATE"): {"decided_by_id", "approved", "decision_reason", "result"},
 }
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -28,7 +28,7 @@ class Command(BaseCommand):
     help = "List what waits for another operator, approve it, or refuse it with a reason."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+        verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, help="what to do")
         verbs.add_parser("list", help="show what waits")
         approve = verbs.add_parser("approve", help="approve a proposal, which is then done")
         refuse = verbs.add_parser("refuse", help="refuse a proposal")

@@ -22,7 +22,7 @@ class Command(BaseCommand):
     help = "Show why a person can claim from a pool or a credit now, or cannot; or which credits paid a payment, and why these."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True)
+        kinds = parser.add_subparsers(dest="kind", metavar="WHAT", required=True, help="what to explain")
         claim = kinds.add_parser("claim", help="every rule of a claim with its figures")
         claim.add_argument("--user", required=True, metavar="EMAIL", help="who wants to claim")
         target = claim.add_mutually_exclusive_group(required=True)
