@@ -59,7 +59,7 @@ TABLE = {
     ("GET", "pools/{id}/explain/"): (401, 200, 200, 200, 200),
     ("GET", "proposals/"): (401, 403, 403, 200, 200),
     ("GET", "proposals/{id}/"): (401, 403, 403, 200, 200),
-    # A third operator proposed it; after the admin's decision the superuser's comes too late.
+    # A service proposed it; after the admin's decision the superuser's comes too late.
     ("POST", "proposals/{id}/approve/"): (401, 403, 403, 200, 409),
     ("POST", "proposals/{id}/refuse/"): (401, 403, 403, 200, 409),
     ("GET", "wallet/"): (401, 200, 200, 200, 200),
@@ -133,7 +133,7 @@ def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool
         "payments": pay(alice, shop, currency="INR", amount=Decimal(1), reference="order-1", capture=False).body["id"],
         "services": str(shop.pk),
         "me": str(TokenFamily.objects.get().pk),
-        "proposals": str(waiting_proposal(open_pool).pk),
+        "proposals": str(waiting_proposal(open_pool, alice).pk),
     }
 
 

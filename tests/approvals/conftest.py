@@ -9,11 +9,14 @@ import pytest
 from django.db import connection, transaction
 
 from accounts.models import Role, User
+from accounts.services import Service
 from tests.api.conftest import Caller, _no_rates, as_ada, as_alice, by  # noqa: F401  (fixtures)
 from tests.conftest import PASSWORD
 from tests.money.conftest import shop  # noqa: F401  (fixtures)
 from wallet.actions.approvals import AwaitsApproval
 from wallet.actions.claim import claim_from_pool
+from wallet.actions.edit_pool import update_pool
+from wallet.actions.grant_credit import grant_credit
 from wallet.actions.issue_assets import issue_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.idempotency import IdempotentRequest, fingerprint
@@ -85,11 +88,13 @@ def proposal_of(function: Callable[..., Any], *arguments: Any, **options: Any) -
     return waiting.value.proposal
 
 
-def waiting_proposal(open_pool: Callable[..., CreditPool]) -> Proposal:
-    """Return what an operator proposed who is neither ada nor root."""
-    heidi = User.objects.create_user("heidi@example.com", PASSWORD, role=Role.ADMIN)
-    governed = open_pool(name="Governed", approval_threshold=Decimal(1))
-    return proposal_of(issue_asset, heidi, title="Dear", total_value=Decimal(2), pool=governed)
+def waiting_proposal(open_pool: Callable[..., CreditPool], to: User) -> Proposal:
+    """Return the grant that a service proposed, which any operator may decide."""
+    governed = open_pool(name="Governed")
+    issue_asset(None, title="Dear", total_value=Decimal(2), pool=governed)
+    update_pool(governed.pk, None, approval_threshold=Decimal(1))
+    service = Service.objects.create(name="Programme")
+    return proposal_of(grant_credit, to, governed.pk, service=service, reference="ticket-1", reason="goodwill")
 
 
 def expire(proposal_id: UUID) -> None:

@@ -41,7 +41,7 @@ def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool
         "batch": str(asset.batch_id),
         **dict.fromkeys(("user", "customers"), str(alice.pk)),
         "schedule": str(schedule.pk),
-        "proposal": str(waiting_proposal(open_pool).pk),
+        "proposal": str(waiting_proposal(open_pool, alice).pk),
     }
 
 

@@ -1,7 +1,6 @@
 """The operators' console: one module per section of the Django admin, loaded by its autodiscovery."""
 
 from wallet.admin import (
-    approvals,
     assets,
     batches,
     bulk_jobs,
@@ -10,12 +9,12 @@ from wallet.admin import (
     ownership,
     payments,
     pools,
+    proposals,
     schedules,
     seals,
 )
 
 __all__ = [
-    "approvals",
     "assets",
     "batches",
     "bulk_jobs",
@@ -24,6 +23,7 @@ __all__ = [
     "ownership",
     "payments",
     "pools",
+    "proposals",
     "schedules",
     "seals",
 ]
