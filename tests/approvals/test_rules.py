@@ -10,10 +10,12 @@ from django.db import connection, transaction
 
 from accounts.models import User
 from cashback.database.roles import APP_ROLE
-from tests.approvals.conftest import expire, proposal_of, refuses
+from tests.approvals.conftest import expire, proposal_of, refuses, without_rules
 from tests.approvals.test_actions import issue_two
+from wallet.actions.decide_proposal import approve_proposal
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry, Lot, Proposal
+from wallet.verification.checker import snapshot_connection, verify_everything
 
 pytestmark = pytest.mark.django_db(transaction=True)
 DECIDE = "UPDATE ledger_proposal SET decided_by_id = %s, approved = %s, decision_reason = '', result = %s WHERE id = %s"
@@ -129,6 +131,34 @@ def test_an_approval_counts_only_for_what_it_names(ada: User, grace: User, pool:
         diagnosis: Any = refused.value.__cause__
         assert diagnosis.diag.constraint_name == "approval_required"
     assert CashbackAsset.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("decided_by_id = proposed_by_id", "was decided by who proposed it"),
+        ("expires_at = decided_at", "expired at"),
+        ("result = id", "its result"),
+    ],
+)
+def test_the_checker_names_a_decision_that_was_forged(
+    ada: User, grace: User, pool: CreditPool, change: str, sentence: str
+) -> None:
+    proposal = approve_proposal(proposal_of(issue_two, ada, pool).pk, grace)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE ledger_proposal DROP CONSTRAINT proposal_decided_by_another")
+    with without_rules(), connection.cursor() as cursor:
+        cursor.execute(f"UPDATE ledger_proposal SET {change}")  # noqa: S608
+
+    with snapshot_connection() as reader:
+        found = [str(violation) for violation in verify_everything(reader) if violation.invariant == "I26"]
+
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "ALTER TABLE ledger_proposal ADD CONSTRAINT proposal_decided_by_another CHECK (decided_by_id IS NULL"
+            " OR proposed_by_id IS NULL OR NOT (decided_by_id = proposed_by_id AND proposed_by_id IS NOT NULL)) NOT VALID"
+        )
+    assert [line.startswith(f"I26: proposal {proposal.pk}") and sentence in line for line in found] == [True]
 
 
 def test_the_application_writes_only_decisions(grace: User, proposal: Proposal) -> None:

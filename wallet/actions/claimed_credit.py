@@ -102,11 +102,11 @@ def draft_change(
     key: str | None,
 ) -> Draft:
     """Return the proposal of a change of a claimed credit, with its figures now. Raises ApprovalRequired without a pool."""
-    lot = Lot.objects.select_related("user", "entry__asset__pool").get(pk=claim_id)
+    lot = Lot.objects.select_related("entry__asset__pool").get(pk=claim_id)
     asset = lot.entry.asset
     if asset.pool is None:
         raise ApprovalRequired
     figures = {name: format_amount(getattr(lot, name), lot.currency) for name in ("total", "available", "held", "spent")}
-    facts = {"person": lot.user.email, "credit": asset.title, "amount": format_amount(amount, lot.currency)}
+    facts = {"user": str(lot.user_id), "credit": asset.title, "amount": format_amount(amount, lot.currency)}
     reason = parameters.as_json()["reason"]
     return Draft(kind, asset.pool, amount, parameters, facts | figures | shown, fingerprint, actor, service, key, reason)

@@ -58,7 +58,7 @@ def draft_grant(user: User, pool_id: UUID, request: GrantParameters, actor: User
         credit.pool,
         credit.total_value,
         request,
-        {"person": user.email, "credit": credit.title, "amount": amount, "reference": request.reference},
+        {"user": str(user.pk), "credit": credit.title, "amount": amount, "reference": request.reference},
         grant_fingerprint(user, pool_id, request),
         actor,
         service,

@@ -32,7 +32,7 @@ STATE_LABELS = {
 }
 # The names of what a proposal shows, in their order.
 FACTS = {
-    "person": _("Customer"),
+    "user": _("Customer"),
     "credit": _("Credit"),
     "count": _("Credits"),
     "value": _("Value"),
@@ -181,11 +181,16 @@ def proposal_context(proposal: Any, actor: User) -> dict[str, Any]:
         "is_own": proposal.proposed_by_id == actor.pk,
         "pool": formatting.link_to(proposal.pool),
         "source": channel_label(proposal.channel),
-        "shown": named_facts(proposal.shown),
+        "shown": named_facts(proposal.shown | shown_user(proposal.shown.get("user"))),
         "effect": effect_now(proposal) if is_pending else None,
         "result": result_url(proposal),
         "max_reason_length": MAX_REASON_LENGTH,
     }
+
+
+def shown_user(user_id: str | None) -> dict[str, Any]:
+    """Return the customer with a link: a proposal keeps the id, as an account that is closed loses its email."""
+    return {"user": formatting.link_to_owner(User.objects.get(pk=user_id))} if user_id else {}
 
 
 def named_facts(facts: dict[str, Any]) -> list[tuple[Any, Any]]:

@@ -22,7 +22,12 @@ PROPOSAL_EXAMPLE = {
     "amount": "5000.00",
     "currency": "INR",
     "reason": "goodwill",
-    "shown": {"person": "alice@example.com", "credit": "Goodwill", "amount": "5000.00", "reference": "ticket-311"},
+    "shown": {
+        "user": "0192f0c0-1b7e-7d21-8f5a-3c9e6a2b4d10",
+        "credit": "Goodwill",
+        "amount": "5000.00",
+        "reference": "ticket-311",
+    },
     "proposed_at": "2026-11-01T09:30:00.123456Z",
     "expires_at": "2026-11-08T09:30:00.123456Z",
     "decided_at": None,
@@ -44,7 +49,7 @@ class ProposalSerializer(AdminFieldsSerializer):
     amount = serializers.SerializerMethodField()
     currency = serializers.CharField()
     reason = serializers.CharField()
-    shown = serializers.JSONField(help_text="What the proposer was shown of it.")
+    shown = serializers.JSONField(help_text="What the proposer was shown of it; `user` is an id.")
     parameters = serializers.JSONField(required=False, help_text="ADMIN only. What the action is called with.")
     proposed_by = OwnerSerializer(required=False, allow_null=True, help_text="ADMIN only. null: the service.")
     service = serializers.UUIDField(source="service_id", required=False, allow_null=True, help_text="ADMIN only.")

@@ -1,12 +1,11 @@
 """Proposals as operators see them."""
 
-from typing import Any
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 
-from wallet.ledger.models import Proposal, ProposalState
+from wallet.ledger.models import Movement, Proposal, ProposalState
 
 # The condition of each state, by the database's clock.
 IN_STATE = {
@@ -28,6 +27,7 @@ def count_waiting() -> int:
     return Proposal.objects.filter(IN_STATE[ProposalState.PENDING]).count()
 
 
-def decision_of(result: UUID) -> Any:
-    """Return the approved proposal whose result it is; None without one."""
-    return listed_proposals().filter(result=result, approved=True).exclude(kind="THRESHOLD").first()
+def decisions_of_claim(entry_id: UUID) -> list[Proposal]:
+    """Return the approved proposals that granted, clawed back or extended a claim, oldest first."""
+    movements = Movement.objects.filter(claim=entry_id).values_list("pk", flat=True)
+    return list(listed_proposals().filter(result__in=[entry_id, *movements]).order_by("pk"))
