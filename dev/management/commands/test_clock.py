@@ -36,7 +36,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--forward", metavar="DURATION", help='how far, e.g. "8 days" or "2 hours"; without it: show the time'
+            "--forward",
+            metavar="DURATION",
+            help='how far, e.g. "8 days" or "2 hours"; without it: show the time, and apply the offset again',
         )
         parser.add_argument("--dry-run", action="store_true", help="only count what would end by then")
 
@@ -44,6 +46,7 @@ class Command(BaseCommand):
         if not settings.LOCAL:
             raise CommandError("There is a test clock in local mode only.", returncode=2)
         if forward is None:
+            test_clock.apply_again()
             self.show(timedelta(seconds=clock_ahead(connection)))
             return
         try:
