@@ -35,7 +35,7 @@ def sandbox(transactional_db: None) -> Iterator[Run]:
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=120,
+                timeout=300,
             )
 
         try:
@@ -53,42 +53,29 @@ def times(run: Run) -> list[timedelta]:
     return [datetime.fromisoformat(line) - datetime.now(UTC) for line in shown.stdout.split()]
 
 
-def test_after_a_week_credits_expire_and_lapse_holds_end_and_the_ledger_verifies(sandbox: Run) -> None:
+def test_a_sandbox_moves_forward_ends_what_is_due_and_still_verifies(sandbox: Run) -> None:
+    """One walk, as a database of its own takes long to make."""
     dry = sandbox("test_clock", "--forward", "8 days", "--dry-run").stdout
     assert "5 × credit that expires" in dry
-    assert all(abs(ahead) < timedelta(minutes=1) for ahead in times(sandbox))
+    assert all(abs(ahead) < timedelta(minutes=5) for ahead in times(sandbox))
 
     moved = sandbox("test_clock", "--forward", "8 days")
-
     assert moved.returncode == 0, moved.stderr
     assert "8 days, 0:00:00 ahead" in moved.stdout
-    assert "5 × credit expired, 1 × hold ended" in moved.stdout
-    assert "0 × claimed credit lapsed" not in moved.stdout
-    assert all(abs(ahead - timedelta(days=8)) < timedelta(minutes=1) for ahead in times(sandbox))
+    assert "5 × credit expired, 1 × hold ended, 1 × claimed credit lapsed" in moved.stdout
+    assert all(abs(ahead - timedelta(days=8)) < timedelta(minutes=5) for ahead in times(sandbox))
     verified = sandbox("verify_ledger", "--wait", "0")
     assert verified.returncode == 0, verified.stdout + verified.stderr
     assert verified.stdout.startswith("This is a sandbox: its test clock is 8 days, 0:00:00 ahead.\nOK: ")
-
-
-def test_the_clock_moves_on_and_never_back(sandbox: Run) -> None:
-    sandbox("test_clock", "--forward", "1 day")
-    assert "2 days, 0:00:00 ahead" in sandbox("test_clock", "--forward", "1 day").stdout
 
     for wrong in ("-1 day", "0 seconds", "11 years"):
         refused = sandbox("test_clock", f"--forward={wrong}")
         assert (refused.returncode, "only moves forward" in refused.stderr) == (1, True), wrong
     assert sandbox("test_clock", "--forward", "soon").returncode == 2
-    assert "2 days, 0:00:00 ahead" in sandbox("test_clock").stdout
-
-
-def test_new_grants_and_migrations_leave_a_sandbox_usable_and_a_deployment_reports_it(sandbox: Run) -> None:
-    sandbox("test_clock", "--forward", "8 days")
     sandbox("grant_app_role")
     assert "8 days, 0:00:00 ahead" in sandbox("test_clock").stdout
 
-    reported = sandbox("verify_ledger", "--wait", "0", **KEYS, CASHBACK_ENV="production", ALLOWED_HOSTS="x.example")
-
-    assert reported.returncode == 1
-    assert "I25: function" in reported.stdout
-    unknown: Any = sandbox("test_clock", **KEYS, CASHBACK_ENV="production", ALLOWED_HOSTS="x.example")
-    assert "Unknown command" in unknown.stderr
+    deployed: dict[str, Any] = KEYS | {"CASHBACK_ENV": "production", "ALLOWED_HOSTS": "x.example"}
+    reported = sandbox("verify_ledger", "--wait", "0", **deployed)
+    assert (reported.returncode, "I25: function" in reported.stdout) == (1, True), reported.stderr
+    assert "Unknown command" in sandbox("test_clock", **deployed).stderr
