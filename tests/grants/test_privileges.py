@@ -57,6 +57,7 @@ GOLDEN = {
     "ledger_proposal": READ_AND_APPEND,  # and to decide: some columns
     "ledger_seal": READ_AND_APPEND,
     "ledger_sealedbalance": {"SELECT"},
+    "ledger_lastingchange": {"SELECT"},
     "otp_static_staticdevice": ALL,
     "otp_static_statictoken": ALL,
     "otp_totp_totpdevice": ALL,

@@ -13,7 +13,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('accounts', '0008_service_keys'),
         ('assets', '0016_approval_threshold'),
-        ('ledger', '0014_money_lists'),
+        ('ledger', '0016_dated_credits'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
