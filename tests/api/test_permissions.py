@@ -36,6 +36,11 @@ TABLE = {
     ("POST", "claims/{id}/clawback/"): (401, 403, 403, 200, 200),
     ("POST", "claims/{id}/extend/"): (401, 403, 403, 409, 409),
     ("POST", "grants/"): (401, 403, 403, 201, 200),
+    ("GET", "feed/"): (401, 403, 403, 200, 200),
+    ("GET", "webhooks/"): (401, 403, 403, 403, 403),
+    ("POST", "webhooks/"): (401, 403, 403, 403, 403),
+    ("DELETE", "webhooks/{id}/"): (401, 403, 403, 403, 403),
+    ("POST", "webhooks/{id}/test/"): (401, 403, 403, 403, 403),
     ("GET", "payments/"): (401, 200, 200, 200, 200),
     ("POST", "payments/"): (401, 201, 409, 409, 409),
     ("POST", "payments/quote/"): (401, 200, 200, 200, 200),
@@ -123,6 +128,7 @@ def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool
         "claims": claim_asset(asset.pk, alice).receipt["id"],
         "payments": pay(alice, shop, currency="INR", amount=Decimal(1), reference="order-1", capture=False).body["id"],
         "services": str(shop.pk),
+        "webhooks": str(shop.pk),
         "me": str(TokenFamily.objects.get().pk),
     }
 
