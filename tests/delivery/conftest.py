@@ -52,6 +52,15 @@ class Receiver:
         return [message["type"] for message in self.received]
 
 
+class QuietServer(http.server.ThreadingHTTPServer):
+    """A server that says nothing about clients that are killed."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass
+
+
 def handler_of(receiver: Receiver) -> type[http.server.BaseHTTPRequestHandler]:
     """Return a handler that gives what it gets to the receiver."""
 
@@ -89,12 +98,11 @@ def handler_of(receiver: Receiver) -> type[http.server.BaseHTTPRequestHandler]:
 @pytest.fixture
 def start_receiver() -> Iterator[Callable[..., Receiver]]:
     """Start a receiver on this machine."""
-    servers: list[http.server.ThreadingHTTPServer] = []
+    servers: list[QuietServer] = []
 
     def start(**fields: Any) -> Receiver:
         receiver = Receiver(**fields)
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler_of(receiver))
-        server.daemon_threads = True
+        server = QuietServer(("127.0.0.1", 0), handler_of(receiver))
         servers.append(server)
         receiver.url = f"http://127.0.0.1:{server.server_port}/hooks?shop=1"
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
