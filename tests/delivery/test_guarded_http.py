@@ -113,7 +113,12 @@ def test_the_name_is_resolved_once_and_the_connection_goes_to_the_address_that_w
     port = receiver.url.split(":")[2].split("/")[0]
     connected: list[Any] = []
     real = socket.create_connection
-    monkeypatch.setattr(socket, "create_connection", lambda to, *rest: connected.append(to) or real(to, *rest))
+
+    def connect(address: Any, *rest: Any) -> socket.socket:
+        connected.append(address)
+        return real(address, *rest)
+
+    monkeypatch.setattr(socket, "create_connection", connect)
 
     answer = GuardedClient(f"http://rebound.example:{port}/", 1, private=True).post("{}", {})
 

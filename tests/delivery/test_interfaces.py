@@ -21,6 +21,7 @@ from tests.payments.conftest import with_key
 from wallet.actions import deliver_webhooks as delivery
 from wallet.actions.edit_webhook import NewSecret
 from wallet.delivery.models import WebhookAttempt, WebhookEndpoint
+from wallet.delivery.ticks import append_tick
 from wallet.ledger.models import Lot
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -255,7 +256,7 @@ def test_counts_and_lag_are_in_the_metrics(
     made = add(receiver)
     credit()
     spend("1.00")
-    delivery.append_tick()
+    append_tick()
     names = ("failing", "lag_events", "lag_seconds", "events_delivered")
 
     before = [metric(f"cashback_webhook{'s' if name == 'failing' else ''}_{name}") for name in names]

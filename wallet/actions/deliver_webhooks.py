@@ -133,9 +133,9 @@ def lease_endpoint(pk: UUID) -> WebhookEndpoint | None:
 
 def deliver_run(run: Run, until: float) -> int:
     """Send the next events in order, save the position and end the lease; return how many events arrived."""
-    endpoint = run.endpoint
+    failure: tuple[Event | None, Outcome] | None
     try:
-        client = open_client(endpoint)
+        client = open_client(run.endpoint)
         try:
             failure = send_pages(client, run, until)
         finally:

@@ -62,7 +62,9 @@ class EventSerializer(serializers.Serializer[Any]):
     id = serializers.CharField(help_text="Stays the same, however often the event is read or sent.")
     type = serializers.ChoiceField(choices=EVENT_TYPES)
     timestamp = TimestampField()
-    data = EventDataField(help_text="By type: see the documentation of webhooks.")
+    data = EventDataField(  # type: ignore[assignment]  # a field of this name, not the property
+        help_text="By type: see the documentation of webhooks."
+    )
 
 
 class FeedSerializer(serializers.Serializer[Any]):

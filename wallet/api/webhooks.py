@@ -64,8 +64,9 @@ class NewWebhookSerializer(WebhookSerializer):
 
     secret = serializers.CharField(help_text="Verifies signatures, by the Standard Webhooks specification. Shown only now.")
 
-    class Meta(WebhookSerializer.Meta):
-        fields = (*WebhookSerializer.Meta.fields, "secret")  # type: ignore[assignment]
+    class Meta:
+        model = WebhookEndpoint
+        fields = (*WebhookSerializer.Meta.fields, "secret")
         read_only_fields = fields
 
 

@@ -47,10 +47,9 @@ def parse_cursor(text: str) -> Cursor:
     if found is None:
         raise InvalidCursor
     tick, until, offset, xid, source, row = found.groups()
-    numbers = (int(part or 0) for part in (tick, until, offset, xid, source))
     if row and not is_row_id(int(source), row):
         raise InvalidCursor
-    return Cursor(*numbers, row=row or "")  # type: ignore[misc]
+    return Cursor(int(tick), int(until or 0), int(offset or 0), int(xid or 0), int(source or 0), row or "")
 
 
 def is_row_id(source: int, row: str) -> bool:

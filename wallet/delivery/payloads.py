@@ -68,7 +68,7 @@ def read_payloads(keys: Iterable[EventKey], service: UUID | None) -> dict[tuple[
     ids: dict[int, list[str]] = {}
     for key in keys:
         ids.setdefault(key.source, []).append(key.row)
-    found = {}
+    found: dict[tuple[int, str], Data] = {}
     for source, rows in ids.items():
         reader = READERS[Source(source)]
         contents = query(reader.statement, rows)

@@ -6,7 +6,7 @@ snapshot saw too, or both are in the same interval. Nor does a long transaction 
 """
 
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
 
@@ -40,7 +40,7 @@ def append_tick() -> int | None:
     """Add a tick if there are events that the last one does not see; return its id, None if there are none."""
     last = read_tick(last_tick())
     assert last is not None  # ticks are never deleted
-    parameters = {"tick": last.tick + 1, "total": last.total, "next": str(last.next), "running": last.running}
+    parameters: dict[str, Any] = {"tick": last.tick + 1, "total": last.total, "next": str(last.next), "running": last.running}
     with connection.cursor() as cursor:
         cursor.execute(APPEND, parameters | {"most": MAX_COUNTED})
         row = cursor.fetchone()

@@ -51,13 +51,13 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, verb: str, **options: Any) -> None:
         if verb == "list":
-            self.list()
+            self.show_all()
         elif verb == "add":
             self.add(**options)
         else:
             self.change(verb, **options)
 
-    def list(self) -> None:
+    def show_all(self) -> None:
         """Show the webhooks, the failing ones first."""
         for found in endpoint_states():
             endpoint = found.endpoint
@@ -68,7 +68,7 @@ class Command(BaseCommand):
                 f" {found.behind} behind, last {last}  {types}"
             )
 
-    def add(self, service: str, url: str, types: "list[str]", dry_run: bool, **_options: Any) -> None:
+    def add(self, service: str, url: str, types: list[str], dry_run: bool, **_options: Any) -> None:
         """Add a webhook."""
         found = Service.objects.filter(name=service).first()
         if found is None:
