@@ -288,6 +288,8 @@ SPECTACULAR_SETTINGS = {
         "CreditChangeKindEnum": "wallet.api.payment_serializers.CHANGE_KINDS",
         "HistoryKindEnum": "wallet.api.payment_serializers.HISTORY_KINDS",
         "PaymentStateEnum": "wallet.ledger.payment_state.PaymentState",
+        "EventTypeEnum": "wallet.delivery.event_types.EVENT_TYPES",
+        "WebhookStateEnum": "wallet.delivery.models.WEBHOOK_STATES",
         "CreditStateEnum": "wallet.api.payment_serializers.CREDIT_STATES",
     },
     "PATH_CONVERTER_OVERRIDES": {"any_case_uuid": {"type": "string", "format": "uuid"}},

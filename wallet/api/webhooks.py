@@ -26,7 +26,7 @@ from wallet.api.payment_openapi import body_example
 from wallet.api.request_serializers import EmptyBody
 from wallet.api.service_viewsets import ServiceViewSet
 from wallet.delivery.event_types import EVENT_TYPES
-from wallet.delivery.models import MAX_URL_LENGTH, WebhookEndpoint
+from wallet.delivery.models import MAX_URL_LENGTH, WEBHOOK_STATES, WebhookEndpoint
 
 
 class WebhookNotFound(NotFound):
@@ -51,7 +51,7 @@ class WebhookSerializer(serializers.ModelSerializer[WebhookEndpoint]):
     """A webhook and how it is doing."""
 
     event_types = serializers.ListField(child=serializers.ChoiceField(choices=EVENT_TYPES), help_text="Empty: all.")
-    state = serializers.ChoiceField(choices=("active", "retrying", "failing", "paused"))
+    state = serializers.ChoiceField(choices=WEBHOOK_STATES)
 
     class Meta:
         model = WebhookEndpoint

@@ -16,6 +16,7 @@ from kernel.uuid7 import uuid7
 from wallet.assets.triggers import append_only
 
 MAX_URL_LENGTH = 500
+WEBHOOK_STATES = ("active", "retrying", "failing", "paused")
 MAX_EXCERPT = 500  # characters of a receiver's response that the log keeps
 
 
