@@ -49,6 +49,7 @@ Event = Literal[
     "credit_clawback",
     "credit_extend",
     "proposal",
+    "webhook",
 ]
 
 

@@ -15,7 +15,7 @@ from wallet.ledger.querysets import COLUMNS, MOVEMENT_COLUMNS
 APP_ROLE = "cashback_app"
 
 # Append-only tables.
-APPEND_ONLY = ("ledger_seal", "ledger_posting", "ledger_grant")
+APPEND_ONLY = ("ledger_seal", "ledger_posting", "ledger_grant", "delivery_tick")
 COLUMN_PRIVILEGES = {
     "ledger_entry": f"SELECT, INSERT ({', '.join(COLUMNS)})",
     "ledger_movement": f"SELECT, INSERT ({', '.join(MOVEMENT_COLUMNS)})",

@@ -23,7 +23,7 @@ from wallet.actions.claim_decisions import AllInFlight
 CONTRACT = {
     400: {
         *("idempotency_key_required", "file_changed", "file_empty", "file_refused", "too_many_rows", "link_not_valid"),
-        *("invalid_amount", "invalid_hold", "invalid_reference"),
+        *("invalid_amount", "invalid_cursor", "invalid_hold", "invalid_reference"),
     },
     401: {
         "key_not_valid",

@@ -31,6 +31,7 @@ GOLDEN = {
     | {"update_update"},
     "assets_creditpoolevent": {"append_only", "history_append_only_table"},
     "assets_issuance": {"issuance_append_only_rows", "issuance_append_only_table", "issue_approved"},
+    "delivery_tick": {"tick_append_only_rows", "tick_append_only_table"},
     "ledger_allocation": {"allocation_kept_rows", "allocation_kept_table"},
     "ledger_entry": {"entry_append_only_rows", "entry_append_only_table", "entry_equals_asset", "entry_lots_opened"},
     "ledger_grant": {"grant_append_only_rows", "grant_append_only_table", "grant_approved"},

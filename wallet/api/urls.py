@@ -7,6 +7,7 @@ from wallet.api.assets import AssetViewSet
 from wallet.api.batches import BatchViewSet
 from wallet.api.claims import ClaimViewSet
 from wallet.api.credit_changes import CreditChangeViewSet, GrantViewSet
+from wallet.api.feed import FeedViewSet
 from wallet.api.money_reports import (
     BreakageViewSet,
     JournalViewSet,
@@ -20,6 +21,7 @@ from wallet.api.pools import PoolViewSet
 from wallet.api.proposals import ProposalViewSet
 from wallet.api.reports import OwnershipViewSet, SummaryViewSet
 from wallet.api.wallet import HistoryViewSet, LotViewSet, WalletViewSet
+from wallet.api.webhooks import WebhookViewSet
 
 router = SimpleRouter(use_regex_path=False)
 router.register("pools", PoolViewSet, "pool")
@@ -33,6 +35,8 @@ router.register("payments", PaymentViewSet, "payment")
 router.register("wallet", WalletViewSet, "wallet")
 router.register("wallet/lots", LotViewSet, "lot")
 router.register("wallet/history", HistoryViewSet, "history")
+router.register("feed", FeedViewSet, "feed")
+router.register("webhooks", WebhookViewSet, "webhook")
 router.register("me/data", PersonalDataViewSet, "personal_data")
 router.register("reports/ownership", OwnershipViewSet, "ownership")
 router.register("reports/summary", SummaryViewSet, "summary")
