@@ -50,6 +50,44 @@ def public_has_no_privileges(databases: Sequence[str] | None = None, **_: Any) -
     return warnings
 
 
+# Only a role of pg_monitor sees the state of each standby; others see how many there are.
+REPLICATION = """
+    SELECT count(pid), count(pid) FILTER (WHERE sync_state IN ('sync', 'quorum')), count(sync_state),
+        current_setting('synchronous_standby_names'), current_setting('synchronous_commit')
+    FROM pg_stat_replication WHERE NOT pg_is_in_recovery() AND state IS DISTINCT FROM 'backup'
+"""
+
+
+@register(Tags.database, deploy=True)
+def replication_is_synchronous(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """E010: with asynchronous standbys a failover loses acknowledged claims and payments, unseen by the database."""
+    if settings.ACCEPT_LOST_COMMITS:
+        return []
+    hint = (
+        "Set synchronous_standby_names (Patroni: synchronous_mode), see deploy/README.md; or ACCEPT_LOST_COMMITS=on, if losing"
+        " the last commits in a failover is acceptable."
+    )
+    return [
+        Error(f"Replication is asynchronous: {reason}.", hint=hint, id="cashback.E010")
+        for alias in databases or ()
+        for reason in asynchronous_reasons(alias)
+    ]
+
+
+def asynchronous_reasons(alias: str) -> list[str]:
+    """Return why a commit may be acknowledged before a standby has it; nothing if there is no standby."""
+    with connections[alias].cursor() as cursor:
+        cursor.execute(REPLICATION)
+        standbys, synchronous, visible, names, commit = cursor.fetchone()
+    if not standbys:
+        return []
+    if not names:
+        return [f"synchronous_standby_names is empty and {standbys} standby{' is' if standbys == 1 else 's are'} connected"]
+    if visible and not synchronous:
+        return [f'synchronous_standby_names is "{names}" and none of {standbys} connected standbys is synchronous']
+    return [f"synchronous_commit is {commit}"] if commit in ("off", "local") else []
+
+
 @register(Tags.database, deploy=True)
 def rules_are_enforced(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
     """E002: no setting weakens a rule. Part of `check --deploy --database default`, not of migrate, which repairs it."""

@@ -2,8 +2,10 @@
 
 import logging
 import re
+import shlex
 from importlib.util import find_spec
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import environ
@@ -48,6 +50,27 @@ def read_public_keys(name: str) -> list[str]:
             f"{name} must be public keys of 64 hex digits, separated by commas: see manage.py seal_ledger --public-key."
         )
     return keys
+
+
+def read_absolute_path(name: str) -> str:
+    """Return the path of a file, from the root; empty when `name` is not set."""
+    value: str = env.str(name, "")
+    if value and not Path(value).is_absolute():
+        raise ImproperlyConfigured(f'{name} must be a path from the root such as /mnt/evidence/seals.jsonl, not "{value}".')
+    return value
+
+
+def read_command(name: str, needs: dict[str, str]) -> str:
+    """Return a command line, empty when `name` is not set; it is of use only together with the settings that it `needs`."""
+    value: str = env.str(name, "")
+    try:
+        words = shlex.split(value)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be a command line: {error}.") from error
+    missing = [other for other, setting in needs.items() if words and not setting]
+    if missing:
+        raise ImproperlyConfigured(f"{name} needs {', '.join(missing)}.")
+    return value
 
 
 def read_origins(name: str) -> list[str]:

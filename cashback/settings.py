@@ -10,8 +10,10 @@ from django.templatetags.static import static
 from cashback.env import (
     LOCAL,
     env,
+    read_absolute_path,
     read_caches,
     read_claim_lock,
+    read_command,
     read_database,
     read_email_url,
     read_int,
@@ -40,6 +42,9 @@ JWT_SIGNING_KEY = read_key("JWT_SIGNING_KEY")
 SEAL_SIGNING_KEY = read_key("SEAL_SIGNING_KEY")
 require_distinct({"SEAL_SIGNING_KEY": SEAL_SIGNING_KEY, "JWT_SIGNING_KEY": JWT_SIGNING_KEY, "SECRET_KEY": SECRET_KEY})
 SEAL_PUBLIC_KEYS = read_public_keys("SEAL_PUBLIC_KEYS")
+# The scheduler appends new seals to the file each minute, after the command took them to another machine.
+SEAL_EXPORT_FILE = read_absolute_path("SEAL_EXPORT_FILE")
+SEAL_EXPORT_COMMAND = read_command("SEAL_EXPORT_COMMAND", needs={"SEAL_EXPORT_FILE": SEAL_EXPORT_FILE})
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if LOCAL else [])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Origins of browser apps elsewhere that may call the API, e.g. https://shop.example. None: no cross-origin call is allowed.
@@ -165,6 +170,8 @@ TEMPLATES = [
 # --- Data -------------------------------------------------------------------------------------------------------------
 
 DATABASES = {"default": read_database()}
+# Whether replication may be asynchronous, so that a failover loses the last acknowledged commits (cashback.E010).
+ACCEPT_LOST_COMMITS: bool = env.bool("ACCEPT_LOST_COMMITS", False)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PGHISTORY_APPEND_ONLY = True
 
