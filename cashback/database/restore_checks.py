@@ -40,7 +40,7 @@ class Finding:
     subject: str
     state: str
     remedy: str = ""
-    repair: Callable[[], None] | None = None
+    repair: Callable[[], object] | None = None
 
     @property
     def is_right(self) -> bool:

@@ -61,7 +61,7 @@ class ClusterClaimer(load.Client):
 
     closing_tries = CLOSING_TRIES
 
-    def ask(self, *request: object) -> ClaimResponse:  # type: ignore[override]
+    def ask(self, *request: object) -> ClaimResponse:
         """Send a request once, after a pause."""
         time.sleep(self.random.uniform(*PAUSE_SECONDS))
         return super().ask(*request)  # type: ignore[arg-type]

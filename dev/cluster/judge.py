@@ -9,6 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from dev.chaos.experiment import seal_and_settle, unanswered_requests
 from dev.chaos.payment_load import judge_payments
 from dev.cluster.measure import (
+    AnyAttempt,
     Measured,
     acknowledged,
     count_status,
@@ -73,7 +74,7 @@ def measure_fault(reader: BaseDatabaseWrapper, logs: Logs, window: Window) -> Me
     lost |= {
         attempt_id(violation) for violation in payment_log_violations(reader, payments) if "is not there" in str(violation)
     }
-    both = [*claims, *payments]
+    both: list[AnyAttempt] = [*claims, *payments]
     return Measured(
         name=window.name,
         what=window.what,

@@ -23,8 +23,9 @@ from wallet.verification.checker import Violation, snapshot_connection, verify_e
 from wallet.verification.published_seals import describe_lost_seals
 
 USERS, CREDITS = 20, 30
-CLAIMS_PER_SECOND = 150  # more than the clients can claim
+CLAIMS_PER_SECOND = 110  # more than the clients can claim
 WALLETS, LOTS = 3, 120
+REPAIR_SECONDS = 30.0  # of each fault, as a rule
 CALM_SECONDS = 3.0  # before a fault, and after the cluster is whole again
 CONTROL = ClusterFault("control, asynchronous: primary cut off as in T42", faults.cut_leader_off, 35, 40)
 STANDBY_NAMES = "SELECT current_setting('synchronous_standby_names')"
@@ -58,7 +59,7 @@ class People:
 
 def create_people(seconds: float, seed: int) -> People:
     """Make the users, credits and wallets of a run of so many seconds."""
-    pool = int(CLAIMS_PER_SECOND * (seconds + 60))
+    pool = int(CLAIMS_PER_SECOND * (seconds + REPAIR_SECONDS))
     plan = Plan(USERS, CREDITS, pool, None, 0, 0, USERS, seed, http=True)
     wallets = PaymentPlan(wallets=WALLETS, lots=LOTS, connections=1, orders=0, seed=seed, http=True)
     return People(create_fixture(plan), create_wallets(wallets))
@@ -115,7 +116,7 @@ def run_cluster(
 ) -> dict[str, Any]:
     """Break the running cluster, judge it, and return the result in JSON types."""
     on_start("people")
-    people = create_people(sum(2 * faults.FAULTS[name].seconds for name in names) + 60, seed)
+    people = create_people(sum(faults.FAULTS[name].seconds + REPAIR_SECONDS for name in names) + CONTROL.seconds, seed)
     logs, windows = break_cluster(cluster, people, names, seed=seed, roots=roots, on_start=on_start)
     on_start("verifying")
     violations = judge_cluster(logs, people.claims)

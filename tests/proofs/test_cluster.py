@@ -1,5 +1,7 @@
 """The proof of the cluster: its figures, its report, and why it is skipped. (The cluster itself: `make prove-cluster`.)"""
 
+import os
+import sys
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -82,8 +84,8 @@ def test_a_short_run_has_the_quick_faults_and_the_control() -> None:
 
 @pytest.mark.parametrize(("platform", "user"), [("darwin", 0), ("linux", 1000)])
 def test_elsewhere_it_says_why_it_is_skipped(monkeypatch: pytest.MonkeyPatch, platform: str, user: int) -> None:
-    monkeypatch.setattr(needs.sys, "platform", platform)
-    monkeypatch.setattr(needs.os, "geteuid", lambda: user)
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(os, "geteuid", lambda: user)
     out = StringIO()
 
     call_command("prove_cluster", stdout=out)
@@ -92,8 +94,8 @@ def test_elsewhere_it_says_why_it_is_skipped(monkeypatch: pytest.MonkeyPatch, pl
 
 
 def test_programs_that_are_missing_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(needs.sys, "platform", "linux")
-    monkeypatch.setattr(needs.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(needs, "FOLDERS_OF_ROOT", str(tmp_path))
 

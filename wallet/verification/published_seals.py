@@ -67,7 +67,8 @@ def differing_seals(published: Path, using: str = "default") -> Iterator[tuple[d
 
 def describe_lost_seals(published: Path) -> str:
     """Return one sentence about the published seals that are gone or differ in the database; empty if there are none."""
-    gone, different = [], []
+    gone: list[dict[str, Any]] = []
+    different: list[dict[str, Any]] = []
     for line, exists in differing_seals(published):
         (different if exists else gone).append(line)
     parts = []
