@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.db import transaction
 
 from wallet.actions import seal_ledger
 from wallet.ledger import signing
@@ -52,7 +53,8 @@ def export_seals(file: Path) -> tuple[int, list[int]]:
         missing = Seal.objects.filter(seq__gt=last).order_by("seq")
         malformed = [seq for seq, _ in missing.malformed()]
         seals = missing.well_formed().defer("leaves").iterator()
-        with file.open("a") as lines:
+        # In a transaction, which keeps its session and with it the cursor, also behind a pooler.
+        with file.open("a") as lines, transaction.atomic():
             return sum(bool(lines.write(json.dumps(signing.published_seal(seal)) + "\n")) for seal in seals), malformed
     except (OSError, ValueError, KeyError) as error:
         raise CommandError(f"Cannot append to {file}: {error}") from error
