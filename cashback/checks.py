@@ -8,6 +8,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 from django.db import connections
 
+from cashback.database.roles import ROLE_TIMEOUTS
 from wallet.verification.enforcement import weakened_rules
 
 
@@ -97,3 +98,22 @@ def rules_are_enforced(databases: Sequence[str] | None = None, **_: Any) -> list
         for alias in databases or ()
         for sentence in weakened_rules(connections[alias])
     ]
+
+
+UNLIMITED = "SELECT name FROM pg_settings WHERE name = ANY(%s) AND setting = '0' ORDER BY 1"
+
+
+@register(Tags.database, deploy=True)
+def pooled_sessions_are_limited(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
+    """E003: behind a pooler a session has the time limits of its role, as the application cannot send them."""
+    errors: list[CheckMessage] = []
+    for alias in databases or ():
+        if not connections[alias].settings_dict.get("POOLER"):
+            continue
+        with connections[alias].cursor() as cursor:
+            cursor.execute(UNLIMITED, [list(ROLE_TIMEOUTS)])
+            unlimited = ", ".join(name for (name,) in cursor.fetchall())
+        if unlimited:
+            hint = "Run `manage.py grant_app_role` directly at the server, then have the pooler reconnect (RECONNECT)."
+            errors.append(Error(f"Sessions of the pooler have no {unlimited}.", hint=hint, id="cashback.E003"))
+    return errors

@@ -7,6 +7,7 @@ from pathlib import Path
 import django_stubs_ext
 from django.templatetags.static import static
 
+from cashback.database_env import read_database, read_replica
 from cashback.env import (
     LOCAL,
     env,
@@ -14,7 +15,6 @@ from cashback.env import (
     read_caches,
     read_claim_lock,
     read_command,
-    read_database,
     read_email_url,
     read_int,
     read_key,
@@ -62,8 +62,17 @@ CORS_ALLOW_HEADERS = [
     "if-match",
     "x-csrftoken",
     "x-request-id",
+    "x-wallet-position",
 ]
-CORS_EXPOSE_HEADERS = ["Content-Disposition", "Device-Token", "ETag", "Idempotency-Replayed", "Retry-After", "X-Request-ID"]
+CORS_EXPOSE_HEADERS = [
+    "Content-Disposition",
+    "Device-Token",
+    "ETag",
+    "Idempotency-Replayed",
+    "Retry-After",
+    "X-Request-ID",
+    "X-Wallet-Position",
+]
 # How many trusted proxies append to X-Forwarded-For; with 0 the header is ignored.
 TRUSTED_PROXIES: int = read_int("TRUSTED_PROXIES", 0)
 # Networks that may read /metrics, e.g. 10.0.0.0/8. Loopback must be listed in a deployment: behind a local proxy every caller
@@ -172,6 +181,16 @@ TEMPLATES = [
 DATABASES = {"default": read_database()}
 # Whether replication may be asynchronous, so that a failover loses the last acknowledged commits (cashback.E010).
 ACCEPT_LOST_COMMITS: bool = env.bool("ACCEPT_LOST_COMMITS", False)
+# A standby for expensive reads (kernel.replicas). Without one, nothing of it is installed.
+if replica := read_replica():
+    DATABASES["replica"] = replica
+    DATABASE_ROUTERS = ["cashback.database.router.ReplicaRouter"]
+    MIDDLEWARE.insert(
+        MIDDLEWARE.index("cashback.http.request_connections.ConnectionMiddleware") + 1,
+        "cashback.http.replica.ReplicaMiddleware",
+    )
+# The largest lag of a replica that is read from, for those who wrote nothing just before.
+DATABASE_REPLICA_MAX_LAG: int = read_positive_int("DATABASE_REPLICA_MAX_LAG", 120)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PGHISTORY_APPEND_ONLY = True
 

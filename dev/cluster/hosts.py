@@ -34,7 +34,7 @@ class Site:
     programs: Programs
     postgres: Path
     synchronous: bool = True
-    pool_mode: str = "session"
+    pool_mode: str = "transaction"
     secrets: dict[str, str] = field(
         default_factory=lambda: {
             name: new_secret() for name in ("SUPERUSER_PASSWORD", "REPLICATION_PASSWORD", "APP_PASSWORD", "OWNER_PASSWORD")
@@ -129,15 +129,17 @@ class Site:
 
     def web_environment(self, host: str) -> dict[str, str]:
         """Return the environment of a deployment's web workers, without limits on how often one may claim and pay."""
-        off = dict.fromkeys(("RATE_CLAIM", "RATE_PAYMENT", "RATE_SERVICE_PAYMENT", "RATE_SERVICE_KEY"), "off")
+        off = dict.fromkeys(("RATE_CLAIM", "RATE_PAYMENT", "RATE_SERVICE_PAYMENT", "RATE_SERVICE_KEY", "RATE_SEARCH"), "off")
         pooler = {"DATABASE_POOLER": "transaction"} if self.pool_mode == "transaction" else {}
+        url = f"postgresql://cashback_app:{self.secrets['APP_PASSWORD']}@127.0.0.1:6432/{DATABASE}"
         return {
             **off,
             **pooler,
             **self.keys,
             "PATH": os.defpath,
             "CASHBACK_ENV": "production",
-            "DATABASE_URL": f"postgresql://cashback_app:{self.secrets['APP_PASSWORD']}@127.0.0.1:6432/{DATABASE}",
+            "DATABASE_URL": url,
+            "DATABASE_REPLICA_URL": f"{url}_replica",
             "DATABASE_POOL": "8",
             "ALLOWED_HOSTS": network.ADDRESSES[host],
             "TRUSTED_PROXIES": "1",

@@ -144,7 +144,7 @@ def test_a_published_seal_that_differs_is_named(issue: Issue, alice: User, tmp_p
     roots = export(tmp_path / "seals.jsonl")
     roots.write_text(json.dumps(json.loads(roots.read_text()) | {"count": 7}) + "\n")
 
-    assert state("seals", restored("--roots", roots)[0]).startswith("seals: seal 1 is not as published.")
+    assert state("seals", restored("--roots", roots)[0]).startswith("seals: seal 1 is not as published, with 7 entries (")
 
 
 def test_what_is_no_file_of_seals_compares_nothing(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import shlex
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from kernel.refusals import Refusal
 from wallet.ledger import signing
@@ -45,33 +45,30 @@ def export_seals(file: Path, command: str = "") -> SealExport:
         with file.open("a+b") as lines:
             # Two exports to one file wait for each other.
             fcntl.flock(lines, fcntl.LOCK_EX)
-            missing = Seal.objects.filter(seq__gt=last_exported(lines)).order_by("seq")
-            malformed = [seq for seq, _ in missing.malformed()]
-            return SealExport(sum(map_parts(missing, lines, command)), malformed)
+            last = last_exported(lines)
+            malformed = [seq for seq, _ in Seal.objects.filter(seq__gt=last).order_by("seq").malformed()]
+            count = 0
+            while part := next_seals(last):
+                append_seals(part, lines, command)
+                last, count = part[-1].seq, count + len(part)
+            return SealExport(count, malformed)
     except (OSError, ValueError, KeyError) as error:
         raise SealExportFailed(f"Cannot append to {file}: {error}") from error
 
 
-def map_parts(missing: Any, lines: IO[bytes], command: str) -> list[int]:
-    """Export seals part by part, and return the size of each part."""
-    sizes, part = list[int](), list[str]()
-    for seal in missing.well_formed().defer("leaves").iterator(chunk_size=SEALS_AT_ONCE):
-        part.append(json.dumps(signing.published_seal(seal)) + "\n")
-        if len(part) == SEALS_AT_ONCE:
-            sizes.append(export_part(part, lines, command))
-            part = []
-    return [*sizes, export_part(part, lines, command)] if part else sizes
+def next_seals(last: int) -> list[Seal]:
+    """Return the first well-formed seals after a number, without a cursor: a command may take longer than a transaction may."""
+    return list(Seal.objects.well_formed().filter(seq__gt=last).defer("leaves").order_by("seq")[:SEALS_AT_ONCE])
 
 
-def export_part(part: list[str], lines: IO[bytes], command: str) -> int:
-    """Hand some lines to the command, append them to the file, and return their number."""
-    text = "".join(part).encode()
+def append_seals(part: list[Seal], lines: IO[bytes], command: str) -> None:
+    """Hand some seals to the command, then append them to the file."""
+    text = "".join(json.dumps(signing.published_seal(seal)) + "\n" for seal in part).encode()
     if command:
         run_export_command(command, text)
     lines.write(text)
     lines.flush()
     os.fsync(lines.fileno())
-    return len(part)
 
 
 def run_export_command(command: str, text: bytes) -> None:

@@ -71,13 +71,11 @@ def describe_lost_seals(published: Path) -> str:
     different: list[dict[str, Any]] = []
     for line, exists in differing_seals(published):
         (different if exists else gone).append(line)
-    parts = []
-    if gone:
-        count = sum(line["count"] for line in gone)
-        parts.append(f"{name_ranges(line['seq'] for line in gone)} gone, with {count} entries ({sum_claims(gone)})")
-    if different:
-        parts.append(f"{name_ranges(line['seq'] for line in different)} not as published")
-    return "; ".join(parts)
+    return "; ".join(
+        f"{name_ranges(line['seq'] for line in lines)} {what}, with {sum(line['count'] for line in lines)} entries ({sum_claims(lines)})"
+        for what, lines in (("gone", gone), ("not as published", different))
+        if lines
+    )
 
 
 def name_ranges(numbers: Iterable[int]) -> str:
