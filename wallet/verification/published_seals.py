@@ -71,11 +71,14 @@ def describe_lost_seals(published: Path) -> str:
     different: list[dict[str, Any]] = []
     for line, exists in differing_seals(published):
         (different if exists else gone).append(line)
-    return "; ".join(
-        f"{name_ranges(line['seq'] for line in lines)} {what}, with {sum(line['count'] for line in lines)} entries ({sum_claims(lines)})"
-        for what, lines in (("gone", gone), ("not as published", different))
-        if lines
-    )
+    found = [(what, lines) for what, lines in (("gone", gone), ("not as published", different)) if lines]
+    return "; ".join(describe_seals(what, lines) for what, lines in found)
+
+
+def describe_seals(what: str, lines: list[dict[str, Any]]) -> str:
+    """Return published seals as text, e.g. "seals 4 to 6 are gone, with 9 entries (claims of 120.00 INR)"."""
+    count = sum(line["count"] for line in lines)
+    return f"{name_ranges(line['seq'] for line in lines)} {what}, with {count} entries ({sum_claims(lines)})"
 
 
 def name_ranges(numbers: Iterable[int]) -> str:
