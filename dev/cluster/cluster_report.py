@@ -31,7 +31,8 @@ again.
 
 {table}
 
-The checker's verdict on the whole run, with the clients' logs: {verdict}.
+The checker's verdict on the whole run, with the clients' logs: {verdict}. An operator searched {reads:,} times, through the
+replica, for a credit just issued at the other web host: {stale:,} times it was not found.
 
 ## The control
 
@@ -69,7 +70,9 @@ def verdict(measured: Measured) -> str:
 def failures(result: dict[str, Any]) -> list[str]:
     """Return the names of the faults that failed, and "checker" if it found violations."""
     rows = [Measured(**row) for row in [*result["rows"], *([result["control"]] if result["control"] else [])]]
-    return [row.name for row in rows if "FAILED" in verdict(row)] + (["checker"] if result["violations"] else [])
+    return [row.name for row in rows if "FAILED" in verdict(row)] + [
+        name for name, wrong in (("checker", result["violations"]), ("own reads", result["stale"])) if wrong
+    ]
 
 
 def markdown_table(rows: Sequence[dict[str, Any]]) -> str:
@@ -102,6 +105,8 @@ def report_page(result: dict[str, Any], seed: int, seconds: float, versions: str
     return PAGE.format(
         facts=facts,
         table=markdown_table(result["rows"]),
+        reads=result["reads"],
+        stale=result["stale"],
         verdict=f"{len(found)} violations" if found else "every invariant holds",
         control=control.strip(),
     )

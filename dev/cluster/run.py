@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from dev.cluster.cluster import Cluster, wait_until
 from dev.cluster.faults import ClusterFault
 from dev.cluster.judge import Logs, Window, judge_cluster, measure_faults
 from dev.cluster.measure import Measured
+from dev.cluster.own_reads import OwnReads
 from dev.payment_race.fixture import PaymentFixture
 from dev.payment_race.fixture import create_fixture as create_wallets
 from dev.payment_race.plan import PaymentPlan
@@ -38,12 +39,15 @@ class RunResult:
     Arguments:
         violations: of the checker, of the synchronous cluster.
         control: the figures of the asynchronous cluster; None if it was not run.
+        reads, stale: how often an operator searched for what they had just written, and did not find it.
         unseen: the violations that the checker finds after the control without the clients' logs.
         lost_seals: what the exported seals tell about the control.
     """
 
     rows: list[Measured]
     violations: list[Violation]
+    reads: int = 0
+    stale: int = 0
     control: Measured | None = None
     unseen: int = 0
     lost_seals: str = ""
@@ -67,14 +71,17 @@ def create_people(seconds: float, seed: int) -> People:
 
 def break_cluster(
     cluster: Cluster, people: People, names: Sequence[str], *, seed: int, roots: Path, on_start: Callable[[str], None]
-) -> tuple[Logs, list[Window]]:
-    """Have clients claim and pay while each fault is injected and repaired; return their logs and the times of the faults."""
-    windows = []
-    with ClusterLoad(people.claims, seed, roots) as claiming, ClusterPayments(people.payments, seed) as paying:
+) -> tuple[Logs, list[Window], OwnReads]:
+    """Have clients claim, pay and read while each fault is injected and repaired.
+
+    Returns the clients' logs, the times of the faults, and what was read.
+    """
+    windows, reads = [], OwnReads(seed)
+    with ClusterLoad(people.claims, seed, roots) as claiming, ClusterPayments(people.payments, seed) as paying, reads:
         for name in names:
             on_start(name)
             windows.append(inject_fault(cluster, name, faults.FAULTS[name]))
-    return Logs(claiming.log, paying.log), windows
+    return Logs(claiming.log, paying.log), windows, reads
 
 
 def inject_fault(cluster: Cluster, name: str, fault: ClusterFault) -> Window:
@@ -117,12 +124,13 @@ def run_cluster(
     """Break the running cluster, judge it, and return the result in JSON types."""
     on_start("people")
     people = create_people(sum(faults.FAULTS[name].seconds + REPAIR_SECONDS for name in names) + CONTROL.seconds, seed)
-    logs, windows = break_cluster(cluster, people, names, seed=seed, roots=roots, on_start=on_start)
+    logs, windows, reads = break_cluster(cluster, people, names, seed=seed, roots=roots, on_start=on_start)
     on_start("verifying")
     violations = judge_cluster(logs, people.claims)
     rows = measure_faults(logs, windows)
+    result = RunResult(rows, violations, reads.pairs, reads.stale)
     if not control:
-        return asdict(RunResult(rows, violations))
+        return asdict(result)
     on_start("control")
     measured, unseen, lost_seals = run_control(cluster, people, seed, roots)
-    return asdict(RunResult(rows, violations, measured, unseen, lost_seals))
+    return asdict(replace(result, control=measured, unseen=unseen, lost_seals=lost_seals))

@@ -48,16 +48,22 @@ def test_answers_are_counted_by_kind() -> None:
 
 @pytest.mark.parametrize("wrong", [{"lost": 1}, {"doubled": 1}, {"errors": 1}, {"outage": 5.1}])
 def test_a_fault_is_red_for_each_promise_that_it_breaks(wrong: dict[str, Any]) -> None:
-    assert cluster_report.failures({"rows": [RIGHT | wrong], "control": CONTROL, "violations": []}) == ["T41"]
+    assert cluster_report.failures(
+        {"rows": [RIGHT | wrong], "control": CONTROL, "violations": [], "reads": 90, "stale": 0}
+    ) == ["T41"]
 
 
 @pytest.mark.parametrize(
     ("result", "failed"),
     [
-        ({"rows": [RIGHT], "control": CONTROL, "violations": []}, []),
-        ({"rows": [RIGHT], "control": None, "violations": []}, []),
-        ({"rows": [RIGHT], "control": CONTROL | {"lost": 0}, "violations": []}, ["control"]),
-        ({"rows": [RIGHT], "control": CONTROL, "violations": [{"invariant": "I1", "sentence": "two"}]}, ["checker"]),
+        ({"rows": [RIGHT], "control": CONTROL, "violations": [], "reads": 90, "stale": 0}, []),
+        ({"rows": [RIGHT], "control": None, "violations": [], "reads": 90, "stale": 0}, []),
+        ({"rows": [RIGHT], "control": CONTROL | {"lost": 0}, "violations": [], "reads": 90, "stale": 0}, ["control"]),
+        (
+            {"rows": [RIGHT], "control": CONTROL, "violations": [{"invariant": "I1", "sentence": "two"}], "stale": 0},
+            ["checker"],
+        ),
+        ({"rows": [RIGHT], "control": CONTROL, "violations": [], "stale": 1}, ["own reads"]),
     ],
 )
 def test_a_run_is_red_when_the_control_loses_nothing_or_the_checker_objects(result: dict[str, Any], failed: list[str]) -> None:
@@ -65,7 +71,15 @@ def test_a_run_is_red_when_the_control_loses_nothing_or_the_checker_objects(resu
 
 
 def test_the_page_has_every_fault_and_what_the_seals_say() -> None:
-    result = {"rows": [RIGHT], "control": CONTROL, "violations": [], "unseen": 0, "lost_seals": "seals 7 to 9 are gone"}
+    result = {
+        "rows": [RIGHT],
+        "control": CONTROL,
+        "violations": [],
+        "reads": 90,
+        "stale": 0,
+        "unseen": 0,
+        "lost_seals": "seals 7 to 9 are gone",
+    }
 
     page = cluster_report.report_page(result, 42, 600, "PostgreSQL 18.4")
 
