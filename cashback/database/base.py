@@ -194,7 +194,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """
         if self.settings_dict.get("POOLER") and not self.in_atomic_block:
             return self.cursor()
-        return super().chunked_cursor()  # type: ignore[misc, no-any-return]
+        return super().chunked_cursor()
 
     def prepared_cursor(self) -> CursorWrapper:
         """Return a cursor that uses server-side prepared statements, for statements that run all the time.

@@ -60,7 +60,7 @@ def running_pgbouncer(folder: Path, user: str = APP_ROLE, more: str = "") -> Ite
     file.chmod(0o644)
     assert binaries.run_as_server_user([program(), "-q", "-d", file]) == 0, (folder / "pgbouncer.log").read_text()
     deadline = time.monotonic() + 10
-    while not is_listening(folder / f".s.PGSQL.{PORT}"):
+    while not (is_listening(folder / f".s.PGSQL.{PORT}") and (folder / "pgbouncer.pid").exists()):
         assert time.monotonic() < deadline, "PgBouncer does not start"
         time.sleep(0.02)
     pid = int((folder / "pgbouncer.pid").read_text())

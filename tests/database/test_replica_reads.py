@@ -25,7 +25,7 @@ Issue = Callable[..., CashbackAsset]
 # 10,000 pairs with a lag of 2 s: REPLICA_PAIRS=10000 pytest tests/database/test_replica_reads.py -k pairs
 PAIRS = int(os.environ.get("REPLICA_PAIRS", "40"))
 LIST, CREDITS, NEW_POOL = "/admin/ledger/claimedasset/", "/api/v1/assets/", "/admin/assets/creditpool/add/"
-START = {"HTTP_X_WALLET_POSITION": "0/0"}
+START: dict[str, Any] = {"HTTP_X_WALLET_POSITION": "0/0"}
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def test_as_of_report_contains_what_was_committed_before_it(
     report = operator.get("/api/v1/reports/liability/", **START)
 
     assert report.status_code == 200
-    assert sum(float(line["liability"]) for line in report.json()["lines"]) == 100.0
+    assert sum(float(line["total"]) for line in report.json()["lines"]) == 100.0
 
 
 def test_a_read_waits_for_the_replica_no_longer_than_its_bound(replica: Pair) -> None:

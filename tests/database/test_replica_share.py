@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -49,7 +50,7 @@ def cost_at_primary(console: Client, api: APIClient, **headers: str) -> tuple[fl
     with statements("default") as sent:
         for _ in range(ROUNDS):
             assert {console.get(page).status_code for page in PAGES} == {200}
-            assert {api.get(call, **headers).status_code for call in CALLS} == {200}  # type: ignore[arg-type]
+            assert {api.get(call, **headers).status_code for call in CALLS} == {200}
     assert connection.connection.info.backend_pid == pid
     return cpu_of_session() - before, len(sent)
 
@@ -59,8 +60,8 @@ def test_console_and_reports_cost_the_primary_a_tenth(
     replica: Pair, ada: User, root: User, make_users: Callable[[int], list[User]]
 ) -> None:
     issue_assets.issue_assets(
-        [issue_assets.build_asset(ada, title=f"Credit {n}", total_value=1, currency="INR") for n in range(CREDITS)]
-    )  # type: ignore[arg-type]
+        [issue_assets.build_asset(ada, title=f"Credit {n}", total_value=Decimal(1), currency="INR") for n in range(CREDITS)]
+    )
     users = make_users(20)
     for number, pk in enumerate(CashbackAsset.objects.values_list("pk", flat=True)[:400]):
         claim_asset(pk, users[number % 20])
