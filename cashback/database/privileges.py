@@ -19,7 +19,7 @@ GRANTED = """
     SELECT name, privilege_type, attname::text FROM relation JOIN pg_attribute ON attrelid = relation.oid
     CROSS JOIN aclexplode(attacl) AS acl WHERE acl.grantee = %(role)s::regrole
 """
-ROLE_SETTINGS = "SELECT coalesce(rolconfig, '{}') FROM pg_roles WHERE rolname = %s"
+ROLE_CONFIGURATION = "SELECT coalesce(rolconfig, '{}') FROM pg_roles WHERE rolname = %s"
 Privilege = tuple[str, str, str]
 
 
@@ -39,14 +39,14 @@ def wrong_privileges(role: str) -> list[str]:
     with connection.cursor() as cursor:
         cursor.execute(GRANTED, {"role": f'"{role}"'})
         granted = set(cursor.fetchall())
-        cursor.execute(ROLE_SETTINGS, [role])
+        cursor.execute(ROLE_CONFIGURATION, [role])
         (found,) = cursor.fetchone()
     expected = set(expected_privileges())
-    unlimited = sorted(name for name, limit in roles.ROLE_TIMEOUTS.items() if f"{name}={limit}" not in found)
+    unset = sorted(name for name, value in roles.ROLE_SETTINGS.items() if f"{name}={value}" not in found)
     return [
         *describe_difference(f"{role} lacks", expected - granted),
         *describe_difference(f"{role} has, but must not have,", granted - expected),
-        *([f"{role} has no {', '.join(unlimited)}."] if unlimited else []),
+        *([f"{role} has no {', '.join(unset)}."] if unset else []),
     ]
 
 

@@ -31,8 +31,8 @@ again.
 
 {table}
 
-The checker's verdict on the whole run, with the clients' logs: {verdict}. An operator searched {reads:,} times, through the
-replica, for a credit just issued at the other web host: {stale:,} times it was not found.
+The checker's verdict on the whole run, with the clients' logs: {verdict}. An operator searched {reads:,} times, with a
+replica configured, for a credit just issued at the other web host: {stale:,} times it was not found.
 
 ## The control
 
