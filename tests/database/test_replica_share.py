@@ -46,6 +46,7 @@ def cpu_of_session() -> float:
 def cost_at_primary(console: Client, api: APIClient, **headers: str) -> tuple[float, int]:
     """Return the CPU in ms, and the number of statements, of the pages and calls at the primary."""
     connection.ensure_connection()
+    connection.close_at = None  # not too old in the middle of it
     pid, before = connection.connection.info.backend_pid, cpu_of_session()
     with statements("default") as sent:
         for _ in range(ROUNDS):
