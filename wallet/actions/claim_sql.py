@@ -197,10 +197,12 @@ def fetch_results(sql: str, parameters: dict[str, Any] | list[Any], skip: int = 
 
 def assets_by_id(rows: Sequence[Sequence[Any]]) -> dict[UUID, CashbackAsset]:
     """Return the locked rows, whose last column is the server's timeline, as assets by id."""
-    assets = read_assets([row[:-1] for row in rows])
-    for asset, row in zip(assets, rows, strict=True):
-        asset.server_timeline = row[-1]
-    return {asset.pk: asset for asset in assets}
+    assets = {}
+    for *values, timeline in rows:
+        asset = CashbackAsset.from_db("default", asset_columns(), values)
+        asset.server_timeline = timeline
+        assets[asset.pk] = asset
+    return assets
 
 
 def read_assets(rows: Sequence[Sequence[Any]]) -> list[CashbackAsset]:
