@@ -85,6 +85,9 @@ class User(AbstractBaseUser):
     EMAIL_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 
+    # The timeline of the server that this row was read from (kernel.server_timeline); only authentication by token reads it.
+    server_timeline: str | None = None
+
     objects: ClassVar[UserManager] = UserManager()
 
     class Meta:

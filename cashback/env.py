@@ -2,13 +2,14 @@
 
 import logging
 import re
+import shlex
 from importlib.util import find_spec
 from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
-from psycopg.conninfo import conninfo_to_dict
 
 from kernel.whole_numbers import parse_whole_number
 
@@ -17,16 +18,6 @@ env = environ.Env()
 LOCAL: bool = env.str("CASHBACK_ENV", "local") == "local"
 if LOCAL:
     from dev import services  # the package is not part of a deployment
-
-# Time limits for an unreachable database server; DATABASE_URL may override them (`?connect_timeout=5`). Without them libpq
-# waits 130 s for a connection, and as long as TCP retransmits for a response of a server that is down.
-NETWORK_LIMITS = {
-    "connect_timeout": 2,  # seconds, for each host and address; the minimum of libpq
-    "keepalives_idle": 3,  # seconds of silence before the first keepalive probe
-    "keepalives_interval": 2,  # seconds between two probes
-    "keepalives_count": 3,  # unanswered probes that end the connection
-    "tcp_user_timeout": 9_000,  # milliseconds for which sent data may stay unacknowledged (Linux)
-}
 
 
 def read_key(name: str) -> str:
@@ -50,6 +41,27 @@ def read_public_keys(name: str) -> list[str]:
     return keys
 
 
+def read_absolute_path(name: str) -> str:
+    """Return the path of a file, from the root; empty when `name` is not set."""
+    value: str = env.str(name, "")
+    if value and not Path(value).is_absolute():
+        raise ImproperlyConfigured(f'{name} must be a path from the root such as /mnt/evidence/seals.jsonl, not "{value}".')
+    return value
+
+
+def read_command(name: str, needs: dict[str, str]) -> str:
+    """Return a command line, empty when `name` is not set; it is of use only together with the settings that it `needs`."""
+    value: str = env.str(name, "")
+    try:
+        words = shlex.split(value)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be a command line: {error}.") from error
+    missing = [other for other, setting in needs.items() if words and not setting]
+    if missing:
+        raise ImproperlyConfigured(f"{name} needs {', '.join(missing)}.")
+    return value
+
+
 def read_origins(name: str) -> list[str]:
     """Return origins such as https://shop.example, separated by commas; none when `name` is not set."""
     value: str = env.str(name, "")
@@ -65,16 +77,6 @@ def read_redis_url() -> str:
     if url and not re.match(r"(rediss?|unix)://", url):
         raise ImproperlyConfigured("REDIS_URL must be a URL, e.g. redis://host/0, or be left out.")
     return url or (LOCAL and services.redis_url()) or ""
-
-
-def read_database_url() -> str:
-    """Return the URL of the database: DATABASE_URL, or the project's own server in local mode."""
-    url: str = env.str("DATABASE_URL", "")
-    if not url and not LOCAL:
-        raise ImproperlyConfigured("DATABASE_URL must be set outside local mode, e.g. postgresql://user:secret@host/name.")
-    if url and not re.match(r"\w+://", url):
-        raise ImproperlyConfigured("DATABASE_URL must be a URL, e.g. postgresql://user:secret@host/name.")
-    return url or services.database_url()
 
 
 def read_rate(name: str, default: str) -> str:
@@ -163,44 +165,6 @@ def require_distinct(keys: dict[str, str]) -> None:
     for name, other in combinations(keys, 2):
         if keys[name] == keys[other]:
             raise ImproperlyConfigured(f"{name} must differ from {other}: a leak of one must not reveal the other.")
-
-
-def read_hosts(url: str) -> dict[str, str]:
-    """Return HOST and PORT of a URL that names several hosts, as libpq understands it; empty for one host."""
-    _, _, rest = url.partition("://")
-    hosts = re.split("[/?]", rest, maxsplit=1)[0].rpartition("@")[2]
-    if "," not in hosts:
-        return {}
-    address = conninfo_to_dict(f"postgresql://{hosts}/")
-    ports = str(address.get("port", ""))
-    return {"HOST": str(address["host"]), "PORT": ports if ports.strip(",") else ""}
-
-
-def read_database() -> dict[str, Any]:
-    """Return Django's settings of the database, with lock, statement and network time limits on every connection."""
-    url = read_database_url()
-    database: dict[str, Any] = env.db_url_config(url) | read_hosts(url)
-    if database["ENGINE"] == "django.db.backends.postgresql":
-        database["ENGINE"] = "cashback.database"
-    limits = {
-        "lock_timeout": read_int("LOCK_TIMEOUT_MS", 2_000),
-        "statement_timeout": read_int("STATEMENT_TIMEOUT_MS", 5_000),
-        "idle_in_transaction_session_timeout": 5_000,
-    }
-    options = database["OPTIONS"] = NETWORK_LIMITS | database.get("OPTIONS", {})
-    # A URL names a socket's folder in its query string; Django's dbshell reads HOST.
-    database["HOST"] = options.pop("host", database["HOST"])
-    options["prepare_threshold"] = 1  # only for cursors that prepare statements (DatabaseWrapper.prepared_cursor)
-    options["options"] = " ".join(f"-c {name}={value}" for name, value in limits.items())
-    # The size of the pool that the threads of a web process share. 0, no pool, for commands and the cluster: forked processes
-    # cannot share connections.
-    pooled = read_int("DATABASE_POOL", 0)
-    if pooled:
-        options["pool"] = {"min_size": 1, "max_size": pooled, "timeout": 2, "max_idle": 5}
-    database["CONN_MAX_AGE"] = 0 if pooled else read_int("CONN_MAX_AGE", 60)
-    database["CONN_HEALTH_CHECKS"] = True
-    database["TEST"] = {"NAME": env.str("TEST_DATABASE", "test_cashback")}
-    return database
 
 
 def read_caches() -> dict[str, Any]:

@@ -7,12 +7,14 @@ from pathlib import Path
 import django_stubs_ext
 from django.templatetags.static import static
 
+from cashback.database_env import read_database, read_replica
 from cashback.env import (
     LOCAL,
     env,
+    read_absolute_path,
     read_caches,
     read_claim_lock,
-    read_database,
+    read_command,
     read_email_url,
     read_int,
     read_key,
@@ -40,6 +42,9 @@ JWT_SIGNING_KEY = read_key("JWT_SIGNING_KEY")
 SEAL_SIGNING_KEY = read_key("SEAL_SIGNING_KEY")
 require_distinct({"SEAL_SIGNING_KEY": SEAL_SIGNING_KEY, "JWT_SIGNING_KEY": JWT_SIGNING_KEY, "SECRET_KEY": SECRET_KEY})
 SEAL_PUBLIC_KEYS = read_public_keys("SEAL_PUBLIC_KEYS")
+# The scheduler appends new seals to the file each minute, after the command took them to another machine.
+SEAL_EXPORT_FILE = read_absolute_path("SEAL_EXPORT_FILE")
+SEAL_EXPORT_COMMAND = read_command("SEAL_EXPORT_COMMAND", needs={"SEAL_EXPORT_FILE": SEAL_EXPORT_FILE})
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if LOCAL else [])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Origins of browser apps elsewhere that may call the API, e.g. https://shop.example. None: no cross-origin call is allowed.
@@ -57,8 +62,17 @@ CORS_ALLOW_HEADERS = [
     "if-match",
     "x-csrftoken",
     "x-request-id",
+    "x-wallet-position",
 ]
-CORS_EXPOSE_HEADERS = ["Content-Disposition", "Device-Token", "ETag", "Idempotency-Replayed", "Retry-After", "X-Request-ID"]
+CORS_EXPOSE_HEADERS = [
+    "Content-Disposition",
+    "Device-Token",
+    "ETag",
+    "Idempotency-Replayed",
+    "Retry-After",
+    "X-Request-ID",
+    "X-Wallet-Position",
+]
 # How many trusted proxies append to X-Forwarded-For; with 0 the header is ignored.
 TRUSTED_PROXIES: int = read_int("TRUSTED_PROXIES", 0)
 # Networks that may read /metrics, e.g. 10.0.0.0/8. Loopback must be listed in a deployment: behind a local proxy every caller
@@ -166,6 +180,18 @@ TEMPLATES = [
 # --- Data -------------------------------------------------------------------------------------------------------------
 
 DATABASES = {"default": read_database()}
+# Whether replication may be asynchronous, so that a failover loses the last acknowledged commits (cashback.E010).
+ACCEPT_LOST_COMMITS: bool = env.bool("ACCEPT_LOST_COMMITS", False)
+# A standby for expensive reads (kernel.replicas). Without one, nothing of it is installed.
+if replica := read_replica():
+    DATABASES["replica"] = replica
+    DATABASE_ROUTERS = ["cashback.database.router.ReplicaRouter"]
+    MIDDLEWARE.insert(
+        MIDDLEWARE.index("cashback.http.request_connections.ConnectionMiddleware") + 1,
+        "cashback.http.replica.ReplicaMiddleware",
+    )
+# The largest lag of a replica that is read from, for those who wrote nothing just before.
+DATABASE_REPLICA_MAX_LAG: int = read_positive_int("DATABASE_REPLICA_MAX_LAG", 120)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PGHISTORY_APPEND_ONLY = True
 

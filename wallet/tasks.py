@@ -1,14 +1,27 @@
 """Scheduled tasks, run by django-q2, and their schedules. Each task may run twice, late, or concurrently with itself."""
 
 import time
+from pathlib import Path
+
+from django.conf import settings
 
 from accounts import sessions, tokens
-from wallet.actions import bulk_jobs, deliver_webhooks, end_holds, expire_assets, lapse_credits, open_lots, seal_ledger
+from wallet.actions import (
+    bulk_jobs,
+    deliver_webhooks,
+    end_holds,
+    expire_assets,
+    export_seals,
+    lapse_credits,
+    open_lots,
+    seal_ledger,
+)
 from wallet.assets.change_context import acting_through_channel
 from wallet.ledger import idempotency
 
 SWEEP = "Expire due credits"
 SEAL = "Seal the ledger"
+EXPORT_SEALS = "Export seals"
 CLEAN_UP = "Clean up idempotency keys"
 BULK_JOBS = "Continue bulk jobs"
 WALLETS = "End holds and lapse ended credits"
@@ -25,6 +38,7 @@ JOB_REST_RATIO = 4.0
 SCHEDULES = {
     SWEEP: ("wallet.tasks.sweep", "* * * * *"),
     SEAL: ("wallet.tasks.seal_for_a_minute", "* * * * *"),
+    EXPORT_SEALS: ("wallet.tasks.publish_seals", "* * * * *"),
     BULK_JOBS: (bulk_jobs.RUNNER, "* * * * *"),
     WALLETS: ("wallet.tasks.sweep_wallets", "* * * * *"),
     WEBHOOKS: ("wallet.tasks.send_webhooks", "* * * * *"),
@@ -66,6 +80,13 @@ def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:
 def send_webhooks() -> int:
     """Add ticks to the stream of events and send webhooks for a minute; return the number of events that arrived."""
     return deliver_webhooks.deliver_webhooks(WEBHOOKS_SECONDS)
+
+
+def publish_seals() -> int:
+    """Export the new seals as SEAL_EXPORT_FILE and SEAL_EXPORT_COMMAND say, and return their number; 0 without the settings."""
+    if not settings.SEAL_EXPORT_FILE:
+        return 0
+    return export_seals.export_seals(Path(settings.SEAL_EXPORT_FILE), settings.SEAL_EXPORT_COMMAND).count
 
 
 def forget_old_answers() -> int:

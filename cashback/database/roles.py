@@ -31,8 +31,10 @@ COUNTERS = ("assets_batchsupply", "assets_supplydelta", "ledger_sealedbalance", 
 MONEY_STATES = ("ledger_lot", "ledger_payment", "ledger_allocation")
 READ_ONLY = (*CHANGE_HISTORY, *COUNTERS, *MONEY_STATES, "django_migrations")
 VIEWS = ("ledger_doubleentry",)
-# Time limits of the role's sessions; a connection may set others.
+# Time limits of the role's sessions. A connection may set others; one through a pooler has these (DATABASE_POOLER).
 ROLE_TIMEOUTS = {"lock_timeout": "2s", "statement_timeout": "5s", "idle_in_transaction_session_timeout": "5s"}
+# Django would set the time zone of each session, which a pooler shares.
+ROLE_SETTINGS = ROLE_TIMEOUTS | {"TimeZone": "UTC"}
 
 
 def table_privileges(table: str) -> str:
@@ -77,7 +79,7 @@ def grant_statements(role: str) -> list[sql.Composable]:
     tables = connection.introspection.table_names()
     view_grants = [sql.SQL(f"GRANT SELECT ON {view} TO {{}}") for view in VIEWS]
     table_grants = [(sql.SQL(f"GRANT {table_privileges(table)} ON {{}} TO {{}}"), sql.Identifier(table)) for table in tables]
-    limits = [sql.SQL(f"ALTER ROLE {{}} SET {setting} = '{limit}'") for setting, limit in ROLE_TIMEOUTS.items()]
+    limits = [sql.SQL(f"ALTER ROLE {{}} SET {setting} = '{limit}'") for setting, limit in ROLE_SETTINGS.items()]
     database = sql.Identifier(current_database())
     return [
         *(grant.format(name, database=database) for grant in (*grants, *view_grants, *limits)),

@@ -4,9 +4,11 @@ import pytest
 from django.core.management import get_commands, load_command_class
 
 COMMANDS = [
+    ("cashback", "restored"),
     ("dev", "bench"),
     ("dev", "prove"),
     ("dev", "prove_claims"),
+    ("dev", "prove_cluster"),
     ("dev", "prove_payments"),
     ("dev", "run"),
     ("dev", "test_clock"),

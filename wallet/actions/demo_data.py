@@ -7,7 +7,7 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 
-from django.db import connection
+from django.db import connections, transaction
 from django.utils import timezone
 
 from accounts.models import Role, User
@@ -19,6 +19,7 @@ from wallet.assets.models import CashbackAsset, CreditPool, PoolKind
 from wallet.ledger.idempotency import IdempotentRequest, fingerprint
 from wallet.ledger.models import Entry
 
+DEMO_DATA = "demo_data"  # the alias of the connection that holds the lock
 ADMIN = "admin@example.com"
 CUSTOMER = "meera@example.com"
 ROLES = {CUSTOMER: Role.USER, "arjun@example.com": Role.USER, ADMIN: Role.ADMIN}
@@ -85,14 +86,20 @@ def create_demo_data(password: Callable[[str], str]) -> list[str]:
 
 @contextmanager
 def demo_data_lock() -> Iterator[None]:
-    """Exclude a concurrent run during the block, by a session-level lock, because each step has its own transaction."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT pg_advisory_lock({DEMO_DATA_LOCK})")
+    """Exclude a concurrent run during the block, by a transaction of another connection: each step has its own transaction.
+
+    A session-level lock would not exclude anybody behind a pooler, and would stay with its session.
+    """
+    lock = connections["default"].copy(alias=DEMO_DATA)
+    connections[DEMO_DATA] = lock
     try:
-        yield
+        with transaction.atomic(using=DEMO_DATA), lock.cursor() as cursor:
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = 0")
+            cursor.execute(f"SELECT pg_advisory_xact_lock({DEMO_DATA_LOCK})")
+            yield
     finally:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT pg_advisory_unlock({DEMO_DATA_LOCK})")
+        lock.close()
+        del connections[DEMO_DATA]
 
 
 def user_exists(email: str) -> bool:

@@ -270,6 +270,8 @@ class CashbackAsset(models.Model):
 
     # Optional annotation of AssetQuerySet.
     current_status: str
+    # The timeline of the server that this row was read from (kernel.server_timeline); only the lock of a claim reads it.
+    server_timeline: str | None = None
 
     objects: ClassVar[AssetQuerySet] = AssetQuerySet.as_manager()  # type: ignore[assignment]
 

@@ -10,6 +10,7 @@ from django.db.models import Case, CharField, Count, Exists, F, Func, IntegerFie
 from django.db.models.functions import Coalesce, Lower, Now
 
 from kernel.readable_text import normal_text
+from kernel.replicas import read_connection
 from wallet.assets.bulk_insert import INSERTED_COLUMNS, InsertableRow
 from wallet.assets.claim_rules import ClaimsMade, PoolIsOpen
 
@@ -90,6 +91,7 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
 
         The text must be normal (see normal_text), as titles are.
         """
+        connection = read_connection()
         database = connection.settings_dict["NAME"]
         if time.monotonic() < many_titles.get(database, 0.0):
             return None

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from wallet.assets.models import CashbackAsset
@@ -39,6 +39,11 @@ from wallet.verification.seals import position_violations, seal_violations
 MAX_TRANSACTION_SECONDS = 10
 SNAPSHOT = "snapshot"
 MAX_VIOLATIONS = 1_000  # per statement: a bound on memory
+# Limits of the transaction alone, as a pooler may give its session to others.
+BEGIN_SNAPSHOT = """
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0
+"""
 Supply = Mapping[tuple[UUID, str], tuple[int, Decimal]]
 
 
@@ -63,12 +68,10 @@ def snapshot_connection(alias: str = "default") -> Iterator[BaseDatabaseWrapper]
     connection.inc_thread_sharing()
     connections[SNAPSHOT] = connection
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
-            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield connection
-        with connection.cursor() as cursor:
-            cursor.execute("ROLLBACK")
+        with transaction.atomic(using=SNAPSHOT):
+            with connection.cursor() as cursor:
+                cursor.execute(BEGIN_SNAPSHOT)
+            yield connection
     finally:
         connection.close()
         del connections[SNAPSHOT]
