@@ -48,6 +48,7 @@ Event = Literal[
     "credit_grant",
     "credit_clawback",
     "credit_extend",
+    "proposal",
 ]
 
 

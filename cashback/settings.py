@@ -306,6 +306,8 @@ SPECTACULAR_SETTINGS = {
         "CreditChangeKindEnum": "wallet.api.payment_serializers.CHANGE_KINDS",
         "HistoryKindEnum": "wallet.api.payment_serializers.HISTORY_KINDS",
         "PaymentStateEnum": "wallet.ledger.payment_state.PaymentState",
+        "ProposalKindEnum": "wallet.ledger.proposals.ProposalKind",
+        "ProposalStateEnum": "wallet.ledger.proposals.ProposalState",
         "CreditStateEnum": "wallet.api.payment_serializers.CREDIT_STATES",
     },
     "PATH_CONVERTER_OVERRIDES": {"any_case_uuid": {"type": "string", "format": "uuid"}},

@@ -9,7 +9,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from kernel.timestamps import format_minute
+from wallet.ledger.models import ProposalState
 from wallet.queries import alerts
+from wallet.queries.proposals import count_waiting
 from wallet.tasks import SWEEP
 
 MAX_POOLS = 5
@@ -31,6 +33,7 @@ def current_alerts() -> list[Alert]:
     return [
         *scheduler_alerts(tasks),
         *seal_alerts(alerts.oldest_late_entry()),
+        *proposal_alerts(count_waiting()),
         *failed_task_alerts(tasks.failed),
         *pool_alerts(alerts.low_pools()),
     ]
@@ -61,6 +64,16 @@ def seal_alerts(oldest: datetime | None) -> list[Alert]:
     ) % {"minutes": f"{minutes:,}"}
     advice = _("Check that the scheduler is running and that no transaction is left open, or run manage.py seal_ledger.")
     return [Alert(title, advice, reverse("system"), _("System"))]
+
+
+def proposal_alerts(waiting: int) -> list[Alert]:
+    """Return the alert about proposals that wait for an operator, if any do."""
+    if not waiting:
+        return []
+    title = ngettext("%(count)s action waits for approval.", "%(count)s actions wait for approval.", waiting)
+    url = f"{reverse('admin:ledger_proposal_changelist')}?state={ProposalState.PENDING}"
+    advice = _("Another operator than the one who asked decides.")
+    return [Alert(title % {"count": f"{waiting:,}"}, advice, url, _("Approvals"))]
 
 
 def failed_task_alerts(failed: int) -> list[Alert]:

@@ -79,6 +79,7 @@ def sidebar_groups(request: HttpRequest) -> list[dict[str, Any]]:
     ]
     finance = [sidebar_item(title, icon, f"report_{name}") for name, (title, icon) in REPORTS.items()]
     activity = [
+        sidebar_item(_("Approvals"), "approval", "ledger_proposal_changelist"),
         sidebar_item(_("Issue history"), "add_card", "assets_issuance_changelist"),
         sidebar_item(_("Change log"), "history", "assets_cashbackassetevent_changelist"),
         sidebar_item(_("Bulk jobs"), "dynamic_feed", "assets_bulkjob_changelist"),

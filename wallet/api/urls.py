@@ -17,6 +17,7 @@ from wallet.api.money_reports import (
 from wallet.api.payments import PaymentViewSet
 from wallet.api.personal_data import PersonalDataViewSet
 from wallet.api.pools import PoolViewSet
+from wallet.api.proposals import ProposalViewSet
 from wallet.api.reports import OwnershipViewSet, SummaryViewSet
 from wallet.api.wallet import HistoryViewSet, LotViewSet, WalletViewSet
 
@@ -27,6 +28,7 @@ router.register("batches", BatchViewSet, "batch")
 router.register("claims", ClaimViewSet, "claim")
 router.register("claims", CreditChangeViewSet, "credit_change")
 router.register("grants", GrantViewSet, "grant")
+router.register("proposals", ProposalViewSet, "proposal")
 router.register("payments", PaymentViewSet, "payment")
 router.register("wallet", WalletViewSet, "wallet")
 router.register("wallet/lots", LotViewSet, "lot")

@@ -133,6 +133,13 @@ class CreditPool(models.Model):
     clawback_reach = models.CharField(
         max_length=6, choices=ClawbackReach.choices, default=ClawbackReach.CREDIT, db_default=ClawbackReach.CREDIT
     )
+    approval_threshold = models.DecimalField(
+        max_digits=18,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        help_text="Issues, grants, clawbacks and extensions worth more need a second operator. Leave blank for none.",
+    )
 
     # Optional annotations of PoolQuerySet.
     is_open: bool
@@ -169,6 +176,10 @@ class CreditPool(models.Model):
             models.CheckConstraint(condition=Q(draw_priority__in=(1, 2, 3)), name="pool_draw_priority_known"),
             models.CheckConstraint(condition=Q(refund_grace_days__lte=366), name="pool_refund_grace_bounded"),
             models.CheckConstraint(condition=Q(clawback_reach__in=ClawbackReach.values), name="pool_clawback_reach_known"),
+            models.CheckConstraint(
+                condition=Q(approval_threshold=None) | Q(approval_threshold__gte=0, approval_threshold__lte=MAX_VALUE),
+                name="pool_approval_threshold_range",
+            ),
         )
 
     def __str__(self) -> str:
