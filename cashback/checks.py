@@ -115,7 +115,7 @@ UNLIMITED = "SELECT name FROM pg_settings WHERE name = ANY(%s) AND setting = '0'
 
 @register(Tags.database, deploy=True)
 def pooled_sessions_are_limited(databases: Sequence[str] | None = None, **_: Any) -> list[CheckMessage]:
-    """E003: behind a pooler a session has the time limits of its role, as the application cannot send them."""
+    """E004: behind a pooler a session has the time limits of its role, as the application cannot send them."""
     errors: list[CheckMessage] = []
     for alias in databases or ():
         if not connections[alias].settings_dict.get("POOLER"):
@@ -125,5 +125,5 @@ def pooled_sessions_are_limited(databases: Sequence[str] | None = None, **_: Any
             unlimited = ", ".join(name for (name,) in cursor.fetchall())
         if unlimited:
             hint = "Run `manage.py grant_app_role` directly at the server, then have the pooler reconnect (RECONNECT)."
-            errors.append(Error(f"Sessions of the pooler have no {unlimited}.", hint=hint, id="cashback.E003"))
+            errors.append(Error(f"Sessions of the pooler have no {unlimited}.", hint=hint, id="cashback.E004"))
     return errors

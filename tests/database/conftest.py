@@ -150,6 +150,8 @@ def reached(pair: Pair, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iter
 @pytest.fixture
 def replica(pair: Pair, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     """The standby is the replica of a deployment with DATABASE_REPLICA_URL."""
+    with connection.cursor() as cursor:  # a standby that has replayed nothing yet does not know how late it is
+        cursor.execute("CREATE TABLE earlier (); DROP TABLE earlier")
     pair.catch_up()
     standby = connection.copy(alias=REPLICA)
     standby.settings_dict["HOST"] = str(pair.standby.instance.run)

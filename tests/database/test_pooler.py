@@ -201,7 +201,7 @@ def test_check_is_red_where_sessions_of_the_pooler_have_no_limits(
 ) -> None:
     def found() -> list[str]:
         checks = run_checks(databases=["default"], include_deployment_checks=True)
-        return [str(check.msg) for check in checks if check.id == "cashback.E003"]
+        return [str(check.msg) for check in checks if check.id == "cashback.E004"]
 
     assert found() == []
     with through(pgbouncer, "transaction", monkeypatch):
