@@ -56,6 +56,9 @@ GOLDEN = {
     "ledger_posting": READ_AND_APPEND,
     "ledger_seal": READ_AND_APPEND,
     "ledger_sealedbalance": {"SELECT"},
+    "notices_notice": READ_AND_APPEND,
+    "notices_noticecursor": ALL,
+    "notices_noticeoptout": ALL,
     "otp_static_staticdevice": ALL,
     "otp_static_statictoken": ALL,
     "otp_totp_totpdevice": ALL,
@@ -73,6 +76,9 @@ GOLDEN_COLUMNS = {
         *("held_until", "shortfall", "reason", "note_digest", "request_key", "fingerprint", "actor_id", "channel"),
     },
     ("ledger_lotbackfill", "UPDATE"): {"batch_size"},
+    ("notices_notice", "UPDATE"): {
+        *("state", "skip_reason", "attempts", "next_attempt_at", "handed_over_at", "sent_at"),
+    },
 }
 
 pytestmark = pytest.mark.django_db(transaction=True)
