@@ -5,14 +5,19 @@ Tasks are due every minute. With several schedulers this says that one of them w
 
 import os
 import sys
+from pathlib import Path
 
-import psycopg
+import django
+from django.db import Error, connection
 
 RECENT = "SELECT coalesce(max(stopped) > now() - interval '5 minutes', false) FROM django_q_task"
 
+sys.path.insert(0, str(Path(__file__).parent.parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "cashback.settings")
+django.setup()
 try:
-    with psycopg.connect(os.environ["DATABASE_URL"], connect_timeout=5) as connection:
-        row = connection.execute(RECENT).fetchone()
-        sys.exit(0 if row and row[0] else "no task has run in the last five minutes")
-except psycopg.Error as error:
+    with connection.cursor() as cursor:
+        cursor.execute(RECENT)
+        sys.exit(0 if cursor.fetchone()[0] else "no task has run in the last five minutes")
+except Error as error:
     sys.exit(str(error))

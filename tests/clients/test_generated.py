@@ -33,13 +33,13 @@ signed_in = AuthenticatedClient(base_url=sys.argv[2], token=pair.access)
 print(wallet_retrieve.sync(client=signed_in).balances)
 """
 USE_TYPESCRIPT = """
-import type { paths } from "./wallet";
+import type { paths } from "./wallet.js";
 type Ok<P extends keyof paths, M extends keyof paths[P]> =
   paths[P][M] extends { responses: { 200: { content: { "application/json": infer B } } } } ? B : never;
 const wallet = process.argv[2];
 const email = "new@example.com", password = "a long enough passphrase";
 type Body = NonNullable<paths["/api/v1/auth/token/"]["post"]["requestBody"]>["content"]["application/json"];
-const post = (path: keyof paths, body: Body) => fetch(wallet + path, {
+const post = (path: keyof paths & string, body: Body) => fetch(wallet + path, {
   method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 await post("/api/v1/auth/register/", { email, password });
 const pair = (await (await post("/api/v1/auth/token/", { email, password })).json()) as Ok<"/api/v1/auth/token/", "post">;
