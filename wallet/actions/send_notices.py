@@ -133,4 +133,5 @@ def record_handover(notice: Notice, result: HandoverResult) -> None:
 
 def delay_after(attempts: int) -> timedelta:
     """Return how long to wait after so many attempts."""
-    return min(FIRST_DELAY * 2 ** min(attempts - 1, 10), LONGEST_DELAY)
+    delay: timedelta = FIRST_DELAY * 2 ** min(attempts - 1, 10)
+    return min(delay, LONGEST_DELAY)

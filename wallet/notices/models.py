@@ -116,7 +116,7 @@ class NoticeCursor(models.Model):
     """How far a source of notices has been read: the ledger up to a transaction id, mornings up to a time."""
 
     source = models.CharField(max_length=8, primary_key=True)
-    xid = TransactionIdField(null=True)
+    xid = TransactionIdField(null=True)  # type: ignore[misc]
     at = models.DateTimeField(null=True)
 
     def __str__(self) -> str:

@@ -13,7 +13,7 @@ from wallet.notices.ending_credits import ENDING_CREDITS, ending_parameters
 from wallet.notices.models import Notice, NoticeCursor, NoticeKind, NoticeOptOut, NoticeState
 
 
-def notices_in_commit_order(start_xid: int, end_xid: int) -> QuerySet[Notice, dict[str, Any]]:
+def notices_in_commit_order(start_xid: int, end_xid: int) -> QuerySet[Notice, Any]:
     """Return the notices that transactions from `start_xid` to before `end_xid` wrote, with their id, kind, user_id, payload,
     created_at and xid, in the order (xid, id).
 
