@@ -49,5 +49,5 @@ class NoticePreferencesView(AuthView):
 
     def respond(self, user: User) -> Response:
         """Return the user's preferences."""
-        preferences: dict[str, object] = {**notice_preferences(user), "language": language_of(user)}
+        preferences: dict[str, str | bool] = {**notice_preferences(user), "language": language_of(user)}
         return Response(NoticePreferencesSerializer(preferences).data)

@@ -43,7 +43,7 @@ class NoticesForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 def notices(request: SignedInRequest) -> HttpResponse:
     """Show and change which emails the person gets."""
-    current: dict[str, object] = {**notice_preferences(request.user), "language": language_of(request.user)}
+    current: dict[str, str | bool] = {**notice_preferences(request.user), "language": language_of(request.user)}
     form = NoticesForm(request.POST if request.method == "POST" else None, initial=current)
     if form.is_bound and form.is_valid():
         values = form.cleaned_data

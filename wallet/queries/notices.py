@@ -28,10 +28,10 @@ def notices_of(user: User) -> QuerySet[Notice]:
     return Notice.objects.filter(user=user).order_by("-id")
 
 
-def notice_preferences(user: User) -> dict[NoticeKind, bool]:
+def notice_preferences(user: User) -> dict[str, bool]:
     """Return for each kind of email whether the user gets it."""
     unwanted = set(NoticeOptOut.objects.filter(user=user).values_list("kind", flat=True))
-    return {kind: kind not in unwanted for kind in NoticeKind}
+    return {kind.value: kind not in unwanted for kind in NoticeKind}
 
 
 def preview_of_notices() -> dict[str, int]:
