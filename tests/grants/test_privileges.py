@@ -56,6 +56,7 @@ GOLDEN = {
     "ledger_posting": READ_AND_APPEND,
     "ledger_seal": READ_AND_APPEND,
     "ledger_sealedbalance": {"SELECT"},
+    "ledger_lastingchange": {"SELECT"},
     "notices_notice": READ_AND_APPEND,
     "notices_noticecursor": ALL,
     "notices_noticeoptout": ALL,
