@@ -29,8 +29,8 @@ $(READY): requirements-dev.txt
 	$(install)
 	@touch $(RUNNABLE)
 
-run: $(RUNNABLE)  ## Start everything with demo data (PORT=8000) and print the addresses
-	@exec $(BIN)/python manage.py run
+run: $(RUNNABLE)  ## Start everything with demo data (PORT=8000; EMPTY=1: without, in a database of its own) and print the addresses
+	@exec $(if $(EMPTY),env CASHBACK_LOCAL_PROFILE=empty) $(BIN)/python manage.py run $(if $(EMPTY),--empty)
 
 # These proofs need the whole machine, so they run after the others and not beside them.
 EXCLUSIVE := tests/proofs/test_faults.py tests/proofs/test_stampede.py

@@ -42,6 +42,7 @@ Event = Literal[
     "token_refresh",
     "limit",
     "permission",
+    "unsubscribe",
     "export",
     "payment_release",
     "payment_refund",

@@ -9,7 +9,7 @@ from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import ValidationError
 from django.forms import BaseForm
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils import translation
@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView, View
+from django.views.i18n import set_language
 
 from accounts import audit, closing, email_change, passwords, registration, sign_ins, throttles
 from accounts.clients import remember_device
@@ -34,6 +35,7 @@ from accounts.forms import (
     as_form_error,
     wait_of,
 )
+from accounts.languages import LANGUAGES, change_language
 from accounts.models import User
 from accounts.password_hashing import HashingBusy
 from accounts.registration import EmailTaken
@@ -88,6 +90,15 @@ class ActionFormView(RateLimitedFormView):
     def call_action(self, values: dict[str, Any]) -> None:
         """Call the action with the cleaned values of the form."""
         raise NotImplementedError
+
+
+def choose_language(request: HttpRequest) -> HttpResponseBase:
+    """Show the pages in another language from now on, and send the signed-in user's emails in it."""
+    response = set_language(request)
+    code = request.POST.get("language", "")
+    if code in LANGUAGES and isinstance(request.user, User):
+        change_language(request.user, code)
+    return response
 
 
 class SignOut(LogoutView):

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
@@ -18,6 +19,16 @@ env = environ.Env()
 LOCAL: bool = env.str("CASHBACK_ENV", "local") == "local"
 if LOCAL:
     from dev import services  # the package is not part of a deployment
+
+# Providers of mail and the name of django-anymail's setting that takes their key.
+MAIL_PROVIDERS = {
+    "brevo": "BREVO_API_KEY",
+    "mailersend": "MAILERSEND_API_TOKEN",
+    "mailgun": "MAILGUN_API_KEY",
+    "postmark": "POSTMARK_SERVER_TOKEN",
+    "resend": "RESEND_API_KEY",
+    "sparkpost": "SPARKPOST_API_KEY",
+}
 
 
 def read_key(name: str) -> str:
@@ -103,6 +114,14 @@ def read_log_format(name: str) -> str:
     return value
 
 
+def read_log_stream(name: str) -> str:
+    """Return "stdout" or "stderr"."""
+    value: str = env.str(name, "stderr")
+    if value not in ("stdout", "stderr"):
+        raise ImproperlyConfigured(f'{name} must be "stdout" or "stderr", not "{value}".')
+    return value
+
+
 def read_telemetry(name: str, **package_by_module: str) -> str:
     """Return the value of `name`, empty if it is not set; each of the modules must be installed if it is."""
     value: str = env.str(name, "")
@@ -153,11 +172,38 @@ def read_public_url(name: str, hosts: list[str], https: bool) -> str:
 
 
 def read_email_url(name: str) -> dict[str, Any]:
-    """Return Django's settings of outgoing mail. By default it is printed in local mode, and not sent in a deployment."""
-    default = "consolemail://" if LOCAL else "dummymail://"
-    config: dict[str, Any] = env.email_url_config(env.str(name, default))
+    """Return Django's settings of outgoing mail. By default it is printed in local mode, and not sent in a deployment.
+
+    A provider's API is named by its scheme, with its key: postmark://KEY@, mailgun://KEY@ and so on (MAIL_PROVIDERS).
+    """
+    value: str = env.str(name, "consolemail://" if LOCAL else "dummymail://")
+    scheme, _, rest = value.partition("://")
+    if scheme in MAIL_PROVIDERS:
+        return provider_settings(name, scheme, rest)
+    try:
+        config: dict[str, Any] = env.email_url_config(value)
+    except (ImproperlyConfigured, KeyError, ValueError) as error:
+        known = ", ".join(("smtp+tls", "smtp+ssl", "smtp", "consolemail", "dummymail", *MAIL_PROVIDERS))
+        raise ImproperlyConfigured(
+            f"{name} must be a URL such as smtp+tls://user:password@host:587 with one of these schemes: {known}."
+        ) from error
     config.pop("OPTIONS", None)
     return config
+
+
+def provider_settings(name: str, provider: str, rest: str) -> dict[str, Any]:
+    """Return Django's settings for mail through a provider's API (django-anymail).
+
+    Arguments:
+        rest: what follows "://" in the URL: the key, percent-encoded, and "@".
+    """
+    key, at, _ = rest.partition("@")
+    if not key or not at:
+        raise ImproperlyConfigured(f"{name} must be {provider}://KEY@ with the provider's API key.")
+    if find_spec("anymail") is None:
+        raise ImproperlyConfigured(f"{name} names {provider}, but django-anymail is not installed.")
+    backend = f"anymail.backends.{provider}.EmailBackend"
+    return {"EMAIL_BACKEND": backend, "ANYMAIL": {MAIL_PROVIDERS[provider]: unquote(key), "REQUESTS_TIMEOUT": 10}}
 
 
 def require_distinct(keys: dict[str, str]) -> None:

@@ -20,6 +20,7 @@ from cashback.env import (
     read_key,
     read_level,
     read_log_format,
+    read_log_stream,
     read_origins,
     read_positive_int,
     read_public_keys,
@@ -106,6 +107,7 @@ INSTALLED_APPS = [
     "wallet.assets",
     "wallet.ledger",
     "wallet.delivery",
+    "wallet.notices",
     "accounts",
     "unfold",
     "unfold.contrib.filters",
@@ -389,6 +391,8 @@ STORAGES = {
 WHITENOISE_USE_FINDERS = LOCAL
 # "json": one JSON object per line, and one line per request.
 LOG_FORMAT = read_log_format("LOG_FORMAT")
+# Where the log goes. Containers set stdout; commands write what they were asked for there, so it is not the default.
+LOG_STREAM = f"ext://sys.{read_log_stream('LOG_STREAM')}"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -399,8 +403,8 @@ LOGGING = {
     },
     "filters": {"request_id": {"()": "cashback.log_format.RequestIdFilter"}},
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["request_id"]},
-        "audit": {"class": "logging.StreamHandler", "formatter": "bare"},
+        "console": {"class": "logging.StreamHandler", "stream": LOG_STREAM, "formatter": LOG_FORMAT, "filters": ["request_id"]},
+        "audit": {"class": "logging.StreamHandler", "stream": LOG_STREAM, "formatter": "bare"},
     },
     "root": {"handlers": ["console"], "level": read_level("LOG_LEVEL", "INFO")},
     "loggers": {

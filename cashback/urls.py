@@ -5,7 +5,6 @@ from django.templatetags.static import static
 from django.urls import include, path, re_path
 from django.utils.functional import lazy
 from django.views.generic import RedirectView
-from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from accounts import views
@@ -20,7 +19,7 @@ urlpatterns = [
     path("api/v1/", include("wallet.api.urls")),
     path("", include("wallet.pages.urls")),
     path("", include("accounts.page_urls")),
-    path("language/", set_language, name="set_language"),
+    path("language/", views.choose_language, name="set_language"),
     path("api/v1/auth/", include("accounts.api_urls")),
     path("api/v1/me/", include("accounts.api_me_urls")),
     path("api/v1/schema/", SchemaView.as_view(), name="schema"),

@@ -14,7 +14,9 @@ from wallet.actions import (
     export_seals,
     lapse_credits,
     open_lots,
+    record_notices,
     seal_ledger,
+    send_notices,
 )
 from wallet.assets.change_context import acting_through_channel
 from wallet.ledger import idempotency
@@ -26,7 +28,9 @@ CLEAN_UP = "Clean up idempotency keys"
 BULK_JOBS = "Continue bulk jobs"
 WALLETS = "End holds and lapse ended credits"
 WEBHOOKS = "Send webhooks"
+NOTICES = "Send notices"
 SWEEP_SECONDS = 50  # the next sweep starts a minute after this one
+NOTICE_SECONDS = 15  # the worker also sweeps
 REST_RATIO = 9.0  # pause after each batch, in multiples of its duration: the sweep works a tenth of the time
 WALLETS_REST = 4.0  # ending holds and lapsing credits works a fifth of the time
 OPEN_LOTS_REST = 1.0  # opening lots works half of the time: until it is done, nothing is paid
@@ -42,6 +46,7 @@ SCHEDULES = {
     BULK_JOBS: (bulk_jobs.RUNNER, "* * * * *"),
     WALLETS: ("wallet.tasks.sweep_wallets", "* * * * *"),
     WEBHOOKS: ("wallet.tasks.send_webhooks", "* * * * *"),
+    NOTICES: ("wallet.tasks.notify_people", "* * * * *"),
     CLEAN_UP: ("wallet.tasks.forget_old_answers", "17 3 * * *"),
 }
 
@@ -60,6 +65,12 @@ def sweep_wallets() -> int:
         half = SWEEP_SECONDS / 2
         ended = end_holds.end_due_holds(rest=WALLETS_REST, seconds=half)
         return ended + lapse_credits.lapse_ended_credits(rest=WALLETS_REST, seconds=half)
+
+
+def notify_people() -> int:
+    """Write the notices that are due and send those that wait; return how many emails were sent."""
+    record_notices.record_notices()
+    return send_notices.send_waiting_notices(seconds=NOTICE_SECONDS)["SENT"]
 
 
 def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:

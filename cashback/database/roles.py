@@ -19,6 +19,8 @@ APPEND_ONLY = ("ledger_seal", "ledger_posting", "ledger_grant", "delivery_tick")
 COLUMN_PRIVILEGES = {
     "ledger_entry": f"SELECT, INSERT ({', '.join(COLUMNS)})",
     "ledger_movement": f"SELECT, INSERT ({', '.join(MOVEMENT_COLUMNS)})",
+    # What a notice says never changes, and it is never deleted: nobody can be told twice.
+    "notices_notice": "SELECT, INSERT, UPDATE (state, skip_reason, attempts, next_attempt_at, handed_over_at, sent_at)",
     # Each update opens the lots of so many claims (lot_triggers.lots_backfilled).
     "ledger_lotbackfill": "SELECT, UPDATE (batch_size)",
     # What was proposed never changes; PostgreSQL dates its decision.

@@ -19,6 +19,7 @@ from accounts.models import Revoked, TokenFamily, User
 from tests.conftest import PASSWORD
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.notices.models import Notice
 from wallet.queries import person
 
 SEARCH = reverse("customer_search")
@@ -151,10 +152,26 @@ def test_each_part_is_bounded_and_the_page_takes_the_same_queries(
     assert [len(context[part]) for part in ("credits", "claims", "limits", "sign_ins")] == [10, 10, 10, 10]
 
 
+def test_notices_are_shown_with_what_became_of_them(console: Client, alice: User) -> None:
+    for number, fields in enumerate(({"state": "SKIPPED", "skip_reason": "OPTED_OUT"}, {"state": "WAITING"})):
+        Notice.objects.create(user=alice, kind="granted", key=str(number), payload={}, **fields)
+
+    states = [line["state"] for line in console.get(page_of(alice)).context["notices"]]
+
+    assert states == ["Waiting", "Not sent: the customer turned these emails off"]
+
+
 def test_person_without_anything_has_words_in_every_part(console: Client, bob: User) -> None:
     page = console.get(page_of(bob)).content.decode()
 
-    for words in ("nothing to spend", "No credits yet.", "No claims yet.", "No sign-ins yet.", "No changes by"):
+    for words in (
+        "nothing to spend",
+        "No credits yet.",
+        "No claims yet.",
+        "No sign-ins yet.",
+        "No changes by",
+        "No emails yet.",
+    ):
         assert words in page
 
 

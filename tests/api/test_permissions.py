@@ -21,6 +21,7 @@ from wallet.assets.models import CashbackAsset, CreditPool
 # {id} is a pool with credits, a credit that the user claimed, or that claim; below me/ a sign-in of the user.
 #                                      anonymous  user  other user  admin  superuser
 TABLE = {
+    ("GET", ""): (200, 200, 200, 200, 200),
     ("GET", "assets/"): (401, 200, 200, 200, 200),
     ("POST", "assets/"): (401, 403, 403, 201, 201),
     ("GET", "assets/{id}/"): (401, 200, 404, 200, 200),
@@ -87,6 +88,8 @@ TABLE = {
     ("POST", "auth/password/reset/"): (400, 400, 400, 400, 400),
     ("POST", "auth/email/verify/"): (400, 400, 400, 400, 400),
     ("GET", "me/data/"): (401, 200, 200, 200, 200),
+    ("GET", "me/notices/"): (401, 200, 200, 200, 200),
+    ("PATCH", "me/notices/"): (401, 200, 200, 200, 200),
     ("GET", "me/sessions/"): (401, 200, 200, 200, 200),
     ("DELETE", "me/sessions/{id}/"): (401, 204, 404, 404, 404),
     ("POST", "me/sessions/end-others/"): (401, 204, 204, 204, 204),
@@ -192,10 +195,10 @@ def test_unsupported_method_is_405_for_every_signed_in_caller(everybody: list[Us
             assert statuses[1:] == [405] * 4, (method, path)
 
 
-def test_anonymous_callers_can_only_register_sign_in_ask_for_a_password_and_read_the_schema() -> None:
+def test_anonymous_callers_can_only_register_sign_in_ask_for_a_password_and_read_the_root_and_the_schema() -> None:
     open_to_all = {path for (_, path), statuses in TABLE.items() if statuses[0] < 400}
 
-    assert open_to_all == {"auth/register/", "auth/token/", "auth/password/forgotten/", "schema/", "docs/"}
+    assert open_to_all == {"", "auth/register/", "auth/token/", "auth/password/forgotten/", "schema/", "docs/"}
 
 
 def test_action_without_a_declared_permission_is_denied(

@@ -19,6 +19,7 @@ COMMANDS = [
     ("wallet", "ownership_report"),
     ("wallet", "schedule_tasks"),
     ("wallet", "seed"),
+    ("wallet", "send_notices"),
     ("wallet", "summary"),
 ]
 
@@ -31,7 +32,7 @@ def test_help_explains_the_command_and_each_of_its_options(app: str, name: str) 
     assert [action.dest for action in parser._actions if not action.help] == []
 
 
-@pytest.mark.parametrize("name", ["expire_assets", "import_assets", "open_lots", "schedule_tasks", "seed"])
+@pytest.mark.parametrize("name", ["expire_assets", "import_assets", "open_lots", "schedule_tasks", "seed", "send_notices"])
 def test_commands_that_change_data_have_a_dry_run(name: str) -> None:
     parser = load_command_class(get_commands()[name], name).create_parser("manage.py", name)
 

@@ -171,3 +171,26 @@ def test_two_concurrent_runs_create_one_demo() -> None:
 
     assert outcomes == [None, None]
     assert rows() == (3, 3, 52, 5, 7, 14)
+
+
+def test_a_product_without_demo_data_has_one_operator_who_may_do_everything(command: Command) -> None:
+    assert command("seed", "--admin-only", "--dry-run") == "Would create: admin@example.com.\n"
+    ((email, password, role),) = SIGN_IN.findall(command("seed", "--admin-only"))
+
+    user = authenticate(username=email, password=password)
+    assert isinstance(user, User)
+    assert (role, user.is_superuser, user.is_admin) == ("ADMIN", True, True)
+    assert rows() == (1, 0, 0, 0, 0, 0)
+
+
+def test_a_second_run_shows_the_operator_again_and_adds_nothing(command: Command) -> None:
+    first, second = command("seed", "--admin-only"), command("seed", "--admin-only")
+
+    assert SIGN_IN.findall(first) == SIGN_IN.findall(second) != []
+    assert command("seed", "--admin-only", "--dry-run") == "Would create: nothing, there is an operator.\n"
+    assert User.objects.count() == 1
+
+
+def test_an_operator_of_somebody_elses_is_kept_and_no_other_is_made(command: Command, ada: User) -> None:
+    assert "cannot be shown" in command("seed", "--admin-only")
+    assert list(User.objects.all()) == [ada]

@@ -58,6 +58,9 @@ GOLDEN = {
     "ledger_seal": READ_AND_APPEND,
     "ledger_sealedbalance": {"SELECT"},
     "ledger_lastingchange": {"SELECT"},
+    "notices_notice": READ_AND_APPEND,
+    "notices_noticecursor": ALL,
+    "notices_noticeoptout": ALL,
     "otp_static_staticdevice": ALL,
     "otp_static_statictoken": ALL,
     "otp_totp_totpdevice": ALL,
@@ -76,6 +79,9 @@ GOLDEN_COLUMNS = {
     },
     ("ledger_lotbackfill", "UPDATE"): {"batch_size"},
     ("ledger_proposal", "UPDATE"): {"decided_by_id", "approved", "decision_reason", "result"},
+    ("notices_notice", "UPDATE"): {
+        *("state", "skip_reason", "attempts", "next_attempt_at", "handed_over_at", "sent_at"),
+    },
 }
 
 pytestmark = pytest.mark.django_db(transaction=True)

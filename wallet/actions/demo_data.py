@@ -84,6 +84,15 @@ def create_demo_data(password: Callable[[str], str]) -> list[str]:
     return [step.name for step in steps]
 
 
+def create_first_admin(password: Callable[[str], str]) -> bool:
+    """Create the first operator, who may change everything, unless there is an operator; return whether one was created."""
+    with demo_data_lock():
+        if User.objects.filter(role=Role.ADMIN, is_active=True).exists():
+            return False
+        User.objects.create_superuser(ADMIN, password(ADMIN))
+    return True
+
+
 @contextmanager
 def demo_data_lock() -> Iterator[None]:
     """Exclude a concurrent run during the block, by a transaction of another connection: each step has its own transaction.

@@ -20,8 +20,10 @@ from wallet.admin.base import require_operator, require_safe_method
 from wallet.admin.sidebar import is_superuser
 from wallet.assets.models import CreditPool
 from wallet.ledger.models import Entry
+from wallet.notices.models import Notice
 from wallet.queries import person
 from wallet.queries.explain_claim import explain_pool_claim
+from wallet.queries.notices import notices_of
 from wallet.queries.wallet_balances import wallet_balances
 
 
@@ -74,6 +76,7 @@ def person_context(request: HttpRequest, user: User) -> dict[str, Any]:
         "limits": person.limits_reached(user),
         "sign_ins": person.latest_sign_ins(user),
         "changes": person.latest_changes(user),
+        "notices": [notice_line(notice) for notice in notices_of(user)[: person.SHOWN]],
         "lists": lists_of(user),
         "can_edit": is_superuser(request),
         "shown": person.SHOWN,
@@ -154,4 +157,15 @@ def claim_line(entry: Entry) -> dict[str, Any]:
         "value": formatting.format_money(entry.amount, entry.currency),
         "claimed": formatting.format_moment_cell(entry.claimed_at),
         "requested_by": entry.actor.email,
+    }
+
+
+def notice_line(notice: Notice) -> dict[str, Any]:
+    """Return one notice for the page: what it is about, and what became of its email."""
+    state = notice.get_state_display()
+    return {
+        "kind": notice.get_kind_display(),
+        "written": formatting.format_moment_cell(notice.created_at),
+        "state": f"{state}: {notice.get_skip_reason_display()}" if notice.skip_reason else state,
+        "sent": formatting.format_moment_cell(notice.sent_at),
     }

@@ -1,5 +1,6 @@
 """URLs of pools, assets, claims, payments, the wallet and the reports."""
 
+from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 import kernel.url_converters  # noqa: F401  (registers any_case_uuid)
@@ -15,11 +16,13 @@ from wallet.api.money_reports import (
     SettlementViewSet,
     TrialBalanceViewSet,
 )
+from wallet.api.notices import NoticePreferencesView
 from wallet.api.payments import PaymentViewSet
 from wallet.api.personal_data import PersonalDataViewSet
 from wallet.api.pools import PoolViewSet
 from wallet.api.proposals import ProposalViewSet
 from wallet.api.reports import OwnershipViewSet, SummaryViewSet
+from wallet.api.root import RootView
 from wallet.api.wallet import HistoryViewSet, LotViewSet, WalletViewSet
 from wallet.api.webhooks import WebhookViewSet
 
@@ -46,4 +49,8 @@ router.register("reports/breakage", BreakageViewSet, "breakage")
 router.register("reports/settlement", SettlementViewSet, "settlement")
 router.register("reports/journal", JournalViewSet, "journal")
 
-urlpatterns = router.urls
+urlpatterns = [
+    path("", RootView.as_view(), name="api_root"),
+    *router.urls,
+    path("me/notices/", NoticePreferencesView.as_view(), name="api_notices"),
+]

@@ -1,31 +1,60 @@
 """Everything that is stored about one user, for the user."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from accounts.models import User
 from accounts.sign_ins import SignIn, list_sign_ins
 from kernel.timestamps import format_timestamp
 from wallet.ledger.models import Entry
+from wallet.notices.models import Notice
+from wallet.queries.notices import notice_preferences, notices_of
 
 ROWS_PER_FETCH = 500  # of a server-side cursor
 
 
 def personal_data_json(user: User) -> Iterator[str]:
-    """Yield a JSON object in chunks: the profile, the sign-ins, and all claims, newest first.
+    """Yield a JSON object in chunks: the profile, the sign-ins, the choice of emails, and all claims and notices, newest first.
 
     Refused claims and searches are counted without their user, so there is nothing of them to list.
     """
-    head = {"profile": profile(user), "sign_ins": [sign_in_facts(sign_in) for sign_in in list_sign_ins(user)]}
-    yield json.dumps(head, indent=1, ensure_ascii=False)[:-2] + ',\n "claims": ['
+    head = {
+        "profile": profile(user),
+        "sign_ins": [sign_in_facts(sign_in) for sign_in in list_sign_ins(user)],
+        "emails": notice_preferences(user),
+    }
+    yield json.dumps(head, indent=1, ensure_ascii=False)[:-2]
     entries = Entry.objects.filter(user=user).select_related("asset__pool").newest_first()
+    yield from json_list("claims", map(claim_facts, entries.iterator(ROWS_PER_FETCH)))
+    yield from json_list("notices", map(notice_facts, notices_of(user).iterator(ROWS_PER_FETCH)))
+    yield "\n}\n"
+
+
+def json_list(name: str, items: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield a further member of a JSON object, a list, item by item."""
+    yield f',\n "{name}": ['
     separator = ""
-    for entry in entries.iterator(ROWS_PER_FETCH):
-        pool = entry.asset.pool.name if entry.asset.pool else None
-        yield f"{separator}\n  {json.dumps(entry.receipt() | {'pool': pool}, ensure_ascii=False)}"
+    for item in items:
+        yield f"{separator}\n  {json.dumps(item, ensure_ascii=False)}"
         separator = ","
-    yield "\n ]\n}\n"
+    yield "\n ]"
+
+
+def claim_facts(entry: Entry) -> dict[str, Any]:
+    """Return what is stored about a claim."""
+    return entry.receipt() | {"pool": entry.asset.pool.name if entry.asset.pool else None}
+
+
+def notice_facts(notice: Notice) -> dict[str, Any]:
+    """Return what is stored about a notice."""
+    return {
+        "kind": notice.kind,
+        "about": notice.payload,
+        "written_at": format_timestamp(notice.created_at),
+        "state": notice.state,
+        "sent_at": format_timestamp(notice.sent_at),
+    }
 
 
 def profile(user: User) -> dict[str, Any]:
@@ -37,6 +66,7 @@ def profile(user: User) -> dict[str, Any]:
         "pending_email": user.pending_email or None,
         "role": user.role,
         "time_zone": user.time_zone or None,
+        "language": user.language or None,
         "created_at": format_timestamp(user.created_at),
         "last_sign_in": format_timestamp(user.last_login),
         "two_step_verification_since": format_timestamp(user.two_factor_since),
