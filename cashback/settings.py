@@ -91,6 +91,7 @@ INSTALLED_APPS = [
     "wallet",
     "wallet.assets",
     "wallet.ledger",
+    "wallet.programme",
     "accounts",
     "unfold",
     "unfold.contrib.filters",
@@ -302,7 +303,7 @@ SPECTACULAR_SETTINGS = {
 Q_CLUSTER = {
     "name": "cashback",
     "orm": "default",
-    "workers": read_int("CLUSTER_WORKERS", 2),
+    "workers": read_int("CLUSTER_WORKERS", 3),
     "timeout": 240,
     "retry": read_int("CLUSTER_RETRY", 300),
     "max_attempts": 3,

@@ -3,7 +3,7 @@
 import time
 
 from accounts import sessions, tokens
-from wallet.actions import bulk_jobs, end_holds, expire_assets, lapse_credits, open_lots, seal_ledger
+from wallet.actions import bulk_jobs, end_holds, expire_assets, grant_dues, lapse_credits, open_lots, seal_ledger
 from wallet.assets.change_context import acting_through_channel
 from wallet.ledger import idempotency
 
@@ -12,10 +12,12 @@ SEAL = "Seal the ledger"
 CLEAN_UP = "Clean up idempotency keys"
 BULK_JOBS = "Continue bulk jobs"
 WALLETS = "End holds and lapse ended credits"
+GRANTS = "Grant what rules owe"
 SWEEP_SECONDS = 50  # the next sweep starts a minute after this one
 REST_RATIO = 9.0  # pause after each batch, in multiples of its duration: the sweep works a tenth of the time
 WALLETS_REST = 4.0  # ending holds and lapsing credits works a fifth of the time
 OPEN_LOTS_REST = 1.0  # opening lots works half of the time: until it is done, nothing is paid
+GRANTS_REST = 1.0  # granting works half of the time
 BATCH_SIZE = 200  # a small batch occupies the core and the disk only briefly
 JOB_SECONDS = 20  # a worker that sealing also needs
 JOB_REST_RATIO = 4.0
@@ -25,6 +27,7 @@ SCHEDULES = {
     SEAL: ("wallet.tasks.seal_for_a_minute", "* * * * *"),
     BULK_JOBS: (bulk_jobs.RUNNER, "* * * * *"),
     WALLETS: ("wallet.tasks.sweep_wallets", "* * * * *"),
+    GRANTS: ("wallet.tasks.grant_for_a_minute", "* * * * *"),
     CLEAN_UP: ("wallet.tasks.forget_old_answers", "17 3 * * *"),
 }
 
@@ -57,6 +60,17 @@ def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:
     for round_number in range(rounds):
         time.sleep(every if round_number else 0)
         count += sum(seal.count for seal in seal_ledger.seal_all())
+    return count
+
+
+def grant_for_a_minute(every: float = 4, rounds: int = 14) -> int:
+    """Grant what rules owe now and every few seconds; return the number of granted credits (arguments: seal_for_a_minute)."""
+    count, next_round = 0, time.monotonic()
+    with acting_through_channel("scheduler"):
+        for _round in range(rounds):
+            time.sleep(max(0.0, next_round - time.monotonic()))
+            next_round += every
+            count += grant_dues.grant_due_credits(rest=GRANTS_REST, seconds=every)
     return count
 
 

@@ -15,12 +15,17 @@ from wallet.ledger.querysets import COLUMNS, MOVEMENT_COLUMNS
 APP_ROLE = "cashback_app"
 
 # Append-only tables.
-APPEND_ONLY = ("ledger_seal", "ledger_posting", "ledger_grant")
+APPEND_ONLY = ("ledger_seal", "ledger_posting", "ledger_grant", "programme_reportedevent", "programme_referralcode")
 COLUMN_PRIVILEGES = {
     "ledger_entry": f"SELECT, INSERT ({', '.join(COLUMNS)})",
     "ledger_movement": f"SELECT, INSERT ({', '.join(MOVEMENT_COLUMNS)})",
     # Each update opens the lots of so many claims (lot_triggers.lots_backfilled).
     "ledger_lotbackfill": "SELECT, UPDATE (batch_size)",
+    # A rule keeps what it grants for.
+    "programme_grantrule": "SELECT, INSERT, UPDATE (name, per_person_cap, is_active)",
+    # Dues and referrals are written by triggers of what happened; these columns say when a due is tried, and who decided.
+    "programme_grantdue": "SELECT, UPDATE (attempts, refusal, next_try_at)",
+    "programme_referral": "SELECT, UPDATE (is_approved, decided_by_id)",
 }
 # The change history and the log of issues are written by SECURITY DEFINER triggers, and so are the counters and balances.
 CHANGE_HISTORY = ("assets_cashbackassetevent", "assets_creditpoolevent", "assets_batch", "assets_issuance", "pghistory_context")

@@ -20,6 +20,7 @@ from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry, Movement, Payment
 from wallet.ledger.payment_state import PaymentState
 from wallet.management.commands.seed import demo_password
+from wallet.programme.models import GrantRule
 from wallet.queries.payment_receipt import payment_figures
 from wallet.queries.wallet_balances import wallet_balances
 
@@ -34,8 +35,8 @@ def rows() -> tuple[int, ...]:
 def test_seed_creates_a_pool_of_each_kind_with_its_own_credits_and_limit(command: Command) -> None:
     command("seed")
 
-    pools = CreditPool.objects.order_by("kind").values_list("kind", "currency", "per_user_limit")
-    assert list(pools) == [("PROMOTION", "INR", None), ("REFERRAL", "INR", 5), ("SIGNUP", "INR", 1)]
+    pools = CreditPool.objects.order_by("kind", "per_user_limit").values_list("kind", "currency", "per_user_limit")
+    assert list(pools) == [("PROMOTION", "INR", None), ("REFERRAL", "INR", 5), ("REFERRAL", "INR", 20), ("SIGNUP", "INR", 1)]
     assert set(CashbackAsset.objects.values_list("currency", flat=True)) == {"INR", "USD"}
     assert set(CashbackAsset.objects.values_list("status", flat=True)) == {"AVAILABLE", "CLAIMED", "EXPIRED"}
 
@@ -98,6 +99,15 @@ def test_every_printed_user_can_sign_in(command: Command) -> None:
         user = authenticate(None, username=email, password=secret)
         assert isinstance(user, User)
         assert user.role == role
+
+
+def test_rules_grant_a_welcome_and_a_reward_for_a_friend(command: Command) -> None:
+    command("seed")
+
+    assert set(GrantRule.objects.values_list("event", "pool__name", "is_active")) == {
+        ("EMAIL_VERIFIED", "Welcome bonus", True),
+        ("FRIEND_FIRST_PAYMENT", "Friend rewards", True),
+    }
 
 
 def test_a_second_run_adds_nothing_and_prints_the_same_sign_ins(command: Command) -> None:

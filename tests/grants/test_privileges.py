@@ -60,6 +60,11 @@ GOLDEN = {
     "otp_static_statictoken": ALL,
     "otp_totp_totpdevice": ALL,
     "pghistory_context": {"SELECT"},
+    "programme_grantdue": {"SELECT"},
+    "programme_grantrule": READ_AND_APPEND,
+    "programme_referral": {"SELECT"},
+    "programme_referralcode": READ_AND_APPEND,
+    "programme_reportedevent": READ_AND_APPEND,
 }
 # Beyond what is held on the whole table. An entry's `xid` is not here: only PostgreSQL sets it.
 GOLDEN_COLUMNS = {
@@ -73,6 +78,9 @@ GOLDEN_COLUMNS = {
         *("held_until", "shortfall", "reason", "note_digest", "request_key", "fingerprint", "actor_id", "channel"),
     },
     ("ledger_lotbackfill", "UPDATE"): {"batch_size"},
+    ("programme_grantdue", "UPDATE"): {"attempts", "refusal", "next_try_at"},
+    ("programme_grantrule", "UPDATE"): {"name", "per_person_cap", "is_active"},
+    ("programme_referral", "UPDATE"): {"is_approved", "decided_by_id"},
 }
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -144,6 +152,12 @@ def test_only_the_owner_can_execute_security_definer_functions() -> None:
     assert Counter(name.rpartition("_")[0] for (name,) in with_powers) == {
         "pgtrigger_asset_issued": 1,
         "pgtrigger_delete_delete": 2,
+        "pgtrigger_due_granted": 1,
+        "pgtrigger_dues_paid": 1,
+        "pgtrigger_dues_registered": 1,
+        "pgtrigger_dues_reported": 1,
+        "pgtrigger_dues_verified": 1,
+        "pgtrigger_referral_recorded": 1,
         "pgtrigger_history_pseudonymised": 1,
         "pgtrigger_entry_lots_opened": 1,
         "pgtrigger_insert_insert": 1,

@@ -35,6 +35,13 @@ def grant_credit(
     Raises InvalidReference, ReferenceUsed, WalletClosed, PoolNotFound, PoolClosed, PoolSoldOut, ClaimLimitReached,
     NeverSpendable, Busy.
     """
+    return record_grant(user, pool_id, reference=reference, reason=reason, actor=actor, service=service)
+
+
+def record_grant(
+    user: User, pool_id: UUID, *, reference: str, reason: str, actor: User | None = None, service: Service | None = None
+) -> Answer:
+    """Do what `grant_credit` does, in the caller's transaction: that of an operator, a service, or a rule (neither)."""
     check_reference(reference)
     digest = fingerprint("grant", user.pk, pool_id, reason)
     earlier = Grant.objects.select_related("entry__asset").filter(service=service, reference=reference).first()

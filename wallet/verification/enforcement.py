@@ -3,8 +3,12 @@
 import pgtrigger
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-# Session settings that trigger functions may read: the channel, the batch, and the actor in pghistory's context.
-ALLOWED_SETTINGS = ("cashback.batch", "cashback.channel", "pghistory.context_id", "pghistory.context_metadata")
+# Session settings that trigger functions may read: the channel, the batch, the invitation of a registration, and the actor in
+# pghistory's context.
+ALLOWED_SETTINGS = (
+    *("cashback.batch", "cashback.channel", "cashback.invitation"),
+    *("pghistory.context_id", "pghistory.context_metadata"),
+)
 SEARCH_PATH = "search_path=pg_catalog, public, pg_temp"
 
 WEAKENED = """
