@@ -29,7 +29,7 @@ MakeUsers = Callable[[int], list[User]]
 
 
 def states() -> list[str]:
-    return list(GrantDue.objects.with_state().order_by("pk").values_list("state", flat=True))
+    return [due.state for due in GrantDue.objects.with_state().order_by("pk")]
 
 
 def violations() -> list[str]:

@@ -80,7 +80,10 @@ def demo_steps(password: Callable[[str], str]) -> list[Step]:
         Step("credits in dollars", partial(has_credit_titled, GOODWILL_TITLE), issue_goodwill),
         *(Step(f"claims of {email}", partial(has_claimed, email), partial(claim_from_pools, email)) for email in CLAIMED_POOLS),
         Step("an expired credit and its recreation", was_recreated, expire_and_recreate_one),
-        *(Step(f'rule "{name}"', partial(has_rule, name), partial(open_demo_rule, name, *how)) for name, *how in RULES),
+        *(
+            Step(f'rule "{name}"', partial(has_rule, name), partial(open_demo_rule, name, event, pool))
+            for name, event, pool in RULES
+        ),
         Step("payments in every state", demo_payments.are_complete, partial(create_payments, CUSTOMER)),
     ]
 

@@ -215,7 +215,7 @@ class DueAdmin(OperatorAdmin):
     @display(description=_("why"), empty_value="")  # type: ignore[untyped-decorator]
     def why(self, due: GrantDue) -> Any:
         """Return why the last try was refused."""
-        return REFUSALS.get(due.refusal, due.refusal) if due.entry_id is None and due.refusal else None
+        return REFUSALS.get(due.refusal, due.refusal) if due.granted_at is None and due.refusal else None
 
     @display(description=_("tries"))  # type: ignore[untyped-decorator]
     def tries(self, due: GrantDue) -> str:
@@ -225,7 +225,7 @@ class DueAdmin(OperatorAdmin):
     @display(description=_("next try (UTC)"), empty_value="")  # type: ignore[untyped-decorator]
     def next_try(self, due: GrantDue) -> Any:
         """Return when it may be tried next."""
-        return None if due.entry_id else formatting.format_moment_cell(due.next_try_at)
+        return None if due.granted_at else formatting.format_moment_cell(due.next_try_at)
 
     @display(description=_("credit"), empty_value="")  # type: ignore[untyped-decorator]
     def credit(self, due: GrantDue) -> Any:

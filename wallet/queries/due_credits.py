@@ -34,7 +34,9 @@ def waiting_of(rule: GrantRule) -> WaitingRule | None:
     if rule.is_active and rule.is_open and rule.has_supply:
         dues = dues.filter(refusal="")
     first = dues.order_by("next_try_at", "pk").first()
-    return first and WaitingRule(rule, reason_of(rule), dues[:MAX_COUNTED].count(), first.created_at)
+    if first is None:
+        return None
+    return WaitingRule(rule, reason_of(rule), dues[:MAX_COUNTED].count(), first.created_at)
 
 
 def reason_of(rule: GrantRule) -> DueState:

@@ -72,10 +72,10 @@ def invited_friend(referral: Any) -> InvitedFriend:
 
 def friend_state(referral: Referral, due: GrantDue | None) -> FriendState:
     """Return what came of a referral, given what it made due."""
-    if due is not None and due.entry_id is not None:
+    if due is not None and due.granted_at is not None:
         return FriendState.REWARDED
-    if referral.held_for and not referral.is_approved:
-        return FriendState.IN_REVIEW if referral.is_approved is None else FriendState.NO_REWARD
+    if referral.held_for and referral.is_approved is not True:
+        return FriendState.NO_REWARD if referral.is_approved is False else FriendState.IN_REVIEW
     if due is None:
         return FriendState.JOINED
     return FriendState.NO_REWARD if due.refusal in LIMITS else FriendState.REWARD_WAITING
@@ -83,11 +83,10 @@ def friend_state(referral: Referral, due: GrantDue | None) -> FriendState:
 
 def reward_of(due: GrantDue | None, now: datetime) -> Reward | None:
     """Return the credit that was granted, if one was."""
-    entry = due and due.entry
-    if entry is None:
+    if due is None or due.entry is None:
         return None
-    lot = entry.lot
-    return Reward(entry.amount, entry.currency, lot.spendable_from if lot.spendable_from > now else None)
+    entry, spendable_from = due.entry, due.entry.lot.spendable_from
+    return Reward(entry.amount, entry.currency, spendable_from if spendable_from > now else None)
 
 
 def referral_counts(user: User) -> dict[str, Any]:

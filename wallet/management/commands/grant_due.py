@@ -3,7 +3,8 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from wallet.actions import grant_dues
+from wallet.actions.grant_dues import grant_due_credits
+from wallet.actions.wallet_sweep import BATCH_SIZE
 from wallet.management import output
 from wallet.management.base_command import BaseCommand, positive_int
 from wallet.programme.models import GrantDue, GrantRule
@@ -23,7 +24,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--batch",
             type=positive_int,
-            default=grant_dues.BATCH_SIZE,
+            default=BATCH_SIZE,
             metavar="N",
             help="due credits read at a time per rule; each is granted in a transaction of its own (default: %(default)s)",
         )
@@ -34,7 +35,7 @@ class Command(BaseCommand):
             return
         due = GrantDue.objects.to_try().filter(rule__in=GrantRule.objects.ready())
         with output.progress_bar(self.stderr, "Granting", due.count()) as advance:
-            count = grant_dues.grant_due_credits(advance, batch)
+            count = grant_due_credits(advance, batch)
         self.stdout.write(self.style.SUCCESS(f"{output.count_noun(count, 'credit')} granted."))
 
     def show_due(self) -> None:
