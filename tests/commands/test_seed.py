@@ -136,7 +136,7 @@ def test_interrupted_seed_is_completed_by_the_next_run(command: Command) -> None
 
     command("seed")
 
-    assert CreditPool.objects.count() == 3
+    assert CreditPool.objects.count() == 4
     assert CashbackAsset.objects.filter(pool__name="Welcome bonus").count() == 12
 
 
@@ -180,4 +180,4 @@ def test_two_concurrent_runs_create_one_demo() -> None:
     connections.close_all()
 
     assert outcomes == [None, None]
-    assert rows() == (3, 3, 52, 5, 7, 14)
+    assert rows() == (3, 4, 72, 5, 7, 14)
