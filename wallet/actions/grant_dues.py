@@ -59,7 +59,7 @@ def grant_while_possible(dues: Iterable[tuple[int, int]], deadline: float) -> in
         except (PoolClosed, PoolSoldOut, Busy):
             break
         except Refusal as refusal:
-            postpone(due_id, attempts, refusal)
+            postpone_due(due_id, attempts, refusal)
     return granted
 
 
@@ -82,7 +82,7 @@ def grant_due(due_id: int) -> bool:
     return True
 
 
-def postpone(due_id: int, attempts: int, refusal: Refusal) -> None:
+def postpone_due(due_id: int, attempts: int, refusal: Refusal) -> None:
     """Record why a due could not be granted, and try it again later: after a minute, then after twice as long each time."""
     pause = min(FIRST_PAUSE * 2 ** min(attempts, 11), LONGEST_PAUSE)
     waiting = GrantDue.objects.filter(pk=due_id, entry=None, attempts=attempts)

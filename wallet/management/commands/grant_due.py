@@ -41,7 +41,7 @@ class Command(BaseCommand):
     def show_due(self) -> None:
         """Write what each rule owes."""
         rows = [
-            (waiting.rule.name, waiting.rule.pool.name, number(waiting.count), waiting.reason.label)
+            (waiting.rule.name, waiting.rule.pool.name, format_bounded_count(waiting.count), waiting.reason.label)
             for waiting in waiting_rules()
         ]
         if rows:
@@ -49,6 +49,6 @@ class Command(BaseCommand):
         self.stdout.write("Dry run, nothing changed." if rows else "Nothing is due (dry run).")
 
 
-def number(count: int) -> str:
+def format_bounded_count(count: int) -> str:
     """Return a count, with a plus sign where counting stopped."""
     return f"{count:,}{'+' if count == MAX_COUNTED else ''}"
