@@ -50,6 +50,8 @@ Event = Literal[
     "credit_extend",
     "rule_change",
     "referral_review",
+    "proposal",
+    "webhook",
 ]
 
 

@@ -15,7 +15,10 @@ from wallet.ledger.querysets import COLUMNS, MOVEMENT_COLUMNS
 APP_ROLE = "cashback_app"
 
 # Append-only tables.
-APPEND_ONLY = ("ledger_seal", "ledger_posting", "ledger_grant", "programme_reportedevent", "programme_referralcode")
+APPEND_ONLY = (
+    *("ledger_seal", "ledger_posting", "ledger_grant", "delivery_tick"),
+    *("programme_reportedevent", "programme_referralcode"),
+)
 COLUMN_PRIVILEGES = {
     "ledger_entry": f"SELECT, INSERT ({', '.join(COLUMNS)})",
     "ledger_movement": f"SELECT, INSERT ({', '.join(MOVEMENT_COLUMNS)})",
@@ -26,6 +29,8 @@ COLUMN_PRIVILEGES = {
     # Dues and referrals are written by triggers of what happened; these columns say when a due is tried, and who decided.
     "programme_grantdue": "SELECT, UPDATE (attempts, refusal, next_try_at)",
     "programme_referral": "SELECT, UPDATE (is_approved, decided_by_id)",
+    # What was proposed never changes; PostgreSQL dates its decision.
+    "ledger_proposal": "SELECT, INSERT, UPDATE (decided_by_id, approved, decision_reason, result)",
 }
 # The change history and the log of issues are written by SECURITY DEFINER triggers, and so are the counters and balances.
 CHANGE_HISTORY = ("assets_cashbackassetevent", "assets_creditpoolevent", "assets_batch", "assets_issuance", "pghistory_context")

@@ -16,6 +16,7 @@ from dev.bench import (
     sweep,
     upgrade,
     verify,
+    webhooks,
 )
 from dev.bench.environment import BenchEnvironment
 from dev.bench.results import Figure
@@ -61,6 +62,9 @@ BENCHES = {
     ),
     "upgrade": Bench(
         "claims while the lots of 2,000,000 earlier claims are opened, beside claims alone", upgrade.bench_upgrade
+    ),
+    "webhooks": Bench(
+        "webhook events a second to one receiver, beside bare requests with the same bodies", webhooks.bench_webhooks
     ),
     "verify": Bench(
         "verify_ledger on a million entries and a million movements: time and memory, beside their limits", verify.bench_verify

@@ -37,6 +37,9 @@ GOLDEN = {
     "auth_group": ALL,
     "auth_group_permissions": ALL,
     "auth_permission": ALL,
+    "delivery_tick": READ_AND_APPEND,
+    "delivery_webhookattempt": ALL,
+    "delivery_webhookendpoint": ALL,
     "django_admin_log": ALL,
     "django_content_type": ALL,
     "django_migrations": {"SELECT"},
@@ -54,6 +57,7 @@ GOLDEN = {
     "ledger_movement": {"SELECT"},
     "ledger_payment": {"SELECT"},
     "ledger_posting": READ_AND_APPEND,
+    "ledger_proposal": READ_AND_APPEND,  # and to decide: some columns
     "ledger_seal": READ_AND_APPEND,
     "ledger_sealedbalance": {"SELECT"},
     "ledger_lastingchange": {"SELECT"},
@@ -82,6 +86,7 @@ GOLDEN_COLUMNS = {
     ("programme_grantdue", "UPDATE"): {"attempts", "refusal", "next_try_at"},
     ("programme_grantrule", "UPDATE"): {"name", "per_person_cap", "is_active"},
     ("programme_referral", "UPDATE"): {"is_approved", "decided_by_id"},
+    ("ledger_proposal", "UPDATE"): {"decided_by_id", "approved", "decision_reason", "result"},
 }
 
 pytestmark = pytest.mark.django_db(transaction=True)

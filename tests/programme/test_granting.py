@@ -233,6 +233,6 @@ def test_the_checker_names_a_due_without_its_entry_and_a_grant_without_its_due(o
 
     found = violations()
 
-    assert [sentence.partition(":")[0] for sentence in found] == ["I26"] * 4
+    assert [sentence.partition(":")[0] for sentence in found] == ["I27"] * 4
     for text in ("has no due", "which is not its grant", "that did not happen"):
         assert any(text in sentence for sentence in found), found

@@ -13,7 +13,8 @@ from django.utils.translation import gettext_noop as _
 from kernel.refusals import Conflict, Refusal
 from kernel.transactions import Busy, atomic_with_retry, violated_constraint
 from wallet.actions.claim_decisions import PoolClosed, PoolSoldOut
-from wallet.actions.grant_credit import record_grant
+from wallet.actions.grant_credit import make_grant
+from wallet.actions.proposal_parameters import GrantParameters
 from wallet.actions.wallet_sweep import BATCH_SIZE, Progress, sweep_in_batches
 from wallet.programme.models import GrantDue, GrantRule
 
@@ -67,14 +68,15 @@ def grant_while_possible(dues: Iterable[tuple[int, int]], deadline: float) -> in
 def grant_due(due_id: int) -> bool:
     """Grant one due; return False if it is granted, postponed or being granted elsewhere.
 
-    Raises RuleCapReached, and what record_grant raises.
+    Raises RuleCapReached, and what grant_credit raises.
     """
     dues = GrantDue.objects.to_try().select_related("rule", "user").filter(pk=due_id)
     due = dues.select_for_update(no_key=True, skip_locked=True, of=("self",)).first()
     if due is None:
         return False
     try:
-        record_grant(due.user, due.rule.pool_id, reference=due.grant_reference, reason=due.rule.event.lower())
+        request = GrantParameters(due.user_id, due.grant_reference, due.rule.event.lower())
+        make_grant(due.user, due.rule.pool_id, request, actor=None, service=None)
     except IntegrityError as error:
         if violated_constraint(error) == "rule_cap":
             raise RuleCapReached from error

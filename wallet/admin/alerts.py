@@ -9,8 +9,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop, ngettext
 
 from kernel.timestamps import format_minute
+from wallet.delivery.models import WebhookEndpoint
+from wallet.ledger.models import ProposalState
 from wallet.programme.querysets import DueState
 from wallet.queries import alerts, due_credits
+from wallet.queries.proposals import count_waiting
+from wallet.queries.webhooks import failing_endpoints
 from wallet.tasks import SWEEP
 
 MAX_POOLS = 5
@@ -32,9 +36,11 @@ def current_alerts() -> list[Alert]:
     return [
         *scheduler_alerts(tasks),
         *seal_alerts(alerts.oldest_late_entry()),
+        *proposal_alerts(count_waiting()),
         *failed_task_alerts(tasks.failed),
         *rule_alerts(due_credits.alarming_rules()),
         *review_alerts(due_credits.undecided_referrals()),
+        *webhook_alerts(failing_endpoints()),
         *pool_alerts(alerts.low_pools()),
     ]
 
@@ -64,6 +70,16 @@ def seal_alerts(oldest: datetime | None) -> list[Alert]:
     ) % {"minutes": f"{minutes:,}"}
     advice = _("Check that the scheduler is running and that no transaction is left open, or run manage.py seal_ledger.")
     return [Alert(title, advice, reverse("system"), _("System"))]
+
+
+def proposal_alerts(waiting: int) -> list[Alert]:
+    """Return the alert about proposals that wait for an operator, if any do."""
+    if not waiting:
+        return []
+    title = ngettext("%(count)s action waits for approval.", "%(count)s actions wait for approval.", waiting)
+    url = f"{reverse('admin:ledger_proposal_changelist')}?state={ProposalState.PENDING}"
+    advice = _("Another operator than the one who asked decides.")
+    return [Alert(title % {"count": f"{waiting:,}"}, advice, url, _("Approvals"))]
 
 
 def failed_task_alerts(failed: int) -> list[Alert]:
@@ -107,6 +123,19 @@ def review_alerts(undecided: int) -> list[Alert]:
     title = ngettext("%(count)s referral waits for review.", "%(count)s referrals wait for review.", undecided)
     url = f"{reverse('admin:programme_referral_changelist')}?review=undecided"
     return [Alert(title % {"count": f"{undecided:,}"}, _("Approve or refuse each."), url, _("Referrals"))]
+
+
+def webhook_alerts(failing: list[WebhookEndpoint]) -> list[Alert]:
+    """Return an alert about the webhooks that do not arrive, if there are any."""
+    if not failing:
+        return []
+    title = ngettext(
+        "%(count)s webhook is failing: %(service)s does not get its events.",
+        "%(count)s webhooks are failing, the first of %(service)s: their services do not get their events.",
+        len(failing),
+    ) % {"count": f"{len(failing):,}", "service": failing[0].service.name}
+    advice = _("See why in its log, tell the service, and send again when its receiver works.")
+    return [Alert(title, advice, reverse("webhooks"), _("Webhooks"))]
 
 
 def pool_alerts(low: list[alerts.LowPool]) -> list[Alert]:

@@ -1,4 +1,4 @@
-"""The checker's SQL about the programme (I26): every due happened, and every granted due has exactly one entry."""
+"""The checker's SQL about the programme (I27): every due happened, and every granted due has exactly one entry."""
 
 GRANT_WITHOUT_DUE = """
     SELECT format('grant %s of entry %s has no due', ledger_grant.reference, ledger_grant.entry_id)
@@ -46,9 +46,9 @@ ABOVE_CAP = """
 
 # Invariant and statement.
 STATEMENTS = [
-    ("I26", GRANT_WITHOUT_DUE),
-    ("I26", DUE_WITHOUT_GRANT),
-    ("I26", DUE_WITHOUT_EVENT),
-    ("I26", HELD_BUT_GRANTED),
-    ("I26", ABOVE_CAP),
+    ("I27", GRANT_WITHOUT_DUE),
+    ("I27", DUE_WITHOUT_GRANT),
+    ("I27", DUE_WITHOUT_EVENT),
+    ("I27", HELD_BUT_GRANTED),
+    ("I27", ABOVE_CAP),
 ]
