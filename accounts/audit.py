@@ -49,6 +49,8 @@ Event = Literal[
     "credit_grant",
     "credit_clawback",
     "credit_extend",
+    "rule_change",
+    "referral_review",
     "proposal",
     "webhook",
 ]

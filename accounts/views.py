@@ -36,6 +36,7 @@ from accounts.forms import (
     wait_of,
 )
 from accounts.languages import LANGUAGES, change_language
+from accounts.invitations import COOKIE, MAX_CODE_LENGTH, invitation_of
 from accounts.models import User
 from accounts.password_hashing import HashingBusy
 from accounts.registration import EmailTaken
@@ -118,10 +119,15 @@ class Register(ActionFormView):
     template_name = "accounts/register.html"
     success_url = reverse_lazy("offers")
 
+    def get_initial(self) -> dict[str, Any]:
+        """Return the invitation code of the link that was followed first."""
+        return {"referral_code": self.request.COOKIES.get(COOKIE, self.request.GET.get("code", ""))[:MAX_CODE_LENGTH]}
+
     def call_action(self, values: dict[str, Any]) -> None:
         """Register the user and sign them in."""
         throttles.check_registration(self.request)
-        user = registration.register_user(**values)
+        invitation = invitation_of(self.request, values.pop("referral_code"))
+        user = registration.register_user(**values, invitation=invitation)
         login(self.request, user)
         remember_device(self.request, user.email)
         messages.success(self.request, _("Welcome. Here's what you can claim. We've sent you a link to confirm your email."))

@@ -106,6 +106,7 @@ INSTALLED_APPS = [
     "wallet",
     "wallet.assets",
     "wallet.ledger",
+    "wallet.programme",
     "wallet.delivery",
     "wallet.notices",
     "accounts",
@@ -335,7 +336,7 @@ SPECTACULAR_SETTINGS = {
 Q_CLUSTER = {
     "name": "cashback",
     "orm": "default",
-    "workers": read_int("CLUSTER_WORKERS", 3),
+    "workers": read_int("CLUSTER_WORKERS", 4),
     "timeout": 240,
     "retry": read_int("CLUSTER_RETRY", 300),
     "max_attempts": 3,

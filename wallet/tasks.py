@@ -12,6 +12,7 @@ from wallet.actions import (
     end_holds,
     expire_assets,
     export_seals,
+    grant_dues,
     lapse_credits,
     open_lots,
     record_notices,
@@ -27,6 +28,7 @@ EXPORT_SEALS = "Export seals"
 CLEAN_UP = "Clean up idempotency keys"
 BULK_JOBS = "Continue bulk jobs"
 WALLETS = "End holds and lapse ended credits"
+GRANTS = "Grant what rules owe"
 WEBHOOKS = "Send webhooks"
 NOTICES = "Send notices"
 SWEEP_SECONDS = 50  # the next sweep starts a minute after this one
@@ -34,6 +36,7 @@ NOTICE_SECONDS = 15  # the worker also sweeps
 REST_RATIO = 9.0  # pause after each batch, in multiples of its duration: the sweep works a tenth of the time
 WALLETS_REST = 4.0  # ending holds and lapsing credits works a fifth of the time
 OPEN_LOTS_REST = 1.0  # opening lots works half of the time: until it is done, nothing is paid
+GRANTS_REST = 1.0  # granting works half of the time
 BATCH_SIZE = 200  # a small batch occupies the core and the disk only briefly
 WEBHOOKS_SECONDS = 58  # the next round starts a minute after this one
 JOB_SECONDS = 20  # a worker that sealing also needs
@@ -45,6 +48,7 @@ SCHEDULES = {
     EXPORT_SEALS: ("wallet.tasks.publish_seals", "* * * * *"),
     BULK_JOBS: (bulk_jobs.RUNNER, "* * * * *"),
     WALLETS: ("wallet.tasks.sweep_wallets", "* * * * *"),
+    GRANTS: ("wallet.tasks.grant_for_a_minute", "* * * * *"),
     WEBHOOKS: ("wallet.tasks.send_webhooks", "* * * * *"),
     NOTICES: ("wallet.tasks.notify_people", "* * * * *"),
     CLEAN_UP: ("wallet.tasks.forget_old_answers", "17 3 * * *"),
@@ -85,6 +89,17 @@ def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:
     for round_number in range(rounds):
         time.sleep(every if round_number else 0)
         count += sum(seal.count for seal in seal_ledger.seal_all())
+    return count
+
+
+def grant_for_a_minute(every: float = 4, rounds: int = 14) -> int:
+    """Grant what rules owe now and every few seconds; return the number of granted credits (arguments: seal_for_a_minute)."""
+    count, next_round = 0, time.monotonic()
+    with acting_through_channel("scheduler"):
+        for _round in range(rounds):
+            time.sleep(max(0.0, next_round - time.monotonic()))
+            next_round += every
+            count += grant_dues.grant_due_credits(rest=GRANTS_REST, seconds=every)
     return count
 
 

@@ -15,7 +15,10 @@ from wallet.ledger.querysets import COLUMNS, MOVEMENT_COLUMNS
 APP_ROLE = "cashback_app"
 
 # Append-only tables.
-APPEND_ONLY = ("ledger_seal", "ledger_posting", "ledger_grant", "delivery_tick")
+APPEND_ONLY = (
+    *("ledger_seal", "ledger_posting", "ledger_grant", "delivery_tick"),
+    *("programme_reportedevent", "programme_referralcode"),
+)
 COLUMN_PRIVILEGES = {
     "ledger_entry": f"SELECT, INSERT ({', '.join(COLUMNS)})",
     "ledger_movement": f"SELECT, INSERT ({', '.join(MOVEMENT_COLUMNS)})",
@@ -23,6 +26,11 @@ COLUMN_PRIVILEGES = {
     "notices_notice": "SELECT, INSERT, UPDATE (state, skip_reason, attempts, next_attempt_at, handed_over_at, sent_at)",
     # Each update opens the lots of so many claims (lot_triggers.lots_backfilled).
     "ledger_lotbackfill": "SELECT, UPDATE (batch_size)",
+    # A rule keeps what it grants for.
+    "programme_grantrule": "SELECT, INSERT, UPDATE (name, per_person_cap, is_active)",
+    # Dues and referrals are written by triggers of what happened; these columns say when a due is tried, and who decided.
+    "programme_grantdue": "SELECT, UPDATE (attempts, refusal, next_try_at)",
+    "programme_referral": "SELECT, UPDATE (is_approved, decided_by_id)",
     # What was proposed never changes; PostgreSQL dates its decision.
     "ledger_proposal": "SELECT, INSERT, UPDATE (decided_by_id, approved, decision_reason, result)",
 }

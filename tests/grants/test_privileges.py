@@ -37,6 +37,9 @@ GOLDEN = {
     "auth_group": ALL,
     "auth_group_permissions": ALL,
     "auth_permission": ALL,
+    "delivery_tick": READ_AND_APPEND,
+    "delivery_webhookattempt": ALL,
+    "delivery_webhookendpoint": ALL,
     "django_admin_log": ALL,
     "django_content_type": ALL,
     "django_migrations": {"SELECT"},
@@ -65,6 +68,11 @@ GOLDEN = {
     "otp_static_statictoken": ALL,
     "otp_totp_totpdevice": ALL,
     "pghistory_context": {"SELECT"},
+    "programme_grantdue": {"SELECT"},
+    "programme_grantrule": READ_AND_APPEND,
+    "programme_referral": {"SELECT"},
+    "programme_referralcode": READ_AND_APPEND,
+    "programme_reportedevent": READ_AND_APPEND,
 }
 # Beyond what is held on the whole table. An entry's `xid` is not here: only PostgreSQL sets it.
 GOLDEN_COLUMNS = {
@@ -78,6 +86,9 @@ GOLDEN_COLUMNS = {
         *("held_until", "shortfall", "reason", "note_digest", "request_key", "fingerprint", "actor_id", "channel"),
     },
     ("ledger_lotbackfill", "UPDATE"): {"batch_size"},
+    ("programme_grantdue", "UPDATE"): {"attempts", "refusal", "next_try_at"},
+    ("programme_grantrule", "UPDATE"): {"name", "per_person_cap", "is_active"},
+    ("programme_referral", "UPDATE"): {"is_approved", "decided_by_id"},
     ("ledger_proposal", "UPDATE"): {"decided_by_id", "approved", "decision_reason", "result"},
     ("notices_notice", "UPDATE"): {
         *("state", "skip_reason", "attempts", "next_attempt_at", "handed_over_at", "sent_at"),
@@ -153,6 +164,12 @@ def test_only_the_owner_can_execute_security_definer_functions() -> None:
     assert Counter(name.rpartition("_")[0] for (name,) in with_powers) == {
         "pgtrigger_asset_issued": 1,
         "pgtrigger_delete_delete": 2,
+        "pgtrigger_due_granted": 1,
+        "pgtrigger_dues_paid": 1,
+        "pgtrigger_dues_registered": 1,
+        "pgtrigger_dues_reported": 1,
+        "pgtrigger_dues_verified": 1,
+        "pgtrigger_referral_recorded": 1,
         "pgtrigger_history_pseudonymised": 1,
         "pgtrigger_entry_lots_opened": 1,
         "pgtrigger_insert_insert": 1,

@@ -5,7 +5,7 @@ import re
 from django.db import connection
 
 GOLDEN = {
-    "accounts_user": {"history_pseudonymised"},
+    "accounts_user": {"dues_registered", "dues_verified", "history_pseudonymised", "referral_recorded"},
     "assets_cashbackasset": {
         "asset_born_available",
         "asset_claim_only",
@@ -34,17 +34,22 @@ GOLDEN = {
     "delivery_tick": {"tick_append_only_rows", "tick_append_only_table"},
     "ledger_allocation": {"allocation_kept_rows", "allocation_kept_table"},
     "ledger_entry": {"entry_append_only_rows", "entry_append_only_table", "entry_equals_asset", "entry_lots_opened"},
-    "ledger_grant": {"grant_append_only_rows", "grant_append_only_table", "grant_approved"},
+    "ledger_grant": {"due_granted", "grant_append_only_rows", "grant_append_only_table", "grant_approved"},
     "ledger_lastingchange": {"lasting_change_kept_rows", "lasting_change_kept_table"},
     "ledger_lot": {"lot_kept_rows", "lot_kept_table", "lot_taken_back"},
     "ledger_lotbackfill": {"lot_backfill_kept_rows", "lot_backfill_kept_table", "lots_backfilled"},
     "ledger_movement": {"movement_append_only_rows", "movement_append_only_table", "movement_turn", "movement_whole"}
     | {"movement_approved"},
-    "ledger_payment": {"payment_kept_rows", "payment_kept_table"},
+    "ledger_payment": {"dues_paid", "payment_kept_rows", "payment_kept_table"},
     "ledger_proposal": {"proposal_carried_out", "proposal_decided", "proposal_kept_rows", "proposal_kept_table"}
     | {"proposal_proposed"},
     "ledger_posting": {"posting_append_only_rows", "posting_append_only_table", "posting_applied"},
     "ledger_seal": {"seal_append_only_rows", "seal_append_only_table", "seal_balances_added", "seal_follows"},
+    "programme_grantdue": {"due_final", "due_kept_rows", "due_kept_table", "due_same"},
+    "programme_grantrule": {"rule_kept_rows", "rule_kept_table", "rule_same"},
+    "programme_referral": {"referral_decided", "referral_kept_rows", "referral_kept_table"},
+    "programme_referralcode": {"referral_code_append_only_rows", "referral_code_append_only_table"},
+    "programme_reportedevent": {"dues_reported", "event_append_only_rows", "event_append_only_table"},
     "pghistory_context": {"context_append_only_table", "context_immutable", "context_never_deleted"},
 }
 

@@ -10,6 +10,8 @@ from wallet.admin import (
     payments,
     pools,
     proposals,
+    referrals,
+    rules,
     schedules,
     seals,
 )
@@ -24,6 +26,8 @@ __all__ = [
     "payments",
     "pools",
     "proposals",
+    "referrals",
+    "rules",
     "schedules",
     "seals",
 ]

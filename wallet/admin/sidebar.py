@@ -78,6 +78,11 @@ def sidebar_groups(request: HttpRequest) -> list[dict[str, Any]]:
         sidebar_item(_("Services"), "store", "services"),
         sidebar_item(_("Webhooks"), "webhook", "webhooks"),
     ]
+    programme = [
+        sidebar_item(_("Rules"), "rule", "programme_grantrule_changelist"),
+        sidebar_item(_("Due credits"), "pending_actions", "programme_grantdue_changelist"),
+        sidebar_item(_("Referrals"), "group_add", "programme_referral_changelist"),
+    ]
     finance = [sidebar_item(title, icon, f"report_{name}") for name, (title, icon) in REPORTS.items()]
     activity = [
         sidebar_item(_("Approvals"), "approval", "ledger_proposal_changelist"),
@@ -89,6 +94,7 @@ def sidebar_groups(request: HttpRequest) -> list[dict[str, Any]]:
     groups = [
         {"title": _("Credits"), "items": credits},
         {"title": _("Records"), "items": records},
+        {"title": _("Programme"), "items": programme},
         {"title": _("Payments"), "items": payments},
         {"title": _("Finance"), "items": finance},
         {"title": _("Activity"), "items": activity},

@@ -8,6 +8,7 @@ from wallet.api.assets import AssetViewSet
 from wallet.api.batches import BatchViewSet
 from wallet.api.claims import ClaimViewSet
 from wallet.api.credit_changes import CreditChangeViewSet, GrantViewSet
+from wallet.api.events import EventViewSet
 from wallet.api.feed import FeedViewSet
 from wallet.api.money_reports import (
     BreakageViewSet,
@@ -21,6 +22,7 @@ from wallet.api.payments import PaymentViewSet
 from wallet.api.personal_data import PersonalDataViewSet
 from wallet.api.pools import PoolViewSet
 from wallet.api.proposals import ProposalViewSet
+from wallet.api.referral import FriendViewSet, ReferralViewSet
 from wallet.api.reports import OwnershipViewSet, SummaryViewSet
 from wallet.api.root import RootView
 from wallet.api.wallet import HistoryViewSet, LotViewSet, WalletViewSet
@@ -33,11 +35,14 @@ router.register("batches", BatchViewSet, "batch")
 router.register("claims", ClaimViewSet, "claim")
 router.register("claims", CreditChangeViewSet, "credit_change")
 router.register("grants", GrantViewSet, "grant")
+router.register("events", EventViewSet, "event")
 router.register("proposals", ProposalViewSet, "proposal")
 router.register("payments", PaymentViewSet, "payment")
 router.register("wallet", WalletViewSet, "wallet")
 router.register("wallet/lots", LotViewSet, "lot")
 router.register("wallet/history", HistoryViewSet, "history")
+router.register("referral", ReferralViewSet, "referral")
+router.register("referral/friends", FriendViewSet, "friend")
 router.register("feed", FeedViewSet, "feed")
 router.register("webhooks", WebhookViewSet, "webhook")
 router.register("me/data", PersonalDataViewSet, "personal_data")

@@ -9,13 +9,14 @@ from accounts.sign_ins import SignIn, list_sign_ins
 from kernel.timestamps import format_timestamp
 from wallet.ledger.models import Entry
 from wallet.notices.models import Notice
+from wallet.programme.models import Referral, ReferralCode, ReportedEvent
 from wallet.queries.notices import notice_preferences, notices_of
 
 ROWS_PER_FETCH = 500  # of a server-side cursor
 
 
 def personal_data_json(user: User) -> Iterator[str]:
-    """Yield a JSON object in chunks: the profile, the sign-ins, the choice of emails, and all claims and notices, newest first.
+    """Yield a JSON object in chunks: profile, sign-ins, choice of emails, invitations, reported events, claims and notices.
 
     Refused claims and searches are counted without their user, so there is nothing of them to list.
     """
@@ -23,6 +24,8 @@ def personal_data_json(user: User) -> Iterator[str]:
         "profile": profile(user),
         "sign_ins": [sign_in_facts(sign_in) for sign_in in list_sign_ins(user)],
         "emails": notice_preferences(user),
+        "invitations": invitation_facts(user),
+        "reported_events": [event_facts(event) for event in ReportedEvent.objects.filter(user=user).select_related("service")],
     }
     yield json.dumps(head, indent=1, ensure_ascii=False)[:-2]
     entries = Entry.objects.filter(user=user).select_related("asset__pool").newest_first()
@@ -70,6 +73,26 @@ def profile(user: User) -> dict[str, Any]:
         "created_at": format_timestamp(user.created_at),
         "last_sign_in": format_timestamp(user.last_login),
         "two_step_verification_since": format_timestamp(user.two_factor_since),
+    }
+
+
+def invitation_facts(user: User) -> dict[str, Any]:
+    """Return the person's code and how many friends used it, and whether a friend invited them; friends are not named."""
+    return {
+        "code": ReferralCode.objects.filter(user=user).values_list("code", flat=True).first(),
+        "friends": Referral.objects.filter(referrer=user).count(),
+        "invited_by_a_friend": Referral.objects.filter(friend=user).exists(),
+    }
+
+
+def event_facts(event: ReportedEvent) -> dict[str, Any]:
+    """Return what a service reported about the person."""
+    return {
+        "service": event.service.name,
+        "name": event.name,
+        "reference": event.reference,
+        "occurred_at": format_timestamp(event.occurred_at),
+        "reported_at": format_timestamp(event.reported_at),
     }
 
 

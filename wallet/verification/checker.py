@@ -12,7 +12,8 @@ movements of a wallet are numbered 1 to n · I19 one live payment, and one refun
 end, not before, and within 10 minutes · I21 sealed positions equal recounts · I22 acknowledged payments are in the ledger, and
 all that is there was asked for (payment_log) · I23 every claim has its lot, with the promised dates · I24 the accounts add up
 to zero and to what lots have · I25 PostgreSQL enforces its rules against all sessions, whatever their settings · I26 another
-operator decided a proposal, in time and once, and what was approved is what was done.
+operator decided a proposal, in time and once, and what was approved is what was done · I27 what rules owe happened, and each
+granted due has exactly one entry, of its person and pool.
 """
 
 import json
@@ -31,7 +32,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry
-from wallet.verification import invariants, money
+from wallet.verification import invariants, money, programme
 from wallet.verification.claim_log import TRACEBACK, WITHOUT_WAIT, Attempt
 from wallet.verification.enforcement import weakened_rules
 from wallet.verification.seals import position_violations, seal_violations
@@ -98,7 +99,7 @@ def verify_everything(
     """
     violations = [
         Violation(invariant, row[0])
-        for invariant, sql in (*invariants.STATEMENTS, *money.STATEMENTS)
+        for invariant, sql in (*invariants.STATEMENTS, *money.STATEMENTS, *programme.STATEMENTS)
         for row in fetch_rows(connection, f"{sql} LIMIT {MAX_VIOLATIONS}")
     ]
     violations += response_violations(connection)

@@ -4,8 +4,12 @@ import pgtrigger
 from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-# Session settings that trigger functions may read: the channel, the batch, and the actor in pghistory's context.
-ALLOWED_SETTINGS = ("cashback.batch", "cashback.channel", "pghistory.context_id", "pghistory.context_metadata")
+# Session settings that trigger functions may read: the channel, the batch, the invitation of a registration, and the actor in
+# pghistory's context.
+ALLOWED_SETTINGS = (
+    *("cashback.batch", "cashback.channel", "cashback.invitation"),
+    *("pghistory.context_id", "pghistory.context_metadata"),
+)
 SEARCH_PATH = "search_path=pg_catalog, public, pg_temp"
 # In a sandbox of local mode the functions of a test clock come first (dev.test_clock). Anywhere else that is a violation.
 TEST_CLOCK = "test_clock"

@@ -20,7 +20,7 @@ class Command(BaseCommand):
     """Creates the missing demo data and prints the sign-ins."""
 
     help = (
-        "Create demo data: three pools with credits, two users, an ADMIN and payments at a demo shop, and print the sign-ins."
+        "Create demo data: pools with credits, rules, two users, an ADMIN and payments at a demo shop, and print the sign-ins."
         " Safe to repeat: a second run adds nothing. Outside local mode it requires --yes and prints passwords once."
     )
 
