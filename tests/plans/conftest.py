@@ -16,7 +16,7 @@ from dev.race import scratch_database
 LARGE = {
     "assets_cashbackasset",
     "ledger_entry",
-    "ledger_idempotencykey",
+    *(f"ledger_idempotencykey_{number}" for number in range(9)),
     "accounts_user",
     "accounts_tokenfamily",
     "assets_cashbackassetevent",
@@ -49,6 +49,7 @@ def large(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         try:
             SIZE.fill()
             with connection.cursor() as cursor:
+                cursor.execute("SET statement_timeout = 0")
                 cursor.execute(MORE)
                 cursor.execute("VACUUM (ANALYZE)")
             yield

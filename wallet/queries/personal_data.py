@@ -1,31 +1,62 @@
 """Everything that is stored about one user, for the user."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from accounts.models import User
 from accounts.sign_ins import SignIn, list_sign_ins
 from kernel.timestamps import format_timestamp
-from wallet.ledger.models import Entry
+from wallet.ledger.models import Entry, Movement
+from wallet.ledger.movement_kinds import OF_CLAIM
+from wallet.money import format_amount
+from wallet.queries.payments import payments_of, shown_payment
 
 ROWS_PER_FETCH = 500  # of a server-side cursor
 
 
 def personal_data_json(user: User) -> Iterator[str]:
-    """Yield a JSON object in chunks: the profile, the sign-ins, and all claims, newest first.
+    """Yield a JSON object in chunks: profile and sign-ins; claims, payments and what else became of claims, newest first.
 
     Refused claims and searches are counted without their user, so there is nothing of them to list.
     """
     head = {"profile": profile(user), "sign_ins": [sign_in_facts(sign_in) for sign_in in list_sign_ins(user)]}
-    yield json.dumps(head, indent=1, ensure_ascii=False)[:-2] + ',\n "claims": ['
+    yield json.dumps(head, indent=1, ensure_ascii=False)[:-2]
     entries = Entry.objects.filter(user=user).select_related("asset__pool").newest_first()
+    yield from json_list("claims", map(claim_facts, entries.iterator(ROWS_PER_FETCH)))
+    payments = payments_of(user).order_by("-began_at", "-id")
+    yield from json_list("payments", map(shown_payment, payments.iterator(ROWS_PER_FETCH)))
+    changes = Movement.objects.filter(user=user, kind__in=OF_CLAIM).order_by("-at", "-id")
+    yield from json_list("credit_changes", map(credit_change_facts, changes.iterator(ROWS_PER_FETCH)))
+    yield "\n}\n"
+
+
+def json_list(name: str, rows: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Yield a further member of a JSON object, one line a row."""
+    yield f',\n "{name}": ['
     separator = ""
-    for entry in entries.iterator(ROWS_PER_FETCH):
-        pool = entry.asset.pool.name if entry.asset.pool else None
-        yield f"{separator}\n  {json.dumps(entry.receipt() | {'pool': pool}, ensure_ascii=False)}"
+    for row in rows:
+        yield f"{separator}\n  {json.dumps(row, ensure_ascii=False)}"
         separator = ","
-    yield "\n ]\n}\n"
+    yield "\n ]"
+
+
+def claim_facts(entry: Entry) -> dict[str, Any]:
+    """Return a claim with the name of its pool."""
+    return entry.receipt() | {"pool": entry.asset.pool.name if entry.asset.pool else None}
+
+
+def credit_change_facts(movement: Movement) -> dict[str, Any]:
+    """Return a lapse, clawback or extension of a claimed credit."""
+    return {
+        "id": str(movement.pk),
+        "kind": movement.kind,
+        "claim": str(movement.claim_id),
+        "amount": format_amount(movement.amount, movement.currency),
+        "currency": movement.currency,
+        "at": format_timestamp(movement.at),
+        "reason": movement.reason,
+    }
 
 
 def profile(user: User) -> dict[str, Any]:

@@ -1,0 +1,33 @@
+"""The partitions of the idempotency keys: a ring of days, of which the next one is always empty.
+
+Keys are forgotten by TRUNCATE of one partition: no row is deleted, no partition is ever created or dropped, and so none can be
+missing when a day begins.
+"""
+
+import pgtrigger
+
+from kernel.sql import IDEMPOTENCY_KEY_LOCK
+
+TABLE = "ledger_idempotencykey"
+RETENTION_DAYS = 7
+# Today, the seven days before it, and the next day, whose partition is emptied. Fixed by the migration.
+PARTITIONS = RETENTION_DAYS + 2
+DAY = "floor(extract(epoch FROM now()) / 86400)::integer"  # of this transaction, in UTC by the database's clock
+TODAY = f"mod({DAY}, {PARTITIONS})"
+NEXT_DAY = f"mod({DAY} + 1, {PARTITIONS})"
+
+# A unique constraint holds in one partition: this keeps a key single over all days. The lock lets two transactions that
+# disagree about the day see each other; the look-up has a snapshot from after the lock. A key that is taken is not inserted
+# again, as by ON CONFLICT DO NOTHING.
+key_once = pgtrigger.Trigger(
+    name="key_once",
+    operation=pgtrigger.Insert,
+    when=pgtrigger.Before,
+    func=f"""
+    PERFORM pg_advisory_xact_lock({IDEMPOTENCY_KEY_LOCK.format(user="NEW.user_id", route="NEW.route", key="NEW.key")});
+    IF EXISTS (SELECT FROM {TABLE} WHERE user_id = NEW.user_id AND route = NEW.route AND key = NEW.key) THEN
+        RETURN NULL;
+    END IF;
+    RETURN NEW;
+    """,
+)
