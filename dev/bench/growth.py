@@ -33,11 +33,11 @@ SELECT regexp_replace(relname, '_[0-9]$', ''), sum(pg_total_relation_size(oid)):
 FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' GROUP BY 1
 """
 WAL = "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint"
-# Keys of eight days ago, with responses as long as those of claims.
+# Keys of two weeks ago, with responses as long as those of claims.
 OLD_KEYS = """
 INSERT INTO {partition} (user_id, route, key, fingerprint, status_code, body, created_at, partition_number)
 SELECT '{user}', 'claim', 'old-key-' || lpad(n::text, 24, '0'), repeat('f', 64), 201, repeat('b', 250),
-    now() - interval '8 days', {number} FROM generate_series(1, {count}) AS n
+    now() - interval '14 days', {number} FROM generate_series(1, {count}) AS n
 """
 Sizes = dict[str, tuple[int, int]]
 
@@ -141,18 +141,18 @@ def require_all(outcomes: Sequence[object], kind: type) -> None:
 
 
 def forget_keys(environment: BenchEnvironment, user_id: UUID) -> Figure:
-    """Return the seconds in which the keys of a day are forgotten."""
+    """Return the seconds in which the keys of a week are forgotten."""
     count = environment.size(FORGOTTEN, QUICK_FORGOTTEN)
     rounds = []
-    for number in range(environment.rounds):
-        environment.report_progress(f"round {number + 1} of {environment.rounds}: making {count:,} old keys")
+    for turn in range(environment.rounds):
+        environment.report_progress(f"round {turn + 1} of {environment.rounds}: making {count:,} old keys")
         with connection.cursor() as cursor:
             cursor.execute("SET statement_timeout = 0")
-            cursor.execute(f"SELECT {key_ring.NEXT_DAY}")
-            (day,) = cursor.fetchone()
-            partition = f"{key_ring.TABLE}_{day}"
+            cursor.execute(f"SELECT {key_ring.NEXT_WEEK}")
+            (number,) = cursor.fetchone()
+            partition = f"{key_ring.TABLE}_{number}"
             cursor.execute(f"ALTER TABLE {partition} DISABLE TRIGGER USER")
-            cursor.execute(OLD_KEYS.format(partition=partition, user=user_id, number=day, count=count))
+            cursor.execute(OLD_KEYS.format(partition=partition, user=user_id, number=number, count=count))
             cursor.execute("SELECT public.harden_triggers()")
             cursor.execute("CHECKPOINT")
         begun = time.perf_counter()

@@ -142,7 +142,7 @@ def test_answers_are_forgotten_after_seven_days(alice: User) -> None:
     for key in ("young", "old"):
         IdempotencyKey.objects.create(user=alice, route="claim", key=key)
     with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE ledger_idempotencykey SET partition_number = {key_ring.NEXT_DAY} WHERE key = 'old'")
+        cursor.execute(f"UPDATE ledger_idempotencykey SET partition_number = {key_ring.NEXT_WEEK} WHERE key = 'old'")
 
     assert tasks.forget_old_answers() == 0  # sign-ins
     assert IdempotencyKey.objects.get().key == "young"

@@ -32,9 +32,9 @@ def asked(user: User, what: str, target: UUID, key: str = KEY) -> IdempotentRequ
 
 
 def let_days_pass() -> None:
-    """Let eight days pass: the keys of today are then in the partition that is emptied."""
+    """Let two weeks pass: the keys of this week are then in the partition that is emptied."""
     with connection.cursor() as cursor:
-        cursor.execute(f"UPDATE ledger_idempotencykey SET partition_number = {key_ring.NEXT_DAY}")
+        cursor.execute(f"UPDATE ledger_idempotencykey SET partition_number = {key_ring.NEXT_WEEK}")
     assert idempotency.forget_old_keys()
 
 

@@ -30,7 +30,7 @@ GROWING = {
         }
         for table in ("ledger_lot", "ledger_payment", "ledger_allocation")
     },
-    **{f"ledger_idempotencykey_{number}": {"autovacuum_enabled": "false"} for number in range(9)},
+    **{f"ledger_idempotencykey_{number}": {"autovacuum_enabled": "false"} for number in range(3)},
 }
 pytestmark = pytest.mark.django_db
 

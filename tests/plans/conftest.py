@@ -16,7 +16,7 @@ from dev.race import scratch_database
 LARGE = {
     "assets_cashbackasset",
     "ledger_entry",
-    *(f"ledger_idempotencykey_{number}" for number in range(9)),
+    *(f"ledger_idempotencykey_{number}" for number in range(3)),
     "accounts_user",
     "accounts_tokenfamily",
     "assets_cashbackassetevent",
@@ -46,16 +46,17 @@ def large(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         scratch_database.run_statement(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         scratch_database.run_statement(f'CREATE DATABASE "{name}" TEMPLATE "{usual}"')
         settings["NAME"] = name
+        limits = settings["OPTIONS"]["options"]
+        settings["OPTIONS"]["options"] += " -c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
         try:
             SIZE.fill()
             with connection.cursor() as cursor:
-                cursor.execute("SET statement_timeout = 0")
                 cursor.execute(MORE)
                 cursor.execute("VACUUM (ANALYZE)")
             yield
         finally:
             connections.close_all()
-            settings["NAME"] = usual
+            settings["NAME"], settings["OPTIONS"]["options"] = usual, limits
             scratch_database.run_statement(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 

@@ -20,7 +20,7 @@ from wallet.ledger import key_ring
 from wallet.ledger.models import Entry, IdempotencyKey
 
 KEY_PATTERN = "[A-Za-z0-9_-]{16,64}"  # matched against the whole key, by every interface
-KEY_RETENTION = timedelta(days=key_ring.RETENTION_DAYS)  # at least; a day longer at most
+KEY_RETENTION = timedelta(days=key_ring.RETENTION_DAYS)  # at least; twice as long at most
 LOCK_NOT_AVAILABLE = "55P03"
 RequestName = tuple[UUID, str, str]  # user, route, key: they identify a request and its repetitions
 # Ordered, so that two transactions cannot deadlock on each other's keys.
@@ -177,7 +177,7 @@ def request_columns(requests: Sequence[IdempotentRequest], *names: str) -> list[
 
 
 def forget_old_keys() -> bool:
-    """Empty the partition of tomorrow, whose keys are older than KEY_RETENTION; entries keep their request key.
+    """Empty the partition of next week, whose keys are older than KEY_RETENTION; entries keep their request key.
 
     Returns whether there were any. Gives way to claims; what a long reader prevents is done on another day, and until then the
     keys are remembered for longer.
@@ -193,10 +193,10 @@ def forget_old_keys() -> bool:
 
 
 def empty_next_partition() -> bool:
-    """Truncate the partition that comes after today's unless it is empty; return whether it was not."""
+    """Truncate the partition that comes after this week's unless it is empty; return whether it was not."""
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL lock_timeout = {EMPTYING_LOCK_TIMEOUT_MS}")
-        cursor.execute(f"SELECT {key_ring.NEXT_DAY}")
+        cursor.execute(f"SELECT {key_ring.NEXT_WEEK}")
         number = int(cursor.fetchone()[0])
         cursor.execute(f"SELECT EXISTS (SELECT FROM {key_ring.TABLE} WHERE partition_number = %s)", [number])  # noqa: S608
         found = bool(cursor.fetchone()[0])

@@ -1,7 +1,7 @@
-"""The partitions of the idempotency keys: a ring of days, of which the next one is always empty.
+"""The partitions of the idempotency keys: a ring of three weeks, of which the next one is always empty.
 
 Keys are forgotten by TRUNCATE of one partition: no row is deleted, no partition is ever created or dropped, and so none can be
-missing when a day begins.
+missing when a week begins.
 """
 
 import pgtrigger
@@ -10,14 +10,13 @@ from kernel.sql import IDEMPOTENCY_KEY_LOCK
 
 TABLE = "ledger_idempotencykey"
 RETENTION_DAYS = 7
-# Today, the seven days before it, and the next day, whose partition is emptied. Fixed by the migration.
-PARTITIONS = RETENTION_DAYS + 2
-DAY = "floor(extract(epoch FROM now()) / 86400)::integer"  # of this transaction, in UTC by the database's clock
-TODAY = f"mod({DAY}, {PARTITIONS})"
-NEXT_DAY = f"mod({DAY} + 1, {PARTITIONS})"
+PARTITIONS = 3  # this week, the week before it, and the next week, whose partition is emptied. Fixed by the migration.
+WEEK = "floor(extract(epoch FROM now()) / 604800)::integer"  # of this transaction, by the database's clock
+THIS_WEEK = f"mod({WEEK}, {PARTITIONS})"
+NEXT_WEEK = f"mod({WEEK} + 1, {PARTITIONS})"
 
-# A unique constraint holds in one partition: this keeps a key single over all days. The lock lets two transactions that
-# disagree about the day see each other; the look-up has a snapshot from after the lock. A key that is taken is not inserted
+# A unique constraint holds in one partition: this keeps a key single over all weeks. The lock lets two transactions that
+# disagree about the week see each other; the look-up has a snapshot from after the lock. A key that is taken is not inserted
 # again, as by ON CONFLICT DO NOTHING.
 key_once = pgtrigger.Trigger(
     name="key_once",

@@ -119,7 +119,7 @@ class ClaimedAsset(CashbackAsset):
 class IdempotencyKey(models.Model):
     """The stored response of a request, so that a retry gets the same response. Kept 7 days.
 
-    The table is a ring of key_ring.PARTITIONS partitions, one a day: the day's partition is emptied as a whole when its turn
+    The table is a ring of key_ring.PARTITIONS partitions, one a week: a partition is emptied as a whole before its turn
     comes again. A partition has its primary key; the trigger keeps a key single over all of them (ADR 32).
     """
 
@@ -134,7 +134,7 @@ class IdempotencyKey(models.Model):
     entry = models.ForeignKey(Entry, models.PROTECT, null=True, related_name="+", db_index=False, db_constraint=False)
     created_at = models.DateTimeField(db_default=Now())
     partition_number = models.SmallIntegerField(
-        db_default=Func(template=key_ring.TODAY, output_field=models.SmallIntegerField()), editable=False
+        db_default=Func(template=key_ring.THIS_WEEK, output_field=models.SmallIntegerField()), editable=False
     )
 
     class Meta:
