@@ -25,6 +25,7 @@ SIZE = Tables(assets=100_000, entries=40_000, people=10_000, heavy=4_000)
 MORE = """
 INSERT INTO accounts_tokenfamily (id, user_id, refresh_hash, auth_hash, expires_at, revoked_reason)
     SELECT uuidv7(), id, md5(id::text), md5(email), now() + interval '14 days', '' FROM accounts_user;
+ALTER TABLE ledger_idempotencykey DISABLE TRIGGER USER; -- it takes a lock per row
 INSERT INTO ledger_idempotencykey (user_id, route, key, fingerprint, status_code, body, entry_id, created_at)
     SELECT user_id, 'claim', request_key, md5(request_key), 201, '{}', id, now() - random() * interval '6 days'
     FROM ledger_entry;
@@ -32,6 +33,7 @@ INSERT INTO assets_cashbackassetevent
     (pgh_created_at, pgh_label, pgh_obj_id, id, title, total_value, currency, status, generation, created_at, pool_id)
     SELECT now(), 'update', id, id, title, total_value, currency, status, generation, created_at, pool_id
     FROM assets_cashbackasset WHERE status = 'EXPIRED';
+SELECT public.harden_triggers();
 """
 
 

@@ -193,13 +193,15 @@ def forget_old_keys() -> bool:
 
 
 def empty_next_partition() -> bool:
-    """Truncate the partition that comes after this week's unless it is empty; return whether it was not."""
+    """Truncate the partition that comes after this week's; return whether there was a key in it.
+
+    Also when it is empty: sessions then plan the look-ups of keys again, by the sizes of today.
+    """
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL lock_timeout = {EMPTYING_LOCK_TIMEOUT_MS}")
         cursor.execute(f"SELECT {key_ring.NEXT_WEEK}")
         number = int(cursor.fetchone()[0])
         cursor.execute(f"SELECT EXISTS (SELECT FROM {key_ring.TABLE} WHERE partition_number = %s)", [number])  # noqa: S608
         found = bool(cursor.fetchone()[0])
-        if found:
-            cursor.execute(f"TRUNCATE {key_ring.TABLE}_{number}")
+        cursor.execute(f"TRUNCATE {key_ring.TABLE}_{number}")
         return found
