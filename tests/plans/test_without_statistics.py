@@ -1,5 +1,6 @@
 """Look-ups of a claim that need no statistics: after a failover, or before the first ANALYZE, they read as few rows."""
 
+import re
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -42,7 +43,7 @@ def claims_made(pool_id: UUID, user_id: UUID) -> int:
         plan = "\n".join(line for (line,) in cursor.fetchall())
         cursor.execute("DEALLOCATE made")
     assert "asset_claim_slot on assets_cashbackasset" in plan, plan
-    assert "Rows Removed" not in plan, plan
+    assert set(re.findall(r"Rows Removed by \w+: (\d+)", plan)) <= {"1"}, plan
     return made
 
 
@@ -67,7 +68,6 @@ def test_the_allowance_is_read_from_one_row(heavy: User, locking: Locking) -> No
 @pytest.mark.usefixtures("statistics")
 def test_a_user_without_claims_reads_one_row_of_another_user(operator: User) -> None:
     pool = CreditPool.objects.all()[3]
-    CashbackAsset.objects.filter(pool=pool, claimed_by=operator)
 
     made = CashbackAsset.objects.filter(pool=pool, claimed_by=operator).count()
 
