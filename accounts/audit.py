@@ -48,6 +48,8 @@ Event = Literal[
     "credit_grant",
     "credit_clawback",
     "credit_extend",
+    "proposal",
+    "webhook",
 ]
 
 

@@ -8,6 +8,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.core.checks import Warning as CheckWarning
 from django.db import connections
 
+from cashback.env import LOCAL
 from wallet.verification.enforcement import weakened_rules
 
 
@@ -32,6 +33,15 @@ PUBLIC_PRIVILEGES = """
     SELECT privilege_type FROM pg_database CROSS JOIN aclexplode(coalesce(datacl, acldefault('d', datdba))) AS acl
     WHERE datname = current_database() AND acl.grantee = 0 ORDER BY 1
 """
+
+
+@register()
+def webhooks_stay_public(**_: Any) -> list[CheckMessage]:
+    """E003: outside local mode services must not make the server send requests inside its own network."""
+    if LOCAL or not settings.WEBHOOK_PRIVATE_ADDRESSES:
+        return []
+    hint = "Leave WEBHOOK_PRIVATE_ADDRESSES unset in a deployment."
+    return [Error("Webhooks may be sent to private addresses.", hint=hint, id="cashback.E003")]
 
 
 @register(Tags.database, deploy=True)

@@ -91,6 +91,7 @@ INSTALLED_APPS = [
     "wallet",
     "wallet.assets",
     "wallet.ledger",
+    "wallet.delivery",
     "accounts",
     "unfold",
     "unfold.contrib.filters",
@@ -287,6 +288,10 @@ SPECTACULAR_SETTINGS = {
         "CreditChangeKindEnum": "wallet.api.payment_serializers.CHANGE_KINDS",
         "HistoryKindEnum": "wallet.api.payment_serializers.HISTORY_KINDS",
         "PaymentStateEnum": "wallet.ledger.payment_state.PaymentState",
+        "ProposalKindEnum": "wallet.ledger.proposals.ProposalKind",
+        "ProposalStateEnum": "wallet.ledger.proposals.ProposalState",
+        "EventTypeEnum": "wallet.delivery.event_types.EVENT_TYPES",
+        "WebhookStateEnum": "wallet.delivery.models.WEBHOOK_STATES",
         "CreditStateEnum": "wallet.api.payment_serializers.CREDIT_STATES",
     },
     "PATH_CONVERTER_OVERRIDES": {"any_case_uuid": {"type": "string", "format": "uuid"}},
@@ -302,7 +307,7 @@ SPECTACULAR_SETTINGS = {
 Q_CLUSTER = {
     "name": "cashback",
     "orm": "default",
-    "workers": read_int("CLUSTER_WORKERS", 2),
+    "workers": read_int("CLUSTER_WORKERS", 3),
     "timeout": 240,
     "retry": read_int("CLUSTER_RETRY", 300),
     "max_attempts": 3,
@@ -312,6 +317,14 @@ Q_CLUSTER = {
     "save_limit": 500,
     "poll": 1,
 }
+
+# --- Webhooks -----------------------------------------------------------------------------------------------------------
+
+# How long a receiver may take to answer, in seconds, and how long to wait after its first failure; the waits then double.
+WEBHOOK_TIMEOUT: float = read_positive_int("WEBHOOK_TIMEOUT", 10)
+WEBHOOK_RETRY_SECONDS: float = read_positive_int("WEBHOOK_RETRY_SECONDS", 5)
+# Whether webhooks may use http:// and go to private addresses, such as this machine. Local mode only (cashback.checks).
+WEBHOOK_PRIVATE_ADDRESSES: bool = env.bool("WEBHOOK_PRIVATE_ADDRESSES", LOCAL)
 
 # --- Mail ---------------------------------------------------------------------------------------------------------------
 

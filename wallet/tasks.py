@@ -3,7 +3,7 @@
 import time
 
 from accounts import sessions, tokens
-from wallet.actions import bulk_jobs, end_holds, expire_assets, lapse_credits, open_lots, seal_ledger
+from wallet.actions import bulk_jobs, deliver_webhooks, end_holds, expire_assets, lapse_credits, open_lots, seal_ledger
 from wallet.assets.change_context import acting_through_channel
 from wallet.ledger import idempotency
 
@@ -12,11 +12,13 @@ SEAL = "Seal the ledger"
 CLEAN_UP = "Clean up idempotency keys"
 BULK_JOBS = "Continue bulk jobs"
 WALLETS = "End holds and lapse ended credits"
+WEBHOOKS = "Send webhooks"
 SWEEP_SECONDS = 50  # the next sweep starts a minute after this one
 REST_RATIO = 9.0  # pause after each batch, in multiples of its duration: the sweep works a tenth of the time
 WALLETS_REST = 4.0  # ending holds and lapsing credits works a fifth of the time
 OPEN_LOTS_REST = 1.0  # opening lots works half of the time: until it is done, nothing is paid
 BATCH_SIZE = 200  # a small batch occupies the core and the disk only briefly
+WEBHOOKS_SECONDS = 58  # the next round starts a minute after this one
 JOB_SECONDS = 20  # a worker that sealing also needs
 JOB_REST_RATIO = 4.0
 # name: (dotted path, cron). `manage.py schedule_tasks` writes them to the database.
@@ -25,6 +27,7 @@ SCHEDULES = {
     SEAL: ("wallet.tasks.seal_for_a_minute", "* * * * *"),
     BULK_JOBS: (bulk_jobs.RUNNER, "* * * * *"),
     WALLETS: ("wallet.tasks.sweep_wallets", "* * * * *"),
+    WEBHOOKS: ("wallet.tasks.send_webhooks", "* * * * *"),
     CLEAN_UP: ("wallet.tasks.forget_old_answers", "17 3 * * *"),
 }
 
@@ -60,10 +63,16 @@ def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:
     return count
 
 
+def send_webhooks() -> int:
+    """Add ticks to the stream of events and send webhooks for a minute; return the number of events that arrived."""
+    return deliver_webhooks.deliver_webhooks(WEBHOOKS_SECONDS)
+
+
 def forget_old_answers() -> int:
-    """Forget idempotency keys older than 7 days and delete expired sign-ins; return the number of deleted sign-ins."""
+    """Forget idempotency keys older than 7 days; delete expired sign-ins and old lines of the webhooks' log, return how many."""
     idempotency.forget_old_keys()
-    return tokens.delete_expired_families() + sessions.delete_expired_sessions()
+    signs = tokens.delete_expired_families() + sessions.delete_expired_sessions()
+    return signs + deliver_webhooks.delete_old_attempts()
 
 
 def run_bulk_jobs() -> None:

@@ -16,12 +16,14 @@ from wallet.ledger.querysets import COLUMNS, MOVEMENT_COLUMNS
 APP_ROLE = "cashback_app"
 
 # Append-only tables.
-APPEND_ONLY = ("ledger_seal", "ledger_posting", "ledger_grant")
+APPEND_ONLY = ("ledger_seal", "ledger_posting", "ledger_grant", "delivery_tick")
 COLUMN_PRIVILEGES = {
     "ledger_entry": f"SELECT, INSERT ({', '.join(COLUMNS)})",
     "ledger_movement": f"SELECT, INSERT ({', '.join(MOVEMENT_COLUMNS)})",
     # Each update opens the lots of so many claims (lot_triggers.lots_backfilled).
     "ledger_lotbackfill": "SELECT, UPDATE (batch_size)",
+    # What was proposed never changes; PostgreSQL dates its decision.
+    "ledger_proposal": "SELECT, INSERT, UPDATE (decided_by_id, approved, decision_reason, result)",
 }
 # The change history and the log of issues are written by SECURITY DEFINER triggers, and so are the counters and balances.
 CHANGE_HISTORY = ("assets_cashbackassetevent", "assets_creditpoolevent", "assets_batch", "assets_issuance", "pghistory_context")

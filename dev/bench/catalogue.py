@@ -18,6 +18,7 @@ from dev.bench import (
     sweep,
     upgrade,
     verify,
+    webhooks,
 )
 from dev.bench.environment import BenchEnvironment
 from dev.bench.results import Figure
@@ -69,6 +70,9 @@ BENCHES = {
     ),
     "growth": Bench(
         "bytes of a credit, a claim and a payment on disk, and 7,000,000 old idempotency keys forgotten", growth.bench_growth
+    ),
+    "webhooks": Bench(
+        "webhook events a second to one receiver, beside bare requests with the same bodies", webhooks.bench_webhooks
     ),
     "verify": Bench(
         "verify_ledger on a million entries and a million movements: time and memory, beside their limits", verify.bench_verify

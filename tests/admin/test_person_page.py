@@ -123,7 +123,7 @@ def test_page_offers_nothing_to_edit_to_an_operator(console: Client, root_client
 
     assert "Edit user" not in console.get(page_of(busy_alice)).content.decode()
     main = console.get(page_of(busy_alice)).content.decode().partition('id="content"')[2].partition("</main>")[0]
-    assert "<form" not in main
+    assert 'method="post"' not in main  # the one form asks from which pool they want to claim
     assert "<input" not in main
     assert edit in root_client.get(page_of(busy_alice)).content.decode()
 
@@ -139,7 +139,7 @@ def test_each_part_is_bounded_and_the_page_takes_the_same_queries(
 ) -> None:
     User.objects.filter(pk=busy_alice.pk).update(is_active=True)
     console.get(page_of(busy_alice))  # content types are cached from now on
-    with django_assert_max_num_queries(10) as few:
+    with django_assert_max_num_queries(11) as few:
         console.get(page_of(busy_alice))
     for number in range(15):
         claim_asset(issue(pool=open_pool(name=f"Pool {number}", per_user_limit=1)).pk, busy_alice)

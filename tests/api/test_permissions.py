@@ -12,6 +12,7 @@ from accounts.services import Service
 from accounts.tokens import issue_pair
 from tests.api.addresses import METHODS, addresses, routes
 from tests.api.conftest import ROOT, Caller
+from tests.approvals.conftest import waiting_proposal
 from tests.conftest import PASSWORD
 from wallet.actions.claim import claim_asset
 from wallet.actions.pay import pay
@@ -30,12 +31,18 @@ TABLE = {
     ("POST", "assets/{id}/recreate/"): (401, 403, 403, 409, 409),
     ("GET", "batches/"): (401, 403, 403, 200, 200),
     ("GET", "batches/{id}/"): (401, 403, 403, 200, 200),
+    ("GET", "assets/{id}/explain/"): (401, 200, 404, 200, 200),
     ("GET", "claims/"): (401, 200, 200, 200, 200),
     ("GET", "claims/{id}/"): (401, 200, 404, 200, 200),
     ("GET", "claims/{id}/proof/"): (401, 409, 404, 409, 409),
     ("POST", "claims/{id}/clawback/"): (401, 403, 403, 200, 200),
     ("POST", "claims/{id}/extend/"): (401, 403, 403, 409, 409),
     ("POST", "grants/"): (401, 403, 403, 201, 200),
+    ("GET", "feed/"): (401, 403, 403, 200, 200),
+    ("GET", "webhooks/"): (401, 403, 403, 403, 403),
+    ("POST", "webhooks/"): (401, 403, 403, 403, 403),
+    ("DELETE", "webhooks/{id}/"): (401, 403, 403, 403, 403),
+    ("POST", "webhooks/{id}/test/"): (401, 403, 403, 403, 403),
     ("GET", "payments/"): (401, 200, 200, 200, 200),
     ("POST", "payments/"): (401, 201, 409, 409, 409),
     ("POST", "payments/quote/"): (401, 200, 200, 200, 200),
@@ -54,6 +61,12 @@ TABLE = {
     ("POST", "pools/{id}/archive/"): (401, 403, 403, 200, 200),
     ("POST", "pools/{id}/unarchive/"): (401, 403, 403, 200, 200),
     ("POST", "pools/{id}/duplicate/"): (401, 403, 403, 201, 201),
+    ("GET", "pools/{id}/explain/"): (401, 200, 200, 200, 200),
+    ("GET", "proposals/"): (401, 403, 403, 200, 200),
+    ("GET", "proposals/{id}/"): (401, 403, 403, 200, 200),
+    # A service proposed it; after the admin's decision the superuser's comes too late.
+    ("POST", "proposals/{id}/approve/"): (401, 403, 403, 200, 409),
+    ("POST", "proposals/{id}/refuse/"): (401, 403, 403, 200, 409),
     ("GET", "wallet/"): (401, 200, 200, 200, 200),
     ("GET", "wallet/lots/"): (401, 200, 200, 200, 200),
     ("GET", "wallet/history/"): (401, 200, 200, 200, 200),
@@ -91,6 +104,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "pools/{id}/issue/"): {"count": 2, "title": "Bonus", "total_value": "1.00"},
     ("POST", "claims/{id}/clawback/"): {"reason": "mistake", "preview": True},
     ("POST", "claims/{id}/extend/"): {"reason": "goodwill", "until": "2099-01-01T00:00:00Z"},
+    ("POST", "proposals/{id}/refuse/"): {"reason": "too much"},
     ("POST", "payments/quote/"): {"currency": "INR", "amount": "1.00"},
     ("POST", "payments/{id}/refund/"): {"reference": "return-1", "reason": "returned"},
     ("POST", "auth/token/"): {"email": "alice@example.com", "password": PASSWORD},
@@ -123,7 +137,9 @@ def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool
         "claims": claim_asset(asset.pk, alice).receipt["id"],
         "payments": pay(alice, shop, currency="INR", amount=Decimal(1), reference="order-1", capture=False).body["id"],
         "services": str(shop.pk),
+        "webhooks": str(shop.pk),
         "me": str(TokenFamily.objects.get().pk),
+        "proposals": str(waiting_proposal(open_pool, alice).pk),
     }
 
 

@@ -55,6 +55,7 @@ GOLDEN = {
     "ledger_movement": {"SELECT"},
     "ledger_payment": {"SELECT"},
     "ledger_posting": READ_AND_APPEND,
+    "ledger_proposal": READ_AND_APPEND,  # and to decide: some columns
     "ledger_seal": READ_AND_APPEND,
     "ledger_sealedbalance": {"SELECT"},
     "ledger_lastingchange": {"SELECT"},
@@ -75,6 +76,7 @@ GOLDEN_COLUMNS = {
         *("held_until", "shortfall", "reason", "note_digest", "request_key", "fingerprint", "actor_id", "channel"),
     },
     ("ledger_lotbackfill", "UPDATE"): {"batch_size"},
+    ("ledger_proposal", "UPDATE"): {"decided_by_id", "approved", "decision_reason", "result"},
 }
 
 pytestmark = pytest.mark.django_db(transaction=True)

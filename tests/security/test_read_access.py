@@ -229,7 +229,7 @@ def test_those_are_all_the_bodies_there_are() -> None:
         *("ConfirmedSerializer", "CloseSerializer", "EmailChangeSerializer"),
         *("EmptyBody", "CheckedBody", "PoolBody", "IssueBody", "AssetBody", "RecreateBody", "DuplicateBody"),
         *("QuoteBody", "PaymentBody", "CaptureBody", "RefundBody", "GrantBody", "ClawbackBody", "ExtendBody"),
-        *("SummaryQuery", "AsOfQuery", "JournalQuery", "WalletQuery", "HistoryQuery"),
+        *("SummaryQuery", "AsOfQuery", "JournalQuery", "WalletQuery", "HistoryQuery", "FeedQuery", "WebhookBody"),
     }
 
 

@@ -1,6 +1,18 @@
 """The operators' console: one module per section of the Django admin, loaded by its autodiscovery."""
 
-from wallet.admin import assets, batches, bulk_jobs, history, ledger, ownership, payments, pools, schedules, seals
+from wallet.admin import (
+    assets,
+    batches,
+    bulk_jobs,
+    history,
+    ledger,
+    ownership,
+    payments,
+    pools,
+    proposals,
+    schedules,
+    seals,
+)
 
 __all__ = [
     "assets",
@@ -11,6 +23,7 @@ __all__ = [
     "ownership",
     "payments",
     "pools",
+    "proposals",
     "schedules",
     "seals",
 ]

@@ -9,7 +9,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from kernel.timestamps import format_minute
+from wallet.delivery.models import WebhookEndpoint
+from wallet.ledger.models import ProposalState
 from wallet.queries import alerts
+from wallet.queries.proposals import count_waiting
+from wallet.queries.webhooks import failing_endpoints
 from wallet.tasks import SWEEP
 
 MAX_POOLS = 5
@@ -31,7 +35,9 @@ def current_alerts() -> list[Alert]:
     return [
         *scheduler_alerts(tasks),
         *seal_alerts(alerts.oldest_late_record()),
+        *proposal_alerts(count_waiting()),
         *failed_task_alerts(tasks.failed),
+        *webhook_alerts(failing_endpoints()),
         *pool_alerts(alerts.low_pools()),
     ]
 
@@ -63,6 +69,16 @@ def seal_alerts(oldest: datetime | None) -> list[Alert]:
     return [Alert(title, advice, reverse("system"), _("System"))]
 
 
+def proposal_alerts(waiting: int) -> list[Alert]:
+    """Return the alert about proposals that wait for an operator, if any do."""
+    if not waiting:
+        return []
+    title = ngettext("%(count)s action waits for approval.", "%(count)s actions wait for approval.", waiting)
+    url = f"{reverse('admin:ledger_proposal_changelist')}?state={ProposalState.PENDING}"
+    advice = _("Another operator than the one who asked decides.")
+    return [Alert(title % {"count": f"{waiting:,}"}, advice, url, _("Approvals"))]
+
+
 def failed_task_alerts(failed: int) -> list[Alert]:
     """Return the alert about background tasks that failed in the last 24 hours, if any did."""
     if not failed:
@@ -73,6 +89,19 @@ def failed_task_alerts(failed: int) -> list[Alert]:
         failed,
     ) % {"count": f"{failed:,}"}
     return [Alert(title, _("See which task failed; a superuser can read why and retry it."), reverse("system"), _("System"))]
+
+
+def webhook_alerts(failing: list[WebhookEndpoint]) -> list[Alert]:
+    """Return an alert about the webhooks that do not arrive, if there are any."""
+    if not failing:
+        return []
+    title = ngettext(
+        "%(count)s webhook is failing: %(service)s does not get its events.",
+        "%(count)s webhooks are failing, the first of %(service)s: their services do not get their events.",
+        len(failing),
+    ) % {"count": f"{len(failing):,}", "service": failing[0].service.name}
+    advice = _("See why in its log, tell the service, and send again when its receiver works.")
+    return [Alert(title, advice, reverse("webhooks"), _("Webhooks"))]
 
 
 def pool_alerts(low: list[alerts.LowPool]) -> list[Alert]:

@@ -22,6 +22,7 @@ from wallet.api import idempotency
 from wallet.api.payment_bodies import ClawbackBody, ExtendBody, GrantBody
 from wallet.api.payment_openapi import KEYED, body_example
 from wallet.api.payment_serializers import ClawbackPreviewSerializer, CreditChangeSerializer, ExtensionPreviewSerializer
+from wallet.api.proposal_serializers import WAITS
 from wallet.api.response_serializers import ASSET_EXAMPLE, ClaimSerializer
 from wallet.api.service_viewsets import ServiceViewSet, UserNotFound, admin_or_service
 from wallet.ledger.idempotency import IdempotencyKeyReused
@@ -56,6 +57,7 @@ class GrantViewSet(ServiceViewSet):
         responses={
             200: OpenApiResponse(ClaimSerializer, "The reference granted it before: the same claim."),
             201: OpenApiResponse(ClaimSerializer, "The claim."),
+            **WAITS,
         },
     )
     def create(self, request: Request) -> Response:
@@ -91,6 +93,7 @@ class CreditChangeViewSet(ServiceViewSet):
         responses={
             200: OpenApiResponse(ClawbackPreviewSerializer, "The preview: nothing was changed."),
             201: OpenApiResponse(CreditChangeSerializer, "The clawback."),
+            **WAITS,
         },
     )
     @action(detail=True, methods=["post"])
@@ -117,6 +120,7 @@ class CreditChangeViewSet(ServiceViewSet):
         responses={
             200: OpenApiResponse(ExtensionPreviewSerializer, "The preview: nothing was changed."),
             201: OpenApiResponse(CreditChangeSerializer, "The extension."),
+            **WAITS,
         },
     )
     @action(detail=True, methods=["post"])

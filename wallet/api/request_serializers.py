@@ -52,6 +52,11 @@ class PoolBody(CheckedBody):
     time_zone = serializers.CharField(
         max_length=64, required=False, validators=[check_time_zone], help_text="Time zone used for end-of-day expiry."
     )
+    approval_threshold = AmountField(
+        required=False,
+        allow_null=True,
+        help_text="Issues, grants, clawbacks and extensions worth more wait for another operator; null for none.",
+    )
 
 
 class DuplicateBody(StrictSerializer):
@@ -64,12 +69,13 @@ class IssueBody(CheckedBody):
     """Identical credits to issue in a pool."""
 
     check_fields = issue_assets.check_fields
-    not_checked = frozenset({"count"})
+    not_checked = frozenset({"count", "preview"})
 
     count = WholeNumberField(min_value=1, max_value=MAX_ISSUE_COUNT)
     title = TextField(max_length=200)
     total_value = AmountField()
     expires_at = ExpiryField(required=False, allow_null=True)
+    preview = serializers.BooleanField(required=False, help_text="true: issue nothing and show what would be issued.")
 
 
 class AssetBody(CheckedBody):

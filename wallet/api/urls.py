@@ -7,6 +7,7 @@ from wallet.api.assets import AssetViewSet
 from wallet.api.batches import BatchViewSet
 from wallet.api.claims import ClaimViewSet
 from wallet.api.credit_changes import CreditChangeViewSet, GrantViewSet
+from wallet.api.feed import FeedViewSet
 from wallet.api.money_reports import (
     BreakageViewSet,
     JournalViewSet,
@@ -17,8 +18,10 @@ from wallet.api.money_reports import (
 from wallet.api.payments import PaymentViewSet
 from wallet.api.personal_data import PersonalDataViewSet
 from wallet.api.pools import PoolViewSet
+from wallet.api.proposals import ProposalViewSet
 from wallet.api.reports import OwnershipViewSet, SummaryViewSet
 from wallet.api.wallet import HistoryViewSet, LotViewSet, WalletViewSet
+from wallet.api.webhooks import WebhookViewSet
 
 router = SimpleRouter(use_regex_path=False)
 router.register("pools", PoolViewSet, "pool")
@@ -27,10 +30,13 @@ router.register("batches", BatchViewSet, "batch")
 router.register("claims", ClaimViewSet, "claim")
 router.register("claims", CreditChangeViewSet, "credit_change")
 router.register("grants", GrantViewSet, "grant")
+router.register("proposals", ProposalViewSet, "proposal")
 router.register("payments", PaymentViewSet, "payment")
 router.register("wallet", WalletViewSet, "wallet")
 router.register("wallet/lots", LotViewSet, "lot")
 router.register("wallet/history", HistoryViewSet, "history")
+router.register("feed", FeedViewSet, "feed")
+router.register("webhooks", WebhookViewSet, "webhook")
 router.register("me/data", PersonalDataViewSet, "personal_data")
 router.register("reports/ownership", OwnershipViewSet, "ownership")
 router.register("reports/summary", SummaryViewSet, "summary")

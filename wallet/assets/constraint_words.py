@@ -24,6 +24,7 @@ WORDS: Words = {
     "assets_creditpool_draw_priority_check": ("draw_priority", _("Choose a draw priority of 1, 2 or 3.")),
     "assets_creditpool_refund_grace_days_check": ("refund_grace_days", _("Choose 0 to 366 days.")),
     "pool_clawback_reach_known": ("clawback_reach", _("Choose CREDIT or WALLET.")),
+    "pool_approval_threshold_range": ("approval_threshold", _("Choose 0 to 1,000,000,000, or leave it blank for none.")),
     "asset_title_readable": ("title", _("Remove the invisible or unsupported characters.")),
     "asset_title_given": ("title", _("Give the credit a title.")),
     "asset_value_range": ("total_value", _("The value must be more than 0 and at most 1,000,000,000.")),

@@ -14,10 +14,11 @@ from kernel.timestamps import format_timestamp
 from kernel.uuid7 import uuid7
 from wallet.assets.models import CashbackAsset
 from wallet.assets.triggers import append_only
-from wallet.ledger import key_ring, lot_triggers, triggers
+from wallet.ledger import approval_triggers, key_ring, lot_triggers, triggers
 from wallet.ledger.fields import TransactionIdField
 from wallet.ledger.lots import Allocation, LastingChange, Lot, LotBackfill, Payment
 from wallet.ledger.movements import Grant, Lapse, Movement, Posting
+from wallet.ledger.proposals import GovernedIssuance, GovernedPool, Proposal, ProposalKind, ProposalState
 from wallet.ledger.querysets import EntryQuerySet, SealQuerySet
 from wallet.ledger.seal_shape import SHAPE
 from wallet.money import CURRENCIES, MAX_VALUE, format_amount
@@ -27,6 +28,8 @@ __all__ = [
     "ClaimedAsset",
     "Entry",
     "EntryKind",
+    "GovernedIssuance",
+    "GovernedPool",
     "Grant",
     "IdempotencyKey",
     "Lapse",
@@ -36,6 +39,9 @@ __all__ = [
     "Movement",
     "Payment",
     "Posting",
+    "Proposal",
+    "ProposalKind",
+    "ProposalState",
     "Seal",
     "SealedBalance",
 ]
@@ -114,7 +120,7 @@ class ClaimedAsset(CashbackAsset):
     class Meta:
         proxy = True
         verbose_name, verbose_name_plural = _("credit"), _("ownership")
-        triggers: ClassVar = [triggers.claimed_has_entry]
+        triggers: ClassVar = [triggers.claimed_has_entry, approval_triggers.value_kept]
 
 
 class IdempotencyKey(models.Model):

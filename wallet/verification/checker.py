@@ -11,7 +11,8 @@ captures are before the hold's end and within it, refunds within captures, per c
 movements of a wallet are numbered 1 to n · I19 one live payment, and one refund, per reference · I20 credits lapse at their
 end, not before, and within 10 minutes · I21 sealed positions equal recounts · I22 acknowledged payments are in the ledger, and
 all that is there was asked for (payment_log) · I23 every claim has its lot, with the promised dates · I24 the accounts add up
-to zero and to what lots have · I25 PostgreSQL enforces its rules against all sessions, whatever their settings.
+to zero and to what lots have · I25 PostgreSQL enforces its rules against all sessions, whatever their settings · I26 another
+operator decided a proposal, in time and once, and what was approved is what was done.
 """
 
 import json

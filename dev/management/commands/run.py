@@ -19,7 +19,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connections
 
 from cashback.database.roles import APP_ROLE
-from dev import services
+from dev import services, test_clock
 from dev.services.process_group import ProcessGroup
 from dev.services.restarts import GaveUp, RestartablePart, Restarter
 from kernel import metric_slots
@@ -91,6 +91,7 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0, interactive=False)
         if not os.environ.get("DATABASE_URL"):
             call_command("grant_app_role", stdout=io.StringIO())
+        test_clock.apply_again()
         call_command("schedule_tasks", stdout=io.StringIO())
         call_command("open_lots", stdout=io.StringIO())  # of claims that an earlier version recorded
         call_command("seed", stdout=seed)

@@ -35,7 +35,7 @@ def reset(settings):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ledger', '0019_key_once'),
+        ('ledger', '0020_key_once'),
     ]
 
     operations = [

@@ -8,7 +8,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('assets', '0015_emoji_in_titles'),
+        ('assets', '0018_changes_by_transaction'),
     ]
 
     operations = [

@@ -8,7 +8,7 @@ from django.db import migrations
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ledger', '0018_key_ring'),
+        ('ledger', '0019_key_ring'),
     ]
 
     operations = [

@@ -54,7 +54,7 @@ CREATE INDEX idempotency_key_age ON ledger_idempotencykey (created_at);
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('ledger', '0017_one_index_of_assets'),
+        ('ledger', '0018_one_index_of_assets'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -23,7 +23,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('assets', '0015_emoji_in_titles'),
-        ('ledger', '0016_dated_credits'),
+        ('ledger', '0017_approvals'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
