@@ -69,7 +69,7 @@ def send_webhooks() -> int:
 
 
 def forget_old_answers() -> int:
-    """Forget idempotency keys older than 7 days; return how many expired sign-ins and old lines of webhooks' logs it deleted."""
+    """Forget old idempotency keys; delete expired sign-ins and old lines of webhooks' logs, and return how many."""
     idempotency.forget_old_keys()
     signs = tokens.delete_expired_families() + sessions.delete_expired_sessions()
     return signs + deliver_webhooks.delete_old_attempts()
