@@ -35,8 +35,8 @@ from accounts.forms import (
     as_form_error,
     wait_of,
 )
-from accounts.languages import LANGUAGES, change_language
 from accounts.invitations import COOKIE, MAX_CODE_LENGTH, invitation_of
+from accounts.languages import LANGUAGES, change_language
 from accounts.models import User
 from accounts.password_hashing import HashingBusy
 from accounts.registration import EmailTaken

@@ -116,9 +116,10 @@ def publish_seals() -> int:
 
 
 def forget_old_answers() -> int:
-    """Delete idempotency keys older than 7 days, expired sign-ins and old lines of the webhooks' log; return how many rows."""
+    """Forget old idempotency keys; delete expired sign-ins and old lines of webhooks' logs, and return how many."""
+    idempotency.forget_old_keys()
     signs = tokens.delete_expired_families() + sessions.delete_expired_sessions()
-    return idempotency.delete_old_keys() + signs + deliver_webhooks.delete_old_attempts()
+    return signs + deliver_webhooks.delete_old_attempts()
 
 
 def run_bulk_jobs() -> None:

@@ -10,6 +10,7 @@ The owner of the tables runs migrations and these grants; the application's role
 from django.db import connection
 from psycopg import sql
 
+from wallet.ledger import key_ring
 from wallet.ledger.querysets import COLUMNS, MOVEMENT_COLUMNS
 
 APP_ROLE = "cashback_app"
@@ -41,6 +42,8 @@ COUNTERS = ("assets_batchsupply", "assets_supplydelta", "ledger_sealedbalance", 
 MONEY_STATES = ("ledger_lot", "ledger_payment", "ledger_allocation")
 READ_ONLY = (*CHANGE_HISTORY, *COUNTERS, *MONEY_STATES, "django_migrations")
 VIEWS = ("ledger_doubleentry",)
+# The scheduler empties the partition whose keys are old; rows are read and written through the partitioned table.
+KEY_PARTITIONS = tuple(f"{key_ring.TABLE}_{number}" for number in range(key_ring.PARTITIONS))
 # Time limits of the role's sessions. A connection may set others; one through a pooler has these (DATABASE_POOLER).
 ROLE_TIMEOUTS = {"lock_timeout": "2s", "statement_timeout": "5s", "idle_in_transaction_session_timeout": "5s"}
 # Django would set the time zone of each session, which a pooler shares.
@@ -88,6 +91,7 @@ def grant_statements(role: str) -> list[sql.Composable]:
     ]
     tables = connection.introspection.table_names()
     view_grants = [sql.SQL(f"GRANT SELECT ON {view} TO {{}}") for view in VIEWS]
+    view_grants += [sql.SQL(f"GRANT TRUNCATE ON {partition} TO {{}}") for partition in KEY_PARTITIONS]
     table_grants = [(sql.SQL(f"GRANT {table_privileges(table)} ON {{}} TO {{}}"), sql.Identifier(table)) for table in tables]
     limits = [sql.SQL(f"ALTER ROLE {{}} SET {setting} = '{limit}'") for setting, limit in ROLE_SETTINGS.items()]
     database = sql.Identifier(current_database())

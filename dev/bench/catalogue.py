@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from dev.bench import (
     claims_http,
+    growth,
+    hosts,
     issue,
     lapses,
     large_ledger,
@@ -62,6 +64,12 @@ BENCHES = {
     ),
     "upgrade": Bench(
         "claims while the lots of 2,000,000 earlier claims are opened, beside claims alone", upgrade.bench_upgrade
+    ),
+    "hosts": Bench(
+        "the CPU that a claim costs PostgreSQL with one, two and four web processes at the same load", hosts.bench_hosts
+    ),
+    "growth": Bench(
+        "bytes of a credit, a claim and a payment on disk, and 7,000,000 old idempotency keys forgotten", growth.bench_growth
     ),
     "webhooks": Bench(
         "webhook events a second to one receiver, beside bare requests with the same bodies", webhooks.bench_webhooks

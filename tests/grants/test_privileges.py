@@ -52,6 +52,7 @@ GOLDEN = {
     "ledger_entry": {"SELECT"},
     "ledger_grant": READ_AND_APPEND,
     "ledger_idempotencykey": ALL,
+    **{f"ledger_idempotencykey_{number}": {"TRUNCATE"} for number in range(3)},
     "ledger_lot": {"SELECT"},
     "ledger_lotbackfill": {"SELECT"},
     "ledger_movement": {"SELECT"},

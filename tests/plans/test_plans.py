@@ -166,10 +166,6 @@ def test_the_sweep_reads_what_is_due_only(large: None) -> None:
     assert CashbackAsset.objects.get(pk=due.pk).status == "EXPIRED"
 
 
-def test_old_answers_are_found_by_their_age(large: None) -> None:
-    assert judge(idempotency.delete_old_keys) == []
-
-
 def test_a_refresh_token_is_found_by_its_family(anybody: User) -> None:
     pair = tokens.issue_pair(anybody)
 

@@ -35,7 +35,7 @@ def current_alerts() -> list[Alert]:
     tasks = alerts.task_state(SWEEP)
     return [
         *scheduler_alerts(tasks),
-        *seal_alerts(alerts.oldest_late_entry()),
+        *seal_alerts(alerts.oldest_late_record()),
         *proposal_alerts(count_waiting()),
         *failed_task_alerts(tasks.failed),
         *rule_alerts(due_credits.alarming_rules()),
@@ -64,8 +64,8 @@ def seal_alerts(oldest: datetime | None) -> list[Alert]:
         return []
     minutes = int((timezone.now() - oldest).total_seconds() // 60)
     title = ngettext(
-        "Seals are behind: a claim has been waiting for its seal for %(minutes)s minute.",
-        "Seals are behind: a claim has been waiting for its seal for %(minutes)s minutes.",
+        "Seals are behind: a claim or payment has been waiting for its seal for %(minutes)s minute.",
+        "Seals are behind: a claim or payment has been waiting for its seal for %(minutes)s minutes.",
         minutes,
     ) % {"minutes": f"{minutes:,}"}
     advice = _("Check that the scheduler is running and that no transaction is left open, or run manage.py seal_ledger.")

@@ -7,16 +7,19 @@ from typing import Any
 from accounts.models import User
 from accounts.sign_ins import SignIn, list_sign_ins
 from kernel.timestamps import format_timestamp
-from wallet.ledger.models import Entry
+from wallet.ledger.models import Entry, Movement
+from wallet.ledger.movement_kinds import OF_CLAIM
+from wallet.money import format_amount
 from wallet.notices.models import Notice
 from wallet.programme.models import Referral, ReferralCode, ReportedEvent
 from wallet.queries.notices import notice_preferences, notices_of
+from wallet.queries.payments import payments_of, shown_payment
 
 ROWS_PER_FETCH = 500  # of a server-side cursor
 
 
 def personal_data_json(user: User) -> Iterator[str]:
-    """Yield a JSON object in chunks: profile, sign-ins, choice of emails, invitations, reported events, claims and notices.
+    """Yield a JSON object in chunks: first what is about the person, then what happened, newest first.
 
     Refused claims and searches are counted without their user, so there is nothing of them to list.
     """
@@ -30,6 +33,10 @@ def personal_data_json(user: User) -> Iterator[str]:
     yield json.dumps(head, indent=1, ensure_ascii=False)[:-2]
     entries = Entry.objects.filter(user=user).select_related("asset__pool").newest_first()
     yield from json_list("claims", map(claim_facts, entries.iterator(ROWS_PER_FETCH)))
+    payments = payments_of(user).order_by("-began_at", "-id")
+    yield from json_list("payments", map(shown_payment, payments.iterator(ROWS_PER_FETCH)))
+    changes = Movement.objects.filter(user=user, kind__in=OF_CLAIM).order_by("-at", "-id")
+    yield from json_list("credit_changes", map(credit_change_facts, changes.iterator(ROWS_PER_FETCH)))
     yield from json_list("notices", map(notice_facts, notices_of(user).iterator(ROWS_PER_FETCH)))
     yield "\n}\n"
 
@@ -45,8 +52,21 @@ def json_list(name: str, items: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def claim_facts(entry: Entry) -> dict[str, Any]:
-    """Return what is stored about a claim."""
+    """Return a claim with the name of its pool."""
     return entry.receipt() | {"pool": entry.asset.pool.name if entry.asset.pool else None}
+
+
+def credit_change_facts(movement: Movement) -> dict[str, Any]:
+    """Return a lapse, clawback or extension of a claimed credit."""
+    return {
+        "id": str(movement.pk),
+        "kind": movement.kind,
+        "claim": str(movement.claim_id),
+        "amount": format_amount(movement.amount, movement.currency),
+        "currency": movement.currency,
+        "at": format_timestamp(movement.at),
+        "reason": movement.reason,
+    }
 
 
 def notice_facts(notice: Notice) -> dict[str, Any]:

@@ -68,10 +68,18 @@ KEY_WITHOUT_RESPONSE = """
 """
 
 KEY_WITH_ANOTHERS_ENTRY = """
-    SELECT format('key %s of user %s on %s answers with entry %s of user %s, key %s',
-        answer.key, answer.user_id, answer.route, entry.id, entry.user_id, coalesce(entry.request_key, '-'))
-    FROM ledger_idempotencykey AS answer JOIN ledger_entry AS entry ON entry.id = answer.entry_id
-    WHERE entry.user_id <> answer.user_id OR answer.status_code = 201 AND entry.request_key IS DISTINCT FROM answer.key
+    SELECT format('key %s of user %s on %s answers with entry %s of user %s, key %s', answer.key, answer.user_id, answer.route,
+        answer.entry_id, coalesce(entry.user_id::text, '-'), coalesce(entry.request_key, '-'))
+    FROM ledger_idempotencykey AS answer LEFT JOIN ledger_entry AS entry ON entry.id = answer.entry_id
+    WHERE answer.entry_id IS NOT NULL
+        AND (entry.user_id IS DISTINCT FROM answer.user_id
+            OR answer.status_code = 201 AND entry.request_key IS DISTINCT FROM answer.key)
+"""
+
+# Over all partitions, of which each has its own primary key.
+KEY_KEPT_TWICE = """
+    SELECT format('key %s of user %s on %s is kept %s times', key, user_id, route, count(*))
+    FROM ledger_idempotencykey GROUP BY user_id, route, key HAVING count(*) > 1
 """
 
 # Slots run from 1 without gaps, so that the highest slot is the number of claims.
@@ -192,6 +200,7 @@ STATEMENTS = [
     ("I6", CLAIMED_LATE),
     ("I6", supply.CLAIMED_AND_EXPIRED),
     ("I7", KEY_WITH_TWO_CLAIMS),
+    ("I7", KEY_KEPT_TWICE),
     ("I7", KEY_WITHOUT_RESPONSE),
     ("I7", KEY_WITH_ANOTHERS_ENTRY),
     ("I9", CLAIM_SLOTS),
