@@ -45,7 +45,7 @@ class EventBody(StrictSerializer):
 
 
 @extend_schema_serializer(examples=response_example("An event", EVENT_EXAMPLE))
-class EventSerializer(Shape):
+class ReportedEventSerializer(Shape):
     """A reported event."""
 
     id = serializers.UUIDField()
@@ -62,7 +62,7 @@ class EventViewSet(ServiceViewSet):
 
     permissions: ClassVar = {"create": service_with(Scope.REPORT_EVENTS)}
     bodies: ClassVar = {"create": EventBody}
-    serializer_class = EventSerializer
+    serializer_class = ReportedEventSerializer
     throttle_classes = (PaymentThrottle,)
 
     @operation(
@@ -79,8 +79,8 @@ class EventViewSet(ServiceViewSet):
             body_example("A review", name="review.written", reference="review-4711", user="alice@example.com"),
         ],
         responses={
-            200: OpenApiResponse(EventSerializer, "The reference was reported before: the same event."),
-            201: OpenApiResponse(EventSerializer, "The event."),
+            200: OpenApiResponse(ReportedEventSerializer, "The reference was reported before: the same event."),
+            201: OpenApiResponse(ReportedEventSerializer, "The event."),
         },
     )
     def create(self, request: Request) -> Response:

@@ -60,6 +60,15 @@ class AdminFieldsSerializer(Shape):
         return fields
 
 
+class PoolAmountField(serializers.CharField):
+    """An amount of a pool with the decimals of its currency, or null."""
+
+    def get_attribute(self, instance: CreditPool) -> str | None:
+        """Return the amount as text."""
+        amount = super().get_attribute(instance)
+        return None if amount is None else format_amount(amount, instance.currency)
+
+
 class PoolSerializer(AdminFieldsSerializer):
     """A pool, and whether the caller can claim from it now."""
 
@@ -77,12 +86,11 @@ class PoolSerializer(AdminFieldsSerializer):
     is_active = serializers.BooleanField(required=False, help_text="ADMIN only.")
     time_zone = serializers.CharField(required=False, help_text="ADMIN only.")
     archived_at = serializers.DateTimeField(required=False, allow_null=True, help_text="ADMIN only. null: not archived.")
-    approval_threshold = serializers.SerializerMethodField(required=False)
-
-    def get_approval_threshold(self, pool: CreditPool) -> str | None:
-        """ADMIN only. What is worth more waits for another operator; null: nothing does."""
-        threshold = pool.approval_threshold
-        return None if threshold is None else format_amount(threshold, pool.currency)
+    approval_threshold = PoolAmountField(
+        required=False,
+        allow_null=True,
+        help_text="ADMIN only. What is worth more waits for another operator; null: nothing does.",
+    )
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A credit on offer", ASSET_EXAMPLE, response_only=True)])

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_noop as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema_view
 from rest_framework import serializers
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -79,7 +79,7 @@ class TestResultSerializer(serializers.Serializer[Any]):
     detail = serializers.CharField(help_text="The beginning of the response, or why there was none.")
 
 
-@extend_schema_view(list=operation("List webhooks", ScopeMissing))
+@extend_schema_view(list=operation("List webhooks", PermissionDenied, ScopeMissing))
 class WebhookViewSet(ListModelMixin, ServiceViewSet):
     """The webhooks of the service that calls."""
 
