@@ -31,7 +31,7 @@ from wallet.delivery.models import MAX_URL_LENGTH, WEBHOOK_STATES, WebhookEndpoi
 
 class WebhookNotFound(NotFound):
     code = "not_found"
-    meaning = _("The service has no webhook of this id.")
+    meaning = _("The service has no webhook with this id.")
     detail = _("Webhook not found. See the list of your webhooks.")
 
 
