@@ -36,9 +36,9 @@ EVENT_EXAMPLE = {
 
 
 class EventBody(StrictSerializer):
-    """What happened, and to whom."""
+    """An event to report and its user."""
 
-    name = serializers.CharField(max_length=50, help_text="As a rule knows it, such as review.written.")
+    name = serializers.CharField(max_length=50, help_text="Name of the event, as used in a rule, such as review.written.")
     reference = ReferenceField()
     user = UserNameField()
     occurred_at = TimestampField(required=False, help_text="For the record. Rules count an event from when it is reported.")
@@ -54,7 +54,7 @@ class ReportedEventSerializer(Shape):
     user = serializers.UUIDField()
     occurred_at = serializers.DateTimeField(allow_null=True)
     reported_at = serializers.DateTimeField()
-    credits_due = serializers.IntegerField(help_text="How many credits rules owe for it. They are granted within seconds.")
+    credits_due = serializers.IntegerField(help_text="Number of credits due for the event. They are granted within seconds.")
 
 
 class EventViewSet(ServiceViewSet):
