@@ -18,7 +18,8 @@ from accounts.services import Service
 from tests.admin.conftest import CREDITS, seal_an_entry
 from tests.conftest import PASSWORD
 from tests.money.conftest import end_credit
-from wallet.actions import bulk_jobs, edit_asset, edit_rule
+from wallet.actions import bulk_jobs, edit_asset, edit_rule, issue_assets
+from wallet.actions.approvals import AwaitsApproval
 from wallet.actions.claim import claim_asset
 from wallet.actions.lapse_credits import lapse_ended_credits
 from wallet.actions.pay import pay
@@ -200,6 +201,10 @@ def test_list_of_a_hundred_rows_takes_as_many_queries_as_one(
             with connection.cursor() as cursor:
                 cursor.execute("SET CONSTRAINTS ALL DEFERRED")
             lapse_ended_credits()
+        elif section == "ledger_proposal":
+            guarded = open_pool(name=f"{name}, guarded", approval_threshold=Decimal(5))
+            with pytest.raises(AwaitsApproval):
+                issue_assets.issue_asset(ada, pool=guarded, title=name, total_value=Decimal(10))
         elif section.startswith("programme_"):
             edit_rule.open_rule(ada, name=name, pool=pool, event="REGISTERED")
             invitation = Invitation(ensure_referral_code(alice))

@@ -1,7 +1,6 @@
 """The pages of a wallet cost what is open and what is shown, however much was claimed and paid before."""
 
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 
 import pytest
@@ -127,21 +126,3 @@ def test_no_page_of_a_wallet_reads_a_table_whole(browser_of: Callable[[str], Cli
 
     assert asked
     assert [(read_whole(tree), sql) for sql, tree in asked if read_whole(tree)] == []
-
-
-def shortest_times(first: Callable[[], None], second: Callable[[], None]) -> tuple[float, float]:
-    """Visit both by turns, and return the shortest time of each, which other programs on the machine disturbed least."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for _ in range(20):
-        for visit, taken in zip((first, second), times, strict=True):
-            start = perf_counter()
-            visit()
-            taken.append(perf_counter() - start)
-    return min(times[0]), min(times[1])
-
-
-@pytest.mark.parametrize("page", ["/dashboard/", "/claims/"])
-def test_a_page_of_a_long_history_takes_at_most_half_as_long_again(browser_of: Callable[[str], Client], page: str) -> None:
-    long, short = shortest_times(*(visiting(browser_of(name), page) for name in ("long", "short")))
-
-    assert long <= 1.5 * short
