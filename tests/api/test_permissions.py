@@ -36,6 +36,7 @@ TABLE = {
     ("POST", "claims/{id}/clawback/"): (401, 403, 403, 200, 200),
     ("POST", "claims/{id}/extend/"): (401, 403, 403, 409, 409),
     ("POST", "grants/"): (401, 403, 403, 201, 200),
+    ("POST", "grants/batch/"): (401, 403, 403, 200, 200),
     ("GET", "payments/"): (401, 200, 200, 200, 200),
     ("POST", "payments/"): (401, 201, 409, 409, 409),
     ("POST", "payments/quote/"): (401, 200, 200, 200, 200),
@@ -144,6 +145,9 @@ def send(user: User | None, method: str, path: str, ids: dict[str, str]) -> Any:
         body = BODIES["POST", "payments/quote/"] | order
     elif path == "grants/":
         body = {"user": "bob@example.com", "pool": ids["pools"], "reference": "ticket-1", "reason": "goodwill"}
+    elif path == "grants/batch/":
+        lines = [{"user": "bob@example.com", "reference": "ticket-1"}]
+        body = {"pool": ids["pools"], "reason": "goodwill", "lines": lines}
     elif path == "pools/{id}/duplicate/":
         body = {"name": uuid4().hex}
     url = f"{ROOT}/{path.format(id=ids.get(path.split('/', maxsplit=1)[0]))}"

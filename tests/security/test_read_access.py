@@ -199,7 +199,7 @@ BODIES = [
     ("post", "pools/{pool}/claim/"),
 ]
 # The user whose wallet pays or is given a credit, where a service or an ADMIN names them.
-OWN = {"QuoteBody": {"user"}, "PaymentBody": {"user"}, "GrantBody": {"user"}}
+OWN = {"QuoteBody": {"user"}, "PaymentBody": {"user"}, "GrantBody": {"user"}, "GrantLineBody": {"user"}}
 FORBIDDEN = ("role", "is_superuser", "claimed_by", "user", "actor", "status", "id", "claimed_at", "generation", "created_by")
 
 
@@ -229,6 +229,7 @@ def test_those_are_all_the_bodies_there_are() -> None:
         *("ConfirmedSerializer", "CloseSerializer", "EmailChangeSerializer"),
         *("EmptyBody", "CheckedBody", "PoolBody", "IssueBody", "AssetBody", "RecreateBody", "DuplicateBody"),
         *("QuoteBody", "PaymentBody", "CaptureBody", "RefundBody", "GrantBody", "ClawbackBody", "ExtendBody"),
+        *("GrantBatchBody", "GrantLineBody"),
         *("SummaryQuery", "AsOfQuery", "JournalQuery", "WalletQuery", "HistoryQuery"),
     }
 

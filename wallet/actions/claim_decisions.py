@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from django.utils.translation import gettext_noop as _
@@ -10,6 +11,7 @@ from django.utils.translation import gettext_noop as _
 from accounts.models import User
 from kernel.batching import RetryIndividually
 from kernel.refusals import Conflict, Refusal
+from kernel.timestamps import format_timestamp
 from kernel.transactions import Busy
 from wallet.actions.claim_sql import ClaimAllowance, ClaimAllowances
 from wallet.assets.models import AssetExpired, AssetNotFound, AssetStatus, CashbackAsset, PoolNotFound
@@ -43,6 +45,19 @@ class ClaimLimitReached(Conflict):
     code = "claim_limit_reached"
     meaning = _("The user has claimed as many credits of the pool as it allows per user.")
     detail = _("You have reached this pool's limit per user. See the other pools.")
+
+
+class PeriodLimitReached(ClaimLimitReached):
+    code = "claim_limit_reached"
+    meaning = _("The user has claimed as many credits of the pool as it allows per user, or per user and period.")
+    detail = _("You have reached this pool's limit per user for now. Claim again when its next period begins.")
+
+    def __init__(self, next_claim_at: datetime) -> None:
+        """Take when the next period begins."""
+        begins = format_timestamp(next_claim_at)
+        super().__init__(f"You have reached this pool's limit per user for now. You can claim from it again from {begins} on.")
+        self.next_claim_at = next_claim_at
+        self.members = {"next_claim_at": begins}
 
 
 class NeverSpendable(Conflict):
@@ -151,9 +166,14 @@ def check_allowance(
         return not_found()
     if not allowance.is_open:
         return PoolClosed()
-    if allowance.remaining is not None and allowance.remaining <= taken[pool_id, user.pk]:
-        return ClaimLimitReached()
-    return None
+    return limit_reached(allowance, taken[pool_id, user.pk])
+
+
+def limit_reached(allowance: ClaimAllowance, taken: int) -> ClaimLimitReached | None:
+    """Return the refusal of one more claim beside `taken` others of this batch, or None if the limits allow it."""
+    if allowance.remaining is None or allowance.remaining > taken:
+        return None
+    return PeriodLimitReached(allowance.next_claim_at) if allowance.next_claim_at else ClaimLimitReached()
 
 
 def is_hidden(allowance: ClaimAllowance | None, user: User) -> bool:

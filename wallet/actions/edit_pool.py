@@ -21,7 +21,8 @@ POLICIES = (
     "clawback_reach",
 )
 EDITABLE_FIELDS = (
-    *("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone"),
+    *("name", "kind", "currency", "per_user_limit", "period_limit", "limit_period", "opens_at", "closes_at"),
+    *("is_active", "time_zone"),
     *POLICIES,
 )
 # What an operator sees of a pool and changes: its version.

@@ -7,16 +7,16 @@ from django.db import IntegrityError
 from accounts.models import User
 from accounts.services import Service
 from kernel.refusals import Refusal
-from kernel.transactions import atomic_with_retry, violated_constraint
+from kernel.transactions import atomic_with_retry
 from wallet.actions import claim_sql
-from wallet.actions.claim_batch import REFUSAL_BY_CONSTRAINT
+from wallet.actions.claim_batch import claim_refusal
 from wallet.actions.claim_decisions import AllInFlight, PoolSoldOut
+from wallet.actions.grant_lines import grant_fingerprint
 from wallet.actions.operator_audit import audited
 from wallet.actions.payment_answers import Answer
 from wallet.actions.payment_checks import check_reference
 from wallet.actions.payment_refusals import ReferenceUsed, WalletClosed, refusals_of_postgresql
 from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound
-from wallet.ledger.idempotency import fingerprint
 from wallet.ledger.models import Entry, Grant
 
 
@@ -36,7 +36,7 @@ def grant_credit(
     NeverSpendable, Busy.
     """
     check_reference(reference)
-    digest = fingerprint("grant", user.pk, pool_id, reason)
+    digest = grant_fingerprint(user.pk, pool_id, reason)
     earlier = Grant.objects.select_related("entry__asset").filter(service=service, reference=reference).first()
     if earlier is not None:
         return answer_again(earlier, digest)
@@ -64,7 +64,7 @@ def claim_for(user: User, actor: User, pool_id: UUID) -> Entry:
     try:
         entry.claimed_at = claim_sql.mark_claimed_and_append([entry], granted_by=actor.pk)[entry.asset_id]
     except IntegrityError as error:
-        if refusal := REFUSAL_BY_CONSTRAINT.get(violated_constraint(error)):
+        if refusal := claim_refusal(error):
             raise refusal from error
         raise
     return entry

@@ -31,6 +31,8 @@ from wallet.queries import change_history
 # The labels of the forms.
 FIELD_LABELS = {
     "per_user_limit": _("Limit per user"),
+    "period_limit": _("Limit per period"),
+    "limit_period": _("Period"),
     "opens_at": _("Opens"),
     "closes_at": _("Closes"),
     "is_active": _("Active"),

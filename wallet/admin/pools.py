@@ -41,8 +41,11 @@ from wallet.assets.models import CreditPool
 from wallet.ledger.idempotency import KEY_PATTERN, IdempotentRequest, fingerprint
 from wallet.queries import change_history
 
-FIELDS = ("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone")
-KEPT_WHEN_BLANK = ("draw_priority", "refund_grace_days", "clawback_reach")  # or the default of a new pool
+FIELDS = (
+    *("name", "kind", "currency", "per_user_limit", "period_limit", "limit_period", "opens_at", "closes_at", "is_active"),
+    "time_zone",
+)
+KEPT_WHEN_BLANK = ("limit_period", "draw_priority", "refund_grace_days", "clawback_reach")  # or the default of a new pool
 PRIORITIES = ((1, _("Before other credits")), (2, _("Normal")), (3, _("After other credits")))
 
 
@@ -90,9 +93,15 @@ class PoolForm(ActionForm):
     class Meta:
         model = CreditPool
         fields = (*FIELDS, *POLICIES)
-        field_classes: ClassVar = {"per_user_limit": WholeNumberField, "refund_grace_days": WholeNumberField}
+        field_classes: ClassVar = {
+            "per_user_limit": WholeNumberField,
+            "period_limit": WholeNumberField,
+            "refund_grace_days": WholeNumberField,
+        }
         labels: ClassVar = {
             "per_user_limit": _("Limit per user"),
+            "period_limit": _("Limit per user and period"),
+            "limit_period": _("Period"),
             "closes_at": _("Closes (UTC)"),
             "is_active": _("Active"),
             "time_zone": _("Time zone"),
@@ -108,6 +117,8 @@ class PoolForm(ActionForm):
             "service": _("Credits of this pool pay only there. Leave blank for everywhere."),
             "refund_grace_days": _("How long a refund to an ended credit can be spent. 0: it lapses at once."),
             "clawback_reach": _("Where a clawback looks when the credit itself is spent."),
+            "period_limit": _("Maximum number of credits per user in each period. Leave blank for no limit."),
+            "limit_period": _("Days, weeks from Monday, or months in the pool's time zone."),
             "name": _("Shown to users, e.g. Welcome bonus."),
             "time_zone": _("Time zone used for end-of-day expiry, e.g. Asia/Kolkata."),
         }

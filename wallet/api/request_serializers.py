@@ -11,7 +11,7 @@ from kernel.strict_serializers import StrictSerializer
 from wallet.actions import edit_pool, issue_assets
 from wallet.actions.issue_assets import MAX_ISSUE_COUNT
 from wallet.api.fields import AmountField, ExpiryField, TextField, TimestampField, WholeNumberField
-from wallet.assets.models import CreditPool, PoolKind, check_time_zone
+from wallet.assets.models import CreditPool, LimitPeriod, PoolKind, check_time_zone
 from wallet.money import check_currency
 
 
@@ -45,6 +45,18 @@ class PoolBody(CheckedBody):
     currency = serializers.CharField(min_length=3, max_length=3, validators=[check_currency], help_text="ISO 4217, e.g. INR.")
     per_user_limit = WholeNumberField(
         min_value=1, max_value=32_767, required=False, allow_null=True, help_text="How many credits each user may claim."
+    )
+    period_limit = WholeNumberField(
+        min_value=1,
+        max_value=32_767,
+        required=False,
+        allow_null=True,
+        help_text="How many credits each user may claim per limit_period.",
+    )
+    limit_period = serializers.ChoiceField(
+        choices=LimitPeriod.choices,
+        required=False,
+        help_text="By the calendar of the pool's time zone; weeks begin on Monday. DAY unless given.",
     )
     opens_at = TimestampField(required=False, help_text="When claiming starts. Defaults to now.")
     closes_at = TimestampField(required=False, allow_null=True, help_text="When claiming ends (exclusive); null for no end.")

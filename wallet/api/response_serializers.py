@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from accounts.models import User
 from wallet.assets.batches import Batch
-from wallet.assets.models import AssetStatus, CashbackAsset, PoolKind
+from wallet.assets.models import AssetStatus, CashbackAsset, LimitPeriod, PoolKind
 from wallet.ledger.models import Entry
 from wallet.money import format_amount
 from wallet.queries import batches, ownership
@@ -70,6 +70,8 @@ class PoolSerializer(AdminFieldsSerializer):
     kind = serializers.ChoiceField(choices=PoolKind.choices)
     currency = serializers.CharField()
     per_user_limit = serializers.IntegerField(allow_null=True)
+    period_limit = serializers.IntegerField(allow_null=True, help_text="How many credits each user may claim per limit_period.")
+    limit_period = serializers.ChoiceField(choices=LimitPeriod.choices, help_text="By the calendar of the pool's time zone.")
     opens_at = serializers.DateTimeField()
     closes_at = serializers.DateTimeField(allow_null=True)
     available = serializers.IntegerField(help_text="Number of credits that can be claimed now.")

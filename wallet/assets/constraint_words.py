@@ -16,6 +16,12 @@ WORDS: Words = {
         "per_user_limit",
         _("Allow at least 1 credit per user, or leave it empty for no limit."),
     ),
+    "pool_period_limit_positive": ("period_limit", _("Allow at least 1 credit per period, or leave it empty for no limit.")),
+    "assets_creditpool_period_limit_check": (
+        "period_limit",
+        _("Allow at least 1 credit per period, or leave it empty for no limit."),
+    ),
+    "pool_limit_period_known": ("limit_period", _("Choose DAY, WEEK or MONTH.")),
     "pool_archived_is_paused": ("is_active", _("This pool is archived. Unarchive it first.")),
     "pool_closes_after_opening": ("closes_at", _("The pool must close after it opens.")),
     "pool_validity_possible": ("valid_for", _("Credits must be valid for more than no time; a day's end needs a validity.")),

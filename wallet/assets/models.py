@@ -45,6 +45,14 @@ class PoolKind(models.TextChoices):
     PROMOTION = "PROMOTION", "Promotion"
 
 
+class LimitPeriod(models.TextChoices):
+    """The period of a pool's limit per user, by the calendar of its time zone. Weeks begin on Monday."""
+
+    DAY = "DAY", _("Day")
+    WEEK = "WEEK", _("Week")
+    MONTH = "MONTH", _("Month")
+
+
 class AssetStatus(models.TextChoices):
     """The life of an asset. CLAIMED and EXPIRED are final for an id."""
 
@@ -106,6 +114,12 @@ class CreditPool(models.Model):
     per_user_limit = models.PositiveSmallIntegerField(
         null=True, blank=True, help_text="Maximum number of credits per user. Leave blank for no limit."
     )
+    period_limit = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Maximum number of credits per user within a period. Leave blank for no limit."
+    )
+    limit_period = models.CharField(
+        max_length=5, choices=LimitPeriod.choices, default=LimitPeriod.DAY, db_default=LimitPeriod.DAY
+    )
     opens_at = models.DateTimeField(db_default=Now(), help_text="When claiming starts.")
     closes_at = models.DateTimeField(null=True, blank=True, help_text="When claiming ends. Leave blank for no end.")
     is_active = models.BooleanField(default=True, help_text="Turn off to pause claims and hide the pool.")
@@ -149,6 +163,8 @@ class CreditPool(models.Model):
             models.CheckConstraint(condition=Q(kind__in=PoolKind.values), name="pool_kind_known"),
             models.CheckConstraint(condition=Q(currency__in=CURRENCIES), name="pool_currency_known"),
             models.CheckConstraint(condition=Q(per_user_limit=None) | Q(per_user_limit__gte=1), name="pool_limit_positive"),
+            models.CheckConstraint(condition=Q(period_limit=None) | Q(period_limit__gte=1), name="pool_period_limit_positive"),
+            models.CheckConstraint(condition=Q(limit_period__in=LimitPeriod.values), name="pool_limit_period_known"),
             models.CheckConstraint(
                 condition=Q(closes_at=None) | Q(closes_at__gt=F("opens_at")), name="pool_closes_after_opening"
             ),

@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce, Lower, Now
 
 from kernel.readable_text import normal_text
 from wallet.assets.bulk_insert import INSERTED_COLUMNS, InsertableRow
-from wallet.assets.claim_rules import ClaimsMade, PoolIsOpen
+from wallet.assets.claim_rules import ClaimsMade, PeriodIsFull, PoolIsOpen
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -185,6 +185,7 @@ class PoolQuerySet(models.QuerySet["CreditPool"]):
     def with_can_claim(self, assets: AssetQuerySet, user: "User") -> Self:
         """Annotate `can_claim`: whether a claim by `user` from the pool would succeed now."""
         below_limit: Any = Q(per_user_limit=None) | Q(per_user_limit__gt=ClaimsMade(user.pk))
+        below_limit &= Q(period_limit=None) | ~Q(PeriodIsFull(user.pk))
         has_claimable = Exists(assets.claimable().filter(pool=OuterRef("pk")))
         can_claim: Any = Case(
             When(OPEN & below_limit & has_claimable, then=True), default=False, output_field=models.BooleanField()

@@ -9,7 +9,7 @@ import pgtrigger
 
 from kernel.readable_text import EMOJI, KEYS
 from kernel.sql import USER_IN_POOL_LOCK
-from wallet.assets.claim_rules import CLAIMS_MADE, pool_is_open_sql
+from wallet.assets.claim_rules import CLAIMS_MADE, NEXT_PERIOD, PERIOD_IS_FULL, pool_is_open_sql
 
 
 def refuse_sql(name: str, message: str) -> str:
@@ -43,6 +43,22 @@ SPENDABLE_SQL = f"""
     NEW.spendable_until := least(NEW.spendable_until, policy.valid_until);
 """
 
+# A claim by the pool's limit per period. The detail of the error says when the next claim is possible.
+PERIOD_OF_POOL = {"period": "policy.limit_period", "zone": "policy.time_zone", "at": "NEW.claimed_at"}
+PERIOD_FULL = PERIOD_IS_FULL.format(
+    pool="NEW.pool_id", user="NEW.claimed_by_id", slot="NEW.claim_slot", limit="policy.period_limit", **PERIOD_OF_POOL
+)
+# Two conditions one inside the other: PL/pgSQL evaluates the first without the executor, and most pools have no such limit.
+KEEP_PERIOD_LIMIT = f"""
+    IF policy.period_limit IS NOT NULL THEN
+        IF {PERIOD_FULL} THEN
+            RAISE EXCEPTION 'this user holds all the claims the pool allows in this period' USING ERRCODE = 'check_violation',
+                CONSTRAINT = 'pool_period_limit',
+                DETAIL = to_char({NEXT_PERIOD.format(**PERIOD_OF_POOL)} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
+        END IF;
+    END IF;
+"""
+
 # Decides a claim by the database's clock after the row lock was granted. A predicate in WHERE is evaluated before the wait for
 # the lock, and would accept a claim too late.
 CLAIM_SQL = f"""
@@ -54,7 +70,8 @@ CLAIM_SQL = f"""
         RETURN NEW;
     END IF;
     SELECT {pool_is_open_sql("pool", at="NEW.claimed_at")} AS is_open, pool.per_user_limit,
-            pool.pending_for, pool.valid_for, pool.ends_with_day, pool.valid_until, pool.time_zone
+            pool.pending_for, pool.valid_for, pool.ends_with_day, pool.valid_until, pool.time_zone, pool.period_limit,
+            pool.limit_period
         INTO policy FROM assets_creditpool AS pool WHERE pool.id = NEW.pool_id;
     IF NOT policy.is_open THEN
         {refuse_sql("pool_open", "this pool is not open for claims")}
@@ -65,6 +82,7 @@ CLAIM_SQL = f"""
     IF NEW.claim_slot > policy.per_user_limit THEN
         {refuse_sql("pool_claim_limit", "this user holds all the claims the pool allows")}
     END IF;
+    {KEEP_PERIOD_LIMIT}
     {SPENDABLE_SQL}
     RETURN NEW;
 """

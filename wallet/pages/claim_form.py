@@ -22,8 +22,10 @@ from kernel import refusal_counts
 from kernel.rate_limits import format_wait
 from kernel.refusals import BadRequest, Refusal
 from wallet.actions.claim_batch import Claim
+from wallet.actions.claim_decisions import PeriodLimitReached
 from wallet.ledger.idempotency import KEY_PATTERN
 from wallet.pages.auth import SignedInRequest, signed_in
+from wallet.pages.dates import format_moment
 from wallet.pages.page_parts import ShownOffer, ShownParts, balance_in, renewed_parts
 
 KEY = re.compile(KEY_PATTERN)
@@ -146,6 +148,8 @@ def refusal_outcome(refusal: Refusal) -> Outcome:
         text = gettext("Please wait %(time)s, then try again.") % {"time": format_wait(wait)}
         return Outcome(messages.WARNING, gettext("Too many attempts"), text, 429, wait)
     title, message = REFUSAL_MESSAGES.get(refusal.code, (_("Nothing was claimed"), refusal.message))
+    if isinstance(refusal, PeriodLimitReached):
+        message = gettext("You can claim from this pool again from %(time)s.") % {"time": format_moment(refusal.next_claim_at)}
     return Outcome(messages.WARNING, str(title), str(message), 503 if wait else 200, wait)
 
 

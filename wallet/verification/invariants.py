@@ -1,5 +1,6 @@
 """The checker's SQL: each statement returns one sentence per violating row (checker.py lists the invariants)."""
 
+from wallet.assets.claim_rules import PERIOD_IS_FULL
 from wallet.verification import supply
 
 TWO_CLAIMS = """
@@ -87,12 +88,21 @@ CLAIM_SLOTS = """
 
 # A claim must obey the limit at its time. A change of the limit has the time of its transaction's start but is visible from its
 # commit on, so the previous limit is accepted for ten more seconds, which no transaction exceeds.
-OVER_LIMIT = """
+PERIOD_WAS_FULL = PERIOD_IS_FULL.format(
+    pool="asset.pool_id",
+    user="asset.claimed_by_id",
+    slot="asset.claim_slot",
+    limit="rule.period_limit",
+    period="rule.limit_period",
+    zone="rule.time_zone",
+    at="asset.claimed_at",
+)
+OVER_LIMIT = f"""
     WITH rule AS (
-        SELECT pgh_obj_id AS pool_id, per_user_limit, pgh_created_at AS since,
+        SELECT pgh_obj_id AS pool_id, per_user_limit, period_limit, limit_period, time_zone, pgh_created_at AS since,
             lead(pgh_created_at) OVER (PARTITION BY pgh_obj_id ORDER BY pgh_created_at, pgh_id) AS until
         FROM assets_creditpoolevent
-        UNION ALL SELECT id, per_user_limit, '-infinity', NULL FROM assets_creditpool
+        UNION ALL SELECT id, per_user_limit, period_limit, limit_period, time_zone, '-infinity', NULL FROM assets_creditpool
         WHERE id NOT IN (SELECT pgh_obj_id FROM assets_creditpoolevent)
     )
     SELECT format('asset %s is claim number %s of user %s in pool %s, more than its limit then',
@@ -101,8 +111,9 @@ OVER_LIMIT = """
     WHERE status = 'CLAIMED' AND claim_slot IS NOT NULL AND NOT EXISTS (
         SELECT FROM rule WHERE rule.pool_id = asset.pool_id AND rule.since <= asset.claimed_at
             AND (rule.until IS NULL OR asset.claimed_at < rule.until + interval '10 seconds')
-            AND (rule.per_user_limit IS NULL OR asset.claim_slot <= rule.per_user_limit))
-"""
+            AND (rule.per_user_limit IS NULL OR asset.claim_slot <= rule.per_user_limit)
+            AND (rule.period_limit IS NULL OR NOT {PERIOD_WAS_FULL}))
+"""  # noqa: S608  (constants)
 
 # Stored responses that differ from the usual JSON of their entry. The caller compares these few exactly: non-ASCII titles,
 # currencies without two decimals, times at a full second.
