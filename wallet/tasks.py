@@ -3,7 +3,7 @@
 import time
 
 from accounts import sessions, tokens
-from wallet.actions import bulk_jobs, end_holds, expire_assets, lapse_credits, open_lots, seal_ledger
+from wallet.actions import bulk_jobs, end_holds, expire_assets, issue_on_demand, lapse_credits, open_lots, seal_ledger
 from wallet.assets.change_context import acting_through_channel
 from wallet.ledger import idempotency
 
@@ -11,6 +11,7 @@ SWEEP = "Expire due credits"
 SEAL = "Seal the ledger"
 CLEAN_UP = "Clean up idempotency keys"
 BULK_JOBS = "Continue bulk jobs"
+REFILL = "Issue credits on demand"
 WALLETS = "End holds and lapse ended credits"
 SWEEP_SECONDS = 50  # the next sweep starts a minute after this one
 REST_RATIO = 9.0  # pause after each batch, in multiples of its duration: the sweep works a tenth of the time
@@ -25,6 +26,7 @@ SCHEDULES = {
     SEAL: ("wallet.tasks.seal_for_a_minute", "* * * * *"),
     BULK_JOBS: (bulk_jobs.RUNNER, "* * * * *"),
     WALLETS: ("wallet.tasks.sweep_wallets", "* * * * *"),
+    REFILL: ("wallet.tasks.refill", "* * * * *"),
     CLEAN_UP: ("wallet.tasks.forget_old_answers", "17 3 * * *"),
 }
 
@@ -33,6 +35,12 @@ def sweep() -> int:
     """Mark due credits EXPIRED and return their number. Pauses keep claims fast, even with a million due at once."""
     with acting_through_channel("scheduler"):
         return expire_assets.expire_due(batch_size=BATCH_SIZE, rest=REST_RATIO, seconds=SWEEP_SECONDS)
+
+
+def refill() -> int:
+    """Issue the next credits of pools with a budget that have few left; return how many pools were looked at."""
+    with acting_through_channel("scheduler"):
+        return issue_on_demand.refill_pools()
 
 
 def sweep_wallets() -> int:

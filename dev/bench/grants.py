@@ -16,7 +16,7 @@ from wallet.assets.models import CreditPool, PoolKind
 from wallet.ledger.models import Grant
 from wallet.verification.checker import snapshot_connection, verify_everything
 
-GRANTS, QUICK_GRANTS = 1_000_000, 40_000
+GRANTS, QUICK_GRANTS = 1_000_000, 100_000
 CLAIMS, QUICK_CLAIMS = 32_000, 6_400  # by pgbench
 USERS, QUICK_USERS = 100_000, 10_000
 TIMES_PGBENCH = 3.0

@@ -39,7 +39,7 @@ def fill(open_pool: Callable[..., CreditPool]) -> Fill:
 
     def make(**fields: Any) -> CreditPool:
         pool = open_pool(**fields)
-        issue_many(None, pool, count=20, title="Daily", total_value=100)  # type: ignore[arg-type]
+        issue_many(None, pool, count=20, title="Daily", total_value=100)
         return pool
 
     return make

@@ -37,6 +37,7 @@ NOT_ENTERED = {
     "assets_cashbackasset_generation_check",
     "asset_status_known",
     "asset_owner_iff_claimed",
+    "pool_period_limit",  # of a claim
     "asset_claimed_before_expiry",
     "asset_generation_counts",
     "asset_claim_slot",

@@ -36,7 +36,7 @@ def people(tmp_path: Path) -> Write:
 @pytest.fixture
 def pool(open_pool: Callable[..., CreditPool]) -> CreditPool:
     pool = open_pool(name="Gifts")
-    issue_many(None, pool, count=30, title="Gift", total_value=100)  # type: ignore[arg-type]
+    issue_many(None, pool, count=30, title="Gift", total_value=100)
     return pool
 
 

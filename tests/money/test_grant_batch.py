@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -34,7 +35,7 @@ def fill(open_pool: OpenPool) -> Callable[..., CreditPool]:
     def make(count: int, **fields: object) -> CreditPool:
         pool = open_pool(**fields)
         if count:
-            issue_many(None, pool, count=count, title="Gift", total_value=100)  # type: ignore[arg-type]
+            issue_many(None, pool, count=count, title="Gift", total_value=100)
         return pool
 
     return make
@@ -166,7 +167,7 @@ def test_a_key_gets_the_first_report_again(fill: Callable[..., CreditPool], alic
     request = IdempotentRequest(ada, "grants", "0123456789abcdef", fingerprint("x"))
 
     first = grant_many(pool.pk, lines, reason="gift", actor=ada, request=request)
-    issue_many(None, pool, count=5, title="Gift", total_value=100)  # type: ignore[arg-type]
+    issue_many(None, pool, count=5, title="Gift", total_value=100)
     again = grant_many(pool.pk, lines, reason="gift", actor=ada, request=request)
 
     assert (first.body["granted"], first.body["refused"]) == (1, 1)
@@ -181,7 +182,7 @@ def test_four_runs_of_one_list_beside_claims_grant_each_line_once(
     pool = fill(250, per_user_limit=2)
     lines = [GrantLine(user.email, f"gift-{number}") for number, user in enumerate(users)]
 
-    def run(number: int) -> object:
+    def run(number: int) -> Any:
         if number < 4:
             given = lines if number % 2 else list(reversed(lines))
             return words(grant_lines(GrantOrder(pool.pk, "gift"), given))
@@ -190,7 +191,7 @@ def test_four_runs_of_one_list_beside_claims_grant_each_line_once(
 
     outcomes = at_once(run, range(30))
 
-    counts = Counter(word for told in outcomes[:4] for word in told)  # type: ignore[union-attr]
+    counts = Counter(word for told in outcomes[:4] for word in told)
     assert counts == {"granted": 120, "already_granted": 360}, outcomes
     assert Grant.objects.count() == 120
     assert Entry.objects.count() == 120 + sum(type(outcome).__name__ == "Claim" for outcome in outcomes[4:])

@@ -24,11 +24,13 @@ from wallet.actions.claim_batch import (
     run_claim_batch,
     run_single_claim,
 )
-from wallet.actions.claim_decisions import AssetAlreadyClaimed, ClaimRequest
+from wallet.actions.claim_decisions import AllInFlight, AssetAlreadyClaimed, ClaimRequest, PoolSoldOut
 from wallet.actions.claim_lock import claim_lock
+from wallet.actions.issue_on_demand import refill_pool
 from wallet.assets import claimed_cache
 from wallet.ledger.idempotency import IdempotentRequest
 
+MAX_REPLENISHED = 3  # how often a claim has more credits issued when others take them first
 CLAIMS = Counter(
     "cashback_claims",
     "Claims by kind (asset or pool) and outcome: claimed, repeated, replayed, error or the code of the refusal.",
@@ -59,7 +61,17 @@ def claim_from_pool(pool_id: UUID, user: User, request: IdempotentRequest) -> Cl
     Raises PoolNotFound, PoolClosed, PoolSoldOut, ClaimLimitReached, IdempotencyKeyReused, RequestInProgress, Busy.
     A refusal changes nothing.
     """
-    return count_outcome("pool", lambda: submit_claim(pool_claim_batcher, ClaimRequest(pool_id, user, request)))
+
+    def claim() -> Claim:
+        for _attempt in range(MAX_REPLENISHED):
+            try:
+                return submit_claim(pool_claim_batcher, ClaimRequest(pool_id, user, request))
+            except PoolSoldOut:
+                if not refill_pool(pool_id):
+                    raise
+        raise AllInFlight  # others took what was issued
+
+    return count_outcome("pool", claim)
 
 
 def count_outcome(kind: str, claim: Callable[[], Claim]) -> Claim:

@@ -25,6 +25,7 @@ from wallet.actions.grant_lines import (
     plan_lines,
 )
 from wallet.actions.grant_sql import NewGrant
+from wallet.actions.issue_on_demand import issue_next_credits
 from wallet.actions.operator_audit import audited
 from wallet.assets.models import CreditPool, PoolNotFound
 from wallet.ledger import idempotency
@@ -139,6 +140,9 @@ def grant_wanted(order: GrantOrder, lines: Sequence[GrantLine], plan: LinePlan) 
         return
     try:
         granted = record_grants(order, list(grants.values()))
+        missing = [grant for grant in grants.values() if grant.entry_id not in granted]
+        if missing and issue_next_credits(order.pool_id, few=len(missing)):
+            granted |= record_grants(order, missing)
         if len(granted) < len(grants):
             some_left = claim_sql.has_claimable_assets(order.pool_id, besides=[])
             refusal: Refusal = AllInFlight() if some_left else PoolSoldOut()

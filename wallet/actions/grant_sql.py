@@ -20,10 +20,8 @@ WHERE service_id {service} AND reference = ANY(%(references)s::text[])
 """
 # In one order, so that two bulk grants do not deadlock; the claim trigger then takes locks that are held already.
 LOCK_USERS = f"""\
-SELECT pg_advisory_xact_lock(key) FROM (
-    SELECT DISTINCT {USER_IN_POOL_LOCK.format(pool="%(pool)s::uuid", user="person.id")} AS key
-    FROM unnest(%(users)s::uuid[]) AS person (id) ORDER BY 1
-) AS sorted
+SELECT pg_advisory_xact_lock({USER_IN_POOL_LOCK.format(pool="%(pool)s::uuid", user="person.id")})
+FROM (SELECT DISTINCT id FROM unnest(%(users)s::uuid[]) AS wanted (id) ORDER BY id) AS person
 """  # noqa: S608  (constants)
 READ_ALLOWANCES = SELECT_ALLOWANCES.format(lock_acquired="true", wanted=WANTED_IN_POOLS)
 # Each line gets the next credit, the one that expires soonest first. The claim trigger decides each claim as any other.

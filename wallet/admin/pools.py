@@ -28,7 +28,7 @@ from kernel.date_fields import DateField, SplitDateTimeField
 from kernel.refusals import Refusal
 from kernel.versions import ChangedMeanwhile, Precondition, accept_any, require_version, version_of
 from wallet.actions import edit_pool, issue_assets
-from wallet.actions.edit_pool import POLICIES
+from wallet.actions.edit_pool import ON_DEMAND, POLICIES
 from wallet.admin import export_rows, formatting
 from wallet.admin.base import ActionForm, add_errors, is_operator, require_operator
 from wallet.admin.bulk_jobs import BulkJobMixin
@@ -75,6 +75,10 @@ class PoolForm(ActionForm):
         label=_("Currency"), help_text=_("Three-letter code, e.g. INR. Can't be changed once credits exist.")
     )
 
+    credit_lifetime = duration_field(
+        _("Claimable for"),
+        _("How long credits can be claimed that are issued on demand, e.g. 30 days. Leave blank for no expiry."),
+    )
     pending_for = duration_field(
         _("Pending for"), _("How long after the claim a credit can first be spent, e.g. 14 days. Leave blank for at once.")
     )
@@ -92,7 +96,7 @@ class PoolForm(ActionForm):
 
     class Meta:
         model = CreditPool
-        fields = (*FIELDS, *POLICIES)
+        fields = (*FIELDS, *ON_DEMAND, *POLICIES)
         field_classes: ClassVar = {
             "per_user_limit": WholeNumberField,
             "period_limit": WholeNumberField,
@@ -100,6 +104,9 @@ class PoolForm(ActionForm):
         }
         labels: ClassVar = {
             "per_user_limit": _("Limit per user"),
+            "budget": _("Budget"),
+            "credit_title": _("Title of its credits"),
+            "credit_value": _("Value of each"),
             "period_limit": _("Limit per user and period"),
             "limit_period": _("Period"),
             "closes_at": _("Closes (UTC)"),
@@ -117,6 +124,9 @@ class PoolForm(ActionForm):
             "service": _("Credits of this pool pay only there. Leave blank for everywhere."),
             "refund_grace_days": _("How long a refund to an ended credit can be spent. 0: it lapses at once."),
             "clawback_reach": _("Where a clawback looks when the credit itself is spent."),
+            "budget": _("Total value in the pool's currency. Leave blank to issue credits by hand."),
+            "credit_title": _("Shown to users, e.g. Festival of lights."),
+            "credit_value": _("In the pool's currency, e.g. 250.00."),
             "period_limit": _("Maximum number of credits per user in each period. Leave blank for no limit."),
             "limit_period": _("Days, weeks from Monday, or months in the pool's time zone."),
             "name": _("Shown to users, e.g. Welcome bonus."),
@@ -240,6 +250,13 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
     form = PoolForm
     fieldsets = (
         (None, {"fields": FIELDS}),
+        (
+            _("Issued on demand"),
+            {
+                "fields": ON_DEMAND,
+                "description": _("Credits are issued when they are needed, up to the budget. Expired ones are free again."),
+            },
+        ),
         (_("What a claim promises"), {"fields": POLICIES, "description": _("Changes apply to later claims only.")}),
     )
     list_display = ("name", "kind", "currency", "state", "opens", "closes", "limit", "available", "claimed", "expired")

@@ -99,7 +99,7 @@ class GrantBatchBody(StrictSerializer):
 
     pool = serializers.UUIDField()
     reason = ReasonField()
-    lines = GrantLineBody(many=True, min_length=1, max_length=MAX_REQUEST_LINES)
+    lines = serializers.ListField(child=GrantLineBody(), min_length=1, max_length=MAX_REQUEST_LINES)
 
 
 class ClawbackBody(StrictSerializer):

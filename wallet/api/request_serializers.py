@@ -65,6 +65,18 @@ class PoolBody(CheckedBody):
         max_length=64, required=False, validators=[check_time_zone], help_text="Time zone used for end-of-day expiry."
     )
 
+    budget = AmountField(
+        required=False, allow_null=True, help_text="Issue credits when they are needed, up to this total value; null: by hand."
+    )
+    credit_title = TextField(max_length=200, required=False, allow_blank=True, help_text="Title of credits issued on demand.")
+    credit_value = AmountField(required=False, allow_null=True, help_text="Value of each credit issued on demand.")
+    credit_lifetime = serializers.CharField(
+        max_length=60,
+        required=False,
+        allow_null=True,
+        help_text='How long credits issued on demand can be claimed, e.g. "30 days"; null for ever.',
+    )
+
 
 class DuplicateBody(StrictSerializer):
     """The name of a pool with the settings of another one."""

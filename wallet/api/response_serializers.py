@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from accounts.models import User
 from wallet.assets.batches import Batch
-from wallet.assets.models import AssetStatus, CashbackAsset, LimitPeriod, PoolKind
+from wallet.assets.models import AssetStatus, CashbackAsset, CreditPool, LimitPeriod, PoolKind
 from wallet.ledger.models import Entry
 from wallet.money import format_amount
 from wallet.queries import batches, ownership
@@ -63,7 +63,7 @@ class AdminFieldsSerializer(Shape):
 class PoolSerializer(AdminFieldsSerializer):
     """A pool, and whether the caller can claim from it now."""
 
-    admin_fields = ("is_active", "time_zone", "archived_at")
+    admin_fields = ("is_active", "time_zone", "archived_at", "budget", "credit_title", "credit_value", "credit_lifetime")
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -79,6 +79,22 @@ class PoolSerializer(AdminFieldsSerializer):
     is_active = serializers.BooleanField(required=False, help_text="ADMIN only.")
     time_zone = serializers.CharField(required=False, help_text="ADMIN only.")
     archived_at = serializers.DateTimeField(required=False, allow_null=True, help_text="ADMIN only. null: not archived.")
+    budget = serializers.SerializerMethodField(help_text="ADMIN only. null: credits are issued by hand.")
+    credit_title = serializers.CharField(required=False, help_text="ADMIN only. Title of credits issued on demand.")
+    credit_value = serializers.SerializerMethodField(help_text="ADMIN only. Value of each credit issued on demand.")
+    credit_lifetime = serializers.CharField(
+        required=False,
+        allow_null=True,
+        help_text="ADMIN only. How long credits issued on demand can be claimed; null: for ever.",
+    )
+
+    def get_budget(self, pool: CreditPool) -> str | None:
+        """Return the budget with the currency's decimals."""
+        return None if pool.budget is None else format_amount(pool.budget, pool.currency)
+
+    def get_credit_value(self, pool: CreditPool) -> str | None:
+        """Return the value with the currency's decimals."""
+        return None if pool.credit_value is None else format_amount(pool.credit_value, pool.currency)
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A credit on offer", ASSET_EXAMPLE, response_only=True)])

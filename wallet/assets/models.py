@@ -128,6 +128,20 @@ class CreditPool(models.Model):
     )
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
 
+    # Issued on demand: credits of this kind, as far as the budget goes. Without a budget, operators issue the credits.
+    budget = models.DecimalField(
+        max_digits=24,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        help_text="Total value of credits to issue when they are needed.",
+    )
+    credit_title = ValidatedCharField(max_length=200, blank=True, default="", db_default="", validators=[check_readable])
+    credit_value = models.DecimalField(max_digits=18, decimal_places=4, null=True, blank=True)
+    credit_lifetime = IntervalField(
+        null=True, blank=True, help_text="How long credits can be claimed that are issued on demand. Leave blank for no expiry."
+    )
+
     # What a claim promises. PostgreSQL copies these to the claim's lot, so that a change applies to later claims only.
     pending_for = IntervalField(null=True, blank=True, help_text="Credits can be spent so long after the claim.")
     valid_for = IntervalField(null=True, blank=True, help_text="Credits end so long after they can be spent.")
@@ -158,7 +172,7 @@ class CreditPool(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("pool"), _("pools")
         ordering = ("-id",)
-        triggers: ClassVar = triggers.POOL_RULES
+        triggers: ClassVar = [*triggers.POOL_RULES, supply_triggers.pool_budget]
         constraints = (
             models.CheckConstraint(condition=Q(kind__in=PoolKind.values), name="pool_kind_known"),
             models.CheckConstraint(condition=Q(currency__in=CURRENCIES), name="pool_currency_known"),
@@ -175,6 +189,21 @@ class CreditPool(models.Model):
                 name="pool_name_unique",
                 violation_error_code="unique",
                 violation_error_message=NAME_TAKEN,
+            ),
+            models.CheckConstraint(
+                condition=Q(budget=None)
+                | Q(budget__gt=0, budget__lte=MAX_VALUE * 1000)
+                & Q(credit_value__isnull=False, credit_value__gt=0, credit_value__lte=MAX_VALUE)
+                & ~Q(credit_title=""),
+                name="pool_budget_complete",
+            ),
+            models.CheckConstraint(
+                condition=Q(budget=None)
+                | Q(budget=Round("budget", DECIMALS_OF_ROW), credit_value=Round("credit_value", DECIMALS_OF_ROW)),
+                name="pool_budget_scale",
+            ),
+            models.CheckConstraint(
+                condition=Q(credit_lifetime=None) | Q(credit_lifetime__gt="0 hours"), name="pool_credit_lifetime_possible"
             ),
             models.CheckConstraint(
                 condition=(Q(pending_for=None) | Q(pending_for__gte="0 hours"))
