@@ -3,7 +3,16 @@
 import time
 
 from accounts import sessions, tokens
-from wallet.actions import bulk_jobs, end_holds, expire_assets, issue_on_demand, lapse_credits, open_lots, seal_ledger
+from wallet.actions import (
+    bulk_jobs,
+    end_holds,
+    expire_assets,
+    issue_on_demand,
+    lapse_credits,
+    open_lots,
+    open_scheduled,
+    seal_ledger,
+)
 from wallet.assets.change_context import acting_through_channel
 from wallet.ledger import idempotency
 
@@ -11,6 +20,7 @@ SWEEP = "Expire due credits"
 SEAL = "Seal the ledger"
 CLEAN_UP = "Clean up idempotency keys"
 BULK_JOBS = "Continue bulk jobs"
+OPEN = "Open scheduled credits"
 REFILL = "Issue credits on demand"
 WALLETS = "End holds and lapse ended credits"
 SWEEP_SECONDS = 50  # the next sweep starts a minute after this one
@@ -26,6 +36,7 @@ SCHEDULES = {
     SEAL: ("wallet.tasks.seal_for_a_minute", "* * * * *"),
     BULK_JOBS: (bulk_jobs.RUNNER, "* * * * *"),
     WALLETS: ("wallet.tasks.sweep_wallets", "* * * * *"),
+    OPEN: ("wallet.tasks.open_scheduled_credits", "* * * * *"),
     REFILL: ("wallet.tasks.refill", "* * * * *"),
     CLEAN_UP: ("wallet.tasks.forget_old_answers", "17 3 * * *"),
 }
@@ -35,6 +46,12 @@ def sweep() -> int:
     """Mark due credits EXPIRED and return their number. Pauses keep claims fast, even with a million due at once."""
     with acting_through_channel("scheduler"):
         return expire_assets.expire_due(batch_size=BATCH_SIZE, rest=REST_RATIO, seconds=SWEEP_SECONDS)
+
+
+def open_scheduled_credits() -> int:
+    """Make scheduled credits claimable that are due; return how many."""
+    with acting_through_channel("scheduler"):
+        return open_scheduled.open_due_credits(rest=WALLETS_REST, seconds=SWEEP_SECONDS)
 
 
 def refill() -> int:

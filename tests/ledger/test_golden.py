@@ -15,6 +15,7 @@ GOLDEN = {
         "asset_claimed",
         "asset_issued",
         "asset_keep_claimed",
+        "asset_opens",
         "asset_pool_currency_changed",
         "asset_same",
         "asset_title_readable",

@@ -189,7 +189,7 @@ def test_four_runs_of_one_list_beside_claims_grant_each_line_once(
         request = IdempotentRequest(users[number], "claim", uuid4().hex, fingerprint("x"))
         return claim_from_pool(pool.pk, users[number], request)
 
-    outcomes = at_once(run, range(30))
+    outcomes: list[Any] = at_once(run, range(30))
 
     counts = Counter(word for told in outcomes[:4] for word in told)
     assert counts == {"granted": 120, "already_granted": 360}, outcomes

@@ -22,6 +22,7 @@ from wallet.actions.claim_decisions import (
     ClaimLimitReached,
     ClaimRequest,
     NeverSpendable,
+    NotYetClaimable,
     PeriodLimitReached,
     PoolClosed,
     admit_pool_claims,
@@ -101,7 +102,7 @@ def run_single_claim(kind: ClaimKind, request: ClaimRequest) -> Claim:
     except AssetAlreadyClaimed as refusal:
         remember_claimed({request: refusal})
         raise
-    except (AssetExpired, PoolClosed) as refusal:
+    except (AssetExpired, NotYetClaimable, PoolClosed) as refusal:
         # The triggers do not distinguish hidden pools, so they are looked up after such a refusal.
         hidden = CreditPool.objects.filter(**{kind.pool_lookup: request.target_id}, is_active=False)
         if request.user.is_admin or not hidden.exists():

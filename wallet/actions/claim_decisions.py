@@ -35,6 +35,32 @@ class PoolSoldOut(Conflict):
     detail = _("All credits of this pool have been claimed. See the other pools.")
 
 
+class SoldOutUntil(PoolSoldOut):
+    code = "pool_sold_out"
+    meaning = _("No credit of the pool is left, or none until the next ones start.")
+    detail = _("All credits of this pool have been claimed for now. More will follow.")
+
+    def __init__(self, next_claim_at: datetime) -> None:
+        """Take when the next credits start."""
+        begins = format_timestamp(next_claim_at)
+        super().__init__(f"All credits of this pool have been claimed for now. The next ones can be claimed from {begins} on.")
+        self.next_claim_at = next_claim_at
+        self.members = {"next_claim_at": begins}
+
+
+class NotYetClaimable(Conflict):
+    code = "asset_not_yet_claimable"
+    meaning = _("The credit can be claimed from a later time on.")
+    detail = _("This credit cannot be claimed yet. See its claimable_from.")
+
+    def __init__(self, claimable_from: datetime) -> None:
+        """Take when the credit can be claimed."""
+        begins = format_timestamp(claimable_from)
+        super().__init__(f"This credit can be claimed from {begins} on.")
+        self.next_claim_at = claimable_from
+        self.members = {"next_claim_at": begins}
+
+
 class PoolClosed(Conflict):
     code = "pool_closed"
     meaning = _("The pool is not open for claims, or is not active.")
@@ -114,6 +140,10 @@ def decide_asset_claims(
         elif asset.status == AssetStatus.EXPIRED:
             is_visible = not is_hidden(allowances.get((asset.pool_id, request.user.pk)), request.user)
             decision.refused[request] = AssetExpired() if is_visible else AssetNotFound()
+        elif asset.status == AssetStatus.SCHEDULED:
+            assert asset.claimable_from is not None
+            is_visible = not is_hidden(allowances.get((asset.pool_id, request.user.pk)), request.user)
+            decision.refused[request] = NotYetClaimable(asset.claimable_from) if is_visible else AssetNotFound()
         elif asset.status == AssetStatus.CLAIMED and asset.claimed_by_id == request.user.pk:
             decision.repeated.append((request, asset))
         elif asset.status == AssetStatus.CLAIMED:

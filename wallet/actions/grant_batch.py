@@ -25,8 +25,8 @@ from wallet.actions.grant_lines import (
     plan_lines,
 )
 from wallet.actions.grant_sql import NewGrant
-from wallet.actions.issue_on_demand import issue_next_credits
 from wallet.actions.operator_audit import audited
+from wallet.actions.replenish_pool import replenish_for_grants
 from wallet.assets.models import CreditPool, PoolNotFound
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import IdempotentRequest, StoredResponse
@@ -141,7 +141,7 @@ def grant_wanted(order: GrantOrder, lines: Sequence[GrantLine], plan: LinePlan) 
     try:
         granted = record_grants(order, list(grants.values()))
         missing = [grant for grant in grants.values() if grant.entry_id not in granted]
-        if missing and issue_next_credits(order.pool_id, few=len(missing)):
+        if missing and replenish_for_grants(order.pool_id, len(missing)):
             granted |= record_grants(order, missing)
         if len(granted) < len(grants):
             some_left = claim_sql.has_claimable_assets(order.pool_id, besides=[])

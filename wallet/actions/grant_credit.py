@@ -12,11 +12,11 @@ from wallet.actions import claim_sql
 from wallet.actions.claim_batch import claim_refusal
 from wallet.actions.claim_decisions import AllInFlight, PoolSoldOut
 from wallet.actions.grant_lines import grant_fingerprint
-from wallet.actions.issue_on_demand import issue_next_credits
 from wallet.actions.operator_audit import audited
 from wallet.actions.payment_answers import Answer
 from wallet.actions.payment_checks import check_reference
 from wallet.actions.payment_refusals import ReferenceUsed, WalletClosed, refusals_of_postgresql
+from wallet.actions.replenish_pool import replenish_for_grants
 from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound
 from wallet.ledger.models import Entry, Grant
 
@@ -59,7 +59,7 @@ def answer_again(earlier: Grant, digest: str) -> Answer:
 def claim_for(user: User, actor: User, pool_id: UUID) -> Entry:
     """Claim the asset of the pool that expires soonest, and return its entry."""
     assets = claim_sql.lock_pool_assets(pool_id, 1)
-    if not assets and issue_next_credits(pool_id):
+    if not assets and replenish_for_grants(pool_id, 1):
         assets = claim_sql.lock_pool_assets(pool_id, 1)
     if not assets:
         raise missing_credit(pool_id)

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
+from math import ceil
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
@@ -21,12 +23,13 @@ from wallet.assets.batches import BatchHeader
 from wallet.assets.bulk_insert import AssetTemplate, InsertableRow, TemplatedAsset
 from wallet.assets.change_context import open_batch
 from wallet.assets.constraint_words import WORDS
-from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound, end_of
+from wallet.assets.models import AssetStatus, CashbackAsset, CreditPool, PoolNotFound, end_of
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import IdempotentRequest, StoredResponse
 
 BATCH_SIZE = 5_000  # rows per COPY: bounds memory and stays far below the statement timeout
 MAX_ISSUE_COUNT = 100_000
+MAX_DAYS = 1_100  # on which the credits of one issue start: three years
 Progress = Callable[[int], None]
 # Python cannot represent the year 10000, which PostgreSQL can store; minus one day for time zones.
 MAX_EXPIRY = datetime(9999, 12, 30, tzinfo=UTC)
@@ -67,6 +70,7 @@ def build_asset(
     currency: str | None = None,
     pool: CreditPool | None = None,
     expires_at: datetime | date | None = None,
+    claimable_from: datetime | None = None,
     **lineage: Any,
 ) -> CashbackAsset:
     """Return a valid, unsaved asset; its currency defaults to the pool's.
@@ -81,8 +85,13 @@ def build_asset(
         pool=pool,
         expires_at=collect_errors(errors, resolve_expiry, expires_at, pool),
         created_by=actor,
+        claimable_from=claimable_from,
+        status=AssetStatus.SCHEDULED if claimable_from else AssetStatus.AVAILABLE,
         **lineage,
     )
+    if asset.claimable_from and asset.expires_at and asset.expires_at <= asset.claimable_from:
+        message = "The credits would end before the last of them start. Choose a later end, or more credits a day."
+        errors["expires_at"] = [ValidationError(message, code="before_start")]
     collect_errors(errors, check_not_archived, pool)
     collect_errors(errors, validate_asset, asset)
     raise_errors(errors)
@@ -185,11 +194,48 @@ def issue_in_pool(
 
 
 def issue_many(
-    actor: User | None, pool: CreditPool, *, count: int, progress: Progress = lambda _: None, **fields: Any
+    actor: User | None,
+    pool: CreditPool,
+    *,
+    count: int,
+    progress: Progress = lambda _: None,
+    per_day: int | None = None,
+    starts_on: date | None = None,
+    **fields: Any,
 ) -> Issued:
-    """Insert `count` equal assets in `pool` within the caller's transaction. Raises ValidationError."""
+    """Insert `count` equal assets in `pool` within the caller's transaction. Raises ValidationError.
+
+    Arguments:
+        per_day: so many can first be claimed on each day, from midnight in the pool's time zone on. None: all at once.
+        starts_on: the first of these days, with `per_day` today by default; today's credits can be claimed at once.
+    """
     if not 1 <= count <= MAX_ISSUE_COUNT:
         raise ValidationError({"count": f"Issue 1 to {MAX_ISSUE_COUNT} credits at once."}, code="count")
-    template = AssetTemplate(build_asset(actor, pool=pool, **fields))
-    equal_assets = repeat(TemplatedAsset(template, template.asset.title), count)
-    return insert_assets(equal_assets, BatchHeader(template.asset.title), progress)
+    templates = [
+        (AssetTemplate(build_asset(actor, pool=pool, claimable_from=start, **fields)), size)
+        for start, size in daily_starts(pool, count, per_day, starts_on)
+    ]
+    title = templates[0][0].asset.title
+    equal_assets = chain.from_iterable(repeat(TemplatedAsset(template, title), size) for template, size in templates)
+    return insert_assets(equal_assets, BatchHeader(title), progress)
+
+
+def daily_starts(
+    pool: CreditPool, count: int, per_day: int | None, starts_on: date | None
+) -> list[tuple[datetime | None, int]]:
+    """Return from when (None: at once) how many of `count` credits can be claimed. Raises ValidationError."""
+    today = timezone.now().astimezone(ZoneInfo(pool.time_zone)).date()
+    first, size = starts_on or today, count if per_day is None else per_day
+    if first < today:
+        raise ValidationError({"starts_on": ValidationError("That date is in the past.", code="past")})
+    if size < 1 or ceil(count / size) > MAX_DAYS or (first - today).days > MAX_DAYS:
+        message = f"Credits start on at most {MAX_DAYS:,} days."
+        raise ValidationError({"per_day" if size < count else "starts_on": ValidationError(message, code="days")})
+    days = [first + timedelta(days=number) for number in range(ceil(count / size))]
+    sizes = [size] * (len(days) - 1) + [count - size * (len(days) - 1)]
+    return [(start_of(day, pool) if day > today else None, size) for day, size in zip(days, sizes, strict=True)]
+
+
+def start_of(day: date, pool: CreditPool) -> datetime:
+    """Return the first time of a day in the pool's time zone."""
+    return pool.end_of(day - timedelta(days=1))

@@ -189,6 +189,19 @@ class IssueForm(forms.Form):
         help_text=_("Expiry time (exclusive), instead of a date."),
     )
 
+    per_day = WholeNumberField(
+        label=_("A day"),
+        required=False,
+        min_value=1,
+        help_text=_("So many can first be claimed on each day, in the pool's time zone. Leave blank for all at once."),
+    )
+    starts_on = DateField(
+        label=_("First day"),
+        required=False,
+        widget=UnfoldAdminSingleDateWidget,
+        help_text=_("When the first of them can be claimed. Leave blank for now."),
+    )
+
     def clean(self) -> dict[str, Any]:
         """Refuse a last day together with an expiry."""
         cleaned = super().clean() or {}
@@ -224,12 +237,17 @@ class IssueForm(forms.Form):
         expiry = values["expires_at"] or values["last_day"]
         return {"title": values["title"], "total_value": values["total_value"], "expires_at": expiry}
 
+    def start_fields(self) -> dict[str, Any]:
+        """Return on which days the credits start."""
+        return {name: self.cleaned_data[name] for name in ("per_day", "starts_on")}
+
 
 def preview_issue(pool: CreditPool, form: IssueForm) -> dict[str, Any] | None:
     """Return what the form would issue: count, value of each, total, and end. None after adding its errors to the form."""
     fields, count = form.credit_fields(), form.cleaned_data["count"]
     try:
-        asset = issue_assets.build_asset(None, pool=pool, **fields)
+        days = issue_assets.daily_starts(pool, count, **form.start_fields())
+        asset = issue_assets.build_asset(None, pool=pool, claimable_from=days[-1][0], **fields)
     except ValidationError as error:
         add_errors(form, error)
         return None
@@ -240,6 +258,9 @@ def preview_issue(pool: CreditPool, form: IssueForm) -> dict[str, Any] | None:
         "total": formatting.format_money(count * asset.total_value, asset.currency),
         "expires": formatting.format_moment_cell(asset.expires_at),
         "last_day": form.cleaned_data["last_day"],
+        "days": len(days) if form.cleaned_data["per_day"] else 0,
+        "per_day": form.cleaned_data["per_day"],
+        "starts": formatting.format_moment_cell(days[0][0]),
     }
 
 
@@ -328,7 +349,7 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
 
     def issue_by_form(self, request: HttpRequest, pool: CreditPool, form: IssueForm) -> bool:
         """Issue through the action, once per form. Return False after adding a refusal to the form."""
-        fields, count = form.credit_fields(), form.cleaned_data["count"]
+        fields, count = form.credit_fields() | form.start_fields(), form.cleaned_data["count"]
         request_fingerprint = fingerprint("pool", pool.pk, count, *fields.values())
         keyed_request = IdempotentRequest(require_operator(request), "issue", form.cleaned_data["key"], request_fingerprint)
         try:

@@ -20,7 +20,7 @@ from kernel.rate_limits import RateLimited
 from kernel.versions import ChangedMeanwhile
 from wallet.actions import edit_asset, issue_assets, recreate_asset
 from wallet.actions.claim import claim_asset
-from wallet.actions.claim_decisions import AssetAlreadyClaimed, ClaimLimitReached, NeverSpendable, PoolClosed
+from wallet.actions.claim_decisions import AssetAlreadyClaimed, ClaimLimitReached, NeverSpendable, NotYetClaimable, PoolClosed
 from wallet.actions.edit_asset import AssetNotAvailable
 from wallet.actions.recreate_asset import AlreadyRecreated, AssetNotExpired
 from wallet.api import idempotency
@@ -111,6 +111,7 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         AssetExpired,
         PoolClosed,
         ClaimLimitReached,
+        NotYetClaimable,
         EmailNotVerified,
         NeverSpendable,
         RateLimited,

@@ -88,12 +88,22 @@ class IssueBody(CheckedBody):
     """Identical credits to issue in a pool."""
 
     check_fields = issue_assets.check_fields
-    not_checked = frozenset({"count"})
+    not_checked = frozenset({"count", "per_day", "starts_on"})
 
     count = WholeNumberField(min_value=1, max_value=MAX_ISSUE_COUNT)
     title = TextField(max_length=200)
     total_value = AmountField()
     expires_at = ExpiryField(required=False, allow_null=True)
+    per_day = WholeNumberField(
+        min_value=1,
+        max_value=MAX_ISSUE_COUNT,
+        required=False,
+        allow_null=True,
+        help_text="So many can first be claimed on each day, from midnight in the pool's time zone on; null: all at once.",
+    )
+    starts_on = serializers.DateField(
+        required=False, allow_null=True, help_text="The first day on which they can be claimed; null: today, at once."
+    )
 
 
 class AssetBody(CheckedBody):

@@ -24,6 +24,7 @@ ASSET_EXAMPLE = {
     "status": "AVAILABLE",
     "pool": "0192f0c1-0a51-7d0c-8f43-6a1d2f5e9b20",
     "expires_at": "2027-03-31T18:30:00Z",
+    "claimable_from": None,
     "claimed_by_me": False,
     "recreated_from": None,
     "generation": 1,
@@ -110,6 +111,7 @@ class AssetSerializer(AdminFieldsSerializer):
     status = serializers.ChoiceField(source="current_status", choices=AssetStatus.choices)
     pool = serializers.UUIDField(source="pool_id", allow_null=True)
     expires_at = serializers.DateTimeField(allow_null=True, help_text="Expiry time (exclusive); null if it never expires.")
+    claimable_from = serializers.DateTimeField(allow_null=True, help_text="SCHEDULED until then; null: claimable when issued.")
     claimed_by_me = serializers.SerializerMethodField()
     recreated_from = serializers.UUIDField(source="recreated_from_id", allow_null=True)
     generation = serializers.IntegerField()
@@ -210,10 +212,11 @@ class BatchSerializer(Shape):
 
 
 class BatchLineSerializer(Shape):
-    """The credits of a batch in one currency by status: issued = available + claimed + expired + deleted."""
+    """The credits of a batch in one currency by status: issued = scheduled + available + claimed + expired + deleted."""
 
     currency = serializers.CharField()
     issued = FigureSerializer()
+    scheduled = FigureSerializer()
     available = FigureSerializer()
     claimed = FigureSerializer()
     expired = FigureSerializer()
@@ -240,11 +243,12 @@ class BatchDetailSerializer(BatchSerializer):
 
 
 class SummaryLineSerializer(Shape):
-    """The credits of one pool and currency by status: issued = available + claimed + expired + deleted."""
+    """The credits of one pool and currency by status: issued = scheduled + available + claimed + expired + deleted."""
 
     currency = serializers.CharField()
     pool = NamedPoolSerializer(allow_null=True)
     issued = FigureSerializer()
+    scheduled = FigureSerializer()
     available = FigureSerializer()
     claimed = FigureSerializer()
     expired = FigureSerializer()

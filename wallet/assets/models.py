@@ -54,8 +54,9 @@ class LimitPeriod(models.TextChoices):
 
 
 class AssetStatus(models.TextChoices):
-    """The life of an asset. CLAIMED and EXPIRED are final for an id."""
+    """The life of an asset. CLAIMED and EXPIRED are final for an id. SCHEDULED becomes AVAILABLE at `claimable_from`."""
 
+    SCHEDULED = "SCHEDULED", "Scheduled"
     AVAILABLE = "AVAILABLE", "Available"
     CLAIMED = "CLAIMED", "Claimed"
     EXPIRED = "EXPIRED", "Expired"
@@ -228,13 +229,18 @@ class CreditPool(models.Model):
         return end_of(day, self.time_zone)
 
 
-# A claim is not tracked here: the ledger records it, once.
+# A claim is not tracked here: the ledger records it, once. Nor is the start of a scheduled credit, set when it was issued.
 @pghistory.track(
-    UpdateWithBefore(condition=pgtrigger.Condition("OLD.* IS DISTINCT FROM NEW.* AND NEW.status <> 'CLAIMED'")),
+    UpdateWithBefore(
+        condition=pgtrigger.Condition(
+            "OLD.* IS DISTINCT FROM NEW.* AND NEW.status <> 'CLAIMED'"
+            " AND (OLD.status, NEW.status) <> ('SCHEDULED', 'AVAILABLE')"
+        )
+    ),
     pghistory.DeleteEvent(),
     append_only=True,
-    # Set by the claim, after which nothing changes.
-    exclude=["spendable_from", "spendable_until"],
+    # Set by the issue, and by the claim, after which nothing changes.
+    exclude=["claimable_from", "spendable_from", "spendable_until"],
     meta=history_meta(_("change of a credit"), _("change log"), "asset_changed"),
     attrs={
         "claimed_by": unindexed_foreign_key(settings.AUTH_USER_MODEL),
@@ -291,6 +297,8 @@ class CashbackAsset(models.Model):
         db_constraint=False,
     )
 
+    # A staggered start, set when issued: SCHEDULED until then. NULL: AVAILABLE from the issue on.
+    claimable_from = models.DateTimeField(null=True, blank=True, editable=False)
     # When the claimed credit can be spent, set by the claim trigger by the pool's policies. NULL: from the claim on, for ever.
     spendable_from = models.DateTimeField(null=True, blank=True, editable=False)
     spendable_until = models.DateTimeField(null=True, blank=True, editable=False)
@@ -314,6 +322,13 @@ class CashbackAsset(models.Model):
             models.CheckConstraint(
                 condition=Q(claimed_at=None) | Q(expires_at=None) | Q(claimed_at__lt=F("expires_at")),
                 name="asset_claimed_before_expiry",
+            ),
+            models.CheckConstraint(
+                condition=Q(claimable_from__isnull=False) | ~Q(status="SCHEDULED"), name="asset_scheduled_for_a_time"
+            ),
+            models.CheckConstraint(
+                condition=Q(claimable_from=None) | Q(expires_at=None) | Q(expires_at__gt=F("claimable_from")),
+                name="asset_starts_before_expiry",
             ),
             models.CheckConstraint(
                 condition=Q(spendable_until=None) | Q(spendable_until__gt=Coalesce("spendable_from", "claimed_at")),
@@ -356,6 +371,11 @@ class CashbackAsset(models.Model):
             models.Index(fields=("status", "total_value", "id"), condition=~Q(status="CLAIMED"), name="asset_value"),
             models.Index(fields=("title", "id"), condition=~Q(status="CLAIMED"), name="asset_title"),
             models.Index(fields=("claimed_by", "id"), condition=Q(claimed_by__isnull=False), name="asset_owned"),
+            # Credits that start later, by pool or all: whoever opens them reads those that are due and no others.
+            models.Index(fields=("claimable_from", "id"), condition=Q(status="SCHEDULED"), name="asset_scheduled"),
+            models.Index(
+                fields=("pool", "claimable_from", "id"), condition=Q(status="SCHEDULED"), name="asset_scheduled_in_pool"
+            ),
             models.Index(fields=("recreated_from",), condition=Q(recreated_from__isnull=False), name="asset_child"),
         )
 

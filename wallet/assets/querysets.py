@@ -205,7 +205,11 @@ class PoolQuerySet(models.QuerySet["CreditPool"]):
     def committed_value(self) -> Coalesce:
         """Return the expression for what a pool has given of its budget (supply_triggers.COMMITTED_VALUE)."""
         deltas: Any = self.model._meta.get_field("supply_deltas").related_model
-        given = deltas.objects.filter(status__in=("AVAILABLE", "CLAIMED"), pool=OuterRef("pk")).order_by().values("pool")
+        given = (
+            deltas.objects.filter(status__in=("AVAILABLE", "SCHEDULED", "CLAIMED"), pool=OuterRef("pk"))
+            .order_by()
+            .values("pool")
+        )
         return Coalesce(Subquery(given.annotate(v=Sum("value")).values("v")), Value(Decimal(0)), output_field=DecimalField())
 
     def with_is_open(self) -> Self:

@@ -100,7 +100,7 @@ final_trigger = pgtrigger.Trigger(
     name="asset_final",
     operation=pgtrigger.Update,
     when=pgtrigger.Before,
-    condition=pgtrigger.Condition("OLD.status <> 'AVAILABLE'"),
+    condition=pgtrigger.Condition("OLD.status NOT IN ('AVAILABLE', 'SCHEDULED')"),
     func=refuse_sql("asset_final", "a claimed or expired asset never changes"),
 )
 
@@ -123,8 +123,25 @@ born_available = pgtrigger.Trigger(
     name="asset_born_available",
     operation=pgtrigger.Insert,
     when=pgtrigger.Before,
-    condition=pgtrigger.Condition("NEW.status <> 'AVAILABLE'"),
-    func=refuse_sql("asset_born_available", "an asset is issued AVAILABLE"),
+    condition=pgtrigger.Condition("NEW.status <> CASE WHEN NEW.claimable_from IS NULL THEN 'AVAILABLE' ELSE 'SCHEDULED' END"),
+    func=refuse_sql("asset_born_available", "an asset is issued AVAILABLE, or SCHEDULED with its start"),
+)
+
+# A scheduled asset becomes AVAILABLE by the database's clock, never early, and can expire. Otherwise it stays as it is.
+scheduled_trigger = pgtrigger.Trigger(
+    name="asset_opens",
+    operation=pgtrigger.Update,
+    when=pgtrigger.Before,
+    condition=pgtrigger.Condition("OLD.status = 'SCHEDULED' OR NEW.status = 'SCHEDULED'"),
+    func=f"""
+    IF OLD.status <> 'SCHEDULED' OR NEW.status NOT IN ('AVAILABLE', 'EXPIRED') THEN
+        {refuse_sql("asset_scheduled", "a scheduled asset changes only when it opens or expires")}
+    END IF;
+    IF NEW.status = 'AVAILABLE' AND OLD.claimable_from > clock_timestamp() THEN
+        {refuse_sql("asset_not_early", "this asset can be claimed later")}
+    END IF;
+    RETURN NEW;
+    """,
 )
 
 keep_claimed = pgtrigger.Trigger(
@@ -143,6 +160,7 @@ same_asset = pgtrigger.Trigger(
     condition=pgtrigger.Condition(
         "OLD.id <> NEW.id OR OLD.created_at <> NEW.created_at OR OLD.created_by_id IS DISTINCT FROM NEW.created_by_id"
         " OR OLD.generation <> NEW.generation"
+        " OR OLD.claimable_from IS DISTINCT FROM NEW.claimable_from"
         " OR OLD.recreated_from_id IS DISTINCT FROM NEW.recreated_from_id OR OLD.batch_id IS DISTINCT FROM NEW.batch_id"
     ),
     func=refuse_sql("asset_same", "an asset keeps its id, origin and generation"),
@@ -154,7 +172,7 @@ claim_only = pgtrigger.Trigger(
     operation=pgtrigger.Update,
     when=pgtrigger.Before,
     condition=pgtrigger.Condition(
-        "OLD.status = 'AVAILABLE' AND NEW.status <> 'AVAILABLE'"
+        "OLD.status <> NEW.status"
         " AND (OLD.total_value <> NEW.total_value OR OLD.currency <> NEW.currency"
         " OR OLD.title <> NEW.title OR OLD.pool_id IS DISTINCT FROM NEW.pool_id"
         " OR OLD.expires_at IS DISTINCT FROM NEW.expires_at)"
@@ -321,6 +339,7 @@ ASSET_RULES = [
     issued_trigger,
     pool_currency_changed,
     claim_trigger,
+    scheduled_trigger,
     final_trigger,
     due_trigger,
     same_asset,

@@ -31,8 +31,8 @@ ASSET_AND_ENTRY_DIFFER = """
 SUMS_DIFFER = """
     WITH supply AS (
         SELECT pool_id, currency, count(*) AS issued, sum(total_value) AS issued_value,
-            count(*) FILTER (WHERE status IN ('AVAILABLE', 'CLAIMED', 'EXPIRED')) AS known,
-            sum(total_value) FILTER (WHERE status IN ('AVAILABLE', 'CLAIMED', 'EXPIRED')) AS known_value,
+            count(*) FILTER (WHERE status IN ('SCHEDULED', 'AVAILABLE', 'CLAIMED', 'EXPIRED')) AS known,
+            sum(total_value) FILTER (WHERE status IN ('SCHEDULED', 'AVAILABLE', 'CLAIMED', 'EXPIRED')) AS known_value,
             count(*) FILTER (WHERE status = 'CLAIMED') AS claimed,
             coalesce(sum(total_value) FILTER (WHERE status = 'CLAIMED'), 0) AS claimed_value
         FROM assets_cashbackasset GROUP BY pool_id, currency
