@@ -16,6 +16,8 @@ from django.core.management import call_command
 from django.db import connection
 from django.test import Client, TransactionTestCase
 from django.utils import translation
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 from whitenoise.middleware import WhiteNoiseMiddleware
 
@@ -24,6 +26,10 @@ from kernel.fallbacks import Fallback
 from kernel.file_download import OPEN_FILES
 from wallet.actions import edit_pool, issue_assets
 from wallet.assets.models import CashbackAsset, CreditPool
+
+# No test depends on how fast the machine is.
+hypothesis_settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("any machine")
 
 PASSWORD = "correct horse battery"
 KEPT = ("django_migrations", "django_content_type", "auth_permission")

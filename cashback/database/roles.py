@@ -24,7 +24,7 @@ COLUMN_PRIVILEGES = {
 }
 # The change history and the log of issues are written by SECURITY DEFINER triggers, and so are the counters and balances.
 CHANGE_HISTORY = ("assets_cashbackassetevent", "assets_creditpoolevent", "assets_batch", "assets_issuance", "pghistory_context")
-COUNTERS = ("assets_batchsupply", "assets_supplydelta", "ledger_sealedbalance")
+COUNTERS = ("assets_batchsupply", "assets_supplydelta", "ledger_sealedbalance", "ledger_lastingchange")
 # So are the states of the wallet as money: lots, payments and allocations.
 MONEY_STATES = ("ledger_lot", "ledger_payment", "ledger_allocation")
 READ_ONLY = (*CHANGE_HISTORY, *COUNTERS, *MONEY_STATES, "django_migrations")

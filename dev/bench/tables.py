@@ -77,6 +77,8 @@ INSERT INTO ledger_lot (entry_id, user_id, currency, draw_priority, refund_grace
 SELECT entry.id, entry.user_id, entry.currency, 2, 14, 'CREDIT', claimed_at, claimed_at, coalesce(at, claimed_at), entry.amount,
     CASE WHEN payment.id IS NULL THEN entry.amount ELSE 0 END, CASE WHEN payment.id IS NULL THEN 0 ELSE entry.amount END
 FROM ledger_entry AS entry LEFT JOIN bench_payment AS payment ON payment.lot = entry.id;
+INSERT INTO ledger_lastingchange (user_id, currency, amount)
+SELECT user_id, currency, -sum(amount) FROM bench_payment GROUP BY user_id, currency;
 DROP TABLE bench_payment
 """
 

@@ -92,6 +92,10 @@ ATTACKS: dict[str, tuple[str, ...]] = {
         NO_RIGHT,
         "UPDATE ledger_sealedbalance SET amount = amount + 1",
     ),
+    "a raised change of a wallet": (
+        NO_RIGHT,
+        "INSERT INTO ledger_lastingchange SELECT user_id, currency, 1 FROM ledger_sealedbalance",
+    ),
     "an entry less": (
         NO_RIGHT,
         "DELETE FROM ledger_entry",

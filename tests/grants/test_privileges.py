@@ -56,6 +56,7 @@ GOLDEN = {
     "ledger_posting": READ_AND_APPEND,
     "ledger_seal": READ_AND_APPEND,
     "ledger_sealedbalance": {"SELECT"},
+    "ledger_lastingchange": {"SELECT"},
     "otp_static_staticdevice": ALL,
     "otp_static_statictoken": ALL,
     "otp_totp_totpdevice": ALL,

@@ -37,6 +37,7 @@ GOLDEN = {
     "ledger_allocation": {"allocation_kept_rows", "allocation_kept_table"},
     "ledger_entry": {"entry_append_only_rows", "entry_append_only_table", "entry_equals_asset", "entry_lots_opened"},
     "ledger_grant": {"grant_append_only_rows", "grant_append_only_table"},
+    "ledger_lastingchange": {"lasting_change_kept_rows", "lasting_change_kept_table"},
     "ledger_lot": {"lot_kept_rows", "lot_kept_table", "lot_taken_back"},
     "ledger_lotbackfill": {"lot_backfill_kept_rows", "lot_backfill_kept_table", "lots_backfilled"},
     "ledger_movement": {"movement_append_only_rows", "movement_append_only_table", "movement_turn", "movement_whole"},

@@ -17,6 +17,7 @@ from wallet.actions.pay import pay
 from wallet.actions.payment_answers import Answer
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Allocation, Entry, Lot, Movement, Payment, Posting
+from wallet.ledger.movement_kinds import DATED_LOT
 
 FIGURES = ("available", "held", "spent", "lapsed", "clawed_back")
 
@@ -73,13 +74,28 @@ def as_owner(statement: str, *values: Any) -> None:
         cursor.execute("SELECT public.harden_triggers()")
 
 
+FOLLOW_DATES = f"""
+UPDATE ledger_entry AS entry SET spendable_until = lot.spendable_until,
+        spendable_from = CASE WHEN lot.spendable_from > lot.opened_at THEN lot.spendable_from END
+    FROM ledger_lot AS lot WHERE lot.entry_id = entry.id AND entry.id = %s;
+UPDATE ledger_lastingchange AS kept SET amount = (
+    SELECT coalesce(sum(available - total), 0) FROM ledger_lot AS lot
+    WHERE (lot.user_id, lot.currency) = (kept.user_id, kept.currency) AND NOT {DATED_LOT})
+"""
+
+
+def change_dates(lot: Lot, assignments: str, *values: Any) -> None:
+    """Give a lot other dates by SQL, and its claim and the sums of its wallet as if it had always had them."""
+    as_owner(f"UPDATE ledger_lot SET {assignments} WHERE entry_id = %s; {FOLLOW_DATES}", *values, lot.pk, lot.pk)
+
+
 def end_credit(lot: Lot, ago: timedelta = timedelta(seconds=5)) -> datetime:
     """Let a claimed credit have ended so long ago; all that happened before is moved into the past with it."""
-    as_owner(
-        "UPDATE ledger_lot SET spendable_until = clock_timestamp() - %s::interval, opened_at = opened_at - interval '1 day',"
-        " spendable_from = spendable_from - interval '1 day', moved_at = moved_at - interval '1 day' WHERE entry_id = %s",
+    change_dates(
+        lot,
+        "spendable_until = clock_timestamp() - %s::interval, opened_at = opened_at - interval '1 day',"
+        " spendable_from = spendable_from - interval '1 day', moved_at = moved_at - interval '1 day'",
         str(ago),
-        lot.pk,
     )
     lot.refresh_from_db()
     assert lot.spendable_until is not None

@@ -96,6 +96,7 @@ TAMPERED = {
         "UPDATE ledger_allocation SET held = held - 1, released = released + 1 WHERE payment_id = '{held}' AND held > 0",
         "I13",
     ),
+    "a wallet's sum of what moved": ("UPDATE ledger_lastingchange SET amount = amount + 1", "I13"),
     "a deleted payment": ("DELETE FROM ledger_payment WHERE id = '{spent}'", "I13"),
     "a deleted movement": (
         "DELETE FROM ledger_posting WHERE movement_id = '{held}'; DELETE FROM ledger_movement WHERE id = '{held}'",

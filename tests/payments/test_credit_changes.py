@@ -8,7 +8,7 @@ import pytest
 from accounts.models import User
 from accounts.service_keys import NewKey
 from tests.api.conftest import Caller
-from tests.money.conftest import as_owner, kinds, money, soon
+from tests.money.conftest import change_dates, kinds, money, soon
 from tests.payments.conftest import post, problem, with_key
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry, Lot
@@ -128,7 +128,7 @@ def test_a_service_takes_back_once_per_key_what_it_granted_and_nothing_else(
 
 def test_a_credit_is_extended_after_a_preview_and_never_shortened(as_ada: Caller, credit: Credit) -> None:
     lot, end = credit("100"), soon(days=2)
-    as_owner("UPDATE ledger_lot SET spendable_until = %s WHERE entry_id = %s", end, lot.pk)
+    change_dates(lot, "spendable_until = %s", end)
     path, body = f"claims/{lot.pk}/extend/", {"until": "2099-01-01T00:00:00Z", "reason": "goodwill"}
 
     preview = post(as_ada, path, body | {"preview": True})

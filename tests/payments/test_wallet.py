@@ -10,7 +10,7 @@ from pytest_django import DjangoAssertNumQueries
 
 from accounts.models import User
 from tests.api.conftest import ROOT, Caller, wrong_fields
-from tests.money.conftest import as_owner, end_credit
+from tests.money.conftest import as_owner, change_dates, end_credit
 from tests.payments.conftest import held, post, problem
 from wallet.ledger.models import Lot
 
@@ -30,8 +30,8 @@ def test_a_wallet_says_what_is_available_held_pending_and_ending_soon(
     credit("100")
     pending, ending = credit("30"), credit("20")
     soon = timezone.now().replace(microsecond=0) + timedelta(days=2)
-    as_owner("UPDATE ledger_lot SET spendable_from = now() + interval '1 day' WHERE entry_id = %s", pending.pk)
-    as_owner("UPDATE ledger_lot SET spendable_until = %s WHERE entry_id = %s", soon, ending.pk)
+    change_dates(pending, "spendable_from = now() + interval '1 day'")
+    change_dates(ending, "spendable_until = %s", soon)
     held(as_shop, "50.00")
 
     line = only(as_alice.get(f"{ROOT}/wallet/"))

@@ -61,6 +61,7 @@ def test_balance_is_one_query(issue: Issue, alice: User, django_assert_num_queri
     [
         "UPDATE ledger_sealedbalance SET amount = amount + 1",
         "UPDATE ledger_sealedbalance SET claims = 7",
+        "UPDATE ledger_sealedbalance SET lasting = 0",
         "DELETE FROM ledger_sealedbalance",
     ],
 )

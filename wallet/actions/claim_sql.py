@@ -48,6 +48,7 @@ class ClaimAllowance(NamedTuple):
 
 
 UNREAD = "batch"  # the column of an asset that no claim reads
+POOL = UUID(int=0)  # stands for the pool in a compiled statement
 ClaimAllowances = dict[tuple[UUID | None, UUID], ClaimAllowance]  # by the ids of pool and user
 
 SELECT_ALLOWANCES = f"""\
@@ -146,12 +147,23 @@ def read_allowances(wanted: Sequence[tuple[UUID, UUID]], locking: Locking) -> Cl
     return allowances_by_key(fetch_results(prefix + select, wanted_columns(wanted), skip=1 if prefix else 0)[0])
 
 
+@cache
+def lock_pool_statement() -> tuple[str, tuple[Any, ...]]:
+    """Return the SQL that locks claimable assets of a pool, as the ORM compiles it, and its parameters with POOL for the pool.
+
+    Cached, because compiling takes longer than running. The last parameter, the number of assets, is not among them.
+    """
+    claimable = CashbackAsset.objects.claimable().filter(pool=POOL).defer(UNREAD).soonest_expiry_first()
+    sql, parameters = claimable.select_for_update(no_key=True, skip_locked=True, of=("self",)).query.sql_with_params()
+    return f"{sql} LIMIT %s", parameters
+
+
 def lock_pool_assets(pool_id: UUID, count: int) -> list[CashbackAsset]:
     """Lock and return up to `count` claimable assets of the pool that are not locked, soonest expiry first."""
     if not count:
         return []
-    claimable = CashbackAsset.objects.claimable().filter(pool=pool_id).defer(UNREAD).soonest_expiry_first()
-    return list(claimable.select_for_update(no_key=True, skip_locked=True, of=("self",))[:count])
+    sql, parameters = lock_pool_statement()
+    return read_assets(fetch_results(sql, [*(pool_id if given == POOL else given for given in parameters), count])[0])
 
 
 def has_claimable_assets(pool_id: UUID, besides: Sequence[CashbackAsset]) -> bool:
@@ -186,7 +198,7 @@ def wanted_columns(wanted: Sequence[tuple[UUID, UUID]]) -> dict[str, str]:
     return {"targets": uuid_array(targets), "users": uuid_array(users)}
 
 
-def fetch_results(sql: str, parameters: dict[str, Any], skip: int = 0) -> list[list[Any]]:
+def fetch_results(sql: str, parameters: dict[str, Any] | list[Any], skip: int = 0) -> list[list[Any]]:
     """Send several statements in one round trip and return the rows of each except the first `skip`, which return none."""
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
@@ -200,8 +212,18 @@ def fetch_results(sql: str, parameters: dict[str, Any], skip: int = 0) -> list[l
 
 def assets_by_id(rows: Sequence[Sequence[Any]]) -> dict[UUID, CashbackAsset]:
     """Return the locked rows as assets by id."""
-    names = [field.attname for field in CashbackAsset._meta.concrete_fields if field.name != UNREAD]
-    return {asset.pk: asset for asset in (CashbackAsset.from_db("default", names, row) for row in rows)}
+    return {asset.pk: asset for asset in read_assets(rows)}
+
+
+def read_assets(rows: Sequence[Sequence[Any]]) -> list[CashbackAsset]:
+    """Return the locked rows as assets, in their order."""
+    return [CashbackAsset.from_db("default", asset_columns(), row) for row in rows]
+
+
+@cache
+def asset_columns() -> list[str]:
+    """Return the names of the columns that the statements read."""
+    return [field.attname for field in CashbackAsset._meta.concrete_fields if field.name != UNREAD]
 
 
 def allowances_by_key(rows: Sequence[Sequence[Any]]) -> ClaimAllowances:

@@ -19,6 +19,9 @@ def stored_boolean(condition: Q) -> models.GeneratedField:
     return models.GeneratedField(expression=expression, output_field=BooleanField(), db_persist=True)
 
 
+DATED = Q(spendable_until__isnull=False) | Q(spendable_from__gt=F("opened_at"))  # movement_kinds.DATED_LOT
+
+
 class Lot(models.Model):
     """What is left of one claimed credit, from when and until when it can be spent. Its id is that of the claim's entry.
 
@@ -69,6 +72,7 @@ class Lot(models.Model):
             models.Index(
                 fields=("spendable_until", "entry"), condition=Q(is_open=True, spendable_until__isnull=False), name="lot_ending"
             ),
+            models.Index(fields=("user", "currency"), condition=Q(is_open=True) & DATED, name="lot_dated"),
         )
 
     def __str__(self) -> str:
@@ -147,6 +151,25 @@ class Allocation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.amount} of {self.lot_id} for {self.payment_id}"
+
+
+class LastingChange(models.Model):
+    """What movements have changed of the available value of a wallet's lasting lots, those that are not DATED.
+
+    Their sum is that of the claims (SealedBalance.lasting and the entries since the last seal) and this, so that a balance
+    reads only dated lots one by one, however many credits a user holds.
+    """
+
+    pk = models.CompositePrimaryKey("user_id", "currency")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, db_constraint=False, db_index=False, related_name="+")
+    currency = models.CharField(max_length=3)
+    amount = models.DecimalField(max_digits=24, decimal_places=4)
+
+    class Meta:
+        triggers: ClassVar = lot_triggers.never_deleted("lasting_change_kept")
+
+    def __str__(self) -> str:
+        return f"{self.amount} {self.currency}"
 
 
 class LotBackfill(models.Model):

@@ -16,7 +16,7 @@ from wallet.assets.models import CashbackAsset
 from wallet.assets.triggers import append_only
 from wallet.ledger import lot_triggers, triggers
 from wallet.ledger.fields import TransactionIdField
-from wallet.ledger.lots import Allocation, Lot, LotBackfill, Payment
+from wallet.ledger.lots import Allocation, LastingChange, Lot, LotBackfill, Payment
 from wallet.ledger.movements import Grant, Lapse, Movement, Posting
 from wallet.ledger.querysets import EntryQuerySet, SealQuerySet
 from wallet.ledger.seal_shape import SHAPE
@@ -30,6 +30,7 @@ __all__ = [
     "Grant",
     "IdempotencyKey",
     "Lapse",
+    "LastingChange",
     "Lot",
     "LotBackfill",
     "Movement",
@@ -180,7 +181,8 @@ class Seal(models.Model):
 class SealedBalance(models.Model):
     """The sum of a user's sealed entries in one currency, written by the trigger of each seal.
 
-    A balance is the sealed balance and the entries since the last seal, however many entries came before.
+    A balance is the sealed balance and the entries since the last seal, however many entries came before. `lasting` is the part
+    of the claims that could be spent at once and never end (see Lot).
     """
 
     pk = models.CompositePrimaryKey("user_id", "currency")
@@ -188,6 +190,7 @@ class SealedBalance(models.Model):
     currency = models.CharField(max_length=3)
     amount = models.DecimalField(max_digits=24, decimal_places=4)
     claims = models.PositiveBigIntegerField()
+    lasting = models.DecimalField(max_digits=24, decimal_places=4, db_default=0)
 
     def __str__(self) -> str:
         return f"{format_amount(self.amount, self.currency)} {self.currency}"

@@ -36,6 +36,10 @@ OF_PAYMENT = tuple(kind for kind, how in KINDS.items() if how.of_payment)
 OF_CLAIM = tuple(kind for kind, how in KINDS.items() if not how.of_payment)
 DRAWING = ("HOLD", "SPEND")  # they begin a payment
 RETURNING = ("RELEASE", "REFUND")  # value comes back to lots
+# A claim, and its lot, that can be spent at once and never ends. Such lots are summed when they move, and never read one by one
+# for a balance; what the clock decides of the others is asked when it is read.
+LASTING_ENTRY = "spendable_until IS NULL AND coalesce(spendable_from, claimed_at) = claimed_at"
+DATED_LOT = "(lot.spendable_until IS NOT NULL OR lot.spendable_from > lot.opened_at)"
 ACCOUNTS = tuple(dict.fromkeys(account for how in (CLAIM, *KINDS.values()) for account in (how.source, how.target)))
 
 

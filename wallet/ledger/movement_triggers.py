@@ -7,7 +7,7 @@ import pgtrigger
 
 from kernel.sql import WALLET_LOCK
 from wallet.assets.triggers import refuse_sql
-from wallet.ledger.movement_kinds import DRAWING, LOT_FIGURES, RETURNING, kinds_sql, lot_change_sql
+from wallet.ledger.movement_kinds import DATED_LOT, DRAWING, LOT_FIGURES, RETURNING, kinds_sql, lot_change_sql
 from wallet.ledger.triggers import at_commit
 
 # --- Movements ----------------------------------------------------------------------------------------------------------
@@ -123,6 +123,16 @@ LOTS_MOVED = f"""
             {MOVED} GROUP BY added.lot_id) AS change
         WHERE lot.entry_id = change.lot_id;
 """
+# One row a wallet, whose lock the movement holds: nothing else waits for it.
+AVAILABLE_SUM = f"sum({lot_change_sql('available', 'movement.kind', 'added.amount')})"
+LASTING_MOVED = f"""
+    INSERT INTO ledger_lastingchange AS kept (user_id, currency, amount)
+        SELECT movement.user_id, movement.currency, {AVAILABLE_SUM} {MOVED}
+            JOIN ledger_lot AS lot ON lot.entry_id = added.lot_id
+        WHERE NOT {DATED_LOT} GROUP BY movement.user_id, movement.currency HAVING {AVAILABLE_SUM} <> 0
+        ORDER BY movement.user_id, movement.currency
+    ON CONFLICT (user_id, currency) DO UPDATE SET amount = kept.amount + excluded.amount;
+"""
 PAYMENTS_BEGUN = f"""
     INSERT INTO ledger_payment (id, user_id, currency, service_id, reference, amount, held, captured, released, refunded,
             began_at, held_until)
@@ -179,6 +189,7 @@ applied = pgtrigger.Trigger(
         RAISE EXCEPTION 'this credit cannot be used so' USING ERRCODE = 'check_violation', CONSTRAINT = broken;
     END IF;
     {LOTS_MOVED}
+    {LASTING_MOVED}
     IF kinds && '{{{",".join(DRAWING)}}}' THEN
         {PAYMENTS_BEGUN}
     END IF;

@@ -6,6 +6,7 @@ import pgtrigger
 
 from wallet.assets.supply_triggers import MERGE_SUPPLY
 from wallet.assets.triggers import refuse_sql
+from wallet.ledger.movement_kinds import LASTING_ENTRY
 
 # Makes all triggers fire under session_replication_role = replica too. Migrations call harden_triggers(), which includes it;
 # tests restore with it the triggers that they have lifted.
@@ -91,11 +92,13 @@ balances_added = pgtrigger.Trigger(
     operation=pgtrigger.Insert,
     when=pgtrigger.After,
     func=f"""
-    INSERT INTO ledger_sealedbalance (user_id, currency, amount, claims)
-        SELECT user_id, currency, sum(amount), count(*) FROM ledger_entry
+    INSERT INTO ledger_sealedbalance (user_id, currency, amount, claims, lasting)
+        SELECT user_id, currency, sum(amount), count(*), coalesce(sum(amount) FILTER (WHERE {LASTING_ENTRY}), 0)
+        FROM ledger_entry
         WHERE xid >= NEW.from_xid AND xid < NEW.to_xid GROUP BY user_id, currency
     ON CONFLICT (user_id, currency) DO UPDATE
-        SET amount = ledger_sealedbalance.amount + excluded.amount, claims = ledger_sealedbalance.claims + excluded.claims;
+        SET amount = ledger_sealedbalance.amount + excluded.amount, claims = ledger_sealedbalance.claims + excluded.claims,
+            lasting = ledger_sealedbalance.lasting + excluded.lasting;
     {MERGE_SUPPLY}
     RETURN NULL;
     """,

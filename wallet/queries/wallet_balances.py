@@ -6,16 +6,26 @@ from typing import Any
 from uuid import UUID
 
 from kernel.statements import run_statements
-from wallet.ledger.movement_kinds import lot_change_sql
+from wallet.ledger.movement_kinds import DATED_LOT, LASTING_ENTRY, lot_change_sql
 
 ENDING_SOON_DAYS = 7
 
-# What is open: the partial indexes lot_draw and payment_held_of_user hold nothing else, however long the history is. What an
-# ended hold still has comes back to credits that have not ended.
-NOW = """
-WITH open AS (
-    SELECT currency, available, spendable_from, spendable_until FROM ledger_lot
-    WHERE user_id = %(user)s AND is_open AND clawback_due = 0
+# Lasting credits are summed when they move (LastingChange). The others are read one by one where they are open: the partial
+# indexes lot_dated and payment_held_of_user hold nothing else, however long the history is. What an ended hold still has comes
+# back to credits that have not ended.
+NOW = f"""
+WITH lasting AS (
+    SELECT currency, sum(amount) AS available FROM (
+        SELECT currency, lasting AS amount FROM ledger_sealedbalance WHERE user_id = %(user)s
+        UNION ALL
+        SELECT currency, amount FROM ledger_entry WHERE user_id = %(user)s AND {LASTING_ENTRY}
+            AND xid >= coalesce((SELECT to_xid FROM ledger_seal ORDER BY seq DESC LIMIT 1), '0')
+        UNION ALL
+        SELECT currency, amount FROM ledger_lastingchange WHERE user_id = %(user)s
+    ) AS part GROUP BY currency HAVING sum(amount) <> 0
+), dated AS (
+    SELECT currency, available, spendable_from, spendable_until FROM ledger_lot AS lot
+    WHERE user_id = %(user)s AND is_open AND {DATED_LOT} AND clawback_due = 0
         AND (spendable_until IS NULL OR spendable_until > statement_timestamp())
 ), ongoing AS (
     SELECT currency, sum(held) AS held FROM ledger_payment
@@ -26,7 +36,10 @@ WITH open AS (
     JOIN ledger_lot AS lot ON lot.entry_id = part.lot_id
     WHERE payment.user_id = %(user)s AND payment.is_held AND payment.held_until <= statement_timestamp()
         AND lot.clawback_due = 0 AND (lot.spendable_until IS NULL OR lot.spendable_until > statement_timestamp())
-), spendable AS (SELECT * FROM open UNION ALL SELECT * FROM back), summed AS (
+), spendable AS (
+    SELECT * FROM dated UNION ALL SELECT * FROM back
+    UNION ALL SELECT currency, available, '-infinity'::timestamptz, NULL FROM lasting
+), summed AS (
     SELECT currency,
         coalesce(sum(available) FILTER (WHERE spendable_from <= statement_timestamp()), 0) AS available,
         coalesce(sum(available) FILTER (WHERE spendable_from > statement_timestamp()), 0) AS pending,

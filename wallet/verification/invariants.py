@@ -1,6 +1,7 @@
 """The checker's SQL: each statement returns one sentence per violating row (checker.py lists the invariants)."""
 
 from wallet.assets.claim_rules import PERIOD_IS_FULL
+from wallet.ledger.movement_kinds import LASTING_ENTRY
 from wallet.verification import supply
 
 TWO_CLAIMS = """
@@ -129,17 +130,18 @@ UNUSUAL_RESPONSES = """
 """
 
 # A sealed balance is the sum of the user's sealed entries.
-SEALED_BALANCES_DIFFER = """
+SEALED_BALANCES_DIFFER = f"""
     WITH sealed AS (
-        SELECT user_id, currency, sum(amount) AS amount, count(*) AS claims FROM ledger_entry
-        WHERE xid < (SELECT max(to_xid) FROM ledger_seal) GROUP BY user_id, currency
+        SELECT user_id, currency, sum(amount) AS amount, count(*) AS claims,
+            coalesce(sum(amount) FILTER (WHERE {LASTING_ENTRY}), 0) AS lasting
+        FROM ledger_entry WHERE xid < (SELECT max(to_xid) FROM ledger_seal) GROUP BY user_id, currency
     )
-    SELECT format('the sealed balance of user %s is %s %s of %s claims, but the sealed entries sum to %s of %s',
-        user_id, coalesce(balance.amount, 0), currency, coalesce(balance.claims, 0), coalesce(sealed.amount, 0),
-        coalesce(sealed.claims, 0))
+    SELECT format('the sealed balance of user %s is %s %s of %s claims, %s lasting, but the sealed entries sum to %s of %s, %s',
+        user_id, coalesce(balance.amount, 0), currency, coalesce(balance.claims, 0),
+        coalesce(balance.lasting, 0), coalesce(sealed.amount, 0), coalesce(sealed.claims, 0), coalesce(sealed.lasting, 0))
     FROM sealed FULL JOIN ledger_sealedbalance AS balance USING (user_id, currency)
-    WHERE (balance.amount, balance.claims) IS DISTINCT FROM (sealed.amount, sealed.claims)
-"""
+    WHERE (balance.amount, balance.claims, balance.lasting) IS DISTINCT FROM (sealed.amount, sealed.claims, sealed.lasting)
+"""  # noqa: S608  (constants)
 
 # Transactions and waits that are longer than any request may take. Read-only transactions, such as backups, are allowed.
 STUCK_TRANSACTIONS = """

@@ -1,6 +1,16 @@
 """The checker's SQL about the wallet as money (I12 to I24): states are counted again from the facts, and the facts replayed."""
 
-from wallet.ledger.movement_kinds import CLAIM, DRAWING, KINDS, LOT_FIGURES, OF_PAYMENT, accounts_sql, kinds_sql, lot_change_sql
+from wallet.ledger.movement_kinds import (
+    CLAIM,
+    DATED_LOT,
+    DRAWING,
+    KINDS,
+    LOT_FIGURES,
+    OF_PAYMENT,
+    accounts_sql,
+    kinds_sql,
+    lot_change_sql,
+)
 
 CHANGES = ", ".join(f"{lot_change_sql(name, 'movement.kind', 'posting.amount')} AS {name}" for name in LOT_FIGURES)
 # Each posting with its movement and what it changes of its lot.
@@ -51,6 +61,17 @@ LOT_DIFFERS = f"""
     UNION ALL
     SELECT format('credit %s has %s of %s clawed back still due, but its movements come to %s of %s', entry_id, clawback_due,
         clawback_total, due, asked) FROM pair WHERE (clawback_due, clawback_total) <> (due, asked)
+"""
+LASTING_DIFFERS = f"""
+    WITH moved AS (
+        SELECT posted.user_id, posted.currency, sum(posted.available) AS amount
+        FROM ({POSTED}) AS posted JOIN ledger_lot AS lot ON lot.entry_id = posted.lot_id
+        WHERE NOT {DATED_LOT} GROUP BY posted.user_id, posted.currency
+    )
+    SELECT format('the lasting credits of user %s in %s moved by %s, but their postings come to %s', user_id, currency,
+        coalesce(kept.amount, 0), coalesce(moved.amount, 0))
+    FROM ledger_lastingchange AS kept FULL JOIN moved USING (user_id, currency)
+    WHERE coalesce(kept.amount, 0) <> coalesce(moved.amount, 0)
 """
 PARTS = {"amount": DRAWING, "captured": ("SPEND", "CAPTURE"), "released": ("RELEASE",), "refunded": ("REFUND",)}
 PART_SUMS = ", ".join(
@@ -220,6 +241,7 @@ STATEMENTS = [
     ("I12", POSTING_ELSEWHERE),
     ("I12", UNKNOWN_KIND),
     ("I13", LOT_DIFFERS),
+    ("I13", LASTING_DIFFERS),
     ("I13", PAYMENT_DIFFERS),
     ("I13", PAYMENT_IS_NOT_AS_ASKED),
     ("I13", ALLOCATION_DIFFERS),

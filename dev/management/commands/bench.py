@@ -12,7 +12,7 @@ from dev.bench import markdown_report
 from dev.bench.catalogue import BENCHES
 from dev.bench.git_revisions import BEFORE, NoHistory, short_commit
 from dev.bench.results import COLUMNS
-from dev.bench.run import run_benches
+from dev.bench.run import Result, run_benches
 from dev.management.commands.prove_claims import raise_interrupt
 from wallet.management import output
 from wallet.management.base_command import BaseCommand, positive_int
@@ -49,8 +49,12 @@ class Command(BaseCommand):
         rounds = options["rounds"] or (QUICK_ROUNDS if quick else ROUNDS)
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, raise_interrupt)
-        results = list(run_benches(names, rounds, quick=quick, before=before, report_progress=self.stderr.write))
-        output.write_table(self.stdout, COLUMNS, markdown_report.figure_rows(results), right=COLUMNS[2:6])
+        results: list[Result] = []
+        try:
+            results.extend(run_benches(names, rounds, quick=quick, before=before, report_progress=self.stderr.write))
+        finally:  # an interrupted run shows what it has measured
+            if results:
+                output.write_table(self.stdout, COLUMNS, markdown_report.figure_rows(results), right=COLUMNS[2:6])
         if options["write"]:
             self.stdout.write(f"Written to {markdown_report.write_page(results, DOCS, rounds=rounds, quick=quick)}.")
         if failed := [result.bench for result in results if result.error]:
