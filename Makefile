@@ -9,7 +9,7 @@ STAMPEDE := $(VENV)/stampede.xml
 NEW_KEY := $(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(48))'
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-browser screenshots messages prove bench mutants check format requirements clean
+.PHONY: help run test test-browser screenshots messages prove prove-cluster bench mutants check format requirements clean
 
 help:  ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -29,8 +29,8 @@ $(READY): requirements-dev.txt
 	$(install)
 	@touch $(RUNNABLE)
 
-run: $(RUNNABLE)  ## Start everything with demo data (PORT=8000) and print the addresses
-	@exec $(BIN)/python manage.py run
+run: $(RUNNABLE)  ## Start everything with demo data (PORT=8000; EMPTY=1: without, in a database of its own) and print the addresses
+	@exec $(if $(EMPTY),env CASHBACK_LOCAL_PROFILE=empty) $(BIN)/python manage.py run $(if $(EMPTY),--empty)
 
 # These proofs need the whole machine, so they run after the others and not beside them.
 EXCLUSIVE := tests/proofs/test_faults.py tests/proofs/test_stampede.py
@@ -45,6 +45,16 @@ prove: $(READY)  ## Inject every fault while clients claim (MINUTES=10 SEED=…)
 		tests/proofs/test_state_model.py tests/proofs/test_concurrent_steps.py tests/proofs/test_interrupted_claims.py tests/api/test_fuzz.py
 	-$(BIN)/python -m pytest -q --junitxml=$(STAMPEDE) tests/proofs/test_stampede.py
 	$(BIN)/python manage.py prove --write $(WRITE) --generated $(GENERATED) $(STAMPEDE) --minutes $(or $(MINUTES),10) --seed $(RUN_SEED)
+
+# Patroni in a folder of its own; HAProxy, PgBouncer and etcd are the system's (make says which are missing).
+CLUSTER := .venv-cluster
+$(CLUSTER)/.installed: requirements-cluster.txt | $(READY)
+	rm -rf $(CLUSTER)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --target $(CLUSTER) -r $<
+	@touch $@
+
+prove-cluster: $(READY) $(CLUSTER)/.installed  ## Break a cluster of five hosts (Linux, root; MINUTES=3 is short), and write docs/cluster.md
+	$(BIN)/python manage.py prove_cluster --write $(WRITE) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
 bench: $(READY)  ## Measure everything against its baseline (about 30 minutes; ROUNDS=5), and write docs/benchmarks.md
 	$(BIN)/python manage.py bench --write $(ROUNDS:%=--rounds %)
@@ -82,10 +92,11 @@ requirements:  ## Pin requirements*.in again, with hashes (needs uv; KEEP=1 keep
 	$(PIN) $(if $(KEEP),,--upgrade) requirements-telemetry.in -o requirements-telemetry.txt
 	$(PIN) $(if $(KEEP),,--upgrade) requirements-dev.in -o requirements-dev.txt
 	$(PIN) $(if $(KEEP),,--upgrade) requirements-mutants.in -o requirements-mutants.txt
+	$(PIN) $(if $(KEEP),,--upgrade) requirements-cluster.in -o requirements-cluster.txt
 
 messages: $(READY)  ## Extract the pages' texts into locale/ and compile them (needs gettext)
 	$(BIN)/python manage.py makemessages --all --no-location --no-obsolete -i "$(VENV)/*" -i "tests/*" -i "wallet/admin/*" -i "wallet/static/*"
 	$(BIN)/python manage.py compilemessages -i "$(VENV)/*"
 
 clean:  ## Remove the environment and the tools' caches (the data stays: manage.py services status shows its folder)
-	rm -rf $(VENV) .mutants .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis staticfiles
+	rm -rf $(VENV) $(CLUSTER) .mutants .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis staticfiles

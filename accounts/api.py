@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from accounts import clients, email_verification, password_reset, passwords, registration, throttles, tokens, two_factor
 from accounts.email_links import LinkNotValid
+from accounts.invitations import invitation_of
 from accounts.models import User
 from accounts.serializers import (
     CredentialsSerializer,
@@ -52,10 +53,14 @@ class RegisterView(PublicAuthView):
     serializer_class = RegistrationSerializer
 
     def post(self, request: Request) -> Response:
-        """Create an account. Limited to 10 attempts per hour and address."""
+        """Create an account. Limited to 10 attempts per hour and address.
+
+        With `referral_code` the person is a friend of the one whose code it is, for ever; a code that nobody has is refused.
+        """
         body = self.validated_body(request)
         throttles.check_registration(request)
-        return Response(NewUserSerializer(registration.register_user(**body)).data, 201)
+        invitation = invitation_of(request, body.pop("referral_code", ""))
+        return Response(NewUserSerializer(registration.register_user(**body, invitation=invitation)).data, 201)
 
 
 @operation(

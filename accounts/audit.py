@@ -42,12 +42,17 @@ Event = Literal[
     "token_refresh",
     "limit",
     "permission",
+    "unsubscribe",
     "export",
     "payment_release",
     "payment_refund",
     "credit_grant",
     "credit_clawback",
     "credit_extend",
+    "rule_change",
+    "referral_review",
+    "proposal",
+    "webhook",
 ]
 
 

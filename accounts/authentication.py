@@ -16,11 +16,12 @@ from accounts.models import TokenFamily, User
 from accounts.tokens import FAMILY, TOKEN_ERRORS
 from kernel.batching import Batcher
 from kernel.connection_reservation import reserved_connections
+from kernel.server_timeline import SERVER_TIMELINE
 from kernel.sql import uuid_array
 
 USER_COLUMNS = {field.attname: field.column for field in User._meta.concrete_fields}
 SELECT_LIVE_FAMILIES = f"""\
-SELECT family.id, family.auth_hash, {", ".join(f"account.{column}" for column in USER_COLUMNS.values())}
+SELECT family.id, family.auth_hash, {SERVER_TIMELINE}, {", ".join(f"account.{column}" for column in USER_COLUMNS.values())}
 FROM accounts_tokenfamily AS family JOIN accounts_user AS account ON account.id = family.user_id
 WHERE family.id = ANY(%s::uuid[]) AND family.revoked_at IS NULL AND family.expires_at > now()
 """  # noqa: S608  (made of our own columns)
@@ -43,9 +44,11 @@ def find_live_families(ids: Sequence[UUID]) -> list[TokenFamily | None]:
     return [build_family(*rows[family_id]) if family_id in rows else None for family_id in ids]
 
 
-def build_family(pk: UUID, auth_hash: str, *user_values: Any) -> TokenFamily:
+def build_family(pk: UUID, auth_hash: str, timeline: str | None, *user_values: Any) -> TokenFamily:
     """Return the family, with its user, from a row of SELECT_LIVE_FAMILIES."""
-    return TokenFamily(id=pk, auth_hash=auth_hash, user=User.from_db("default", USER_COLUMNS, user_values))
+    user = User.from_db("default", USER_COLUMNS, user_values)
+    user.server_timeline = timeline
+    return TokenFamily(id=pk, auth_hash=auth_hash, user=user)
 
 
 family_batcher: Batcher[UUID, TokenFamily | None] = Batcher(

@@ -2,23 +2,24 @@
 
 A search of a large table, or an export of all its rows, keeps one core of PostgreSQL busy. Each process has few slots for them,
 and a request waits for a slot without a connection, so that most connections remain for other requests. Interfaces declare
-their expensive reads with SEARCH and EXPORT. A replica, if there were one, would be chosen here.
+their expensive reads with SEARCH and EXPORT. Where there is a replica, it is chosen here (kernel.replicas).
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import wraps
 from typing import Any, TypeVar, cast
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connections, transaction
 from django.http import HttpRequest
 from psycopg.pq import TransactionStatus
 
 from accounts import throttles
 from accounts.models import User
+from kernel import replicas
 from kernel.batching import release_connection
 from kernel.slots import ReadsBusy, Slots
 from kernel.sql import EXPORT_LOCK
@@ -56,9 +57,14 @@ class ExpensiveRead:
         if _in_expensive_read.get():
             yield
             return
-        throttles.check_rate(self.rate, f"user:{user.pk}")
+        is_repetition = replicas.is_repetition()
+        if not is_repetition:
+            throttles.check_rate(self.rate, f"user:{user.pk}")
         release_connection()
-        with self.slots.slot(), marked_as_expensive(), transaction.atomic():
+        server = replicas.choose_server()
+        slot: AbstractContextManager[None] = nullcontext() if is_repetition else self.slots.slot()
+        with slot, marked_as_expensive(), replicas.reading_from(server), transaction.atomic(using=server):
+            connection = connections[server]
             with connection.cursor() as cursor:
                 cursor.execute(self.begin, [str(getattr(settings, self.timeout_setting))])
                 *_, is_alone = cursor.fetchone()
@@ -69,7 +75,7 @@ class ExpensiveRead:
             finally:
                 # The interface may have handled an error that aborted the transaction, such as a statement timeout.
                 if connection.connection and connection.connection.info.transaction_status == TransactionStatus.INERROR:
-                    transaction.set_rollback(True)
+                    transaction.set_rollback(True, using=server)
 
 
 _in_expensive_read: ContextVar[bool] = ContextVar("in_expensive_read", default=False)

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy, gettext_noop, ngettext_lazy
 from unfold.forms import AuthenticationForm as ConsoleForm
 
 from accounts import audit, clients, throttles, two_factor
+from accounts.invitations import MAX_CODE_LENGTH
 from accounts.models import User
 from accounts.password_forms import password_forms
 from accounts.password_hashing import HashingBusy
@@ -149,6 +150,13 @@ class RegistrationForm(forms.Form):
         widget=forms.EmailInput(attrs={"autocomplete": "email", "autofocus": True}),
     )
     password = password_field("new-password", label=gettext_lazy("Password"), help_text=lazy(password_rules, SafeString)())
+    referral_code = forms.CharField(
+        label=gettext_lazy("Invitation code"),
+        help_text=gettext_lazy("If a friend invited you. Otherwise leave it blank."),
+        required=False,
+        max_length=MAX_CODE_LENGTH,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "characters", "spellcheck": "false"}),
+    )
 
     def clean(self) -> dict[str, Any]:
         """Validate the password even when the email is invalid, so that all errors are shown at once."""

@@ -75,6 +75,8 @@ class User(AbstractBaseUser):
     created_at = models.DateTimeField(_("member since"), db_default=Now(), editable=False)
     # An IANA zone. Empty until the browser's zone is known (accounts.time_zones); the database default lets older code insert.
     time_zone = models.CharField(_("time zone"), max_length=64, blank=True, default="", db_default="", editable=False)
+    # A code of settings.LANGUAGES for emails. Empty until the person has used the pages (accounts.languages).
+    language = models.CharField(_("language"), max_length=10, blank=True, default="", db_default="", editable=False)
     email_verified_at = models.DateTimeField(_("email verified"), null=True, editable=False)
     # The email that replaces the current one as soon as its owner follows the link sent to it; empty when there is none.
     pending_email = models.EmailField(blank=True, default="", db_default="", editable=False)
@@ -84,6 +86,9 @@ class User(AbstractBaseUser):
     USERNAME_FIELD = "email"
     EMAIL_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
+
+    # The timeline of the server that this row was read from (kernel.server_timeline); only authentication by token reads it.
+    server_timeline: str | None = None
 
     objects: ClassVar[UserManager] = UserManager()
 

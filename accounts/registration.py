@@ -11,6 +11,7 @@ from psycopg.errors import UniqueViolation
 from accounts import audit, mail
 from accounts.constraint_words import WORDS
 from accounts.email_addresses import normal_email
+from accounts.invitations import Invitation, set_invitation
 from accounts.models import User
 from accounts.passwords import validate_new_password
 from kernel.constraint_words import violations_in_words
@@ -24,16 +25,18 @@ class EmailTaken(Conflict):
     detail = gettext_noop("This email already has an account. Sign in instead.")
 
 
-def register_user(email: str, password: str) -> User:
+def register_user(email: str, password: str, invitation: Invitation | None = None) -> User:
     """Insert a USER and return it. The unique constraint decides between concurrent registrations.
 
-    Raises ValidationError (for `email` or `password`), EmailTaken, HashingBusy. Callers count the attempt first.
+    Raises ValidationError (for `email`, `password` or `referral_code`), EmailTaken, HashingBusy. Callers count the attempt
+    first.
     """
     with audit.recording_refusal("register", email=audit.email_digest(email)):
         user = User(email=normal_email(email))
         check_registration(user, password)
         user.set_password(password)  # outside the transaction, which would hold a connection meanwhile
         with email_uniqueness():
+            set_invitation(invitation)
             user.save(force_insert=True)
             mail.enqueue_email(mail.EMAIL_LINK, user.pk)
     audit.record_event("register", "done", user, email=audit.email_digest(email))

@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from rest_framework import serializers
 from rest_framework.serializers import as_serializer_error
 
+from accounts.invitations import MAX_CODE_LENGTH
 from accounts.models import User
 from accounts.passwords import MAX_PASSWORD_LENGTH, validate_new_password
 from accounts.sign_ins import SignIn
@@ -34,6 +35,9 @@ class RegistrationSerializer(StrictSerializer):
 
     email = serializers.EmailField(max_length=254)
     password = PasswordField()
+    referral_code = serializers.CharField(
+        required=False, allow_blank=True, max_length=MAX_CODE_LENGTH, help_text="The code of the friend who invites the person."
+    )
 
     def further_errors(self, valid: dict[str, Any]) -> dict[str, Any]:
         """Return what is wrong with the password when the email is, too."""

@@ -9,7 +9,7 @@ from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.views import LoginView, LogoutView
 from django.core.exceptions import ValidationError
 from django.forms import BaseForm
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.urls import reverse_lazy
 from django.utils import translation
@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.generic import FormView, TemplateView, View
+from django.views.i18n import set_language
 
 from accounts import audit, closing, email_change, passwords, registration, sign_ins, throttles
 from accounts.clients import remember_device
@@ -34,6 +35,8 @@ from accounts.forms import (
     as_form_error,
     wait_of,
 )
+from accounts.invitations import COOKIE, MAX_CODE_LENGTH, invitation_of
+from accounts.languages import LANGUAGES, change_language
 from accounts.models import User
 from accounts.password_hashing import HashingBusy
 from accounts.registration import EmailTaken
@@ -90,6 +93,15 @@ class ActionFormView(RateLimitedFormView):
         raise NotImplementedError
 
 
+def choose_language(request: HttpRequest) -> HttpResponseBase:
+    """Show the pages in another language from now on, and send the signed-in user's emails in it."""
+    response = set_language(request)
+    code = request.POST.get("language", "")
+    if code in LANGUAGES and isinstance(request.user, User):
+        change_language(request.user, code)
+    return response
+
+
 class SignOut(LogoutView):
     """Sign out."""
 
@@ -107,10 +119,15 @@ class Register(ActionFormView):
     template_name = "accounts/register.html"
     success_url = reverse_lazy("offers")
 
+    def get_initial(self) -> dict[str, Any]:
+        """Return the invitation code of the link that was followed first."""
+        return {"referral_code": self.request.COOKIES.get(COOKIE, self.request.GET.get("code", ""))[:MAX_CODE_LENGTH]}
+
     def call_action(self, values: dict[str, Any]) -> None:
         """Register the user and sign them in."""
         throttles.check_registration(self.request)
-        user = registration.register_user(**values)
+        invitation = invitation_of(self.request, values.pop("referral_code"))
+        user = registration.register_user(**values, invitation=invitation)
         login(self.request, user)
         remember_device(self.request, user.email)
         messages.success(self.request, _("Welcome. Here's what you can claim. We've sent you a link to confirm your email."))

@@ -2,13 +2,15 @@
 
 import logging
 import re
+import shlex
 from importlib.util import find_spec
 from itertools import combinations
+from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import environ
 from django.core.exceptions import ImproperlyConfigured
-from psycopg.conninfo import conninfo_to_dict
 
 from kernel.whole_numbers import parse_whole_number
 
@@ -18,14 +20,14 @@ LOCAL: bool = env.str("CASHBACK_ENV", "local") == "local"
 if LOCAL:
     from dev import services  # the package is not part of a deployment
 
-# Time limits for an unreachable database server; DATABASE_URL may override them (`?connect_timeout=5`). Without them libpq
-# waits 130 s for a connection, and as long as TCP retransmits for a response of a server that is down.
-NETWORK_LIMITS = {
-    "connect_timeout": 2,  # seconds, for each host and address; the minimum of libpq
-    "keepalives_idle": 3,  # seconds of silence before the first keepalive probe
-    "keepalives_interval": 2,  # seconds between two probes
-    "keepalives_count": 3,  # unanswered probes that end the connection
-    "tcp_user_timeout": 9_000,  # milliseconds for which sent data may stay unacknowledged (Linux)
+# Providers of mail and the name of django-anymail's setting that takes their key.
+MAIL_PROVIDERS = {
+    "brevo": "BREVO_API_KEY",
+    "mailersend": "MAILERSEND_API_TOKEN",
+    "mailgun": "MAILGUN_API_KEY",
+    "postmark": "POSTMARK_SERVER_TOKEN",
+    "resend": "RESEND_API_KEY",
+    "sparkpost": "SPARKPOST_API_KEY",
 }
 
 
@@ -50,6 +52,27 @@ def read_public_keys(name: str) -> list[str]:
     return keys
 
 
+def read_absolute_path(name: str) -> str:
+    """Return the path of a file, from the root; empty when `name` is not set."""
+    value: str = env.str(name, "")
+    if value and not Path(value).is_absolute():
+        raise ImproperlyConfigured(f'{name} must be a path from the root such as /mnt/evidence/seals.jsonl, not "{value}".')
+    return value
+
+
+def read_command(name: str, needs: dict[str, str]) -> str:
+    """Return a command line, empty when `name` is not set; it is of use only together with the settings that it `needs`."""
+    value: str = env.str(name, "")
+    try:
+        words = shlex.split(value)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"{name} must be a command line: {error}.") from error
+    missing = [other for other, setting in needs.items() if words and not setting]
+    if missing:
+        raise ImproperlyConfigured(f"{name} needs {', '.join(missing)}.")
+    return value
+
+
 def read_origins(name: str) -> list[str]:
     """Return origins such as https://shop.example, separated by commas; none when `name` is not set."""
     value: str = env.str(name, "")
@@ -65,16 +88,6 @@ def read_redis_url() -> str:
     if url and not re.match(r"(rediss?|unix)://", url):
         raise ImproperlyConfigured("REDIS_URL must be a URL, e.g. redis://host/0, or be left out.")
     return url or (LOCAL and services.redis_url()) or ""
-
-
-def read_database_url() -> str:
-    """Return the URL of the database: DATABASE_URL, or the project's own server in local mode."""
-    url: str = env.str("DATABASE_URL", "")
-    if not url and not LOCAL:
-        raise ImproperlyConfigured("DATABASE_URL must be set outside local mode, e.g. postgresql://user:secret@host/name.")
-    if url and not re.match(r"\w+://", url):
-        raise ImproperlyConfigured("DATABASE_URL must be a URL, e.g. postgresql://user:secret@host/name.")
-    return url or services.database_url()
 
 
 def read_rate(name: str, default: str) -> str:
@@ -98,6 +111,14 @@ def read_log_format(name: str) -> str:
     value: str = env.str(name, "text")
     if value not in ("text", "json"):
         raise ImproperlyConfigured(f'{name} must be "text" or "json", not "{value}".')
+    return value
+
+
+def read_log_stream(name: str) -> str:
+    """Return "stdout" or "stderr"."""
+    value: str = env.str(name, "stderr")
+    if value not in ("stdout", "stderr"):
+        raise ImproperlyConfigured(f'{name} must be "stdout" or "stderr", not "{value}".')
     return value
 
 
@@ -151,11 +172,38 @@ def read_public_url(name: str, hosts: list[str], https: bool) -> str:
 
 
 def read_email_url(name: str) -> dict[str, Any]:
-    """Return Django's settings of outgoing mail. By default it is printed in local mode, and not sent in a deployment."""
-    default = "consolemail://" if LOCAL else "dummymail://"
-    config: dict[str, Any] = env.email_url_config(env.str(name, default))
+    """Return Django's settings of outgoing mail. By default it is printed in local mode, and not sent in a deployment.
+
+    A provider's API is named by its scheme, with its key: postmark://KEY@, mailgun://KEY@ and so on (MAIL_PROVIDERS).
+    """
+    value: str = env.str(name, "consolemail://" if LOCAL else "dummymail://")
+    scheme, _, rest = value.partition("://")
+    if scheme in MAIL_PROVIDERS:
+        return provider_settings(name, scheme, rest)
+    try:
+        config: dict[str, Any] = env.email_url_config(value)
+    except (ImproperlyConfigured, KeyError, ValueError) as error:
+        known = ", ".join(("smtp+tls", "smtp+ssl", "smtp", "consolemail", "dummymail", *MAIL_PROVIDERS))
+        raise ImproperlyConfigured(
+            f"{name} must be a URL such as smtp+tls://user:password@host:587 with one of these schemes: {known}."
+        ) from error
     config.pop("OPTIONS", None)
     return config
+
+
+def provider_settings(name: str, provider: str, rest: str) -> dict[str, Any]:
+    """Return Django's settings for mail through a provider's API (django-anymail).
+
+    Arguments:
+        rest: what follows "://" in the URL: the key, percent-encoded, and "@".
+    """
+    key, at, _ = rest.partition("@")
+    if not key or not at:
+        raise ImproperlyConfigured(f"{name} must be {provider}://KEY@ with the provider's API key.")
+    if find_spec("anymail") is None:
+        raise ImproperlyConfigured(f"{name} names {provider}, but django-anymail is not installed.")
+    backend = f"anymail.backends.{provider}.EmailBackend"
+    return {"EMAIL_BACKEND": backend, "ANYMAIL": {MAIL_PROVIDERS[provider]: unquote(key), "REQUESTS_TIMEOUT": 10}}
 
 
 def require_distinct(keys: dict[str, str]) -> None:
@@ -163,44 +211,6 @@ def require_distinct(keys: dict[str, str]) -> None:
     for name, other in combinations(keys, 2):
         if keys[name] == keys[other]:
             raise ImproperlyConfigured(f"{name} must differ from {other}: a leak of one must not reveal the other.")
-
-
-def read_hosts(url: str) -> dict[str, str]:
-    """Return HOST and PORT of a URL that names several hosts, as libpq understands it; empty for one host."""
-    _, _, rest = url.partition("://")
-    hosts = re.split("[/?]", rest, maxsplit=1)[0].rpartition("@")[2]
-    if "," not in hosts:
-        return {}
-    address = conninfo_to_dict(f"postgresql://{hosts}/")
-    ports = str(address.get("port", ""))
-    return {"HOST": str(address["host"]), "PORT": ports if ports.strip(",") else ""}
-
-
-def read_database() -> dict[str, Any]:
-    """Return Django's settings of the database, with lock, statement and network time limits on every connection."""
-    url = read_database_url()
-    database: dict[str, Any] = env.db_url_config(url) | read_hosts(url)
-    if database["ENGINE"] == "django.db.backends.postgresql":
-        database["ENGINE"] = "cashback.database"
-    limits = {
-        "lock_timeout": read_int("LOCK_TIMEOUT_MS", 2_000),
-        "statement_timeout": read_int("STATEMENT_TIMEOUT_MS", 5_000),
-        "idle_in_transaction_session_timeout": 5_000,
-    }
-    options = database["OPTIONS"] = NETWORK_LIMITS | database.get("OPTIONS", {})
-    # A URL names a socket's folder in its query string; Django's dbshell reads HOST.
-    database["HOST"] = options.pop("host", database["HOST"])
-    options["prepare_threshold"] = 1  # only for cursors that prepare statements (DatabaseWrapper.prepared_cursor)
-    options["options"] = " ".join(f"-c {name}={value}" for name, value in limits.items())
-    # The size of the pool that the threads of a web process share. 0, no pool, for commands and the cluster: forked processes
-    # cannot share connections.
-    pooled = read_int("DATABASE_POOL", 0)
-    if pooled:
-        options["pool"] = {"min_size": 1, "max_size": pooled, "timeout": 2, "max_idle": 5}
-    database["CONN_MAX_AGE"] = 0 if pooled else read_int("CONN_MAX_AGE", 60)
-    database["CONN_HEALTH_CHECKS"] = True
-    database["TEST"] = {"NAME": env.str("TEST_DATABASE", "test_cashback")}
-    return database
 
 
 def read_caches() -> dict[str, Any]:

@@ -7,17 +7,20 @@ from pathlib import Path
 import django_stubs_ext
 from django.templatetags.static import static
 
+from cashback.database_env import read_database, read_replica
 from cashback.env import (
     LOCAL,
     env,
+    read_absolute_path,
     read_caches,
     read_claim_lock,
-    read_database,
+    read_command,
     read_email_url,
     read_int,
     read_key,
     read_level,
     read_log_format,
+    read_log_stream,
     read_origins,
     read_positive_int,
     read_public_keys,
@@ -40,6 +43,9 @@ JWT_SIGNING_KEY = read_key("JWT_SIGNING_KEY")
 SEAL_SIGNING_KEY = read_key("SEAL_SIGNING_KEY")
 require_distinct({"SEAL_SIGNING_KEY": SEAL_SIGNING_KEY, "JWT_SIGNING_KEY": JWT_SIGNING_KEY, "SECRET_KEY": SECRET_KEY})
 SEAL_PUBLIC_KEYS = read_public_keys("SEAL_PUBLIC_KEYS")
+# The scheduler appends new seals to the file each minute, after the command took them to another machine.
+SEAL_EXPORT_FILE = read_absolute_path("SEAL_EXPORT_FILE")
+SEAL_EXPORT_COMMAND = read_command("SEAL_EXPORT_COMMAND", needs={"SEAL_EXPORT_FILE": SEAL_EXPORT_FILE})
 ALLOWED_HOSTS: list[str] = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"] if LOCAL else [])
 CSRF_TRUSTED_ORIGINS: list[str] = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 # Origins of browser apps elsewhere that may call the API, e.g. https://shop.example. None: no cross-origin call is allowed.
@@ -57,8 +63,17 @@ CORS_ALLOW_HEADERS = [
     "if-match",
     "x-csrftoken",
     "x-request-id",
+    "x-wallet-position",
 ]
-CORS_EXPOSE_HEADERS = ["Content-Disposition", "Device-Token", "ETag", "Idempotency-Replayed", "Retry-After", "X-Request-ID"]
+CORS_EXPOSE_HEADERS = [
+    "Content-Disposition",
+    "Device-Token",
+    "ETag",
+    "Idempotency-Replayed",
+    "Retry-After",
+    "X-Request-ID",
+    "X-Wallet-Position",
+]
 # How many trusted proxies append to X-Forwarded-For; with 0 the header is ignored.
 TRUSTED_PROXIES: int = read_int("TRUSTED_PROXIES", 0)
 # Networks that may read /metrics, e.g. 10.0.0.0/8. Loopback must be listed in a deployment: behind a local proxy every caller
@@ -91,6 +106,9 @@ INSTALLED_APPS = [
     "wallet",
     "wallet.assets",
     "wallet.ledger",
+    "wallet.programme",
+    "wallet.delivery",
+    "wallet.notices",
     "accounts",
     "unfold",
     "unfold.contrib.filters",
@@ -165,6 +183,18 @@ TEMPLATES = [
 # --- Data -------------------------------------------------------------------------------------------------------------
 
 DATABASES = {"default": read_database()}
+# Whether replication may be asynchronous, so that a failover loses the last acknowledged commits (cashback.E010).
+ACCEPT_LOST_COMMITS: bool = env.bool("ACCEPT_LOST_COMMITS", False)
+# A standby for expensive reads (kernel.replicas). Without one, nothing of it is installed.
+if replica := read_replica():
+    DATABASES["replica"] = replica
+    DATABASE_ROUTERS = ["cashback.database.router.ReplicaRouter"]
+    MIDDLEWARE.insert(
+        MIDDLEWARE.index("cashback.http.request_connections.ConnectionMiddleware") + 1,
+        "cashback.http.replica.ReplicaMiddleware",
+    )
+# The largest lag of a replica that is read from, for those who wrote nothing just before.
+DATABASE_REPLICA_MAX_LAG: int = read_positive_int("DATABASE_REPLICA_MAX_LAG", 120)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 PGHISTORY_APPEND_ONLY = True
 
@@ -287,6 +317,10 @@ SPECTACULAR_SETTINGS = {
         "CreditChangeKindEnum": "wallet.api.payment_serializers.CHANGE_KINDS",
         "HistoryKindEnum": "wallet.api.payment_serializers.HISTORY_KINDS",
         "PaymentStateEnum": "wallet.ledger.payment_state.PaymentState",
+        "ProposalKindEnum": "wallet.ledger.proposals.ProposalKind",
+        "ProposalStateEnum": "wallet.ledger.proposals.ProposalState",
+        "EventTypeEnum": "wallet.delivery.event_types.EVENT_TYPES",
+        "WebhookStateEnum": "wallet.delivery.models.WEBHOOK_STATES",
         "CreditStateEnum": "wallet.api.payment_serializers.CREDIT_STATES",
     },
     "PATH_CONVERTER_OVERRIDES": {"any_case_uuid": {"type": "string", "format": "uuid"}},
@@ -302,7 +336,7 @@ SPECTACULAR_SETTINGS = {
 Q_CLUSTER = {
     "name": "cashback",
     "orm": "default",
-    "workers": read_int("CLUSTER_WORKERS", 2),
+    "workers": read_int("CLUSTER_WORKERS", 4),
     "timeout": 240,
     "retry": read_int("CLUSTER_RETRY", 300),
     "max_attempts": 3,
@@ -312,6 +346,14 @@ Q_CLUSTER = {
     "save_limit": 500,
     "poll": 1,
 }
+
+# --- Webhooks -----------------------------------------------------------------------------------------------------------
+
+# How long a receiver may take to answer, in seconds, and how long to wait after its first failure; the waits then double.
+WEBHOOK_TIMEOUT: float = read_positive_int("WEBHOOK_TIMEOUT", 10)
+WEBHOOK_RETRY_SECONDS: float = read_positive_int("WEBHOOK_RETRY_SECONDS", 5)
+# Whether webhooks may use http:// and go to private addresses, such as this machine. Local mode only (cashback.checks).
+WEBHOOK_PRIVATE_ADDRESSES: bool = env.bool("WEBHOOK_PRIVATE_ADDRESSES", LOCAL)
 
 # --- Mail ---------------------------------------------------------------------------------------------------------------
 
@@ -350,6 +392,8 @@ STORAGES = {
 WHITENOISE_USE_FINDERS = LOCAL
 # "json": one JSON object per line, and one line per request.
 LOG_FORMAT = read_log_format("LOG_FORMAT")
+# Where the log goes. Containers set stdout; commands write what they were asked for there, so it is not the default.
+LOG_STREAM = f"ext://sys.{read_log_stream('LOG_STREAM')}"
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -360,8 +404,8 @@ LOGGING = {
     },
     "filters": {"request_id": {"()": "cashback.log_format.RequestIdFilter"}},
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "filters": ["request_id"]},
-        "audit": {"class": "logging.StreamHandler", "formatter": "bare"},
+        "console": {"class": "logging.StreamHandler", "stream": LOG_STREAM, "formatter": LOG_FORMAT, "filters": ["request_id"]},
+        "audit": {"class": "logging.StreamHandler", "stream": LOG_STREAM, "formatter": "bare"},
     },
     "root": {"handlers": ["console"], "level": read_level("LOG_LEVEL", "INFO")},
     "loggers": {

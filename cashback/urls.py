@@ -5,12 +5,11 @@ from django.templatetags.static import static
 from django.urls import include, path, re_path
 from django.utils.functional import lazy
 from django.views.generic import RedirectView
-from django.views.i18n import set_language
 from drf_spectacular.views import SpectacularSwaggerSplitView
 
 from accounts import views
 from cashback.http import health, metrics, problem_pages, system_page
-from wallet.admin import money_reports, payment_steps, person_page, services_page, wallet_page
+from wallet.admin import money_reports, payment_steps, person_page, services_page, wallet_page, webhooks_page
 from wallet.api.openapi import SchemaView
 
 CUSTOMER = "admin/customers/<any_case_uuid:user_id>"
@@ -20,7 +19,7 @@ urlpatterns = [
     path("api/v1/", include("wallet.api.urls")),
     path("", include("wallet.pages.urls")),
     path("", include("accounts.page_urls")),
-    path("language/", set_language, name="set_language"),
+    path("language/", views.choose_language, name="set_language"),
     path("api/v1/auth/", include("accounts.api_urls")),
     path("api/v1/me/", include("accounts.api_me_urls")),
     path("api/v1/schema/", SchemaView.as_view(), name="schema"),
@@ -40,6 +39,7 @@ urlpatterns = [
     # No object has a page "on the site"; Django's redirect to it fails on models that are database views.
     re_path("^admin/r/", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/system/", admin.site.admin_view(system_page.system_page), name="system"),
+    path("admin/services/webhooks/", admin.site.admin_view(webhooks_page.webhooks_page), name="webhooks"),
     path("admin/services/", admin.site.admin_view(services_page.services_page), name="services"),
     path("admin/customers/", admin.site.admin_view(person_page.search_page), name="customer_search"),
     path(f"{CUSTOMER}/", admin.site.admin_view(person_page.person_page), name="customer"),

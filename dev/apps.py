@@ -2,6 +2,12 @@
 
 from django.apps import AppConfig
 
+from dev.following_clock import follow_test_clock
+
 
 class DevConfig(AppConfig):
     name = "dev"
+
+    def ready(self) -> None:
+        """Follow the test clock of a sandbox database."""
+        follow_test_clock()

@@ -67,3 +67,29 @@ class IntervalField(models.Field[str | None, str | None]):
         if not isinstance(value, str) or INTERVAL_TEXT.sub("", value) != "":
             raise ValidationError('Write a duration such as "48 hours", "30 days" or "1 month".', code="interval")
         return value
+
+
+class TransactionIdField(models.Field[int, int]):
+    """The id of the transaction that wrote a row, PostgreSQL's `xid8`: 64 bits, never wraps.
+
+    A subclass names in `frozen_path` its frozen copy beside the migrations of its app, so that they import no code of ours.
+    """
+
+    frozen_path: ClassVar[str]
+
+    def deconstruct(self) -> Deconstructed:
+        """Return the frozen copy of this class."""
+        name, _, args, kwargs = super().deconstruct()
+        return name, self.frozen_path, args, kwargs
+
+    def db_type(self, connection: Any) -> str:
+        """Return the column's type."""
+        return "xid8"
+
+    def from_db_value(self, value: str | None, *_: Any) -> int | None:
+        """Return the integer for the text that psycopg returns."""
+        return None if value is None else int(value)
+
+    def get_prep_value(self, value: int | None) -> str | None:
+        """Return the text that PostgreSQL casts to xid8."""
+        return None if value is None else str(value)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from django.db import connection
+from kernel.replicas import read_connection
 
 
 @lru_cache(maxsize=256)
@@ -15,9 +15,12 @@ def row_type(names: tuple[str, ...]) -> Any:
 
 
 def run_statements(statements: Mapping[str, str], parameters: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Send the statements together, in their order, and return the rows of each by its name; none for one without a result."""
+    """Send the statements together, in their order, and return the rows of each by its name; none for one without a result.
+
+    They go to the server that reads use now (kernel.replicas).
+    """
     results: dict[str, list[Any]] = {}
-    with connection.cursor() as cursor:
+    with read_connection().cursor() as cursor:
         cursor.execute(";\n".join(statements.values()), parameters)
         for number, name in enumerate(statements):
             if number:

@@ -18,7 +18,7 @@ DECISIONS = sorted((ROOT / "docs/adr").glob("0*.md"))
 PACKAGES = ("kernel", "accounts", "wallet", "cashback")
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 # Written by a run of `make prove` or `make bench`: what they name is as it was then.
-WRITTEN_BY_RUNS = {"docs/proofs.md", "docs/benchmarks.md"}
+WRITTEN_BY_RUNS = {"docs/proofs.md", "docs/benchmarks.md", "docs/cluster.md"}
 HISTORICAL = WRITTEN_BY_RUNS | {"CHANGELOG.md"}
 CURRENT = [name for name in NAMES if name not in HISTORICAL]
 # Where environment variables of operators are read.

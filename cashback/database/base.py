@@ -23,6 +23,7 @@ from psycopg_pool.pool import AddConnection
 from kernel.connection_reservation import may_take_reserved
 from kernel.fallbacks import Fallback
 from kernel.metrics import REGISTRY
+from kernel.replicas import PRIMARY, REPLICA, note_failure
 
 log = logging.getLogger(__name__)
 SESSIONS_REPLACED = Fallback("database.sessions_replaced", "the database is read-only; all sessions with it are replaced", log)
@@ -133,6 +134,8 @@ class ErrorWrapper(DatabaseErrorWrapper):
         """Raise the Django exception for a psycopg exception."""
         if error is None:
             return
+        if self.wrapper.alias == REPLICA:
+            note_failure(error)
         sqlstate = getattr(error, "sqlstate", None)
         if sqlstate == READ_ONLY_SERVER:
             self.wrapper.end_session()
@@ -163,7 +166,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
                 open=False,
                 configure=self._configure_connection,
                 reconnect_timeout=RECONNECT_SECONDS,
-                reserved=options["max_size"] // 2,
+                reserved=options["max_size"] // 2 if self.alias == PRIMARY else 0,  # claims are made at the primary
                 **options,
             )
             self._connection_pools.setdefault(self.alias, pool)
@@ -184,8 +187,20 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.pool:
             self.pool.replace_all()
 
+    def chunked_cursor(self) -> CursorWrapper:
+        """Return a cursor for large results, which are kept on the server.
+
+        With a pooler they are only within a transaction: the next one may have another session, which does not know the cursor.
+        """
+        if self.settings_dict.get("POOLER") and not self.in_atomic_block:
+            return self.cursor()
+        return super().chunked_cursor()
+
     def prepared_cursor(self) -> CursorWrapper:
-        """Return a cursor that uses server-side prepared statements, for statements that run all the time."""
+        """Return a cursor that uses server-side prepared statements, for statements that run all the time.
+
+        With a pooler that does not keep them, the statements are sent alike, but not prepared.
+        """
         with self.wrap_database_errors:
             self.ensure_connection()
             return self._prepare_cursor(Cursor(self.connection))  # type: ignore[attr-defined, no-any-return]

@@ -10,17 +10,30 @@ The owner of the tables runs migrations and these grants; the application's role
 from django.db import connection
 from psycopg import sql
 
+from wallet.ledger import key_ring
 from wallet.ledger.querysets import COLUMNS, MOVEMENT_COLUMNS
 
 APP_ROLE = "cashback_app"
 
 # Append-only tables.
-APPEND_ONLY = ("ledger_seal", "ledger_posting", "ledger_grant")
+APPEND_ONLY = (
+    *("ledger_seal", "ledger_posting", "ledger_grant", "delivery_tick"),
+    *("programme_reportedevent", "programme_referralcode"),
+)
 COLUMN_PRIVILEGES = {
     "ledger_entry": f"SELECT, INSERT ({', '.join(COLUMNS)})",
     "ledger_movement": f"SELECT, INSERT ({', '.join(MOVEMENT_COLUMNS)})",
+    # What a notice says never changes, and it is never deleted: nobody can be told twice.
+    "notices_notice": "SELECT, INSERT, UPDATE (state, skip_reason, attempts, next_attempt_at, handed_over_at, sent_at)",
     # Each update opens the lots of so many claims (lot_triggers.lots_backfilled).
     "ledger_lotbackfill": "SELECT, UPDATE (batch_size)",
+    # A rule keeps what it grants for.
+    "programme_grantrule": "SELECT, INSERT, UPDATE (name, per_person_cap, is_active)",
+    # Dues and referrals are written by triggers of what happened; these columns say when a due is tried, and who decided.
+    "programme_grantdue": "SELECT, UPDATE (attempts, refusal, next_try_at)",
+    "programme_referral": "SELECT, UPDATE (is_approved, decided_by_id)",
+    # What was proposed never changes; PostgreSQL dates its decision.
+    "ledger_proposal": "SELECT, INSERT, UPDATE (decided_by_id, approved, decision_reason, result)",
 }
 # The change history and the log of issues are written by SECURITY DEFINER triggers, and so are the counters and balances.
 CHANGE_HISTORY = ("assets_cashbackassetevent", "assets_creditpoolevent", "assets_batch", "assets_issuance", "pghistory_context")
@@ -29,8 +42,12 @@ COUNTERS = ("assets_batchsupply", "assets_supplydelta", "ledger_sealedbalance", 
 MONEY_STATES = ("ledger_lot", "ledger_payment", "ledger_allocation")
 READ_ONLY = (*CHANGE_HISTORY, *COUNTERS, *MONEY_STATES, "django_migrations")
 VIEWS = ("ledger_doubleentry",)
-# Time limits of the role's sessions; a connection may set others.
+# The scheduler empties the partition whose keys are old; rows are read and written through the partitioned table.
+KEY_PARTITIONS = tuple(f"{key_ring.TABLE}_{number}" for number in range(key_ring.PARTITIONS))
+# Time limits of the role's sessions. A connection may set others; one through a pooler has these (DATABASE_POOLER).
 ROLE_TIMEOUTS = {"lock_timeout": "2s", "statement_timeout": "5s", "idle_in_transaction_session_timeout": "5s"}
+# Django would set the time zone of each session, which a pooler shares.
+ROLE_SETTINGS = ROLE_TIMEOUTS | {"TimeZone": "UTC"}
 
 
 def table_privileges(table: str) -> str:
@@ -74,8 +91,9 @@ def grant_statements(role: str) -> list[sql.Composable]:
     ]
     tables = connection.introspection.table_names()
     view_grants = [sql.SQL(f"GRANT SELECT ON {view} TO {{}}") for view in VIEWS]
+    view_grants += [sql.SQL(f"GRANT TRUNCATE ON {partition} TO {{}}") for partition in KEY_PARTITIONS]
     table_grants = [(sql.SQL(f"GRANT {table_privileges(table)} ON {{}} TO {{}}"), sql.Identifier(table)) for table in tables]
-    limits = [sql.SQL(f"ALTER ROLE {{}} SET {setting} = '{limit}'") for setting, limit in ROLE_TIMEOUTS.items()]
+    limits = [sql.SQL(f"ALTER ROLE {{}} SET {setting} = '{limit}'") for setting, limit in ROLE_SETTINGS.items()]
     database = sql.Identifier(current_database())
     return [
         *(grant.format(name, database=database) for grant in (*grants, *view_grants, *limits)),

@@ -34,7 +34,7 @@ def readyz(request: HttpRequest) -> HttpResponse:
 def database_state() -> str:
     """Return "ok", "unreachable", "read-only" (a standby), or how many migrations are missing."""
     try:
-        missing = shipped_migrations() - set(MigrationRecorder(connection).applied_migrations())
+        missing = missing_migrations()
         writable = takes_writes()
     except Error:
         return "unreachable"
@@ -42,6 +42,11 @@ def database_state() -> str:
         connection.end_session()  # type: ignore[attr-defined]
         return "read-only"
     return f"{len(missing)} migration{'' if len(missing) == 1 else 's'} missing" if missing else "ok"
+
+
+def missing_migrations() -> frozenset[tuple[str, str]]:
+    """Return the (app, name) of every migration of this code that is not applied."""
+    return shipped_migrations() - set(MigrationRecorder(connection).applied_migrations())
 
 
 def takes_writes() -> bool:

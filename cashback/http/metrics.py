@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from cashback.http.health import database_state, redis_state
 from kernel import metrics as counted
 from kernel.client_address import client_ip
+from wallet.queries.seal_lag import OLDEST_UNSEALED
 
 STARTED = time.time()
 # A request with one of these headers was forwarded by a proxy.
@@ -32,10 +33,16 @@ COUNTERS_IN_HISTOGRAMS = [
 AGES = {
     "queue": ("cashback_queue_age_seconds", "How long the oldest due task has been waiting; 0 if none is due."),
     "sweep": ("cashback_last_sweep_age_seconds", "Time since the last sweep of due credits ended; +Inf if there was none."),
-    "seal": ("cashback_seal_lag_seconds", "Age of the oldest entry that is not sealed; 0 if all are."),
+    "seal": ("cashback_seal_lag_seconds", "Age of the oldest claim or movement that is not sealed; 0 if all are."),
+}
+WEBHOOKS = {
+    "failing": ("cashback_webhooks_failing", "Active webhooks whose last attempt failed."),
+    "delivered": ("cashback_webhook_events_delivered", "Events that arrived at the webhooks there are now."),
+    "lag": ("cashback_webhook_lag_events", "Events that the webhook furthest behind has not got yet."),
+    "lag_age": ("cashback_webhook_lag_seconds", "Since when the webhook furthest behind lacks an event; 0 if none does."),
 }
 # A queued task is due from the time in `lock`, which django-q2 moves into the future when a worker takes the task.
-READINGS = """
+READINGS = f"""
 SELECT 'rows', relname::text, n_live_tup::float FROM pg_stat_user_tables WHERE relname = ANY(%(tables)s)
 UNION ALL SELECT 'age', 'queue', extract(epoch FROM greatest(
     coalesce(statement_timestamp() - (SELECT min(next_run) FROM django_q_schedule WHERE repeats <> 0), interval '0'),
@@ -43,10 +50,18 @@ UNION ALL SELECT 'age', 'queue', extract(epoch FROM greatest(
     interval '0'))
 UNION ALL SELECT 'age', 'sweep', coalesce(extract(epoch FROM statement_timestamp() - (
     SELECT max(stopped) FROM django_q_task WHERE func = 'wallet.tasks.sweep' AND success)), 'Infinity')
-UNION ALL SELECT 'age', 'seal', coalesce(extract(epoch FROM statement_timestamp() - (
-    SELECT claimed_at FROM ledger_entry
-    WHERE xid >= coalesce((SELECT to_xid FROM ledger_seal ORDER BY seq DESC LIMIT 1), '0') ORDER BY xid, id LIMIT 1)), 0)
-"""
+UNION ALL SELECT 'age', 'seal', coalesce(extract(epoch FROM statement_timestamp() - ({OLDEST_UNSEALED})), 0)
+UNION ALL SELECT 'webhooks', line.name, line.value FROM (
+    SELECT count(*) FILTER (WHERE failing_since IS NOT NULL)::float AS failing, coalesce(sum(delivered), 0)::float AS delivered,
+        coalesce(max((SELECT max(total) FROM delivery_tick) - coalesce(reached.total, 0)), 0)::float AS lag,
+        coalesce(extract(epoch FROM statement_timestamp() - min(missing.at)), 0)::float AS lag_age
+    FROM delivery_webhookendpoint AS endpoint
+    LEFT JOIN delivery_tick AS reached ON reached.id = split_part(endpoint.cursor, '.', 1)::bigint
+    LEFT JOIN delivery_tick AS missing ON missing.id = split_part(endpoint.cursor, '.', 1)::bigint + 1
+    WHERE endpoint.is_active
+) AS webhooks, LATERAL (VALUES ('failing', failing), ('delivered', delivered), ('lag', lag), ('lag_age', lag_age))
+    AS line (name, value)
+"""  # noqa: S608  (a constant)
 
 
 @never_cache
@@ -130,5 +145,5 @@ def database_metrics() -> Iterator[Metric]:
         if kind == "rows":
             rows.add_metric([name], value)
         else:
-            yield gauge(*AGES[name], max(0.0, value))
+            yield gauge(*(AGES if kind == "age" else WEBHOOKS)[name], max(0.0, value))
     yield rows

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
+from django.utils import timezone, translation
 
-from accounts import time_zones
+from accounts import languages, time_zones
 from accounts.models import User
 
 Handler = Callable[[HttpRequest], HttpResponse]
@@ -22,7 +22,7 @@ class TimeZoneMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
-        """Return the response; the first sign-in stores the browser's zone as the user's preference."""
+        """Return the response; the first sign-in stores the browser's zone and the page's language for the user."""
         if request.path_info.startswith(WITHOUT_TIME_ZONE):
             return self.get_response(request)
         user = request.user
@@ -30,6 +30,8 @@ class TimeZoneMiddleware:
         request.time_zone = name  # type: ignore[attr-defined]
         with timezone.override(ZoneInfo(name or "UTC")):
             response = self.get_response(request)
-        if name and request.user.pk != user.pk and isinstance(request.user, User):
-            time_zones.adopt_time_zone(request.user, name)
+        if request.user.pk != user.pk and isinstance(request.user, User):
+            languages.adopt_language(request.user, translation.get_language() or "")
+            if name:
+                time_zones.adopt_time_zone(request.user, name)
         return response

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from dev.bench import (
     claims_http,
     grants,
+    growth,
+    hosts,
     issue,
     lapses,
     large_ledger,
@@ -17,6 +19,7 @@ from dev.bench import (
     sweep,
     upgrade,
     verify,
+    webhooks,
 )
 from dev.bench.environment import BenchEnvironment
 from dev.bench.results import Figure
@@ -63,6 +66,15 @@ BENCHES = {
     ),
     "upgrade": Bench(
         "claims while the lots of 2,000,000 earlier claims are opened, beside claims alone", upgrade.bench_upgrade
+    ),
+    "hosts": Bench(
+        "the CPU that a claim costs PostgreSQL with one, two and four web processes at the same load", hosts.bench_hosts
+    ),
+    "growth": Bench(
+        "bytes of a credit, a claim and a payment on disk, and 7,000,000 old idempotency keys forgotten", growth.bench_growth
+    ),
+    "webhooks": Bench(
+        "webhook events a second to one receiver, beside bare requests with the same bodies", webhooks.bench_webhooks
     ),
     "verify": Bench(
         "verify_ledger on a million entries and a million movements: time and memory, beside their limits", verify.bench_verify

@@ -22,6 +22,7 @@ INSERT INTO assets_cashbackassetevent (pgh_created_at, pgh_label, pgh_obj_id, id
     expires_at, generation, created_at)
     SELECT now(), 'update', id, id, title, total_value, currency, status, pool_id, expires_at, generation, created_at
     FROM assets_cashbackasset WHERE status = 'EXPIRED';
+ALTER TABLE ledger_idempotencykey DISABLE TRIGGER USER;
 INSERT INTO ledger_idempotencykey (user_id, route, key, fingerprint, status_code, body, entry_id)
     SELECT entry.user_id, 'claim', entry.request_key, 'f', 201, format(
         '{"id": "%s", "asset": "%s", "title": "%s", "amount": "%s", "currency": "%s", "claimed_at": "%s"}',

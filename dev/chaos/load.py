@@ -31,6 +31,8 @@ class LoadBroke(Refusal):
 class Client(ClaimClient):
     """Claims until the load stops, and waits until its last request is answered."""
 
+    closing_tries = CLOSING_TRIES
+
     def __init__(self, load: "Load", number: int) -> None:
         super().__init__(load.connect(), number, load.seed)
         self.load = load
@@ -41,10 +43,10 @@ class Client(ClaimClient):
         while not self.load.over.is_set():
             participant, turn = self.random.choice(fixture.participants), turn + 1
             if self.random.random() < SHARE_BY_ID:
-                self.request_until_answered("asset", self.random.choice(fixture.credits), participant, None, CLOSING_TRIES)
+                self.request_until_answered("asset", self.random.choice(fixture.credits), participant, None, self.closing_tries)
             else:
                 self.request_until_answered(
-                    "pool", fixture.pool, participant, f"under-load-{self.load.seed}-{self.number}-{turn}", CLOSING_TRIES
+                    "pool", fixture.pool, participant, f"under-load-{self.load.seed}-{self.number}-{turn}", self.closing_tries
                 )
 
 
@@ -90,10 +92,14 @@ class Load:
         for thread in self.threads:
             thread.join()
 
+    def new_client(self, number: int) -> Client:
+        """Make a client."""
+        return Client(self, number)
+
     def run_client(self, number: int) -> None:
         """Run one client."""
         try:
-            client = Client(self, number)
+            client = self.new_client(number)
             self.clients.append(client)
             try:
                 client.run()
@@ -106,5 +112,9 @@ class Load:
         """Seal every second, as the scheduler does, whatever fails."""
         while not self.over.wait(SEAL_EVERY_SECONDS):
             with contextlib.suppress(Refusal, DatabaseError, InterfaceError):
-                seal_ledger.seal_all()
+                self.seal_once()
         connection.close()
+
+    def seal_once(self) -> None:
+        """Seal what is closed."""
+        seal_ledger.seal_all()

@@ -1,7 +1,7 @@
 """Clients that pay during an experiment, in the application's role, and their log of attempts."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from types import TracebackType
@@ -13,7 +13,7 @@ from dev.chaos.load import LoadBroke
 from dev.payment_race.client import PaymentClient
 from dev.payment_race.fixture import PaymentFixture, create_fixture
 from dev.payment_race.plan import PaymentPlan
-from dev.payment_race.transport import DirectPayments
+from dev.payment_race.transport import DirectPayments, PaymentTransport
 from wallet.verification.checker import Violation, snapshot_connection
 from wallet.verification.payment_log import PaymentAttempt, payment_log_violations
 
@@ -40,7 +40,7 @@ class PaymentLoad:
 
     def __init__(self, fixture: PaymentFixture, seed: int, clients: int = CLIENTS) -> None:
         self.fixture, self.seed = fixture, seed
-        self.connect = partial(DirectPayments, fixture.service)
+        self.connect: Callable[[], PaymentTransport] = partial(DirectPayments, fixture.service)
         self.over = threading.Event()
         self.errors: list[BaseException] = []
         self.clients: list[LoadPayer] = []

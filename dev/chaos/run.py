@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +54,14 @@ def run_faults(
         yield message["fault"], message["outcome"]
 
 
-def run_module(module: str, *arguments: str) -> Iterator[tuple[Path, dict[str, Any]]]:
+def run_module(module: str, *arguments: str, prefix: Sequence[str] = ()) -> Iterator[tuple[Path, dict[str, Any]]]:
     """Run a module with a temporary folder for its servers, and yield the folder with each message of the module.
 
-    The module gets the folder and the arguments, and prints one JSON object a line. Raises RaceFailed when it fails.
+    The module gets the folder and the arguments, and prints one JSON object a line. `prefix` is a command that runs it. Raises
+    RaceFailed when it fails.
     """
     with test_servers.servers_folder() as folder, (folder / "errors.txt").open("w+") as errors:
-        command = [sys.executable, "-m", module, str(folder), *arguments]
+        command = [*prefix, sys.executable, "-m", module, str(folder), *arguments]
         inherited = {name: value for name, value in os.environ.items() if name not in REMOVED}
         environ = inherited | ENVIRONMENT | {"CASHBACK_STATE": str(folder)}
         process = subprocess.Popen(

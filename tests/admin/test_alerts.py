@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from io import StringIO
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -15,9 +16,13 @@ from django_q.models import Schedule, Task
 from accounts.models import User
 from tests.admin.conftest import seal_an_entry
 from tests.history import backdate
-from wallet.actions import edit_asset, edit_pool, pool_lifecycle
+from tests.money.conftest import end_credit
+from wallet.actions import edit_asset, edit_pool, pool_lifecycle, seal_ledger
 from wallet.actions.claim import claim_asset
+from wallet.actions.lapse_credits import lapse_ended_credits
 from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.ledger.models import Lot
+from wallet.queries import alerts
 from wallet.tasks import SEAL, SWEEP
 
 INDEX = reverse("admin:index")
@@ -84,8 +89,37 @@ def test_scheduler_that_never_ran_is_reported(console: Client, ago: timedelta | 
 def test_claim_that_waits_for_its_seal_is_reported(console: Client, issue: Issue, alice: User) -> None:
     backdate(claim_asset(issue().pk, alice), timedelta(minutes=7))
 
-    assert titles(console) == ["Seals are behind: a claim has been waiting for its seal for 7 minutes."]
+    assert titles(console) == ["Seals are behind: a claim or payment has been waiting for its seal for 7 minutes."]
     seal_an_entry()
+    assert titles(console) == []
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("swept")
+def test_payment_that_waits_for_its_seal_is_reported(
+    console: Client, credit: Callable[..., Lot], spend: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alerts, "LATE", timedelta(0))
+    credit("10")
+    seal_ledger.seal_all()
+    finished(SWEEP, timedelta(seconds=-60))
+    assert titles(console) == []
+
+    spend("5")
+
+    assert titles(console) == ["Seals are behind: a claim or payment has been waiting for its seal for 0 minutes."]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.usefixtures("swept")
+def test_lapse_waits_for_its_seal_since_it_was_recorded_not_since_the_credit_ended(
+    console: Client, credit: Callable[..., Lot]
+) -> None:
+    end_credit(credit("10"), ago=timedelta(hours=1))
+    seal_ledger.seal_all()
+
+    assert lapse_ended_credits() == 1
+
     assert titles(console) == []
 
 

@@ -15,13 +15,16 @@ from django.urls import reverse
 
 from accounts.models import User
 from accounts.services import Service
+from kernel.timestamps import format_timestamp
 from tests.admin.conftest import message_texts
+from tests.admin.test_export import cells, csv_rows, export
 from tests.money.conftest import end_credit, end_hold, kinds, money
 from wallet.actions.capture_payment import capture_payment
 from wallet.actions.lapse_credits import lapse_ended_credits
 from wallet.actions.payment_answers import Answer
 from wallet.actions.refund_payment import refund_payment
 from wallet.actions.release_payment import release_payment
+from wallet.admin import export_rows
 from wallet.admin.sidebar import sidebar_groups
 from wallet.ledger.models import Lot, Movement, Payment
 from wallet.ledger.payment_state import PaymentState
@@ -242,6 +245,44 @@ def test_lapses_are_listed_with_their_credit(console: Client, credit: Credit, sp
 
     assert "20.00\xa0INR" in rows
     assert reverse("admin:ledger_entry_change", args=[lot.pk]) in rows
+
+
+def test_payments_are_exported_with_their_states(console: Client, every_state: dict[str, UUID]) -> None:
+    rows = csv_rows(export(console, "ledger_payment", "csv"))
+    book = cells(export(console, "ledger_payment", "xlsx", {"state": "PARTLY_REFUNDED"}))
+
+    assert {row["state"]: UUID(row["payment"]) for row in rows} == every_state
+    partly = next(row for row in rows if row["state"] == "PARTLY_REFUNDED")
+    assert [partly[name] for name in ("user", "service", "currency")] == ["alice@example.com", "Shop", "INR"]
+    assert [partly[name] for name in export_rows.PAYMENT_FIGURES] == ["10.00", "0.00", "10.00", "0.00", "4.00"]
+    assert [content for _, content in book[0]] == list(export_rows.PAYMENT_COLUMNS)
+    assert book[1][6:11] == [("n", "10"), ("n", "0"), ("n", "10"), ("n", "0"), ("n", "4")]
+    assert len(book) == 2
+
+
+def test_lapses_are_exported(console: Client, credit: Credit, spend: Spend) -> None:
+    lot = credit("30", title="=Lamp")
+    spend("10")
+    ended = end_credit(lot)
+    lapse_ended_credits()
+
+    (row,) = csv_rows(export(console, "ledger_lapse", "csv"))
+
+    assert row == {
+        "lapsed_at": format_timestamp(ended),
+        "user": "alice@example.com",
+        "amount": "20.00",
+        "currency": "INR",
+        "claim": str(lot.pk),
+        "title": "'=Lamp",
+    }
+
+
+@pytest.mark.parametrize("section", ["ledger_payment", "ledger_lapse"])
+def test_lists_of_payments_link_to_their_exports(console: Client, db: None, section: str) -> None:
+    page = console.get(reverse(f"admin:{section}_changelist")).content.decode()
+
+    assert reverse(f"admin:{section}_export", args=["csv"]) in page
 
 
 def test_services_are_listed_and_lead_to_their_payments(console: Client, shop: Service) -> None:

@@ -23,6 +23,7 @@ OpenPool = Callable[..., CreditPool]
 # What nobody can violate by what they enter: keys of their own, what triggers and actions alone write, and what is refused with
 # a code of its own (asset_not_due and asset_final: asset_not_available).
 NOT_ENTERED = {
+    "approval_required",  # becomes a proposal (wallet.actions.approvals)
     "accounts_user_pkey",
     "assets_creditpool_service_id",  # services are chosen from a list and never deleted
     "asset_spendable_for_a_while",  # the claim trigger sets both times, and refuses the claim instead

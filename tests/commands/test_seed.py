@@ -20,6 +20,7 @@ from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry, Movement, Payment
 from wallet.ledger.payment_state import PaymentState
 from wallet.management.commands.seed import demo_password
+from wallet.programme.models import GrantRule
 from wallet.queries.payment_receipt import payment_figures
 from wallet.queries.wallet_balances import wallet_balances
 
@@ -34,8 +35,8 @@ def rows() -> tuple[int, ...]:
 def test_seed_creates_a_pool_of_each_kind_with_its_own_credits_and_limit(command: Command) -> None:
     command("seed")
 
-    pools = CreditPool.objects.order_by("kind").values_list("kind", "currency", "per_user_limit")
-    assert list(pools) == [("PROMOTION", "INR", None), ("REFERRAL", "INR", 5), ("SIGNUP", "INR", 1)]
+    pools = CreditPool.objects.order_by("kind", "per_user_limit").values_list("kind", "currency", "per_user_limit")
+    assert list(pools) == [("PROMOTION", "INR", None), ("REFERRAL", "INR", 5), ("REFERRAL", "INR", 20), ("SIGNUP", "INR", 1)]
     assert set(CashbackAsset.objects.values_list("currency", flat=True)) == {"INR", "USD"}
     assert set(CashbackAsset.objects.values_list("status", flat=True)) == {"AVAILABLE", "CLAIMED", "EXPIRED"}
 
@@ -100,6 +101,15 @@ def test_every_printed_user_can_sign_in(command: Command) -> None:
         assert user.role == role
 
 
+def test_rules_grant_a_welcome_and_a_reward_for_a_friend(command: Command) -> None:
+    command("seed")
+
+    assert set(GrantRule.objects.values_list("event", "pool__name", "is_active")) == {
+        ("EMAIL_VERIFIED", "Welcome bonus", True),
+        ("FRIEND_FIRST_PAYMENT", "Friend rewards", True),
+    }
+
+
 def test_a_second_run_adds_nothing_and_prints_the_same_sign_ins(command: Command) -> None:
     first = command("seed")
     before = rows()
@@ -126,7 +136,7 @@ def test_interrupted_seed_is_completed_by_the_next_run(command: Command) -> None
 
     command("seed")
 
-    assert CreditPool.objects.count() == 3
+    assert CreditPool.objects.count() == 4
     assert CashbackAsset.objects.filter(pool__name="Welcome bonus").count() == 12
 
 
@@ -170,4 +180,27 @@ def test_two_concurrent_runs_create_one_demo() -> None:
     connections.close_all()
 
     assert outcomes == [None, None]
-    assert rows() == (3, 3, 52, 5, 7, 14)
+    assert rows() == (3, 4, 72, 5, 7, 14)
+
+
+def test_a_product_without_demo_data_has_one_operator_who_may_do_everything(command: Command) -> None:
+    assert command("seed", "--admin-only", "--dry-run") == "Would create: admin@example.com.\n"
+    ((email, password, role),) = SIGN_IN.findall(command("seed", "--admin-only"))
+
+    user = authenticate(username=email, password=password)
+    assert isinstance(user, User)
+    assert (role, user.is_superuser, user.is_admin) == ("ADMIN", True, True)
+    assert rows() == (1, 0, 0, 0, 0, 0)
+
+
+def test_a_second_run_shows_the_operator_again_and_adds_nothing(command: Command) -> None:
+    first, second = command("seed", "--admin-only"), command("seed", "--admin-only")
+
+    assert SIGN_IN.findall(first) == SIGN_IN.findall(second) != []
+    assert command("seed", "--admin-only", "--dry-run") == "Would create: nothing, there is an operator.\n"
+    assert User.objects.count() == 1
+
+
+def test_an_operator_of_somebody_elses_is_kept_and_no_other_is_made(command: Command, ada: User) -> None:
+    assert "cannot be shown" in command("seed", "--admin-only")
+    assert list(User.objects.all()) == [ada]

@@ -16,6 +16,8 @@ from dev.chaos import test_servers
 from dev.chaos.test_servers import TestServers
 from dev.services import paths, postgres
 from dev.services.paths import InstancePaths
+from kernel import replicas
+from kernel.replicas import REPLICA
 
 SECONDS = 20.0
 
@@ -53,6 +55,43 @@ class Pair:
             while standby.execute("SELECT pg_last_wal_replay_lsn() >= %s::pg_lsn", position).fetchone() != (True,):
                 assert time.monotonic() < deadline, "the standby does not follow"
                 time.sleep(0.02)
+
+    def stop_following(self) -> None:
+        """Have the standby receive nothing more, as an asynchronous one that is cut off: what is committed now is lost."""
+        with self.session_at(self.standby) as standby:
+            standby.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            standby.execute("SELECT pg_reload_conf()")
+            deadline = time.monotonic() + SECONDS
+            while standby.execute("SELECT FROM pg_stat_wal_receiver").fetchone() is not None:
+                assert time.monotonic() < deadline, "the standby still follows"
+                time.sleep(0.02)
+
+    def fail_over(self) -> None:
+        """Promote the standby and have the address lead to it; the old primary is not asked again."""
+        self.promote()
+        self.lead_to(self.standby)
+        connections.close_all()
+
+    def pause(self) -> None:
+        """Have the standby receive, and show nothing more until `resume`."""
+        with self.session_at(self.standby) as session:
+            session.execute("SELECT pg_wal_replay_pause()")
+            deadline = time.monotonic() + SECONDS
+            while session.execute("SELECT pg_get_wal_replay_pause_state()").fetchone() != ("paused",):
+                assert time.monotonic() < deadline, "the standby goes on"
+                time.sleep(0.01)
+
+    def resume(self) -> None:
+        """Have the standby catch up."""
+        with self.session_at(self.standby) as session:
+            session.execute("SELECT pg_wal_replay_resume()")
+        self.catch_up()
+
+    def delay(self, seconds: float) -> None:
+        """Have the standby show each commit so many seconds later."""
+        with self.session_at(self.standby) as session:
+            session.execute(f"ALTER SYSTEM SET recovery_min_apply_delay = '{int(seconds * 1000)}ms'")
+            session.execute("SELECT pg_reload_conf()")
 
     def promote(self) -> None:
         """Make the standby a primary of its own."""
@@ -106,3 +145,26 @@ def reached(pair: Pair, monkeypatch: pytest.MonkeyPatch, **options: Any) -> Iter
     connections.close_all()
     connection.close_pool()  # type: ignore[attr-defined]  # ours: cashback.database
     monkeypatch.undo()
+
+
+@pytest.fixture
+def replica(pair: Pair, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
+    """The standby is the replica of a deployment with DATABASE_REPLICA_URL."""
+    with connection.cursor() as cursor:  # a standby that has replayed nothing yet does not know how late it is
+        cursor.execute("CREATE TABLE earlier (); DROP TABLE earlier")
+    pair.catch_up()
+    standby = connection.copy(alias=REPLICA)
+    standby.settings_dict["HOST"] = str(pair.standby.instance.run)
+    standby.settings_dict["OPTIONS"]["options"] += " -c default_transaction_read_only=on"
+    connections[REPLICA] = standby
+    settings.DATABASE_ROUTERS = ["cashback.database.router.ReplicaRouter"]
+    middleware = [*settings.MIDDLEWARE]
+    middleware.insert(
+        middleware.index("cashback.http.request_connections.ConnectionMiddleware") + 1,
+        "cashback.http.replica.ReplicaMiddleware",
+    )
+    settings.MIDDLEWARE = middleware
+    monkeypatch.setattr(replicas, "CIRCUIT", replicas.Circuit())
+    yield pair
+    standby.close()
+    del connections[REPLICA]

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.core.exceptions import ImproperlyConfigured
 from django.db import OperationalError, connection, connections
 from django.db.utils import ConnectionHandler
 from django.test import Client
 
 from accounts.models import User
-from cashback import env
+from cashback import database_env
 from cashback.database.base import Pool
 from dev.chaos.proxy import Pair as Wire
 from dev.chaos.proxy import Proxy, proxy_socket
@@ -32,7 +33,7 @@ LIMITS = {
 def read(monkeypatch: pytest.MonkeyPatch, url: str) -> Any:
     """Return a connection as the settings describe it for a DATABASE_URL."""
     monkeypatch.setenv("DATABASE_URL", url)
-    return ConnectionHandler({"default": env.read_database()})["default"]
+    return ConnectionHandler({"default": database_env.read_database()})["default"]
 
 
 @pytest.fixture
@@ -136,3 +137,26 @@ def test_each_of_several_hosts_has_the_limit_of_its_own(silent: int, monkeypatch
         made.ensure_connection()
 
     assert str(error.value).count("connection timeout expired") == 3  # the last one, and each of both
+
+
+def test_replica_has_read_only_sessions_and_a_small_pool(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_REPLICA_URL", "postgresql://app:secret@one,two:5433/shop")
+    monkeypatch.setenv("DATABASE_POOL", "8")
+    replica = database_env.read_replica()
+
+    assert (replica["HOST"], replica["OPTIONS"]["pool"]["max_size"], replica["TEST"]) == ("one,two", 4, {"MIRROR": "default"})
+    assert "default_transaction_read_only=on" in replica["OPTIONS"]["options"]
+    assert "statement_timeout" in replica["OPTIONS"]["options"]
+
+
+def test_without_a_replica_there_are_no_settings_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_REPLICA_URL", raising=False)
+    assert database_env.read_replica() == {}
+
+
+@pytest.mark.parametrize(("name", "value"), [("DATABASE_REPLICA_URL", "replica.example.com"), ("DATABASE_POOLER", "session")])
+def test_wrong_values_refuse_to_start(name: str, value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_REPLICA_URL", "postgresql://replica.example.com/shop")
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ImproperlyConfigured, match=name):
+        database_env.read_replica()

@@ -49,11 +49,14 @@ def test_a_key_that_is_not_from_the_registry_is_found(source: str) -> None:
 
 @pytest.mark.django_db
 def test_no_two_keys_are_equal() -> None:
-    keys = {name: key.format(pool="'pool'", user="'user'", currency="'INR'") for name, key in KEYS.items()}
+    keys = {
+        name: key.format(pool="'pool'", user="'user'", currency="'INR'", route="'claim'", key="'key'")
+        for name, key in KEYS.items()
+    }
 
     with connection.cursor() as cursor:
         cursor.execute("SELECT " + ", ".join(f"({key})::bigint" for key in keys.values()))
         values = cursor.fetchone()
 
-    assert len(keys) == 7
+    assert len(keys) == 8
     assert len(set(values)) == len(keys)

@@ -23,7 +23,7 @@ from wallet.actions.claim_decisions import AllInFlight
 CONTRACT = {
     400: {
         *("idempotency_key_required", "file_changed", "file_empty", "file_refused", "too_many_rows", "link_not_valid"),
-        *("invalid_amount", "invalid_hold", "invalid_reference"),
+        *("invalid_amount", "invalid_cursor", "invalid_hold", "invalid_reference", "unknown_event"),
     },
     401: {
         "key_not_valid",
@@ -34,7 +34,7 @@ CONTRACT = {
         "two_factor_not_valid",
         "two_factor_not_set_up",
     },
-    403: {"scope_missing"},
+    403: {"scope_missing", "own_proposal"},
     404: {"not_found"},
     409: {
         "asset_already_claimed",
@@ -57,7 +57,8 @@ CONTRACT = {
         "never_spendable",
         *("insufficient_credit", "credit_held", "too_many_credits", "wallet_closed", "reference_used"),
         *("exceeds_held", "hold_expired", "already_captured", "already_released", "exceeds_refundable"),
-        *("claim_clawed_back", "exceeds_claim", "not_later", "credit_ended"),
+        *("claim_clawed_back", "exceeds_claim", "not_later", "credit_ended", "rule_cap_reached", "referral_decided"),
+        *("approval_required", "proposal_decided", "proposal_expired", "proposal_outdated", "file_missing"),
     },
     412: {"precondition_failed"},
     422: {"idempotency_key_reused"},

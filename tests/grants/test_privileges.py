@@ -37,6 +37,9 @@ GOLDEN = {
     "auth_group": ALL,
     "auth_group_permissions": ALL,
     "auth_permission": ALL,
+    "delivery_tick": READ_AND_APPEND,
+    "delivery_webhookattempt": ALL,
+    "delivery_webhookendpoint": ALL,
     "django_admin_log": ALL,
     "django_content_type": ALL,
     "django_migrations": {"SELECT"},
@@ -49,18 +52,28 @@ GOLDEN = {
     "ledger_entry": {"SELECT"},
     "ledger_grant": READ_AND_APPEND,
     "ledger_idempotencykey": ALL,
+    **{f"ledger_idempotencykey_{number}": {"TRUNCATE"} for number in range(3)},
     "ledger_lot": {"SELECT"},
     "ledger_lotbackfill": {"SELECT"},
     "ledger_movement": {"SELECT"},
     "ledger_payment": {"SELECT"},
     "ledger_posting": READ_AND_APPEND,
+    "ledger_proposal": READ_AND_APPEND,  # and to decide: some columns
     "ledger_seal": READ_AND_APPEND,
     "ledger_sealedbalance": {"SELECT"},
     "ledger_lastingchange": {"SELECT"},
+    "notices_notice": READ_AND_APPEND,
+    "notices_noticecursor": ALL,
+    "notices_noticeoptout": ALL,
     "otp_static_staticdevice": ALL,
     "otp_static_statictoken": ALL,
     "otp_totp_totpdevice": ALL,
     "pghistory_context": {"SELECT"},
+    "programme_grantdue": {"SELECT"},
+    "programme_grantrule": READ_AND_APPEND,
+    "programme_referral": {"SELECT"},
+    "programme_referralcode": READ_AND_APPEND,
+    "programme_reportedevent": READ_AND_APPEND,
 }
 # Beyond what is held on the whole table. An entry's `xid` is not here: only PostgreSQL sets it.
 GOLDEN_COLUMNS = {
@@ -74,6 +87,13 @@ GOLDEN_COLUMNS = {
         *("held_until", "shortfall", "reason", "note_digest", "request_key", "fingerprint", "actor_id", "channel"),
     },
     ("ledger_lotbackfill", "UPDATE"): {"batch_size"},
+    ("programme_grantdue", "UPDATE"): {"attempts", "refusal", "next_try_at"},
+    ("programme_grantrule", "UPDATE"): {"name", "per_person_cap", "is_active"},
+    ("programme_referral", "UPDATE"): {"is_approved", "decided_by_id"},
+    ("ledger_proposal", "UPDATE"): {"decided_by_id", "approved", "decision_reason", "result"},
+    ("notices_notice", "UPDATE"): {
+        *("state", "skip_reason", "attempts", "next_attempt_at", "handed_over_at", "sent_at"),
+    },
 }
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -145,6 +165,12 @@ def test_only_the_owner_can_execute_security_definer_functions() -> None:
     assert Counter(name.rpartition("_")[0] for (name,) in with_powers) == {
         "pgtrigger_asset_issued": 1,
         "pgtrigger_delete_delete": 2,
+        "pgtrigger_due_granted": 1,
+        "pgtrigger_dues_paid": 1,
+        "pgtrigger_dues_registered": 1,
+        "pgtrigger_dues_reported": 1,
+        "pgtrigger_dues_verified": 1,
+        "pgtrigger_referral_recorded": 1,
         "pgtrigger_history_pseudonymised": 1,
         "pgtrigger_entry_lots_opened": 1,
         "pgtrigger_insert_insert": 1,

@@ -28,7 +28,10 @@ Attack = Callable[[psycopg.Connection[Any]], object]
 
 # Every setting that a function in the database reads. Their values are the actor and the channel, as
 # stated by the application. Before adding a name here, consider what an attacker could reach by setting it.
-SETTINGS_READ = {"cashback.batch", "cashback.channel", "pghistory.context_id", "pghistory.context_metadata"}
+SETTINGS_READ = {
+    *("cashback.batch", "cashback.channel", "cashback.invitation"),
+    *("pghistory.context_id", "pghistory.context_metadata"),
+}
 
 
 def query(statement: str, *values: Any) -> list[tuple[Any, ...]]:

@@ -26,6 +26,7 @@ TARGETS = {
     "accounts/throttles.py": "tests/accounts/test_throttles.py",
     "kernel/batching.py": "tests/kernel tests/actions/test_claim_batch.py tests/actions/test_claim_lock.py",
     "accounts/tokens.py": f"tests/accounts/test_refresh.py tests/accounts/test_logout.py {ACCOUNTS}",
+    "accounts/invitations.py": "tests/programme/test_referral.py",
     "wallet/assets/querysets.py": (
         f"{CLAIM} tests/actions/test_expire_assets.py tests/api/test_assets.py tests/api/test_pools.py"
     ),

@@ -2,7 +2,9 @@
 
 import json
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.test import Client
@@ -11,9 +13,15 @@ from pytest_django import Settings
 from accounts import time_zones, tokens
 from accounts.devices import Client as SignInClient
 from accounts.models import User
+from accounts.services import Service
 from tests.conftest import PASSWORD
+from tests.money.conftest import end_credit
 from wallet.actions.claim import claim_asset
+from wallet.actions.lapse_credits import lapse_ended_credits
+from wallet.actions.payment_answers import Answer
+from wallet.actions.refund_payment import refund_payment
 from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.ledger.models import Lot
 
 pytestmark = pytest.mark.django_db
 API = "/api/v1/me/data/"
@@ -59,13 +67,45 @@ def test_the_file_holds_profile_sign_ins_and_all_claims(
         assert secret.lower() not in text.lower()
 
 
+@pytest.mark.django_db(transaction=True)
+def test_the_file_holds_payments_and_what_else_became_of_credits(
+    *,
+    client: Client,
+    bob: User,
+    headers: dict[str, str],
+    credit: Callable[..., Lot],
+    spend: Callable[..., Answer],
+    shop: Service,
+) -> None:
+    lot = credit("100")
+    paid = spend("60").body
+    refund_payment(UUID(paid["id"]), amount=Decimal(10), reference="back", reason="returned", service=shop)
+    credit("5", bob)
+    spend("5", bob)
+    end_credit(lot)
+    lapse_ended_credits()
+
+    found = json.loads(content(client.get(API, headers=headers)))
+
+    (payment,) = found["payments"]
+    assert (payment["id"], payment["reference"], payment["captured"], payment["refunded"]) == (
+        paid["id"],
+        paid["reference"],
+        "60.00",
+        "10.00",
+    )
+    assert [movement["kind"] for movement in payment["movements"]] == ["SPEND", "REFUND"]
+    (lapsed,) = found["credit_changes"]
+    assert (lapsed["kind"], lapsed["claim"], lapsed["amount"]) == ("LAPSE", str(lot.pk), "50.00")
+
+
 def test_the_page_sends_the_same_file(client: Client, alice: User) -> None:
     client.force_login(alice)
 
     assert "/account/data/" in client.get("/account/").content.decode()
     found = json.loads(content(client.get("/account/data/")))
 
-    assert found["claims"] == []
+    assert (found["claims"], found["payments"], found["credit_changes"]) == ([], [], [])
     assert found["profile"]["id"] == str(alice.pk)
 
 

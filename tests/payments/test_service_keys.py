@@ -38,6 +38,7 @@ CALLS = {
         "grants/",
         {"user": "alice@example.com", "pool": f"{'0' * 8}-0000-7000-8000-{'0' * 12}", "reference": "t", "reason": "gift"},
     ),
+    Scope.REPORT_EVENTS: ("post", "events/", {"user": "nobody@example.com", "name": "review.written", "reference": "r"}),
 }
 
 

@@ -1,6 +1,7 @@
 """A database with tables that are large enough for the planner to care, and a judge of plans."""
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from dev.race import scratch_database
 LARGE = {
     "assets_cashbackasset",
     "ledger_entry",
-    "ledger_idempotencykey",
+    f"ledger_idempotencykey_{int(time.time()) // 604_800 % 3}",  # of this week; the others are empty
     "accounts_user",
     "accounts_tokenfamily",
     "assets_cashbackassetevent",
@@ -25,6 +26,7 @@ SIZE = Tables(assets=100_000, entries=40_000, people=10_000, heavy=4_000)
 MORE = """
 INSERT INTO accounts_tokenfamily (id, user_id, refresh_hash, auth_hash, expires_at, revoked_reason)
     SELECT uuidv7(), id, md5(id::text), md5(email), now() + interval '14 days', '' FROM accounts_user;
+ALTER TABLE ledger_idempotencykey DISABLE TRIGGER USER; -- it takes a lock per row
 INSERT INTO ledger_idempotencykey (user_id, route, key, fingerprint, status_code, body, entry_id, created_at)
     SELECT user_id, 'claim', request_key, md5(request_key), 201, '{}', id, now() - random() * interval '6 days'
     FROM ledger_entry;
@@ -32,6 +34,7 @@ INSERT INTO assets_cashbackassetevent
     (pgh_created_at, pgh_label, pgh_obj_id, id, title, total_value, currency, status, generation, created_at, pool_id)
     SELECT now(), 'update', id, id, title, total_value, currency, status, generation, created_at, pool_id
     FROM assets_cashbackasset WHERE status = 'EXPIRED';
+SELECT public.harden_triggers();
 """
 
 
@@ -46,6 +49,8 @@ def large(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
         scratch_database.run_statement(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         scratch_database.run_statement(f'CREATE DATABASE "{name}" TEMPLATE "{usual}"')
         settings["NAME"] = name
+        limits = settings["OPTIONS"]["options"]
+        settings["OPTIONS"]["options"] += " -c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
         try:
             SIZE.fill()
             with connection.cursor() as cursor:
@@ -54,7 +59,7 @@ def large(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator
             yield
         finally:
             connections.close_all()
-            settings["NAME"] = usual
+            settings["NAME"], settings["OPTIONS"]["options"] = usual, limits
             scratch_database.run_statement(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 

@@ -14,12 +14,16 @@ from rest_framework.test import APIClient
 
 from accounts import authentication, tokens
 from accounts.models import TokenFamily, User
+from accounts.services import Service
 from tests.plans.conftest import judge, rows_looked_at
 from wallet.actions import expire_assets
 from wallet.actions.claim_batch import process_asset_claims, process_pool_claims
 from wallet.actions.claim_decisions import ClaimRequest
 from wallet.actions.claim_sql import SKIP_LOCKED, WAIT, Locking
 from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.delivery.cursors import START
+from wallet.delivery.feed import read_events
+from wallet.delivery.ticks import append_tick
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import IdempotentRequest
 from wallet.ledger.models import Entry, IdempotencyKey
@@ -162,10 +166,6 @@ def test_the_sweep_reads_what_is_due_only(large: None) -> None:
     assert CashbackAsset.objects.get(pk=due.pk).status == "EXPIRED"
 
 
-def test_old_answers_are_found_by_their_age(large: None) -> None:
-    assert judge(idempotency.delete_old_keys) == []
-
-
 def test_a_refresh_token_is_found_by_its_family(anybody: User) -> None:
     pair = tokens.issue_pair(anybody)
 
@@ -277,3 +277,14 @@ def test_the_judge_sees_a_planner_that_has_no_index(heavy: User, path: str) -> N
             cursor.execute(f"SET LOCAL enable_{way} = off")
 
     assert judge(asking(caller, f"{ROOT}/{path}")) != []
+
+
+def test_a_tick_and_a_page_of_the_feed_read_no_table_whole(operator: User) -> None:
+    """A reader who begins with the first event, and one at the end, where readers usually are."""
+    append_tick()
+    service = Service.objects.create(name="Reader").pk
+    for reader in (None, service):
+        page = read_events(START, service=reader)
+        assert judge(lambda reader=reader: read_events(START, service=reader)) == []  # type: ignore[misc]
+        assert judge(lambda page=page, reader=reader: read_events(page.after, service=reader)) == []  # type: ignore[misc]
+    assert judge(append_tick) == []

@@ -12,6 +12,7 @@ from pytest_django import Settings
 from accounts.models import User
 from accounts.tokens import issue_pair
 from tests.api.conftest import Caller
+from tests.approvals.conftest import waiting_proposal
 from wallet.actions.claim import claim_asset
 from wallet.actions.demo_shop import Basket, place_order
 from wallet.assets.models import CashbackAsset, CreditPool
@@ -40,6 +41,7 @@ def ids(issue: Callable[..., CashbackAsset], open_pool: Callable[..., CreditPool
         "batch": str(asset.batch_id),
         **dict.fromkeys(("user", "customers"), str(alice.pk)),
         "schedule": str(schedule.pk),
+        "proposal": str(waiting_proposal(open_pool, alice).pk),
     }
 
 

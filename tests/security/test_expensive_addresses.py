@@ -25,8 +25,7 @@ OPERATORS = (
     reverse("admin:ledger_claimedasset_owners"),
     *(reverse(f"admin:{room}_changelist") for room in sorted(OPERATOR_SECTIONS)),
 )
-# Each bulk job has its own report; payments and lapses are exported as the journal.
-WITHOUT_EXPORT = {"assets_bulkjob", "ledger_payment", "ledger_lapse"}
+WITHOUT_EXPORT = {"assets_bulkjob"}  # each bulk job has its own report
 FILES = tuple(
     reverse(f"admin:{room}_export", args=[shape])
     for room in (*sorted(OPERATOR_SECTIONS - WITHOUT_EXPORT), "ledger_claimedasset_owners")

@@ -199,7 +199,10 @@ BODIES = [
     ("post", "pools/{pool}/claim/"),
 ]
 # The user whose wallet pays or is given a credit, where a service or an ADMIN names them.
-OWN = {"QuoteBody": {"user"}, "PaymentBody": {"user"}, "GrantBody": {"user"}, "GrantLineBody": {"user"}}
+OWN = {
+    **{"QuoteBody": {"user"}, "PaymentBody": {"user"}, "GrantBody": {"user"}, "GrantLineBody": {"user"}},
+    "EventBody": {"user"},
+}
 FORBIDDEN = ("role", "is_superuser", "claimed_by", "user", "actor", "status", "id", "claimed_at", "generation", "created_by")
 
 
@@ -228,9 +231,10 @@ def test_those_are_all_the_bodies_there_are() -> None:
         *("ForgottenPasswordSerializer", "PasswordResetSerializer", "LinkSerializer"),
         *("ConfirmedSerializer", "CloseSerializer", "EmailChangeSerializer"),
         *("EmptyBody", "CheckedBody", "PoolBody", "IssueBody", "AssetBody", "RecreateBody", "DuplicateBody"),
-        *("QuoteBody", "PaymentBody", "CaptureBody", "RefundBody", "GrantBody", "ClawbackBody", "ExtendBody"),
+        *("QuoteBody", "PaymentBody", "CaptureBody", "RefundBody", "GrantBody", "ClawbackBody", "ExtendBody", "EventBody"),
         *("GrantBatchBody", "GrantLineBody"),
-        *("SummaryQuery", "AsOfQuery", "JournalQuery", "WalletQuery", "HistoryQuery"),
+        *("SummaryQuery", "AsOfQuery", "JournalQuery", "WalletQuery", "HistoryQuery", "FeedQuery", "WebhookBody"),
+        *("ApproveBody", "RefuseBody", "NoticePreferencesChangeSerializer"),
     }
 
 

@@ -1,10 +1,13 @@
 """`manage.py run`: the whole product, from an empty folder to Ctrl-C."""
 
 import json
+import re
 import signal
 import socket
 import subprocess
 import sys
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -62,6 +65,24 @@ def test_product_comes_up_from_nothing_and_leaves_nothing_behind(machine: Machin
     assert (child.returncode, out) == (0, "\nStopping…\n")
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", int(port)))
+
+
+def test_empty_product_has_a_first_operator_and_nothing_else(machine: Machine, port: str) -> None:
+    child = run(machine, "--workers", "1", "--empty", PORT=port)
+    lines = output_until(child, "Ctrl-C stops everything")
+    at = f"http://127.0.0.1:{port}"
+    found = re.search(r"^The first operator\n  (\S+)  (\S+)  ADMIN$", "".join(lines), re.MULTILINE)
+    assert found
+    assert "curl" not in "".join(lines)
+    body = json.dumps({"email": found[1], "password": found[2]}).encode()
+    request = Request(f"{at}/api/v1/auth/token/", body, {"Content-Type": "application/json"})
+    access = json.load(urlopen(request))["access"]
+    pools = json.load(urlopen(Request(f"{at}/api/v1/pools/", headers={"Authorization": f"Bearer {access}"})))
+    assert pools["results"] == []
+    with pytest.raises(HTTPError, match="404"):
+        urlopen(f"{at}/shop/")
+    child.send_signal(signal.SIGINT)
+    assert child.wait(30) == 0
 
 
 def test_busy_port_is_one_sentence(machine: Machine) -> None:

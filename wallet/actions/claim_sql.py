@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import connection
 from django.db.models.expressions import RawSQL
 
+from kernel.server_timeline import SERVER_TIMELINE
 from kernel.sql import USER_IN_POOL_LOCK, uuid_array
 from kernel.transactions import BATCH_LOCK_TIMEOUT_MS
 from wallet.assets.claim_rules import CLAIMS_MADE, NEXT_PERIOD, pool_is_open_sql
@@ -101,13 +102,14 @@ APPEND_GRANTED = APPEND_ENTRIES.format(actor="%(actor)s::uuid")
 
 @cache
 def lock_assets_statement(skip_locked: bool) -> str:
-    """Return the SQL that locks assets by an array of ids, as the ORM compiles it for `select_for_update`.
+    """Return the SQL that locks assets by an array of ids, as the ORM compiles it for `select_for_update`, with the timeline.
 
     Cached, because compiling takes longer than running. Call it in a transaction: elsewhere the ORM omits the lock.
     """
     requested = CashbackAsset.objects.filter(pk__in=RawSQL("SELECT unnest(%s::uuid[])", [[]]))  # noqa: S611
     sql, _ = (
         requested.defer(UNREAD)
+        .annotate(timeline=RawSQL(SERVER_TIMELINE, []))  # noqa: S611
         .order_by()
         .select_for_update(no_key=True, of=("self",), skip_locked=skip_locked)
         .query.sql_with_params()
@@ -211,8 +213,13 @@ def fetch_results(sql: str, parameters: dict[str, Any] | list[Any], skip: int = 
 
 
 def assets_by_id(rows: Sequence[Sequence[Any]]) -> dict[UUID, CashbackAsset]:
-    """Return the locked rows as assets by id."""
-    return {asset.pk: asset for asset in read_assets(rows)}
+    """Return the locked rows, whose last column is the server's timeline, as assets by id."""
+    assets = {}
+    for *values, timeline in rows:
+        asset = CashbackAsset.from_db("default", asset_columns(), values)
+        asset.server_timeline = timeline
+        assets[asset.pk] = asset
+    return assets
 
 
 def read_assets(rows: Sequence[Sequence[Any]]) -> list[CashbackAsset]:

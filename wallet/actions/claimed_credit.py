@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -10,11 +11,14 @@ from accounts.services import Service
 from kernel.sql import WALLET_LOCK
 from kernel.statements import run_statements
 from kernel.timestamps import format_timestamp
+from wallet.actions.approvals import ApprovalRequired, Draft
 from wallet.actions.payment_answers import Answer
 from wallet.actions.payment_refusals import ClaimNotFound
 from wallet.actions.payment_sql import CLOCK, MOVEMENT
+from wallet.actions.proposal_parameters import Parameters
 from wallet.ledger.allocating import DRAW_ORDER_SQL
 from wallet.ledger.idempotency import IdempotencyKeyReused
+from wallet.ledger.models import Lot, ProposalKind
 from wallet.money import format_amount
 
 LOCK_LOT = f"""
@@ -83,3 +87,26 @@ def change_body(movement: Any, spendable_until: datetime | None) -> dict[str, An
         "at": format_timestamp(movement.at),
         "spendable_until": format_timestamp(spendable_until),
     }
+
+
+def draft_change(
+    kind: ProposalKind,
+    claim_id: UUID,
+    amount: Decimal,
+    parameters: Parameters,
+    shown: dict[str, Any],
+    *,
+    fingerprint: str,
+    actor: User | None,
+    service: Service | None,
+    key: str | None,
+) -> Draft:
+    """Return the proposal of a change of a claimed credit, with its figures now. Raises ApprovalRequired without a pool."""
+    lot = Lot.objects.select_related("entry__asset__pool").get(pk=claim_id)
+    asset = lot.entry.asset
+    if asset.pool is None:
+        raise ApprovalRequired
+    figures = {name: format_amount(getattr(lot, name), lot.currency) for name in ("total", "available", "held", "spent")}
+    facts = {"user": str(lot.user_id), "credit": asset.title, "amount": format_amount(amount, lot.currency)}
+    reason = parameters.as_json()["reason"]
+    return Draft(kind, asset.pool, amount, parameters, facts | figures | shown, fingerprint, actor, service, key, reason)

@@ -1,4 +1,4 @@
-"""Demo data: users, three pools, some history and payments at the demo shop, created with the same actions as real data."""
+"""Demo data: users, pools, rules, some history and payments at the demo shop, created with the same actions as real data."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -7,24 +7,32 @@ from datetime import timedelta
 from decimal import Decimal
 from functools import partial
 
-from django.db import connection
+from django.db import connections, transaction
 from django.utils import timezone
 
 from accounts.models import Role, User
 from kernel.sql import DEMO_DATA_LOCK
-from wallet.actions import demo_payments, edit_asset, edit_pool, issue_assets, recreate_asset
+from wallet.actions import demo_payments, edit_asset, edit_pool, edit_rule, issue_assets, recreate_asset
 from wallet.actions.claim import claim_from_pool
 from wallet.assets.batches import BatchHeader
 from wallet.assets.models import CashbackAsset, CreditPool, PoolKind
 from wallet.ledger.idempotency import IdempotentRequest, fingerprint
 from wallet.ledger.models import Entry
+from wallet.programme.events import GrantEvent
+from wallet.programme.models import GrantRule
 
+DEMO_DATA = "demo_data"  # the alias of the connection that holds the lock
 ADMIN = "admin@example.com"
 CUSTOMER = "meera@example.com"
 ROLES = {CUSTOMER: Role.USER, "arjun@example.com": Role.USER, ADMIN: Role.ADMIN}
 
-WELCOME, REFERRAL, FESTIVE = "Welcome bonus", "Refer a friend", "Festive cashback"
-KINDS_AND_LIMITS = {WELCOME: (PoolKind.SIGNUP, 1), REFERRAL: (PoolKind.REFERRAL, 5), FESTIVE: (PoolKind.PROMOTION, None)}
+WELCOME, REFERRAL, FESTIVE, REWARDS = "Welcome bonus", "Refer a friend", "Festive cashback", "Friend rewards"
+KINDS_AND_LIMITS = {
+    WELCOME: (PoolKind.SIGNUP, 1),
+    REFERRAL: (PoolKind.REFERRAL, 5),
+    FESTIVE: (PoolKind.PROMOTION, None),
+    REWARDS: (PoolKind.REFERRAL, 20),
+}
 EXPIRED_TITLE = "Monsoon cashback"
 
 # title, value in rupees, number of credits, days until they expire (None: no expiry)
@@ -32,6 +40,7 @@ Offer = tuple[str, str, int, int | None]
 OFFERS: dict[str, list[Offer]] = {
     WELCOME: [("Welcome to your wallet", "100.00", 10, 90), ("Welcome, early bird", "150.00", 2, 3)],
     REFERRAL: [("Thanks for inviting a friend", "250.00", 10, 180), ("Your third friend joined", "400.00", 4, 30)],
+    REWARDS: [("Your friend's first order", "200.00", 20, None)],
     FESTIVE: [
         ("Festival of lights cashback", "75.00", 10, 45),
         ("Weekend grocery cashback", "49.50", 6, 2),
@@ -40,8 +49,18 @@ OFFERS: dict[str, list[Offer]] = {
     ],
 }
 GOODWILL_TITLE = "Goodwill credit"
-# What claims of these pools promise: a welcome can be spent after a week, a festive credit ends after five days.
-POLICIES: dict[str, dict[str, str]] = {WELCOME: {"pending_for": "7 days"}, FESTIVE: {"valid_for": "5 days"}}
+# What claims of these pools promise: a welcome can be spent after a week, a reward after the return window; a festive credit
+# ends after five days.
+POLICIES: dict[str, dict[str, str]] = {
+    WELCOME: {"pending_for": "7 days"},
+    REWARDS: {"pending_for": "14 days"},
+    FESTIVE: {"valid_for": "5 days"},
+}
+# name, event, pool: what the scheduler grants by itself.
+RULES = (
+    ("Welcome, once the email is verified", GrantEvent.EMAIL_VERIFIED, WELCOME),
+    ("A friend's first order", GrantEvent.FRIEND_FIRST_PAYMENT, REWARDS),
+)
 CLAIMED_POOLS = {"meera@example.com": (REFERRAL, FESTIVE), "arjun@example.com": (WELCOME, REFERRAL, FESTIVE)}
 
 
@@ -62,6 +81,10 @@ def demo_steps(password: Callable[[str], str]) -> list[Step]:
         Step("credits in dollars", partial(has_credit_titled, GOODWILL_TITLE), issue_goodwill),
         *(Step(f"claims of {email}", partial(has_claimed, email), partial(claim_from_pools, email)) for email in CLAIMED_POOLS),
         Step("an expired credit and its recreation", was_recreated, expire_and_recreate_one),
+        *(
+            Step(f'rule "{name}"', partial(has_rule, name), partial(open_demo_rule, name, event, pool))
+            for name, event, pool in RULES
+        ),
         Step("payments in every state", demo_payments.are_complete, partial(create_payments, CUSTOMER)),
     ]
 
@@ -83,16 +106,31 @@ def create_demo_data(password: Callable[[str], str]) -> list[str]:
     return [step.name for step in steps]
 
 
+def create_first_admin(password: Callable[[str], str]) -> bool:
+    """Create the first operator, who may change everything, unless there is an operator; return whether one was created."""
+    with demo_data_lock():
+        if User.objects.filter(role=Role.ADMIN, is_active=True).exists():
+            return False
+        User.objects.create_superuser(ADMIN, password(ADMIN))
+    return True
+
+
 @contextmanager
 def demo_data_lock() -> Iterator[None]:
-    """Exclude a concurrent run during the block, by a session-level lock, because each step has its own transaction."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT pg_advisory_lock({DEMO_DATA_LOCK})")
+    """Exclude a concurrent run during the block, by a transaction of another connection: each step has its own transaction.
+
+    A session-level lock would not exclude anybody behind a pooler, and would stay with its session.
+    """
+    lock = connections["default"].copy(alias=DEMO_DATA)
+    connections[DEMO_DATA] = lock
     try:
-        yield
+        with transaction.atomic(using=DEMO_DATA), lock.cursor() as cursor:
+            cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL lock_timeout = 0")
+            cursor.execute(f"SELECT pg_advisory_xact_lock({DEMO_DATA_LOCK})")
+            yield
     finally:
-        with connection.cursor() as cursor:
-            cursor.execute(f"SELECT pg_advisory_unlock({DEMO_DATA_LOCK})")
+        lock.close()
+        del connections[DEMO_DATA]
 
 
 def user_exists(email: str) -> bool:
@@ -173,6 +211,16 @@ def expire_and_recreate_one() -> None:
     if parent.current_status == "AVAILABLE":
         edit_asset.expire_asset(parent.pk, admin)
     recreate_asset.recreate_asset(parent.pk, admin)
+
+
+def has_rule(name: str) -> bool:
+    """Return whether a rule has this name."""
+    return GrantRule.objects.filter(name=name).exists()
+
+
+def open_demo_rule(name: str, event: GrantEvent, pool: str) -> None:
+    """Open a rule that grants from one of the demo's pools."""
+    edit_rule.open_rule(demo_admin(), name=name, event=event, pool=CreditPool.objects.named(pool).get())
 
 
 def create_payments(email: str) -> None:

@@ -14,6 +14,7 @@ from kernel.readable_text import normal_text
 from kernel.refusals import Conflict
 from kernel.transactions import atomic_with_retry, violated_constraint
 from kernel.versions import Precondition, accept_any
+from wallet.actions.approvals import approvals_checked
 from wallet.actions.issue_assets import check_not_archived, resolve_expiry, validate_asset
 from wallet.assets.change_context import recording_change
 from wallet.assets.constraint_words import WORDS
@@ -96,7 +97,8 @@ def extend_asset(
 def update_asset(asset_id: UUID, actor: User | None, precondition: Precondition = accept_any, **changes: Any) -> CashbackAsset:
     """Change `title`, `total_value`, `currency`, `pool` or `expires_at` of an AVAILABLE asset, and return it.
 
-    Raises AssetNotFound, AssetNotAvailable, ValidationError, and as `precondition` does on the locked asset.
+    Raises AssetNotFound, AssetNotAvailable, ValidationError, ApprovalRequired for a value above the pool's approval threshold,
+    and as `precondition` does on the locked asset.
     """
     asset = lock_available_asset(asset_id, precondition)
     write_changes(asset, actor, **changes)
@@ -115,7 +117,7 @@ def write_changes(asset: CashbackAsset, actor: User | None, **changes: Any) -> N
         asset.expires_at = resolve_expiry(changes["expires_at"], asset.pool)
     validate_asset(asset)
     try:
-        with violations_in_words(WORDS), recording_change(actor, "update"):
+        with approvals_checked(), violations_in_words(WORDS), recording_change(actor, "update"):
             asset.save(update_fields=EDITABLE_FIELDS)
     except IntegrityError as error:
         if violated_constraint(error) == "asset_not_due":

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
 from accounts.services import Service
@@ -13,6 +14,7 @@ from kernel.refusals import Refusal
 from kernel.transactions import Busy, atomic_with_retry, violated_constraint
 from kernel.uuid7 import uuid7
 from wallet.actions import claim_sql, grant_sql
+from wallet.actions.approvals import CONSTRAINT, ApprovalRequired
 from wallet.actions.claim_batch import claim_refusal
 from wallet.actions.claim_decisions import AllInFlight, NeverSpendable, PoolClosed, PoolSoldOut
 from wallet.actions.grant_lines import (
@@ -35,6 +37,15 @@ from wallet.ledger.idempotency import IdempotentRequest, StoredResponse
 MAX_LINES = 1_000
 # What refuses every line of a pool alike.
 OF_POOL = (PoolClosed, NeverSpendable)
+
+
+class BulkApprovalRequired(ApprovalRequired):
+    code = "approval_required"
+    meaning = ApprovalRequired.meaning
+    detail = _(
+        "Together these grants are worth more than the pool's approval threshold, so nothing was granted. "
+        "Another operator must approve a higher threshold first."
+    )
 
 
 @dataclass(frozen=True)
@@ -79,8 +90,9 @@ def grant_many(
 
     A reference grants once, whatever is sent again. `request` makes a repetition get the first report.
 
-    Raises PoolNotFound, IdempotencyKeyReused, RequestInProgress, Busy. A line is refused with InvalidReference,
-    ReferenceUsed, UserNotFound, WalletClosed, PoolClosed, PoolSoldOut, ClaimLimitReached, NeverSpendable or AllInFlight.
+    Raises PoolNotFound, BulkApprovalRequired, IdempotencyKeyReused, RequestInProgress, Busy. A line is refused with
+    InvalidReference, ReferenceUsed, UserNotFound, WalletClosed, PoolClosed, PoolSoldOut, ClaimLimitReached, NeverSpendable or
+    AllInFlight.
     """
     return commit_report(GrantOrder(pool_id, reason, actor, service), lines, request)
 
@@ -118,11 +130,21 @@ def process_lines(order: GrantOrder, lines: Sequence[GrantLine], *, dry_run: boo
     if any(allowance.pool_is_active is None for allowance in allowances.values()) or not (allowances or pool_exists(order)):
         raise PoolNotFound
     keep_to_allowances(plan, allowances)
+    check_worth(order, len(plan.wanted))
     if dry_run:
         plan.results |= dict.fromkeys(plan.wanted, LineResult(Outcome.GRANTED))
     else:
         grant_wanted(order, lines, plan)
     return plan.in_order()
+
+
+def check_worth(order: GrantOrder, count: int) -> None:
+    """Raise BulkApprovalRequired if so many grants are together worth more than the pool's approval threshold.
+
+    What the pool would issue for them on demand is not counted: its budget is no more than the threshold.
+    """
+    if count and grant_sql.needs_approval(order.pool_id, count):
+        raise BulkApprovalRequired
 
 
 def pool_exists(order: GrantOrder) -> bool:
@@ -158,7 +180,7 @@ def grant_wanted(order: GrantOrder, lines: Sequence[GrantLine], plan: LinePlan) 
 def record_grants(order: GrantOrder, grants: Sequence[NewGrant]) -> set[UUID]:
     """Record the grants and return the entries that were made.
 
-    Raises PoolClosed or NeverSpendable for all of them, and Busy when something changed since it was read.
+    Raises PoolClosed, NeverSpendable or BulkApprovalRequired for all of them, Busy when something changed since it was read.
     """
     try:
         with transaction.atomic():
@@ -166,6 +188,8 @@ def record_grants(order: GrantOrder, grants: Sequence[NewGrant]) -> set[UUID]:
                 order.pool_id, grants, reason=order.reason, actor_id=order.actor_id, service_id=order.service_id
             )
     except IntegrityError as error:
+        if violated_constraint(error) == CONSTRAINT:
+            raise BulkApprovalRequired from error
         refusal = claim_refusal(error)
         if isinstance(refusal, OF_POOL):
             raise refusal from error

@@ -21,7 +21,7 @@ from django.utils.translation import gettext_noop as _
 from kernel.refusals import BadRequest
 from kernel.transactions import Busy
 from wallet.actions.csv_rows import InvalidRow, Mistake, numbered_rows
-from wallet.actions.grant_batch import MAX_LINES, GrantOrder, grant_lines
+from wallet.actions.grant_batch import MAX_LINES, GrantOrder, check_worth, grant_lines
 from wallet.actions.grant_lines import GrantLine, LineResult
 from wallet.assets.models import CashbackAsset
 
@@ -81,16 +81,24 @@ class GrantFile:
 
 
 def grant_file(
-    file: GrantFile, order: GrantOrder, report: IO[str], *, dry_run: bool = False, progress: Progress = lambda _: None
+    file: GrantFile,
+    order: GrantOrder,
+    report: IO[str],
+    *,
+    total: int,
+    dry_run: bool = False,
+    progress: Progress = lambda _: None,
 ) -> Counter[str]:
     """Grant the lines of the file and write the report; return the numbers of lines by outcome, refused ones by code.
 
     Arguments:
+        total: the number of lines, as the file's `check` returned it: what they are worth together is checked first.
         dry_run: change nothing; each line is judged by what is there now, as if there were credits for all.
         progress: called with the number of lines done.
 
     Raises as `grant_lines` does. What was granted before stays granted.
     """
+    check_worth(order, total)
     counts, lines, stopping = Counter[str](), iter(file), Event()
     writer = csv.writer(report)
     writer.writerow(REPORT_COLUMNS)

@@ -51,6 +51,24 @@ INSERT INTO ledger_grant (entry_id, service_id, actor_id, reference, reason, fin
 SELECT entry_id, %(service)s::uuid, %(actor)s::uuid, reference, %(reason)s, fingerprint FROM claimed ORDER BY reference
 RETURNING entry_id
 """
+# Whether the pool's next credits, so many, are worth more than its approval threshold, with those that start by now.
+NEEDS_APPROVAL = """\
+SELECT EXISTS (
+    SELECT FROM assets_creditpool AS pool WHERE pool.id = %(pool)s::uuid
+        AND pool.approval_threshold IS NOT NULL AND pool.approval_threshold < (
+        SELECT sum(total_value) FROM (
+            (SELECT total_value FROM assets_cashbackasset
+            WHERE pool_id = pool.id AND status = 'AVAILABLE' AND (expires_at IS NULL OR expires_at > statement_timestamp())
+            ORDER BY expires_at ASC NULLS LAST, id LIMIT %(count)s)
+            UNION ALL
+            (SELECT total_value FROM assets_cashbackasset
+            WHERE pool_id = pool.id AND status = 'SCHEDULED' AND claimable_from <= statement_timestamp()
+            ORDER BY claimable_from, id LIMIT %(count)s)
+            LIMIT %(count)s
+        ) AS next
+    )
+)
+"""
 
 
 class NewGrant(NamedTuple):
@@ -85,6 +103,11 @@ def lock_and_read_allowances(pool_id: UUID, users: Sequence[UUID], *, lock: bool
     sql = f"{LOCK_USERS};\n{READ_ALLOWANCES}" if lock else READ_ALLOWANCES
     allowances = allowances_by_key(fetch_results(sql, parameters)[-1])
     return {user_id: allowance for (_pool, user_id), allowance in allowances.items()}
+
+
+def needs_approval(pool_id: UUID, count: int) -> bool:
+    """Return whether that many grants from the pool would together be worth more than its approval threshold."""
+    return bool(fetch_results(NEEDS_APPROVAL, {"pool": pool_id, "count": count})[0][0][0])
 
 
 def grant_credits(

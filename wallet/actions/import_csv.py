@@ -15,6 +15,7 @@ from django.core.exceptions import ValidationError
 from accounts.models import User
 from kernel.transactions import atomic_with_retry
 from wallet.actions import csv_rows, issue_assets, xlsx_rows
+from wallet.actions.approvals import ApprovalRequired, awaiting_approval
 from wallet.actions.csv_rows import (
     InvalidRow,
     Mistake,
@@ -24,6 +25,7 @@ from wallet.actions.csv_rows import (
     title_or_empty,
 )
 from wallet.actions.edit_pool import save_pool
+from wallet.actions.import_draft import draft_import
 from wallet.actions.import_mistakes import FileChanged, FileEmpty, FileRefused, MistakeLog, TooManyKinds
 from wallet.actions.issue_assets import Progress
 from wallet.assets.batches import BatchHeader
@@ -238,18 +240,29 @@ def column_name(cell: str) -> str:
     return name if name in COLUMNS else cell.strip()
 
 
-@atomic_with_retry(idempotent=False)
 def import_assets(file: CreditFile, batch: BatchHeader | None = None) -> int:
     """Open the file's new pools and issue all its credits, in one transaction and one batch, and return how many credits.
 
     Arguments:
         batch: by default named after the file.
 
-    Raises FileChanged, ValidationError.
+    Raises AwaitsApproval when a pool gets more than its approval threshold, FileChanged, ValidationError.
     """
+    try:
+        return import_at_once(file, batch)
+    except ApprovalRequired:
+        draft = draft_import(file, batch.file_name if batch else file.path.name)
+    raise awaiting_approval(draft)
+
+
+def insert_file(file: CreditFile, batch: BatchHeader | None = None) -> int:
+    """Import within the caller's transaction; see import_assets. Raises ApprovalRequired."""
     for pool in file.new_pools:
         with recording_change(file.actor, "open"):
             save_pool(pool, force_insert=True)
     digest = file.expected.digest if file.expected else ""
     name = file.path.name
     return issue_assets.insert_assets(file, batch or BatchHeader(name, file_name=name, file_digest=digest)).count
+
+
+import_at_once = atomic_with_retry(idempotent=False)(insert_file)

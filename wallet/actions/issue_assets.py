@@ -16,16 +16,22 @@ from django.utils import timezone
 from accounts.models import User
 from kernel.constraint_words import violations_in_words
 from kernel.readable_text import normal_text
+from kernel.timestamps import format_timestamp
 from kernel.transactions import atomic_with_retry
+from kernel.uuid7 import uuid7
 from kernel.validation import Errors, collect_errors, raise_errors
 from kernel.versions import Precondition, accept_any
+from wallet.actions.approvals import ApprovalRequired, Draft, approvals_checked, awaiting_approval
+from wallet.actions.proposal_parameters import IssueParameters, totals_of
 from wallet.assets.batches import BatchHeader
 from wallet.assets.bulk_insert import AssetTemplate, InsertableRow, TemplatedAsset
 from wallet.assets.change_context import open_batch
 from wallet.assets.constraint_words import WORDS
 from wallet.assets.models import AssetStatus, CashbackAsset, CreditPool, PoolNotFound, end_of
 from wallet.ledger import idempotency
-from wallet.ledger.idempotency import IdempotentRequest, StoredResponse
+from wallet.ledger.idempotency import IdempotentRequest, StoredResponse, fingerprint
+from wallet.ledger.models import ProposalKind
+from wallet.money import format_amount
 
 BATCH_SIZE = 5_000  # rows per COPY: bounds memory and stays far below the statement timeout
 MAX_ISSUE_COUNT = 100_000
@@ -120,12 +126,43 @@ def validate_asset(asset: CashbackAsset) -> None:
     raise_errors(errors)
 
 
-@atomic_with_retry(idempotent=False)
 def issue_asset(actor: User | None, **fields: Any) -> CashbackAsset:
     """Issue one asset from `title`, `total_value`, `currency`, `pool` and `expires_at`, and return it.
 
-    Raises ValidationError.
+    Raises ValidationError, and AwaitsApproval above the pool's approval threshold.
     """
+    try:
+        return issue_at_once(actor, **fields)
+    except ApprovalRequired:
+        draft = draft_issue(actor, fields["pool"], 1, fields, None)
+    raise awaiting_approval(draft)
+
+
+def draft_issue(
+    actor: User | None, pool: CreditPool, count: int, fields: dict[str, Any], request: IdempotentRequest | None
+) -> Draft:
+    """Return the proposal to issue equal credits in a pool. Their end is resolved now. Raises ValidationError."""
+    asset, _starts = last_of(actor, pool, count=count, **fields)
+    total, days = count * asset.total_value, {name: fields.get(name) for name in ("per_day", "starts_on")}
+    shown = {
+        "count": count,
+        "credit": asset.title,
+        "value": format_amount(asset.total_value, asset.currency),
+        "amount": format_amount(total, asset.currency),
+        "expires_at": format_timestamp(asset.expires_at),
+        **{name: value if isinstance(value, int) else str(value) for name, value in days.items() if value is not None},
+    }
+    totals = totals_of({pool.pk: total})
+    parameters = IssueParameters(count, asset.title, asset.total_value, asset.expires_at, totals=totals, **days)
+    digest = request.fingerprint if request else fingerprint("issue", pool.pk, parameters.as_json())
+    return Draft(
+        ProposalKind.ISSUE, pool, total, parameters, shown, digest, actor, request_key=request.key if request else None
+    )
+
+
+@atomic_with_retry(idempotent=False)
+def issue_at_once(actor: User | None, **fields: Any) -> CashbackAsset:
+    """Issue one asset; see issue_asset. Raises ApprovalRequired."""
     asset = build_asset(actor, **fields)
     insert_asset(asset, BatchHeader(asset.title))
     return CashbackAsset.objects.with_current_status().get(pk=asset.pk)
@@ -134,7 +171,7 @@ def issue_asset(actor: User | None, **fields: Any) -> CashbackAsset:
 def insert_asset(asset: CashbackAsset, batch: BatchHeader) -> None:
     """Insert one asset in a batch, which is created unless it exists, within the caller's transaction."""
     asset.batch_id = open_batch(batch)
-    with violations_in_words(WORDS):
+    with approvals_checked(), violations_in_words(WORDS):
         asset.save(force_insert=True)
 
 
@@ -157,14 +194,13 @@ def insert_assets(assets: Iterable[InsertableRow], batch: BatchHeader, progress:
     batch_id = open_batch(batch)
     remaining, count = iter(assets), 0
     while part := list(islice(remaining, BATCH_SIZE)):
-        with violations_in_words(WORDS):
+        with approvals_checked(), violations_in_words(WORDS):
             CashbackAsset.objects.insert_all(part, batch_id)
         count += len(part)
         progress(len(part))
     return Issued(count, batch=batch_id)
 
 
-@atomic_with_retry(idempotent=True)
 def issue_in_pool(
     actor: User,
     pool_id: UUID,
@@ -177,9 +213,30 @@ def issue_in_pool(
 ) -> Issued:
     """Issue `count` (1 to MAX_ISSUE_COUNT) equal assets in a pool, once per request; a repetition gets the first response.
 
-    Raises PoolNotFound, ValidationError, IdempotencyKeyReused, RequestInProgress, Busy, and as `precondition` does on the pool
-    whose currency and time zone the credits get.
+    Raises AwaitsApproval above the pool's approval threshold, PoolNotFound, ValidationError, IdempotencyKeyReused,
+    RequestInProgress, Busy, and as `precondition` does on the pool whose currency and time zone the credits get.
     """
+    try:
+        return issue_in_pool_at_once(
+            actor, pool_id, count=count, request=request, progress=progress, precondition=precondition, **fields
+        )
+    except ApprovalRequired:
+        draft = draft_issue(actor, CreditPool.objects.get(pk=pool_id), count, fields, request)
+    raise awaiting_approval(draft)
+
+
+@atomic_with_retry(idempotent=True)
+def issue_in_pool_at_once(
+    actor: User,
+    pool_id: UUID,
+    *,
+    count: int,
+    request: IdempotentRequest,
+    progress: Progress,
+    precondition: Precondition,
+    **fields: Any,
+) -> Issued:
+    """Issue in a pool; see issue_in_pool. Raises ApprovalRequired."""
     if not idempotency.reserve_keys([request]):
         body = idempotency.find_response(request).body
         batch = body.get("batch")
@@ -201,13 +258,15 @@ def issue_many(
     progress: Progress = lambda _: None,
     per_day: int | None = None,
     starts_on: date | None = None,
+    batch_id: UUID | None = None,
     **fields: Any,
 ) -> Issued:
-    """Insert `count` equal assets in `pool` within the caller's transaction. Raises ValidationError.
+    """Insert `count` equal assets in `pool` within the caller's transaction. Raises ValidationError, ApprovalRequired.
 
     Arguments:
         per_day: so many can first be claimed on each day, from midnight in the pool's time zone on. None: all at once.
         starts_on: the first of these days, with `per_day` today by default; today's credits can be claimed at once.
+        batch_id: the id of the batch, if it was chosen before.
     """
     if not 1 <= count <= MAX_ISSUE_COUNT:
         raise ValidationError({"count": f"Issue 1 to {MAX_ISSUE_COUNT} credits at once."}, code="count")
@@ -217,7 +276,7 @@ def issue_many(
     ]
     title = templates[0][0].asset.title
     equal_assets = chain.from_iterable(repeat(TemplatedAsset(template, title), size) for template, size in templates)
-    return insert_assets(equal_assets, BatchHeader(title), progress)
+    return insert_assets(equal_assets, BatchHeader(title, id=batch_id or uuid7()), progress)
 
 
 def daily_starts(
@@ -239,3 +298,38 @@ def daily_starts(
 def start_of(day: date, pool: CreditPool) -> datetime:
     """Return the first time of a day in the pool's time zone."""
     return pool.end_of(day - timedelta(days=1))
+
+
+def last_of(
+    actor: User | None,
+    pool: CreditPool,
+    /,
+    *,
+    count: int,
+    per_day: int | None = None,
+    starts_on: date | None = None,
+    **fields: Any,
+) -> tuple[CashbackAsset, datetime | None]:
+    """Return the credit of an issue that would start last, unsaved, and when the first ones start. Raises ValidationError."""
+    days = daily_starts(pool, count, per_day, starts_on)
+    return build_asset(actor, claimable_from=days[-1][0], **fields | {"pool": pool}), days[0][0]
+
+
+def preview_issue(pool_id: UUID, precondition: Precondition = accept_any, *, count: int, **fields: Any) -> dict[str, Any]:
+    """Return what issue_in_pool would issue, without writing. Raises PoolNotFound, ValidationError, and as `precondition`."""
+    pool = CreditPool.objects.filter(pk=pool_id).first()
+    if pool is None:
+        raise PoolNotFound
+    precondition(pool)
+    asset, starts = last_of(None, pool, count=count, **fields)
+    total = count * asset.total_value
+    return {
+        "count": count,
+        "total_value": format_amount(asset.total_value, asset.currency),
+        "total": format_amount(total, asset.currency),
+        "currency": asset.currency,
+        "expires_at": format_timestamp(asset.expires_at),
+        "starts_at": format_timestamp(starts),
+        "last_starts_at": format_timestamp(asset.claimable_from),
+        "needs_approval": pool.approval_threshold is not None and total > pool.approval_threshold,
+    }

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_noop as _
 
 from kernel.refusals import BadRequest, Conflict, NotFound, Refusal
 from kernel.transactions import Busy, violated_constraint
+from wallet.actions.approvals import CONSTRAINT, ApprovalRequired
 
 
 class PaymentNotFound(NotFound):
@@ -150,6 +151,7 @@ REFUSAL_BY_CONSTRAINT: dict[str, type[Refusal]] = {
     "grant_reference": Busy,
     "movement_number": Busy,
     "lot_not_ended": Busy,
+    CONSTRAINT: ApprovalRequired,
 }
 
 

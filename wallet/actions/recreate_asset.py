@@ -12,12 +12,18 @@ from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
 from kernel.refusals import Conflict
+from kernel.timestamps import format_timestamp
 from kernel.transactions import atomic_with_retry
 from kernel.versions import Precondition, accept_any
+from wallet.actions.approvals import ApprovalRequired, Draft, awaiting_approval
 from wallet.actions.edit_asset import lock_asset, mark_asset_expired
 from wallet.actions.issue_assets import MAX_EXPIRY, build_asset, insert_asset
+from wallet.actions.proposal_parameters import RecreateParameters, totals_of
 from wallet.assets.batches import BatchHeader
 from wallet.assets.models import AssetStatus, CashbackAsset, end_of
+from wallet.ledger.idempotency import fingerprint
+from wallet.ledger.models import ProposalKind
+from wallet.money import format_amount
 
 SAME_LIFETIME: Any = object()  # the default of `expires_at`, in which None means that the asset never expires
 
@@ -42,7 +48,6 @@ def check_recreatable(asset: CashbackAsset, again: bool = False) -> None:
         raise AlreadyRecreated
 
 
-@atomic_with_retry(idempotent=False)
 def recreate_asset(
     asset_id: UUID,
     actor: User | None,
@@ -63,8 +68,51 @@ def recreate_asset(
         again: allow a second child of the same parent.
         batch: the batch of the new asset, which those recreated together share; by default a batch of its own.
 
-    Raises AssetNotFound, AssetNotExpired, AlreadyRecreated, ValidationError.
+    Raises AwaitsApproval above the pool's approval threshold, AssetNotFound, AssetNotExpired, AlreadyRecreated,
+    ValidationError.
     """
+    fields: dict[str, Any] = {"title": title, "total_value": total_value, "expires_at": expires_at, "again": again}
+    try:
+        return recreate_at_once(asset_id, actor, precondition, batch=batch, **fields)
+    except ApprovalRequired:
+        draft = draft_recreation(asset_id, actor, **fields)
+    raise awaiting_approval(draft)
+
+
+def draft_recreation(
+    asset_id: UUID, actor: User | None, *, title: Any, total_value: Any, expires_at: Any, again: bool
+) -> Draft:
+    """Return the proposal to recreate an asset. The end of the new one is resolved now. Raises ValidationError."""
+    parent = CashbackAsset.objects.select_related("pool").get(pk=asset_id)
+    if parent.pool is None:
+        raise ApprovalRequired
+    if expires_at is SAME_LIFETIME:
+        expires_at = end_after_same_lifetime(parent, timezone.now())
+    child = build_child(parent, actor, title, total_value, expires_at)
+    shown = {
+        "credit": child.title,
+        "amount": format_amount(child.total_value, child.currency),
+        "expires_at": format_timestamp(child.expires_at),
+        "generation": child.generation,
+    }
+    totals = totals_of({parent.pool.pk: child.total_value})
+    parameters = RecreateParameters(asset_id, child.title, child.total_value, child.expires_at, again, totals)
+    digest = fingerprint("recreate", asset_id, parameters.as_json())
+    return Draft(ProposalKind.RECREATE, parent.pool, child.total_value, parameters, shown, digest, actor)
+
+
+def make_child(
+    asset_id: UUID,
+    actor: User | None,
+    precondition: Precondition = accept_any,
+    *,
+    title: str | None,
+    total_value: Decimal | None,
+    expires_at: datetime | date | None,
+    again: bool,
+    batch: BatchHeader | None,
+) -> CashbackAsset:
+    """Recreate within the caller's transaction; see recreate_asset. Raises ApprovalRequired."""
     parent = lock_asset(asset_id)
     check_recreatable(parent, again)
     precondition(parent)
@@ -75,6 +123,9 @@ def recreate_asset(
     child = build_child(parent, actor, title, total_value, expires_at)
     insert_asset(child, batch or BatchHeader(child.title))
     return CashbackAsset.objects.with_current_status().get(pk=child.pk)
+
+
+recreate_at_once = atomic_with_retry(idempotent=False)(make_child)
 
 
 def build_child(

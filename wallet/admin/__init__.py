@@ -1,6 +1,20 @@
 """The operators' console: one module per section of the Django admin, loaded by its autodiscovery."""
 
-from wallet.admin import assets, batches, bulk_jobs, history, ledger, ownership, payments, pools, schedules, seals
+from wallet.admin import (
+    assets,
+    batches,
+    bulk_jobs,
+    history,
+    ledger,
+    ownership,
+    payments,
+    pools,
+    proposals,
+    referrals,
+    rules,
+    schedules,
+    seals,
+)
 
 __all__ = [
     "assets",
@@ -11,6 +25,9 @@ __all__ = [
     "ownership",
     "payments",
     "pools",
+    "proposals",
+    "referrals",
+    "rules",
     "schedules",
     "seals",
 ]

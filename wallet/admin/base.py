@@ -29,6 +29,7 @@ from kernel.refusals import Refusal
 from kernel.strict_lists import StrictListMixin
 from kernel.transactions import Busy
 from kernel.versions import ChangedMeanwhile
+from wallet.actions.approvals import AwaitsApproval
 from wallet.admin.filters import channel_label
 from wallet.queries import change_history
 
@@ -50,6 +51,12 @@ def is_operator(request: HttpRequest) -> bool:
 def error_sentence(error: Refusal | ValidationError) -> str:
     """Return the message of a refusal or a validation error."""
     return error.message if isinstance(error, Refusal) else " ".join(error.messages)
+
+
+def tell_that_it_waits(request: HttpRequest, waiting: AwaitsApproval) -> HttpResponse:
+    """Say that an action waits for another operator, and lead to its proposal."""
+    messages.info(request, waiting.message)
+    return redirect("admin:ledger_proposal_change", waiting.proposal.pk)
 
 
 def add_errors(form: forms.BaseForm, error: ValidationError) -> None:
@@ -98,6 +105,8 @@ class WithoutTransaction(DjangoModelAdmin[Any]):
         arguments = (request, object_id, form_url, extra_context)
         try:
             return self._changeform_view(*arguments)  # type: ignore[attr-defined, no-any-return]
+        except AwaitsApproval as waiting:
+            return tell_that_it_waits(request, waiting)
         except (Refusal, ValidationError) as error:
             request.refusal = error  # type: ignore[attr-defined]
             response: HttpResponse = self._changeform_view(*arguments)  # type: ignore[attr-defined]

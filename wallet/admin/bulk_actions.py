@@ -26,6 +26,7 @@ from django.utils.translation import ngettext
 from accounts.models import User
 from kernel.refusals import Refusal
 from kernel.versions import as_text, require_version, version_of
+from wallet.actions.approvals import AwaitsApproval
 from wallet.actions.edit_asset import EDITABLE_FIELDS
 from wallet.admin import formatting
 from wallet.admin.base import OperatorAdmin, error_sentence, require_operator
@@ -157,9 +158,11 @@ def run_row(bulk: BulkAction, row: PreviewedRow, actor: User, shared: dict[str, 
 
 
 def refusal_text(function: Callable[..., object], *arguments: Any, **options: Any) -> str | None:
-    """Call the function; return the message of its refusal, or None when it succeeded."""
+    """Call the function; return the message of its refusal, or that it waits, or None when it succeeded."""
     try:
         function(*arguments, **options)
+    except AwaitsApproval as waiting:
+        return waiting.message
     except (Refusal, ValidationError) as error:
         return error_sentence(error)
     return None

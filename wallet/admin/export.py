@@ -19,11 +19,12 @@ from xlsxwriter import Workbook
 from accounts.expensive_reads import EXPORT, expensive_read_view
 from kernel.file_download import FileTooLarge, SpooledFileResponse, csv_file_response, file_response, yield_with_pauses
 from wallet.admin.base import OperatorAdmin, refused_filters, require_operator, require_safe_method
+from wallet.admin.export_rows import PAYMENT_FIGURES
 from wallet.queries import csv_export
 
 # A workbook is complete before its first byte is sent, and this many rows take seconds. CSV has no such limit.
 MAX_XLSX_ROWS = 50_000
-AMOUNT_COLUMNS = ("value", "amount")
+AMOUNT_COLUMNS = ("value", *PAYMENT_FIGURES)
 XLSX_CONTENT_TYPE = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 

@@ -1,4 +1,4 @@
-"""Export rows of pools, seals, issues and changes, keyed by column."""
+"""Export rows of pools, seals, issues, changes, payments and lapses, keyed by column."""
 
 import json
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 from kernel.timestamps import format_timestamp
 from wallet.ledger.models import Seal
 from wallet.money import format_amount
+from wallet.queries.payment_search import state_of
 
 POOL_WINDOW = ("opens_at", "closes_at", "active", "time_zone")
 POOL_COLUMNS = ("pool", "name", "kind", "currency", "per_user_limit", *POOL_WINDOW, "issued", "available", "claimed", "expired")
@@ -24,6 +25,9 @@ SEAL_COLUMNS = (
 MALFORMED = "malformed"
 ISSUE_COLUMNS = ("issued_at", "count", "value", "currency", "pool", "issued_by", "channel")
 CHANGE_COLUMNS = ("at", "action", "who", "channel", "asset", "title", "value", "currency", "status", "pool", "expires_at")
+PAYMENT_FIGURES = ("amount", "held", "captured", "released", "refunded")
+PAYMENT_COLUMNS = ("payment", "reference", "user", "service", "state", "currency", *PAYMENT_FIGURES, "began_at", "held_until")
+LAPSE_COLUMNS = ("lapsed_at", "user", "amount", "currency", "claim", "title")
 
 
 def pool_line(pool: Any) -> dict[str, Any]:
@@ -91,6 +95,33 @@ def change_line(event: Any) -> dict[str, Any]:
         "status": event.status,
         "pool": event.pool.name if event.pool else None,
         "expires_at": format_timestamp(event.expires_at),
+    }
+
+
+def payment_line(payment: Any) -> dict[str, Any]:
+    """Return a payment with its figures, and its state at `now`."""
+    return {
+        "payment": payment.pk,
+        "reference": payment.reference,
+        "user": payment.user.email,
+        "service": payment.service.name,
+        "state": str(state_of(payment, payment.now)),
+        "currency": payment.currency,
+        **{name: format_amount(getattr(payment, name), payment.currency) for name in PAYMENT_FIGURES},
+        "began_at": format_timestamp(payment.began_at),
+        "held_until": format_timestamp(payment.held_until),
+    }
+
+
+def lapse_line(lapse: Any) -> dict[str, Any]:
+    """Return the rest of a credit that ended by time."""
+    return {
+        "lapsed_at": format_timestamp(lapse.at),
+        "user": lapse.user.email,
+        "amount": format_amount(lapse.amount, lapse.currency),
+        "currency": lapse.currency,
+        "claim": lapse.claim_id,
+        "title": lapse.claim.asset.title,
     }
 
 

@@ -16,10 +16,11 @@ from unfold.widgets import UnfoldAdminFileFieldWidget, UnfoldAdminSelectWidget
 
 from kernel.refusals import Refusal
 from wallet.actions import import_csv
+from wallet.actions.approvals import AwaitsApproval
 from wallet.actions.import_csv import Contents
 from wallet.actions.import_mistakes import FileChanged, FileRefused
 from wallet.admin import formatting
-from wallet.admin.base import error_sentence, require_operator
+from wallet.admin.base import error_sentence, require_operator, tell_that_it_waits
 from wallet.admin.import_pools import MissingPoolsForm
 from wallet.admin.stored_uploads import Upload, credit_file, load_upload, store_upload, stored_upload, take_upload
 from wallet.assets.batches import BatchHeader
@@ -184,6 +185,8 @@ def import_upload(request: HttpRequest, upload: Upload, expected: Contents) -> H
     try:
         with credit_file(upload, expected) as file:
             count = import_csv.import_assets(file, batch)
+    except AwaitsApproval as waiting:
+        return tell_that_it_waits(request, waiting)
     except FileChanged:
         # The stored file is the same, so that a pool has changed: what was confirmed would not be what is issued.
         messages.warning(request, _("Nothing was imported: something changed after this preview. Check the new preview."))

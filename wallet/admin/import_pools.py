@@ -19,7 +19,6 @@ from wallet.admin.form_fields import CurrencyField
 from wallet.assets.models import CreditPool, PoolKind, check_time_zone
 from wallet.money import check_currency
 
-NEW_POOL_FIELDS = ("id", "name", "kind", "currency", "time_zone")
 TEMPLATE_ROW = ("Diwali cashback", "250.00", "INR", "", "2027-03-31")
 
 

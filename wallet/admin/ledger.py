@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse
+from django.utils.html import format_html_join
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action, display
 
@@ -16,6 +17,7 @@ from wallet.admin.payment_steps import clawback_page, extend_page
 from wallet.admin.search import SearchByIdMixin
 from wallet.ledger.models import Entry, Lot, Seal
 from wallet.queries import reports
+from wallet.queries.proposals import decisions_of_claim
 
 
 @admin.register(Entry)
@@ -43,6 +45,7 @@ class EntryAdmin(SearchByIdMixin, ExportMixin, ReadOnlyAdmin):
         "claimed",
         "seal",
         "requested_by",
+        "approved_by",
         "idempotency_key",
         "transaction_id",
     )
@@ -80,6 +83,14 @@ class EntryAdmin(SearchByIdMixin, ExportMixin, ReadOnlyAdmin):
     def requested_by(self, entry: Entry) -> str:
         """Return the email of the actor who made the claim."""
         return entry.actor.email
+
+    @display(description=_("approved by"), empty_value=_("nobody else was needed"))  # type: ignore[untyped-decorator]
+    def approved_by(self, entry: Entry) -> Any:
+        """Return who approved its grant, clawbacks and extensions, with links to the proposals."""
+        lines = [
+            (formatting.link_titled(each, each.get_kind_display()), each.decided_by) for each in decisions_of_claim(entry.pk)
+        ]
+        return format_html_join(", ", "{}: {}", lines) or None
 
     @display(description=_("idempotency key"))  # type: ignore[untyped-decorator]
     def idempotency_key(self, entry: Entry) -> str | None:

@@ -18,7 +18,8 @@ from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminSplitDateTimeWidg
 from accounts.models import User
 from kernel.date_fields import SplitDateTimeField
 from kernel.refusals import Refusal
-from wallet.admin.base import add_errors, require_operator
+from wallet.actions.approvals import AwaitsApproval
+from wallet.admin.base import add_errors, require_operator, tell_that_it_waits
 from wallet.admin.form_fields import AmountField
 from wallet.assets.models import CreditPool
 from wallet.ledger.idempotency import KEY_PATTERN
@@ -149,6 +150,8 @@ def money_page(request: HttpRequest, step: Step) -> HttpResponse:
                 return redirect(step.back)
             preview, shown = step.preview(form.options())
             form = step.form({**request.POST.dict(), **shown})
+        except AwaitsApproval as waiting:
+            return tell_that_it_waits(request, waiting)
         except ValidationError as error:
             add_errors(form, error)
         except Refusal as refusal:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.expensive_reads import EXPORT, SEARCH, expensive_read_view
 from kernel.file_download import FileTooLarge, csv_file_response
+from kernel.replicas import read_alias
 from kernel.timestamps import format_second, format_timestamp
 from wallet.admin import formatting
 from wallet.admin.as_of_form import as_of_form
@@ -112,7 +113,7 @@ def report_context(name: str, as_of: AsOf) -> dict[str, Any]:
 def comparison(as_of: AsOf) -> dict[str, Any]:
     """Return how the reports compare; `ties` is None when that takes longer than a page may."""
     try:
-        with transaction.atomic():
+        with transaction.atomic(using=read_alias()):
             ties = tie_outs(as_of)
     except OperationalError:
         return {"ties": None}

@@ -14,8 +14,9 @@ from unfold.decorators import display
 
 from accounts.services import Service
 from kernel.timestamps import format_second
-from wallet.admin import formatting
+from wallet.admin import export_rows, formatting
 from wallet.admin.base import ReadOnlyAdmin, require_operator, require_safe_method
+from wallet.admin.export import ExportMixin, Report
 from wallet.admin.filters import ChoiceFilter, CurrencyFilter, DayFilter, channel_label, refuse_filter
 from wallet.admin.payment_steps import refund_page, release_page
 from wallet.ledger.models import Lapse, Payment
@@ -73,9 +74,10 @@ class ServiceFilter(ChoiceFilter):
 
 
 @admin.register(Payment)
-class PaymentAdmin(ReadOnlyAdmin):
+class PaymentAdmin(ExportMixin, ReadOnlyAdmin):
     """Payments, newest first."""
 
+    report = Report("payments", export_rows.PAYMENT_COLUMNS, export_rows.payment_line)
     list_display = ("reference", "person", "service_name", "value", "state", "held_now", "until", "began")
     list_filter = (PaymentStateFilter, ServiceFilter, CurrencyFilter)
     list_select_related = ("user", "service")
@@ -190,9 +192,10 @@ def allocation_line(part: Any) -> dict[str, Any]:
 
 
 @admin.register(Lapse)
-class LapseAdmin(ReadOnlyAdmin):
+class LapseAdmin(ExportMixin, ReadOnlyAdmin):
     """What lapsed: the rest of credits that ended by time, newest first."""
 
+    report = Report("lapses", export_rows.LAPSE_COLUMNS, export_rows.lapse_line)
     list_display = ("ended", "person", "value", "credit")
     list_display_links = None
     list_filter = (CurrencyFilter, ("at", DayFilter))

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy as _
 
 from accounts import audit
 from accounts.email_addresses import normal_email
@@ -18,8 +18,12 @@ from accounts.models import User
 from wallet.admin import formatting
 from wallet.admin.base import require_operator, require_safe_method
 from wallet.admin.sidebar import is_superuser
+from wallet.assets.models import CreditPool
 from wallet.ledger.models import Entry
+from wallet.notices.models import Notice
 from wallet.queries import person
+from wallet.queries.explain_claim import explain_pool_claim
+from wallet.queries.notices import notices_of
 from wallet.queries.wallet_balances import wallet_balances
 
 
@@ -72,10 +76,46 @@ def person_context(request: HttpRequest, user: User) -> dict[str, Any]:
         "limits": person.limits_reached(user),
         "sign_ins": person.latest_sign_ins(user),
         "changes": person.latest_changes(user),
+        "notices": [notice_line(notice) for notice in notices_of(user)[: person.SHOWN]],
         "lists": lists_of(user),
         "can_edit": is_superuser(request),
         "shown": person.SHOWN,
+        **claim_explanation(request, user),
     }
+
+
+class ClaimPoolForm(forms.Form):
+    """Asks from which pool the person wants to claim."""
+
+    pool = forms.ModelChoiceField(
+        CreditPool.objects.not_archived().order_by("name"), required=False, empty_label=_("Choose a pool")
+    )
+
+
+def claim_explanation(request: HttpRequest, user: User) -> dict[str, Any]:
+    """Return the form that asks for a pool, and for a chosen one whether the person can claim from it, and why."""
+    form = ClaimPoolForm(request.GET)
+    pool = form.cleaned_data["pool"] if form.is_valid() else None
+    explanation = explain_pool_claim(pool, user) if pool else None
+    rules = [explained_rule(rule) for rule in explanation["rules"]] if explanation else []
+    return {"pool_form": form, "explanation": explanation, "rules": rules}
+
+
+RULES = {
+    "account_active": _("The account is active"),
+    "email_verified": _("The email is verified"),
+    "pool_active": _("The pool is active"),
+    "pool_window": _("The pool is open now"),
+    "credits_left": _("A credit is left"),
+    "per_user_limit": _("The limit per user is not reached"),
+    "spendable": _("The credit can be spent before it ends"),
+}
+
+
+def explained_rule(rule: dict[str, Any]) -> dict[str, Any]:
+    """Return one rule for the page."""
+    figures = ", ".join(f"{name}: {value}" for name, value in rule["figures"].items() if value is not None)
+    return {"title": RULES[rule["rule"]], "allows": rule["allows"], "figures": figures}
 
 
 def lists_of(user: User) -> dict[str, str]:
@@ -117,4 +157,15 @@ def claim_line(entry: Entry) -> dict[str, Any]:
         "value": formatting.format_money(entry.amount, entry.currency),
         "claimed": formatting.format_moment_cell(entry.claimed_at),
         "requested_by": entry.actor.email,
+    }
+
+
+def notice_line(notice: Notice) -> dict[str, Any]:
+    """Return one notice for the page: what it is about, and what became of its email."""
+    state = notice.get_state_display()
+    return {
+        "kind": notice.get_kind_display(),
+        "written": formatting.format_moment_cell(notice.created_at),
+        "state": f"{state}: {notice.get_skip_reason_display()}" if notice.skip_reason else state,
+        "sent": formatting.format_moment_cell(notice.sent_at),
     }

@@ -28,9 +28,10 @@ from kernel.date_fields import DateField, SplitDateTimeField
 from kernel.refusals import Refusal
 from kernel.versions import ChangedMeanwhile, Precondition, accept_any, require_version, version_of
 from wallet.actions import edit_pool, issue_assets
+from wallet.actions.approvals import AwaitsApproval
 from wallet.actions.edit_pool import ON_DEMAND, POLICIES
 from wallet.admin import export_rows, formatting
-from wallet.admin.base import ActionForm, add_errors, is_operator, require_operator
+from wallet.admin.base import ActionForm, add_errors, is_operator, require_operator, tell_that_it_waits
 from wallet.admin.bulk_jobs import BulkJobMixin
 from wallet.admin.export import ExportMixin, Report
 from wallet.admin.filters import ArchivedFilter, CurrencyFilter, KnownChoiceFilter
@@ -43,7 +44,7 @@ from wallet.queries import change_history
 
 FIELDS = (
     *("name", "kind", "currency", "per_user_limit", "period_limit", "limit_period", "opens_at", "closes_at", "is_active"),
-    "time_zone",
+    *("time_zone", "approval_threshold"),
 )
 KEPT_WHEN_BLANK = ("limit_period", "draw_priority", "refund_grace_days", "clawback_reach")  # or the default of a new pool
 PRIORITIES = ((1, _("Before other credits")), (2, _("Normal")), (3, _("After other credits")))
@@ -92,6 +93,15 @@ class PoolForm(ActionForm):
         required=False,
         widget=UnfoldAdminSelectWidget,
         help_text=_("Among credits of the same order, the one that ends soonest is spent first."),
+    )
+
+    approval_threshold = AmountField(
+        label=_("Approval threshold"),
+        required=False,
+        help_text=_(
+            "Issues, grants, clawbacks and extensions worth more wait for another operator. Leave blank for none. "
+            "A higher threshold, or none, must be approved too."
+        ),
     )
 
     class Meta:
@@ -242,7 +252,7 @@ class IssueForm(forms.Form):
         return {name: self.cleaned_data[name] for name in ("per_day", "starts_on")}
 
 
-def preview_issue(pool: CreditPool, form: IssueForm) -> dict[str, Any] | None:
+def preview_form(pool: CreditPool, form: IssueForm) -> dict[str, Any] | None:
     """Return what the form would issue: count, value of each, total, and end. None after adding its errors to the form."""
     fields, count = form.credit_fields(), form.cleaned_data["count"]
     try:
@@ -342,7 +352,7 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
                 if self.issue_by_form(request, pool, form):
                     return redirect("admin:assets_creditpool_change", pool.pk)
             elif request.POST.get("change") != "yes" and form.shows(pool):
-                preview = preview_issue(pool, form)
+                preview = preview_form(pool, form)
         context = {**self.admin_site.each_context(request), "opts": self.opts, "pool": pool, "preview": preview}
         context |= {"title": _("Issue credits"), "heading": _("Issue credits")}
         return TemplateResponse(request, "admin/issue_credits.html", context | {"form": form, "media": self.media + form.media})
@@ -356,6 +366,9 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
             result = issue_assets.issue_in_pool(
                 keyed_request.user, pool.pk, count=count, request=keyed_request, precondition=form.precondition(), **fields
             )
+        except AwaitsApproval as waiting:
+            tell_that_it_waits(request, waiting)
+            return True
         except ChangedMeanwhile:
             pool.refresh_from_db()
             form.show_changed_pool(pool)

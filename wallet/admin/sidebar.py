@@ -18,7 +18,7 @@ REPORTS = {
     "journal": (_("Journal"), "receipt_long"),
 }
 # URLs that are not of a section.
-OUTSIDE = ("system", "customer_search", "services", *(f"report_{name}" for name in REPORTS))
+OUTSIDE = ("system", "customer_search", "services", "webhooks", *(f"report_{name}" for name in REPORTS))
 
 
 def is_superuser(request: HttpRequest) -> bool:
@@ -76,9 +76,16 @@ def sidebar_groups(request: HttpRequest) -> list[dict[str, Any]]:
         current_holds_item(),
         sidebar_item(_("Lapses"), "event_busy", "ledger_lapse_changelist"),
         sidebar_item(_("Services"), "store", "services"),
+        sidebar_item(_("Webhooks"), "webhook", "webhooks"),
+    ]
+    programme = [
+        sidebar_item(_("Rules"), "rule", "programme_grantrule_changelist"),
+        sidebar_item(_("Due credits"), "pending_actions", "programme_grantdue_changelist"),
+        sidebar_item(_("Referrals"), "group_add", "programme_referral_changelist"),
     ]
     finance = [sidebar_item(title, icon, f"report_{name}") for name, (title, icon) in REPORTS.items()]
     activity = [
+        sidebar_item(_("Approvals"), "approval", "ledger_proposal_changelist"),
         sidebar_item(_("Issue history"), "add_card", "assets_issuance_changelist"),
         sidebar_item(_("Change log"), "history", "assets_cashbackassetevent_changelist"),
         sidebar_item(_("Bulk jobs"), "dynamic_feed", "assets_bulkjob_changelist"),
@@ -87,6 +94,7 @@ def sidebar_groups(request: HttpRequest) -> list[dict[str, Any]]:
     groups = [
         {"title": _("Credits"), "items": credits},
         {"title": _("Records"), "items": records},
+        {"title": _("Programme"), "items": programme},
         {"title": _("Payments"), "items": payments},
         {"title": _("Finance"), "items": finance},
         {"title": _("Activity"), "items": activity},

@@ -14,7 +14,7 @@ from django.contrib.sessions.models import Session
 
 from accounts.models import User
 from wallet.actions.import_csv import Contents, CreditFile
-from wallet.admin.import_pools import NEW_POOL_FIELDS
+from wallet.actions.import_draft import NEW_POOL_FIELDS
 from wallet.assets.models import CreditPool
 
 MAX_CHECKED_ROWS = 20_000  # rows that differ in more than their title; seconds of a thread

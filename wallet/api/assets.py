@@ -19,21 +19,26 @@ from kernel.openapi import operation
 from kernel.rate_limits import RateLimited
 from kernel.versions import ChangedMeanwhile
 from wallet.actions import edit_asset, issue_assets, recreate_asset
+from wallet.actions.approvals import ApprovalRequired
 from wallet.actions.claim import claim_asset
 from wallet.actions.claim_decisions import AssetAlreadyClaimed, ClaimLimitReached, NeverSpendable, NotYetClaimable, PoolClosed
 from wallet.actions.edit_asset import AssetNotAvailable
+from wallet.actions.payment_refusals import UserNotFound
 from wallet.actions.recreate_asset import AlreadyRecreated, AssetNotExpired
 from wallet.api import idempotency
 from wallet.api.asset_list import asset_list_branches
 from wallet.api.claims import claim_response
 from wallet.api.conditional import IF_MATCH, etag_header
+from wallet.api.explaining import FOR_USER, explained_user
 from wallet.api.filters import AssetFilter
+from wallet.api.proposal_serializers import WAITS
 from wallet.api.request_serializers import AssetBody, EmptyBody, RecreateBody
-from wallet.api.response_serializers import AssetSerializer, ClaimSerializer
+from wallet.api.response_serializers import AssetSerializer, ClaimExplanationSerializer, ClaimSerializer
 from wallet.api.viewsets import BaseViewSet
 from wallet.assets.models import AssetExpired, CashbackAsset
 from wallet.assets.querysets import AssetQuerySet
 from wallet.ledger.idempotency import IdempotencyKeyReused, RequestInProgress
+from wallet.queries.explain_claim import explain_asset_claim
 
 
 @extend_schema_view(
@@ -52,6 +57,7 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         "destroy": IsAdmin,
         "expire": IsAdmin,
         "recreate": IsAdmin,
+        "explain": IsAuthenticated,
     }
     bodies: ClassVar = {
         "create": AssetBody,
@@ -81,7 +87,7 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         """Show one credit with its entity tag."""
         return self.respond_with(self.get_object())
 
-    @operation("Issue a credit", parameters=[etag_header(201)], responses={201: AssetSerializer})
+    @operation("Issue a credit", parameters=[etag_header(201)], responses={201: AssetSerializer, **WAITS})
     def create(self, request: Request) -> Response:
         """Issue one credit. Its currency defaults to that of its pool."""
         return self.respond_with(issue_assets.issue_asset(self.user, **self.validated_body()), 201)
@@ -89,6 +95,7 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     @operation(
         "Change a credit",
         AssetNotAvailable,
+        ApprovalRequired,
         ChangedMeanwhile,
         parameters=[IF_MATCH, etag_header(200)],
         responses=AssetSerializer,
@@ -131,6 +138,12 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
             claim_asset(pk, self.user, idempotency.idempotent_request(request, self.user, "claim", "asset", pk))
         )
 
+    @operation("Explain a claim", UserNotFound, parameters=[FOR_USER], responses=ClaimExplanationSerializer, filters=False)
+    @action(detail=True, pagination_class=None, filterset_class=None)
+    def explain(self, request: Request, pk: UUID) -> Response:
+        """Return whether the caller can claim this credit now, each rule with its figures. An ADMIN may name a user."""
+        return Response(explain_asset_claim(self.get_object(), explained_user(request, self.user)))
+
     @operation(
         "Expire a credit",
         AssetNotAvailable,
@@ -148,9 +161,10 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         "Recreate a credit",
         AssetNotExpired,
         AlreadyRecreated,
+        ApprovalRequired,
         ChangedMeanwhile,
         parameters=[IF_MATCH, etag_header(201)],
-        responses={201: AssetSerializer},
+        responses={201: AssetSerializer, **WAITS},
     )
     @action(detail=True, methods=["post"])
     def recreate(self, request: Request, pk: UUID) -> Response:

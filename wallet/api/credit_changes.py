@@ -17,7 +17,7 @@ from wallet.actions import payment_refusals as refusals
 from wallet.actions.claim_decisions import ClaimLimitReached, NeverSpendable, PoolClosed, PoolSoldOut
 from wallet.actions.clawback_credit import clawback_credit, preview_clawback
 from wallet.actions.extend_lot import extend_lot, preview_extension
-from wallet.actions.grant_batch import grant_many
+from wallet.actions.grant_batch import BulkApprovalRequired, grant_many
 from wallet.actions.grant_credit import grant_credit
 from wallet.actions.grant_lines import GrantLine
 from wallet.actions.payment_answers import Answer
@@ -30,6 +30,7 @@ from wallet.api.payment_serializers import (
     ExtensionPreviewSerializer,
     GrantReportSerializer,
 )
+from wallet.api.proposal_serializers import WAITS
 from wallet.api.response_serializers import ASSET_EXAMPLE, ClaimSerializer
 from wallet.api.service_viewsets import ServiceViewSet, admin_or_service
 from wallet.assets.models import PoolNotFound
@@ -65,6 +66,7 @@ class GrantViewSet(ServiceViewSet):
         responses={
             200: OpenApiResponse(ClaimSerializer, "The reference granted it before: the same claim."),
             201: OpenApiResponse(ClaimSerializer, "The claim."),
+            **WAITS,
         },
     )
     def create(self, request: Request) -> Response:
@@ -77,6 +79,7 @@ class GrantViewSet(ServiceViewSet):
     @operation(
         "Grant credits to many users",
         PoolNotFound,
+        BulkApprovalRequired,
         IdempotencyKeyReused,
         RequestInProgress,
         RateLimited,
@@ -141,6 +144,7 @@ class CreditChangeViewSet(ServiceViewSet):
         responses={
             200: OpenApiResponse(ClawbackPreviewSerializer, "The preview: nothing was changed."),
             201: OpenApiResponse(CreditChangeSerializer, "The clawback."),
+            **WAITS,
         },
     )
     @action(detail=True, methods=["post"])
@@ -167,6 +171,7 @@ class CreditChangeViewSet(ServiceViewSet):
         responses={
             200: OpenApiResponse(ExtensionPreviewSerializer, "The preview: nothing was changed."),
             201: OpenApiResponse(CreditChangeSerializer, "The extension."),
+            **WAITS,
         },
     )
     @action(detail=True, methods=["post"])

@@ -19,8 +19,10 @@ from wallet.api.fields import AmountParameter, TimestampParameter
 from wallet.assets.batches import Batch
 from wallet.assets.models import AssetStatus
 from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet, PoolQuerySet
+from wallet.ledger.models import ProposalKind, ProposalState
 from wallet.ledger.payment_state import IN_STATE, PaymentState
 from wallet.money import check_currency
+from wallet.queries import proposals
 from wallet.queries.supply import require_comparable_values
 
 NEEDS_CURRENCY = "Compares values: with credits of several currencies, `currency` or `pool` is required."
@@ -215,6 +217,22 @@ class PaymentFilter(FilterSet):  # type: ignore[misc]
             return payments.filter(user_id=UUID(user))
         except ValueError:
             return payments.none()
+
+
+class ProposalFilter(FilterSet):  # type: ignore[misc]
+    """Filters of the proposals."""
+
+    state = extend_schema_field({"type": "string", "enum": list(ProposalState)})(
+        django_filters.ChoiceFilter(choices=[(state, state) for state in ProposalState], method="filter_state")
+    )
+    kind = extend_schema_field({"type": "string", "enum": list(ProposalKind)})(
+        django_filters.ChoiceFilter(choices=ProposalKind.choices)
+    )
+    pool = django_filters.UUIDFilter("pool_id")
+
+    def filter_state(self, rows: QuerySet[Any], name: str, state: str) -> QuerySet[Any]:
+        """Return the proposals that are in this state now."""
+        return rows.filter(proposals.IN_STATE[ProposalState(state)])
 
 
 class LotFilter(FilterSet):  # type: ignore[misc]

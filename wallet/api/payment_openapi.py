@@ -15,6 +15,6 @@ ANSWERS = {
 }
 
 
-def body_example(name: str, **fields: Any) -> OpenApiExample:
+def body_example(name: str, /, **fields: Any) -> OpenApiExample:
     """Return the example of a body."""
     return OpenApiExample(name, fields, request_only=True)

@@ -35,6 +35,6 @@ class PersonalDataViewSet(BaseViewSet):
         responses={(200, "application/json"): OpenApiTypes.OBJECT},
     )
     def list(self, request: Request) -> HttpResponseBase:
-        """Return a JSON file with profile, sign-ins and claims. Limited to 5 files per hour and user."""
+        """Return a JSON file with profile, sign-ins, claims, payments and changes. Limited to 5 files per hour and user."""
         check_parameters(request, set())
         return json_file_response("my-data.json", personal_data_json(self.user))

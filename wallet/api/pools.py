@@ -19,16 +19,26 @@ from kernel.versions import ChangedMeanwhile
 from wallet.actions import edit_pool, issue_assets, pool_lifecycle
 from wallet.actions.claim import claim_from_pool
 from wallet.actions.claim_decisions import ClaimLimitReached, NeverSpendable, PoolClosed, PoolSoldOut
+from wallet.actions.payment_refusals import UserNotFound
 from wallet.api import idempotency
 from wallet.api.claims import claim_response
 from wallet.api.conditional import IF_MATCH, etag_header
+from wallet.api.explaining import FOR_USER, explained_user
 from wallet.api.filters import PoolFilter
+from wallet.api.proposal_serializers import WAITS
 from wallet.api.request_serializers import DuplicateBody, EmptyBody, IssueBody, PoolBody
-from wallet.api.response_serializers import ClaimSerializer, IssuedSerializer, PoolSerializer
+from wallet.api.response_serializers import (
+    ClaimExplanationSerializer,
+    ClaimSerializer,
+    IssuedSerializer,
+    IssuePreviewSerializer,
+    PoolSerializer,
+)
 from wallet.api.viewsets import BaseViewSet
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.assets.querysets import PoolQuerySet
 from wallet.ledger.idempotency import IdempotencyKeyReused, RequestInProgress
+from wallet.queries.explain_claim import explain_pool_claim
 
 
 @extend_schema_view(
@@ -48,6 +58,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         "archive": IsAdmin,
         "unarchive": IsAdmin,
         "duplicate": IsAdmin,
+        "explain": IsAuthenticated,
     }
     bodies: ClassVar = {
         "create": PoolBody,
@@ -81,9 +92,17 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         pool = edit_pool.open_pool(self.user, **self.validated_body())
         return self.respond_with(self.get_queryset().get(pk=pool.pk), 201)
 
-    @operation("Change a pool", ChangedMeanwhile, parameters=[IF_MATCH, etag_header(200)], responses=PoolSerializer)
+    @operation(
+        "Change a pool",
+        ChangedMeanwhile,
+        parameters=[IF_MATCH, etag_header(200)],
+        responses={200: PoolSerializer, **WAITS},
+    )
     def partial_update(self, request: Request, pk: UUID) -> Response:
-        """Change the given fields. A new limit or window applies from the next claim on."""
+        """Change the given fields. A new limit or window applies from the next claim on.
+
+        Another operator must approve to raise or remove the `approval_threshold`, which is then to be changed alone.
+        """
         pool = edit_pool.update_pool(pk, self.user, self.precondition(), **self.validated_body())
         return self.respond_with(self.get_queryset().get(pk=pool.pk))
 
@@ -117,17 +136,29 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         idempotency.IdempotencyKeyRequired,
         ChangedMeanwhile,
         parameters=[idempotency.idempotency_key_parameter(required=True), idempotency.REPLAYED_HEADER, IF_MATCH],
-        responses={201: IssuedSerializer},
+        responses={
+            200: OpenApiResponse(IssuePreviewSerializer, "The preview: nothing was issued."),
+            201: IssuedSerializer,
+            **WAITS,
+        },
     )
     @action(detail=True, methods=["post"])
     def issue(self, request: Request, pk: UUID) -> Response:
-        """Issue up to 100,000 identical credits, all or none, once per key."""
+        """Issue up to 100,000 identical credits, all or none, once per key. With `preview` nothing is issued."""
         fields = self.validated_body()
+        if fields.pop("preview", False):
+            return Response(issue_assets.preview_issue(pk, self.precondition(), **fields))
         given = sorted((name, value) for name, value in fields.items() if value is not None)  # null is the default of each
         keyed_request = idempotency.required_idempotent_request(request, self.user, "issue", "pool", pk, given)
         issued = issue_assets.issue_in_pool(self.user, pk, request=keyed_request, precondition=self.precondition(), **fields)
         body = {"issued": issued.count, "batch": issued.batch}
         return Response(body, 201, headers=idempotency.REPLAYED if issued.replayed else None)
+
+    @operation("Explain a claim", UserNotFound, parameters=[FOR_USER], responses=ClaimExplanationSerializer, filters=False)
+    @action(detail=True, pagination_class=None, filterset_class=None)
+    def explain(self, request: Request, pk: UUID) -> Response:
+        """Return whether the caller can claim from this pool now, each rule with its figures. An ADMIN may name a user."""
+        return Response(explain_pool_claim(self.get_object(), explained_user(request, self.user)))
 
     @operation(
         "Claim a credit of a pool",

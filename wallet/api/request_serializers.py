@@ -64,6 +64,11 @@ class PoolBody(CheckedBody):
     time_zone = serializers.CharField(
         max_length=64, required=False, validators=[check_time_zone], help_text="Time zone used for end-of-day expiry."
     )
+    approval_threshold = AmountField(
+        required=False,
+        allow_null=True,
+        help_text="Issues, grants, clawbacks and extensions worth more wait for another operator; null for none.",
+    )
 
     budget = AmountField(
         required=False, allow_null=True, help_text="Issue credits when they are needed, up to this total value; null: by hand."
@@ -88,7 +93,7 @@ class IssueBody(CheckedBody):
     """Identical credits to issue in a pool."""
 
     check_fields = issue_assets.check_fields
-    not_checked = frozenset({"count", "per_day", "starts_on"})
+    not_checked = frozenset({"count", "per_day", "starts_on", "preview"})
 
     count = WholeNumberField(min_value=1, max_value=MAX_ISSUE_COUNT)
     title = TextField(max_length=200)
@@ -104,6 +109,7 @@ class IssueBody(CheckedBody):
     starts_on = serializers.DateField(
         required=False, allow_null=True, help_text="The first day on which they can be claimed; null: today, at once."
     )
+    preview = serializers.BooleanField(required=False, help_text="true: issue nothing and show what would be issued.")
 
 
 class AssetBody(CheckedBody):

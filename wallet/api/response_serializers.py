@@ -64,7 +64,10 @@ class AdminFieldsSerializer(Shape):
 class PoolSerializer(AdminFieldsSerializer):
     """A pool, and whether the caller can claim from it now."""
 
-    admin_fields = ("is_active", "time_zone", "archived_at", "budget", "credit_title", "credit_value", "credit_lifetime")
+    admin_fields = (
+        *("is_active", "time_zone", "archived_at", "budget", "credit_title", "credit_value", "credit_lifetime"),
+        "approval_threshold",
+    )
 
     id = serializers.UUIDField()
     name = serializers.CharField()
@@ -96,6 +99,13 @@ class PoolSerializer(AdminFieldsSerializer):
     def get_credit_value(self, pool: CreditPool) -> str | None:
         """Return the value with the currency's decimals."""
         return None if pool.credit_value is None else format_amount(pool.credit_value, pool.currency)
+
+    approval_threshold = serializers.SerializerMethodField(required=False)
+
+    def get_approval_threshold(self, pool: CreditPool) -> str | None:
+        """ADMIN only. What is worth more waits for another operator; null: nothing does."""
+        threshold = pool.approval_threshold
+        return None if threshold is None else format_amount(threshold, pool.currency)
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A credit on offer", ASSET_EXAMPLE, response_only=True)])
@@ -148,6 +158,19 @@ class ClaimSerializer(Shape):
         return entry.receipt() | ({"user": {"id": str(entry.user_id), "email": entry.user.email}} if user.is_admin else {})
 
 
+class IssuePreviewSerializer(Shape):
+    """What an issue would make."""
+
+    count = serializers.IntegerField()
+    total_value = serializers.CharField(help_text="The value of each.")
+    total = serializers.CharField(help_text="The value of all.")
+    currency = serializers.CharField()
+    expires_at = serializers.DateTimeField(allow_null=True)
+    starts_at = serializers.DateTimeField(allow_null=True, help_text="When the first can be claimed; null: at once.")
+    last_starts_at = serializers.DateTimeField(allow_null=True, help_text="When the last can be claimed; null: at once.")
+    needs_approval = serializers.BooleanField(help_text="Whether it would wait for another operator.")
+
+
 class IssuedSerializer(Shape):
     """The number of credits that a call issued, and their batch."""
 
@@ -196,6 +219,27 @@ class BatchTotalSerializer(Shape):
     def total_value(self, line: dict[str, Any]) -> str:
         """Return the exact amount with the decimals of its currency."""
         return format_amount(Decimal(line["v"]), line["currency"])
+
+
+class ClaimRuleSerializer(Shape):
+    """One rule of a claim, with its figures now."""
+
+    rule = serializers.CharField(help_text="A stable name, such as per_user_limit.")
+    allows = serializers.BooleanField(help_text="Whether the rule lets this person claim now.")
+    refusal = serializers.CharField(allow_null=True, help_text="The code with which a claim would be refused.")
+    figures = serializers.JSONField()
+
+
+class ClaimExplanationSerializer(Shape):
+    """Whether a person can claim now, and every rule in the order in which a claim checks them."""
+
+    pool = serializers.UUIDField(allow_null=True)
+    asset = serializers.UUIDField(allow_null=True, help_text="null: any credit of the pool.")
+    at = serializers.DateTimeField(help_text="The database's time that decides.")
+    can_claim = serializers.BooleanField()
+    refusal = serializers.CharField(allow_null=True, help_text="The code of the first rule that refuses.")
+    detail = serializers.CharField(allow_null=True)
+    rules = ClaimRuleSerializer(many=True)
 
 
 class BatchSerializer(Shape):

@@ -14,9 +14,11 @@ from rest_framework.viewsets import GenericViewSet
 from accounts.expensive_reads import SEARCH, ExpensiveRead
 from accounts.models import User
 from kernel.versions import Precondition
+from wallet.actions.approvals import AwaitsApproval
 from wallet.api.conditional import etag_of, if_match
 from wallet.api.filters import StrictFilterBackend
 from wallet.api.pagination import CursorPagination
+from wallet.api.proposal_serializers import ProposalSerializer
 
 
 class DenyAll(BasePermission):
@@ -54,6 +56,12 @@ class BaseViewSet(GenericViewSet[Any]):
         super().initial(request, *args, **kwargs)
         if kind := self.expensive_read():
             self.read_slots.enter_context(kind.for_user(self.user))
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Answer an error; an action that waits for another operator is answered 202 with its proposal."""
+        if isinstance(exc, AwaitsApproval):
+            return Response(ProposalSerializer(exc.proposal, context=self.get_serializer_context()).data, 202)
+        return super().handle_exception(exc)
 
     def expensive_read(self) -> ExpensiveRead | None:
         """Return the kind of expensive read that this request is, or None."""

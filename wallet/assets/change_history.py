@@ -28,19 +28,20 @@ class ClosedUser(User):
         triggers: ClassVar = [triggers.history_pseudonymised]
 
 
-def history_meta(one: Any, many: Any, index: str) -> dict[str, Any]:
+def history_meta(one: Any, many: Any, index: str, *indexes: models.Index) -> dict[str, Any]:
     """Return the Meta of an event model.
 
     Arguments:
         one, many: its verbose names.
         index: the name of the index by time.
+        indexes: further indexes.
     """
     return {
         "verbose_name": one,
         "verbose_name_plural": many,
         # pghistory's own trigger refuses UPDATE and DELETE; this one refuses TRUNCATE.
         "triggers": [triggers.no_truncate("history_append_only")],
-        "indexes": [models.Index(fields=("pgh_created_at",), name=index)],
+        "indexes": [models.Index(fields=("pgh_created_at",), name=index), *indexes],
     }
 
 

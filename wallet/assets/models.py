@@ -28,6 +28,7 @@ from wallet.assets.batches import Batch, BatchSupply, BulkJob  # noqa: F401  (mo
 from wallet.assets.bulk_insert import INSERTED_COLUMNS, Row
 from wallet.assets.change_history import UpdateWithBefore, history_meta, unindexed_foreign_key
 from wallet.assets.constraint_words import NAME_TAKEN, WORDS
+from wallet.assets.fields import transaction_id
 from wallet.assets.querysets import AssetQuerySet, PoolQuerySet, pool_name_key
 from wallet.money import CURRENCIES, MAX_VALUE, NO_DECIMALS, THREE_DECIMALS, check_amount, check_currency
 
@@ -162,6 +163,13 @@ class CreditPool(models.Model):
     clawback_reach = models.CharField(
         max_length=6, choices=ClawbackReach.choices, default=ClawbackReach.CREDIT, db_default=ClawbackReach.CREDIT
     )
+    approval_threshold = models.DecimalField(
+        max_digits=18,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        help_text="Issues, grants, clawbacks and extensions worth more need a second operator. Leave blank for none.",
+    )
 
     # Optional annotations of PoolQuerySet.
     is_open: bool
@@ -182,6 +190,11 @@ class CreditPool(models.Model):
             models.CheckConstraint(condition=Q(limit_period__in=LimitPeriod.values), name="pool_limit_period_known"),
             models.CheckConstraint(
                 condition=Q(closes_at=None) | Q(closes_at__gt=F("opens_at")), name="pool_closes_after_opening"
+            ),
+            # Credits issued on demand have no second operator: together they stay below what needs one.
+            models.CheckConstraint(
+                condition=Q(budget=None) | Q(approval_threshold=None) | Q(budget__lte=F("approval_threshold")),
+                name="pool_budget_below_threshold",
             ),
             # So that a claim need not look at archived_at.
             models.CheckConstraint(condition=Q(archived_at=None) | Q(is_active=False), name="pool_archived_is_paused"),
@@ -215,6 +228,10 @@ class CreditPool(models.Model):
             models.CheckConstraint(condition=Q(draw_priority__in=(1, 2, 3)), name="pool_draw_priority_known"),
             models.CheckConstraint(condition=Q(refund_grace_days__lte=366), name="pool_refund_grace_bounded"),
             models.CheckConstraint(condition=Q(clawback_reach__in=ClawbackReach.values), name="pool_clawback_reach_known"),
+            models.CheckConstraint(
+                condition=Q(approval_threshold=None) | Q(approval_threshold__gte=0, approval_threshold__lte=MAX_VALUE),
+                name="pool_approval_threshold_range",
+            ),
         )
 
     def __str__(self) -> str:
@@ -241,13 +258,19 @@ class CreditPool(models.Model):
     append_only=True,
     # Set by the issue, and by the claim, after which nothing changes.
     exclude=["claimable_from", "spendable_from", "spendable_until"],
-    meta=history_meta(_("change of a credit"), _("change log"), "asset_changed"),
+    meta=history_meta(
+        _("change of a credit"),
+        _("change log"),
+        "asset_changed",
+        models.Index("xid", "pgh_id", name="asset_change_order"),
+    ),
     attrs={
         "claimed_by": unindexed_foreign_key(settings.AUTH_USER_MODEL),
         "created_by": unindexed_foreign_key(settings.AUTH_USER_MODEL),
         "recreated_from": unindexed_foreign_key("assets.CashbackAsset"),
         "batch": unindexed_foreign_key("assets.Batch"),
         "before": models.JSONField(null=True, editable=False),
+        "xid": transaction_id(),
     },
 )
 class CashbackAsset(models.Model):
@@ -305,6 +328,8 @@ class CashbackAsset(models.Model):
 
     # Optional annotation of AssetQuerySet.
     current_status: str
+    # The timeline of the server that this row was read from (kernel.server_timeline); only the lock of a claim reads it.
+    server_timeline: str | None = None
 
     objects: ClassVar[AssetQuerySet] = AssetQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -427,12 +452,18 @@ class Issuance(models.Model):
     # The ids that the statement inserted lie in this range; null before there were batches.
     first_id = models.UUIDField(null=True)
     last_id = models.UUIDField(null=True)
+    recreated = models.BooleanField(default=False, db_default=False, help_text="Whether the credits replace expired ones.")
+    claimable_from = models.DateTimeField(null=True, help_text="When they can first be claimed. Blank: at once.")
+    xid = transaction_id()
 
     class Meta:
         verbose_name, verbose_name_plural = _("issue"), _("issue history")
         ordering = ("-id",)
         triggers: ClassVar = triggers.append_only("issuance_append_only")
-        indexes = (models.Index(fields=("issued_at",), name="issuance_issued"),)
+        indexes = (
+            models.Index(fields=("issued_at",), name="issuance_issued"),
+            models.Index("xid", "id", name="issuance_commit_order"),
+        )
 
     def __str__(self) -> str:
         return f"{self.count} credits"

@@ -26,6 +26,7 @@ from django.db.models import (
 from django.db.models.functions import Cast, Coalesce, Floor, Lower, Now
 
 from kernel.readable_text import normal_text
+from kernel.replicas import read_connection
 from wallet.assets.bulk_insert import INSERTED_COLUMNS, InsertableRow
 from wallet.assets.claim_rules import ClaimsMade, PeriodIsFull, PoolIsOpen
 
@@ -106,6 +107,7 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
 
         The text must be normal (see normal_text), as titles are.
         """
+        connection = read_connection()
         database = connection.settings_dict["NAME"]
         if time.monotonic() < many_titles.get(database, 0.0):
             return None
@@ -212,6 +214,10 @@ class PoolQuerySet(models.QuerySet["CreditPool"]):
         )
         return Coalesce(Subquery(given.annotate(v=Sum("value")).values("v")), Value(Decimal(0)), output_field=DecimalField())
 
+    def within_budget(self) -> Any:
+        """Return the condition that the pool has a budget, which allows another credit."""
+        return Q(budget__isnull=False) & Q(budget__gte=self.committed_value() + F("credit_value"))
+
     def with_is_open(self) -> Self:
         """Annotate `is_open`: active and within its window now."""
         return self.annotate(is_open=Case(When(OPEN, then=True), default=False, output_field=models.BooleanField()))
@@ -221,10 +227,8 @@ class PoolQuerySet(models.QuerySet["CreditPool"]):
         below_limit: Any = Q(per_user_limit=None) | Q(per_user_limit__gt=ClaimsMade(user.pk))
         below_limit &= Q(period_limit=None) | ~Q(PeriodIsFull(user.pk))
         has_claimable = Exists(assets.claimable().filter(pool=OuterRef("pk")))
-        # Asked of pools with a budget only.
-        has_budget: Any = Q(budget__isnull=False) & Q(budget__gte=self.committed_value() + F("credit_value"))
         can_claim: Any = Case(
-            When(OPEN & below_limit & (Q(has_claimable) | has_budget), then=True),
+            When(OPEN & below_limit & (Q(has_claimable) | self.within_budget()), then=True),
             default=False,
             output_field=models.BooleanField(),
         )

@@ -202,8 +202,9 @@ issued_trigger = pgtrigger.Trigger(
     SELECT id INTO lowest FROM issued ORDER BY id LIMIT 1;
     SELECT id INTO highest FROM issued ORDER BY id DESC LIMIT 1;
     WITH line AS (
-        SELECT pool_id, currency, created_by_id, batch_id, count(*) AS count, sum(total_value) AS value
-        FROM issued GROUP BY pool_id, currency, created_by_id, batch_id
+        SELECT pool_id, currency, created_by_id, batch_id, recreated_from_id IS NOT NULL AS recreated, claimable_from,
+            count(*) AS count, sum(total_value) AS value
+        FROM issued GROUP BY pool_id, currency, created_by_id, batch_id, recreated, claimable_from
     ), batch AS (
         INSERT INTO assets_batch (id, title, file_name, file_digest, created_by_id, channel)
             SELECT DISTINCT ON (batch_id) batch_id, coalesce(named.header ->> 'title', ''),
@@ -212,8 +213,11 @@ issued_trigger = pgtrigger.Trigger(
             WHERE batch_id IS NOT NULL
         ON CONFLICT (id) DO NOTHING
     )
-    INSERT INTO assets_issuance (pool_id, currency, created_by_id, batch_id, channel, count, value, first_id, last_id)
-        SELECT pool_id, currency, created_by_id, batch_id, source, count, value, lowest, highest FROM line;
+    INSERT INTO assets_issuance (
+            pool_id, currency, created_by_id, batch_id, channel, count, value, first_id, last_id, recreated,
+            claimable_from)
+        SELECT pool_id, currency, created_by_id, batch_id, source, count, value, lowest, highest, recreated, claimable_from
+            FROM line;
     RETURN NULL;
     """,
 )

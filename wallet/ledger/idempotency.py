@@ -3,22 +3,24 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from django.db import OperationalError, connection
-from django.db.models.functions import Now
+from django.db import OperationalError, connection, transaction
 from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
 from kernel.refusals import Conflict, Unprocessable
+from kernel.transactions import sqlstate
+from wallet.ledger import key_ring
 from wallet.ledger.models import Entry, IdempotencyKey
 
 KEY_PATTERN = "[A-Za-z0-9_-]{16,64}"  # matched against the whole key, by every interface
-KEY_RETENTION = timedelta(days=7)
+KEY_RETENTION = timedelta(days=key_ring.RETENTION_DAYS)  # at least; twice as long at most
 LOCK_NOT_AVAILABLE = "55P03"
 RequestName = tuple[UUID, str, str]  # user, route, key: they identify a request and its repetitions
 # Ordered, so that two transactions cannot deadlock on each other's keys.
@@ -26,7 +28,7 @@ RESERVE_KEYS = """\
 INSERT INTO ledger_idempotencykey (user_id, route, key, fingerprint)
 SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::text[]) AS request (user_id, route, key, fingerprint)
 {condition} ORDER BY 1, 2, 3
-ON CONFLICT DO NOTHING RETURNING user_id, route, key
+ON CONFLICT DO NOTHING RETURNING user_id, route, key, partition_number
 """
 # One probe of the index entry_request_key per key. The planner may turn EXISTS into a join of all entries, a scalar subquery
 # not.
@@ -36,11 +38,18 @@ UPDATE ledger_idempotencykey AS stored SET status_code = response.status_code, b
 FROM unnest(%s::uuid[], %s::text[], %s::text[], %s::smallint[], %s::text[], %s::uuid[])
     AS response (user_id, route, key, status_code, body, entry)
 WHERE (stored.user_id, stored.route, stored.key) = (response.user_id, response.route, response.key)
+    AND stored.partition_number = %s
 """
 RELEASE_KEYS = """\
 DELETE FROM ledger_idempotencykey WHERE (user_id, route, key) IN (SELECT * FROM unnest(%s::uuid[], %s::text[], %s::text[]))
-    AND status_code IS NULL
+    AND status_code IS NULL AND partition_number = %s
 """
+# A partition is emptied between two transactions of claims, which hold it for milliseconds: how long to wait, and how often.
+EMPTYING_LOCK_TIMEOUT_MS = 200
+EMPTYING_ATTEMPTS = 20
+# The partition in which this thread's transaction reserved its keys: the same for all of them, as now() is constant. With it
+# the planner opens one partition and not all.
+reserved_partition: ContextVar[int] = ContextVar("reserved_partition")
 
 
 class IdempotencyKeyReused(Unprocessable):
@@ -118,9 +127,13 @@ def reserve_keys(
             else:
                 cursor.execute(f"SET LOCAL lock_timeout = {int(lock_timeout_ms)}; {statement}", columns)
                 cursor.nextset()
-            return set(cursor.fetchall())
+            reserved: set[RequestName] = set()
+            for *name, partition in cursor.fetchall():
+                reserved_partition.set(partition)
+                reserved.add((name[0], name[1], name[2]))
+            return reserved
     except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+        if sqlstate(error) == LOCK_NOT_AVAILABLE:
             raise RequestInProgress from error
         raise
 
@@ -137,21 +150,25 @@ def find_response(request: IdempotentRequest) -> StoredResponse:
 
 
 def store_responses(responses: Iterable[tuple[IdempotentRequest, StoredResponse, Entry | None]]) -> None:
-    """Store each response with its key, in the transaction of the action."""
+    """Store each response with its key, in the transaction that reserved the keys."""
     rows = [
         (*request.name, response.status_code, json.dumps(response.body), entry and entry.pk)
         for request, response, entry in responses
     ]
     if rows:
         with connection.cursor() as cursor:
-            cursor.execute(STORE_RESPONSES, [list(column) for column in zip(*rows, strict=True)])
+            columns: list[Any] = [list(column) for column in zip(*rows, strict=True)]
+            cursor.execute(STORE_RESPONSES, [*columns, reserved_partition.get()])
+            if cursor.rowcount != len(rows):
+                raise RuntimeError(f"{len(rows)} responses, but {cursor.rowcount} keys were reserved")
 
 
 def release_keys(requests: Sequence[IdempotentRequest]) -> None:
     """Delete keys that this transaction reserved for requests that were refused, so that they may be sent again."""
     if requests:
         with connection.cursor() as cursor:
-            cursor.execute(RELEASE_KEYS, request_columns(requests, "user_id", "route", "key"))
+            keys: list[Any] = request_columns(requests, "user_id", "route", "key")
+            cursor.execute(RELEASE_KEYS, [*keys, reserved_partition.get()])
 
 
 def request_columns(requests: Sequence[IdempotentRequest], *names: str) -> list[list[Any]]:
@@ -159,6 +176,32 @@ def request_columns(requests: Sequence[IdempotentRequest], *names: str) -> list[
     return [[getattr(request, name) for request in requests] for name in names]
 
 
-def delete_old_keys() -> int:
-    """Delete keys and responses older than KEY_RETENTION and return how many; entries keep their request key."""
-    return IdempotencyKey.objects.filter(created_at__lt=Now() - KEY_RETENTION).delete()[0]
+def forget_old_keys() -> bool:
+    """Empty the partition of next week, whose keys are older than KEY_RETENTION; entries keep their request key.
+
+    Returns whether there were any. Gives way to claims; what a long reader prevents is done on another day, and until then the
+    keys are remembered for longer.
+    """
+    for _attempt in range(EMPTYING_ATTEMPTS):
+        try:
+            with transaction.atomic(durable=True):
+                return empty_next_partition()
+        except OperationalError as error:
+            if sqlstate(error) != LOCK_NOT_AVAILABLE:
+                raise
+    return False
+
+
+def empty_next_partition() -> bool:
+    """Truncate the partition that comes after this week's; return whether there was a key in it.
+
+    Also when it is empty: sessions then plan the look-ups of keys again, by the sizes of today.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL lock_timeout = {EMPTYING_LOCK_TIMEOUT_MS}")
+        cursor.execute(f"SELECT {key_ring.NEXT_WEEK}")
+        number = int(cursor.fetchone()[0])
+        cursor.execute(f"SELECT EXISTS (SELECT FROM {key_ring.TABLE} WHERE partition_number = %s)", [number])  # noqa: S608
+        found = bool(cursor.fetchone()[0])
+        cursor.execute(f"TRUNCATE {key_ring.TABLE}_{number}")
+        return found

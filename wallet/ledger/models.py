@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import F, Func, Q
+from django.db.models import Func, Q
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -14,10 +14,11 @@ from kernel.timestamps import format_timestamp
 from kernel.uuid7 import uuid7
 from wallet.assets.models import CashbackAsset
 from wallet.assets.triggers import append_only
-from wallet.ledger import lot_triggers, triggers
+from wallet.ledger import approval_triggers, key_ring, lot_triggers, triggers
 from wallet.ledger.fields import TransactionIdField
 from wallet.ledger.lots import Allocation, LastingChange, Lot, LotBackfill, Payment
 from wallet.ledger.movements import Grant, Lapse, Movement, Posting
+from wallet.ledger.proposals import GovernedIssuance, GovernedPool, Proposal, ProposalKind, ProposalState
 from wallet.ledger.querysets import EntryQuerySet, SealQuerySet
 from wallet.ledger.seal_shape import SHAPE
 from wallet.money import CURRENCIES, MAX_VALUE, format_amount
@@ -27,6 +28,8 @@ __all__ = [
     "ClaimedAsset",
     "Entry",
     "EntryKind",
+    "GovernedIssuance",
+    "GovernedPool",
     "Grant",
     "IdempotencyKey",
     "Lapse",
@@ -36,6 +39,9 @@ __all__ = [
     "Movement",
     "Payment",
     "Posting",
+    "Proposal",
+    "ProposalKind",
+    "ProposalState",
     "Seal",
     "SealedBalance",
 ]
@@ -52,8 +58,8 @@ class Entry(models.Model):
 
     id = GeneratedUUIDField(primary_key=True, default=uuid7, editable=False)
     kind = models.CharField(max_length=5, choices=EntryKind.choices, default=EntryKind.CLAIM)
-    asset = models.ForeignKey(CashbackAsset, models.PROTECT, related_name="entries")
     # db_index=False: an index below begins with the same column, or no query uses it.
+    asset = models.ForeignKey(CashbackAsset, models.PROTECT, related_name="entries", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="entries", db_index=False)
     amount = models.DecimalField(max_digits=18, decimal_places=4)
     currency = models.CharField(max_length=3)
@@ -78,7 +84,8 @@ class Entry(models.Model):
             lot_triggers.lots_opened,
         ]
         constraints = (
-            models.UniqueConstraint("asset", condition=Q(kind="CLAIM"), name="entry_one_claim_per_asset"),
+            # Without a condition, so that the look-up of an asset's entry can use it: each entry is a claim.
+            models.UniqueConstraint("asset", name="entry_one_claim_per_asset"),
             models.UniqueConstraint(fields=("user", "request_key"), name="entry_request_key"),
             models.CheckConstraint(condition=Q(kind__in=EntryKind.values), name="entry_kind_known"),
             models.CheckConstraint(condition=Q(amount__gt=0, amount__lte=MAX_VALUE), name="entry_amount_range"),
@@ -113,24 +120,32 @@ class ClaimedAsset(CashbackAsset):
     class Meta:
         proxy = True
         verbose_name, verbose_name_plural = _("credit"), _("ownership")
-        triggers: ClassVar = [triggers.claimed_has_entry]
+        triggers: ClassVar = [triggers.claimed_has_entry, approval_triggers.value_kept]
 
 
 class IdempotencyKey(models.Model):
-    """The stored response of a request, so that a retry gets the same response. Kept 7 days."""
+    """The stored response of a request, so that a retry gets the same response. Kept 7 days.
+
+    The table is a ring of key_ring.PARTITIONS partitions, one a week: a partition is emptied as a whole before its turn
+    comes again. A partition has its primary key; the trigger keeps a key single over all of them (ADR 32).
+    """
 
     pk = models.CompositePrimaryKey("user_id", "route", "key")
-    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
+    # No foreign keys: with them, emptying a partition would lock users and entries. Invariant I7 compares the entries.
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False, db_constraint=False)
     route = models.CharField(max_length=100)
     key = models.CharField(max_length=64)
     fingerprint = models.CharField(max_length=64)
     status_code = models.PositiveSmallIntegerField(null=True)
     body = models.TextField(null=True, help_text="JSON text, byte for byte: jsonb would reorder it.")
-    entry = models.ForeignKey(Entry, models.PROTECT, null=True, related_name="+", db_index=False)
+    entry = models.ForeignKey(Entry, models.PROTECT, null=True, related_name="+", db_index=False, db_constraint=False)
     created_at = models.DateTimeField(db_default=Now())
+    partition_number = models.SmallIntegerField(
+        db_default=Func(template=key_ring.THIS_WEEK, output_field=models.SmallIntegerField()), editable=False
+    )
 
     class Meta:
-        indexes = (models.Index(F("created_at"), name="idempotency_key_age"),)
+        triggers: ClassVar = [key_ring.key_once]
 
     def __str__(self) -> str:
         return f"{self.route} {self.key}"

@@ -16,7 +16,7 @@ from kernel.model_fields import GeneratedUUIDField
 from kernel.uuid7 import uuid7
 from wallet.assets.models import DECIMALS_OF_ROW
 from wallet.assets.triggers import append_only
-from wallet.ledger import movement_triggers
+from wallet.ledger import approval_triggers, movement_triggers
 from wallet.ledger.fields import TransactionIdField
 from wallet.ledger.movement_kinds import DRAWING, KINDS, OF_CLAIM, OF_PAYMENT
 from wallet.money import CURRENCIES, MAX_VALUE, format_amount
@@ -70,6 +70,7 @@ class Movement(models.Model):
             *append_only("movement_append_only"),
             movement_triggers.turn,
             movement_triggers.whole,
+            approval_triggers.movement_approved,
         ]
         constraints = (
             models.CheckConstraint(condition=Q(kind__in=tuple(KINDS)), name="movement_kind_known"),
@@ -170,7 +171,7 @@ class Grant(models.Model):
     granted_at = models.DateTimeField(db_default=Now(), editable=False)
 
     class Meta:
-        triggers: ClassVar = append_only("grant_append_only")
+        triggers: ClassVar = [*append_only("grant_append_only"), approval_triggers.grant_approved]
         constraints = (
             models.UniqueConstraint(fields=("service", "reference"), name="grant_reference", nulls_distinct=False),
             models.CheckConstraint(condition=Q(reference__regex=REFERENCE), name="grant_reference_given"),

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
-from django.db import connection, models
+from django.db import models
 from django.db.models import BooleanField, Case, ExpressionWrapper, F, When
 from django.db.models.query import ModelIterable
 
+from kernel.replicas import read_connection
 from wallet.ledger.seal_shape import SHAPE, WELL_FORMED
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class EntryQuerySet(models.QuerySet["Entry"]):
 
         One statement, so that the sealed balances and the last seal are of one snapshot.
         """
-        with connection.cursor() as cursor:
+        with read_connection().cursor() as cursor:
             cursor.execute(BALANCES, {"user": user.pk})
             return [{"currency": code, "balance": total, "claims": int(claims)} for code, total, claims in cursor.fetchall()]
 

@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connection
 
+from kernel.replicas import read_connection
 from wallet.assets.models import CashbackAsset
 from wallet.assets.querysets import AssetQuerySet, PoolQuerySet
 
@@ -158,7 +158,7 @@ def run(template: str, names: dict[str, Any], credits: AssetQuerySet, pools: Poo
         return []
     places = names["places"].format(pools=pool_sql)
     sql = template.format(**names | {"places": places, "credits": credit_sql, "facts": "known"})
-    with connection.cursor() as cursor:
+    with read_connection().cursor() as cursor:
         cursor.execute(sql, [*pool_parameters, *credit_parameters * template.count("{credits}")])
         return list(cursor.fetchall())
 
@@ -170,6 +170,6 @@ def offers_equal_to(asset_ids: Iterable[UUID]) -> dict[UUID, Row]:
     """
     credits, parameters = CashbackAsset.objects.claimable().order_by().values("id", *GROUP).query.sql_with_params()
     sql = EQUAL_TO + COUNTED.format(credits=credits, order="known", facts="has_ended, known")
-    with connection.cursor() as cursor:
+    with read_connection().cursor() as cursor:
         cursor.execute(sql, [list(asset_ids), *parameters])
         return {row[-1]: dict(zip((*COLUMNS, "has_ended"), row, strict=False)) for row in cursor.fetchall()}

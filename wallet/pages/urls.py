@@ -3,7 +3,7 @@
 from django.urls import path
 
 import kernel.url_converters  # noqa: F401  (registers any_case_uuid)
-from wallet.pages import payment_views, shop, site_views, views
+from wallet.pages import invite, notice_views, payment_views, shop, site_views, views
 
 urlpatterns = [
     path("", views.landing, name="landing"),
@@ -24,6 +24,10 @@ urlpatterns = [
     path("shop/orders/<any_case_uuid:payment_id>/ship/", shop.ship_order, name="ship_order"),
     path("shop/orders/<any_case_uuid:payment_id>/cancel/", shop.cancel_order, name="cancel_order"),
     path("shop/orders/<any_case_uuid:payment_id>/return/", shop.return_order, name="return_order"),
+    path("account/notices/", notice_views.notices, name="notices"),
+    path("unsubscribe/<str:token>/", notice_views.unsubscribe, name="unsubscribe"),
+    path("invite/", invite.invite, name="invite"),
+    path("join/<str:code>/", invite.join, name="join"),
     path("account/data/", views.download_data, name="download_data"),
     path("verify/", site_views.verify, name="verify"),
     path("verify/keys/", site_views.keys, name="public_keys"),

@@ -5,13 +5,14 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
 from django.db.models import Count, Max, Q
 from django.utils import timezone
 from django_q.models import Schedule, Task
 
 from wallet.assets.models import CreditPool
 from wallet.assets.querysets import OPEN
-from wallet.ledger.models import Entry, Seal
+from wallet.queries.seal_lag import OLDEST_UNSEALED
 from wallet.queries.supply import supply_by
 
 LATE = timedelta(minutes=5)  # sweeps and seals follow within a minute
@@ -56,12 +57,12 @@ def task_state(name: str) -> TaskState:
     return TaskState(found["last"], found["failed"], first)
 
 
-def oldest_late_entry() -> datetime | None:
-    """Return the time of the first claim without a seal, if its seal is late."""
-    sealed_until = Seal.objects.order_by("-seq").values_list("to_xid", flat=True).first()
-    unsealed = Entry.objects.filter(xid__gte=sealed_until or 0)
-    claimed_at = unsealed.order_by("xid", "id").values_list("claimed_at", flat=True).first()
-    return claimed_at if claimed_at and timezone.now() - claimed_at > LATE else None
+def oldest_late_record() -> datetime | None:
+    """Return when the first claim or movement without a seal was recorded, if its seal is late."""
+    with connection.cursor() as cursor:
+        cursor.execute(OLDEST_UNSEALED)
+        recorded_at: datetime | None = cursor.fetchone()[0]
+    return recorded_at if recorded_at and timezone.now() - recorded_at > LATE else None
 
 
 def low_pools() -> list[LowPool]:

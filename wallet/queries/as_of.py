@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
+from kernel.replicas import PRIMARY, reading_from, require_all_committed
 from kernel.slots import ReadsBusy
 from kernel.sql import EXPORT_LOCK
 from kernel.statements import run_statements
@@ -51,8 +52,17 @@ class AsOf:
 def settled(as_of: datetime | None = None) -> AsOf:
     """Return the time of a report, None being now, when every transaction that may still write something before it has ended.
 
-    Raises ValidationError for a time to come, ReadsBusy when a transaction takes too long or lots are still being opened.
+    Only the primary knows its transactions; the report is then read where they are all seen. Raises ValidationError for a time
+    to come, ReadsBusy when a transaction takes too long or lots are still being opened, ReplicaBehind.
     """
+    with reading_from(PRIMARY):
+        found = settled_on_primary(as_of)
+    require_all_committed()
+    return found
+
+
+def settled_on_primary(as_of: datetime | None) -> AsOf:
+    """Return what `settled` returns, by the primary's clock and transactions."""
     (clock,) = run_statements({"clock": CLOCK}, {})["clock"]
     if clock.incomplete:
         raise ReadsBusy

@@ -4,9 +4,9 @@ from collections import defaultdict
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
 from django.db.models import Count, QuerySet, Sum
 
+from kernel.replicas import read_connection
 from wallet.assets.batches import Batch
 from wallet.assets.models import CashbackAsset
 
@@ -37,7 +37,7 @@ def supply_rows(batch: Batch) -> list[tuple[str, str, int, Decimal]]:
 
     Due credits are counted: they are few, because the sweep marks them.
     """
-    with connection.cursor() as cursor:
+    with read_connection().cursor() as cursor:
         cursor.execute(SUPPLY, {"batch": batch.pk})
         rows = [(currency, state, int(count), value) for currency, state, count, value in cursor.fetchall()]
     due = CashbackAsset.objects.in_batch(batch).due().order_by().values_list("currency")

@@ -6,8 +6,9 @@ from itertools import islice
 from typing import Any, NamedTuple
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 
+from kernel.replicas import read_connection
 from kernel.statements import run_statements
 from kernel.timestamps import format_timestamp
 from wallet.ledger.movement_kinds import CLAIM, KINDS, accounts_sql
@@ -118,7 +119,8 @@ def journal_line(row: Any) -> Line:
 def journal_csv(as_of: AsOf) -> Iterator[bytes]:
     """Yield the journal as CSV in chunks of LINES_PER_CHUNK lines, written by PostgreSQL and streamed (COPY)."""
     yield f"{','.join(JOURNAL_COLUMNS)}\n".encode()
-    with transaction.atomic(), connection.cursor() as cursor, connection.wrap_database_errors:
+    connection = read_connection()
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor, connection.wrap_database_errors:
         copy = connection.ops.compose_sql(f"COPY ({CSV}) TO STDOUT (FORMAT csv)", parameters(as_of))  # type: ignore[attr-defined]
         with cursor.copy(copy) as rows:
             while chunk := b"".join(islice(rows, LINES_PER_CHUNK)):

@@ -5,11 +5,12 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Count, F, Max, Q, Sum, TextField
 from django.db.models.functions import Cast, Round
 
 from accounts.email_addresses import search_text
+from kernel.replicas import read_connection
 from kernel.timestamps import format_timestamp
 from wallet.assets.models import DECIMALS_OF_ROW, CashbackAsset
 from wallet.assets.querysets import AssetQuerySet
@@ -63,7 +64,8 @@ def ownership_lines(assets: AssetQuerySet) -> Iterator[list[str | None]]:
         "pool__name",
     )
     sql, values = text.values_list(*cells).query.sql_with_params()
-    with transaction.atomic(), connection.cursor() as cursor, connection.wrap_database_errors:
+    connection = read_connection()
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor, connection.wrap_database_errors:
         copy = connection.ops.compose_sql(f"COPY ({sql}) TO STDOUT", values)  # type: ignore[attr-defined]
         with cursor.copy(copy) as rows:
             yield from rows.rows()
@@ -94,7 +96,8 @@ def ownership_csv(assets: AssetQuerySet) -> Iterator[bytes]:
     )
     sql, values = text.values_list(*cells).query.sql_with_params()
     yield f"{','.join(OWNERSHIP_COLUMNS)}\n".encode()
-    with transaction.atomic(), connection.cursor() as cursor, connection.wrap_database_errors:
+    connection = read_connection()
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor, connection.wrap_database_errors:
         copy = connection.ops.compose_sql(f"COPY ({sql}) TO STDOUT (FORMAT csv)", values)  # type: ignore[attr-defined]
         with cursor.copy(copy) as rows:
             while chunk := b"".join(islice(rows, LINES_PER_CHUNK)):

@@ -16,13 +16,21 @@ from wallet.queries.inclusion_proof import inclusion_proof
 
 def visible_payments(user: User | None, service: Service | None) -> QuerySet[Payment]:
     """Return the payments that the caller may see, with their movements: a service its own, an operator all, a user theirs."""
-    movements = Prefetch("movements", Movement.objects.order_by("number"))
-    payments = Payment.objects.annotate(now=Func(function="clock_timestamp", output_field=DateTimeField()))
-    payments = payments.prefetch_related(movements)
     if service is not None:
-        return payments.filter(service=service)
+        return payments_with_movements().filter(service=service)
     assert user is not None
-    return payments if user.is_admin else payments.filter(user=user)
+    return payments_with_movements() if user.is_admin else payments_of(user)
+
+
+def payments_of(user: User) -> QuerySet[Payment]:
+    """Return the user's own payments, with their movements."""
+    return payments_with_movements().filter(user=user)
+
+
+def payments_with_movements() -> QuerySet[Payment]:
+    """Return all payments with their movements, and the database's time as `now`."""
+    payments = Payment.objects.annotate(now=Func(function="clock_timestamp", output_field=DateTimeField()))
+    return payments.prefetch_related(Prefetch("movements", Movement.objects.order_by("number")))
 
 
 def shown_payment(payment: Any) -> dict[str, Any]:

@@ -11,7 +11,9 @@ captures are before the hold's end and within it, refunds within captures, per c
 movements of a wallet are numbered 1 to n · I19 one live payment, and one refund, per reference · I20 credits lapse at their
 end, not before, and within 10 minutes · I21 sealed positions equal recounts · I22 acknowledged payments are in the ledger, and
 all that is there was asked for (payment_log) · I23 every claim has its lot, with the promised dates · I24 the accounts add up
-to zero and to what lots have · I25 PostgreSQL enforces its rules against all sessions, whatever their settings.
+to zero and to what lots have · I25 PostgreSQL enforces its rules against all sessions, whatever their settings · I26 another
+operator decided a proposal, in time and once, and what was approved is what was done · I27 what rules owe happened, and each
+granted due has exactly one entry, of its person and pool.
 """
 
 import json
@@ -25,12 +27,12 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from django.db import connections
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry
-from wallet.verification import invariants, money
+from wallet.verification import invariants, money, programme
 from wallet.verification.claim_log import TRACEBACK, WITHOUT_WAIT, Attempt
 from wallet.verification.enforcement import weakened_rules
 from wallet.verification.seals import position_violations, seal_violations
@@ -38,6 +40,11 @@ from wallet.verification.seals import position_violations, seal_violations
 MAX_TRANSACTION_SECONDS = 10
 SNAPSHOT = "snapshot"
 MAX_VIOLATIONS = 1_000  # per statement: a bound on memory
+# Limits of the transaction alone, as a pooler may give its session to others.
+BEGIN_SNAPSHOT = """
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
+SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0
+"""
 Supply = Mapping[tuple[UUID, str], tuple[int, Decimal]]
 
 
@@ -62,12 +69,10 @@ def snapshot_connection(alias: str = "default") -> Iterator[BaseDatabaseWrapper]
     connection.inc_thread_sharing()
     connections[SNAPSHOT] = connection
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
-            cursor.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield connection
-        with connection.cursor() as cursor:
-            cursor.execute("ROLLBACK")
+        with transaction.atomic(using=SNAPSHOT):
+            with connection.cursor() as cursor:
+                cursor.execute(BEGIN_SNAPSHOT)
+            yield connection
     finally:
         connection.close()
         del connections[SNAPSHOT]
@@ -94,7 +99,7 @@ def verify_everything(
     """
     violations = [
         Violation(invariant, row[0])
-        for invariant, sql in (*invariants.STATEMENTS, *money.STATEMENTS)
+        for invariant, sql in (*invariants.STATEMENTS, *money.STATEMENTS, *programme.STATEMENTS)
         for row in fetch_rows(connection, f"{sql} LIMIT {MAX_VIOLATIONS}")
     ]
     violations += response_violations(connection)

@@ -1,11 +1,20 @@
 """Invariant I25: PostgreSQL enforces every rule whatever a session sets. Used by the checker and by a deploy check."""
 
 import pgtrigger
+from django.conf import settings
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-# Session settings that trigger functions may read: the channel, the batch, and the actor in pghistory's context.
-ALLOWED_SETTINGS = ("cashback.batch", "cashback.channel", "pghistory.context_id", "pghistory.context_metadata")
+# Session settings that trigger functions may read: the channel, the batch, the invitation of a registration, and the actor in
+# pghistory's context.
+ALLOWED_SETTINGS = (
+    *("cashback.batch", "cashback.channel", "cashback.invitation"),
+    *("pghistory.context_id", "pghistory.context_metadata"),
+)
 SEARCH_PATH = "search_path=pg_catalog, public, pg_temp"
+# In a sandbox of local mode the functions of a test clock come first (dev.test_clock). Anywhere else that is a violation.
+TEST_CLOCK = "test_clock"
+SANDBOX_PATH = f"search_path={TEST_CLOCK}, pg_catalog, public, pg_temp"
+CLOCK_AHEAD = "SELECT obj_description(oid) FROM pg_namespace WHERE nspname = %s"
 
 WEAKENED = """
     WITH trigger AS (
@@ -28,7 +37,7 @@ WEAKENED = """
     WHERE regexp_replace(source, %(harmless)s, '', 'gi') ~* 'current_setting|pg_settings'
     UNION ALL
     SELECT format('function %%s looks names up as the session says (its search_path is not pinned)', name) FROM called
-    WHERE %(search_path)s <> ALL (coalesce(settings, '{}'))
+    WHERE NOT %(search_paths)s::text[] && coalesce(settings, '{}')
     UNION ALL
     SELECT format('a foreign key of %%s is not checked', tgrelid::regclass) FROM pg_trigger
     JOIN pg_class ON pg_class.oid = tgrelid
@@ -41,7 +50,16 @@ def weakened_rules(connection: BaseDatabaseWrapper) -> list[str]:
     """Return a sentence for each rule that PostgreSQL does not enforce against all sessions."""
     names = "|".join(name.replace(".", r"\.") for name in ALLOWED_SETTINGS)
     expected = sorted(trigger.get_pgid(model) for model, trigger in pgtrigger.registered())
+    paths = [SEARCH_PATH, SANDBOX_PATH] if settings.LOCAL else [SEARCH_PATH]
     with connection.cursor() as cursor:
         harmless = rf"current_setting\s*\(\s*'({names})'"
-        cursor.execute(WEAKENED, {"expected": expected, "harmless": harmless, "search_path": SEARCH_PATH})
+        cursor.execute(WEAKENED, {"expected": expected, "harmless": harmless, "search_paths": paths})
         return [sentence for (sentence,) in cursor.fetchall()]
+
+
+def clock_ahead(connection: BaseDatabaseWrapper) -> int:
+    """Return by how many seconds the test clock of a sandbox database is ahead; 0 in every other database."""
+    with connection.cursor() as cursor:
+        cursor.execute(CLOCK_AHEAD, [TEST_CLOCK])
+        row = cursor.fetchone()
+    return int(row[0]) if row and row[0] else 0

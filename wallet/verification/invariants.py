@@ -69,10 +69,18 @@ KEY_WITHOUT_RESPONSE = """
 """
 
 KEY_WITH_ANOTHERS_ENTRY = """
-    SELECT format('key %s of user %s on %s answers with entry %s of user %s, key %s',
-        answer.key, answer.user_id, answer.route, entry.id, entry.user_id, coalesce(entry.request_key, '-'))
-    FROM ledger_idempotencykey AS answer JOIN ledger_entry AS entry ON entry.id = answer.entry_id
-    WHERE entry.user_id <> answer.user_id OR answer.status_code = 201 AND entry.request_key IS DISTINCT FROM answer.key
+    SELECT format('key %s of user %s on %s answers with entry %s of user %s, key %s', answer.key, answer.user_id, answer.route,
+        answer.entry_id, coalesce(entry.user_id::text, '-'), coalesce(entry.request_key, '-'))
+    FROM ledger_idempotencykey AS answer LEFT JOIN ledger_entry AS entry ON entry.id = answer.entry_id
+    WHERE answer.entry_id IS NOT NULL
+        AND (entry.user_id IS DISTINCT FROM answer.user_id
+            OR answer.status_code = 201 AND entry.request_key IS DISTINCT FROM answer.key)
+"""
+
+# Over all partitions, of which each has its own primary key.
+KEY_KEPT_TWICE = """
+    SELECT format('key %s of user %s on %s is kept %s times', key, user_id, route, count(*))
+    FROM ledger_idempotencykey GROUP BY user_id, route, key HAVING count(*) > 1
 """
 
 # Slots run from 1 without gaps, so that the highest slot is the number of claims.
@@ -143,12 +151,38 @@ SEALED_BALANCES_DIFFER = f"""
     WHERE (balance.amount, balance.claims, balance.lasting) IS DISTINCT FROM (sealed.amount, sealed.claims, sealed.lasting)
 """  # noqa: S608  (constants)
 
+# A decision that no other operator made in time, or that was not carried out as it was proposed.
+WRONG_DECISION = """
+    WITH decided AS (
+        SELECT proposal.*, CASE
+            WHEN decided_by_id = proposed_by_id THEN 'was decided by who proposed it'
+            WHEN decided_at >= expires_at THEN format('expired at %s and was decided at %s', expires_at, decided_at)
+            WHEN approved AND NOT (CASE kind
+                WHEN 'GRANT' THEN EXISTS (SELECT FROM ledger_grant AS made JOIN ledger_entry AS entry
+                    ON entry.id = made.entry_id
+                    WHERE made.entry_id = result AND entry.amount <= proposal.amount
+                        AND (made.actor_id, made.service_id) IS NOT DISTINCT FROM (proposed_by_id, proposal.service_id))
+                WHEN 'THRESHOLD' THEN result = pool_id
+                WHEN 'ISSUE' THEN EXISTS (SELECT FROM assets_batch AS made WHERE made.id = result)
+                WHEN 'RECREATE' THEN EXISTS (SELECT FROM assets_batch AS made WHERE made.id = result)
+                WHEN 'IMPORT' THEN EXISTS (SELECT FROM assets_batch AS made WHERE made.id = result)
+                ELSE EXISTS (SELECT FROM ledger_movement AS made WHERE made.id = result AND made.kind = proposal.kind
+                    AND made.amount + coalesce(made.shortfall, 0) <= proposal.amount
+                    AND made.actor_id IS NOT DISTINCT FROM proposed_by_id)
+                END) THEN format('was approved, but its result %s is not what was proposed', result)
+            END AS what
+        FROM ledger_proposal AS proposal WHERE decided_at IS NOT NULL
+    )
+    SELECT format('proposal %s %s', id, what) FROM decided WHERE what IS NOT NULL
+"""
+
 # Transactions and waits that are longer than any request may take. Read-only transactions, such as backups, are allowed.
 STUCK_TRANSACTIONS = """
     SELECT format('process %%s is in a transaction since %%s (%%s)', pid, xact_start, coalesce(wait_event, state))
     FROM pg_stat_activity
     WHERE datname = current_database() AND backend_type = 'client backend'
-        AND xact_start < clock_timestamp() - make_interval(secs => %s)
+        -- The real time, also in a sandbox whose clock was moved: transactions begin by it.
+        AND xact_start < pg_catalog.clock_timestamp() - make_interval(secs => %s)
         AND (backend_xid IS NOT NULL OR wait_event_type = 'Lock') AND pid <> pg_backend_pid()
 """
 
@@ -177,8 +211,10 @@ STATEMENTS = [
     ("I6", CLAIMED_LATE),
     ("I6", supply.CLAIMED_AND_EXPIRED),
     ("I7", KEY_WITH_TWO_CLAIMS),
+    ("I7", KEY_KEPT_TWICE),
     ("I7", KEY_WITHOUT_RESPONSE),
     ("I7", KEY_WITH_ANOTHERS_ENTRY),
     ("I9", CLAIM_SLOTS),
     ("I9", OVER_LIMIT),
+    ("I26", WRONG_DECISION),
 ]

@@ -1,7 +1,10 @@
 """Seals published outside the database: a file of JSON lines, as `seal_ledger --export` writes it."""
 
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from decimal import Decimal
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ FIELDS = {
 }
 
 
+SEALS_AT_ONCE = 1_000  # read from the file, and from the database by one query
 FIELDS_OF_VERSION_2 = FIELDS | {"version", "kinds", "position"}
 
 
@@ -47,10 +51,50 @@ def parse_seal_line(line: str, location: str) -> dict[str, Any]:
 
 def publication_violations(published: Path, using: str = "default") -> Iterator[str]:
     """Yield the published seals that are missing from the database or differ there."""
-    for line in published_seals(published):
-        stored = Seal.objects.using(using).filter(seq=line["seq"])
-        seal = stored.well_formed().defer("leaves").first()
-        if seal is None and not stored.exists():
-            yield f"seal {line['seq']} was published but does not exist"
-        elif seal is None or signing.published_seal(seal) != line:
-            yield f"seal {line['seq']} differs from its published copy"
+    for line, exists in differing_seals(published, using):
+        yield f"seal {line['seq']} " + ("differs from its published copy" if exists else "was published but does not exist")
+
+
+def differing_seals(published: Path, using: str = "default") -> Iterator[tuple[dict[str, Any], bool]]:
+    """Yield each published seal that is not in the database as it was published, and whether one of its number is there."""
+    lines = published_seals(published)
+    while part := list(islice(lines, SEALS_AT_ONCE)):
+        stored = Seal.objects.using(using).filter(seq__in=[line["seq"] for line in part])
+        numbers = set(stored.values_list("seq", flat=True))
+        kept = {seal.seq: signing.published_seal(seal) for seal in stored.well_formed().defer("leaves")}
+        yield from ((line, line["seq"] in numbers) for line in part if kept.get(line["seq"]) != line)
+
+
+def describe_lost_seals(published: Path) -> str:
+    """Return one sentence about the published seals that are gone or differ in the database; empty if there are none."""
+    gone: list[dict[str, Any]] = []
+    different: list[dict[str, Any]] = []
+    for line, exists in differing_seals(published):
+        (different if exists else gone).append(line)
+    found = [(what, lines) for what, lines in (("gone", gone), ("not as published", different)) if lines]
+    return "; ".join(describe_seals(what, lines) for what, lines in found)
+
+
+def describe_seals(what: str, lines: list[dict[str, Any]]) -> str:
+    """Return published seals as text, e.g. "seals 4 to 6 are gone, with 9 entries (claims of 120.00 INR)"."""
+    count = sum(line["count"] for line in lines)
+    return f"{name_ranges(line['seq'] for line in lines)} {what}, with {count} entries ({sum_claims(lines)})"
+
+
+def name_ranges(numbers: Iterable[int]) -> str:
+    """Return numbers in order as text, e.g. "seals 4 to 9, 12 are"."""
+    ordered = sorted(numbers)
+    runs = [[number for _, number in run] for _, run in groupby(enumerate(ordered), key=lambda pair: pair[1] - pair[0])]
+    named = ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
+    return f"seal {named} is" if len(ordered) == 1 else f"seals {named} are"
+
+
+def sum_claims(lines: Iterable[dict[str, Any]]) -> str:
+    """Return the sum of the claims per currency that published seals state, e.g. "claims of 120.00 INR"."""
+    totals: dict[str, Decimal] = defaultdict(Decimal)
+    for line in lines:
+        for currency, amount in line["sums"].items():
+            totals[currency] += Decimal(amount)
+    return (
+        "claims of " + ", ".join(f"{total} {currency}" for currency, total in sorted(totals.items())) if totals else "no claims"
+    )

@@ -4,10 +4,10 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import ProgrammingError, connection, transaction
+from django.db import ProgrammingError, connection
 from psycopg import errors
 
-from cashback.database import roles
+from cashback.database import privileges, roles
 
 
 class Command(BaseCommand):
@@ -31,10 +31,7 @@ class Command(BaseCommand):
             self.stdout.write("\n".join(f"{part.as_string(session)};" for part in (*made, *roles.grant_statements(role))))
             return
         try:
-            with transaction.atomic(), connection.cursor() as cursor:
-                created = roles.create_role(role)
-                for statement in roles.grant_statements(role):
-                    cursor.execute(statement)
+            created = privileges.set_privileges(role)
         except ProgrammingError as error:
             if isinstance(error.__cause__, errors.InsufficientPrivilege):
                 raise CommandError(

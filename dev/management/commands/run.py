@@ -19,7 +19,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connections
 
 from cashback.database.roles import APP_ROLE
-from dev import services
+from dev import services, test_clock
 from dev.services.process_group import ProcessGroup
 from dev.services.restarts import GaveUp, RestartablePart, Restarter
 from kernel import metric_slots
@@ -55,14 +55,18 @@ class Command(BaseCommand):
         parser.add_argument("--workers", type=positive_int, default=2, help="web processes (default: %(default)s)")
         parser.add_argument("--threads", type=positive_int, default=24, help="threads of each (default: %(default)s)")
 
-    def handle(self, *args: Any, host: str, port: int, workers: int, threads: int, **options: Any) -> None:
+        parser.add_argument("--empty", action="store_true", help="without demo data and demo shop: only a first operator")
+
+    def handle(self, *args: Any, host: str, port: int, workers: int, threads: int, empty: bool, **options: Any) -> None:
         """Start everything, restart what stops, and stop everything at the end."""
         _on_end(_interrupt)
+        if empty:
+            os.environ.setdefault("DEMO_SHOP", "off")
         children = ProcessGroup()
         try:
             with _listen(host, port) as listener:
                 services.acquire_lease_if_local()
-                sign_ins = self._prepare()
+                sign_ins = self._prepare(empty)
                 _start(children, listener, workers, threads)
                 # The socket stays open here: clients wait while the web server restarts, and are not refused.
                 self._serve(children, _address(host), port, sign_ins)
@@ -83,7 +87,7 @@ class Command(BaseCommand):
         self.stdout.write(text)
         self.stdout.flush()
 
-    def _prepare(self) -> str:
+    def _prepare(self, empty: bool) -> str:
         if missing := "" if os.environ.get("REDIS_URL") else services.redis_missing():
             self._say(missing)
         self._say("Preparing the database…")
@@ -91,9 +95,10 @@ class Command(BaseCommand):
         call_command("migrate", verbosity=0, interactive=False)
         if not os.environ.get("DATABASE_URL"):
             call_command("grant_app_role", stdout=io.StringIO())
+        test_clock.apply_again()
         call_command("schedule_tasks", stdout=io.StringIO())
         call_command("open_lots", stdout=io.StringIO())  # of claims that an earlier version recorded
-        call_command("seed", stdout=seed)
+        call_command("seed", stdout=seed, admin_only=empty)
         # The web server and the worker open their own connections.
         connections.close_all()
         return seed.getvalue().strip()
@@ -181,9 +186,11 @@ def _answers(host: str, port: int) -> bool:
 
 
 def _welcome(address: str, sign_ins: str) -> str:
+    where = f"The product is at {address}/; admin console: {address}/admin/"
     user = SIGN_IN.search(sign_ins)
-    facts = user.groupdict() if user else {"email": "<email>", "password": "<password>"}
+    if user is None:
+        return f"\n{sign_ins}\n\n{where} - Ctrl-C stops everything."
+    facts = user.groupdict()
     facts |= {"api": f"{address}/api/v1", "access": VALUE_OF.format("access"), "id": VALUE_OF.format("id")}
     curls = "\n".join(curl.format(**facts) for curl in CURLS)
-    where = f"The product is at {address}/; admin console: {address}/admin/"
     return f"\n{sign_ins}\n\n{curls}\n\n{where} - Ctrl-C stops everything."

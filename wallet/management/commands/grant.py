@@ -63,7 +63,7 @@ class Command(BaseCommand):
             target.open("w", encoding="utf-8", newline="") as report,
             output.progress_bar(self.stderr, label, total) as advance,
         ):
-            return grant_file(lines, order, report, dry_run=dry_run, progress=advance)
+            return grant_file(lines, order, report, total=total, dry_run=dry_run, progress=advance)
 
     def write_summary(self, counts: Counter[str], target: Path, dry_run: bool) -> None:
         """Write how many lines had which outcome."""

@@ -12,14 +12,21 @@ from django.core.management.base import CommandError
 
 from kernel.timestamps import format_minute
 from wallet.actions import import_csv
+from wallet.actions.approvals import ApprovalRequired, AwaitsApproval
 from wallet.actions.import_csv import Contents, CreditFile
 from wallet.actions.import_mistakes import FileRefused, MissingPool
 from wallet.assets.batches import BatchHeader
 from wallet.assets.models import CreditPool, PoolKind
 from wallet.management import output
 from wallet.management.base_command import BaseCommand
+from wallet.management.operators import add_operator_argument, find_operator
 from wallet.money import check_currency, format_amount
 from wallet.queries import batches
+
+NEEDS_OPERATOR = (
+    "A pool would get more than its approval threshold, so another operator must approve this file. Nothing was imported."
+    " Name who proposes it with --as EMAIL."
+)
 
 
 class Command(BaseCommand):
@@ -38,6 +45,7 @@ class Command(BaseCommand):
         parser.add_argument("--dry-run", action="store_true", help="only check the file")
         parser.add_argument("--yes", action="store_true", help="do not ask before issuing")
         parser.add_argument("--again", action="store_true", help="import a file that was imported before")
+        add_operator_argument(parser)
         parser.add_argument(
             "--create-pool",
             action="append",
@@ -50,16 +58,21 @@ class Command(BaseCommand):
     def handle(
         self, *args: Any, file: str, pool: str | None, dry_run: bool, yes: bool, again: bool, create_pool: Any, **options: Any
     ) -> None:
-        path = readable_file(file)
+        path, operator = readable_file(file), find_operator(options["operator"])
         asks = sys.stdin.isatty() and not yes
         try:
-            credit_file = CreditFile(path, None, default_pool(pool), new_pools=missing(create_pool))
+            credit_file = CreditFile(path, operator, default_pool(pool), new_pools=missing(create_pool))
             credit_file, contents = self.check_file(credit_file, asks)
             if not dry_run:
                 self.confirm(credit_file, contents, asks, again)
                 self.import_file(credit_file, contents)
         except FileRefused as refusal:
             raise CommandError(format_mistakes(path, refusal)) from refusal
+        except AwaitsApproval as waiting:
+            self.stdout.write(f"{waiting.message} Approve it with: manage.py approvals approve {waiting.proposal.pk} --as …")
+            return
+        except ApprovalRequired as refusal:
+            raise CommandError(NEEDS_OPERATOR) from refusal
         except OSError as error:
             raise CommandError(f"Cannot read {file} ({error.strerror}).", returncode=2) from None
         outcome = "would be imported (dry run, nothing changed)" if dry_run else "imported"

@@ -1,6 +1,5 @@
 """`manage.py seal_ledger`: seal closed entries, and export seals."""
 
-import json
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
@@ -8,8 +7,8 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from wallet.actions import seal_ledger
+from wallet.actions.export_seals import export_seals
 from wallet.ledger import signing
-from wallet.ledger.models import Seal
 from wallet.management.base_command import BaseCommand
 
 
@@ -36,30 +35,7 @@ class Command(BaseCommand):
         seals = seal_ledger.seal_all()
         self.stdout.write(f"Sealed {sum(seal.count for seal in seals)} entries under {len(seals)} new seals.")
         if options["export"]:
-            count, malformed = export_seals(options["export"])
-            self.stdout.write(f"Exported {count} seals to {options['export']}.")
-            if malformed:
-                raise CommandError(f"Not exported because malformed: {', '.join(f'seal {seq}' for seq in malformed)}.")
-
-
-def export_seals(file: Path) -> tuple[int, list[int]]:
-    """Append the missing seals to the file; return their number, and the numbers of malformed seals.
-
-    Raises CommandError when the file cannot be read or written.
-    """
-    try:
-        last = last_line(file)["seq"] if file.exists() and file.stat().st_size else 0
-        missing = Seal.objects.filter(seq__gt=last).order_by("seq")
-        malformed = [seq for seq, _ in missing.malformed()]
-        seals = missing.well_formed().defer("leaves").iterator()
-        with file.open("a") as lines:
-            return sum(bool(lines.write(json.dumps(signing.published_seal(seal)) + "\n")) for seal in seals), malformed
-    except (OSError, ValueError, KeyError) as error:
-        raise CommandError(f"Cannot append to {file}: {error}") from error
-
-
-def last_line(file: Path) -> dict[str, Any]:
-    """Return the last seal of a file of JSON lines."""
-    with file.open() as lines:
-        *_, last = lines
-    return dict(json.loads(last))
+            export = export_seals(options["export"])
+            self.stdout.write(f"Exported {export.count} seals to {options['export']}.")
+            if export.malformed:
+                raise CommandError(f"Not exported because malformed: {', '.join(f'seal {seq}' for seq in export.malformed)}.")

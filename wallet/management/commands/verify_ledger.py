@@ -2,6 +2,7 @@
 
 import time
 from argparse import ArgumentParser
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from wallet.ledger.models import Entry, Seal
 from wallet.management import output
 from wallet.management.base_command import BaseCommand, positive_int, whole_number
 from wallet.verification.checker import Violation, snapshot_connection, verify_everything
+from wallet.verification.enforcement import clock_ahead
 from wallet.verification.published_seals import InvalidSealFile, published_seals
 from wallet.verification.seals import is_late
 
@@ -45,6 +47,8 @@ class Command(BaseCommand):
         published = self.count_published(options["roots"])
         self.wait_for_seals(options["wait"])
         with snapshot_connection() as reader:
+            if ahead := clock_ahead(reader):
+                self.stdout.write(f"This is a sandbox: its test clock is {timedelta(seconds=ahead)} ahead.")
             total = Entry.objects.count()
             with output.progress_bar(self.stderr, "Verifying, entries", total) as advance:
                 violations = verify_everything(reader, since=options["since"], roots=options["roots"], progress=advance)

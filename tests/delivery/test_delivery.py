@@ -1,0 +1,315 @@
+"""Sending: signed, in order, again after failures, and one dead receiver delays nobody."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from itertools import cycle
+from time import monotonic
+from typing import Any
+
+import pytest
+from django.core.exceptions import ValidationError
+from django.db.models import F
+from django.db.models.functions import Now
+from django.utils import timezone
+from pytest_django import Settings
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from accounts.services import Service
+from tests.delivery.conftest import Receiver, reload, verify
+from wallet.actions import deliver_webhooks as delivery
+from wallet.actions import edit_webhook
+from wallet.actions.edit_webhook import NewSecret
+from wallet.delivery.models import WebhookAttempt, WebhookEndpoint
+from wallet.ledger.models import Lot, Movement
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def receiver(start_receiver: Callable[..., Receiver]) -> Receiver:
+    return start_receiver()
+
+
+def test_events_arrive_signed_and_in_order(
+    receiver: Receiver, add: Callable[..., NewSecret], credit: Callable[..., Lot], spend: Callable[..., Any]
+) -> None:
+    made = add(receiver)
+    credit()
+    for _ in range(3):
+        spend("10.00")
+
+    assert delivery.deliver_webhooks(1.5) == 3
+
+    messages = verify(made.secret, receiver)
+    assert [message["data"]["number"] for message in messages] == [1, 2, 3]
+    assert [headers["webhook-id"] for headers, _ in receiver.raw] == receiver.ids
+    assert receiver.ids == [f"movement_{pk}" for pk in Movement.objects.order_by("number").values_list("pk", flat=True)]
+    endpoint = reload(made.endpoint)
+    assert (endpoint.delivered, endpoint.state, endpoint.lease) == (3, "active", None)
+    logged = WebhookAttempt.objects.get()
+    assert (logged.event_ids, logged.status, logged.succeeded) == (receiver.ids, 200, True)
+
+
+def test_a_wrong_secret_and_a_changed_body_do_not_verify(
+    receiver: Receiver, add: Callable[..., NewSecret], credit: Callable[..., Lot], spend: Callable[..., Any]
+) -> None:
+    made = add(receiver)
+    credit()
+    spend("10.00")
+    delivery.deliver_webhooks(1)
+    ((headers, body),) = receiver.raw
+
+    with pytest.raises(WebhookVerificationError):
+        Webhook(made.secret).verify(body.replace("10.00", "90.00"), headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook("whsec_" + "A" * 44).verify(body, headers)
+
+
+def test_both_secrets_sign_after_a_rotation_until_the_overlap_ends(receiver: Receiver, add: Callable[..., NewSecret]) -> None:
+    first = add(receiver)
+    second = edit_webhook.rotate_webhook_secret(first.endpoint, timedelta(hours=1))
+    edit_webhook.send_test_event(second.endpoint)
+
+    assert first.secret != second.secret
+    assert verify(first.secret, receiver) == verify(second.secret, receiver) == receiver.received
+
+    WebhookEndpoint.objects.update(previous_secret_until=Now())
+    edit_webhook.send_test_event(reload(first.endpoint))
+    assert len(verify(second.secret, receiver)) == 2
+    with pytest.raises(WebhookVerificationError):
+        verify(first.secret, receiver)
+
+
+def test_a_new_secret_key_signs_beside_the_earlier_one(
+    receiver: Receiver, add: Callable[..., NewSecret], settings: Settings
+) -> None:
+    made = add(receiver)
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another key, as long as a key must be at the least"
+
+    edit_webhook.send_test_event(made.endpoint)
+
+    assert verify(made.secret, receiver) == receiver.received != []
+
+
+def test_no_table_holds_a_secret(receiver: Receiver, add: Callable[..., NewSecret]) -> None:
+    made = add(receiver)
+
+    assert made.secret.removeprefix("whsec_") not in str(list(WebhookEndpoint.objects.values()))
+
+
+def test_a_failure_is_tried_again_and_nothing_overtakes_it(
+    start_receiver: Callable[..., Receiver],
+    add: Callable[..., NewSecret],
+    credit: Callable[..., Lot],
+    spend: Callable[..., Any],
+) -> None:
+    answers = cycle([500, "cut", 200, "lose", 302, 200])
+    receiver = start_receiver(answer=lambda: next(answers))
+    made = add(receiver)
+    credit()
+    for _ in range(4):
+        spend("1.00")
+
+    delivery.deliver_webhooks(8)
+
+    numbers = [message["data"]["number"] for message in receiver.received]
+    assert numbers == sorted(numbers)
+    assert set(numbers) == {1, 2, 3, 4}
+    assert len(set(receiver.ids)) == 4
+    assert reload(made.endpoint).state == "active"
+    assert {attempt.status for attempt in WebhookAttempt.objects.filter(succeeded=False)} == {500, 302, None}
+
+
+def test_a_dead_receiver_delays_no_other(
+    start_receiver: Callable[..., Receiver],
+    add: Callable[..., NewSecret],
+    credit: Callable[..., Lot],
+    spend: Callable[..., Any],
+) -> None:
+    dead, alive = start_receiver(answer=lambda: "hang"), start_receiver()
+    ends = add(dead), add(alive)
+    credit()
+    for _ in range(20):
+        spend("1.00")
+
+    started = monotonic()
+    delivery.deliver_webhooks(2)
+
+    assert len(alive.ids) == 20
+    assert monotonic() - started < 4
+    assert [reload(made.endpoint).state for made in ends] == ["retrying", "active"]
+    assert WebhookAttempt.objects.filter(endpoint=ends[0].endpoint)[0].detail == "The receiver took too long."
+
+
+def test_waits_double_up_to_an_hour_with_jitter(settings: Settings) -> None:
+    settings.WEBHOOK_RETRY_SECONDS = 5
+
+    for failures, longest in ((1, 5), (2, 10), (5, 80), (10, 2560), (11, 3600), (500, 3600)):
+        waits = [delivery.wait_after(failures).total_seconds() for _ in range(50)]
+        assert longest / 2 <= min(waits) < max(waits) <= longest
+
+
+def test_an_endpoint_is_given_up_after_a_day_and_goes_on_where_it_stopped_when_it_is_sent_again(
+    start_receiver: Callable[..., Receiver],
+    add: Callable[..., NewSecret],
+    credit: Callable[..., Lot],
+    spend: Callable[..., Any],
+) -> None:
+    status = 500
+    receiver = start_receiver(answer=lambda: status)
+    made = add(receiver)
+    credit()
+    spend("1.00")
+    delivery.deliver_webhooks(0.7)
+    WebhookEndpoint.objects.update(failing_since=F("failing_since") - timedelta(hours=24), next_attempt_at=Now())
+    delivery.deliver_webhooks(0.7)
+    given_up = reload(made.endpoint)
+    requests = receiver.requests
+    spend("2.00")
+    delivery.deliver_webhooks(1.2)
+
+    assert (given_up.state, receiver.requests) == ("failing", requests)
+
+    status = 200
+    edit_webhook.resend_webhook(made.endpoint)
+    delivery.deliver_webhooks(1)
+    assert [message["data"]["amount"] for message in receiver.received] == ["1.00", "2.00"]
+    assert reload(made.endpoint).state == "active"
+
+
+def test_a_receiver_that_is_gone_is_given_up_at_once(
+    start_receiver: Callable[..., Receiver],
+    add: Callable[..., NewSecret],
+    credit: Callable[..., Lot],
+    spend: Callable[..., Any],
+) -> None:
+    made = add(start_receiver(answer=lambda: 410))
+    credit()
+    spend("1.00")
+
+    delivery.deliver_webhooks(0.7)
+
+    assert reload(made.endpoint).state == "failing"
+
+
+def test_events_since_a_time_are_sent_again(
+    receiver: Receiver, add: Callable[..., NewSecret], credit: Callable[..., Lot], spend: Callable[..., Any]
+) -> None:
+    made = add(receiver)
+    credit()
+    spend("1.00")
+    delivery.deliver_webhooks(0.7)
+
+    edit_webhook.resend_webhook(made.endpoint, timezone.now() - timedelta(hours=1))
+    delivery.deliver_webhooks(0.7)
+
+    assert len(receiver.ids) == 2
+    assert len(set(receiver.ids)) == 1
+
+
+def test_only_chosen_types_and_own_events_are_sent(
+    start_receiver: Callable[..., Receiver],
+    add: Callable[..., NewSecret],
+    credit: Callable[..., Lot],
+    spend: Callable[..., Any],
+    other_shop: Service,
+) -> None:
+    holds, theirs = start_receiver(), start_receiver()
+    made = add(holds, "payment.held")
+    add(theirs, service=other_shop)
+    credit()
+    spend("1.00")
+    spend("2.00", capture=False)
+
+    delivery.deliver_webhooks(1.5)
+
+    assert (holds.types, theirs.types) == (["payment.held"], [])
+    assert not delivery.due_endpoints(10)
+    assert reload(made.endpoint).delivered == 1
+
+
+def test_paused_endpoints_and_stopped_services_get_nothing(
+    receiver: Receiver, add: Callable[..., NewSecret], credit: Callable[..., Lot], spend: Callable[..., Any], shop: Service
+) -> None:
+    made = add(receiver)
+    edit_webhook.set_webhook_active(made.endpoint, False)
+    credit()
+    spend("1.00")
+    delivery.deliver_webhooks(0.7)
+    edit_webhook.set_webhook_active(made.endpoint, True)
+    Service.objects.filter(pk=shop.pk).update(is_active=False)
+    delivery.deliver_webhooks(0.7)
+    assert receiver.requests == 0
+
+    Service.objects.filter(pk=shop.pk).update(is_active=True)
+    delivery.deliver_webhooks(0.7)
+    assert receiver.types == ["payment.spent"]
+
+
+def test_an_endpoint_is_leased_to_one_worker(
+    receiver: Receiver, add: Callable[..., NewSecret], credit: Callable[..., Lot], spend: Callable[..., Any]
+) -> None:
+    made = add(receiver)
+
+    assert delivery.lease_endpoint(made.endpoint.pk) is not None
+    assert delivery.lease_endpoint(made.endpoint.pk) is None
+
+    WebhookEndpoint.objects.update(leased_until=Now() - timedelta(seconds=1))
+    assert delivery.lease_endpoint(made.endpoint.pk) is not None
+
+
+def test_a_worker_that_lost_its_lease_saves_nothing(receiver: Receiver, add: Callable[..., NewSecret]) -> None:
+    made = add(receiver)
+    slow = delivery.lease_endpoint(made.endpoint.pk)
+    assert slow is not None
+    WebhookEndpoint.objects.update(leased_until=Now() - timedelta(seconds=1))
+    delivery.lease_endpoint(made.endpoint.pk)
+    slow.cursor = "999"
+
+    assert not delivery.save(delivery.Run(slow))
+    assert reload(made.endpoint).cursor != "999"
+
+
+def test_a_url_that_is_no_longer_allowed_is_not_sent_to(
+    receiver: Receiver, add: Callable[..., NewSecret], credit: Callable[..., Lot], spend: Callable[..., Any], settings: Settings
+) -> None:
+    made = add(receiver)
+    credit()
+    spend("1.00")
+    settings.WEBHOOK_PRIVATE_ADDRESSES = False
+
+    delivery.deliver_webhooks(0.7)
+
+    assert receiver.requests == 0
+    assert WebhookAttempt.objects.filter(succeeded=False)[0].detail.startswith("Use https://.")
+    assert reload(made.endpoint).state == "retrying"
+
+
+def test_a_second_webhook_with_the_same_url_and_unknown_types_are_refused(
+    receiver: Receiver, add: Callable[..., NewSecret], shop: Service
+) -> None:
+    add(receiver)
+
+    with pytest.raises(ValidationError, match="already"):
+        add(receiver)
+    with pytest.raises(ValidationError, match="Unknown event type"):
+        edit_webhook.add_webhook(shop, "https://shop.example/", ["credit.stolen"])
+    assert WebhookEndpoint.objects.count() == 1
+
+
+def test_a_service_has_at_most_twenty_webhooks(shop: Service) -> None:
+    for number in range(edit_webhook.MAX_ENDPOINTS):
+        edit_webhook.add_webhook(shop, f"https://shop.example/{number}")
+
+    with pytest.raises(ValidationError, match="too many"):
+        edit_webhook.add_webhook(shop, "https://shop.example/more")
+
+
+def test_old_lines_of_the_log_are_deleted(receiver: Receiver, add: Callable[..., NewSecret]) -> None:
+    made = add(receiver)
+    edit_webhook.send_test_event(made.endpoint)
+    WebhookAttempt.objects.update(at=Now() - timedelta(days=31))
+    edit_webhook.send_test_event(made.endpoint)
+
+    assert (delivery.delete_old_attempts(), WebhookAttempt.objects.count()) == (1, 1)
