@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 
 from kernel.transactions import violated_constraint
 
-# By the name of a constraint or of a trigger's rule: the field that it is about, the sentence beside it, and a code if it has one.
+# By the name of a constraint or of a trigger's rule: the field that it is about, the sentence beside it, and perhaps a code.
 Words = Mapping[str, tuple[str, str] | tuple[str, str, str]]
 
 

@@ -201,7 +201,7 @@ BODIES = [
 # The user whose wallet pays or is given a credit, where a service or an ADMIN names them.
 OWN = {
     **{"QuoteBody": {"user"}, "PaymentBody": {"user"}, "GrantBody": {"user"}, "GrantLineBody": {"user"}},
-    "EventBody": {"user"},
+    **{"EventBody": {"user"}, "WalletQuery": {"user"}},
 }
 FORBIDDEN = ("role", "is_superuser", "claimed_by", "user", "actor", "status", "id", "claimed_at", "generation", "created_by")
 
@@ -238,7 +238,10 @@ def test_those_are_all_the_bodies_there_are() -> None:
     }
 
 
-@pytest.mark.parametrize("kind", strict_shapes(), ids=lambda kind: str(kind.__name__))
+# Without CheckedBody, of which only the kinds are used.
+@pytest.mark.parametrize(
+    "kind", [kind for kind in strict_shapes() if kind.__name__ != "CheckedBody"], ids=lambda kind: str(kind.__name__)
+)
 def test_no_shape_takes_a_field_that_is_not_its_own(db: None, kind: type[BaseSerializer]) -> None:  # type: ignore[type-arg]
     body: Any = kind(data=dict.fromkeys(FORBIDDEN, "x"))
 

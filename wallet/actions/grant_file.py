@@ -80,25 +80,29 @@ class GrantFile:
         return count
 
 
+def check_file(file: GrantFile, order: GrantOrder) -> int:
+    """Read the whole file and return its number of lines. Raises GrantFileRefused, BulkApprovalRequired for all together."""
+    total = file.check()
+    check_worth(order, total)
+    return total
+
+
 def grant_file(
     file: GrantFile,
     order: GrantOrder,
     report: IO[str],
     *,
-    total: int,
     dry_run: bool = False,
     progress: Progress = lambda _: None,
 ) -> Counter[str]:
     """Grant the lines of the file and write the report; return the numbers of lines by outcome, refused ones by code.
 
     Arguments:
-        total: the number of lines, as the file's `check` returned it: what they are worth together is checked first.
         dry_run: change nothing; each line is judged by what is there now, as if there were credits for all.
         progress: called with the number of lines done.
 
     Raises as `grant_lines` does. What was granted before stays granted.
     """
-    check_worth(order, total)
     counts, lines, stopping = Counter[str](), iter(file), Event()
     writer = csv.writer(report)
     writer.writerow(REPORT_COLUMNS)

@@ -32,7 +32,7 @@ def pool_is_open(pool: str) -> Exists:
     return Exists(CreditPool.objects.filter(OPEN, pk=OuterRef(pool)))
 
 
-def pool_has_supply(pool: str) -> ExpressionWrapper[BooleanField[bool]]:
+def pool_has_supply(pool: str) -> ExpressionWrapper[Q]:
     """Return whether the pool of a row has a credit that can be claimed now, or would issue one on demand."""
     issues = CreditPool.objects.filter(CreditPool.objects.all().within_budget(), pk=OuterRef(pool))
     has_claimable = Exists(CashbackAsset.objects.claimable().filter(pool=OuterRef(pool)))
