@@ -163,5 +163,6 @@ def test_change_history_has_no_unused_index(db: None) -> None:
         cursor.execute("SELECT indexdef FROM pg_indexes WHERE tablename = %s", [AssetEvent._meta.db_table])
         columns = {row[0].rpartition("(")[2].rstrip(")") for row in cursor.fetchall()}
 
-    # A row; the trail of one credit; a period; what one act changed; one pool's; the feed. A sweep writes into each, every row.
+    # A row; the trail of one credit; a period; what one act changed; one pool's; the feed of events. A sweep writes into each,
+    # for every row.
     assert columns == {"pgh_id", "pgh_obj_id", "pgh_created_at", "pgh_context_id", "pool_id", "xid, pgh_id"}
