@@ -55,7 +55,7 @@ class RegisterView(PublicAuthView):
     def post(self, request: Request) -> Response:
         """Create an account. Limited to 10 attempts per hour and address.
 
-        With `referral_code` the person is a friend of the one whose code it is, for ever; a code that nobody has is refused.
+        `referral_code` records who invited the user, which never changes. An unknown code is refused.
         """
         body = self.validated_body(request)
         throttles.check_registration(request)

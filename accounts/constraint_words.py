@@ -9,6 +9,6 @@ WORDS: Words = {
     # PostgreSQL's lower() changes more letters than Python's.
     "user_email_lower_case": ("email", _("Use only standard letters, numbers and symbols in the email.")),
     "user_pending_lower_case": ("email", _("Use only standard letters, numbers and symbols in the email.")),
-    "referral_code_known": ("referral_code", _("Nobody invites with this code. Check it, or leave it blank.")),
+    "referral_code_known": ("referral_code", _("This invitation code does not exist. Check it, or leave it blank.")),
     "user_role_known": ("role", _("Choose one of the roles: ADMIN or USER.")),
 }

@@ -38,7 +38,7 @@ class Scope(models.TextChoices):
     READ_WALLETS = "wallets:read", _("Read balances and credits of users")
     GRANT = "credits:grant", _("Grant credits, claw them back and extend them")
     READ_EVENTS = "events:read", _("Read events")
-    REPORT_EVENTS = "events:write", _("Report events, for which rules grant credits")
+    REPORT_EVENTS = "events:write", _("Report events that rules reward with credits")
 
 
 class ServiceKey(models.Model):

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='servicekey',
             name='scopes',
-            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('payments:quote', 'Quote payments'), ('payments:hold', 'Hold and release credit'), ('payments:capture', 'Capture holds and take payments at once'), ('payments:refund', 'Refund payments'), ('payments:read', 'Read its own payments'), ('wallets:read', 'Read balances and credits of users'), ('credits:grant', 'Grant credits, claw them back and extend them'), ('events:read', 'Read events'), ('events:write', 'Report events, for which rules grant credits')], max_length=20), size=None),
+            field=django.contrib.postgres.fields.ArrayField(base_field=models.CharField(choices=[('payments:quote', 'Quote payments'), ('payments:hold', 'Hold and release credit'), ('payments:capture', 'Capture holds and take payments at once'), ('payments:refund', 'Refund payments'), ('payments:read', 'Read its own payments'), ('wallets:read', 'Read balances and credits of users'), ('credits:grant', 'Grant credits, claw them back and extend them'), ('events:read', 'Read events'), ('events:write', 'Report events that rules reward with credits')], max_length=20), size=None),
         ),
         migrations.AddConstraint(
             model_name='servicekey',

@@ -38,6 +38,7 @@ OPERATOR_SECTIONS = {
     "ledger_seal",
     "ledger_payment",
     "ledger_lapse",
+    "ledger_proposal",
     "assets_batch",
     "assets_bulkjob",
     "programme_grantrule",

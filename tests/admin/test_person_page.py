@@ -140,7 +140,7 @@ def test_each_part_is_bounded_and_the_page_takes_the_same_queries(
 ) -> None:
     User.objects.filter(pk=busy_alice.pk).update(is_active=True)
     console.get(page_of(busy_alice))  # content types are cached from now on
-    with django_assert_max_num_queries(11) as few:
+    with django_assert_max_num_queries(12) as few:
         console.get(page_of(busy_alice))
     for number in range(15):
         claim_asset(issue(pool=open_pool(name=f"Pool {number}", per_user_limit=1)).pk, busy_alice)

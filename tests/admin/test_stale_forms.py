@@ -205,6 +205,9 @@ def test_every_section_that_can_be_edited_carries_what_its_form_showed() -> None
         "BulkJob",
         "Lapse",
         "Payment",
+        "Proposal",
+        "GrantDue",
+        "Referral",
         "Success",
         "Failure",
     }

@@ -289,7 +289,7 @@ def test_without_a_known_proposer_nothing_waits(pool: CreditPool, tmp_path: Path
 @pytest.mark.parametrize("threshold", [None, Decimal(101)])
 def test_a_threshold_is_raised_or_removed_by_two(ada: User, grace: User, pool: CreditPool, threshold: Decimal | None) -> None:
     proposal = proposal_of(edit_pool.update_pool, pool.pk, ada, approval_threshold=threshold)
-    with pytest.raises(ValidationError, match="Change it alone"):
+    with pytest.raises(ValidationError, match="Save that change on its own"):
         edit_pool.update_pool(pool.pk, ada, approval_threshold=threshold, name="Another")
     pool.refresh_from_db()
     assert pool.approval_threshold == THRESHOLD

@@ -38,6 +38,7 @@ def test_timeline_is_unknown_on_a_standby_and_new_after_its_promotion(pair: Pair
 
 
 def test_credit_whose_claim_was_lost_can_be_claimed_at_once(by_address: Pair, issue: Issue, alice: User, bob: User) -> None:
+    caches["claimed"].clear()  # of this process
     asset = issue()
     hers, his = caller(alice), caller(bob)
     by_address.lead_to(by_address.primary)

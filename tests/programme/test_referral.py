@@ -65,7 +65,7 @@ def test_a_code_that_nobody_has_is_refused_beside_its_field_and_nobody_is_regist
         page = client.post("/register/", body)
 
         assert (answer.status_code, [error["field"] for error in answer.json()["errors"]]) == (400, ["referral_code"])
-        assert "Nobody invites with this code" in page.content.decode()
+        assert "This invitation code does not exist" in page.content.decode()
     assert not User.objects.filter(email="friend@example.com").exists()
     assert not Referral.objects.exists()
 

@@ -37,6 +37,7 @@ OPEN = {
     "/healthz",
     "/readyz",
     "/metrics",
+    "/api/v1/",
     "/api/v1/schema/",
     "/api/v1/docs/",
     "/admin/login/",
@@ -63,7 +64,7 @@ def everything() -> dict[str, list[Any]]:
 
 def is_open(address: str) -> bool:
     """Return whether a stranger may open it: a pool's page and the links of emails too."""
-    return address in OPEN or re.fullmatch(r"/(pools|password/reset|email/verify)/[^/]+/", address) is not None
+    return address in OPEN or re.fullmatch(r"/(pools|password/reset|email/verify|unsubscribe)/[^/]+/", address) is not None
 
 
 def is_signpost(address: str) -> bool:
@@ -141,7 +142,9 @@ def test_cross_site_forms_change_nothing(
 
     for address in addresses(ids):
         answer = visitor.generic("POST", address, urlencode(forged).encode(), next(shapes))
-        assert answer.status_code in (401, 403, 404, 405, 415), (address, answer.status_code)
+        # A mail program ends a kind of email without a session (RFC 8058): what counts is the link's signature.
+        refused = (400,) if address.startswith("/unsubscribe/") else (401, 403, 404, 405, 415)
+        assert answer.status_code in refused, (address, answer.status_code)
 
     assert everything() == before
     assert Session.objects.count() == (1 if user else 0)

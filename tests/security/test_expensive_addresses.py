@@ -25,7 +25,8 @@ OPERATORS = (
     reverse("admin:ledger_claimedasset_owners"),
     *(reverse(f"admin:{room}_changelist") for room in sorted(OPERATOR_SECTIONS)),
 )
-WITHOUT_EXPORT = {"assets_bulkjob"}  # each bulk job has its own report
+# Each bulk job has its own report; proposals, what rules owe and who invited whom are read on pages.
+WITHOUT_EXPORT = {"assets_bulkjob", "ledger_proposal", "programme_grantdue", "programme_grantrule", "programme_referral"}
 FILES = tuple(
     reverse(f"admin:{room}_export", args=[shape])
     for room in (*sorted(OPERATOR_SECTIONS - WITHOUT_EXPORT), "ledger_claimedasset_owners")

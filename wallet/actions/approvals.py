@@ -31,15 +31,15 @@ CONSTRAINT = "approval_required"
 
 class ApprovalRequired(Conflict):
     code = "approval_required"
-    meaning = _("The action is worth more than its pool's approval threshold, and cannot wait for a second operator.")
-    detail = _("This is worth more than the pool's approval threshold, so one operator alone cannot do it. Issue it anew.")
+    meaning = _("The action is worth more than its pool's approval threshold and cannot be proposed for approval.")
+    detail = _("This is above the pool's approval threshold and can't be proposed for approval. Issue a new credit instead.")
 
 
 SENTENCES = {
     ProposalState.PENDING: _("This waits for another operator. Nothing has been done yet."),
     ProposalState.APPROVED: _("Another operator has approved this, and it was done."),
     ProposalState.REFUSED: _("Another operator has refused this. Nothing was done."),
-    ProposalState.EXPIRED: _("No other operator has approved this in time. Nothing was done; ask again with a new key."),
+    ProposalState.EXPIRED: _("No other operator approved this in time, so nothing was done. Send it again with a new key."),
 }
 
 

@@ -50,31 +50,31 @@ class ProposalNotFound(NotFound):
 
 class ProposalDecided(Conflict):
     code = "proposal_decided"
-    meaning = _("The proposal was decided before. A proposal is decided once.")
+    meaning = _("The proposal was already approved or refused, and a decision cannot be changed.")
     detail = _("This proposal was already decided. Its decision is final.")
 
 
 class ProposalExpired(Conflict):
     code = "proposal_expired"
-    meaning = _("The proposal was not decided in time.")
-    detail = _("This proposal has expired. Ask for it again.")
+    meaning = _("The proposal expired before it was decided.")
+    detail = _("This proposal has expired. Make a new one.")
 
 
 class OwnProposal(Forbidden):
     code = "own_proposal"
-    meaning = _("The caller made the proposal, or a key of the service that made it, so another operator must decide it.")
-    detail = _("You can't decide this proposal, as it is yours or that of a service whose key you made. Ask another operator.")
+    meaning = _("The caller, or a service whose key the caller created, made the proposal, so another operator must decide it.")
+    detail = _("You can't decide this proposal: you, or a service whose key you created, made it. Ask another operator.")
 
 
 class ProposalOutdated(Conflict):
     code = "proposal_outdated"
-    meaning = _("What was proposed can no longer be done as it was shown, because something changed meanwhile.")
-    detail = _("Something has changed since this was proposed, so it can't be done as shown. Refuse it, and ask for it anew.")
+    meaning = _("The proposal can no longer be carried out as shown, because something has changed since it was made.")
+    detail = _("Something has changed since this was proposed, so it can't be done as shown. Refuse it and make a new one.")
 
 
 class FileMissing(Conflict):
     code = "file_missing"
-    meaning = _("The proposed file was too large to keep, so the decider brings it.")
+    meaning = _("The proposed file was too large to store, so the operator who approves it must supply it.")
     detail = _("This file is too large for the console. Approve it with manage.py approvals approve ID --file FILE.")
 
 

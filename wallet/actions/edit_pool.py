@@ -66,7 +66,7 @@ def draft_threshold(pool_id: UUID, actor: User | None, **changes: Any) -> Draft:
     """Return the proposal of a new approval threshold. Raises ValidationError when something else is changed with it."""
     pool = CreditPool.objects.get(pk=pool_id)
     if {name for name, value in changes.items() if getattr(pool, name) != value} != {"approval_threshold"}:
-        message = _("Another operator must approve a higher threshold, or none. Change it alone.")
+        message = _("Another operator must approve raising or removing the threshold. Save that change on its own.")
         raise ValidationError({"approval_threshold": ValidationError(message, code="approval")})
     threshold = changes["approval_threshold"]
     shown = {

@@ -57,7 +57,7 @@ def update_rule(rule_id: UUID, actor: User, precondition: Precondition = accept_
     ChangedMeanwhile.
     """
     if fixed := set(changes) - set(CHANGEABLE):
-        message = _("A rule keeps its pool, event and conditions. Pause it and open another one.")
+        message = _("A rule's pool, event and conditions can't be changed. Pause it and create another one.")
         raise ValidationError(dict.fromkeys(sorted(fixed), message))
     with violations_in_words(WORDS), transaction.atomic():
         rule = GrantRule.objects.select_for_update(no_key=True).filter(pk=rule_id).first()

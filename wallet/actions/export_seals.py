@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from kernel.refusals import Refusal
 from wallet.ledger import signing
 from wallet.ledger.models import Seal
 
@@ -18,11 +17,8 @@ MAX_LINE_BYTES = 1 << 20  # more than a seal of every currency has
 COMMAND_SECONDS = 30
 
 
-class SealExportFailed(Refusal):
+class SealExportFailed(OSError):
     """The file cannot be read or written, or the command failed; what was not exported will be by the next export."""
-
-    code = "seal_export_failed"
-    detail = "The seals could not be exported."
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(days=1)  # before a
 
 class RuleCapReached(Conflict):
     code = "rule_cap_reached"
-    meaning = _("The person has as many credits by this rule as it grants to one person.")
-    detail = _("This person already has all that this rule grants to one person.")
+    meaning = _("The user has received as many credits from the rule as it allows per person.")
+    detail = _("This person has reached the rule's limit per person.")
 
 
 def grant_due_credits(

@@ -20,8 +20,8 @@ class ReferralNotFound(NotFound):
 
 class ReferralDecided(Conflict):
     code = "referral_decided"
-    meaning = _("The referral is not held for review, or was decided on before.")
-    detail = _("This referral was already decided on.")
+    meaning = _("The referral is not held for review, or was already decided.")
+    detail = _("This referral was already decided. Its decision is final.")
 
 
 def ensure_referral_code(user: User) -> str:

@@ -24,8 +24,8 @@ RACES = ("event_reference", "event_request_key")  # another request reported it 
 
 class UnknownEvent(BadRequest):
     code = "unknown_event"
-    meaning = _("No rule has ever asked for an event of this name, so that reporting it would have no effect.")
-    detail = _("No rule knows an event of this name. Check the name, or ask an operator to open a rule for it.")
+    meaning = _("No rule uses an event with this name, so reporting it would have no effect.")
+    detail = _("No rule uses an event with this name. Check the name, or ask an operator to create a rule for it.")
 
 
 @atomic_with_retry(idempotent=True)

@@ -88,7 +88,7 @@ class ActionForm(OpenedForm):
         """Return the latest change of a field in the change history."""
         change = change_history.last_change(self.instance, name)
         return (
-            None if change is None else LastChange(change.who or channel_label(change.channel) or str(_("somebody")), change.at)
+            None if change is None else LastChange(change.who or channel_label(change.channel) or str(_("someone")), change.at)
         )
 
 

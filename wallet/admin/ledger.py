@@ -84,7 +84,7 @@ class EntryAdmin(SearchByIdMixin, ExportMixin, ReadOnlyAdmin):
         """Return the email of the actor who made the claim."""
         return entry.actor.email
 
-    @display(description=_("approved by"), empty_value=_("nobody else was needed"))  # type: ignore[untyped-decorator]
+    @display(description=_("approved by"), empty_value=_("no second operator needed"))  # type: ignore[untyped-decorator]
     def approved_by(self, entry: Entry) -> Any:
         """Return who approved its grant, clawbacks and extensions, with links to the proposals."""
         lines = [

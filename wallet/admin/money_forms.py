@@ -40,7 +40,7 @@ class MoneyForm(forms.Form):
     reasons: ClassVar[Sequence[str]] = tuple(REASONS)
 
     key = forms.RegexField(rf"\A{KEY_PATTERN}\Z", widget=forms.HiddenInput)
-    reason = forms.ChoiceField(label=_("Reason"), widget=UnfoldAdminSelectWidget, help_text=_("Recorded for ever."))
+    reason = forms.ChoiceField(label=_("Reason"), widget=UnfoldAdminSelectWidget, help_text=_("Recorded permanently."))
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -24,12 +24,12 @@ from wallet.queries.referrals import MAX_RELATED, related_referrals
 
 UNDECIDED, APPROVED, REFUSED, NOT_HELD = "undecided", "approved", "refused", "not_held"
 REVIEWS = {
-    UNDECIDED: (_("Waits for review"), ~Q(held_for="") & Q(is_approved=None)),
+    UNDECIDED: (_("Waiting for review"), ~Q(held_for="") & Q(is_approved=None)),
     APPROVED: (_("Approved"), Q(is_approved=True)),
     REFUSED: (_("Refused"), Q(is_approved=False)),
     NOT_HELD: (_("Not held"), Q(held_for="")),
 }
-REVIEW_LABELS = {_("Waits for review"): "warning", _("Approved"): "success", _("Refused"): "danger"}
+REVIEW_LABELS = {_("Waiting for review"): "warning", _("Approved"): "success", _("Refused"): "danger"}
 DECISIONS = {"approve": True, "refuse": False}
 
 

@@ -30,8 +30,8 @@ STATE_LABELS = {
 }
 # Why the last try was refused, in a few words.
 REFUSALS = {
-    "rule_cap_reached": _("The person has all that the rule grants to one person."),
-    "claim_limit_reached": _("The person has all that the pool allows one person."),
+    "rule_cap_reached": _("The person has reached the rule's limit per person."),
+    "claim_limit_reached": _("The person has reached the pool's limit per person."),
     "wallet_closed": _("The account is closed."),
     "approval_required": _("The credit is worth more than one operator may grant from this pool."),
     "never_spendable": _("The credit would end before it can be spent."),

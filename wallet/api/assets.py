@@ -46,7 +46,7 @@ from wallet.queries.explain_claim import explain_asset_claim
     retrieve=operation("Show a credit", parameters=[etag_header(200)]),
 )
 class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
-    """Credits; users see what nobody else has claimed."""
+    """Credits. Users see only those that no one else has claimed."""
 
     permissions: ClassVar = {
         "list": IsAuthenticated,

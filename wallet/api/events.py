@@ -37,16 +37,16 @@ EVENT_EXAMPLE = {
 
 
 class EventBody(StrictSerializer):
-    """What happened, and to whom."""
+    """An event to report and its user."""
 
-    name = serializers.CharField(max_length=50, help_text="As a rule knows it, such as review.written.")
+    name = serializers.CharField(max_length=50, help_text="Name of the event, as used in a rule, such as review.written.")
     reference = ReferenceField()
     user = UserNameField()
     occurred_at = TimestampField(required=False, help_text="For the record. Rules count an event from when it is reported.")
 
 
 @extend_schema_serializer(examples=response_example("An event", EVENT_EXAMPLE))
-class EventSerializer(Shape):
+class ReportedEventSerializer(Shape):
     """A reported event."""
 
     id = serializers.UUIDField()
@@ -55,7 +55,7 @@ class EventSerializer(Shape):
     user = serializers.UUIDField()
     occurred_at = serializers.DateTimeField(allow_null=True)
     reported_at = serializers.DateTimeField()
-    credits_due = serializers.IntegerField(help_text="How many credits rules owe for it. They are granted within seconds.")
+    credits_due = serializers.IntegerField(help_text="Number of credits due for the event. They are granted within seconds.")
 
 
 class EventViewSet(ServiceViewSet):
@@ -63,7 +63,7 @@ class EventViewSet(ServiceViewSet):
 
     permissions: ClassVar = {"create": service_with(Scope.REPORT_EVENTS)}
     bodies: ClassVar = {"create": EventBody}
-    serializer_class = EventSerializer
+    serializer_class = ReportedEventSerializer
     throttle_classes = (PaymentThrottle,)
 
     @operation(
@@ -80,8 +80,8 @@ class EventViewSet(ServiceViewSet):
             body_example("A review", name="review.written", reference="review-4711", user="alice@example.com"),
         ],
         responses={
-            200: OpenApiResponse(EventSerializer, "The reference was reported before: the same event."),
-            201: OpenApiResponse(EventSerializer, "The event."),
+            200: OpenApiResponse(ReportedEventSerializer, "The reference was reported before: the same event."),
+            201: OpenApiResponse(ReportedEventSerializer, "The event."),
         },
     )
     def create(self, request: Request) -> Response:

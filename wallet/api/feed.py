@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 from django.core.exceptions import ValidationError as FormError
 from drf_spectacular.utils import OpenApiExample, extend_schema_field
 from rest_framework import serializers
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -104,6 +105,7 @@ class FeedViewSet(ServiceViewSet):
     @operation(
         "Read events",
         InvalidCursor,
+        PermissionDenied,
         ScopeMissing,
         operation_id="feed_retrieve",
         parameters=[FeedQuery],

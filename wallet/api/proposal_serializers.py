@@ -49,16 +49,18 @@ class ProposalSerializer(AdminFieldsSerializer):
     amount = serializers.SerializerMethodField()
     currency = serializers.CharField()
     reason = serializers.CharField()
-    shown = serializers.JSONField(help_text="What the proposer was shown of it; `user` is an id.")
-    parameters = serializers.JSONField(required=False, help_text="ADMIN only. What the action is called with.")
-    proposed_by = OwnerSerializer(required=False, allow_null=True, help_text="ADMIN only. null: the service.")
+    shown = serializers.JSONField(help_text="The preview that the proposer saw; `user` is an id.")
+    parameters = serializers.JSONField(required=False, help_text="ADMIN only. Parameters of the action.")
+    proposed_by = OwnerSerializer(required=False, allow_null=True, help_text="ADMIN only. null if a service proposed it.")
     service = serializers.UUIDField(source="service_id", required=False, allow_null=True, help_text="ADMIN only.")
     proposed_at = serializers.DateTimeField()
-    expires_at = serializers.DateTimeField(help_text="It is to be decided before this time.")
+    expires_at = serializers.DateTimeField(help_text="Expiry time; the proposal must be decided before it.")
     decided_by = OwnerSerializer(required=False, allow_null=True, help_text="ADMIN only.")
     decided_at = serializers.DateTimeField(allow_null=True)
     decision_reason = serializers.CharField(allow_null=True)
-    result = serializers.UUIDField(allow_null=True, help_text="What it made: the id of a claim, a movement, a batch or a pool.")
+    result = serializers.UUIDField(
+        allow_null=True, help_text="The id of the claim, movement, batch or pool that the action created."
+    )
 
     def get_state(self, proposal: Any) -> ProposalState:
         """Return the state now."""
@@ -74,12 +76,12 @@ WAITS = {202: OpenApiResponse(ProposalSerializer, "Worth more than the pool's th
 
 
 class ApproveBody(StrictSerializer):
-    """Why it is approved, if there is something to say."""
+    """Reason for the approval, optional."""
 
     reason = TextField(required=False, allow_blank=True, max_length=MAX_REASON_LENGTH)
 
 
 class RefuseBody(StrictSerializer):
-    """Why it is refused."""
+    """Reason for the refusal."""
 
     reason = TextField(max_length=MAX_REASON_LENGTH)

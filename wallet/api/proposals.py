@@ -48,7 +48,7 @@ class ProposalViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     )
     @action(detail=True, methods=["post"])
     def approve(self, request: Request, pk: UUID) -> Response:
-        """Approve what another operator or a service proposed: it is done in the same transaction, as it was shown.
+        """Approve a proposal of another operator or a service. The action is carried out in the same transaction, as shown.
 
         What the action itself refuses, such as a pool that is sold out by now, is answered with its own code, and the proposal
         stays undecided.
@@ -58,7 +58,7 @@ class ProposalViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     @operation("Refuse a proposal", *REFUSALS, responses={200: ProposalSerializer})
     @action(detail=True, methods=["post"])
     def refuse(self, request: Request, pk: UUID) -> Response:
-        """Refuse what another operator or a service proposed. Nothing is done."""
+        """Refuse a proposal of another operator or a service. Nothing is done."""
         return self.decided(decisions.refuse_proposal(pk, self.user, **self.validated_body()))
 
     def decided(self, proposal: Any) -> Response:

@@ -61,6 +61,15 @@ class AdminFieldsSerializer(Shape):
         return fields
 
 
+class PoolAmountField(serializers.CharField):
+    """An amount of a pool with the decimals of its currency, or null."""
+
+    def get_attribute(self, instance: CreditPool) -> str | None:
+        """Return the amount as text."""
+        amount = super().get_attribute(instance)
+        return None if amount is None else format_amount(amount, instance.currency)
+
+
 class PoolSerializer(AdminFieldsSerializer):
     """A pool, and whether the caller can claim from it now."""
 
@@ -83,29 +92,21 @@ class PoolSerializer(AdminFieldsSerializer):
     is_active = serializers.BooleanField(required=False, help_text="ADMIN only.")
     time_zone = serializers.CharField(required=False, help_text="ADMIN only.")
     archived_at = serializers.DateTimeField(required=False, allow_null=True, help_text="ADMIN only. null: not archived.")
-    budget = serializers.SerializerMethodField(help_text="ADMIN only. null: credits are issued by hand.")
+    budget = PoolAmountField(required=False, allow_null=True, help_text="ADMIN only. null: credits are issued by hand.")
     credit_title = serializers.CharField(required=False, help_text="ADMIN only. Title of credits issued on demand.")
-    credit_value = serializers.SerializerMethodField(help_text="ADMIN only. Value of each credit issued on demand.")
+    credit_value = PoolAmountField(
+        required=False, allow_null=True, help_text="ADMIN only. Value of each credit issued on demand."
+    )
     credit_lifetime = serializers.CharField(
         required=False,
         allow_null=True,
         help_text="ADMIN only. How long credits issued on demand can be claimed; null: for ever.",
     )
-
-    def get_budget(self, pool: CreditPool) -> str | None:
-        """Return the budget with the currency's decimals."""
-        return None if pool.budget is None else format_amount(pool.budget, pool.currency)
-
-    def get_credit_value(self, pool: CreditPool) -> str | None:
-        """Return the value with the currency's decimals."""
-        return None if pool.credit_value is None else format_amount(pool.credit_value, pool.currency)
-
-    approval_threshold = serializers.SerializerMethodField(required=False)
-
-    def get_approval_threshold(self, pool: CreditPool) -> str | None:
-        """ADMIN only. What is worth more waits for another operator; null: nothing does."""
-        threshold = pool.approval_threshold
-        return None if threshold is None else format_amount(threshold, pool.currency)
+    approval_threshold = PoolAmountField(
+        required=False,
+        allow_null=True,
+        help_text="ADMIN only. What is worth more waits for another operator; null: nothing does.",
+    )
 
 
 @extend_schema_serializer(examples=[OpenApiExample("A credit on offer", ASSET_EXAMPLE, response_only=True)])

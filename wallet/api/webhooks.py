@@ -9,7 +9,7 @@ from django.utils.translation import gettext_noop as _
 from drf_spectacular.utils import OpenApiResponse, extend_schema_view
 from rest_framework import serializers
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.mixins import ListModelMixin
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -31,7 +31,7 @@ from wallet.delivery.models import MAX_URL_LENGTH, WEBHOOK_STATES, WebhookEndpoi
 
 class WebhookNotFound(NotFound):
     code = "not_found"
-    meaning = _("The service has no webhook of this id.")
+    meaning = _("The service has no webhook with this id.")
     detail = _("Webhook not found. See the list of your webhooks.")
 
 
@@ -43,14 +43,14 @@ class WebhookBody(StrictSerializer):
         child=serializers.ChoiceField(choices=EVENT_TYPES),
         required=False,
         max_length=len(EVENT_TYPES),
-        help_text="Omitted: all.",
+        help_text="All types if omitted.",
     )
 
 
 class WebhookSerializer(serializers.ModelSerializer[WebhookEndpoint]):
-    """A webhook and how it is doing."""
+    """A webhook and its delivery status."""
 
-    event_types = serializers.ListField(child=serializers.ChoiceField(choices=EVENT_TYPES), help_text="Empty: all.")
+    event_types = serializers.ListField(child=serializers.ChoiceField(choices=EVENT_TYPES), help_text="All types if empty.")
     state = serializers.ChoiceField(choices=WEBHOOK_STATES)
 
     class Meta:
@@ -71,15 +71,15 @@ class NewWebhookSerializer(WebhookSerializer):
 
 
 class TestResultSerializer(serializers.Serializer[Any]):
-    """What came of a test event."""
+    """The result of a test event."""
 
     succeeded = serializers.BooleanField()
-    status = serializers.IntegerField(allow_null=True, help_text="The receiver's HTTP status; null: no response.")
+    status = serializers.IntegerField(allow_null=True, help_text="The receiver's HTTP status; null if there was no response.")
     duration_ms = serializers.IntegerField()
-    detail = serializers.CharField(help_text="The beginning of the response, or why there was none.")
+    detail = serializers.CharField(help_text="The start of the response, or the reason why there was none.")
 
 
-@extend_schema_view(list=operation("List webhooks", ScopeMissing))
+@extend_schema_view(list=operation("List webhooks", PermissionDenied, ScopeMissing))
 class WebhookViewSet(ListModelMixin, ServiceViewSet):
     """The webhooks of the service that calls."""
 
@@ -112,7 +112,7 @@ class WebhookViewSet(ListModelMixin, ServiceViewSet):
         responses={201: OpenApiResponse(NewWebhookSerializer, "The webhook and its secret.")},
     )
     def create(self, request: Request) -> Response:
-        """Send the service's events to a URL from now on. The secret is shown once."""
+        """Create a webhook that sends the service's events to a URL from now on. The secret is shown once."""
         assert self.service is not None
         fields = self.validated_body()
         try:
@@ -123,14 +123,14 @@ class WebhookViewSet(ListModelMixin, ServiceViewSet):
 
     @operation("Remove a webhook", WebhookNotFound, RateLimited, ScopeMissing, responses={204: None})
     def destroy(self, request: Request, pk: UUID) -> Response:
-        """Stop sending to a URL, and forget how far it had got."""
+        """Delete a webhook and its position in the feed."""
         edit_webhook.remove_webhook(self.endpoint(pk))
         return Response(status=204)
 
     @operation("Test a webhook", WebhookNotFound, RateLimited, ScopeMissing, responses=TestResultSerializer)
     @action(detail=True, methods=["post"])
     def test(self, request: Request, pk: UUID) -> Response:
-        """Send `webhook.test` now and show what came of it."""
+        """Send `webhook.test` now and return the result."""
         self.require_empty_body()
         attempt = edit_webhook.send_test_event(self.endpoint(pk))
         return Response(TestResultSerializer(attempt).data)

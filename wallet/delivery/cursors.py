@@ -14,7 +14,7 @@ FORM = re.compile(r"(\d{1,18})(?:\.([1-9]\d{0,17})\.(\d{1,6})(?:\.(\d{1,18})\.([
 
 class InvalidCursor(BadRequest):
     code = "invalid_cursor"
-    meaning = _("The position is not one that the feed returned.")
+    meaning = _("The cursor is not one that the feed returned.")
     detail = _("This cursor is not valid. Use the last one that the feed returned, or start without one.")
 
 

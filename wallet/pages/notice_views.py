@@ -30,7 +30,9 @@ class NoticesForm(forms.Form):
         required=False,
     )
     granted = forms.BooleanField(
-        label=gettext_lazy("Credits you receive"), help_text=gettext_lazy("When you are given a credit."), required=False
+        label=gettext_lazy("Credits you receive"),
+        help_text=gettext_lazy("When you receive a credit that you didn't claim yourself."),
+        required=False,
     )
     refunded = forms.BooleanField(
         label=gettext_lazy("Refunds"), help_text=gettext_lazy("When a refund arrives in your wallet."), required=False

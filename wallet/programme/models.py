@@ -39,17 +39,17 @@ class GrantRule(models.Model):
     pool = models.ForeignKey(CreditPool, models.PROTECT, related_name="rules")
     event = models.CharField(max_length=20, choices=GrantEvent.choices)
     event_name = models.CharField(
-        max_length=50, blank=True, default="", help_text=_("As services report it, e.g. review.written.")
+        max_length=50, blank=True, default="", help_text=_("The name that services report, e.g. review.written.")
     )
     minimum_amount = models.DecimalField(
         max_digits=18, decimal_places=4, null=True, blank=True, help_text=_("Of the payment. Leave blank for any amount.")
     )
     currency = models.CharField(max_length=3, blank=True, default="", help_text=_("Of the minimum amount, e.g. INR."))
     per_person_cap = models.PositiveIntegerField(
-        null=True, blank=True, help_text=_("Credits that one person gets by this rule. Leave blank for no limit.")
+        null=True, blank=True, help_text=_("Most credits that one person can get from this rule. Leave blank for no limit.")
     )
     is_active = models.BooleanField(
-        _("active"), default=True, help_text=_("Turn off to pause: nothing becomes due or is granted until it is on again.")
+        _("active"), default=True, help_text=_("Turn off to pause. No credits become due or are granted until it is on again.")
     )
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, db_index=False, related_name="+", editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -18,7 +18,7 @@ class DueState(models.TextChoices):
     """Whether a due credit was granted, and otherwise what it waits for."""
 
     GRANTED = "GRANTED", _("Granted")
-    REVIEW = "REVIEW", _("Waits for review")
+    REVIEW = "REVIEW", _("Waiting for review")
     REFUSED = "REFUSED", _("Refused at review")
     PAUSED = "PAUSED", _("Rule paused")
     CLOSED = "CLOSED", _("Pool closed")

@@ -25,18 +25,18 @@ COLUMNS = ("proposal", "kind", "amount", "pool", "proposed by", "proposed (UTC)"
 class Command(BaseCommand):
     """Lists proposals, or decides one in the name of an operator."""
 
-    help = "List what waits for another operator, approve it, or refuse it with a reason."
+    help = "List proposals that need another operator, approve them, or refuse them with a reason."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, help="what to do")
-        verbs.add_parser("list", help="show what waits")
-        approve = verbs.add_parser("approve", help="approve a proposal, which is then done")
+        verbs.add_parser("list", help="list pending proposals")
+        approve = verbs.add_parser("approve", help="approve a proposal and carry it out")
         refuse = verbs.add_parser("refuse", help="refuse a proposal")
         for each in (approve, refuse):
             each.add_argument("proposal", metavar="ID", type=UUID)
             add_operator_argument(each, required=True)
         approve.add_argument("--reason", default="", metavar="TEXT")
-        approve.add_argument("--file", metavar="FILE", type=Path, help="the file of an import that was too large to keep")
+        approve.add_argument("--file", metavar="FILE", type=Path, help="the file of an import that was too large to store")
         approve.add_argument("--dry-run", action="store_true", help="only show what an approval would do")
         refuse.add_argument("--reason", required=True, metavar="TEXT")
 

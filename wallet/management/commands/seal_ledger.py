@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from wallet.actions import seal_ledger
-from wallet.actions.export_seals import export_seals
+from wallet.actions.export_seals import SealExportFailed, export_seals
 from wallet.ledger import signing
 from wallet.management.base_command import BaseCommand
 
@@ -35,7 +35,10 @@ class Command(BaseCommand):
         seals = seal_ledger.seal_all()
         self.stdout.write(f"Sealed {sum(seal.count for seal in seals)} entries under {len(seals)} new seals.")
         if options["export"]:
-            export = export_seals(options["export"])
+            try:
+                export = export_seals(options["export"])
+            except SealExportFailed as error:
+                raise CommandError(str(error)) from error
             self.stdout.write(f"Exported {export.count} seals to {options['export']}.")
             if export.malformed:
                 raise CommandError(f"Not exported because malformed: {', '.join(f'seal {seq}' for seq in export.malformed)}.")

@@ -14,8 +14,8 @@ class Command(BaseCommand):
     """Does at once what the scheduler does every minute."""
 
     help = (
-        "Tell people by email what ends soon, what they were granted and which refunds arrived. Safe to run repeatedly and"
-        " concurrently with the scheduler: nobody is told twice."
+        "Email users about credits that end soon, grants and refunds. Safe to run repeatedly and"
+        " concurrently with the scheduler: no notice is sent twice."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
