@@ -66,7 +66,7 @@ class PoolAmountField(serializers.CharField):
 
     def get_attribute(self, instance: CreditPool) -> str | None:
         """Return the amount as text."""
-        amount = super().get_attribute(instance)
+        amount: Any = super().get_attribute(instance)
         return None if amount is None else format_amount(amount, instance.currency)
 
 
