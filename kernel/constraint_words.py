@@ -10,15 +10,15 @@ from django.utils.translation import gettext
 
 from kernel.transactions import violated_constraint
 
-# By the name of a constraint or of a trigger's rule: the field that it is about, and the sentence beside it.
-Words = Mapping[str, tuple[str, str]]
+# By the name of a constraint or of a trigger's rule: the field that it is about, the sentence beside it, and perhaps a code.
+Words = Mapping[str, tuple[str, str] | tuple[str, str, str]]
 
 
 def violation_error(words: Words, name: str) -> ValidationError:
     """Return the error beside the field of a constraint. Raises KeyError for an unknown one."""
-    field, sentence = words[name]
-    # Without a code: for "invalid" Django's forms would show the message of their own field instead.
-    return ValidationError({field: ValidationError(gettext(sentence))})
+    field, sentence, *codes = words[name]
+    # Most without a code: for "invalid" Django's forms would show the message of their own field instead.
+    return ValidationError({field: ValidationError(gettext(sentence), code=codes[0] if codes else None)})
 
 
 @contextmanager

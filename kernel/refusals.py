@@ -4,8 +4,8 @@ A refusal is a class beside the function that raises it. Its category, one of th
 OpenAPI schema and the pages below /problems/ are derived from the class, so a new refusal touches one file.
 """
 
-from collections.abc import Iterator
-from typing import ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 
 class Refusal(Exception):
@@ -17,12 +17,14 @@ class Refusal(Exception):
     meaning: what the code means, one sentence for the page /problems/<code>/.
     detail: the sentence for the user: what happened and what to do next.
     retry_after: the number of seconds after which a retry may succeed, or None when a retry does not help.
+    members: further members of the problem that answers it, in JSON types.
     """
 
     code: ClassVar[str]
     meaning: ClassVar[str]
     detail: ClassVar[str]
     retry_after: ClassVar[int | None] = None
+    members: Mapping[str, Any] = {}
 
     def __init__(self, detail: str | None = None) -> None:
         self.message = detail or self.detail

@@ -21,6 +21,8 @@ SCHEDULE_TASKS_LOCK = "hashtext('wallet.schedule_tasks')"
 DEMO_DATA_LOCK = "hashtext('wallet.actions.demo_data')"
 # Serializes the movements of one wallet: a user's credits in one currency. {user} and {currency} are SQL.
 WALLET_LOCK = "hashtextextended({user}::text || {currency}::text, 1)"
+# Serializes issues in one pool that has a budget. {pool} is SQL for its id.
+POOL_BUDGET_LOCK = "hashtextextended({pool}::text, 3)"
 # Keeps an idempotency key single over the weeks. {user}, {route} and {key} are SQL.
 IDEMPOTENCY_KEY_LOCK = "hashtextextended({user}::text || {route} || ' ' || {key}, 2)"
 # Retired: sealers took it before a unique constraint kept them apart.

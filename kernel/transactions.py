@@ -44,6 +44,12 @@ def violated_constraint(error: BaseException) -> str:
     return getattr(diagnosis, "constraint_name", None) or ""
 
 
+def violation_detail(error: BaseException) -> str:
+    """Return the detail that the rule of a trigger gives for its violation."""
+    diagnosis = getattr(error.__cause__, "diag", None)
+    return getattr(diagnosis, "message_detail", None) or ""
+
+
 def is_connection_lost(error: BaseException) -> bool:
     """Return whether the connection was lost, so that the outcome of a COMMIT is unknown."""
     code = sqlstate(error)

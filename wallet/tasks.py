@@ -13,8 +13,10 @@ from wallet.actions import (
     expire_assets,
     export_seals,
     grant_dues,
+    issue_on_demand,
     lapse_credits,
     open_lots,
+    open_scheduled,
     record_notices,
     seal_ledger,
     send_notices,
@@ -27,6 +29,8 @@ SEAL = "Seal the ledger"
 EXPORT_SEALS = "Export seals"
 CLEAN_UP = "Clean up idempotency keys"
 BULK_JOBS = "Continue bulk jobs"
+OPEN = "Open scheduled credits"
+REFILL = "Issue credits on demand"
 WALLETS = "End holds and lapse ended credits"
 GRANTS = "Grant what rules owe"
 WEBHOOKS = "Send webhooks"
@@ -48,6 +52,8 @@ SCHEDULES = {
     EXPORT_SEALS: ("wallet.tasks.publish_seals", "* * * * *"),
     BULK_JOBS: (bulk_jobs.RUNNER, "* * * * *"),
     WALLETS: ("wallet.tasks.sweep_wallets", "* * * * *"),
+    OPEN: ("wallet.tasks.open_scheduled_credits", "* * * * *"),
+    REFILL: ("wallet.tasks.refill", "* * * * *"),
     GRANTS: ("wallet.tasks.grant_for_a_minute", "* * * * *"),
     WEBHOOKS: ("wallet.tasks.send_webhooks", "* * * * *"),
     NOTICES: ("wallet.tasks.notify_people", "* * * * *"),
@@ -59,6 +65,18 @@ def sweep() -> int:
     """Mark due credits EXPIRED and return their number. Pauses keep claims fast, even with a million due at once."""
     with acting_through_channel("scheduler"):
         return expire_assets.expire_due(batch_size=BATCH_SIZE, rest=REST_RATIO, seconds=SWEEP_SECONDS)
+
+
+def open_scheduled_credits() -> int:
+    """Make scheduled credits claimable that are due; return how many."""
+    with acting_through_channel("scheduler"):
+        return open_scheduled.open_due_credits(rest=WALLETS_REST, seconds=SWEEP_SECONDS)
+
+
+def refill() -> int:
+    """Issue the next credits of pools with a budget that have few left; return how many pools were looked at."""
+    with acting_through_channel("scheduler"):
+        return issue_on_demand.refill_pools()
 
 
 def sweep_wallets() -> int:

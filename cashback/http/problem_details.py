@@ -67,7 +67,7 @@ def problem_for(error: BaseException) -> Problem | None:
 @problem_for.register
 def refusal_problem(error: Refusal) -> Problem:
     """Return the problem that answers a refusal."""
-    return Problem(status_of(type(error)), error.code, error.message, retry_after=error.retry_after)
+    return Problem(status_of(type(error)), error.code, error.message, retry_after=error.retry_after, members=error.members)
 
 
 @problem_for.register

@@ -3,7 +3,8 @@
 Nothing here needs Django's settings: the web server uses it for requests that Django never sees.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -22,7 +23,7 @@ def problem_type(code: str) -> str:
 class Problem:
     """One problem: HTTP status, stable code, a sentence for the user, and the errors of single fields.
 
-    `retry_after` is in seconds, or None.
+    `retry_after` is in seconds, or None. `members` are extension members of this code.
     """
 
     status: int
@@ -30,6 +31,7 @@ class Problem:
     detail: str
     fields: tuple[dict[str, str], ...] = ()
     retry_after: int | None = None
+    members: Mapping[str, Any] = field(default_factory=dict)
 
     def body(self, path: str | None = None) -> dict[str, Any]:
         """Return the members of RFC 9457, plus `code`, `request_id` within a request and, for fields, `errors`.
@@ -45,7 +47,7 @@ class Problem:
         }
         request_id = current_request_id.get()
         more = {"instance": path, "request_id": request_id, "errors": list(self.fields)}
-        return members | {name: value for name, value in more.items() if value}
+        return {**members, **self.members, **{name: value for name, value in more.items() if value}}
 
     @property
     def headers(self) -> dict[str, str]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from dev.bench import (
     claims_http,
+    grants,
     growth,
     hosts,
     issue,
@@ -59,6 +60,7 @@ BENCHES = {
         payments.bench_payments,
     ),
     "ledger": Bench("payments over HTTP with 5,000,000 lots in the tables, beside 5,000", large_ledger.bench_large_ledger),
+    "grants": Bench("a million grants from a file by command, beside single claims by pgbench", grants.bench_grants),
     "lapses": Bench(
         "a million ended credits lapse: rows a second, and claims and payments beside the sweep", lapses.bench_lapses
     ),

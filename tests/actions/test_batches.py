@@ -106,6 +106,7 @@ def test_supply_of_a_batch_is_exact_before_and_after_a_seal(ada: User, alice: Us
         {
             "currency": "INR",
             "issued": (5, Decimal("12.50")),
+            "scheduled": (0, Decimal(0)),
             "available": (2, Decimal("5.00")),
             "claimed": (1, Decimal("2.50")),
             "expired": (1, Decimal("2.50")),

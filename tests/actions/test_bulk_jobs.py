@@ -76,7 +76,7 @@ def test_deletion_keeps_claimed_and_recreated_credits(ada: User, alice: User, op
 
     assert (job.done, job.passed_over) == (4, {"RECREATED": 1})
     assert set(CashbackAsset.objects.values_list("pk", flat=True)) == {first.pk, second.pk, child.pk}
-    assert batches.counts(batch) == {"issued": 6, "available": 0, "claimed": 1, "expired": 1, "deleted": 4}
+    assert batches.counts(batch) == {"issued": 6, "scheduled": 0, "available": 0, "claimed": 1, "expired": 1, "deleted": 4}
 
 
 def test_an_interrupted_job_goes_on_where_it_was(ada: User, open_pool: OpenPool) -> None:

@@ -134,6 +134,8 @@ def test_the_clocks_tasks_exist_under_the_names_they_are_scheduled_by(due: Calla
         "wallet.tasks.publish_seals",
         "wallet.tasks.run_bulk_jobs",
         "wallet.tasks.sweep_wallets",
+        "wallet.tasks.open_scheduled_credits",
+        "wallet.tasks.refill",
         "wallet.tasks.grant_for_a_minute",
         "wallet.tasks.send_webhooks",
         "wallet.tasks.notify_people",

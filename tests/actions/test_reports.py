@@ -42,6 +42,7 @@ def test_issued_equals_the_sum_of_all_states(pool: CreditPool) -> None:
         "currency": "INR",
         "pool": {"id": str(pool.pk), "name": "Diwali"},
         "issued": {"count": 6, "value": "153.50"},
+        "scheduled": {"count": 0, "value": "0.00"},
         "available": {"count": 2, "value": "3.50"},
         "claimed": {"count": 1, "value": "10.00"},
         "expired": {"count": 2, "value": "60.00"},

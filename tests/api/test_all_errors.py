@@ -38,6 +38,9 @@ NOT_ENTERED = {
     "assets_cashbackasset_generation_check",
     "asset_status_known",
     "asset_owner_iff_claimed",
+    "pool_period_limit",  # of a claim
+    # The start of a credit is set by its issue, which checks it, and never changes.
+    *("asset_scheduled_for_a_time", "asset_scheduled", "asset_not_early", "asset_starts_before_expiry"),
     "asset_claimed_before_expiry",
     "asset_generation_counts",
     "asset_claim_slot",

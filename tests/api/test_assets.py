@@ -31,6 +31,7 @@ def test_a_user_sees_a_credit_without_its_owner(as_alice: Caller, issue: Issue) 
         "status": "AVAILABLE",
         "pool": None,
         "expires_at": None,
+        "claimable_from": None,
         "claimed_by_me": False,
         "recreated_from": None,
         "generation": 1,

@@ -40,6 +40,7 @@ TABLE = {
     ("POST", "claims/{id}/extend/"): (401, 403, 403, 409, 409),
     ("POST", "events/"): (401, 403, 403, 403, 403),
     ("POST", "grants/"): (401, 403, 403, 201, 200),
+    ("POST", "grants/batch/"): (401, 403, 403, 200, 200),
     ("GET", "feed/"): (401, 403, 403, 200, 200),
     ("GET", "webhooks/"): (401, 403, 403, 403, 403),
     ("POST", "webhooks/"): (401, 403, 403, 403, 403),
@@ -166,6 +167,9 @@ def send(user: User | None, method: str, path: str, ids: dict[str, str]) -> Any:
         body = BODIES["POST", "payments/quote/"] | order
     elif path == "grants/":
         body = {"user": "bob@example.com", "pool": ids["pools"], "reference": "ticket-1", "reason": "goodwill"}
+    elif path == "grants/batch/":
+        lines = [{"user": "bob@example.com", "reference": "ticket-1"}]
+        body = {"pool": ids["pools"], "reason": "goodwill", "lines": lines}
     elif path == "pools/{id}/duplicate/":
         body = {"name": uuid4().hex}
     url = f"{ROOT}/{path.format(id=ids.get(path.split('/', maxsplit=1)[0]))}"

@@ -39,6 +39,8 @@ def test_user_sees_a_pool_with_its_supply_and_can_claim(
         "kind": "PROMOTION",
         "currency": "INR",
         "per_user_limit": 1,
+        "period_limit": None,
+        "limit_period": "DAY",
         "opens_at": pool.opens_at.isoformat().replace("+00:00", "Z"),
         "closes_at": None,
         "available": 2,

@@ -152,7 +152,7 @@ def test_summary_statuses_add_up_to_issued(
     assert by_place["INR", None]["deleted"] == {"count": 1, "value": "3.00"}
     assert by_place["JPY", None]["expired"] == {"count": 1, "value": "500"}
     for line in lines:
-        parts = [line[state] for state in ("available", "claimed", "expired", "deleted")]
+        parts = [line[state] for state in ("scheduled", "available", "claimed", "expired", "deleted")]
         assert line["issued"]["count"] == sum(part["count"] for part in parts)
         assert Decimal(line["issued"]["value"]) == sum(Decimal(part["value"]) for part in parts)
 

@@ -39,7 +39,7 @@ PROMISED = {
     503: {"busy"},
 }
 # What is named in the body or the query may not exist.
-NAMING = {("post", path) for path in ("events/", "grants/", "payments/", "payments/quote/")} | {
+NAMING = {("post", path) for path in ("events/", "grants/", "grants/batch/", "payments/", "payments/quote/")} | {
     ("get", "wallet/"),
     ("get", "wallet/lots/"),
 }

@@ -19,6 +19,7 @@ def test_summary_shows_issued_credits_by_status(
     assert line.split("  ")[0] == "INR"
     assert [cell.strip() for cell in line.split("  ") if "/" in cell] == [
         "2 / 200.00",
+        "0 / 0.00",
         "1 / 100.00",
         "1 / 100.00",
         "0 / 0.00",

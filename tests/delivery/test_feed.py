@@ -14,6 +14,8 @@ from django.db import connection, connections
 
 from accounts.models import User
 from accounts.services import Service
+from kernel.timestamps import format_timestamp
+from tests.actions.test_scheduled import let_a_day_pass
 from tests.api.conftest import ROOT, Caller
 from tests.delivery.conftest import all_events, issue_to
 from tests.money.conftest import end_credit, soon
@@ -22,7 +24,9 @@ from wallet.actions.clawback_credit import clawback_credit
 from wallet.actions.edit_asset import delete_asset, expire_asset, update_asset
 from wallet.actions.extend_lot import extend_lot
 from wallet.actions.grant_credit import grant_credit
+from wallet.actions.issue_assets import issue_many
 from wallet.actions.lapse_credits import lapse_ended_credits
+from wallet.actions.open_scheduled import open_due_credits
 from wallet.actions.pay import pay
 from wallet.actions.recreate_asset import recreate_asset
 from wallet.actions.refund_payment import refund_payment
@@ -105,6 +109,25 @@ def test_extensions_and_lapses_of_what_a_service_granted_are_its_events(
 
     assert [event.type for event in events] == ["credit.claimed", "credit.extended", "credit.lapsed"]
     assert [event.data["claim"] for event in events[1:]] == [str(claim)] * 2
+
+
+def test_an_issue_tells_when_its_credits_start_and_their_start_is_no_event(
+    ada: User, shop: Service, bound_pool: CreditPool
+) -> None:
+    issue_many(ada, bound_pool, count=5, title="Drip", total_value=Decimal(10), per_day=2)
+    let_a_day_pass(bound_pool)
+    assert open_due_credits() == 2
+    (dropped,) = CashbackAsset.objects.filter(status="SCHEDULED")
+    delete_asset(dropped.pk, ada)
+
+    events = all_events(shop)
+
+    issues = [event for event in events if event.type == "credit.issued"]
+    days = sorted({each.claimable_from for each in Issuance.objects.exclude(claimable_from=None) if each.claimable_from})
+    assert {(event.data["claimable_from"], event.data["count"]) for event in issues} == {
+        *((None, 2), (format_timestamp(days[0]), 2), (format_timestamp(days[1]), 1)),
+    }
+    assert [(event.type, event.data["status"]) for event in events if event not in issues] == [("credit.deleted", "SCHEDULED")]
 
 
 def test_a_service_sees_nothing_of_what_does_not_concern_it(  # noqa: PLR0917

@@ -46,6 +46,7 @@ CONTRACT = {
         "pool_closed",
         "pool_not_empty",
         "claim_limit_reached",
+        "asset_not_yet_claimable",
         "request_in_progress",
         "email_taken",
         "email_not_verified",

@@ -16,7 +16,8 @@ DECLARE t record;
 BEGIN
     CREATE ROLE {OWNER} NOSUPERUSER;
     GRANT CREATE ON SCHEMA public TO {OWNER};
-    FOR t IN SELECT oid::regclass AS name FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace LOOP
+    FOR t IN SELECT oid::regclass AS name FROM pg_class WHERE relkind IN ('r', 'p')
+        AND relnamespace = 'public'::regnamespace LOOP
         EXECUTE format('ALTER TABLE %s OWNER TO {OWNER}', t.name);
     END LOOP;
 END $$

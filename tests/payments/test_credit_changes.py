@@ -6,9 +6,10 @@ from uuid import uuid4
 import pytest
 
 from accounts.models import User
+from accounts.service_keys import NewKey
 from tests.api.conftest import Caller
 from tests.money.conftest import change_dates, kinds, money, soon
-from tests.payments.conftest import post, problem
+from tests.payments.conftest import post, problem, with_key
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry, Lot
 
@@ -43,6 +44,54 @@ def test_a_grant_to_nobody_or_from_nothing_is_404(as_shop: Caller, as_ada: Calle
     for caller in (as_shop, as_ada):
         for wrong in ({"user": "nobody@example.com"}, {"pool": str(uuid4())}):
             assert problem(post(caller, "grants/", gift(pool) | wrong)) == (404, "not_found")
+    assert Entry.objects.count() == 0
+
+
+def gifts(pool: CreditPool, *people: str) -> dict[str, object]:
+    lines = [{"user": name, "reference": f"r-{number}"} for number, name in enumerate(people)]
+    return {"pool": str(pool.pk), "reason": "goodwill", "lines": lines}
+
+
+def test_a_list_is_granted_line_by_line_with_a_report(
+    as_shop: Caller, as_ada: Caller, alice: User, bob: User, pool: CreditPool
+) -> None:
+    body = gifts(pool, "alice@example.com", "nobody@example.com", str(bob.pk))
+    for caller in (as_shop, as_ada):
+        first, again = (post(caller, "grants/batch/", body).json() for _ in range(2))
+        told = {name: first[name] for name in ("granted", "already_granted", "refused")}
+        if caller is as_shop:
+            assert told == {"granted": 2, "already_granted": 0, "refused": 1}
+            assert [line["code"] for line in first["lines"]] == [None, "not_found", None]
+        else:  # the pool has three credits, and references are the caller's own
+            assert told == {"granted": 1, "already_granted": 0, "refused": 2}
+            assert [line["code"] for line in first["lines"]] == [None, "not_found", "pool_sold_out"]
+        assert again["granted"] == 0
+        assert [line["claim"] for line in again["lines"]] == [line["claim"] for line in first["lines"]]
+    assert Entry.objects.count() == 3
+
+
+def test_an_operators_key_gets_the_first_report_of_a_list_again(as_ada: Caller, alice: User, pool: CreditPool) -> None:
+    body, key = gifts(pool, "alice@example.com"), uuid4().hex
+
+    first, again = (post(as_ada, "grants/batch/", body, key) for _ in range(2))
+
+    assert (first.status_code, again.status_code, again.content) == (200, 200, first.content)
+    assert again.headers["Idempotency-Replayed"] == "true"
+    assert problem(post(as_ada, "grants/batch/", body | {"reason": "other"}, key)) == (422, "idempotency_key_reused")
+
+
+def test_a_list_is_bounded_and_needs_the_scope(
+    new_key: Callable[..., NewKey], as_shop: Caller, as_alice: Caller, alice: User, pool: CreditPool
+) -> None:
+    assert problem(post(as_shop, "grants/batch/", gifts(pool))) == (400, "invalid")
+    assert problem(post(as_shop, "grants/batch/", gifts(pool, *["alice@example.com"] * 501))) == (400, "invalid")
+    assert problem(post(as_shop, "grants/batch/", gifts(pool, "alice@example.com") | {"pool": str(uuid4())})) == (
+        404,
+        "not_found",
+    )
+    assert problem(post(as_alice, "grants/batch/", gifts(pool, "alice@example.com"))) == (403, "permission_denied")
+    reader = with_key(new_key("payments:read").text)
+    assert problem(post(reader, "grants/batch/", gifts(pool, "alice@example.com"))) == (403, "scope_missing")
     assert Entry.objects.count() == 0
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -13,12 +14,14 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
+from tests.actions.test_scheduled import let_a_day_pass
 from tests.concurrency import at_once
 from tests.programme.conftest import Fill, OpenRule
 from wallet import tasks
-from wallet.actions import edit_pool, edit_rule, seal_ledger
+from wallet.actions import edit_pool, edit_rule, issue_on_demand, seal_ledger
 from wallet.actions.grant_dues import grant_due_credits
-from wallet.assets.models import CashbackAsset
+from wallet.actions.issue_assets import issue_many
+from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry, Grant
 from wallet.programme.models import GrantDue
 from wallet.programme.querysets import DueState
@@ -87,6 +90,38 @@ def test_a_sold_out_pool_leaves_dues_untouched_until_there_is_supply(
     for _ in range(3):
         issue(pool=rule.pool)
     assert grant_due_credits() == 3
+    assert violations() == []
+
+
+def test_a_rules_pool_with_a_budget_issues_what_is_due_on_demand(
+    open_rule: OpenRule, open_pool: Callable[..., CreditPool], make_users: MakeUsers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(issue_on_demand, "BLOCK", 2)
+    pool = open_pool(budget=Decimal(300), credit_title="Welcome", credit_value=Decimal(100))
+    open_rule("REGISTERED", pool=pool)
+    make_users(5)
+
+    assert [grant_due_credits() for _ in range(2)] == [3, 0]
+    assert sorted(states()) == [DueState.GRANTED] * 3 + [DueState.SOLD_OUT] * 2
+    assert set(GrantDue.objects.values_list("attempts", "refusal")) == {(0, "")}
+    CreditPool.objects.filter(pk=pool.pk).update(budget=Decimal(500))
+    assert sorted(states())[3:] == [DueState.QUEUED] * 2
+    assert grant_due_credits() == 2
+    assert violations() == []
+
+
+def test_what_is_due_waits_for_the_credits_of_the_next_day(
+    open_rule: OpenRule, open_pool: Callable[..., CreditPool], make_users: MakeUsers
+) -> None:
+    pool = open_pool()
+    issue_many(None, pool, count=3, title="Drip", total_value=Decimal(10), per_day=2)
+    open_rule("REGISTERED", pool=pool)
+    make_users(3)
+
+    assert [grant_due_credits() for _ in range(2)] == [2, 0]
+    let_a_day_pass(pool)
+    tasks.open_scheduled_credits()
+    assert grant_due_credits() == 1
     assert violations() == []
 
 

@@ -200,7 +200,8 @@ BODIES = [
     ("post", "pools/{pool}/claim/"),
 ]
 # The user whose wallet pays or is given a credit, where a service or an ADMIN names them.
-OWN = {name: {"user"} for name in ("QuoteBody", "PaymentBody", "GrantBody", "EventBody", "WalletQuery")}
+NAMING_USERS = ("QuoteBody", "PaymentBody", "GrantBody", "GrantLineBody", "EventBody", "WalletQuery")
+OWN = {name: {"user"} for name in NAMING_USERS}
 FORBIDDEN = ("role", "is_superuser", "claimed_by", "user", "actor", "status", "id", "claimed_at", "generation", "created_by")
 
 
@@ -230,7 +231,9 @@ def test_those_are_all_the_bodies_there_are() -> None:
         *("ConfirmedSerializer", "CloseSerializer", "EmailChangeSerializer"),
         *("EmptyBody", "CheckedBody", "PoolBody", "IssueBody", "AssetBody", "RecreateBody", "DuplicateBody"),
         *("QuoteBody", "PaymentBody", "CaptureBody", "RefundBody", "GrantBody", "ClawbackBody", "ExtendBody", "EventBody"),
+        *("GrantBatchBody", "GrantLineBody"),
         *("SummaryQuery", "AsOfQuery", "JournalQuery", "WalletQuery", "HistoryQuery", "FeedQuery", "WebhookBody"),
+        *("ApproveBody", "RefuseBody", "NoticePreferencesChangeSerializer"),
     }
 
 

@@ -27,6 +27,8 @@ def credits_of(job: BulkJob) -> AssetQuerySet:
     """
     credits = CashbackAsset.objects.in_batch(job.batch) if job.batch else CashbackAsset.objects.filter(pool=job.pool)
     kept = Q(status=AssetStatus.AVAILABLE)
+    if job.kind != JobKind.EXTEND:
+        kept |= Q(status=AssetStatus.SCHEDULED)
     if job.kind == JobKind.DELETE:
         kept |= Q(status=AssetStatus.EXPIRED)
     return credits.filter(kept, claimed_by=None, pk__lt=job.pk)
@@ -64,11 +66,12 @@ def lock_credits(ids: Sequence[UUID], skip_locked: bool) -> list[CashbackAsset]:
 
 
 def expire(job: BulkJob, credits: Sequence[CashbackAsset]) -> Outcome:
-    """Mark the AVAILABLE credits as EXPIRED."""
-    ids = [credit.pk for credit in credits if credit.status == AssetStatus.AVAILABLE]
+    """Mark the AVAILABLE and SCHEDULED credits as EXPIRED."""
+    unclaimed = (AssetStatus.AVAILABLE, AssetStatus.SCHEDULED)
+    ids = [credit.pk for credit in credits if credit.status in unclaimed]
     with recording_change(job.created_by, "expire"):
         done = CashbackAsset.objects.filter(pk__in=ids).update(status=AssetStatus.EXPIRED)
-    return done, Counter(credit.status for credit in credits if credit.status != AssetStatus.AVAILABLE)
+    return done, Counter(credit.status for credit in credits if credit.status not in unclaimed)
 
 
 def extend(job: BulkJob, credits: Sequence[CashbackAsset]) -> Outcome:

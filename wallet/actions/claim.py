@@ -24,11 +24,14 @@ from wallet.actions.claim_batch import (
     run_claim_batch,
     run_single_claim,
 )
-from wallet.actions.claim_decisions import AssetAlreadyClaimed, ClaimRequest
+from wallet.actions.claim_decisions import AllInFlight, AssetAlreadyClaimed, ClaimRequest, NotYetClaimable, PoolSoldOut
 from wallet.actions.claim_lock import claim_lock
+from wallet.actions.open_scheduled import open_credit
+from wallet.actions.replenish_pool import replenish_pool
 from wallet.assets import claimed_cache
 from wallet.ledger.idempotency import IdempotentRequest
 
+MAX_REPLENISHED = 3  # how often a claim has more credits issued when others take them first
 CLAIMS = Counter(
     "cashback_claims",
     "Claims by kind (asset or pool) and outcome: claimed, repeated, replayed, error or the code of the refusal.",
@@ -40,14 +43,19 @@ CLAIMS = Counter(
 def claim_asset(asset_id: UUID, user: User, request: IdempotentRequest | None = None) -> Claim:
     """Claim the asset `asset_id` for `user`; an owner who claims again gets the first claim.
 
-    Raises AssetNotFound, AssetAlreadyClaimed, AssetExpired, PoolClosed, ClaimLimitReached, IdempotencyKeyReused,
-    RequestInProgress, Busy. A refusal changes nothing.
+    Raises AssetNotFound, AssetAlreadyClaimed, AssetExpired, NotYetClaimable, PoolClosed, ClaimLimitReached,
+    IdempotencyKeyReused, RequestInProgress, Busy. A refusal changes nothing.
     """
 
     def claim() -> Claim:
         if request is None and claimed_cache.is_claimed_by_other(asset_id, user):
             raise AssetAlreadyClaimed
         with claim_lock(asset_id):
+            try:
+                return submit_claim(asset_claim_batcher, ClaimRequest(asset_id, user, request))
+            except NotYetClaimable:
+                if not open_credit(asset_id):
+                    raise
             return submit_claim(asset_claim_batcher, ClaimRequest(asset_id, user, request))
 
     return count_outcome("asset", claim)
@@ -59,7 +67,16 @@ def claim_from_pool(pool_id: UUID, user: User, request: IdempotentRequest) -> Cl
     Raises PoolNotFound, PoolClosed, PoolSoldOut, ClaimLimitReached, IdempotencyKeyReused, RequestInProgress, Busy.
     A refusal changes nothing.
     """
-    return count_outcome("pool", lambda: submit_claim(pool_claim_batcher, ClaimRequest(pool_id, user, request)))
+
+    def claim() -> Claim:
+        for _attempt in range(MAX_REPLENISHED):
+            try:
+                return submit_claim(pool_claim_batcher, ClaimRequest(pool_id, user, request))
+            except PoolSoldOut:
+                replenish_pool(pool_id)
+        raise AllInFlight  # others took what was opened or issued
+
+    return count_outcome("pool", claim)
 
 
 def count_outcome(kind: str, claim: Callable[[], Claim]) -> Claim:

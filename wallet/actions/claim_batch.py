@@ -6,13 +6,14 @@ have to wait is retried individually.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from kernel.batching import RetryIndividually
 from kernel.refusals import Refusal
-from kernel.transactions import Busy, atomic_with_retry, violated_constraint
+from kernel.transactions import Busy, atomic_with_retry, violated_constraint, violation_detail
 from wallet.actions import claim_sql
 from wallet.actions.claim_decisions import (
     AllInFlight,
@@ -21,6 +22,8 @@ from wallet.actions.claim_decisions import (
     ClaimLimitReached,
     ClaimRequest,
     NeverSpendable,
+    NotYetClaimable,
+    PeriodLimitReached,
     PoolClosed,
     admit_pool_claims,
     decide_asset_claims,
@@ -41,6 +44,7 @@ REFUSAL_BY_CONSTRAINT: dict[str, type[Refusal]] = {
     "pool_claim_limit": ClaimLimitReached,
     "entry_request_key": IdempotencyKeyReused,
 }
+PERIOD_LIMIT = "pool_period_limit"  # its error says when the next period begins
 # Outcomes that only a claim which waits for locks can be sure of.
 UNSURE_WITHOUT_WAITING = (Busy, RequestInProgress)
 
@@ -98,7 +102,7 @@ def run_single_claim(kind: ClaimKind, request: ClaimRequest) -> Claim:
     except AssetAlreadyClaimed as refusal:
         remember_claimed({request: refusal})
         raise
-    except (AssetExpired, PoolClosed) as refusal:
+    except (AssetExpired, NotYetClaimable, PoolClosed) as refusal:
         # The triggers do not distinguish hidden pools, so they are looked up after such a refusal.
         hidden = CreditPool.objects.filter(**{kind.pool_lookup: request.target_id}, is_active=False)
         if request.user.is_admin or not hidden.exists():
@@ -214,7 +218,7 @@ def record_claims(assignments: Sequence[Assignment]) -> ClaimResults:
     try:
         claimed_at = claim_sql.mark_claimed_and_append(entries)
     except IntegrityError as error:
-        if refusal := REFUSAL_BY_CONSTRAINT.get(violated_constraint(error)):
+        if refusal := claim_refusal(error):
             raise refusal from error
         raise
     for entry in entries:
@@ -226,6 +230,15 @@ def record_claims(assignments: Sequence[Assignment]) -> ClaimResults:
         if request.request
     )
     return {**results}
+
+
+def claim_refusal(error: IntegrityError) -> Refusal | None:
+    """Return the refusal for the constraint by which PostgreSQL rejected a claim; None for any other constraint."""
+    constraint = violated_constraint(error)
+    if constraint == PERIOD_LIMIT:
+        return PeriodLimitReached(datetime.fromisoformat(violation_detail(error)))
+    refusal = REFUSAL_BY_CONSTRAINT.get(constraint)
+    return refusal() if refusal else None
 
 
 def build_entry(request: ClaimRequest, asset: CashbackAsset) -> Entry:

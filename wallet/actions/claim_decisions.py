@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from uuid import UUID
 
 from django.utils.translation import gettext_noop as _
@@ -10,6 +11,7 @@ from django.utils.translation import gettext_noop as _
 from accounts.models import User
 from kernel.batching import RetryIndividually
 from kernel.refusals import Conflict, Refusal
+from kernel.timestamps import format_timestamp
 from kernel.transactions import Busy
 from wallet.actions.claim_sql import ClaimAllowance, ClaimAllowances
 from wallet.assets.models import AssetExpired, AssetNotFound, AssetStatus, CashbackAsset, PoolNotFound
@@ -33,6 +35,32 @@ class PoolSoldOut(Conflict):
     detail = _("All credits of this pool have been claimed. See the other pools.")
 
 
+class SoldOutUntil(PoolSoldOut):
+    code = "pool_sold_out"
+    meaning = _("No credit of the pool is left, or none until the next ones start.")
+    detail = _("All credits of this pool have been claimed for now. More will follow.")
+
+    def __init__(self, next_claim_at: datetime) -> None:
+        """Take when the next credits start."""
+        begins = format_timestamp(next_claim_at)
+        super().__init__(f"All credits of this pool have been claimed for now. The next ones can be claimed from {begins} on.")
+        self.next_claim_at = next_claim_at
+        self.members = {"next_claim_at": begins}
+
+
+class NotYetClaimable(Conflict):
+    code = "asset_not_yet_claimable"
+    meaning = _("The credit can be claimed from a later time on.")
+    detail = _("This credit cannot be claimed yet. See its claimable_from.")
+
+    def __init__(self, claimable_from: datetime) -> None:
+        """Take when the credit can be claimed."""
+        begins = format_timestamp(claimable_from)
+        super().__init__(f"This credit can be claimed from {begins} on.")
+        self.next_claim_at = claimable_from
+        self.members = {"next_claim_at": begins}
+
+
 class PoolClosed(Conflict):
     code = "pool_closed"
     meaning = _("The pool is not open for claims, or is not active.")
@@ -43,6 +71,19 @@ class ClaimLimitReached(Conflict):
     code = "claim_limit_reached"
     meaning = _("The user has claimed as many credits of the pool as it allows per user.")
     detail = _("You have reached this pool's limit per user. See the other pools.")
+
+
+class PeriodLimitReached(ClaimLimitReached):
+    code = "claim_limit_reached"
+    meaning = _("The user has claimed as many credits of the pool as it allows per user, or per user and period.")
+    detail = _("You have reached this pool's limit per user for now. Claim again when its next period begins.")
+
+    def __init__(self, next_claim_at: datetime) -> None:
+        """Take when the next period begins."""
+        begins = format_timestamp(next_claim_at)
+        super().__init__(f"You have reached this pool's limit per user for now. You can claim from it again from {begins} on.")
+        self.next_claim_at = next_claim_at
+        self.members = {"next_claim_at": begins}
 
 
 class NeverSpendable(Conflict):
@@ -99,6 +140,10 @@ def decide_asset_claims(
         elif asset.status == AssetStatus.EXPIRED:
             is_visible = not is_hidden(allowances.get((asset.pool_id, request.user.pk)), request.user)
             decision.refused[request] = AssetExpired() if is_visible else AssetNotFound()
+        elif asset.status == AssetStatus.SCHEDULED:
+            assert asset.claimable_from is not None
+            is_visible = not is_hidden(allowances.get((asset.pool_id, request.user.pk)), request.user)
+            decision.refused[request] = NotYetClaimable(asset.claimable_from) if is_visible else AssetNotFound()
         elif asset.status == AssetStatus.CLAIMED and asset.claimed_by_id == request.user.pk:
             decision.repeated.append((request, asset))
         elif asset.status == AssetStatus.CLAIMED:
@@ -151,9 +196,14 @@ def check_allowance(
         return not_found()
     if not allowance.is_open:
         return PoolClosed()
-    if allowance.remaining is not None and allowance.remaining <= taken[pool_id, user.pk]:
-        return ClaimLimitReached()
-    return None
+    return limit_reached(allowance, taken[pool_id, user.pk])
+
+
+def limit_reached(allowance: ClaimAllowance, taken: int) -> ClaimLimitReached | None:
+    """Return the refusal of one more claim beside `taken` others of this batch, or None if the limits allow it."""
+    if allowance.remaining is None or allowance.remaining > taken:
+        return None
+    return PeriodLimitReached(allowance.next_claim_at) if allowance.next_claim_at else ClaimLimitReached()
 
 
 def is_hidden(allowance: ClaimAllowance | None, user: User) -> bool:

@@ -13,7 +13,7 @@ from django.db.models.expressions import RawSQL
 from kernel.server_timeline import SERVER_TIMELINE
 from kernel.sql import USER_IN_POOL_LOCK, uuid_array
 from kernel.transactions import BATCH_LOCK_TIMEOUT_MS
-from wallet.assets.claim_rules import CLAIMS_MADE, pool_is_open_sql
+from wallet.assets.claim_rules import CLAIMS_MADE, NEXT_PERIOD, pool_is_open_sql
 from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry
 
@@ -37,13 +37,15 @@ class ClaimAllowance(NamedTuple):
     """The allowance of one user in one pool.
 
     `pool_is_active` is None if the pool does not exist, and False if it is hidden from users. `remaining` is None without a
-    limit; it may be too large by concurrent claims, never too small.
+    limit; it may be too large by concurrent claims, never too small. `next_claim_at` is the begin of the next period if the
+    limit per period is the one that remains, else None.
     """
 
     lock_acquired: bool
     pool_is_active: bool | None
     is_open: bool
     remaining: int | None
+    next_claim_at: datetime | None = None
 
 
 UNREAD = "batch"  # the column of an asset that no claim reads
@@ -53,8 +55,23 @@ ClaimAllowances = dict[tuple[UUID | None, UUID], ClaimAllowance]  # by the ids o
 SELECT_ALLOWANCES = f"""\
 SELECT wanted.pool_id, wanted.user_id, {{lock_acquired}}, pool.is_active,
     {pool_is_open_sql("pool", at="clock_timestamp()")},
-    pool.per_user_limit - {CLAIMS_MADE.format(pool="wanted.pool_id", user="wanted.user_id")}
+    pool.per_user_limit - {CLAIMS_MADE.format(pool="wanted.pool_id", user="wanted.user_id")},
+    pool.period_limit
 FROM {{wanted}} LEFT JOIN assets_creditpool AS pool ON pool.id = wanted.pool_id
+"""  # noqa: S608  (constants)
+# For pools with a limit per period: what is left of it, and when the next period begins.
+SELECT_PERIOD_ALLOWANCES = f"""\
+SELECT pool.id, wanted.user_id, pool.period_limit - (
+    SELECT count(*) FROM (
+        SELECT claimed_at FROM assets_cashbackasset
+        WHERE pool_id = pool.id AND claimed_by_id = wanted.user_id ORDER BY claim_slot DESC LIMIT pool.period_limit
+    ) AS latest
+    WHERE date_trunc(pool.limit_period, latest.claimed_at AT TIME ZONE pool.time_zone)
+        >= date_trunc(pool.limit_period, clock.now AT TIME ZONE pool.time_zone)
+), {NEXT_PERIOD.format(period="pool.limit_period", zone="pool.time_zone", at="clock.now")}
+FROM (SELECT clock_timestamp() AS now) AS clock,
+    unnest(%(targets)s::uuid[], %(users)s::uuid[]) AS wanted (pool_id, user_id)
+JOIN assets_creditpool AS pool ON pool.id = wanted.pool_id
 """  # noqa: S608  (constants)
 # Takes the lock that the claim trigger will take, unless another transaction holds it.
 TRY_LOCK_USER_IN_POOL = f"pg_try_advisory_xact_lock({USER_IN_POOL_LOCK.format(pool='wanted.pool_id', user='wanted.user_id')})"
@@ -217,5 +234,18 @@ def asset_columns() -> list[str]:
 
 
 def allowances_by_key(rows: Sequence[Sequence[Any]]) -> ClaimAllowances:
-    """Return the rows of SELECT_ALLOWANCES by pool and user."""
-    return {(pool_id, user_id): ClaimAllowance(*rest) for pool_id, user_id, *rest in rows}
+    """Return the rows of SELECT_ALLOWANCES by pool and user; those of pools with a limit per period are read further."""
+    allowances = {(pool_id, user_id): ClaimAllowance(*rest) for pool_id, user_id, *rest, _limit in rows}
+    limited = [(pool_id, user_id) for pool_id, user_id, *_, period_limit in rows if period_limit is not None]
+    return allowances | within_periods(allowances, limited) if limited else allowances
+
+
+def within_periods(allowances: ClaimAllowances, limited: Sequence[tuple[UUID, UUID]]) -> ClaimAllowances:
+    """Return the allowances of users in pools with a limit per period, lowered to what this period leaves."""
+    lowered: ClaimAllowances = {}
+    for pool_id, user_id, left, begins in fetch_results(SELECT_PERIOD_ALLOWANCES, wanted_columns(limited))[0]:
+        allowance = allowances[pool_id, user_id]
+        if allowance.remaining is None or left < allowance.remaining:
+            allowance = allowance._replace(remaining=left, next_claim_at=begins)
+        lowered[pool_id, user_id] = allowance
+    return lowered

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
@@ -228,8 +227,7 @@ def carry_out_extension(proposal: Proposal, _file: Path | None) -> None:
 def carry_out_issue(proposal: Proposal, _file: Path | None) -> None:
     """Issue the credits, and answer the request's repetitions."""
     request = IssueParameters.from_json(proposal.parameters)
-    fields: dict[str, Any] = {name: getattr(request, name) for name in ("title", "total_value", "expires_at")}
-    proposer = proposal.proposed_by
+    proposer, fields = proposal.proposed_by, request.credit_fields()
     issued = issue_many(proposer, pool_of(proposal), count=request.count, batch_id=proposal.result, **fields)
     if proposer and proposal.request_key:
         keyed = IdempotentRequest(proposer, "issue", proposal.request_key, proposal.fingerprint)

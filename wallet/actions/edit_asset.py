@@ -54,6 +54,12 @@ def check_available(asset: CashbackAsset) -> None:
         raise AssetNotAvailable(f"This credit is {asset.current_status}. {AssetNotAvailable.detail}")
 
 
+def check_expirable(asset: CashbackAsset) -> None:
+    """Raise AssetNotAvailable unless the asset can still be claimed, now or later."""
+    if asset.current_status != AssetStatus.SCHEDULED:
+        check_available(asset)
+
+
 def check_extendable(asset: CashbackAsset, until: datetime | date | None) -> None:
     """Raise AssetNotAvailable, or ValidationError unless `until` is in the future and later than the current expiry."""
     check_available(asset)
@@ -131,8 +137,10 @@ def delete_asset(asset_id: UUID, actor: User | None, precondition: Precondition 
 
 @atomic_with_retry(idempotent=False)
 def expire_asset(asset_id: UUID, actor: User | None, precondition: Precondition = accept_any) -> CashbackAsset:
-    """Expire an AVAILABLE asset now, and return it. Raises AssetNotFound, AssetNotAvailable."""
-    asset = lock_available_asset(asset_id, precondition)
+    """Expire an AVAILABLE or SCHEDULED asset now, and return it. Raises AssetNotFound, AssetNotAvailable."""
+    asset = lock_asset(asset_id)
+    check_expirable(asset)
+    precondition(asset)
     mark_asset_expired(asset, actor)
     return asset
 

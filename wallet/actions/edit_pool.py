@@ -13,6 +13,7 @@ from kernel.transactions import atomic_with_retry
 from kernel.validation import Errors, collect_errors, raise_errors
 from kernel.versions import Precondition, accept_any
 from wallet.actions.approvals import ApprovalRequired, Draft, approvals_checked, awaiting_approval
+from wallet.actions.issue_on_demand import issue_next_credits
 from wallet.actions.proposal_parameters import ThresholdParameters
 from wallet.assets.change_context import recording_change
 from wallet.assets.constraint_words import WORDS
@@ -25,8 +26,11 @@ POLICIES = (
     *("pending_for", "valid_for", "ends_with_day", "valid_until", "draw_priority", "service", "refund_grace_days"),
     "clawback_reach",
 )
+ON_DEMAND = ("budget", "credit_title", "credit_value", "credit_lifetime")
 EDITABLE_FIELDS = (
-    *("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone"),
+    *("name", "kind", "currency", "per_user_limit", "period_limit", "limit_period", "opens_at", "closes_at"),
+    *("is_active", "time_zone"),
+    *ON_DEMAND,
     *POLICIES,
     "approval_threshold",
 )
@@ -41,6 +45,7 @@ def open_pool(actor: User | None, **fields: Any) -> CreditPool:
     with recording_change(actor, "open"):
         save_pool(pool, force_insert=True)
     pool.refresh_from_db()
+    issue_next_credits(pool.pk)
     return pool
 
 
@@ -84,6 +89,8 @@ def write_update(pool_id: UUID, actor: User | None, precondition: Precondition =
         check_credits_end_after_opening(pool)
     with recording_change(actor, "update"):
         save_pool(pool, update_fields=EDITABLE_FIELDS)
+    if not changes.keys().isdisjoint({*ON_DEMAND, "is_active"}):
+        issue_next_credits(pool.pk)
     return pool
 
 

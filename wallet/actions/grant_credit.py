@@ -7,19 +7,20 @@ from django.db import IntegrityError
 from accounts.models import User
 from accounts.services import Service
 from kernel.refusals import Refusal
-from kernel.transactions import atomic_with_retry, violated_constraint
+from kernel.transactions import atomic_with_retry
 from kernel.uuid7 import uuid7
 from wallet.actions import claim_sql
 from wallet.actions.approvals import ApprovalRequired, Draft, awaiting_approval
-from wallet.actions.claim_batch import REFUSAL_BY_CONSTRAINT
+from wallet.actions.claim_batch import claim_refusal
 from wallet.actions.claim_decisions import AllInFlight, PoolSoldOut
+from wallet.actions.grant_lines import grant_fingerprint
 from wallet.actions.operator_audit import audited
 from wallet.actions.payment_answers import Answer
 from wallet.actions.payment_checks import check_reference
 from wallet.actions.payment_refusals import ReferenceUsed, WalletClosed, refusals_of_postgresql
 from wallet.actions.proposal_parameters import GrantParameters
+from wallet.actions.replenish_pool import replenish_for_grants
 from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound
-from wallet.ledger.idempotency import fingerprint
 from wallet.ledger.models import Entry, Grant, ProposalKind
 from wallet.money import format_amount
 
@@ -59,18 +60,13 @@ def draft_grant(user: User, pool_id: UUID, request: GrantParameters, actor: User
         credit.total_value,
         request,
         {"user": str(user.pk), "credit": credit.title, "amount": amount, "reference": request.reference},
-        grant_fingerprint(user, pool_id, request),
+        grant_fingerprint(user.pk, pool_id, request.reason),
         actor,
         service,
         request.reference,
         request.reason,
         key_reused=ReferenceUsed,
     )
-
-
-def grant_fingerprint(user: User, pool_id: UUID, request: GrantParameters) -> str:
-    """Return the fingerprint of what a reference was used for."""
-    return fingerprint("grant", user.pk, pool_id, request.reason)
 
 
 def make_grant(
@@ -85,7 +81,7 @@ def make_grant(
     """Grant within the caller's transaction; see grant_credit. `entry_id` is the id of the claim, if it was chosen before."""
     reference, reason = request.reference, request.reason
     check_reference(reference)
-    digest = grant_fingerprint(user, pool_id, request)
+    digest = grant_fingerprint(user.pk, pool_id, reason)
     earlier = Grant.objects.select_related("entry__asset").filter(service=service, reference=reference).first()
     if earlier is not None:
         return answer_again(earlier, digest)
@@ -110,13 +106,15 @@ def answer_again(earlier: Grant, digest: str) -> Answer:
 def claim_for(user: User, actor: User, pool_id: UUID, entry_id: UUID) -> Entry:
     """Claim the asset of the pool that expires soonest, and return its entry."""
     assets = claim_sql.lock_pool_assets(pool_id, 1)
+    if not assets and replenish_for_grants(pool_id, 1):
+        assets = claim_sql.lock_pool_assets(pool_id, 1)
     if not assets:
         raise missing_credit(pool_id)
     entry = build_entry(entry_id, user, actor, assets[0])
     try:
         entry.claimed_at = claim_sql.mark_claimed_and_append([entry], granted_by=actor.pk)[entry.asset_id]
     except IntegrityError as error:
-        if refusal := REFUSAL_BY_CONSTRAINT.get(violated_constraint(error)):
+        if refusal := claim_refusal(error):
             raise refusal from error
         raise
     return entry

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
+from math import ceil
 from typing import Any
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
 from django.utils import timezone
@@ -25,7 +27,7 @@ from wallet.assets.batches import BatchHeader
 from wallet.assets.bulk_insert import AssetTemplate, InsertableRow, TemplatedAsset
 from wallet.assets.change_context import open_batch
 from wallet.assets.constraint_words import WORDS
-from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound, end_of
+from wallet.assets.models import AssetStatus, CashbackAsset, CreditPool, PoolNotFound, end_of
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import IdempotentRequest, StoredResponse, fingerprint
 from wallet.ledger.models import ProposalKind
@@ -33,6 +35,7 @@ from wallet.money import format_amount
 
 BATCH_SIZE = 5_000  # rows per COPY: bounds memory and stays far below the statement timeout
 MAX_ISSUE_COUNT = 100_000
+MAX_DAYS = 1_100  # on which the credits of one issue start: three years
 Progress = Callable[[int], None]
 # Python cannot represent the year 10000, which PostgreSQL can store; minus one day for time zones.
 MAX_EXPIRY = datetime(9999, 12, 30, tzinfo=UTC)
@@ -73,6 +76,7 @@ def build_asset(
     currency: str | None = None,
     pool: CreditPool | None = None,
     expires_at: datetime | date | None = None,
+    claimable_from: datetime | None = None,
     **lineage: Any,
 ) -> CashbackAsset:
     """Return a valid, unsaved asset; its currency defaults to the pool's.
@@ -87,8 +91,13 @@ def build_asset(
         pool=pool,
         expires_at=collect_errors(errors, resolve_expiry, expires_at, pool),
         created_by=actor,
+        claimable_from=claimable_from,
+        status=AssetStatus.SCHEDULED if claimable_from else AssetStatus.AVAILABLE,
         **lineage,
     )
+    if asset.claimable_from and asset.expires_at and asset.expires_at <= asset.claimable_from:
+        message = "The credits would end before the last of them start. Choose a later end, or more credits a day."
+        errors["expires_at"] = [ValidationError(message, code="before_start")]
     collect_errors(errors, check_not_archived, pool)
     collect_errors(errors, validate_asset, asset)
     raise_errors(errors)
@@ -133,17 +142,18 @@ def draft_issue(
     actor: User | None, pool: CreditPool, count: int, fields: dict[str, Any], request: IdempotentRequest | None
 ) -> Draft:
     """Return the proposal to issue equal credits in a pool. Their end is resolved now. Raises ValidationError."""
-    asset = build_asset(actor, **fields | {"pool": pool})
-    total = count * asset.total_value
+    asset, _starts = last_of(actor, pool, count=count, **fields)
+    total, days = count * asset.total_value, {name: fields.get(name) for name in ("per_day", "starts_on")}
     shown = {
         "count": count,
         "credit": asset.title,
         "value": format_amount(asset.total_value, asset.currency),
         "amount": format_amount(total, asset.currency),
         "expires_at": format_timestamp(asset.expires_at),
+        **{name: value if isinstance(value, int) else str(value) for name, value in days.items() if value is not None},
     }
     totals = totals_of({pool.pk: total})
-    parameters = IssueParameters(count, asset.title, asset.total_value, asset.expires_at, totals)
+    parameters = IssueParameters(count, asset.title, asset.total_value, asset.expires_at, totals=totals, **days)
     digest = request.fingerprint if request else fingerprint("issue", pool.pk, parameters.as_json())
     return Draft(
         ProposalKind.ISSUE, pool, total, parameters, shown, digest, actor, request_key=request.key if request else None
@@ -246,16 +256,63 @@ def issue_many(
     *,
     count: int,
     progress: Progress = lambda _: None,
+    per_day: int | None = None,
+    starts_on: date | None = None,
     batch_id: UUID | None = None,
     **fields: Any,
 ) -> Issued:
-    """Insert `count` equal assets in `pool` within the caller's transaction. Raises ValidationError, ApprovalRequired."""
+    """Insert `count` equal assets in `pool` within the caller's transaction. Raises ValidationError, ApprovalRequired.
+
+    Arguments:
+        per_day: so many can first be claimed on each day, from midnight in the pool's time zone on. None: all at once.
+        starts_on: the first of these days, with `per_day` today by default; today's credits can be claimed at once.
+        batch_id: the id of the batch, if it was chosen before.
+    """
     if not 1 <= count <= MAX_ISSUE_COUNT:
         raise ValidationError({"count": f"Issue 1 to {MAX_ISSUE_COUNT} credits at once."}, code="count")
-    template = AssetTemplate(build_asset(actor, pool=pool, **fields))
-    equal_assets = repeat(TemplatedAsset(template, template.asset.title), count)
-    batch = BatchHeader(template.asset.title, id=batch_id or uuid7())
-    return insert_assets(equal_assets, batch, progress)
+    templates = [
+        (AssetTemplate(build_asset(actor, pool=pool, claimable_from=start, **fields)), size)
+        for start, size in daily_starts(pool, count, per_day, starts_on)
+    ]
+    title = templates[0][0].asset.title
+    equal_assets = chain.from_iterable(repeat(TemplatedAsset(template, title), size) for template, size in templates)
+    return insert_assets(equal_assets, BatchHeader(title, id=batch_id or uuid7()), progress)
+
+
+def daily_starts(
+    pool: CreditPool, count: int, per_day: int | None, starts_on: date | None
+) -> list[tuple[datetime | None, int]]:
+    """Return from when (None: at once) how many of `count` credits can be claimed. Raises ValidationError."""
+    today = timezone.now().astimezone(ZoneInfo(pool.time_zone)).date()
+    first, size = starts_on or today, count if per_day is None else per_day
+    if first < today:
+        raise ValidationError({"starts_on": ValidationError("That date is in the past.", code="past")})
+    if size < 1 or ceil(count / size) > MAX_DAYS or (first - today).days > MAX_DAYS:
+        message = f"Credits start on at most {MAX_DAYS:,} days."
+        raise ValidationError({"per_day" if size < count else "starts_on": ValidationError(message, code="days")})
+    days = [first + timedelta(days=number) for number in range(ceil(count / size))]
+    sizes = [size] * (len(days) - 1) + [count - size * (len(days) - 1)]
+    return [(start_of(day, pool) if day > today else None, size) for day, size in zip(days, sizes, strict=True)]
+
+
+def start_of(day: date, pool: CreditPool) -> datetime:
+    """Return the first time of a day in the pool's time zone."""
+    return pool.end_of(day - timedelta(days=1))
+
+
+def last_of(
+    actor: User | None,
+    pool: CreditPool,
+    /,
+    *,
+    count: int,
+    per_day: int | None = None,
+    starts_on: date | None = None,
+    **fields: Any,
+) -> tuple[CashbackAsset, datetime | None]:
+    """Return the credit of an issue that would start last, unsaved, and when the first ones start. Raises ValidationError."""
+    days = daily_starts(pool, count, per_day, starts_on)
+    return build_asset(actor, claimable_from=days[-1][0], **fields | {"pool": pool}), days[0][0]
 
 
 def preview_issue(pool_id: UUID, precondition: Precondition = accept_any, *, count: int, **fields: Any) -> dict[str, Any]:
@@ -264,7 +321,7 @@ def preview_issue(pool_id: UUID, precondition: Precondition = accept_any, *, cou
     if pool is None:
         raise PoolNotFound
     precondition(pool)
-    asset = build_asset(None, pool=pool, **fields)
+    asset, starts = last_of(None, pool, count=count, **fields)
     total = count * asset.total_value
     return {
         "count": count,
@@ -272,5 +329,7 @@ def preview_issue(pool_id: UUID, precondition: Precondition = accept_any, *, cou
         "total": format_amount(total, asset.currency),
         "currency": asset.currency,
         "expires_at": format_timestamp(asset.expires_at),
+        "starts_at": format_timestamp(starts),
+        "last_starts_at": format_timestamp(asset.claimable_from),
         "needs_approval": pool.approval_threshold is not None and total > pool.approval_threshold,
     }

@@ -23,6 +23,12 @@ class ClaimNotFound(NotFound):
     detail = _("Claim not found.")
 
 
+class UserNotFound(NotFound):
+    code = "not_found"
+    meaning = _("No user has the id or email that the request names.")
+    detail = _("No user has this id or email. Check it: it is compared as a whole.")
+
+
 class InvalidAmount(BadRequest):
     code = "invalid_amount"
     meaning = _("The amount is not positive, or has more decimals than its currency.")

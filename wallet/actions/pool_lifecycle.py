@@ -17,7 +17,10 @@ from wallet.actions import edit_pool
 from wallet.assets.change_context import recording_change
 from wallet.assets.models import CashbackAsset, CreditPool, Issuance, PoolNotFound, SupplyDelta
 
-DUPLICATED_FIELDS = ("kind", "currency", "per_user_limit", "opens_at", "closes_at", "time_zone", "approval_threshold")
+DUPLICATED_FIELDS = (
+    *("kind", "currency", "per_user_limit", "period_limit", "limit_period", "opens_at", "closes_at", "time_zone"),
+    "approval_threshold",
+)
 
 
 class PoolNotEmpty(Conflict):

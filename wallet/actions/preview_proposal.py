@@ -7,7 +7,7 @@ from wallet.actions.clawback_credit import preview_clawback
 from wallet.actions.decide_proposal import ProposalOutdated, pool_of
 from wallet.actions.extend_lot import preview_extension
 from wallet.actions.grant_credit import missing_credit
-from wallet.actions.issue_assets import build_asset
+from wallet.actions.issue_assets import last_of
 from wallet.actions.proposal_parameters import (
     ClawbackParameters,
     ExtendParameters,
@@ -53,8 +53,7 @@ def preview_proposed_extension(proposal: Proposal) -> dict[str, Any]:
 def preview_proposed_issue(proposal: Proposal) -> dict[str, Any]:
     """Return how many credits would be issued, and their worth."""
     request = IssueParameters.from_json(proposal.parameters)
-    fields: dict[str, Any] = {name: getattr(request, name) for name in ("title", "total_value", "expires_at")}
-    asset = build_asset(None, pool=pool_of(proposal), **fields)
+    asset, _starts = last_of(None, pool_of(proposal), count=request.count, **request.credit_fields())
     return {"count": request.count, "amount": format_amount(request.count * asset.total_value, asset.currency)}
 
 

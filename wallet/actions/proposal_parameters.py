@@ -1,7 +1,7 @@
 """What a proposal's action is called with: typed, stored as JSON, and read again without guessing."""
 
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from types import UnionType
 from typing import Any, Self, get_args
@@ -39,8 +39,8 @@ def read_value(annotation: Any, stored: Any) -> Any:
         if type(stored) is not kind:
             raise TypeError(f"{stored!r} is not {kind.__name__}")
         return stored
-    if kind is datetime:
-        return datetime.fromisoformat(stored)
+    if kind in (date, datetime):
+        return kind.fromisoformat(stored)
     if kind in (UUID, Decimal):
         return kind(stored)
     raise TypeError(f"parameters of the type {kind} are not stored")
@@ -85,13 +85,20 @@ class ExtendParameters(Parameters):
 
 @dataclass(frozen=True)
 class IssueParameters(Parameters):
-    """Equal credits, with the end that was resolved when they were proposed."""
+    """Equal credits, with the end that was resolved when they were proposed. Without a first day they start when approved."""
 
     count: int
     title: str
     total_value: Decimal
     expires_at: datetime | None
+    per_day: int | None
+    starts_on: date | None
     totals: Totals
+
+    def credit_fields(self) -> dict[str, Any]:
+        """Return what each credit is, and on which days they start."""
+        names = ("title", "total_value", "expires_at", "per_day", "starts_on")
+        return {name: getattr(self, name) for name in names}
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,12 @@ from wallet.assets.models import AssetStatus, CashbackAsset
 from wallet.ledger.models import Entry
 from wallet.queries import change_history, reports
 
-LABELS = {AssetStatus.AVAILABLE.label: "success", AssetStatus.CLAIMED.label: "info", AssetStatus.EXPIRED.label: "warning"}
+LABELS = {
+    AssetStatus.SCHEDULED.label: "info",
+    AssetStatus.AVAILABLE.label: "success",
+    AssetStatus.CLAIMED.label: "info",
+    AssetStatus.EXPIRED.label: "warning",
+}
 HISTORY = (
     "identity",
     "status_now",

@@ -132,6 +132,7 @@ def supply_line(line: dict[str, Any]) -> dict[str, Any]:
 
 STATE_NAMES = {
     "issued": _("Issued"),
+    "scheduled": _("Scheduled"),
     "available": _("Available"),
     "claimed": _("Claimed"),
     "expired": _("Expired unclaimed"),

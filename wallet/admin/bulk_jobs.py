@@ -118,7 +118,8 @@ class BulkJobMixin(OperatorAdmin):
 
 def changeable(counts: dict[str, int], kind: JobKind) -> int:
     """Return how many of the counted credits the job may change."""
-    return counts["available"] + (counts["expired"] if kind == JobKind.DELETE else 0)
+    scheduled = counts["scheduled"] if kind != JobKind.EXTEND else 0
+    return counts["available"] + scheduled + (counts["expired"] if kind == JobKind.DELETE else 0)
 
 
 def target_version(target: Batch | CreditPool) -> str:

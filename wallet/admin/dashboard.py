@@ -43,6 +43,7 @@ STATE_TITLES = {
     "expired": gettext_lazy("Expired unclaimed"),
 }
 STATES = {
+    "scheduled": gettext_lazy("scheduled"),
     "available": gettext_lazy("available"),
     "claimed": gettext_lazy("claimed"),
     "expired": gettext_lazy("expired"),

@@ -31,6 +31,12 @@ from wallet.queries import change_history
 # The labels of the forms.
 FIELD_LABELS = {
     "per_user_limit": _("Limit per user"),
+    "budget": _("Budget"),
+    "credit_title": _("Title of its credits"),
+    "credit_value": _("Value of each"),
+    "credit_lifetime": _("Claimable for"),
+    "period_limit": _("Limit per period"),
+    "limit_period": _("Period"),
     "opens_at": _("Opens"),
     "closes_at": _("Closes"),
     "is_active": _("Active"),

@@ -41,6 +41,7 @@ LIFECYCLE: dict[str, tuple[Callable[[UUID, User, Precondition], CreditPool], Pro
 }
 # (state, title, filter of the list of credits)
 STATES = (
+    ("scheduled", _("Scheduled"), "&status=SCHEDULED"),
     ("available", _("Available"), "&status=AVAILABLE"),
     ("claimed", _("Claimed"), "&status=CLAIMED"),
     ("expired", _("Expired unclaimed"), "&status=EXPIRED"),
@@ -165,11 +166,16 @@ def pool_state(pool: CreditPool, now: datetime) -> str:
     return str(_("Not open yet") if pool.opens_at > now else _("Closed"))
 
 
+def shown_states(supply: PoolSupply) -> list[tuple[str, Promise, str]]:
+    """Return the STATES to show: scheduled credits only where there are some."""
+    return [state for state in STATES if state[0] != "scheduled" or supply.scheduled[0]]
+
+
 def supply_figures(pool: CreditPool, supply: PoolSupply) -> list[dict[str, Any]]:
     """Return issued, available, claimed and expired, each with its value and a link to its credits."""
     credits = f"{reverse('admin:assets_cashbackasset_changelist')}?pool={pool.pk}"
     lines: list[dict[str, Any]] = []
-    for name, title, query in (("issued", _("Issued"), ""), *STATES):
+    for name, title, query in (("issued", _("Issued"), ""), *shown_states(supply)):
         count, value = getattr(supply, name)
         amount = format_amount_grouped(value, pool.currency)
         lines.append({"name": name, "title": title, "url": credits + query, "count": count, "value": amount})
@@ -178,9 +184,9 @@ def supply_figures(pool: CreditPool, supply: PoolSupply) -> list[dict[str, Any]]
 
 def supply_bar(supply: PoolSupply) -> list[dict[str, Any]]:
     """Return the parts of the bar, each with its start and width in percent of the credits that were not deleted."""
-    counts = {name: getattr(supply, name)[0] for name, *_rest in STATES}
+    counts = {name: getattr(supply, name)[0] for name, *_rest in shown_states(supply)}
     total, start, parts = max(sum(counts.values()), 1), 0.0, []
-    for name, title, _query in STATES:
+    for name, title, _query in shown_states(supply):
         width = 100 * counts[name] / total
         parts.append({"name": name, "title": title, "count": counts[name], "start": round(start, 3), "width": round(width, 3)})
         start += width

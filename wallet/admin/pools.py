@@ -29,7 +29,7 @@ from kernel.refusals import Refusal
 from kernel.versions import ChangedMeanwhile, Precondition, accept_any, require_version, version_of
 from wallet.actions import edit_pool, issue_assets
 from wallet.actions.approvals import AwaitsApproval
-from wallet.actions.edit_pool import POLICIES
+from wallet.actions.edit_pool import ON_DEMAND, POLICIES
 from wallet.admin import export_rows, formatting
 from wallet.admin.base import ActionForm, add_errors, is_operator, require_operator, tell_that_it_waits
 from wallet.admin.bulk_jobs import BulkJobMixin
@@ -43,10 +43,10 @@ from wallet.ledger.idempotency import KEY_PATTERN, IdempotentRequest, fingerprin
 from wallet.queries import change_history
 
 FIELDS = (
-    *("name", "kind", "currency", "per_user_limit", "opens_at", "closes_at", "is_active", "time_zone"),
-    "approval_threshold",
+    *("name", "kind", "currency", "per_user_limit", "period_limit", "limit_period", "opens_at", "closes_at", "is_active"),
+    *("time_zone", "approval_threshold"),
 )
-KEPT_WHEN_BLANK = ("draw_priority", "refund_grace_days", "clawback_reach")  # or the default of a new pool
+KEPT_WHEN_BLANK = ("limit_period", "draw_priority", "refund_grace_days", "clawback_reach")  # or the default of a new pool
 PRIORITIES = ((1, _("Before other credits")), (2, _("Normal")), (3, _("After other credits")))
 
 
@@ -76,6 +76,10 @@ class PoolForm(ActionForm):
         label=_("Currency"), help_text=_("Three-letter code, e.g. INR. Can't be changed once credits exist.")
     )
 
+    credit_lifetime = duration_field(
+        _("Claimable for"),
+        _("How long credits can be claimed that are issued on demand, e.g. 30 days. Leave blank for no expiry."),
+    )
     pending_for = duration_field(
         _("Pending for"), _("How long after the claim a credit can first be spent, e.g. 14 days. Leave blank for at once.")
     )
@@ -102,10 +106,19 @@ class PoolForm(ActionForm):
 
     class Meta:
         model = CreditPool
-        fields = (*FIELDS, *POLICIES)
-        field_classes: ClassVar = {"per_user_limit": WholeNumberField, "refund_grace_days": WholeNumberField}
+        fields = (*FIELDS, *ON_DEMAND, *POLICIES)
+        field_classes: ClassVar = {
+            "per_user_limit": WholeNumberField,
+            "period_limit": WholeNumberField,
+            "refund_grace_days": WholeNumberField,
+        }
         labels: ClassVar = {
             "per_user_limit": _("Limit per user"),
+            "budget": _("Budget"),
+            "credit_title": _("Title of its credits"),
+            "credit_value": _("Value of each"),
+            "period_limit": _("Limit per user and period"),
+            "limit_period": _("Period"),
             "closes_at": _("Closes (UTC)"),
             "is_active": _("Active"),
             "time_zone": _("Time zone"),
@@ -121,6 +134,11 @@ class PoolForm(ActionForm):
             "service": _("Credits of this pool pay only there. Leave blank for everywhere."),
             "refund_grace_days": _("How long a refund to an ended credit can be spent. 0: it lapses at once."),
             "clawback_reach": _("Where a clawback looks when the credit itself is spent."),
+            "budget": _("Total value in the pool's currency. Leave blank to issue credits by hand."),
+            "credit_title": _("Shown to users, e.g. Festival of lights."),
+            "credit_value": _("In the pool's currency, e.g. 250.00."),
+            "period_limit": _("Maximum number of credits per user in each period. Leave blank for no limit."),
+            "limit_period": _("Days, weeks from Monday, or months in the pool's time zone."),
             "name": _("Shown to users, e.g. Welcome bonus."),
             "time_zone": _("Time zone used for end-of-day expiry, e.g. Asia/Kolkata."),
         }
@@ -181,6 +199,19 @@ class IssueForm(forms.Form):
         help_text=_("Expiry time (exclusive), instead of a date."),
     )
 
+    per_day = WholeNumberField(
+        label=_("A day"),
+        required=False,
+        min_value=1,
+        help_text=_("So many can first be claimed on each day, in the pool's time zone. Leave blank for all at once."),
+    )
+    starts_on = DateField(
+        label=_("First day"),
+        required=False,
+        widget=UnfoldAdminSingleDateWidget,
+        help_text=_("When the first of them can be claimed. Leave blank for now."),
+    )
+
     def clean(self) -> dict[str, Any]:
         """Refuse a last day together with an expiry."""
         cleaned = super().clean() or {}
@@ -216,12 +247,17 @@ class IssueForm(forms.Form):
         expiry = values["expires_at"] or values["last_day"]
         return {"title": values["title"], "total_value": values["total_value"], "expires_at": expiry}
 
+    def start_fields(self) -> dict[str, Any]:
+        """Return on which days the credits start."""
+        return {name: self.cleaned_data[name] for name in ("per_day", "starts_on")}
+
 
 def preview_form(pool: CreditPool, form: IssueForm) -> dict[str, Any] | None:
     """Return what the form would issue: count, value of each, total, and end. None after adding its errors to the form."""
     fields, count = form.credit_fields(), form.cleaned_data["count"]
     try:
-        asset = issue_assets.build_asset(None, pool=pool, **fields)
+        days = issue_assets.daily_starts(pool, count, **form.start_fields())
+        asset = issue_assets.build_asset(None, pool=pool, claimable_from=days[-1][0], **fields)
     except ValidationError as error:
         add_errors(form, error)
         return None
@@ -232,6 +268,9 @@ def preview_form(pool: CreditPool, form: IssueForm) -> dict[str, Any] | None:
         "total": formatting.format_money(count * asset.total_value, asset.currency),
         "expires": formatting.format_moment_cell(asset.expires_at),
         "last_day": form.cleaned_data["last_day"],
+        "days": len(days) if form.cleaned_data["per_day"] else 0,
+        "per_day": form.cleaned_data["per_day"],
+        "starts": formatting.format_moment_cell(days[0][0]),
     }
 
 
@@ -242,6 +281,13 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
     form = PoolForm
     fieldsets = (
         (None, {"fields": FIELDS}),
+        (
+            _("Issued on demand"),
+            {
+                "fields": ON_DEMAND,
+                "description": _("Credits are issued when they are needed, up to the budget. Expired ones are free again."),
+            },
+        ),
         (_("What a claim promises"), {"fields": POLICIES, "description": _("Changes apply to later claims only.")}),
     )
     list_display = ("name", "kind", "currency", "state", "opens", "closes", "limit", "available", "claimed", "expired")
@@ -313,7 +359,7 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
 
     def issue_by_form(self, request: HttpRequest, pool: CreditPool, form: IssueForm) -> bool:
         """Issue through the action, once per form. Return False after adding a refusal to the form."""
-        fields, count = form.credit_fields(), form.cleaned_data["count"]
+        fields, count = form.credit_fields() | form.start_fields(), form.cleaned_data["count"]
         request_fingerprint = fingerprint("pool", pool.pk, count, *fields.values())
         keyed_request = IdempotentRequest(require_operator(request), "issue", form.cleaned_data["key"], request_fingerprint)
         try:

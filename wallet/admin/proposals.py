@@ -49,6 +49,8 @@ FACTS = {
     "until": _("New end"),
     "spendable_until": _("New end"),
     "expires_at": _("Expires"),
+    "per_day": _("A day"),
+    "starts_on": _("First day"),
     "generation": _("Generation"),
     "reference": _("Reference"),
     "file": _("File"),

@@ -22,6 +22,7 @@ def asset_list_branches(user: User, parameters: Mapping[str, str]) -> list[Q]:
         return [own]
     title_matches = search_condition(text) if text else Q()
     by_status = {
+        AssetStatus.SCHEDULED: [Q(status=AssetStatus.SCHEDULED) & title_matches],
         AssetStatus.AVAILABLE: [Q(status=AssetStatus.AVAILABLE) & title_matches],
         AssetStatus.EXPIRED: [Q(status=AssetStatus.EXPIRED) & title_matches, DUE & title_matches],
         AssetStatus.CLAIMED: [Q(status=AssetStatus.CLAIMED) & title_contains if user.is_admin else own],
@@ -31,7 +32,8 @@ def asset_list_branches(user: User, parameters: Mapping[str, str]) -> list[Q]:
     if user.is_admin and not text:
         return [Q()]
     # A due row is AVAILABLE in its table, so the second EXPIRED branch would return it twice.
-    return [by_status[AssetStatus.AVAILABLE][0], by_status[AssetStatus.EXPIRED][0], *by_status[AssetStatus.CLAIMED]]
+    once = (AssetStatus.SCHEDULED, AssetStatus.AVAILABLE, AssetStatus.EXPIRED)
+    return [*(by_status[status][0] for status in once), *by_status[AssetStatus.CLAIMED]]
 
 
 def search_condition(text: str) -> Q:

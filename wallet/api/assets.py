@@ -21,8 +21,9 @@ from kernel.versions import ChangedMeanwhile
 from wallet.actions import edit_asset, issue_assets, recreate_asset
 from wallet.actions.approvals import ApprovalRequired
 from wallet.actions.claim import claim_asset
-from wallet.actions.claim_decisions import AssetAlreadyClaimed, ClaimLimitReached, NeverSpendable, PoolClosed
+from wallet.actions.claim_decisions import AssetAlreadyClaimed, ClaimLimitReached, NeverSpendable, NotYetClaimable, PoolClosed
 from wallet.actions.edit_asset import AssetNotAvailable
+from wallet.actions.payment_refusals import UserNotFound
 from wallet.actions.recreate_asset import AlreadyRecreated, AssetNotExpired
 from wallet.api import idempotency
 from wallet.api.asset_list import asset_list_branches
@@ -33,7 +34,6 @@ from wallet.api.filters import AssetFilter
 from wallet.api.proposal_serializers import WAITS
 from wallet.api.request_serializers import AssetBody, EmptyBody, RecreateBody
 from wallet.api.response_serializers import AssetSerializer, ClaimExplanationSerializer, ClaimSerializer
-from wallet.api.service_viewsets import UserNotFound
 from wallet.api.viewsets import BaseViewSet
 from wallet.assets.models import AssetExpired, CashbackAsset
 from wallet.assets.querysets import AssetQuerySet
@@ -118,6 +118,7 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         AssetExpired,
         PoolClosed,
         ClaimLimitReached,
+        NotYetClaimable,
         EmailNotVerified,
         NeverSpendable,
         RateLimited,

@@ -17,22 +17,31 @@ from wallet.actions import payment_refusals as refusals
 from wallet.actions.claim_decisions import ClaimLimitReached, NeverSpendable, PoolClosed, PoolSoldOut
 from wallet.actions.clawback_credit import clawback_credit, preview_clawback
 from wallet.actions.extend_lot import extend_lot, preview_extension
+from wallet.actions.grant_batch import BulkApprovalRequired, grant_many
 from wallet.actions.grant_credit import grant_credit
+from wallet.actions.grant_lines import GrantLine
+from wallet.actions.payment_answers import Answer
 from wallet.api import idempotency
-from wallet.api.payment_bodies import ClawbackBody, ExtendBody, GrantBody
+from wallet.api.payment_bodies import ClawbackBody, ExtendBody, GrantBatchBody, GrantBody
 from wallet.api.payment_openapi import KEYED, body_example
-from wallet.api.payment_serializers import ClawbackPreviewSerializer, CreditChangeSerializer, ExtensionPreviewSerializer
+from wallet.api.payment_serializers import (
+    ClawbackPreviewSerializer,
+    CreditChangeSerializer,
+    ExtensionPreviewSerializer,
+    GrantReportSerializer,
+)
 from wallet.api.proposal_serializers import WAITS
 from wallet.api.response_serializers import ASSET_EXAMPLE, ClaimSerializer
-from wallet.api.service_viewsets import ServiceViewSet, UserNotFound, admin_or_service
-from wallet.ledger.idempotency import IdempotencyKeyReused
+from wallet.api.service_viewsets import ServiceViewSet, admin_or_service
+from wallet.assets.models import PoolNotFound
+from wallet.ledger.idempotency import IdempotencyKeyReused, RequestInProgress
 
 
 class GrantViewSet(ServiceViewSet):
     """Grants: claims that an operator or a service makes for a user."""
 
-    permissions: ClassVar = {"create": admin_or_service(Scope.GRANT)}
-    bodies: ClassVar = {"create": GrantBody}
+    permissions: ClassVar = {"create": admin_or_service(Scope.GRANT), "batch": admin_or_service(Scope.GRANT)}
+    bodies: ClassVar = {"create": GrantBody, "batch": GrantBatchBody}
     serializer_class = ClaimSerializer
     throttle_classes = (PaymentThrottle,)
 
@@ -47,7 +56,7 @@ class GrantViewSet(ServiceViewSet):
         NeverSpendable,
         RateLimited,
         ScopeMissing,
-        UserNotFound,
+        refusals.UserNotFound,
         parameters=KEYED[:1],
         examples=[
             body_example(
@@ -66,6 +75,48 @@ class GrantViewSet(ServiceViewSet):
         fields = self.validated_body()
         user, pool = self.named_user(fields.pop("user")), fields.pop("pool")
         return self.answer(grant_credit(user, pool, **fields, actor=self.actor, service=self.service))
+
+    @operation(
+        "Grant credits to many users",
+        PoolNotFound,
+        BulkApprovalRequired,
+        IdempotencyKeyReused,
+        RequestInProgress,
+        RateLimited,
+        ScopeMissing,
+        parameters=KEYED,
+        examples=[
+            body_example(
+                "Two gifts",
+                pool=ASSET_EXAMPLE["pool"],
+                reason="anniversary",
+                lines=[
+                    {"user": "alice@example.com", "reference": "anniversary-1"},
+                    {"user": "bob@example.com", "reference": "anniversary-2"},
+                ],
+            )
+        ],
+        responses={200: OpenApiResponse(GrantReportSerializer, "What became of each line.")},
+    )
+    @action(detail=False, methods=["post"], pagination_class=None)
+    def batch(self, request: Request) -> Response:
+        """Grant one credit of a pool per line. Each line is granted, was granted before under its reference, or is refused.
+
+        Send the same lines again after a lost answer: a reference grants once. With an Idempotency-Key an operator then gets
+        the first report again.
+        """
+        fields = self.validated_body()
+        lines = [GrantLine(line["user"], line["reference"]) for line in fields["lines"]]
+        keyed = None
+        if self.actor:
+            content = (fields["pool"], fields["reason"], lines)
+            keyed = idempotency.idempotent_request(request, self.actor, "grants", *content)
+        else:
+            idempotency.idempotency_key(request)
+        report = grant_many(
+            fields["pool"], lines, reason=fields["reason"], actor=self.actor, service=self.service, request=keyed
+        )
+        return self.answer(Answer(report.body, 200, report.replayed))
 
 
 class CreditChangeViewSet(ServiceViewSet):

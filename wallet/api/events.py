@@ -14,6 +14,7 @@ from kernel.openapi import operation
 from kernel.rate_limits import RateLimited
 from kernel.strict_serializers import StrictSerializer
 from wallet.actions import payment_refusals as refusals
+from wallet.actions.payment_refusals import UserNotFound
 from wallet.actions.report_event import UnknownEvent, report_event
 from wallet.api import idempotency
 from wallet.api.fields import TimestampField
@@ -21,7 +22,7 @@ from wallet.api.payment_bodies import ReferenceField, UserNameField
 from wallet.api.payment_openapi import KEYED, body_example
 from wallet.api.payment_serializers import response_example
 from wallet.api.response_serializers import Shape
-from wallet.api.service_viewsets import ServiceViewSet, UserNotFound
+from wallet.api.service_viewsets import ServiceViewSet
 from wallet.ledger.idempotency import IdempotencyKeyReused
 
 EVENT_EXAMPLE = {

@@ -4,8 +4,9 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
 from accounts.models import User
+from wallet.actions.payment_refusals import UserNotFound
 from wallet.api.filters import check_parameters
-from wallet.api.service_viewsets import UserNotFound, named_by
+from wallet.api.service_viewsets import named_by
 
 FOR_USER = OpenApiParameter("user", str, description="ADMIN only. Id or email of the user; the caller unless given.")
 

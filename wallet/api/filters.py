@@ -28,6 +28,7 @@ from wallet.queries.supply import require_comparable_values
 NEEDS_CURRENCY = "Compares values: with credits of several currencies, `currency` or `pool` is required."
 # The condition for each current status, whether or not the sweep has run, in terms of indexed columns.
 CURRENT_STATUS = {
+    AssetStatus.SCHEDULED: Q(status=AssetStatus.SCHEDULED),
     AssetStatus.AVAILABLE: CLAIMABLE,
     AssetStatus.CLAIMED: Q(status=AssetStatus.CLAIMED),
     AssetStatus.EXPIRED: Q(status=AssetStatus.EXPIRED) | DUE,

@@ -9,6 +9,7 @@ from wallet.actions.payment_checks import MAX_HOLD_SECONDS, MIN_HOLD_SECONDS
 from wallet.api.fields import AmountField, TextField, TimestampField, WholeNumberField
 from wallet.money import check_currency
 
+MAX_REQUEST_LINES = 500  # of a bulk grant: a body has at most 64 KB
 REFERENCE_HELP = "1 to 100 printable ASCII characters without spaces at the ends."
 
 
@@ -84,6 +85,21 @@ class GrantBody(StrictSerializer):
     pool = serializers.UUIDField()
     reference = ReferenceField()
     reason = ReasonField()
+
+
+class GrantLineBody(StrictSerializer):
+    """One credit for one user."""
+
+    user = UserNameField()
+    reference = ReferenceField()
+
+
+class GrantBatchBody(StrictSerializer):
+    """Credits of one pool for many users."""
+
+    pool = serializers.UUIDField()
+    reason = ReasonField()
+    lines = serializers.ListField(child=GrantLineBody(), min_length=1, max_length=MAX_REQUEST_LINES)
 
 
 class ClawbackBody(StrictSerializer):

@@ -5,6 +5,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiExample, extend_schema_serializer
 from rest_framework import serializers
 
+from wallet.actions.grant_lines import Outcome
 from wallet.api.response_serializers import ProofSerializer, Shape
 from wallet.ledger.movement_kinds import KINDS
 from wallet.ledger.payment_state import PaymentState
@@ -189,6 +190,26 @@ class ClawbackPreviewSerializer(Shape):
 
     amount = serializers.CharField()
     shortfall = serializers.CharField()
+
+
+class GrantResultSerializer(Shape):
+    """What became of one line of a bulk grant."""
+
+    user = serializers.CharField(help_text="As the request names the user.")
+    reference = serializers.CharField()
+    outcome = serializers.ChoiceField(choices=[outcome.value for outcome in Outcome])
+    claim = serializers.UUIDField(allow_null=True, help_text="The claim; null for a refused line.")
+    code = serializers.CharField(allow_null=True, help_text="The code of the refusal.")
+    detail = serializers.CharField(allow_null=True, help_text="What to do next.")
+
+
+class GrantReportSerializer(Shape):
+    """What became of the lines of a bulk grant: how many of each outcome, and each line in the order of the request."""
+
+    granted = serializers.IntegerField()
+    already_granted = serializers.IntegerField()
+    refused = serializers.IntegerField()
+    lines = GrantResultSerializer(many=True)
 
 
 class ExtensionPreviewSerializer(Shape):

@@ -40,7 +40,6 @@ from wallet.api.service_viewsets import (
     IsService,
     ServiceNotFound,
     ServiceViewSet,
-    UserNotFound,
     admin_or_service,
     user_or_service,
 )
@@ -111,7 +110,7 @@ class PaymentViewSet(ListModelMixin, RetrieveModelMixin, ServiceViewSet):
         "Quote a payment",
         refusals.InvalidAmount,
         refusals.WalletClosed,
-        UserNotFound,
+        refusals.UserNotFound,
         RateLimited,
         ScopeMissing,
         parameters=KEYED[:1],

@@ -19,6 +19,7 @@ from kernel.versions import ChangedMeanwhile
 from wallet.actions import edit_pool, issue_assets, pool_lifecycle
 from wallet.actions.claim import claim_from_pool
 from wallet.actions.claim_decisions import ClaimLimitReached, NeverSpendable, PoolClosed, PoolSoldOut
+from wallet.actions.payment_refusals import UserNotFound
 from wallet.api import idempotency
 from wallet.api.claims import claim_response
 from wallet.api.conditional import IF_MATCH, etag_header
@@ -33,7 +34,6 @@ from wallet.api.response_serializers import (
     IssuePreviewSerializer,
     PoolSerializer,
 )
-from wallet.api.service_viewsets import UserNotFound
 from wallet.api.viewsets import BaseViewSet
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.assets.querysets import PoolQuerySet

@@ -11,7 +11,7 @@ from kernel.strict_serializers import StrictSerializer
 from wallet.actions import edit_pool, issue_assets
 from wallet.actions.issue_assets import MAX_ISSUE_COUNT
 from wallet.api.fields import AmountField, ExpiryField, TextField, TimestampField, WholeNumberField
-from wallet.assets.models import CreditPool, PoolKind, check_time_zone
+from wallet.assets.models import CreditPool, LimitPeriod, PoolKind, check_time_zone
 from wallet.money import check_currency
 
 
@@ -46,6 +46,18 @@ class PoolBody(CheckedBody):
     per_user_limit = WholeNumberField(
         min_value=1, max_value=32_767, required=False, allow_null=True, help_text="How many credits each user may claim."
     )
+    period_limit = WholeNumberField(
+        min_value=1,
+        max_value=32_767,
+        required=False,
+        allow_null=True,
+        help_text="How many credits each user may claim per limit_period.",
+    )
+    limit_period = serializers.ChoiceField(
+        choices=LimitPeriod.choices,
+        required=False,
+        help_text="By the calendar of the pool's time zone; weeks begin on Monday. DAY unless given.",
+    )
     opens_at = TimestampField(required=False, help_text="When claiming starts. Defaults to now.")
     closes_at = TimestampField(required=False, allow_null=True, help_text="When claiming ends (exclusive); null for no end.")
     is_active = serializers.BooleanField(required=False, help_text="false pauses claims and hides the pool from users.")
@@ -56,6 +68,18 @@ class PoolBody(CheckedBody):
         required=False,
         allow_null=True,
         help_text="Issues, grants, clawbacks and extensions worth more wait for another operator; null for none.",
+    )
+
+    budget = AmountField(
+        required=False, allow_null=True, help_text="Issue credits when they are needed, up to this total value; null: by hand."
+    )
+    credit_title = TextField(max_length=200, required=False, allow_blank=True, help_text="Title of credits issued on demand.")
+    credit_value = AmountField(required=False, allow_null=True, help_text="Value of each credit issued on demand.")
+    credit_lifetime = serializers.CharField(
+        max_length=60,
+        required=False,
+        allow_null=True,
+        help_text='How long credits issued on demand can be claimed, e.g. "30 days"; null for ever.',
     )
 
 
@@ -69,12 +93,22 @@ class IssueBody(CheckedBody):
     """Identical credits to issue in a pool."""
 
     check_fields = issue_assets.check_fields
-    not_checked = frozenset({"count", "preview"})
+    not_checked = frozenset({"count", "per_day", "starts_on", "preview"})
 
     count = WholeNumberField(min_value=1, max_value=MAX_ISSUE_COUNT)
     title = TextField(max_length=200)
     total_value = AmountField()
     expires_at = ExpiryField(required=False, allow_null=True)
+    per_day = WholeNumberField(
+        min_value=1,
+        max_value=MAX_ISSUE_COUNT,
+        required=False,
+        allow_null=True,
+        help_text="So many can first be claimed on each day, from midnight in the pool's time zone on; null: all at once.",
+    )
+    starts_on = serializers.DateField(
+        required=False, allow_null=True, help_text="The first day on which they can be claimed; null: today, at once."
+    )
     preview = serializers.BooleanField(required=False, help_text="true: issue nothing and show what would be issued.")
 
 

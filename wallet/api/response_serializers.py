@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from accounts.models import User
 from wallet.assets.batches import Batch
-from wallet.assets.models import AssetStatus, CashbackAsset, CreditPool, PoolKind
+from wallet.assets.models import AssetStatus, CashbackAsset, CreditPool, LimitPeriod, PoolKind
 from wallet.ledger.models import Entry
 from wallet.money import format_amount
 from wallet.queries import batches, ownership
@@ -24,6 +24,7 @@ ASSET_EXAMPLE = {
     "status": "AVAILABLE",
     "pool": "0192f0c1-0a51-7d0c-8f43-6a1d2f5e9b20",
     "expires_at": "2027-03-31T18:30:00Z",
+    "claimable_from": None,
     "claimed_by_me": False,
     "recreated_from": None,
     "generation": 1,
@@ -65,20 +66,25 @@ class PoolAmountField(serializers.CharField):
 
     def get_attribute(self, instance: CreditPool) -> str | None:
         """Return the amount as text."""
-        amount = super().get_attribute(instance)
+        amount: Any = super().get_attribute(instance)
         return None if amount is None else format_amount(amount, instance.currency)
 
 
 class PoolSerializer(AdminFieldsSerializer):
     """A pool, and whether the caller can claim from it now."""
 
-    admin_fields = ("is_active", "time_zone", "archived_at", "approval_threshold")
+    admin_fields = (
+        *("is_active", "time_zone", "archived_at", "budget", "credit_title", "credit_value", "credit_lifetime"),
+        "approval_threshold",
+    )
 
     id = serializers.UUIDField()
     name = serializers.CharField()
     kind = serializers.ChoiceField(choices=PoolKind.choices)
     currency = serializers.CharField()
     per_user_limit = serializers.IntegerField(allow_null=True)
+    period_limit = serializers.IntegerField(allow_null=True, help_text="How many credits each user may claim per limit_period.")
+    limit_period = serializers.ChoiceField(choices=LimitPeriod.choices, help_text="By the calendar of the pool's time zone.")
     opens_at = serializers.DateTimeField()
     closes_at = serializers.DateTimeField(allow_null=True)
     available = serializers.IntegerField(help_text="Number of credits that can be claimed now.")
@@ -86,6 +92,16 @@ class PoolSerializer(AdminFieldsSerializer):
     is_active = serializers.BooleanField(required=False, help_text="ADMIN only.")
     time_zone = serializers.CharField(required=False, help_text="ADMIN only.")
     archived_at = serializers.DateTimeField(required=False, allow_null=True, help_text="ADMIN only. null: not archived.")
+    budget = PoolAmountField(required=False, allow_null=True, help_text="ADMIN only. null: credits are issued by hand.")
+    credit_title = serializers.CharField(required=False, help_text="ADMIN only. Title of credits issued on demand.")
+    credit_value = PoolAmountField(
+        required=False, allow_null=True, help_text="ADMIN only. Value of each credit issued on demand."
+    )
+    credit_lifetime = serializers.CharField(
+        required=False,
+        allow_null=True,
+        help_text="ADMIN only. How long credits issued on demand can be claimed; null: for ever.",
+    )
     approval_threshold = PoolAmountField(
         required=False,
         allow_null=True,
@@ -106,6 +122,7 @@ class AssetSerializer(AdminFieldsSerializer):
     status = serializers.ChoiceField(source="current_status", choices=AssetStatus.choices)
     pool = serializers.UUIDField(source="pool_id", allow_null=True)
     expires_at = serializers.DateTimeField(allow_null=True, help_text="Expiry time (exclusive); null if it never expires.")
+    claimable_from = serializers.DateTimeField(allow_null=True, help_text="SCHEDULED until then; null: claimable when issued.")
     claimed_by_me = serializers.SerializerMethodField()
     recreated_from = serializers.UUIDField(source="recreated_from_id", allow_null=True)
     generation = serializers.IntegerField()
@@ -150,6 +167,8 @@ class IssuePreviewSerializer(Shape):
     total = serializers.CharField(help_text="The value of all.")
     currency = serializers.CharField()
     expires_at = serializers.DateTimeField(allow_null=True)
+    starts_at = serializers.DateTimeField(allow_null=True, help_text="When the first can be claimed; null: at once.")
+    last_starts_at = serializers.DateTimeField(allow_null=True, help_text="When the last can be claimed; null: at once.")
     needs_approval = serializers.BooleanField(help_text="Whether it would wait for another operator.")
 
 
@@ -238,10 +257,11 @@ class BatchSerializer(Shape):
 
 
 class BatchLineSerializer(Shape):
-    """The credits of a batch in one currency by status: issued = available + claimed + expired + deleted."""
+    """The credits of a batch in one currency by status: issued = scheduled + available + claimed + expired + deleted."""
 
     currency = serializers.CharField()
     issued = FigureSerializer()
+    scheduled = FigureSerializer()
     available = FigureSerializer()
     claimed = FigureSerializer()
     expired = FigureSerializer()
@@ -268,11 +288,12 @@ class BatchDetailSerializer(BatchSerializer):
 
 
 class SummaryLineSerializer(Shape):
-    """The credits of one pool and currency by status: issued = available + claimed + expired + deleted."""
+    """The credits of one pool and currency by status: issued = scheduled + available + claimed + expired + deleted."""
 
     currency = serializers.CharField()
     pool = NamedPoolSerializer(allow_null=True)
     issued = FigureSerializer()
+    scheduled = FigureSerializer()
     available = FigureSerializer()
     claimed = FigureSerializer()
     expired = FigureSerializer()

@@ -17,14 +17,9 @@ from accounts.service_authentication import ServiceCaller, ServiceKeyAuthenticat
 from accounts.services import Scope, Service
 from kernel.refusals import NotFound
 from wallet.actions.payment_answers import Answer
+from wallet.actions.payment_refusals import UserNotFound
 from wallet.api.idempotency import REPLAYED
 from wallet.api.viewsets import BaseViewSet
-
-
-class UserNotFound(NotFound):
-    code = "not_found"
-    meaning = _("No user has the id or email that the request names.")
-    detail = _("No user has this id or email. Check it: it is compared as a whole.")
 
 
 class ServiceNotFound(NotFound):

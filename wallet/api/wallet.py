@@ -12,9 +12,10 @@ from accounts.expensive_reads import SEARCH, ExpensiveRead
 from accounts.permissions import ScopeMissing
 from accounts.services import Scope
 from kernel.openapi import operation
+from wallet.actions.payment_refusals import UserNotFound
 from wallet.api.filters import LotFilter
 from wallet.api.pagination import HistoryPagination
-from wallet.api.service_viewsets import ServiceViewSet, UserNotFound, user_or_service
+from wallet.api.service_viewsets import ServiceViewSet, user_or_service
 from wallet.api.viewsets import BaseViewSet
 from wallet.api.wallet_queries import HistoryQuery, WalletQuery, validated_query
 from wallet.api.wallet_serializers import HistorySerializer, LotSerializer, WalletSerializer

@@ -20,6 +20,7 @@ INSERTED_COLUMNS = (
     "expires_at",
     "recreated_from_id",
     "created_by_id",
+    "claimable_from",
 )
 # Values in the order of INSERTED_COLUMNS.
 Row = Sequence[Any]

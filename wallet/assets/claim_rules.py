@@ -27,6 +27,18 @@ CLAIMS_MADE = (
     ") AS latest WHERE latest.claimed_by_id = {user}), 0)"
 )
 
+# Whether a user has made all the claims of a pool that one period allows: a claim needs that the claim `limit` slots before it
+# was made in an earlier day, week or month of the pool's time zone. Slots have no gaps and are given out in the order of time:
+# one probe of the index asset_claim_slot decides, and nothing is counted. Periods are compared as the clocks of the zone show
+# them, whatever their length.
+PERIOD_IS_FULL = (
+    "EXISTS (SELECT FROM assets_cashbackasset AS slot WHERE slot.pool_id = {pool} AND slot.claimed_by_id = {user}"
+    " AND slot.claim_slot = {slot} - {limit}"
+    " AND date_trunc({period}, slot.claimed_at AT TIME ZONE {zone}) >= date_trunc({period}, {at} AT TIME ZONE {zone}))"
+)
+# The first time of the period after that of the time {at}.
+NEXT_PERIOD = "((date_trunc({period}, {at} AT TIME ZONE {zone}) + ('1 ' || {period})::interval) AT TIME ZONE {zone})"
+
 
 def pool_is_open_sql(pool: str, at: str) -> str:
     """Return SQL for whether the pool accepts claims.
@@ -85,3 +97,15 @@ class ClaimsMade(RuleExpression):
 
     def __init__(self, user_id: UUID) -> None:
         super().__init__(F("pk"), Value(user_id, UUIDField()))
+
+
+class PeriodIsFull(RuleExpression):
+    """Whether a user has made all the claims of a row of CreditPool that this day, week or month allows."""
+
+    template = PERIOD_IS_FULL.replace("{slot}", f"({CLAIMS_MADE} + 1)")
+    places = ("pool", "user", "limit", "period", "zone", "at")
+    output_field = BooleanField()
+
+    def __init__(self, user_id: UUID) -> None:
+        user = Value(user_id, UUIDField())
+        super().__init__(F("pk"), user, F("period_limit"), F("limit_period"), F("time_zone"), Now())

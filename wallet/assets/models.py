@@ -46,9 +46,18 @@ class PoolKind(models.TextChoices):
     PROMOTION = "PROMOTION", "Promotion"
 
 
-class AssetStatus(models.TextChoices):
-    """The life of an asset. CLAIMED and EXPIRED are final for an id."""
+class LimitPeriod(models.TextChoices):
+    """The period of a pool's limit per user, by the calendar of its time zone. Weeks begin on Monday."""
 
+    DAY = "DAY", _("Day")
+    WEEK = "WEEK", _("Week")
+    MONTH = "MONTH", _("Month")
+
+
+class AssetStatus(models.TextChoices):
+    """The life of an asset. CLAIMED and EXPIRED are final for an id. SCHEDULED becomes AVAILABLE at `claimable_from`."""
+
+    SCHEDULED = "SCHEDULED", "Scheduled"
     AVAILABLE = "AVAILABLE", "Available"
     CLAIMED = "CLAIMED", "Claimed"
     EXPIRED = "EXPIRED", "Expired"
@@ -107,6 +116,12 @@ class CreditPool(models.Model):
     per_user_limit = models.PositiveSmallIntegerField(
         null=True, blank=True, help_text="Maximum number of credits per user. Leave blank for no limit."
     )
+    period_limit = models.PositiveSmallIntegerField(
+        null=True, blank=True, help_text="Maximum number of credits per user within a period. Leave blank for no limit."
+    )
+    limit_period = models.CharField(
+        max_length=5, choices=LimitPeriod.choices, default=LimitPeriod.DAY, db_default=LimitPeriod.DAY
+    )
     opens_at = models.DateTimeField(db_default=Now(), help_text="When claiming starts.")
     closes_at = models.DateTimeField(null=True, blank=True, help_text="When claiming ends. Leave blank for no end.")
     is_active = models.BooleanField(default=True, help_text="Turn off to pause claims and hide the pool.")
@@ -114,6 +129,20 @@ class CreditPool(models.Model):
         max_length=64, default="UTC", validators=[check_time_zone], help_text="Time zone used for end-of-day expiry."
     )
     archived_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    # Issued on demand: credits of this kind, as far as the budget goes. Without a budget, operators issue the credits.
+    budget = models.DecimalField(
+        max_digits=24,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        help_text="Total value of credits to issue when they are needed.",
+    )
+    credit_title = ValidatedCharField(max_length=200, blank=True, default="", db_default="", validators=[check_readable])
+    credit_value = models.DecimalField(max_digits=18, decimal_places=4, null=True, blank=True)
+    credit_lifetime = IntervalField(
+        null=True, blank=True, help_text="How long credits can be claimed that are issued on demand. Leave blank for no expiry."
+    )
 
     # What a claim promises. PostgreSQL copies these to the claim's lot, so that a change applies to later claims only.
     pending_for = IntervalField(null=True, blank=True, help_text="Credits can be spent so long after the claim.")
@@ -152,13 +181,20 @@ class CreditPool(models.Model):
     class Meta:
         verbose_name, verbose_name_plural = _("pool"), _("pools")
         ordering = ("-id",)
-        triggers: ClassVar = triggers.POOL_RULES
+        triggers: ClassVar = [*triggers.POOL_RULES, supply_triggers.pool_budget]
         constraints = (
             models.CheckConstraint(condition=Q(kind__in=PoolKind.values), name="pool_kind_known"),
             models.CheckConstraint(condition=Q(currency__in=CURRENCIES), name="pool_currency_known"),
             models.CheckConstraint(condition=Q(per_user_limit=None) | Q(per_user_limit__gte=1), name="pool_limit_positive"),
+            models.CheckConstraint(condition=Q(period_limit=None) | Q(period_limit__gte=1), name="pool_period_limit_positive"),
+            models.CheckConstraint(condition=Q(limit_period__in=LimitPeriod.values), name="pool_limit_period_known"),
             models.CheckConstraint(
                 condition=Q(closes_at=None) | Q(closes_at__gt=F("opens_at")), name="pool_closes_after_opening"
+            ),
+            # Credits issued on demand have no second operator: together they stay below what needs one.
+            models.CheckConstraint(
+                condition=Q(budget=None) | Q(approval_threshold=None) | Q(budget__lte=F("approval_threshold")),
+                name="pool_budget_below_threshold",
             ),
             # So that a claim need not look at archived_at.
             models.CheckConstraint(condition=Q(archived_at=None) | Q(is_active=False), name="pool_archived_is_paused"),
@@ -167,6 +203,21 @@ class CreditPool(models.Model):
                 name="pool_name_unique",
                 violation_error_code="unique",
                 violation_error_message=NAME_TAKEN,
+            ),
+            models.CheckConstraint(
+                condition=Q(budget=None)
+                | Q(budget__gt=0, budget__lte=MAX_VALUE * 1000)
+                & Q(credit_value__isnull=False, credit_value__gt=0, credit_value__lte=MAX_VALUE)
+                & ~Q(credit_title=""),
+                name="pool_budget_complete",
+            ),
+            models.CheckConstraint(
+                condition=Q(budget=None)
+                | Q(budget=Round("budget", DECIMALS_OF_ROW), credit_value=Round("credit_value", DECIMALS_OF_ROW)),
+                name="pool_budget_scale",
+            ),
+            models.CheckConstraint(
+                condition=Q(credit_lifetime=None) | Q(credit_lifetime__gt="0 hours"), name="pool_credit_lifetime_possible"
             ),
             models.CheckConstraint(
                 condition=(Q(pending_for=None) | Q(pending_for__gte="0 hours"))
@@ -195,13 +246,18 @@ class CreditPool(models.Model):
         return end_of(day, self.time_zone)
 
 
-# A claim is not tracked here: the ledger records it, once.
+# A claim is not tracked here: the ledger records it, once. Nor is the start of a scheduled credit, set when it was issued.
 @pghistory.track(
-    UpdateWithBefore(condition=pgtrigger.Condition("OLD.* IS DISTINCT FROM NEW.* AND NEW.status <> 'CLAIMED'")),
+    UpdateWithBefore(
+        condition=pgtrigger.Condition(
+            "OLD.* IS DISTINCT FROM NEW.* AND NEW.status <> 'CLAIMED'"
+            " AND (OLD.status, NEW.status) <> ('SCHEDULED', 'AVAILABLE')"
+        )
+    ),
     pghistory.DeleteEvent(),
     append_only=True,
-    # Set by the claim, after which nothing changes.
-    exclude=["spendable_from", "spendable_until"],
+    # Set by the issue, and by the claim, after which nothing changes.
+    exclude=["claimable_from", "spendable_from", "spendable_until"],
     meta=history_meta(
         _("change of a credit"),
         _("change log"),
@@ -264,6 +320,8 @@ class CashbackAsset(models.Model):
         db_constraint=False,
     )
 
+    # A staggered start, set when issued: SCHEDULED until then. NULL: AVAILABLE from the issue on.
+    claimable_from = models.DateTimeField(null=True, blank=True, editable=False)
     # When the claimed credit can be spent, set by the claim trigger by the pool's policies. NULL: from the claim on, for ever.
     spendable_from = models.DateTimeField(null=True, blank=True, editable=False)
     spendable_until = models.DateTimeField(null=True, blank=True, editable=False)
@@ -289,6 +347,13 @@ class CashbackAsset(models.Model):
             models.CheckConstraint(
                 condition=Q(claimed_at=None) | Q(expires_at=None) | Q(claimed_at__lt=F("expires_at")),
                 name="asset_claimed_before_expiry",
+            ),
+            models.CheckConstraint(
+                condition=Q(claimable_from__isnull=False) | ~Q(status="SCHEDULED"), name="asset_scheduled_for_a_time"
+            ),
+            models.CheckConstraint(
+                condition=Q(claimable_from=None) | Q(expires_at=None) | Q(expires_at__gt=F("claimable_from")),
+                name="asset_starts_before_expiry",
             ),
             models.CheckConstraint(
                 condition=Q(spendable_until=None) | Q(spendable_until__gt=Coalesce("spendable_from", "claimed_at")),
@@ -331,6 +396,11 @@ class CashbackAsset(models.Model):
             models.Index(fields=("status", "total_value", "id"), condition=~Q(status="CLAIMED"), name="asset_value"),
             models.Index(fields=("title", "id"), condition=~Q(status="CLAIMED"), name="asset_title"),
             models.Index(fields=("claimed_by", "id"), condition=Q(claimed_by__isnull=False), name="asset_owned"),
+            # Credits that start later, by pool or all: whoever opens them reads those that are due and no others.
+            models.Index(fields=("claimable_from", "id"), condition=Q(status="SCHEDULED"), name="asset_scheduled"),
+            models.Index(
+                fields=("pool", "claimable_from", "id"), condition=Q(status="SCHEDULED"), name="asset_scheduled_in_pool"
+            ),
             models.Index(fields=("recreated_from",), condition=Q(recreated_from__isnull=False), name="asset_child"),
         )
 
@@ -383,6 +453,7 @@ class Issuance(models.Model):
     first_id = models.UUIDField(null=True)
     last_id = models.UUIDField(null=True)
     recreated = models.BooleanField(default=False, db_default=False, help_text="Whether the credits replace expired ones.")
+    claimable_from = models.DateTimeField(null=True, help_text="When they can first be claimed. Blank: at once.")
     xid = transaction_id()
 
     class Meta:

@@ -2,17 +2,33 @@
 
 import time
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import connection, models
-from django.db.models import Case, CharField, Count, Exists, F, Func, IntegerField, OuterRef, Q, Subquery, Sum, Value, When
-from django.db.models.functions import Coalesce, Lower, Now
+from django.db.models import (
+    Case,
+    CharField,
+    Count,
+    DecimalField,
+    Exists,
+    F,
+    Func,
+    IntegerField,
+    OuterRef,
+    Q,
+    Subquery,
+    Sum,
+    Value,
+    When,
+)
+from django.db.models.functions import Cast, Coalesce, Floor, Lower, Now
 
 from kernel.readable_text import normal_text
 from kernel.replicas import read_connection
 from wallet.assets.bulk_insert import INSERTED_COLUMNS, InsertableRow
-from wallet.assets.claim_rules import ClaimsMade, PoolIsOpen
+from wallet.assets.claim_rules import ClaimsMade, PeriodIsFull, PoolIsOpen
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -164,11 +180,19 @@ class PoolQuerySet(models.QuerySet["CreditPool"]):
         return self.filter(Q(archived_at=None) | Q(pk=asset.pool_id)).order_by("name")
 
     def with_supply(self) -> Self:
-        """Annotate `available`: the number of the pool's credits that can be claimed now."""
+        """Annotate `available`: the number of credits that can be claimed now, those that its budget still allows included."""
         assets: Any = self.model._meta.get_field("assets").related_model
         due = assets.objects.due().filter(pool=OuterRef("pk")).order_by().values("pool").annotate(n=Count("pk")).values("n")
         unclaimed: Any = self.count_in(Q(status="AVAILABLE"))
-        return self.annotate(available=unclaimed - Coalesce(Subquery(due), 0, output_field=IntegerField()))
+        to_issue: Any = Case(
+            When(
+                budget__isnull=False,
+                then=Cast(Floor((F("budget") - self.committed_value()) / F("credit_value")), IntegerField()),
+            ),
+            default=0,
+            output_field=IntegerField(),
+        )
+        return self.annotate(available=unclaimed - Coalesce(Subquery(due), 0, output_field=IntegerField()) + to_issue)
 
     def count_in(self, statuses: Q) -> Coalesce:
         """Return the expression for a pool's number of credits in these statuses, summed from the supply counters.
@@ -180,6 +204,20 @@ class PoolQuerySet(models.QuerySet["CreditPool"]):
         sums = deltas.objects.filter(statuses, pool=OuterRef("pk")).order_by().values("pool").annotate(n=Sum("count"))
         return Coalesce(Subquery(sums.values("n")), 0, output_field=IntegerField())
 
+    def committed_value(self) -> Coalesce:
+        """Return the expression for what a pool has given of its budget (supply_triggers.COMMITTED_VALUE)."""
+        deltas: Any = self.model._meta.get_field("supply_deltas").related_model
+        given = (
+            deltas.objects.filter(status__in=("AVAILABLE", "SCHEDULED", "CLAIMED"), pool=OuterRef("pk"))
+            .order_by()
+            .values("pool")
+        )
+        return Coalesce(Subquery(given.annotate(v=Sum("value")).values("v")), Value(Decimal(0)), output_field=DecimalField())
+
+    def within_budget(self) -> Any:
+        """Return the condition that the pool has a budget, which allows another credit."""
+        return Q(budget__isnull=False) & Q(budget__gte=self.committed_value() + F("credit_value"))
+
     def with_is_open(self) -> Self:
         """Annotate `is_open`: active and within its window now."""
         return self.annotate(is_open=Case(When(OPEN, then=True), default=False, output_field=models.BooleanField()))
@@ -187,8 +225,11 @@ class PoolQuerySet(models.QuerySet["CreditPool"]):
     def with_can_claim(self, assets: AssetQuerySet, user: "User") -> Self:
         """Annotate `can_claim`: whether a claim by `user` from the pool would succeed now."""
         below_limit: Any = Q(per_user_limit=None) | Q(per_user_limit__gt=ClaimsMade(user.pk))
+        below_limit &= Q(period_limit=None) | ~Q(PeriodIsFull(user.pk))
         has_claimable = Exists(assets.claimable().filter(pool=OuterRef("pk")))
         can_claim: Any = Case(
-            When(OPEN & below_limit & has_claimable, then=True), default=False, output_field=models.BooleanField()
+            When(OPEN & below_limit & (Q(has_claimable) | self.within_budget()), then=True),
+            default=False,
+            output_field=models.BooleanField(),
         )
         return self.annotate(can_claim=can_claim)

@@ -4,6 +4,9 @@ from typing import Any
 
 import pgtrigger
 
+from kernel.sql import POOL_BUDGET_LOCK
+from wallet.assets.triggers import refuse_sql
+
 # A group is all credits of one pool, currency, generation and status. The sums of its rows in assets_supplydelta are its
 # supply; each seal merges the rows of a group into one (wallet.ledger.triggers.balances_added).
 GROUP = "pool_id, currency, generation, status"
@@ -59,7 +62,71 @@ supply_deleted = supply_trigger(
     f"{signed_rows('former', -1)}"
     " UNION ALL SELECT pool_id, currency, generation, 'DELETED', batch_id, total_value, 1 FROM former",
 )
-SUPPLY_RULES = [supply_issued, supply_changed, supply_deleted]
+
+# What a pool has given of its budget: the credits that can be claimed, now or later, or were claimed. Expired and deleted ones
+# are free again.
+COMMITTED_VALUE = (
+    "coalesce((SELECT sum(counter.value) FROM assets_supplydelta AS counter"
+    " WHERE counter.pool_id = {pool} AND counter.status IN ('AVAILABLE', 'SCHEDULED', 'CLAIMED')), 0)"
+)
+OVER_BUDGET = refuse_sql("pool_budget", "this is more than the pool's budget allows")
+
+
+def keep_budget(of_pools: str) -> str:
+    """Return PL/pgSQL that refuses what exceeds a budget. It waits for issues under way, which the counters do not show yet.
+
+    Arguments:
+        of_pools: a condition on the pools to check.
+    """
+    return f"""
+    FOR limited IN SELECT id, budget FROM assets_creditpool WHERE budget IS NOT NULL AND {of_pools} ORDER BY id LOOP
+        PERFORM pg_advisory_xact_lock({POOL_BUDGET_LOCK.format(pool="limited.id")});
+        IF {COMMITTED_VALUE.format(pool="limited.id")} > limited.budget THEN
+            {OVER_BUDGET}
+        END IF;
+    END LOOP;
+    """
+
+
+# Its name is behind supply_issued's, so that the counters include the statement. asset_issued, which comes first, holds a key
+# lock on the pool, so that no budget is set meanwhile.
+supply_within_budget = pgtrigger.Trigger(
+    name="supply_within_budget",
+    level=pgtrigger.Statement,
+    operation=pgtrigger.Insert,
+    when=pgtrigger.After,
+    referencing=pgtrigger.Referencing(new="issued"),  # type: ignore[no-untyped-call]
+    declare=[("limited", "record")],
+    func=f"{keep_budget('id IN (SELECT pool_id FROM issued)')} RETURN NULL;",
+)
+# A credit that becomes worth more, or moves into another pool. At the commit, when the counters include it.
+supply_moved_within_budget = pgtrigger.Trigger(
+    name="supply_moved_within_budget",
+    operation=pgtrigger.Update,
+    when=pgtrigger.After,
+    timing=pgtrigger.Deferred,
+    condition=pgtrigger.Condition(
+        "NEW.status = 'AVAILABLE' AND (NEW.total_value > OLD.total_value OR NEW.pool_id IS DISTINCT FROM OLD.pool_id)"
+    ),
+    declare=[("limited", "record")],
+    func=f"{keep_budget('id = NEW.pool_id')} RETURN NULL;",
+)
+SUPPLY_RULES = [supply_issued, supply_changed, supply_deleted, supply_within_budget, supply_moved_within_budget]
+
+# A budget is never below what was given of it. The lock waits for credits on their way into the pool, which hold its key.
+pool_budget = pgtrigger.Trigger(
+    name="pool_budget",
+    operation=pgtrigger.Update,
+    when=pgtrigger.Before,
+    condition=pgtrigger.Condition("NEW.budget IS NOT NULL AND NEW.budget IS DISTINCT FROM OLD.budget"),
+    func=f"""
+    PERFORM FROM assets_creditpool WHERE id = OLD.id FOR UPDATE;
+    IF {COMMITTED_VALUE.format(pool="OLD.id")} > NEW.budget THEN
+        {OVER_BUDGET}
+    END IF;
+    RETURN NEW;
+    """,
+)
 
 # The same figures by counting: the checker compares the counters with them.
 RECOUNTED = f"""

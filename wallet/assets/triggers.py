@@ -9,7 +9,7 @@ import pgtrigger
 
 from kernel.readable_text import EMOJI, KEYS
 from kernel.sql import USER_IN_POOL_LOCK
-from wallet.assets.claim_rules import CLAIMS_MADE, pool_is_open_sql
+from wallet.assets.claim_rules import CLAIMS_MADE, NEXT_PERIOD, PERIOD_IS_FULL, pool_is_open_sql
 
 
 def refuse_sql(name: str, message: str) -> str:
@@ -43,6 +43,22 @@ SPENDABLE_SQL = f"""
     NEW.spendable_until := least(NEW.spendable_until, policy.valid_until);
 """
 
+# A claim by the pool's limit per period. The detail of the error says when the next claim is possible.
+PERIOD_OF_POOL = {"period": "policy.limit_period", "zone": "policy.time_zone", "at": "NEW.claimed_at"}
+PERIOD_FULL = PERIOD_IS_FULL.format(
+    pool="NEW.pool_id", user="NEW.claimed_by_id", slot="NEW.claim_slot", limit="policy.period_limit", **PERIOD_OF_POOL
+)
+# Two conditions one inside the other: PL/pgSQL evaluates the first without the executor, and most pools have no such limit.
+KEEP_PERIOD_LIMIT = f"""
+    IF policy.period_limit IS NOT NULL THEN
+        IF {PERIOD_FULL} THEN
+            RAISE EXCEPTION 'this user holds all the claims the pool allows in this period' USING ERRCODE = 'check_violation',
+                CONSTRAINT = 'pool_period_limit',
+                DETAIL = to_char({NEXT_PERIOD.format(**PERIOD_OF_POOL)} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"');
+        END IF;
+    END IF;
+"""
+
 # Decides a claim by the database's clock after the row lock was granted. A predicate in WHERE is evaluated before the wait for
 # the lock, and would accept a claim too late.
 CLAIM_SQL = f"""
@@ -54,7 +70,8 @@ CLAIM_SQL = f"""
         RETURN NEW;
     END IF;
     SELECT {pool_is_open_sql("pool", at="NEW.claimed_at")} AS is_open, pool.per_user_limit,
-            pool.pending_for, pool.valid_for, pool.ends_with_day, pool.valid_until, pool.time_zone
+            pool.pending_for, pool.valid_for, pool.ends_with_day, pool.valid_until, pool.time_zone, pool.period_limit,
+            pool.limit_period
         INTO policy FROM assets_creditpool AS pool WHERE pool.id = NEW.pool_id;
     IF NOT policy.is_open THEN
         {refuse_sql("pool_open", "this pool is not open for claims")}
@@ -65,6 +82,7 @@ CLAIM_SQL = f"""
     IF NEW.claim_slot > policy.per_user_limit THEN
         {refuse_sql("pool_claim_limit", "this user holds all the claims the pool allows")}
     END IF;
+    {KEEP_PERIOD_LIMIT}
     {SPENDABLE_SQL}
     RETURN NEW;
 """
@@ -82,7 +100,7 @@ final_trigger = pgtrigger.Trigger(
     name="asset_final",
     operation=pgtrigger.Update,
     when=pgtrigger.Before,
-    condition=pgtrigger.Condition("OLD.status <> 'AVAILABLE'"),
+    condition=pgtrigger.Condition("OLD.status NOT IN ('AVAILABLE', 'SCHEDULED')"),
     func=refuse_sql("asset_final", "a claimed or expired asset never changes"),
 )
 
@@ -105,8 +123,25 @@ born_available = pgtrigger.Trigger(
     name="asset_born_available",
     operation=pgtrigger.Insert,
     when=pgtrigger.Before,
-    condition=pgtrigger.Condition("NEW.status <> 'AVAILABLE'"),
-    func=refuse_sql("asset_born_available", "an asset is issued AVAILABLE"),
+    condition=pgtrigger.Condition("NEW.status <> CASE WHEN NEW.claimable_from IS NULL THEN 'AVAILABLE' ELSE 'SCHEDULED' END"),
+    func=refuse_sql("asset_born_available", "an asset is issued AVAILABLE, or SCHEDULED with its start"),
+)
+
+# A scheduled asset becomes AVAILABLE by the database's clock, never early, and can expire. Otherwise it stays as it is.
+scheduled_trigger = pgtrigger.Trigger(
+    name="asset_opens",
+    operation=pgtrigger.Update,
+    when=pgtrigger.Before,
+    condition=pgtrigger.Condition("OLD.status = 'SCHEDULED' OR NEW.status = 'SCHEDULED'"),
+    func=f"""
+    IF OLD.status <> 'SCHEDULED' OR NEW.status NOT IN ('AVAILABLE', 'EXPIRED') THEN
+        {refuse_sql("asset_scheduled", "a scheduled asset changes only when it opens or expires")}
+    END IF;
+    IF NEW.status = 'AVAILABLE' AND OLD.claimable_from > clock_timestamp() THEN
+        {refuse_sql("asset_not_early", "this asset can be claimed later")}
+    END IF;
+    RETURN NEW;
+    """,
 )
 
 keep_claimed = pgtrigger.Trigger(
@@ -125,6 +160,7 @@ same_asset = pgtrigger.Trigger(
     condition=pgtrigger.Condition(
         "OLD.id <> NEW.id OR OLD.created_at <> NEW.created_at OR OLD.created_by_id IS DISTINCT FROM NEW.created_by_id"
         " OR OLD.generation <> NEW.generation"
+        " OR OLD.claimable_from IS DISTINCT FROM NEW.claimable_from"
         " OR OLD.recreated_from_id IS DISTINCT FROM NEW.recreated_from_id OR OLD.batch_id IS DISTINCT FROM NEW.batch_id"
     ),
     func=refuse_sql("asset_same", "an asset keeps its id, origin and generation"),
@@ -136,7 +172,7 @@ claim_only = pgtrigger.Trigger(
     operation=pgtrigger.Update,
     when=pgtrigger.Before,
     condition=pgtrigger.Condition(
-        "OLD.status = 'AVAILABLE' AND NEW.status <> 'AVAILABLE'"
+        "OLD.status <> NEW.status"
         " AND (OLD.total_value <> NEW.total_value OR OLD.currency <> NEW.currency"
         " OR OLD.title <> NEW.title OR OLD.pool_id IS DISTINCT FROM NEW.pool_id"
         " OR OLD.expires_at IS DISTINCT FROM NEW.expires_at)"
@@ -166,9 +202,9 @@ issued_trigger = pgtrigger.Trigger(
     SELECT id INTO lowest FROM issued ORDER BY id LIMIT 1;
     SELECT id INTO highest FROM issued ORDER BY id DESC LIMIT 1;
     WITH line AS (
-        SELECT pool_id, currency, created_by_id, batch_id, recreated_from_id IS NOT NULL AS recreated,
+        SELECT pool_id, currency, created_by_id, batch_id, recreated_from_id IS NOT NULL AS recreated, claimable_from,
             count(*) AS count, sum(total_value) AS value
-        FROM issued GROUP BY pool_id, currency, created_by_id, batch_id, recreated
+        FROM issued GROUP BY pool_id, currency, created_by_id, batch_id, recreated, claimable_from
     ), batch AS (
         INSERT INTO assets_batch (id, title, file_name, file_digest, created_by_id, channel)
             SELECT DISTINCT ON (batch_id) batch_id, coalesce(named.header ->> 'title', ''),
@@ -178,8 +214,10 @@ issued_trigger = pgtrigger.Trigger(
         ON CONFLICT (id) DO NOTHING
     )
     INSERT INTO assets_issuance (
-            pool_id, currency, created_by_id, batch_id, channel, count, value, first_id, last_id, recreated)
-        SELECT pool_id, currency, created_by_id, batch_id, source, count, value, lowest, highest, recreated FROM line;
+            pool_id, currency, created_by_id, batch_id, channel, count, value, first_id, last_id, recreated,
+            claimable_from)
+        SELECT pool_id, currency, created_by_id, batch_id, source, count, value, lowest, highest, recreated, claimable_from
+            FROM line;
     RETURN NULL;
     """,
 )
@@ -305,6 +343,7 @@ ASSET_RULES = [
     issued_trigger,
     pool_currency_changed,
     claim_trigger,
+    scheduled_trigger,
     final_trigger,
     due_trigger,
     same_asset,

@@ -16,7 +16,8 @@ from wallet.money import format_amount
 Row = dict[str, Any]
 Data = dict[str, Any]
 ISSUES = """
-SELECT id, pool_id AS pool, batch_id AS batch, currency, count, value, first_id, last_id, channel, created_by_id AS created_by
+SELECT id, pool_id AS pool, batch_id AS batch, currency, count, value, first_id, last_id, claimable_from, channel,
+    created_by_id AS created_by
 FROM assets_issuance WHERE id = ANY(%(ids)s::bigint[])
 """
 CHANGES = """

@@ -101,7 +101,7 @@ PROPOSAL_RULES = [proposed, decided, carried_out, *never_deleted("proposal_kept"
 
 # --- What needs an approval ---------------------------------------------------------------------------------------------
 
-# A statement trigger, so that a thousand grants cost one look-up.
+# A statement trigger, so that a thousand grants cost one look-up, and count together.
 grant_approved = pgtrigger.Trigger(
     name="grant_approved",
     level=pgtrigger.Statement,
@@ -112,8 +112,9 @@ grant_approved = pgtrigger.Trigger(
     IF EXISTS (
         SELECT FROM granted JOIN ledger_entry AS entry ON entry.id = granted.entry_id
             JOIN assets_cashbackasset AS asset ON asset.id = entry.asset_id
-            JOIN assets_creditpool AS pool ON pool.id = asset.pool_id AND pool.approval_threshold < entry.amount
+            JOIN assets_creditpool AS pool ON pool.id = asset.pool_id AND pool.approval_threshold IS NOT NULL
         WHERE NOT {approved_sql("'GRANT'", "entry.id", "entry.amount <= proposal.amount")}
+        GROUP BY pool.id HAVING sum(entry.amount) > pool.approval_threshold
     ) THEN
         {REQUIRED}
     END IF;

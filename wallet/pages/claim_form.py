@@ -22,8 +22,10 @@ from kernel import refusal_counts
 from kernel.rate_limits import format_wait
 from kernel.refusals import BadRequest, Refusal
 from wallet.actions.claim_batch import Claim
+from wallet.actions.claim_decisions import NotYetClaimable, PeriodLimitReached, SoldOutUntil
 from wallet.ledger.idempotency import KEY_PATTERN
 from wallet.pages.auth import SignedInRequest, signed_in
+from wallet.pages.dates import format_moment
 from wallet.pages.page_parts import ShownOffer, ShownParts, balance_in, renewed_parts
 
 KEY = re.compile(KEY_PATTERN)
@@ -39,6 +41,7 @@ REFUSAL_MESSAGES = {
     "pool_sold_out": (_("Fully claimed"), _("The last credit in this pool was just claimed. See the other pools.")),
     "pool_closed": (_("Closed"), _("This pool isn't open for claims right now. See the other pools.")),
     "claim_limit_reached": (_("Limit reached"), _("You've reached the limit for this offer. See the other pools.")),
+    "asset_not_yet_claimable": (_("Not yet"), _("This credit can't be claimed yet.")),
     "email_not_verified": (
         _("Confirm your email first"),
         _("Open the link that we sent you, or send it again from your account page. Then claim."),
@@ -146,6 +149,8 @@ def refusal_outcome(refusal: Refusal) -> Outcome:
         text = gettext("Please wait %(time)s, then try again.") % {"time": format_wait(wait)}
         return Outcome(messages.WARNING, gettext("Too many attempts"), text, 429, wait)
     title, message = REFUSAL_MESSAGES.get(refusal.code, (_("Nothing was claimed"), refusal.message))
+    if isinstance(refusal, (NotYetClaimable, PeriodLimitReached, SoldOutUntil)):
+        message = gettext("You can claim from %(time)s on.") % {"time": format_moment(refusal.next_claim_at)}
     return Outcome(messages.WARNING, str(title), str(message), 503 if wait else 200, wait)
 
 

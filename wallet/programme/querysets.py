@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
-from django.db.models import Case, CharField, Exists, OuterRef, Q, Value, When
+from django.db.models import BooleanField, Case, CharField, Exists, ExpressionWrapper, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
@@ -32,9 +32,11 @@ def pool_is_open(pool: str) -> Exists:
     return Exists(CreditPool.objects.filter(OPEN, pk=OuterRef(pool)))
 
 
-def pool_has_supply(pool: str) -> Exists:
-    """Return whether the pool of a row has a credit that can be claimed now."""
-    return Exists(CashbackAsset.objects.claimable().filter(pool=OuterRef(pool)))
+def pool_has_supply(pool: str) -> ExpressionWrapper[Q]:
+    """Return whether the pool of a row has a credit that can be claimed now, or would issue one on demand."""
+    issues = CreditPool.objects.filter(CreditPool.objects.all().within_budget(), pk=OuterRef(pool))
+    has_claimable = Exists(CashbackAsset.objects.claimable().filter(pool=OuterRef(pool)))
+    return ExpressionWrapper(Q(has_claimable) | Q(Exists(issues)), output_field=BooleanField())
 
 
 class GrantRuleQuerySet(models.QuerySet["GrantRule"]):

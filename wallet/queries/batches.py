@@ -10,7 +10,7 @@ from kernel.replicas import read_connection
 from wallet.assets.batches import Batch
 from wallet.assets.models import CashbackAsset
 
-STATES = ("available", "claimed", "expired", "deleted")
+STATES = ("scheduled", "available", "claimed", "expired", "deleted")
 # The sums up to the last seal and the changes since. One statement, so that no change is seen twice or not at all.
 SUPPLY = """
 SELECT currency, lower(status), sum(count), sum(value) FROM (

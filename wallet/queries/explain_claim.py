@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.conf import settings
-from django.db.models import DateTimeField
+from django.db.models import DateTimeField, OuterRef, Subquery
 from django.db.models.expressions import RawSQL
 from django.db.models.functions import Now
 
@@ -16,15 +16,18 @@ from wallet.actions.claim_decisions import (
     AssetAlreadyClaimed,
     ClaimLimitReached,
     NeverSpendable,
+    NotYetClaimable,
+    PeriodLimitReached,
     PoolClosed,
     PoolSoldOut,
 )
 from wallet.actions.payment_refusals import WalletClosed
-from wallet.assets.claim_rules import ClaimsMade
+from wallet.assets.claim_rules import NEXT_PERIOD, ClaimsMade, PeriodIsFull
 from wallet.assets.models import AssetExpired, AssetNotFound, AssetStatus, CashbackAsset, CreditPool, PoolNotFound
 from wallet.assets.triggers import later_sql
 
 PENDING_UNTIL = later_sql("now()", "coalesce(assets_creditpool.pending_for, interval '0')", "assets_creditpool.time_zone")
+NEXT_CLAIM = NEXT_PERIOD.format(period="assets_creditpool.limit_period", zone="assets_creditpool.time_zone", at="now()")
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,13 @@ class Rule:
 def explain_pool_claim(pool: CreditPool, user: User) -> dict[str, Any]:
     """Return whether `user` can claim from the pool now, and each rule with its figures."""
     row = pool_figures(pool, user)
-    rules = [*person_rules(user), *pool_rules(row, user, PoolNotFound), credits_left(row), limit_rule(row), spendable_rule(row)]
+    rules = [
+        *person_rules(user),
+        *pool_rules(row, user, PoolNotFound),
+        credits_left(row),
+        *limit_rules(row),
+        spendable_rule(row),
+    ]
     return explanation({"pool": str(pool.pk), "asset": None}, row.now, rules)
 
 
@@ -55,7 +64,7 @@ def explain_asset_claim(asset: CashbackAsset, user: User) -> dict[str, Any]:
     rules = [*person_rules(user), *status_rules(current, user)]
     if current.pool is not None:
         row = pool_figures(current.pool, user)
-        rules += [*pool_rules(row, user, AssetNotFound), limit_rule(row), spendable_rule(row)]
+        rules += [*pool_rules(row, user, AssetNotFound), *limit_rules(row), spendable_rule(row)]
     pool = str(current.pool_id) if current.pool_id else None
     return explanation({"pool": pool, "asset": str(asset.pk)}, current.now, rules)  # type: ignore[attr-defined]
 
@@ -75,7 +84,10 @@ def explanation(target: dict[str, Any], now: Any, rules: list[Rule]) -> dict[str
 def pool_figures(pool: CreditPool, user: User) -> Any:
     """Return the pool with its supply, the user's claims in it and the time, by the database's clock."""
     figures = CreditPool.objects.with_is_open().with_supply().annotate(made=ClaimsMade(user.pk), now=Now())
-    pending_until = RawSQL(PENDING_UNTIL, [], DateTimeField())  # noqa: S611  (a constant)
+    pending_until, next_period = (RawSQL(sql, [], DateTimeField()) for sql in (PENDING_UNTIL, NEXT_CLAIM))  # noqa: S611
+    scheduled = CashbackAsset.objects.filter(pool=OuterRef("pk"), status=AssetStatus.SCHEDULED).order_by("claimable_from")
+    figures = figures.annotate(next_start=Subquery(scheduled.values("claimable_from")[:1]))
+    figures = figures.annotate(period_is_full=PeriodIsFull(user.pk), next_period=next_period)
     return figures.annotate(pending_until=pending_until).get(pk=pool.pk)
 
 
@@ -93,9 +105,12 @@ def status_rules(asset: Any, user: User) -> list[Rule]:
     is_own = asset.claimed_by_id == user.pk
     claimed = {"status": asset.current_status, "claimed_by_them": is_own}
     ends = {"expires_at": format_timestamp(asset.expires_at)}
+    starts = {"claimable_from": format_timestamp(asset.claimable_from)}
+    has_started = asset.claimable_from is None or asset.claimable_from <= asset.now
     return [
         Rule("not_claimed", asset.status != AssetStatus.CLAIMED, AssetAlreadyClaimed, claimed),
         Rule("not_expired", asset.current_status != AssetStatus.EXPIRED, AssetExpired, ends),
+        Rule("started", has_started, NotYetClaimable, starts),
     ]
 
 
@@ -113,14 +128,26 @@ def pool_rules(row: Any, user: User, not_found: type[Refusal]) -> list[Rule]:
 def credits_left(row: Any) -> Rule:
     """Return the rule that a credit is left, with the one that a claim would give now."""
     first = CashbackAsset.objects.claimable().filter(pool=row.pk).soonest_expiry_first().values_list("pk", flat=True).first()
-    figures = {"available": row.available, "next_asset": str(first) if first else None}
-    return Rule("credits_left", first is not None, PoolSoldOut, figures)
+    figures = {
+        "available": row.available,
+        "next_asset": str(first) if first else None,
+        "next_start": format_timestamp(row.next_start),
+    }
+    will_have = row.available > 0 or (row.next_start is not None and row.next_start <= row.now)
+    return Rule("credits_left", will_have, PoolSoldOut, figures)
 
 
-def limit_rule(row: Any) -> Rule:
-    """Return the rule of the pool's limit per user."""
+def limit_rules(row: Any) -> list[Rule]:
+    """Return the rules of the pool's limits per user, in all and per period."""
     figures = {"limit": row.per_user_limit, "claimed": row.made}
-    return Rule("per_user_limit", row.per_user_limit is None or row.made < row.per_user_limit, ClaimLimitReached, figures)
+    below_limit = row.per_user_limit is None or row.made < row.per_user_limit
+    is_full = row.period_limit is not None and row.period_is_full
+    of_period = {"limit": row.period_limit, "period": row.limit_period if row.period_limit is not None else None}
+    of_period["next_claim_at"] = format_timestamp(row.next_period) if is_full else None
+    return [
+        Rule("per_user_limit", below_limit, ClaimLimitReached, figures),
+        Rule("period_limit", not is_full, PeriodLimitReached, of_period),
+    ]
 
 
 def spendable_rule(row: Any) -> Rule:

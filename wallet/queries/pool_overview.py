@@ -20,6 +20,7 @@ NOTHING = (0, Decimal(0))
 class PoolSupply:
     """The (count, value) of a pool's credits in each state, in the pool's currency. `issued` is their sum."""
 
+    scheduled: tuple[int, Decimal]
     available: tuple[int, Decimal]
     claimed: tuple[int, Decimal]
     expired: tuple[int, Decimal]
@@ -28,14 +29,14 @@ class PoolSupply:
     @property
     def issued(self) -> tuple[int, Decimal]:
         """Return the (count, value) of all credits that were ever in the pool."""
-        states = (self.available, self.claimed, self.expired, self.deleted)
+        states = (self.scheduled, self.available, self.claimed, self.expired, self.deleted)
         return sum(count for count, _ in states), sum((value for _, value in states), Decimal(0))
 
 
 def pool_supply(pool: CreditPool) -> PoolSupply:
     """Return the supply of a pool, from the counters in one query."""
     states = supply_by(Q(pool=pool.pk), "currency").get((pool.currency,), {})
-    return PoolSupply(*(states.get(name, NOTHING) for name in ("available", "claimed", "expired", "deleted")))
+    return PoolSupply(*(states.get(name, NOTHING) for name in ("scheduled", "available", "claimed", "expired", "deleted")))
 
 
 def charted_period(pool: CreditPool, now: datetime) -> Period:

@@ -46,7 +46,12 @@ def line_totals(states: States, currency: str) -> dict[str, dict[str, Any]]:
     """Return count and value of each column of the summary; absent states are zero."""
     counts = {name: states.get(name, (0, 0)) for name in (*(status.lower() for status in AssetStatus.values), "deleted")}
     issued = tuple(map(sum, zip(*counts.values(), strict=True)))
-    figures = {"issued": issued, **counts, "remaining": counts["available"], "liability": counts["claimed"]}
+    figures = {
+        "issued": issued,
+        **counts,
+        "remaining": tuple(map(sum, zip(counts["scheduled"], counts["available"], strict=True))),
+        "liability": counts["claimed"],
+    }
     return {
         name: {"count": count, "value": format_amount(Decimal(value), currency)} for name, (count, value) in figures.items()
     }

@@ -1,5 +1,6 @@
 """The checker's SQL: each statement returns one sentence per violating row (checker.py lists the invariants)."""
 
+from wallet.assets.claim_rules import PERIOD_IS_FULL
 from wallet.ledger.movement_kinds import LASTING_ENTRY
 from wallet.verification import supply
 
@@ -31,8 +32,8 @@ ASSET_AND_ENTRY_DIFFER = """
 SUMS_DIFFER = """
     WITH supply AS (
         SELECT pool_id, currency, count(*) AS issued, sum(total_value) AS issued_value,
-            count(*) FILTER (WHERE status IN ('AVAILABLE', 'CLAIMED', 'EXPIRED')) AS known,
-            sum(total_value) FILTER (WHERE status IN ('AVAILABLE', 'CLAIMED', 'EXPIRED')) AS known_value,
+            count(*) FILTER (WHERE status IN ('SCHEDULED', 'AVAILABLE', 'CLAIMED', 'EXPIRED')) AS known,
+            sum(total_value) FILTER (WHERE status IN ('SCHEDULED', 'AVAILABLE', 'CLAIMED', 'EXPIRED')) AS known_value,
             count(*) FILTER (WHERE status = 'CLAIMED') AS claimed,
             coalesce(sum(total_value) FILTER (WHERE status = 'CLAIMED'), 0) AS claimed_value
         FROM assets_cashbackasset GROUP BY pool_id, currency
@@ -96,12 +97,21 @@ CLAIM_SLOTS = """
 
 # A claim must obey the limit at its time. A change of the limit has the time of its transaction's start but is visible from its
 # commit on, so the previous limit is accepted for ten more seconds, which no transaction exceeds.
-OVER_LIMIT = """
+PERIOD_WAS_FULL = PERIOD_IS_FULL.format(
+    pool="asset.pool_id",
+    user="asset.claimed_by_id",
+    slot="asset.claim_slot",
+    limit="rule.period_limit",
+    period="rule.limit_period",
+    zone="rule.time_zone",
+    at="asset.claimed_at",
+)
+OVER_LIMIT = f"""
     WITH rule AS (
-        SELECT pgh_obj_id AS pool_id, per_user_limit, pgh_created_at AS since,
+        SELECT pgh_obj_id AS pool_id, per_user_limit, period_limit, limit_period, time_zone, pgh_created_at AS since,
             lead(pgh_created_at) OVER (PARTITION BY pgh_obj_id ORDER BY pgh_created_at, pgh_id) AS until
         FROM assets_creditpoolevent
-        UNION ALL SELECT id, per_user_limit, '-infinity', NULL FROM assets_creditpool
+        UNION ALL SELECT id, per_user_limit, period_limit, limit_period, time_zone, '-infinity', NULL FROM assets_creditpool
         WHERE id NOT IN (SELECT pgh_obj_id FROM assets_creditpoolevent)
     )
     SELECT format('asset %s is claim number %s of user %s in pool %s, more than its limit then',
@@ -110,8 +120,9 @@ OVER_LIMIT = """
     WHERE status = 'CLAIMED' AND claim_slot IS NOT NULL AND NOT EXISTS (
         SELECT FROM rule WHERE rule.pool_id = asset.pool_id AND rule.since <= asset.claimed_at
             AND (rule.until IS NULL OR asset.claimed_at < rule.until + interval '10 seconds')
-            AND (rule.per_user_limit IS NULL OR asset.claim_slot <= rule.per_user_limit))
-"""
+            AND (rule.per_user_limit IS NULL OR asset.claim_slot <= rule.per_user_limit)
+            AND (rule.period_limit IS NULL OR NOT {PERIOD_WAS_FULL}))
+"""  # noqa: S608  (constants)
 
 # Stored responses that differ from the usual JSON of their entry. The caller compares these few exactly: non-ASCII titles,
 # currencies without two decimals, times at a full second.

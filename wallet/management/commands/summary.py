@@ -6,7 +6,7 @@ from wallet.management import output
 from wallet.management.base_command import BaseCommand
 from wallet.queries import reports
 
-STATES = ("issued", "available", "claimed", "expired", "deleted")
+STATES = ("issued", "scheduled", "available", "claimed", "expired", "deleted")
 
 
 class Command(BaseCommand):
