@@ -31,8 +31,9 @@ def asset_list_branches(user: User, parameters: Mapping[str, str]) -> list[Q]:
         return by_status[AssetStatus(status)]
     if user.is_admin and not text:
         return [Q()]
-    # A due row is AVAILABLE in its table, so the second EXPIRED branch would return it twice.
-    once = (AssetStatus.SCHEDULED, AssetStatus.AVAILABLE, AssetStatus.EXPIRED)
+    # A due row is AVAILABLE in its table, so the second EXPIRED branch would return it twice. Credits that start later are
+    # listed when they are asked for.
+    once = (AssetStatus.AVAILABLE, AssetStatus.EXPIRED)
     return [*(by_status[status][0] for status in once), *by_status[AssetStatus.CLAIMED]]
 
 
