@@ -106,8 +106,8 @@ def test_each_generation_of_a_pool_is_reconciled_with_the_issue_log(console: Cli
 
     diwali, loose = reconciliation["groups"]
     assert [(line["generation"], line["issued"], line["counts"]) for line in diwali["lines"]] == [
-        (1, 6, [3, 2, 1, 0]),
-        (2, 1, [0, 0, 0, 1]),
+        (1, 6, [0, 3, 2, 1, 0]),
+        (2, 1, [0, 0, 0, 0, 1]),
     ]
     assert (diwali["logged"], diwali["moved"], loose["logged"]) == (7, 0, 1)
     assert (reconciliation["issued"], reconciliation["logged"], reconciliation["balanced"]) == (8, 8, True)
