@@ -32,8 +32,9 @@ SETTINGS = {
     "log_timezone": "UTC",
     "log_checkpoints": "off",
 }
-# For profiles that begin with "test": a power failure may lose their data, a killed process may not.
-SETTINGS_OF_TESTS = {"fsync": "off", "full_page_writes": "off"}
+# For profiles that begin with "test": a power failure may lose their data, a killed process may not. Tests change tables and
+# triggers all the time, and an autovacuum would hold these up to the lock timeout on a busy machine.
+SETTINGS_OF_TESTS = {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}
 SEGMENT = 16 * 1024 * 1024  # of the write-ahead log: a server that starts needs room for one
 LOG_LIMIT = 8 * 1024 * 1024
 START_SECONDS = 60

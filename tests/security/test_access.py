@@ -68,7 +68,7 @@ def is_open(address: str) -> bool:
 
 
 def is_signpost(address: str) -> bool:
-    return address in SIGNPOSTS or address.startswith("/admin/r/")
+    return address in SIGNPOSTS or address.startswith(("/admin/r/", "/join/"))
 
 
 def closed(answer: Any) -> bool:
