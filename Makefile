@@ -50,7 +50,7 @@ prove: $(READY)  ## Inject every fault while clients claim (MINUTES=10 SEED=…)
 CLUSTER := .venv-cluster
 $(CLUSTER)/.installed: requirements-cluster.txt | $(READY)
 	rm -rf $(CLUSTER)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --target $(CLUSTER) -r $<
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --target $(CLUSTER) --require-hashes -r $<
 	@touch $@
 
 prove-cluster: $(READY) $(CLUSTER)/.installed  ## Break a cluster of five hosts (Linux, root; MINUTES=3 is short), and write docs/cluster.md

@@ -6,6 +6,7 @@ last saved is sent again. After a failure the endpoint waits, twice as long each
 """
 
 import logging
+import math
 import random
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -64,7 +65,7 @@ class Run:
 
 def deliver_webhooks(seconds: float | None = None) -> int:
     """Send events for so long, or for ever; return the number of events that arrived."""
-    until = float("inf") if seconds is None else monotonic() + seconds
+    until = math.inf if seconds is None else monotonic() + seconds
     running: dict[UUID, Future[int]] = {}
     count, next_tick = 0, 0.0
     with ThreadPoolExecutor(MAX_CONCURRENT, thread_name_prefix="webhooks") as pool:
