@@ -63,4 +63,6 @@ def test_browser_apps_may_read_the_headers_that_the_api_documents() -> None:
     answer = ask(CORS_ALLOWED_ORIGINS="https://shop.example")
 
     exposed = set(answer.stderr.strip().splitlines()[-1].split(", "))
-    assert exposed == {"Device-Token", "ETag", "Idempotency-Replayed", "Retry-After", "X-Request-ID", "Content-Disposition"}
+    assert exposed == {"Device-Token", "ETag", "Idempotency-Replayed", "Retry-After", "X-Request-ID", "Content-Disposition"} | {
+        "X-Wallet-Position"
+    }

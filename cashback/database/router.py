@@ -7,7 +7,7 @@ from django.db.models import Model
 from kernel.replicas import PRIMARY, REPLICA, read_alias
 
 # What operators and users look at. Sessions, permissions, keys and second factors are read from the primary always.
-APPS_ON_REPLICA = {"assets", "ledger"}
+APPS_ON_REPLICA = {"assets", "ledger", "programme", "delivery", "notices"}
 MODELS_ON_REPLICA = {"accounts.User", "accounts.Service"}
 
 

@@ -180,7 +180,7 @@ def test_every_refusal_of_a_claim_has_its_own_message() -> None:
     modules = {module.__name__ for module in (claim_decisions, transactions, idempotency, assets)}
     codes = {refusal.code for refusal in subclasses(Refusal) if refusal.__module__ in modules}
 
-    assert len(codes) == 10
+    assert len(codes) == 11
     assert codes - REFUSAL_MESSAGES.keys() == set()
 
 

@@ -31,8 +31,8 @@ class RuleNotFound(NotFound):
 def open_rule(actor: User, **fields: Any) -> GrantRule:
     """Open a rule, which counts events from now on, and return it. Raises ValidationError."""
     rule = GrantRule(created_by=actor, **fields)
-    check_rule(rule)
     with violations_in_words(WORDS), transaction.atomic():
+        check_rule(rule)
         rule.save(force_insert=True)
     audit.record_event("rule_change", "done", actor, rule=str(rule.pk), change="open")
     return rule
