@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from django.db import connection
+from django.db import connection, transaction
 
 from cashback.checks import public_has_no_privileges, rules_are_enforced
 from cashback.database import privileges
@@ -119,10 +119,9 @@ def check_statistics() -> Finding:
 
 def analyze_tables() -> None:
     """Run ANALYZE without a time limit."""
-    with connection.cursor() as cursor:
-        cursor.execute("SET statement_timeout = 0; SET lock_timeout = 0")
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0")
         cursor.execute("ANALYZE")
-    connection.close()
 
 
 def check_seals(roots: Path) -> Finding:

@@ -17,7 +17,7 @@ from django.urls import get_resolver
 from dev.cluster import network
 from dev.cluster.templates import DEPLOY, fill_template
 
-FILES = sorted(path.relative_to(DEPLOY).as_posix() for path in DEPLOY.rglob("*") if path.is_file())
+FILES = sorted(path.relative_to(DEPLOY).as_posix() for path in DEPLOY.rglob("*") if path.is_file() and path.suffix != ".pyc")
 TEMPLATES = [name for name in FILES if name != "README.md" and not name.startswith(("grafana/", "systemd/", "backup/base"))]
 TEMPLATES = [name for name in TEMPLATES if not name.endswith(".sh") and "${" in (DEPLOY / name).read_text()]
 SERVICES = [name for name in FILES if name.startswith("systemd/")]
