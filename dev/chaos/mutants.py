@@ -21,7 +21,7 @@ from dev.race.transport import ClaimResponse, DirectTransport, pool_request, rec
 from wallet.actions import issue_assets, seal_ledger
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
-from wallet.ledger import signing
+from wallet.ledger import idempotency, signing
 from wallet.ledger.models import Entry, EntryKind
 from wallet.verification.checker import Violation, snapshot_connection, verify_everything
 
@@ -114,7 +114,9 @@ class Forgetful(DirectTransport):
         with transaction.atomic():
             asset = CashbackAsset.objects.claimable().filter(pool=UUID(pool)).select_for_update(skip_locked=True).first()
             assert asset is not None
-            claim = record_claim(asset, user_of(participant), pool_request(participant, pool, key))
+            request = pool_request(participant, pool, key)
+            idempotency.reserve_keys([request])  # without looking at whether it was reserved
+            claim = record_claim(asset, user_of(participant), request)
         return ClaimResponse("ok", 201, "201", claim.receipt) if key in self.lost else self.lose(key)
 
     def __init__(self) -> None:

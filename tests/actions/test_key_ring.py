@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from contextvars import Context
 from typing import Any
 from uuid import UUID
 
@@ -72,6 +73,15 @@ def test_a_key_of_this_week_and_the_last_is_not_reserved_again(ada: User, weeks:
     with pytest.raises(IdempotencyKeyReused):
         find_response(asked(ada, "another"))
     assert kept() == [weeks]
+
+
+def test_a_thread_that_has_reserved_no_key_releases_none(ada: User) -> None:
+    # All keys of its batch were used before, and nothing is there to release.
+    keep(ada, 0)
+
+    Context().run(idempotency.release_keys, [asked(ada)])
+
+    assert kept() == [0]
 
 
 def test_sql_by_hand_keeps_no_key_twice(ada: User) -> None:

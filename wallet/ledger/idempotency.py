@@ -165,10 +165,11 @@ def store_responses(responses: Iterable[tuple[IdempotentRequest, StoredResponse,
 
 def release_keys(requests: Sequence[IdempotentRequest]) -> None:
     """Delete keys that this transaction reserved for requests that were refused, so that they may be sent again."""
-    if requests:
+    partition = reserved_partition.get(None)
+    if requests and partition is not None:  # this thread never reserved a key, if it is None
         with connection.cursor() as cursor:
             keys: list[Any] = request_columns(requests, "user_id", "route", "key")
-            cursor.execute(RELEASE_KEYS, [*keys, reserved_partition.get()])
+            cursor.execute(RELEASE_KEYS, [*keys, partition])
 
 
 def request_columns(requests: Sequence[IdempotentRequest], *names: str) -> list[list[Any]]:
