@@ -38,6 +38,7 @@ class Scope(models.TextChoices):
     READ_WALLETS = "wallets:read", _("Read balances and credits of users")
     GRANT = "credits:grant", _("Grant credits, claw them back and extend them")
     READ_EVENTS = "events:read", _("Read events")
+    MANAGE_WEBHOOKS = "webhooks:manage", _("Add, test and remove its webhooks")
     REPORT_EVENTS = "events:write", _("Report events that rules reward with credits")
 
 

@@ -113,6 +113,12 @@ class QuoteThrottle(CallerThrottle):
     rate = "quote"
 
 
+class FeedThrottle(CallerThrottle):
+    """Limits pages of the feed of events (RATE_FEED, RATE_SERVICE_FEED)."""
+
+    rate = "feed"
+
+
 class PaymentThrottle(CallerThrottle):
     """Limits whatever changes a payment or a credit (RATE_PAYMENT, RATE_SERVICE_PAYMENT)."""
 

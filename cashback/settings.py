@@ -269,6 +269,9 @@ RATES = {
     "payment": read_rate("RATE_PAYMENT", "30/m"),
     "service_quote": read_rate("RATE_SERVICE_QUOTE", "6000/m"),
     "service_payment": read_rate("RATE_SERVICE_PAYMENT", "6000/m"),
+    # Pages of the feed, of one operator and of one service.
+    "feed": read_rate("RATE_FEED", "60/m"),
+    "service_feed": read_rate("RATE_SERVICE_FEED", "600/m"),
     "personal_data": read_rate("RATE_PERSONAL_DATA", "5/h"),
     "search": read_rate("RATE_SEARCH", "60/m"),
     "export": read_rate("RATE_EXPORT", "10/m"),

@@ -23,6 +23,8 @@ DEMO_DATA_LOCK = "hashtext('wallet.actions.demo_data')"
 WALLET_LOCK = "hashtextextended({user}::text || {currency}::text, 1)"
 # Serializes issues in one pool that has a budget. {pool} is SQL for its id.
 POOL_BUDGET_LOCK = "hashtextextended({pool}::text, 3)"
+# Serializes the claims that open scheduled credits of one pool. {pool} is SQL for its id.
+POOL_OPENING_LOCK = "hashtextextended({pool}::text, 4)"
 # Keeps an idempotency key single over the weeks. {user}, {route} and {key} are SQL.
 IDEMPOTENCY_KEY_LOCK = "hashtextextended({user}::text || {route} || ' ' || {key}, 2)"
 # Retired: sealers took it before a unique constraint kept them apart.

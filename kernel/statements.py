@@ -2,6 +2,7 @@
 
 from collections import namedtuple
 from collections.abc import Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
@@ -12,6 +13,13 @@ from kernel.replicas import read_connection
 def row_type(names: tuple[str, ...]) -> Any:
     """Return the class of rows with these columns."""
     return namedtuple("Row", names)  # noqa: PYI024  (the columns are known at run time only)
+
+
+def database_time() -> datetime:
+    """Return the time by the clock of the server that reads use now."""
+    (clock,) = run_statements({"clock": "SELECT clock_timestamp() AS now"}, {})["clock"]
+    now: datetime = clock.now
+    return now
 
 
 def run_statements(statements: Mapping[str, str], parameters: Mapping[str, Any]) -> dict[str, list[Any]]:

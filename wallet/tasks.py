@@ -91,8 +91,11 @@ def sweep_wallets() -> int:
 
 def notify_people() -> int:
     """Write the notices that are due and send those that wait; return how many emails were sent."""
-    record_notices.record_notices()
-    return send_notices.send_waiting_notices(seconds=NOTICE_SECONDS)["SENT"]
+    try:
+        record_notices.record_notices()
+    finally:  # what was written before leaves all the same
+        sent = send_notices.send_waiting_notices(seconds=NOTICE_SECONDS)["SENT"]
+    return sent
 
 
 def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:

@@ -1,5 +1,6 @@
 """Pools that issue their credits on demand: as long as the budget allows, and never above it."""
 
+import threading
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
@@ -7,6 +8,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, connection, transaction
@@ -22,7 +24,8 @@ from wallet.actions.claim_batch import Claim
 from wallet.actions.claim_decisions import PoolSoldOut
 from wallet.actions.grant_batch import GrantOrder, grant_lines
 from wallet.actions.grant_credit import grant_credit
-from wallet.actions.grant_lines import GrantLine
+from wallet.actions.grant_file import grant_patiently
+from wallet.actions.grant_lines import GrantLine, Outcome
 from wallet.actions.issue_assets import issue_asset, issue_many
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.idempotency import IdempotentRequest, fingerprint
@@ -231,3 +234,54 @@ def test_a_claim_by_id_takes_a_credit_that_was_issued_ahead(on_demand: OpenPool,
     assert asset is not None
 
     assert claim_asset(asset.pk, alice).status_code == 201
+
+
+def test_a_budget_for_billions_of_credits_shows_in_the_lists(open_pool: OpenPool) -> None:
+    pool = open_pool(budget=Decimal(30_000_000), credit_title="Penny", credit_value=Decimal("0.01"))
+
+    assert CreditPool.objects.with_supply().get(pk=pool.pk).available == 3_000_000_000
+
+
+def test_a_pool_that_opens_later_issues_when_it_opens_so_that_no_lifetime_runs_down(on_demand: OpenPool) -> None:
+    opens_at = timezone.now() + timedelta(days=60)
+    pool = on_demand(opens_at=opens_at, credit_lifetime="30 days")
+    assert states(pool) == {}
+
+    edit_pool.update_pool(pool.pk, None, opens_at=timezone.now() - timedelta(minutes=1))
+    issue_on_demand.refill_pools()
+
+    assert states(pool) == {"AVAILABLE": 10}
+    soonest = CashbackAsset.objects.filter(pool=pool).order_by("expires_at")[0].expires_at
+    assert soonest is not None
+    assert soonest - timezone.now() > timedelta(days=29)
+
+
+def test_a_claim_from_a_pool_whose_budget_is_spent_takes_no_lock_and_looks_once(
+    on_demand: OpenPool, alice: User, django_assert_num_queries: Any
+) -> None:
+    pool = on_demand("300")
+    for _ in range(3):
+        claim(pool, alice)
+
+    with django_assert_num_queries(6) as asked, pytest.raises(PoolSoldOut):
+        claim(pool, alice)  # begin, reserve the key, look for room, lock, look for more, roll back
+
+    assert not [
+        query for query in asked.captured_queries if "assets_creditpool" in query["sql"] and "KEY SHARE" in query["sql"]
+    ]
+
+
+def test_lines_that_were_busy_are_sent_again_and_the_others_keep_their_results(
+    on_demand: OpenPool, make_users: MakeUsers, elsewhere: psycopg.Connection[Any]
+) -> None:
+    pool = on_demand("400")
+    refill_all = CashbackAsset.objects.filter(pool=pool).order_by("id").values_list("pk", flat=True)
+    people = make_users(3)
+    elsewhere.execute("SELECT FROM assets_cashbackasset WHERE id = ANY(%s) FOR UPDATE", [list(refill_all[:1])])
+    CreditPool.objects.filter(pk=pool.pk).update(budget=Decimal(300))
+    threading.Timer(0.3, elsewhere.rollback).start()
+
+    order = GrantOrder(pool.pk, "goodwill")
+    results = grant_patiently(order, [GrantLine(str(user.pk), f"line-{n}") for n, user in enumerate(people)], False)
+
+    assert [result.outcome for result in results] == [Outcome.GRANTED] * 3

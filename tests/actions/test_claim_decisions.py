@@ -1,6 +1,7 @@
 """Claim decisions as a table: every outcome and the order of refusals, without a database."""
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 import pytest
@@ -15,15 +16,18 @@ from wallet.actions.claim_decisions import (
     ClaimRequest,
     PoolClosed,
     PoolSoldOut,
+    SoldOutUntil,
     admit_pool_claims,
     decide_asset_claims,
     refuse_unserved,
 )
-from wallet.actions.claim_sql import ClaimAllowance
+from wallet.actions.claim_sql import ClaimAllowance, PoolSupply
 from wallet.assets.models import AssetExpired, AssetNotFound, AssetStatus, CashbackAsset, PoolNotFound
 
 Allowances = dict[tuple[UUID | None, UUID], ClaimAllowance]
 ALICE, BOB = User(email="alice@example.com"), User(email="bob@example.com")
+NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
 POOL = uuid4()
 FREE = ClaimAllowance(lock_acquired=True, pool_is_active=True, is_open=True, remaining=None)
 
@@ -178,7 +182,30 @@ def test_requests_that_got_no_asset(
 ) -> None:
     unserved, limited = ClaimRequest(POOL, ALICE), ClaimRequest(POOL, limited_user)
 
-    refused = refuse_unserved([unserved], [limited], some_left=some_left)
+    refused = refuse_unserved([unserved], [limited], PoolSupply(some_left, may_issue=False, next_start=None, now=NOW))
 
     assert reason(refused[unserved]) is unserved_outcome
     assert (reason(refused[limited]) if limited in refused else None) is limited_outcome
+
+
+@pytest.mark.parametrize(
+    ("may_issue", "next_start", "outcome", "is_final"),
+    [
+        (False, None, PoolSoldOut, True),
+        (True, None, PoolSoldOut, False),
+        (False, NOW, PoolSoldOut, False),  # it has started and waits to be opened
+        (False, LATER, SoldOutUntil, True),
+        (True, LATER, PoolSoldOut, False),
+    ],
+)
+def test_a_pool_is_finally_sold_out_when_nothing_may_follow_now(
+    may_issue: bool, next_start: datetime | None, outcome: type, is_final: bool
+) -> None:
+    requests = [ClaimRequest(POOL, user) for user in (ALICE, BOB)]
+
+    refused = refuse_unserved(requests, [], PoolSupply(some_left=False, may_issue=may_issue, next_start=next_start, now=NOW))
+
+    first, second = (refused[request] for request in requests)
+    assert isinstance(first, PoolSoldOut)
+    assert (type(first), first.is_final) == (outcome, is_final)
+    assert first is not second  # each is raised in a thread of its own

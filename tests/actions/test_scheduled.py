@@ -17,12 +17,12 @@ from accounts.models import User
 from kernel.transactions import violated_constraint
 from tests.concurrency import at_once
 from wallet import tasks
-from wallet.actions import edit_asset
+from wallet.actions import edit_asset, edit_pool, open_scheduled
 from wallet.actions.claim import claim_asset, claim_from_pool
 from wallet.actions.claim_batch import Claim
 from wallet.actions.claim_decisions import NotYetClaimable, PoolSoldOut, SoldOutUntil
 from wallet.actions.grant_batch import GrantOrder, grant_lines
-from wallet.actions.grant_lines import GrantLine
+from wallet.actions.grant_lines import GrantLine, Outcome
 from wallet.actions.issue_assets import daily_starts, issue_many
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.idempotency import IdempotentRequest, fingerprint
@@ -245,3 +245,28 @@ def test_an_operator_expires_and_deletes_what_has_not_started(drip: Drip, ada: U
 
     assert states(pool) == {"AVAILABLE": 3, "SCHEDULED": 2, "EXPIRED": 1}
     assert violations() == []
+
+
+def test_claims_that_come_together_on_a_new_day_open_one_block(
+    drip: Drip, make_users: Callable[[int], list[User]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_scheduled.open_next_credits, "__defaults__", (5,))
+    pool = drip(count=40, per_day=20)
+    CashbackAsset.objects.filter(pool=pool, status="AVAILABLE").delete()
+    let_a_day_pass(pool)
+
+    at_once(lambda _: open_scheduled.open_for_claims(pool.pk), make_users(6))
+
+    assert states(pool) == {"AVAILABLE": 5, "SCHEDULED": 15}
+
+
+def test_a_bulk_grant_opens_what_is_due_and_issues_the_rest(drip: Drip, make_users: Callable[[int], list[User]]) -> None:
+    pool = drip(count=4, per_day=2)
+    edit_pool.update_pool(pool.pk, None, budget=Decimal(500), credit_title="Daily", credit_value=Decimal(100))
+    CashbackAsset.objects.filter(pool=pool, status="AVAILABLE").delete()
+    let_a_day_pass(pool)
+
+    order, people = GrantOrder(pool.pk, "goodwill"), make_users(5)
+    results = grant_lines(order, [GrantLine(str(user.pk), f"line-{n}") for n, user in enumerate(people)])
+
+    assert Counter(result.outcome for result in results) == {Outcome.GRANTED: 5}

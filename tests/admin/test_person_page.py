@@ -16,6 +16,7 @@ from pytest_django import DjangoAssertNumQueries
 from accounts import tokens
 from accounts.devices import Client as SignInClient
 from accounts.models import Revoked, TokenFamily, User
+from kernel.uuid7 import uuid7
 from tests.conftest import PASSWORD
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
@@ -153,8 +154,9 @@ def test_each_part_is_bounded_and_the_page_takes_the_same_queries(
 
 
 def test_notices_are_shown_with_what_became_of_them(console: Client, alice: User) -> None:
-    for number, fields in enumerate(({"state": "SKIPPED", "skip_reason": "OPTED_OUT"}, {"state": "WAITING"})):
-        Notice.objects.create(user=alice, kind="granted", key=str(number), payload={}, **fields)
+    states_now = ({"state": "SKIPPED", "skip_reason": "OPTED_OUT"}, {"state": "WAITING"})
+    for pk, fields in zip(sorted(uuid7() for _ in states_now), states_now, strict=True):  # ids of one millisecond have no order
+        Notice.objects.create(id=pk, user=alice, kind="granted", key=str(pk), payload={}, **fields)
 
     states = [line["state"] for line in console.get(page_of(alice)).context["notices"]]
 

@@ -162,6 +162,8 @@ def test_number_of_statements_per_claim(
         as_alice.post(of_pool(pool), headers=same)
     with django_assert_num_queries(5):  # who; begin, the key is taken, its answer, commit
         as_alice.post(of_pool(pool), headers=same)
+    with django_assert_num_queries(8):  # who; begin, reserve the key, look for room, lock, look for more, roll back (2)
+        assert as_alice.post(of_pool(pool), headers=key()).status_code == 409
 
 
 @pytest.mark.django_db(transaction=True)

@@ -9,11 +9,12 @@ from uuid import UUID, uuid4
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.utils import timezone
 
 from accounts.models import Role, User
 from accounts.service_keys import create_key
 from accounts.services import Scope, Service
-from tests.approvals.conftest import THRESHOLD, expire, proposal_of
+from tests.approvals.conftest import THRESHOLD, expire, proposal_of, without_rules
 from tests.concurrency import at_once
 from tests.money.conftest import kinds, money, soon
 from wallet.actions import edit_asset, edit_pool, import_csv, issue_assets, pool_lifecycle, recreate_asset
@@ -213,6 +214,33 @@ def test_an_end_that_has_passed_by_the_approval_is_refused(ada: User, grace: Use
 
     with pytest.raises(ValidationError, match="in the past"):
         approve_proposal(proposal.pk, grace)
+
+
+def test_an_issue_that_was_sent_again_under_a_higher_threshold_is_not_made_twice(
+    ada: User, grace: User, pool: CreditPool
+) -> None:
+    proposal = proposal_of(issue_two, ada, pool)
+    approve_proposal(proposal_of(edit_pool.update_pool, pool.pk, ada, approval_threshold=Decimal(500)).pk, grace)
+    issue_two(ada, pool)
+
+    with pytest.raises(ProposalOutdated):
+        approve_proposal(proposal.pk, grace)
+
+    assert CashbackAsset.objects.count() == 2
+
+
+def test_the_same_recreation_is_one_proposal(ada: User, pool: CreditPool) -> None:
+    """Also when the new credit gets the lifetime of its parent, which ends at another time with each request."""
+    expires_at = timezone.now() + timedelta(hours=5)
+    with without_rules():
+        asset = CashbackAsset.objects.create(
+            title="Dear", total_value=Decimal(500), currency="INR", pool=pool, expires_at=expires_at
+        )
+    edit_asset.expire_asset(asset.pk, ada)
+
+    first, second = (proposal_of(recreate_asset.recreate_asset, asset.pk, ada) for _ in range(2))
+
+    assert first == second
 
 
 def test_a_dear_credit_is_recreated_by_two_and_a_dearer_one_is_not_made_by_a_change(

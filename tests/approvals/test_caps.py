@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
 from decimal import Decimal
+from io import StringIO
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -23,6 +24,7 @@ from wallet.actions import edit_pool, issue_on_demand
 from wallet.actions.claim import claim_from_pool
 from wallet.actions.decide_proposal import approve_proposal
 from wallet.actions.grant_batch import BulkApprovalRequired, GrantOrder, grant_lines, grant_many
+from wallet.actions.grant_file import GrantFile, grant_file
 from wallet.actions.grant_lines import GrantLine
 from wallet.actions.issue_assets import issue_in_pool, issue_many
 from wallet.actions.preview_proposal import preview_proposal
@@ -57,6 +59,20 @@ def test_a_budget_is_at_most_the_approval_threshold(pool: CreditPool, ada: User)
     assert not Proposal.objects.exists()
     assert edit_pool.update_pool(pool.pk, ada, budget=Decimal(100), **ON_DEMAND).budget == 100
     assert states(pool) == {"AVAILABLE": 10}
+
+
+def test_a_file_above_the_threshold_grants_nothing_through_any_interface(
+    pool: CreditPool, make_users: Callable[[int], list[User]], tmp_path: Path
+) -> None:
+    gifts(pool, 4)
+    people = make_users(4)
+    path = tmp_path / "people.csv"
+    path.write_text("user,reference\n" + "".join(f"{user.pk},line-{n}\n" for n, user in enumerate(people)))
+
+    with pytest.raises(BulkApprovalRequired):
+        grant_file(GrantFile(path), GrantOrder(pool.pk, "goodwill"), StringIO())
+
+    assert not Entry.objects.exists()
 
 
 def test_manual_sql_puts_no_budget_above_a_threshold(pool: CreditPool, open_pool: Callable[..., CreditPool]) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection
 from django.db.models import F
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -20,6 +21,7 @@ from wallet.actions import deliver_webhooks as delivery
 from wallet.actions import edit_webhook
 from wallet.actions.edit_webhook import NewSecret
 from wallet.delivery.models import WebhookAttempt, WebhookEndpoint
+from wallet.delivery.ticks import append_tick
 from wallet.ledger.models import Lot, Movement
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -140,6 +142,47 @@ def test_a_dead_receiver_delays_no_other(
     assert monotonic() - started < 4
     assert [reload(made.endpoint).state for made in ends] == ["retrying", "active"]
     assert WebhookAttempt.objects.filter(endpoint=ends[0].endpoint)[0].detail == "The receiver took too long."
+
+
+def test_a_webhook_that_is_removed_while_events_are_sent_ends_nothing_else(
+    start_receiver: Callable[..., Receiver],
+    add: Callable[..., NewSecret],
+    credit: Callable[..., Lot],
+    spend: Callable[..., Any],
+) -> None:
+    def remove() -> int:
+        WebhookEndpoint.objects.filter(pk=removed.endpoint.pk).delete()
+        connection.close()
+        return 500
+
+    removed, kept = add(start_receiver(answer=remove)), start_receiver()
+    add(kept)
+    credit()
+    spend("1.00")
+
+    delivery.deliver_webhooks(1.5)
+
+    assert len(kept.ids) == 1
+    assert WebhookEndpoint.objects.count() == 1
+
+
+def test_an_endpoint_that_had_its_turn_is_behind_the_others(
+    start_receiver: Callable[..., Receiver],
+    add: Callable[..., NewSecret],
+    credit: Callable[..., Lot],
+    spend: Callable[..., Any],
+) -> None:
+    first, second = (add(start_receiver()).endpoint for _ in range(2))
+    for amount in ("1.00", "2.00"):
+        credit()
+        spend(amount)
+        append_tick()
+        assert delivery.due_endpoints(1) == [first.pk]
+        delivery.deliver_to(first.pk, monotonic() + 5)
+        credit()
+        append_tick()
+        assert delivery.due_endpoints(1) == [second.pk]
+        delivery.deliver_to(second.pk, monotonic() + 5)
 
 
 def test_waits_double_up_to_an_hour_with_jitter(settings: Settings) -> None:

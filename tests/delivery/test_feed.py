@@ -11,6 +11,7 @@ from uuid import UUID
 import psycopg
 import pytest
 from django.db import connection, connections
+from pytest_django import Settings
 
 from accounts.models import User
 from accounts.services import Service
@@ -396,3 +397,11 @@ def test_claims_write_nothing_for_the_feed(credit: Callable[..., Lot]) -> None:
     credit()
 
     assert (Entry.objects.count(), Tick.objects.count()) == (1, 0)
+
+
+def test_pages_are_limited_per_service_and_are_no_searches(as_shop: Caller, settings: Settings) -> None:
+    settings.RATES = settings.RATES | {"search": "1/d", "service_feed": "3/d"}
+
+    answers = [as_shop.get(f"{ROOT}/feed/?after=0&types=payment.held") for _ in range(4)]
+
+    assert [answer.status_code for answer in answers] == [200, 200, 200, 429]

@@ -1,5 +1,6 @@
 """Webhooks go to public addresses only, whatever a URL or a name says, and no receiver holds a worker for long."""
 
+import http.client
 import socket
 import threading
 import time
@@ -149,6 +150,8 @@ def test_redirects_are_not_followed(target: str, start_receiver: Callable[..., R
         "https://shop.example/a b",
         "https://shop.example/\nHost: other",
         "https://bücher.example/",
+        "https://a..b/",
+        f"https://{'a' * 64}.example/",
         f"https://shop.example/{'x' * 500}",
     ],
 )
@@ -185,6 +188,28 @@ def test_a_receiver_that_sends_a_byte_now_and_then_is_cut_off() -> None:
             client.post("{}", {})
 
         assert time.monotonic() - started < 1.5
+
+
+def test_a_body_that_comes_a_byte_at_a_time_on_a_closing_connection_is_cut_off() -> None:
+    head = b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve_slowly, args=(listener, [head] + [b"x"] * 100), daemon=True).start()
+        client = GuardedClient(f"http://127.0.0.1:{listener.getsockname()[1]}/", 0.5, private=True)
+        started = time.monotonic()
+
+        with pytest.raises(TimeoutError):
+            client.post("{}", {})
+
+        assert time.monotonic() - started < 3
+
+
+def test_a_response_with_impossible_numbers_is_no_response() -> None:
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n"
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve_slowly, args=(listener, [chunked]), daemon=True).start()
+
+        with pytest.raises(http.client.HTTPException):
+            GuardedClient(f"http://127.0.0.1:{listener.getsockname()[1]}/", 2, private=True).post("{}", {})
 
 
 def test_a_long_response_is_not_read_to_its_end() -> None:

@@ -112,9 +112,12 @@ def test_a_private_address_is_refused_by_the_api(as_shop: Caller, settings: Sett
 
 
 def test_webhooks_need_the_scope(new_key: Callable[..., Any]) -> None:
-    answer = with_key(new_key("payments:read").text).get(WEBHOOKS)
+    """A key that reads events may not have them sent elsewhere."""
+    reader = with_key(new_key("events:read").text)
 
-    assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+    for answer in (reader.get(WEBHOOKS), reader.post(WEBHOOKS, {"url": "https://shop.example/"})):
+        assert (answer.status_code, answer.json()["code"]) == (403, "scope_missing")
+    assert not WebhookEndpoint.objects.exists()
 
 
 def test_an_operator_adds_a_webhook_whose_secret_is_shown_once(

@@ -72,7 +72,9 @@ def claim_from_pool(pool_id: UUID, user: User, request: IdempotentRequest) -> Cl
         for _attempt in range(MAX_REPLENISHED):
             try:
                 return submit_claim(pool_claim_batcher, ClaimRequest(pool_id, user, request))
-            except PoolSoldOut:
+            except PoolSoldOut as refusal:
+                if refusal.is_final:
+                    raise
                 replenish_pool(pool_id)
         raise AllInFlight  # others took what was opened or issued
 

@@ -151,8 +151,7 @@ def process_pool_claims(requests: Sequence[ClaimRequest], locking: Locking) -> C
         assignments += zip(in_pool, assets, strict=False)
         unserved = in_pool[len(assets) :]
         if unserved or limited:
-            some_left = claim_sql.has_claimable_assets(pool_id, besides=assets)
-            refused |= refuse_unserved(unserved, limited, some_left=some_left)
+            refused |= refuse_unserved(unserved, limited, claim_sql.read_pool_supply(pool_id, besides=assets))
     try:
         return results | refused | record_claims(assignments)
     except AssetExpired as error:

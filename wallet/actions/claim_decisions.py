@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django.utils.translation import gettext_noop as _
@@ -13,7 +14,7 @@ from kernel.batching import RetryIndividually
 from kernel.refusals import Conflict, Refusal
 from kernel.timestamps import format_timestamp
 from kernel.transactions import Busy
-from wallet.actions.claim_sql import ClaimAllowance, ClaimAllowances
+from wallet.actions.claim_sql import ClaimAllowance, ClaimAllowances, PoolSupply
 from wallet.assets.models import AssetExpired, AssetNotFound, AssetStatus, CashbackAsset, PoolNotFound
 from wallet.ledger.idempotency import IdempotentRequest
 
@@ -29,36 +30,43 @@ class AssetAlreadyClaimed(Conflict):
         self.asset = asset
 
 
-class PoolSoldOut(Conflict):
-    code = "pool_sold_out"
-    meaning = _("No credit of the pool is left.")
-    detail = _("All credits of this pool have been claimed. See the other pools.")
+class ClaimableLater:
+    """A refusal that says from when a claim is possible: `sentence` for the user, with that time for {begins}."""
 
-
-class SoldOutUntil(PoolSoldOut):
-    code = "pool_sold_out"
-    meaning = _("No credit of the pool is left, or none until the next ones start.")
-    detail = _("All credits of this pool have been claimed for now. More will follow.")
+    sentence: ClassVar[str]
+    members: Mapping[str, Any]
 
     def __init__(self, next_claim_at: datetime) -> None:
-        """Take when the next credits start."""
         begins = format_timestamp(next_claim_at)
-        super().__init__(f"All credits of this pool have been claimed for now. The next ones can be claimed from {begins} on.")
+        super().__init__(self.sentence.format(begins=begins))  # type: ignore[call-arg]  # of the refusal
         self.next_claim_at = next_claim_at
         self.members = {"next_claim_at": begins}
 
 
-class NotYetClaimable(Conflict):
+class PoolSoldOut(Conflict):
+    """Raised as final, unless the pool may get more credits when it is asked for them (replenish_pool)."""
+
+    code = "pool_sold_out"
+    meaning = _("No credit of the pool is left.")
+    detail = _("All credits of this pool have been claimed. See the other pools.")
+
+    def __init__(self, detail: str | None = None, *, is_final: bool = True) -> None:
+        super().__init__(detail)
+        self.is_final = is_final
+
+
+class SoldOutUntil(ClaimableLater, PoolSoldOut):
+    code = "pool_sold_out"
+    meaning = _("No credit of the pool is left, or none until the next ones start.")
+    detail = _("All credits of this pool have been claimed for now. More will follow.")
+    sentence = "All credits of this pool have been claimed for now. The next ones can be claimed from {begins} on."
+
+
+class NotYetClaimable(ClaimableLater, Conflict):
     code = "asset_not_yet_claimable"
     meaning = _("The credit can be claimed from a later time on.")
     detail = _("This credit cannot be claimed yet. See its claimable_from.")
-
-    def __init__(self, claimable_from: datetime) -> None:
-        """Take when the credit can be claimed."""
-        begins = format_timestamp(claimable_from)
-        super().__init__(f"This credit can be claimed from {begins} on.")
-        self.next_claim_at = claimable_from
-        self.members = {"next_claim_at": begins}
+    sentence = "This credit can be claimed from {begins} on."
 
 
 class PoolClosed(Conflict):
@@ -73,17 +81,11 @@ class ClaimLimitReached(Conflict):
     detail = _("You have reached this pool's limit per user. See the other pools.")
 
 
-class PeriodLimitReached(ClaimLimitReached):
+class PeriodLimitReached(ClaimableLater, ClaimLimitReached):
     code = "claim_limit_reached"
     meaning = _("The user has claimed as many credits of the pool as it allows per user, or per user and period.")
     detail = _("You have reached this pool's limit per user for now. Claim again when its next period begins.")
-
-    def __init__(self, next_claim_at: datetime) -> None:
-        """Take when the next period begins."""
-        begins = format_timestamp(next_claim_at)
-        super().__init__(f"You have reached this pool's limit per user for now. You can claim from it again from {begins} on.")
-        self.next_claim_at = next_claim_at
-        self.members = {"next_claim_at": begins}
+    sentence = "You have reached this pool's limit per user for now. You can claim from it again from {begins} on."
 
 
 class NeverSpendable(Conflict):
@@ -211,20 +213,29 @@ def is_hidden(allowance: ClaimAllowance | None, user: User) -> bool:
     return allowance is not None and not (allowance.pool_is_active or (allowance.pool_is_active is False and user.is_admin))
 
 
-def refuse_unserved(unserved: Sequence[ClaimRequest], limited: Sequence[ClaimRequest], *, some_left: bool) -> Refused:
+def refuse_unserved(unserved: Sequence[ClaimRequest], limited: Sequence[ClaimRequest], supply: PoolSupply) -> Refused:
     """Return the refusals of one pool's requests that were assigned no asset.
 
     Arguments:
         unserved: admitted requests for which no asset could be locked.
         limited: requests refused for the user's limit. That refusal stands only while assets are left and the limit is reached
             by claims that exist or are recorded in this batch; without assets left, the pool is sold out for every user.
-        some_left: whether the pool has claimable assets, all of them locked by other transactions.
+        supply: what the pool has besides the assigned assets, all of it locked by other transactions.
     """
     waiting_users = {request.user.pk for request in unserved}
-    refused: Refused = {request: AllInFlight() if some_left else PoolSoldOut() for request in unserved}
+    refused: Refused = {request: nothing_left(supply) for request in unserved}  # each thread raises one of its own
     for request in limited:
-        if not some_left:
-            refused[request] = PoolSoldOut()
+        if not supply.some_left:
+            refused[request] = nothing_left(supply)
         elif request.user.pk in waiting_users:
             refused[request] = RetryIndividually()
     return refused
+
+
+def nothing_left(supply: PoolSupply) -> Refusal:
+    """Return the refusal of a claim for which the pool had no asset."""
+    if supply.some_left:
+        return AllInFlight()
+    if supply.may_open or supply.may_issue:
+        return PoolSoldOut(is_final=False)
+    return SoldOutUntil(supply.next_start) if supply.next_start is not None else PoolSoldOut()

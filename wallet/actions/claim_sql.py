@@ -13,8 +13,8 @@ from django.db.models.expressions import RawSQL
 from kernel.server_timeline import SERVER_TIMELINE
 from kernel.sql import USER_IN_POOL_LOCK, uuid_array
 from kernel.transactions import BATCH_LOCK_TIMEOUT_MS
-from wallet.assets.claim_rules import CLAIMS_MADE, NEXT_PERIOD, pool_is_open_sql
-from wallet.assets.models import CashbackAsset
+from wallet.assets.claim_rules import CLAIMABLE_SQL, CLAIMS_MADE, COMMITTED_VALUE, NEXT_PERIOD, pool_is_open_sql
+from wallet.assets.models import CashbackAsset, PoolNotFound
 from wallet.ledger.models import Entry
 
 
@@ -48,6 +48,21 @@ class ClaimAllowance(NamedTuple):
     next_claim_at: datetime | None = None
 
 
+class PoolSupply(NamedTuple):
+    """What a pool has: whether claimable assets are left, whether its budget allows another, and when the next scheduled one
+    starts (None: there is none), at the time `now`."""
+
+    some_left: bool
+    may_issue: bool
+    next_start: datetime | None
+    now: datetime
+
+    @property
+    def may_open(self) -> bool:
+        """Whether a scheduled asset has started and waits to be opened."""
+        return self.next_start is not None and self.next_start <= self.now
+
+
 UNREAD = "batch"  # the column of an asset that no claim reads
 POOL = UUID(int=0)  # stands for the pool in a compiled statement
 ClaimAllowances = dict[tuple[UUID | None, UUID], ClaimAllowance]  # by the ids of pool and user
@@ -72,6 +87,15 @@ SELECT pool.id, wanted.user_id, pool.period_limit - (
 FROM (SELECT clock_timestamp() AS now) AS clock,
     unnest(%(targets)s::uuid[], %(users)s::uuid[]) AS wanted (pool_id, user_id)
 JOIN assets_creditpool AS pool ON pool.id = wanted.pool_id
+"""  # noqa: S608  (constants)
+SELECT_POOL_SUPPLY = f"""\
+SELECT EXISTS (
+    SELECT FROM assets_cashbackasset WHERE pool_id = pool.id AND {CLAIMABLE_SQL} AND id <> ALL (%(besides)s::uuid[])
+), coalesce(pool.budget >= {COMMITTED_VALUE.format(pool="pool.id")} + pool.credit_value, false), (
+    SELECT claimable_from FROM assets_cashbackasset WHERE pool_id = pool.id AND status = 'SCHEDULED'
+    ORDER BY claimable_from LIMIT 1
+), statement_timestamp()
+FROM assets_creditpool AS pool WHERE pool.id = %(pool)s
 """  # noqa: S608  (constants)
 # Takes the lock that the claim trigger will take, unless another transaction holds it.
 TRY_LOCK_USER_IN_POOL = f"pg_try_advisory_xact_lock({USER_IN_POOL_LOCK.format(pool='wanted.pool_id', user='wanted.user_id')})"
@@ -168,9 +192,13 @@ def lock_pool_assets(pool_id: UUID, count: int) -> list[CashbackAsset]:
     return read_assets(fetch_results(sql, [*(pool_id if given == POOL else given for given in parameters), count])[0])
 
 
-def has_claimable_assets(pool_id: UUID, besides: Sequence[CashbackAsset]) -> bool:
-    """Return whether the pool has claimable assets besides these, locked or not."""
-    return CashbackAsset.objects.claimable().filter(pool=pool_id).exclude(pk__in=[asset.pk for asset in besides]).exists()
+def read_pool_supply(pool_id: UUID, besides: Sequence[CashbackAsset] = ()) -> PoolSupply:
+    """Return what the pool has besides these assets, locked or not. Raises PoolNotFound."""
+    parameters = {"pool": pool_id, "besides": uuid_array(asset.pk for asset in besides)}
+    rows = fetch_results(SELECT_POOL_SUPPLY, parameters)[0]
+    if not rows:
+        raise PoolNotFound
+    return PoolSupply(*rows[0])
 
 
 def mark_claimed_and_append(entries: Sequence[Entry], granted_by: UUID | None = None) -> dict[UUID, datetime]:

@@ -225,15 +225,17 @@ def carry_out_extension(proposal: Proposal, _file: Path | None) -> None:
 
 
 def carry_out_issue(proposal: Proposal, _file: Path | None) -> None:
-    """Issue the credits, and answer the request's repetitions."""
+    """Issue the credits, and answer the request's repetitions. Raises ProposalOutdated if the request was carried out."""
     request = IssueParameters.from_json(proposal.parameters)
-    proposer, fields = proposal.proposed_by, request.credit_fields()
-    issued = issue_many(proposer, pool_of(proposal), count=request.count, batch_id=proposal.result, **fields)
+    proposer, fields, keyed = proposal.proposed_by, request.credit_fields(), None
     if proposer and proposal.request_key:
         keyed = IdempotentRequest(proposer, "issue", proposal.request_key, proposal.fingerprint)
-        if idempotency.reserve_keys([keyed]):
-            body = {"issued": issued.count, "batch": str(issued.batch)}
-            idempotency.store_responses([(keyed, StoredResponse(201, body), None)])
+        if not idempotency.reserve_keys([keyed]):  # sent again under a higher threshold
+            raise ProposalOutdated
+    issued = issue_many(proposer, pool_of(proposal), count=request.count, batch_id=proposal.result, **fields)
+    if keyed:
+        body = {"issued": issued.count, "batch": str(issued.batch)}
+        idempotency.store_responses([(keyed, StoredResponse(201, body), None)])
 
 
 def carry_out_recreation(proposal: Proposal, _file: Path | None) -> None:

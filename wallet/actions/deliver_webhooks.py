@@ -25,8 +25,9 @@ from django.utils import timezone
 
 from accounts.services import Service
 from kernel.fallbacks import Fallback
+from kernel.waits import doubled_wait
 from wallet.delivery.cursors import InvalidCursor, parse_cursor
-from wallet.delivery.feed import Event, read_events
+from wallet.delivery.feed import MAX_PART, Event, read_events
 from wallet.delivery.guarded_http import GuardedClient
 from wallet.delivery.messages import Outcome, open_client, send_event
 from wallet.delivery.models import WebhookAttempt, WebhookEndpoint
@@ -39,7 +40,6 @@ TICK_SECONDS = 1.0
 PAUSE_SECONDS = 0.2  # between two looks for endpoints that are due
 RUN_SECONDS = 10.0  # how long a worker sends to one endpoint before others get their turn
 SAVE_SECONDS = 1.0  # how often the position is saved while events arrive
-PAGE_SIZE = 500
 MAX_WAIT = timedelta(hours=1)
 GIVE_UP_AFTER = timedelta(days=1)
 KEEP_LOG = timedelta(days=30)
@@ -112,7 +112,7 @@ def deliver_to(pk: UUID, until: float) -> int:
     try:
         endpoint = lease_endpoint(pk)
         return deliver_run(Run(endpoint), min(until, monotonic() + RUN_SECONDS)) if endpoint else 0
-    except (DatabaseError, InterfaceError):
+    except Exception:  # noqa: BLE001  (recorded; the lease ends by itself, and no endpoint may stop the others)
         DELIVERY_FAILED.record()
         return 0
     finally:
@@ -143,8 +143,8 @@ def deliver_run(run: Run, until: float) -> int:
             client.close()
     except (ValidationError, InvalidCursor) as error:  # a URL that is no longer allowed, or a position that is not one
         failure = (None, Outcome(None, 0, str(getattr(error, "message", error))))
-    if failure is None:
-        save(run, lease=None, leased_until=None)
+    if failure is None:  # the others are before it now
+        save(run, lease=None, leased_until=None, next_attempt_at=Now())
     else:
         save_failure(run, *failure)
     return run.count
@@ -155,7 +155,7 @@ def send_pages(client: GuardedClient, run: Run, until: float) -> tuple[Event, Ou
     endpoint, has_more = run.endpoint, True
     while has_more and monotonic() < until:
         page = read_events(
-            parse_cursor(endpoint.cursor), service=endpoint.service_id, types=endpoint.event_types, limit=PAGE_SIZE
+            parse_cursor(endpoint.cursor), service=endpoint.service_id, types=endpoint.event_types, limit=MAX_PART
         )
         for event in page.events:
             if monotonic() - run.saved_at > SAVE_SECONDS and not save(run):
@@ -209,8 +209,8 @@ def save_failure(run: Run, event: Event | None, outcome: Outcome) -> None:
 
 def wait_after(failures: int) -> timedelta:
     """Return how long to wait after so many failures: twice as long each time, up to an hour, by chance down to half of it."""
-    seconds = min(settings.WEBHOOK_RETRY_SECONDS * 2 ** min(failures - 1, 20), MAX_WAIT.total_seconds())
-    return timedelta(seconds=seconds * random.uniform(0.5, 1))  # noqa: S311  (jitter, not a secret)
+    longest = doubled_wait(failures, timedelta(seconds=settings.WEBHOOK_RETRY_SECONDS), MAX_WAIT)
+    return longest * random.uniform(0.5, 1)  # noqa: S311  (jitter, not a secret)
 
 
 def log_attempt(endpoint: WebhookEndpoint, event_ids: list[str], outcome: Outcome, *, succeeded: bool) -> WebhookAttempt:

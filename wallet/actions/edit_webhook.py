@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from accounts import audit
 from accounts.models import User
 from accounts.services import Service
+from kernel.batching import release_connection
 from kernel.transactions import violated_constraint
 from wallet.actions.deliver_webhooks import log_attempt
 from wallet.delivery.event_types import checked_types
@@ -99,6 +100,7 @@ def send_test_event(endpoint: WebhookEndpoint) -> WebhookAttempt:
     """Send `webhook.test` at once and return the line of the log. Raises ValidationError when the URL is not allowed."""
     event = create_test_event(endpoint)
     client = open_client(endpoint)
+    release_connection()  # a receiver may be slow
     try:
         outcome = send_event(client, endpoint, event)
     finally:

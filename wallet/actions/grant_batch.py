@@ -16,7 +16,7 @@ from kernel.uuid7 import uuid7
 from wallet.actions import claim_sql, grant_sql
 from wallet.actions.approvals import CONSTRAINT, ApprovalRequired
 from wallet.actions.claim_batch import claim_refusal
-from wallet.actions.claim_decisions import AllInFlight, NeverSpendable, PoolClosed, PoolSoldOut
+from wallet.actions.claim_decisions import NeverSpendable, PoolClosed, nothing_left
 from wallet.actions.grant_lines import (
     GrantLine,
     LinePlan,
@@ -166,8 +166,7 @@ def grant_wanted(order: GrantOrder, lines: Sequence[GrantLine], plan: LinePlan) 
         if missing and replenish_for_grants(order.pool_id, len(missing)):
             granted |= record_grants(order, missing)
         if len(granted) < len(grants):
-            some_left = claim_sql.has_claimable_assets(order.pool_id, besides=[])
-            refusal: Refusal = AllInFlight() if some_left else PoolSoldOut()
+            refusal: Refusal = nothing_left(claim_sql.read_pool_supply(order.pool_id))
     except OF_POOL as of_pool:
         granted, refusal = set(), of_pool
     for position, grant in grants.items():

@@ -12,15 +12,16 @@ from kernel.uuid7 import uuid7
 from wallet.actions import claim_sql
 from wallet.actions.approvals import ApprovalRequired, Draft, awaiting_approval
 from wallet.actions.claim_batch import claim_refusal
-from wallet.actions.claim_decisions import AllInFlight, PoolSoldOut
+from wallet.actions.claim_decisions import nothing_left
 from wallet.actions.grant_lines import grant_fingerprint
+from wallet.actions.grant_sql import lock_users_in_pool
 from wallet.actions.operator_audit import audited
 from wallet.actions.payment_answers import Answer
 from wallet.actions.payment_checks import check_reference
 from wallet.actions.payment_refusals import ReferenceUsed, WalletClosed, refusals_of_postgresql
 from wallet.actions.proposal_parameters import GrantParameters
 from wallet.actions.replenish_pool import replenish_for_grants
-from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound
+from wallet.assets.models import CashbackAsset
 from wallet.ledger.models import Entry, Grant, ProposalKind
 from wallet.money import format_amount
 
@@ -106,8 +107,10 @@ def answer_again(earlier: Grant, digest: str) -> Answer:
 def claim_for(user: User, actor: User, pool_id: UUID, entry_id: UUID) -> Entry:
     """Claim the asset of the pool that expires soonest, and return its entry."""
     assets = claim_sql.lock_pool_assets(pool_id, 1)
-    if not assets and replenish_for_grants(pool_id, 1):
-        assets = claim_sql.lock_pool_assets(pool_id, 1)
+    if not assets:
+        lock_users_in_pool(pool_id, [user.pk])  # before the locks of more supply, as bulk grants do
+        if replenish_for_grants(pool_id, 1):
+            assets = claim_sql.lock_pool_assets(pool_id, 1)
     if not assets:
         raise missing_credit(pool_id)
     entry = build_entry(entry_id, user, actor, assets[0])
@@ -122,9 +125,7 @@ def claim_for(user: User, actor: User, pool_id: UUID, entry_id: UUID) -> Entry:
 
 def missing_credit(pool_id: UUID) -> Refusal:
     """Return the refusal when no credit could be locked."""
-    if not CreditPool.objects.filter(pk=pool_id).exists():
-        return PoolNotFound()
-    return AllInFlight() if claim_sql.has_claimable_assets(pool_id, besides=[]) else PoolSoldOut()
+    return nothing_left(claim_sql.read_pool_supply(pool_id))
 
 
 def build_entry(entry_id: UUID, user: User, actor: User, asset: CashbackAsset) -> Entry:

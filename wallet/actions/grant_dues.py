@@ -12,6 +12,7 @@ from django.utils.translation import gettext_noop as _
 
 from kernel.refusals import Conflict, Refusal
 from kernel.transactions import Busy, atomic_with_retry, violated_constraint
+from kernel.waits import doubled_wait
 from wallet.actions.claim_decisions import PoolClosed, PoolSoldOut
 from wallet.actions.grant_credit import make_grant
 from wallet.actions.proposal_parameters import GrantParameters
@@ -86,6 +87,6 @@ def grant_due(due_id: int) -> bool:
 
 def postpone_due(due_id: int, attempts: int, refusal: Refusal) -> None:
     """Record why a due could not be granted, and try it again later: after a minute, then after twice as long each time."""
-    pause = min(FIRST_PAUSE * 2 ** min(attempts, 11), LONGEST_PAUSE)
+    pause = doubled_wait(attempts + 1, FIRST_PAUSE, LONGEST_PAUSE)
     waiting = GrantDue.objects.filter(pk=due_id, entry=None, attempts=attempts)
     waiting.update(attempts=F("attempts") + 1, refusal=refusal.code, next_try_at=Now() + pause)

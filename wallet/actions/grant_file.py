@@ -10,6 +10,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from threading import Event
@@ -68,8 +69,9 @@ class GrantFile:
             raise InvalidRow(Mistake(first[0], None, f"the columns must be {' and '.join(COLUMNS)}."))
         return names
 
-    def check(self) -> int:
-        """Read the whole file and return its number of lines; raise GrantFileRefused."""
+    @cached_property
+    def count(self) -> int:
+        """The number of lines, for which the whole file is read and checked. Raises GrantFileRefused."""
         count = 0
         for number, _line in self:
             count += 1
@@ -78,13 +80,6 @@ class GrantFile:
         if not count:
             raise GrantFileRefused
         return count
-
-
-def check_file(file: GrantFile, order: GrantOrder) -> int:
-    """Read the whole file and return its number of lines. Raises GrantFileRefused, BulkApprovalRequired for all together."""
-    total = file.check()
-    check_worth(order, total)
-    return total
 
 
 def grant_file(
@@ -101,8 +96,10 @@ def grant_file(
         dry_run: change nothing; each line is judged by what is there now, as if there were credits for all.
         progress: called with the number of lines done.
 
-    Raises as `grant_lines` does. What was granted before stays granted.
+    Raises GrantFileRefused, BulkApprovalRequired for all lines together, and as `grant_lines` does. What was granted before
+    stays granted.
     """
+    check_worth(order, file.count)
     counts, lines, stopping = Counter[str](), iter(file), Event()
     writer = csv.writer(report)
     writer.writerow(REPORT_COLUMNS)
@@ -136,18 +133,21 @@ def grant_part(order: GrantOrder, lines: Sequence[GrantLine], dry_run: bool, sto
 
 
 def grant_patiently(order: GrantOrder, lines: Sequence[GrantLine], dry_run: bool) -> list[LineResult]:
-    """Grant lines in one transaction; after a pause again, while the database or some of the credits are busy."""
+    """Grant lines in one transaction; after a pause those again for which the database or a credit was busy."""
+    results: dict[int, LineResult] = {}
+    left = list(range(len(lines)))
     for attempt in range(1, BUSY_ATTEMPTS + 1):
-        is_last = attempt == BUSY_ATTEMPTS
         try:
-            results = grant_lines(order, lines, dry_run=dry_run)
-            if is_last or not any(isinstance(result.refusal, Busy) for result in results):
-                return results
+            results |= dict(zip(left, grant_lines(order, [lines[place] for place in left], dry_run=dry_run), strict=True))
         except Busy:
-            if is_last:
+            if attempt == BUSY_ATTEMPTS:
                 raise
+        else:
+            left = [place for place in left if isinstance(results[place].refusal, Busy)]
+        if not left or attempt == BUSY_ATTEMPTS:
+            break
         time.sleep(BUSY_SECONDS)
-    raise AssertionError("unreachable: the last attempt returns or raises")
+    return [results[place] for place in range(len(lines))]
 
 
 def write_results(writer: "csv.Writer", lines: Sequence[NumberedLine], results: Sequence[LineResult]) -> Counter[str]:  # type: ignore[name-defined]

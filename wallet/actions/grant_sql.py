@@ -7,6 +7,7 @@ from uuid import UUID
 from kernel.sql import USER_IN_POOL_LOCK, uuid_array
 from wallet.actions.claim_sql import SELECT_ALLOWANCES, WANTED_IN_POOLS, ClaimAllowance, allowances_by_key, fetch_results
 from wallet.actions.grant_lines import EarlierGrant, NamedUser
+from wallet.assets.claim_rules import CLAIMABLE_SQL, QUEUE_ORDER_SQL
 
 FIND_USERS = """\
 SELECT id, id, is_active FROM accounts_user WHERE id = ANY(%(ids)s::uuid[])
@@ -25,15 +26,15 @@ FROM (SELECT DISTINCT id FROM unnest(%(users)s::uuid[]) AS wanted (id) ORDER BY 
 """  # noqa: S608  (constants)
 READ_ALLOWANCES = SELECT_ALLOWANCES.format(lock_acquired="true", wanted=WANTED_IN_POOLS)
 # Each line gets the next credit, the one that expires soonest first. The claim trigger decides each claim as any other.
-GRANT_CREDITS = """\
+GRANT_CREDITS = f"""\
 WITH line AS (
     SELECT * FROM unnest(%(entries)s::uuid[], %(users)s::uuid[], %(references)s::text[], %(fingerprints)s::text[])
         WITH ORDINALITY AS line (entry_id, user_id, reference, fingerprint, place)
 ), credit AS (
     SELECT id, row_number() OVER () AS place FROM (
         SELECT id FROM assets_cashbackasset
-        WHERE pool_id = %(pool)s::uuid AND status = 'AVAILABLE' AND (expires_at IS NULL OR expires_at > statement_timestamp())
-        ORDER BY expires_at ASC NULLS LAST, id LIMIT %(count)s FOR NO KEY UPDATE SKIP LOCKED
+        WHERE pool_id = %(pool)s::uuid AND {CLAIMABLE_SQL}
+        ORDER BY {QUEUE_ORDER_SQL} LIMIT %(count)s FOR NO KEY UPDATE SKIP LOCKED
     ) AS locked
 ), claimed AS (
     UPDATE assets_cashbackasset AS asset SET status = 'CLAIMED', claimed_by_id = line.user_id
@@ -50,16 +51,16 @@ WITH line AS (
 INSERT INTO ledger_grant (entry_id, service_id, actor_id, reference, reason, fingerprint)
 SELECT entry_id, %(service)s::uuid, %(actor)s::uuid, reference, %(reason)s, fingerprint FROM claimed ORDER BY reference
 RETURNING entry_id
-"""
+"""  # noqa: S608  (constants)
 # Whether the pool's next credits, so many, are worth more than its approval threshold, with those that start by now.
-NEEDS_APPROVAL = """\
+NEEDS_APPROVAL = f"""\
 SELECT EXISTS (
     SELECT FROM assets_creditpool AS pool WHERE pool.id = %(pool)s::uuid
         AND pool.approval_threshold IS NOT NULL AND pool.approval_threshold < (
         SELECT sum(total_value) FROM (
             (SELECT total_value FROM assets_cashbackasset
-            WHERE pool_id = pool.id AND status = 'AVAILABLE' AND (expires_at IS NULL OR expires_at > statement_timestamp())
-            ORDER BY expires_at ASC NULLS LAST, id LIMIT %(count)s)
+            WHERE pool_id = pool.id AND {CLAIMABLE_SQL}
+            ORDER BY {QUEUE_ORDER_SQL} LIMIT %(count)s)
             UNION ALL
             (SELECT total_value FROM assets_cashbackasset
             WHERE pool_id = pool.id AND status = 'SCHEDULED' AND claimable_from <= statement_timestamp()
@@ -68,7 +69,7 @@ SELECT EXISTS (
         ) AS next
     )
 )
-"""
+"""  # noqa: S608  (constants)
 
 
 class NewGrant(NamedTuple):
@@ -103,6 +104,11 @@ def lock_and_read_allowances(pool_id: UUID, users: Sequence[UUID], *, lock: bool
     sql = f"{LOCK_USERS};\n{READ_ALLOWANCES}" if lock else READ_ALLOWANCES
     allowances = allowances_by_key(fetch_results(sql, parameters)[-1])
     return {user_id: allowance for (_pool, user_id), allowance in allowances.items()}
+
+
+def lock_users_in_pool(pool_id: UUID, users: Sequence[UUID]) -> None:
+    """Wait for the users' claims in the pool, and keep others out to the commit."""
+    fetch_results(LOCK_USERS, {"pool": pool_id, "users": uuid_array(users)})
 
 
 def needs_approval(pool_id: UUID, count: int) -> bool:

@@ -55,7 +55,7 @@ def draft_import(file: "CreditFile", name: str) -> Draft:
         sums[pool.pk],
         parameters,
         shown | {"amount": format_amount(sums[pool.pk], pool.currency)},
-        fingerprint("import", parameters.as_json()),
+        fingerprint("import", name, contents.digest, contents.credits_digest, parameters.default_pool),
         file.actor,
         file=small_content(file.path),
     )

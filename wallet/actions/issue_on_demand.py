@@ -14,15 +14,20 @@ from django.db.models import Q
 from kernel.sql import POOL_BUDGET_LOCK
 from kernel.transactions import atomic_with_retry
 from wallet.actions.issue_assets import issue_many
+from wallet.assets.claim_rules import CommittedValue
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.assets.querysets import OPEN
+from wallet.assets.triggers import later_sql
 
 BLOCK = 1_000  # credits issued at once
 FEW = 250  # the scheduler issues a block when fewer are left
 # The key lock first, as whoever issues by hand takes them. Then nobody else issues in the pool until the commit.
-LOCK_POOL = "SELECT id FROM assets_creditpool WHERE id = %(pool)s AND budget IS NOT NULL AND archived_at IS NULL FOR KEY SHARE"
+LOCK_POOL = """
+SELECT id FROM assets_creditpool WHERE id = %(pool)s AND budget IS NOT NULL AND archived_at IS NULL
+    AND opens_at <= clock_timestamp() FOR KEY SHARE
+"""
 LOCK_BUDGET = f"SELECT pg_advisory_xact_lock({POOL_BUDGET_LOCK.format(pool='%(pool)s::uuid')})"
-EXPIRY = "SELECT clock_timestamp() + %s::interval"
+END_OF_LIFETIME = f"SELECT {later_sql('clock_timestamp()', '%(lifetime)s::interval', '%(zone)s')}"
 
 
 @atomic_with_retry(idempotent=True)
@@ -32,7 +37,8 @@ def refill_pool(pool_id: UUID) -> bool:
 
 
 def issue_next_credits(pool_id: UUID, few: int = 1) -> int:
-    """Issue BLOCK credits, or `few` if that is more, in a pool with a budget and fewer than `few` claimable credits.
+    """Issue BLOCK credits, or `few` if that is more, in a pool with a budget that has opened and fewer than `few` claimable
+    credits. Before it opens their lifetime would run down.
 
     Within the caller's transaction. Returns how many can be claimed afterwards, counted up to `few`; 0 without a budget. Waits
     for others who issue there.
@@ -46,7 +52,7 @@ def issue_next_credits(pool_id: UUID, few: int = 1) -> int:
     if claimable >= few:
         return claimable
     pools = CreditPool.objects.filter(pk=pool_id)
-    pool = pools.annotate(committed=pools.committed_value()).get()
+    pool = pools.annotate(committed=CommittedValue()).get()
     count = min(max(BLOCK, few - claimable), affordable(pool))
     if count:
         expires_at = end_of_lifetime(pool)
@@ -67,7 +73,7 @@ def end_of_lifetime(pool: CreditPool) -> object:
     if pool.credit_lifetime is None:
         return None
     with connection.cursor() as cursor:
-        cursor.execute(EXPIRY, [pool.credit_lifetime])
+        cursor.execute(END_OF_LIFETIME, {"lifetime": pool.credit_lifetime, "zone": pool.time_zone})
         return cursor.fetchone()[0]
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from django.db import connection
 
+from kernel.sql import POOL_OPENING_LOCK
 from kernel.transactions import atomic_with_retry
 from wallet.actions.wallet_sweep import sweep_in_batches
 from wallet.assets.models import AssetStatus, CashbackAsset
@@ -18,12 +19,12 @@ WITH due AS MATERIALIZED (
 UPDATE assets_cashbackasset AS asset SET status = 'AVAILABLE' FROM due WHERE asset.id = due.id
 """
 OPEN_DUE_ANYWHERE = OPEN_DUE.format(in_pool="", locked="SKIP LOCKED")
-# A claim waits for another one that opens the same credits, and finds them open.
 OPEN_DUE_IN_POOL = OPEN_DUE.format(in_pool="AND pool_id = %(pool)s", locked="")
 OPEN_ONE = """
 UPDATE assets_cashbackasset SET status = 'AVAILABLE'
 WHERE id = %(asset)s AND status = 'SCHEDULED' AND claimable_from <= clock_timestamp()
 """
+LOCK_OPENING = f"SELECT pg_advisory_xact_lock({POOL_OPENING_LOCK.format(pool='%(pool)s::uuid')})"
 BLOCK = 200  # opened by a claim, so that it does not wait long; the scheduler opens the rest
 
 
@@ -44,9 +45,15 @@ def open_batch(limit: int) -> tuple[int, int]:
 
 
 @atomic_with_retry(idempotent=True)
-def open_in_pool(pool_id: UUID) -> int:
-    """Open the next due credits of the pool in a transaction of its own; return how many."""
-    return open_next_credits(pool_id)
+def open_for_claims(pool_id: UUID) -> None:
+    """Open the next due credits of the pool in a transaction of its own, unless another claim has just opened some.
+
+    One claim after the other: those that waited for the same rows would each open the next ones.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK_OPENING, {"pool": pool_id})
+    if not CashbackAsset.objects.claimable().filter(pool=pool_id).exists():
+        open_next_credits(pool_id)
 
 
 def open_next_credits(pool_id: UUID, limit: int = BLOCK) -> int:

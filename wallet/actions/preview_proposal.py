@@ -16,7 +16,7 @@ from wallet.actions.proposal_parameters import (
     RecreateParameters,
 )
 from wallet.actions.recreate_asset import check_recreatable
-from wallet.assets.models import CashbackAsset
+from wallet.assets.models import AssetNotFound, CashbackAsset
 from wallet.ledger.models import Proposal, ProposalKind
 from wallet.money import format_amount
 
@@ -60,7 +60,10 @@ def preview_proposed_issue(proposal: Proposal) -> dict[str, Any]:
 def preview_proposed_recreation(proposal: Proposal) -> dict[str, Any]:
     """Return the worth of the new credit."""
     request = RecreateParameters.from_json(proposal.parameters)
-    check_recreatable(CashbackAsset.objects.with_current_status().get(pk=request.parent), request.again)
+    parent = CashbackAsset.objects.with_current_status().filter(pk=request.parent).first()
+    if parent is None:
+        raise AssetNotFound
+    check_recreatable(parent, request.again)
     return {"credit": request.title, "amount": format_amount(request.total_value, proposal.currency)}
 
 

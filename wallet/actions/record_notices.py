@@ -10,10 +10,9 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db import connection
 from django.db.models import Sum
 
-from kernel.statements import run_statements
+from kernel.statements import database_time, run_statements
 from kernel.time_zones import time_zones
 from kernel.timestamps import format_timestamp
 from kernel.transactions import atomic_with_retry
@@ -162,11 +161,3 @@ def insert_notices(notices: Iterable[Notice]) -> int:
     before = {notice.pk for notice in found}
     Notice.objects.bulk_create(found, ignore_conflicts=True)
     return Notice.objects.filter(pk__in=before).count() if before else 0
-
-
-def database_time() -> datetime:
-    """Return the time by the database's clock."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT clock_timestamp()")
-        time: datetime = cursor.fetchone()[0]
-        return time

@@ -86,6 +86,7 @@ def draft_recreation(
     parent = CashbackAsset.objects.select_related("pool").get(pk=asset_id)
     if parent.pool is None:
         raise ApprovalRequired
+    asked_end = "the same lifetime" if expires_at is SAME_LIFETIME else expires_at  # what it comes to differs each time
     if expires_at is SAME_LIFETIME:
         expires_at = end_after_same_lifetime(parent, timezone.now())
     child = build_child(parent, actor, title, total_value, expires_at)
@@ -97,7 +98,7 @@ def draft_recreation(
     }
     totals = totals_of({parent.pool.pk: child.total_value})
     parameters = RecreateParameters(asset_id, child.title, child.total_value, child.expires_at, again, totals)
-    digest = fingerprint("recreate", asset_id, parameters.as_json())
+    digest = fingerprint("recreate", asset_id, child.title, child.total_value, asked_end, again)
     return Draft(ProposalKind.RECREATE, parent.pool, child.total_value, parameters, shown, digest, actor)
 
 

@@ -26,10 +26,11 @@ class ReferralDecided(Conflict):
 
 def ensure_referral_code(user: User) -> str:
     """Return the person's code; the first call makes it."""
-    code = ReferralCode.objects.filter(user=user).first()
-    while code is None:  # a new code may be another person's, or another request may have made this person's
-        ReferralCode.objects.bulk_create([ReferralCode(user=user, code=new_code())], ignore_conflicts=True)
+    with transaction.atomic():
         code = ReferralCode.objects.filter(user=user).first()
+        while code is None:  # a new code may be another person's, or another request may have made this person's
+            ReferralCode.objects.bulk_create([ReferralCode(user=user, code=new_code())], ignore_conflicts=True)
+            code = ReferralCode.objects.filter(user=user).first()
     return code.code
 
 

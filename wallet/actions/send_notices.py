@@ -6,6 +6,7 @@ told twice and what it tells is in the wallet anyway. What the server refused, a
 left, so it is tried again.
 """
 
+import logging
 import math
 import time
 from collections import Counter
@@ -18,9 +19,11 @@ from prometheus_client import Counter as CounterMetric
 
 from accounts.models import User
 from kernel.batching import release_connection
+from kernel.fallbacks import Fallback
 from kernel.metrics import REGISTRY
+from kernel.statements import database_time
 from kernel.transactions import atomic_with_retry
-from wallet.actions.record_notices import database_time
+from kernel.waits import doubled_wait
 from wallet.notices.handover import HandoverResult, MailConnection
 from wallet.notices.models import Notice, NoticeKind, NoticeOptOut, NoticeState, SkipReason
 from wallet.notices.notice_email import build_notice_email
@@ -28,6 +31,7 @@ from wallet.notices.notice_email import build_notice_email
 NOTICES = CounterMetric(
     "cashback_notices", "Notices by kind and what became of the email.", ["kind", "outcome"], registry=REGISTRY
 )
+NOT_BUILT = Fallback("notices.not_built", "an email could not be written and is tried again", logging.getLogger(__name__))
 # How long after a notice was written its email may leave: later it is no news.
 SEND_WITHIN = {
     NoticeKind.ENDING_SOON: timedelta(days=1),
@@ -110,9 +114,10 @@ def hand_over_notice(notice: Notice, mail: MailConnection) -> HandoverResult | N
         return None
     try:
         message = build_notice_email(notice, notice.user)
-    except Exception:  # e.g. a platform's own template: nothing left, so it is tried again when that is repaired
+    except Exception:  # noqa: BLE001  (e.g. a platform's own template: nothing left, so it is tried again when that is repaired)
+        NOT_BUILT.record()
         record_handover(notice, HandoverResult.TRY_LATER)
-        raise
+        return HandoverResult.TRY_LATER
     release_connection()  # a mail server may be slow
     result = mail.hand_over(message)
     record_handover(notice, result)
@@ -127,11 +132,5 @@ def record_handover(notice: Notice, result: HandoverResult) -> None:
     if notice.state == NoticeState.SENT:
         changes["sent_at"] = Now()
     elif notice.state == NoticeState.WAITING:
-        changes["next_attempt_at"] = Now() + delay_after(notice.attempts)
+        changes["next_attempt_at"] = Now() + doubled_wait(notice.attempts, FIRST_DELAY, LONGEST_DELAY)
     Notice.objects.filter(pk=notice.pk, state=NoticeState.HANDED_OVER).update(**changes)
-
-
-def delay_after(attempts: int) -> timedelta:
-    """Return how long to wait after so many attempts."""
-    delay: timedelta = FIRST_DELAY * 2 ** min(attempts - 1, 10)
-    return min(delay, LONGEST_DELAY)

@@ -11,7 +11,9 @@ from rest_framework.response import Response
 
 from accounts.permissions import ScopeMissing
 from accounts.services import Scope
+from accounts.throttles import FeedThrottle
 from kernel.openapi import operation
+from kernel.rate_limits import RateLimited
 from kernel.strict_serializers import StrictSerializer
 from wallet.api.fields import TimestampField
 from wallet.api.pagination import MAX_PAGE_SIZE
@@ -99,6 +101,8 @@ class FeedViewSet(ServiceViewSet):
     """The stream of events. A service sees what concerns it, an ADMIN everything."""
 
     permissions: ClassVar = {"list": admin_or_service(Scope.READ_EVENTS)}
+    throttle_classes = (FeedThrottle,)
+    indexed_filters: ClassVar = frozenset({"after", "types"})  # a page reads one part of the stream, whatever it asks for
     serializer_class = FeedSerializer
     pagination_class = None
     filter_backends = ()
@@ -107,6 +111,7 @@ class FeedViewSet(ServiceViewSet):
         "Read events",
         InvalidCursor,
         PermissionDenied,
+        RateLimited,
         ScopeMissing,
         operation_id="feed_retrieve",
         parameters=[FeedQuery],

@@ -83,7 +83,7 @@ class TestResultSerializer(serializers.Serializer[Any]):
 class WebhookViewSet(ListModelMixin, ServiceViewSet):
     """The webhooks of the service that calls."""
 
-    permissions: ClassVar = dict.fromkeys(("list", "create", "destroy", "test"), service_with(Scope.READ_EVENTS))
+    permissions: ClassVar = dict.fromkeys(("list", "create", "destroy", "test"), service_with(Scope.MANAGE_WEBHOOKS))
     bodies: ClassVar = {"create": WebhookBody, "test": EmptyBody}
     serializer_class = WebhookSerializer
     queryset = WebhookEndpoint.objects.all()

@@ -9,7 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import BooleanField, F, Func, IntegerField, UUIDField, Value
+from django.db.models import BooleanField, DecimalField, F, Func, IntegerField, UUIDField, Value
 from django.db.models.functions import Now
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -38,6 +38,16 @@ PERIOD_IS_FULL = (
 )
 # The first time of the period after that of the time {at}.
 NEXT_PERIOD = "((date_trunc({period}, {at} AT TIME ZONE {zone}) + ('1 ' || {period})::interval) AT TIME ZONE {zone})"
+
+# What a pool has given of its budget: the credits that can be claimed, now or later, or were claimed. Expired and deleted ones
+# are free again.
+COMMITTED_VALUE = (
+    "coalesce((SELECT sum(counter.value) FROM assets_supplydelta AS counter"
+    " WHERE counter.pool_id = {pool} AND counter.status IN ('AVAILABLE', 'SCHEDULED', 'CLAIMED')), 0)"
+)
+# Credits of one pool that can be claimed now, and the order in which they are claimed.
+CLAIMABLE_SQL = "status = 'AVAILABLE' AND (expires_at IS NULL OR expires_at > statement_timestamp())"
+QUEUE_ORDER_SQL = "expires_at ASC NULLS LAST, id"
 
 
 def pool_is_open_sql(pool: str, at: str) -> str:
@@ -97,6 +107,17 @@ class ClaimsMade(RuleExpression):
 
     def __init__(self, user_id: UUID) -> None:
         super().__init__(F("pk"), Value(user_id, UUIDField()))
+
+
+class CommittedValue(RuleExpression):
+    """What a row of CreditPool has given of its budget."""
+
+    template = COMMITTED_VALUE
+    places = ("pool",)
+    output_field = DecimalField()
+
+    def __init__(self) -> None:
+        super().__init__(F("pk"))
 
 
 class PeriodIsFull(RuleExpression):

@@ -2,17 +2,17 @@
 
 import time
 from collections.abc import Iterable, Sequence
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Self
 from uuid import UUID
 
 from django.db import connection, models
 from django.db.models import (
+    BigIntegerField,
     Case,
     CharField,
     Count,
-    DecimalField,
     Exists,
+    ExpressionWrapper,
     F,
     Func,
     IntegerField,
@@ -28,7 +28,7 @@ from django.db.models.functions import Cast, Coalesce, Floor, Lower, Now
 from kernel.readable_text import normal_text
 from kernel.replicas import read_connection
 from wallet.assets.bulk_insert import INSERTED_COLUMNS, InsertableRow
-from wallet.assets.claim_rules import ClaimsMade, PeriodIsFull, PoolIsOpen
+from wallet.assets.claim_rules import ClaimsMade, CommittedValue, PeriodIsFull, PoolIsOpen
 
 if TYPE_CHECKING:
     from accounts.models import User
@@ -187,12 +187,13 @@ class PoolQuerySet(models.QuerySet["CreditPool"]):
         to_issue: Any = Case(
             When(
                 budget__isnull=False,
-                then=Cast(Floor((F("budget") - self.committed_value()) / F("credit_value")), IntegerField()),
+                then=Cast(Floor((F("budget") - CommittedValue()) / F("credit_value")), BigIntegerField()),
             ),
             default=0,
-            output_field=IntegerField(),
+            output_field=BigIntegerField(),
         )
-        return self.annotate(available=unclaimed - Coalesce(Subquery(due), 0, output_field=IntegerField()) + to_issue)
+        claimable: Any = unclaimed - Coalesce(Subquery(due), 0, output_field=IntegerField())
+        return self.annotate(available=ExpressionWrapper(claimable + to_issue, output_field=BigIntegerField()))
 
     def count_in(self, statuses: Q) -> Coalesce:
         """Return the expression for a pool's number of credits in these statuses, summed from the supply counters.
@@ -204,19 +205,9 @@ class PoolQuerySet(models.QuerySet["CreditPool"]):
         sums = deltas.objects.filter(statuses, pool=OuterRef("pk")).order_by().values("pool").annotate(n=Sum("count"))
         return Coalesce(Subquery(sums.values("n")), 0, output_field=IntegerField())
 
-    def committed_value(self) -> Coalesce:
-        """Return the expression for what a pool has given of its budget (supply_triggers.COMMITTED_VALUE)."""
-        deltas: Any = self.model._meta.get_field("supply_deltas").related_model
-        given = (
-            deltas.objects.filter(status__in=("AVAILABLE", "SCHEDULED", "CLAIMED"), pool=OuterRef("pk"))
-            .order_by()
-            .values("pool")
-        )
-        return Coalesce(Subquery(given.annotate(v=Sum("value")).values("v")), Value(Decimal(0)), output_field=DecimalField())
-
     def within_budget(self) -> Any:
         """Return the condition that the pool has a budget, which allows another credit."""
-        return Q(budget__isnull=False) & Q(budget__gte=self.committed_value() + F("credit_value"))
+        return Q(budget__isnull=False) & Q(budget__gte=CommittedValue() + F("credit_value"))
 
     def with_is_open(self) -> Self:
         """Annotate `is_open`: active and within its window now."""

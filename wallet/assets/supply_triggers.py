@@ -5,6 +5,7 @@ from typing import Any
 import pgtrigger
 
 from kernel.sql import POOL_BUDGET_LOCK
+from wallet.assets.claim_rules import COMMITTED_VALUE
 from wallet.assets.triggers import refuse_sql
 
 # A group is all credits of one pool, currency, generation and status. The sums of its rows in assets_supplydelta are its
@@ -63,12 +64,6 @@ supply_deleted = supply_trigger(
     " UNION ALL SELECT pool_id, currency, generation, 'DELETED', batch_id, total_value, 1 FROM former",
 )
 
-# What a pool has given of its budget: the credits that can be claimed, now or later, or were claimed. Expired and deleted ones
-# are free again.
-COMMITTED_VALUE = (
-    "coalesce((SELECT sum(counter.value) FROM assets_supplydelta AS counter"
-    " WHERE counter.pool_id = {pool} AND counter.status IN ('AVAILABLE', 'SCHEDULED', 'CLAIMED')), 0)"
-)
 OVER_BUDGET = refuse_sql("pool_budget", "this is more than the pool's budget allows")
 
 

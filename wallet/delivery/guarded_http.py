@@ -52,15 +52,23 @@ def checked_url(url: str, *, private: bool) -> SplitResult:
     except ValueError:
         parts = urlsplit("")
     plain = url.isascii() and url.isprintable() and " " not in url and len(url) <= MAX_URL_LENGTH
-    if not plain or not parts.hostname or parts.scheme not in ("http", "https"):
+    if not plain or not is_host(parts.hostname) or parts.scheme not in ("http", "https"):
         raise ValidationError(_("Enter the full URL of the receiver, such as https://shop.example/webhooks."), code="url")
     if parts.scheme == "http" and not private:
         raise ValidationError(_("Use https://. Webhooks are sent over encrypted connections only."), code="https")
     if parts.username is not None or parts.fragment:
         raise ValidationError(_("Leave user name, password and fragment out of the URL."), code="url")
     if not private:
-        check_numeric_host(parts.hostname)
+        check_numeric_host(parts.hostname or "")
     return parts
+
+
+def is_host(name: str | None) -> bool:
+    """Return whether a name can be looked up: none of its labels is empty or longer than 63 characters."""
+    try:
+        return bool(name and name.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def is_public(text: str) -> bool:
@@ -101,6 +109,8 @@ class PinnedConnection(http.client.HTTPConnection):
         super().__init__(url.hostname or "", url.port or (443 if self.uses_tls else 80), timeout=timeout)
         self.default_port = 443 if self.uses_tls else 80
         self.deadline = monotonic() + timeout
+        # The socket of the current exchange. HTTPConnection forgets its own before the body of a last response is read.
+        self.exchange: socket.socket | None = None
 
     def remaining(self) -> float:
         """Return the seconds left of the exchange. Raises TimeoutError."""
@@ -124,6 +134,7 @@ class PinnedConnection(http.client.HTTPConnection):
         self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self.uses_tls:
             self.sock = CONTEXT.wrap_socket(self.sock, server_hostname=self.host)
+        self.exchange = self.sock
 
 
 class GuardedClient:
@@ -150,12 +161,15 @@ class GuardedClient:
             self.connection.request("POST", self.target, body.encode(), headers)
             response = self.connection.getresponse()
             excerpt = response.read(MAX_EXCERPT)
+            self.connection.remaining()  # a body that was cut off ends like one that has no length
             if not response.isclosed():  # more than anybody reads: the rest must not be taken for the next response
                 self.connection.close()
         except BaseException as error:
             self.connection.close()
             if isinstance(error, TimeoutError) or monotonic() >= self.connection.deadline:
                 raise TimeoutError("The receiver took too long.") from error
+            if isinstance(error, ValueError):  # http.client's own, for numbers that are none
+                raise http.client.HTTPException from error
             raise
         finally:
             clock.cancel()
@@ -163,10 +177,9 @@ class GuardedClient:
 
     def cut(self) -> None:
         """End the request of the other thread: a receiver that sends slowly reaches no time limit of the socket."""
-        open_socket = self.connection.sock
-        if open_socket is not None:
+        if self.connection.exchange is not None:
             with contextlib.suppress(OSError):
-                open_socket.shutdown(socket.SHUT_RDWR)
+                self.connection.exchange.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Close the connection."""

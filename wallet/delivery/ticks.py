@@ -22,7 +22,7 @@ APPEND = f"""
 WITH new AS MATERIALIZED (SELECT {count_new()} AS count)
 INSERT INTO delivery_tick (id, snapshot, total)
     SELECT %(tick)s, pg_current_snapshot()::text, %(total)s + new.count FROM new WHERE new.count > 0
-ON CONFLICT (id) DO NOTHING RETURNING id
+ON CONFLICT DO NOTHING RETURNING id
 """  # noqa: S608  (made of our own names)
 
 

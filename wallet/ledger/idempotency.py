@@ -204,5 +204,9 @@ def empty_next_partition() -> bool:
         number = int(cursor.fetchone()[0])
         cursor.execute(f"SELECT EXISTS (SELECT FROM {key_ring.TABLE} WHERE partition_number = %s)", [number])  # noqa: S608
         found = bool(cursor.fetchone()[0])
+        cursor.execute(f"LOCK TABLE {key_ring.TABLE}_{number} IN ACCESS EXCLUSIVE MODE")
+        cursor.execute(f"SELECT {key_ring.NEXT_WEEK.replace('now()', 'clock_timestamp()')}")
+        if int(cursor.fetchone()[0]) != number:  # the week ended while this waited: another night
+            return False
         cursor.execute(f"TRUNCATE {key_ring.TABLE}_{number}")
         return found

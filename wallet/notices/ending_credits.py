@@ -14,21 +14,25 @@ MAX_LISTED = 20  # credits of a digest that are listed one by one; all of them a
 
 # Per person the credits that can be spent and end within one of the windows, soonest first. People who have the digest of the
 # day are left out, so that repeated it finds the next ones.
+# Titles are read for the people of this batch only.
 ENDING_CREDITS = """
-SELECT lot.user_id, jsonb_agg(jsonb_build_array(lot.entry_id, asset.title, lot.available::text, lot.currency,
-    lot.spendable_until) ORDER BY lot.spendable_until, lot.entry_id)::text AS credits
+WITH ending AS MATERIALIZED (
+SELECT lot.user_id, lot.entry_id, lot.available, lot.currency, lot.spendable_until
 FROM ledger_lot AS lot
 JOIN accounts_user AS person ON person.id = lot.user_id AND person.is_active AND person.time_zone = ANY(%(zones)s::text[])
-JOIN ledger_entry AS entry ON entry.id = lot.entry_id
-JOIN assets_cashbackasset AS asset ON asset.id = entry.asset_id
 WHERE lot.is_open AND lot.clawback_due = 0 AND lot.spendable_until > clock_timestamp() AND (
     lot.spendable_until > %(after_1)s AND lot.spendable_until <= %(until_1)s
     OR lot.spendable_until > %(after_7)s AND lot.spendable_until <= %(until_7)s
 ) AND NOT EXISTS (
     SELECT FROM notices_notice AS notice
     WHERE notice.user_id = lot.user_id AND notice.kind = 'ending_soon' AND notice.key = %(day)s
-)
-GROUP BY lot.user_id ORDER BY lot.user_id LIMIT %(limit)s
+)), chosen AS (SELECT DISTINCT user_id FROM ending ORDER BY user_id LIMIT %(limit)s)
+SELECT ending.user_id, jsonb_agg(jsonb_build_array(ending.entry_id, asset.title, ending.available::text, ending.currency,
+    ending.spendable_until) ORDER BY ending.spendable_until, ending.entry_id)::text AS credits
+FROM chosen JOIN ending ON ending.user_id = chosen.user_id
+JOIN ledger_entry AS entry ON entry.id = ending.entry_id
+JOIN assets_cashbackasset AS asset ON asset.id = entry.asset_id
+GROUP BY ending.user_id ORDER BY ending.user_id
 """
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models.functions import Now
 from django.utils import timezone
 
 from wallet.programme.models import GrantDue, GrantRule, Referral
@@ -32,7 +33,7 @@ def waiting_of(rule: GrantRule) -> WaitingRule | None:
     """Return what a rule owes, None if that is nothing."""
     dues = GrantDue.objects.filter(rule=rule, entry=None, next_try_at__isnull=False)
     if rule.is_active and rule.is_open and rule.has_supply:
-        dues = dues.filter(refusal="")
+        dues = dues.filter(refusal="", next_try_at__lte=Now())  # postponed ones are refused, and may be many
     first = dues.order_by("next_try_at", "pk").first()
     if first is None:
         return None

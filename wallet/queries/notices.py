@@ -5,8 +5,8 @@ from typing import Any
 from django.db.models import QuerySet
 
 from accounts.models import User
-from kernel.statements import run_statements
-from wallet.actions.record_notices import LEDGER, MAX_DIGESTS, MORNINGS, database_time, digests_due, start_of_range
+from kernel.statements import database_time, run_statements
+from wallet.actions.record_notices import LEDGER, MAX_DIGESTS, MORNINGS, digests_due, start_of_range
 from wallet.actions.seal_ledger import closed_horizon
 from wallet.ledger.models import Grant, Movement
 from wallet.notices.ending_credits import ENDING_CREDITS, ending_parameters

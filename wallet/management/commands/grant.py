@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from wallet.actions.grant_batch import GrantOrder
-from wallet.actions.grant_file import GrantFile, check_file, count_credits_for, grant_file
+from wallet.actions.grant_file import GrantFile, count_credits_for, grant_file
 from wallet.actions.grant_lines import Outcome
 from wallet.assets.models import CreditPool
 from wallet.ledger.models import Grant
@@ -58,7 +58,7 @@ class Command(BaseCommand):
     def run_file(self, lines: GrantFile, order: GrantOrder, target: Path, dry_run: bool) -> Counter[str]:
         """Grant the lines with a progress bar and write the report."""
         label = f"{'Checking' if dry_run else 'Granting'} {lines.path.name}, lines"
-        total = check_file(lines, order)
+        total = lines.count
         with (
             target.open("w", encoding="utf-8", newline="") as report,
             output.progress_bar(self.stderr, label, total) as advance,

@@ -1,4 +1,4 @@
-// The button that copies the invitation's link; without a script it stays hidden and the link can be copied by hand.
+// The button that copies a reference or link; without a script it stays hidden, and the text can be copied by hand.
 (() => {
   "use strict";
   // A browser copies only on a page that came over HTTPS or from this machine.
