@@ -31,7 +31,7 @@ def test_the_product_takes_no_lock_by_a_key_of_its_own() -> None:
     calls = sum(len(CALL.findall(path.read_text())) for path in product_files())
 
     assert {path: keys for path, keys in found.items() if keys} == {}
-    assert calls == 16
+    assert calls == 17
 
 
 @pytest.mark.parametrize(
@@ -58,5 +58,5 @@ def test_no_two_keys_are_equal() -> None:
         cursor.execute("SELECT " + ", ".join(f"({key})::bigint" for key in keys.values()))
         values = cursor.fetchone()
 
-    assert len(keys) == 8
+    assert len(keys) == 9
     assert len(set(values)) == len(keys)
