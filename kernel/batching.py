@@ -16,6 +16,7 @@ from psycopg.pq import TransactionStatus
 from psycopg_pool import PoolTimeout
 
 from kernel.fallbacks import Fallback
+from kernel.host_turn import HostTurn
 from kernel.metrics import REGISTRY
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Batcher(Generic[Item, Outcome]):
             batch does not finish in time; the item may then be processed twice.
         max_batch_size: the maximum number of items in a batch.
         uses_database: whether run_batch takes a database connection, which the leader then returns to the pool.
+        turn: taken for the time of a batch, if the batches of the host's processes follow one another.
     """
 
     instances: ClassVar[list["Batcher[Any, Any]"]] = []
@@ -80,11 +82,13 @@ class Batcher(Generic[Item, Outcome]):
         name: str,
         run_batch: Callable[[Sequence[Item]], Sequence[Outcome | RetryIndividually]],
         run_one: Callable[[Item], Outcome],
+        *,
         max_batch_size: int = MAX_BATCH_SIZE,
         uses_database: bool = True,
+        turn: HostTurn | None = None,
     ) -> None:
         self.name, self.run_batch, self.run_one = name, run_batch, run_one
-        self.max_batch_size, self.uses_database = max_batch_size, uses_database
+        self.max_batch_size, self.uses_database, self.turn = max_batch_size, uses_database, turn
         self.batches = self.items = self.largest = 0
         self.sizes_metric, self.largest_metric = BATCH_SIZES.labels(name), LARGEST_BATCH.labels(name)
         self.batch_failed = Fallback(f"{name}.batch_failed", f"a batch of {name} failed; its items are retried one by one", log)
@@ -117,6 +121,8 @@ class Batcher(Generic[Item, Outcome]):
 
     def _run_batch(self) -> None:
         """Run the oldest items as one batch in this thread, whose own item is the first, and appoint the next leader."""
+        if self.turn:
+            self.turn.take()  # items arrive meanwhile
         with self._mutex:
             batch = [self.queue.popleft() for _ in range(min(len(self.queue), self.max_batch_size))]
             self.batches, self.items = self.batches + 1, self.items + len(batch)
@@ -128,6 +134,8 @@ class Batcher(Generic[Item, Outcome]):
         try:
             outcomes = self._outcomes(batch)
         finally:
+            if self.turn:
+                self.turn.give_back()
             try:
                 if self.uses_database:
                     release_connection()

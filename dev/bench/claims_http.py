@@ -1,16 +1,17 @@
 """Claims over HTTP: many users at many credits, at one pool, and all at one credit."""
 
 import contextlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 
 from django.conf import settings
 from django.db import connection
 
 from dev.bench import pgbench
 from dev.bench.campaign import CONNECTIONS, STAMPEDE_USERS, Campaign, create_campaign
+from dev.bench.cpu import Load, measure
 from dev.bench.environment import BenchEnvironment
 from dev.bench.git_revisions import BEFORE, STEPS, checkout, worker_class
 from dev.bench.results import Figure
@@ -25,7 +26,6 @@ STAMPEDES, QUICK_STAMPEDES = 10, 2
 SHARE_OF_ME, MAX_SECONDS = 0.6, 2.0
 # Claims and payments are counted in Redis as in production, without ever reaching the limit.
 EVERYTHING_ON = {"RATE_CLAIM": "1000000/m", "RATE_SERVICE_PAYMENT": "1000000/m"}
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 @contextmanager
@@ -51,12 +51,6 @@ def baseline_server(environment: BenchEnvironment) -> Iterator[web_server.Web]:
         yield server
 
 
-def cpu_seconds(server: web_server.Web) -> float:
-    """Return the CPU seconds of the web's processes so far."""
-    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in server.workers()]
-    return sum(int(field[11]) + int(field[12]) for field in fields) / TICKS
-
-
 def bench_claims(environment: BenchEnvironment) -> list[Figure]:
     """Claim distinct credits, alternating with pgbench and with the code before."""
     size = environment.size(CLAIMS, QUICK_CLAIMS)
@@ -67,13 +61,31 @@ def bench_claims(environment: BenchEnvironment) -> list[Figure]:
             lambda: campaign.claim_each(now.port, size).rate, lambda: campaign.by_pgbench(pgbench.CLAIM, size)
         )
         to_before = environment.alternate(
-            lambda: campaign.claim_each(now.port, size).rate, lambda: campaign.claim_each(old.port, size).rate
+            lambda: measure(now, size, campaign.claim_each), lambda: measure(old, size, campaign.claim_each)
         )
     campaign.check()
     what = f"claims of distinct credits over HTTP, {CONNECTIONS} connections, everything on"
     return [
         Figure(f"{what}, beside pgbench's", SHARE_OF_PGBENCH, "more", to_pgbench, "claims/s", generator_idle(campaign)),
-        compare_with_baseline(environment, what, to_before, "claims/s", TIMES_BEFORE),
+        *compare_loads(environment, what, to_before, TIMES_BEFORE),
+    ]
+
+
+def compare_loads(
+    environment: BenchEnvironment, what: str, rounds: list[tuple[Load, Load]], target: float = SHARE_OF_REVISION
+) -> list[Figure]:
+    """Return speed and CPU of today's code beside the revision to compare with.
+
+    Speed depends on whether batches form in a round, and so on whatever else the machine does; CPU hardly does.
+    """
+    rates = [(now.rate, old.rate) for now, old in rounds]
+    cost = [(now.milliseconds, old.milliseconds) for now, old in rounds]
+    limit = 1 / SHARE_OF_REVISION if environment.before else None
+    web = median(now.web_milliseconds for now, _ in rounds), median(old.web_milliseconds for _, old in rounds)
+    note = f"of it in the web {web[0]:.2f} beside {web[1]:.2f} ms"
+    return [
+        compare_with_baseline(environment, what, rates, "claims/s", target),
+        Figure(f"CPU in web and PostgreSQL: {what}, beside the code before", limit, "less", cost, "ms", note),
     ]
 
 
@@ -104,9 +116,9 @@ def bench_hot_pool(environment: BenchEnvironment) -> list[Figure]:
             with baseline_server(environment) as old:
                 environment.undisturbed(lambda: campaign.claim_any(old.port, size // 10))
                 to_before = environment.alternate(
-                    lambda: campaign.claim_any(now.port, size).rate, lambda: campaign.claim_any(old.port, size).rate
+                    lambda: measure(now, size, campaign.claim_any), lambda: measure(old, size, campaign.claim_any)
                 )
-            compared = [compare_with_baseline(environment, what, to_before, "claims/s")]
+            compared = compare_loads(environment, what, to_before)
     campaign.check()
     return [
         Figure(f"{what}, beside pgbench's", SHARE_OF_PGBENCH, "more", rates, "claims/s", generator_idle(campaign)),
@@ -154,7 +166,7 @@ def bench_steps(environment: BenchEnvironment) -> list[Figure]:
         environment.undisturbed(lambda: [campaign.claim_each(server.port, size // 10) for server in servers.values()])
 
         def measure_all() -> dict[str, float]:
-            return {commit: cpu_milliseconds(campaign, server, size) for commit, server in servers.items()}
+            return {commit: measure(server, size, campaign.claim_each).web_milliseconds for commit, server in servers.items()}
 
         for number in range(environment.rounds):
             environment.report_progress(f"round {number + 1} of {environment.rounds}")
@@ -168,13 +180,6 @@ def bench_steps(environment: BenchEnvironment) -> list[Figure]:
         )
         for commit, cost in costs.items()
     ]
-
-
-def cpu_milliseconds(campaign: Campaign, server: web_server.Web, size: int) -> float:
-    """Return the milliseconds of CPU that a claim costs the web's processes."""
-    before = cpu_seconds(server)
-    campaign.claim_each(server.port, size)
-    return (cpu_seconds(server) - before) / size * 1000
 
 
 def generator_idle(campaign: Campaign) -> str:

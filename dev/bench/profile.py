@@ -8,7 +8,7 @@ from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from dev.bench import claims_http
+from dev.bench import claims_http, cpu
 from dev.bench.campaign import Campaign, create_campaign
 from dev.bench.environment import BenchEnvironment
 from dev.bench.results import Figure
@@ -94,7 +94,7 @@ def bench_profile(environment: BenchEnvironment) -> list[Figure]:
 
 def cost_by_part(campaign: Campaign, server: web_server.Web, size: int) -> Counter[str]:
     """Return the milliseconds of CPU that a claim costs, by part: measured without the sampler, divided by a second run."""
-    milliseconds = claims_http.cpu_milliseconds(campaign, server, size)
+    milliseconds = cpu.measure(server, size, campaign.claim_each).web_milliseconds
     with TemporaryDirectory() as folder:
         files = [Path(folder, str(pid)) for pid in server.workers()]
         samplers = [start_sampler(pid, file) for pid, file in zip(server.workers(), files, strict=True)]

@@ -10,11 +10,12 @@ from dev.chaos.run import run_module
 
 @dataclass(frozen=True)
 class Result:
-    """The result of one measurement; `error` says why it has no figures."""
+    """The result of one measurement; `error` says why it has no figures, `conditions` when and where it was made."""
 
     bench: str
     figures: list[Figure]
     error: str = ""
+    conditions: str = ""
 
 
 def run_benches(

@@ -1,6 +1,7 @@
 """Figures of a benchmark and their page; nothing is measured here."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -174,8 +175,29 @@ def test_the_page_shows_missed_targets_and_failed_measurements(tmp_path: Path) -
     assert "| page 10,000 | ≤ 1.50 | 2.50 | 25 | 10 | ms | MISSED |" in said
     assert "| FAILED | it fell |" in said
     assert "1 of 2 reached, 1 missed, 1 measurements failed" in said
-    assert "quick: small tables" in said
-    assert [path.name for path in (tmp_path / "benchmarks").iterdir()] == [f"{first}.svg"]
+    assert "3 rounds; small tables and short loads" in said
+    assert sorted(path.name for path in (tmp_path / "benchmarks").iterdir()) == [f"{first}.svg", "results.json"]
+
+
+def test_a_single_measurement_replaces_its_own_figures_only(tmp_path: Path) -> None:
+    first, second = list(BENCHES)[:2]
+    markdown_report.write_page([Result(first, [CLAIMS]), Result(second, [], "it fell")], tmp_path, rounds=3, quick=True)
+
+    page = markdown_report.write_page([Result(second, [SLOW])], tmp_path, rounds=5, quick=False)
+
+    said = page.read_text()
+    assert "1 of 2 reached, 1 missed, 0 measurements failed" in said
+    assert said.index("| claims <32>") < said.index("| page 10,000")
+    assert re.search(rf"\*\*{first}\*\*: .*, 3 rounds; small tables", said)
+    assert re.search(rf"\*\*{second}\*\*: .*, 5 rounds\)", said)
+
+
+def test_a_measurement_that_is_no_longer_made_leaves_the_page(tmp_path: Path) -> None:
+    data = tmp_path / "benchmarks" / "results.json"
+    data.parent.mkdir()
+    data.write_text('[{"bench": "gone", "figures": [], "error": "it fell", "conditions": ""}]')
+
+    assert "it fell" not in markdown_report.write_page([], tmp_path, rounds=3, quick=False).read_text()
 
 
 def test_a_plot_is_drawn_for_light_and_dark() -> None:
@@ -197,7 +219,6 @@ def test_a_figure_comes_whole_out_of_its_process() -> None:
     ("arguments", "said"),
     [
         (["nothing"], "Unknown measurement: nothing"),
-        (["issue", "--write"], "a run of all measurements"),
         (["claims", "--before", "no-such-revision"], "Revision no-such-revision is not in the history"),
         (["--before", "HEAD", "--write"], "the default revision"),
     ],

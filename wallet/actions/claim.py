@@ -13,6 +13,7 @@ from prometheus_client import Counter
 
 from accounts.models import User
 from kernel.batching import Batcher
+from kernel.host_turn import HostTurn
 from kernel.metrics import REGISTRY
 from kernel.refusals import Refusal
 from kernel.transactions import Busy
@@ -120,8 +121,8 @@ def submit_claim(batcher: Batcher[ClaimRequest, ClaimOutcome], request: ClaimReq
 
 
 asset_claim_batcher: Batcher[ClaimRequest, ClaimOutcome] = Batcher(
-    "asset_claims", partial(run_claim_batch, BY_ASSET), partial(run_single_claim, BY_ASSET)
+    "asset_claims", partial(run_claim_batch, BY_ASSET), partial(run_single_claim, BY_ASSET), turn=HostTurn("asset_claims")
 )
 pool_claim_batcher: Batcher[ClaimRequest, ClaimOutcome] = Batcher(
-    "pool_claims", partial(run_claim_batch, FROM_POOL), partial(run_single_claim, FROM_POOL)
+    "pool_claims", partial(run_claim_batch, FROM_POOL), partial(run_single_claim, FROM_POOL), turn=HostTurn("pool_claims")
 )

@@ -15,6 +15,7 @@ from django.db import OperationalError, transaction
 from accounts.models import User
 from accounts.services import Service
 from kernel.batching import Batcher, RetryIndividually
+from kernel.host_turn import HostTurn
 from kernel.refusals import Refusal
 from kernel.timestamps import format_timestamp
 from kernel.transactions import Busy, atomic_with_retry
@@ -227,4 +228,4 @@ def first_movement(request: PaymentRequest, shares: list[Share]) -> NewMovement:
     )
 
 
-payment_batcher: Batcher[PaymentRequest, Answer] = Batcher("payments", pay_batch, pay_alone)
+payment_batcher: Batcher[PaymentRequest, Answer] = Batcher("payments", pay_batch, pay_alone, turn=HostTurn("payments"))
