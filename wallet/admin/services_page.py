@@ -12,7 +12,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget, UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
 from accounts.models import User
 from accounts.service_keys import MAX_OVERLAP, NewKey, create_key, revoke_key, rotate_key, set_service_active
@@ -26,7 +26,9 @@ class KeyForm(forms.Form):
     """A new key, and its service if there is none of this name."""
 
     service = forms.CharField(label=gettext_lazy("Service"), max_length=100, widget=UnfoldAdminTextInputWidget)
-    scopes = forms.MultipleChoiceField(label=gettext_lazy("Scopes"), choices=Scope.choices, widget=forms.CheckboxSelectMultiple)
+    scopes = forms.MultipleChoiceField(
+        label=gettext_lazy("Scopes"), choices=Scope.choices, widget=UnfoldAdminCheckboxSelectMultipleWidget
+    )
     days = forms.IntegerField(
         label=gettext_lazy("Valid for days"),
         help_text=gettext_lazy("Leave empty for a key without an end."),
