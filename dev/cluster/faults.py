@@ -128,11 +128,11 @@ def kill_programs(host: str, name: str) -> None:
 FAULTS = {
     "T40": ClusterFault("planned switchover", switch_over, 5, 8),
     "T41": ClusterFault("PostgreSQL of the primary killed", kill_postgres, 5, 10),
-    "T42": ClusterFault("primary cut off from databases and witnesses; the web still reaches it", cut_leader_off, 35, 40),
+    "T42": ClusterFault("primary cut off from databases and witnesses; the web still reaches it", cut_leader_off, 30, 40),
     "T43": ClusterFault("two of three etcd killed", lose_witnesses, 1, 15),
     "T44": ClusterFault("a standby lags", delay_replica, 1, 60, quick=False),
     "T45": ClusterFault("PgBouncer killed and started again, on each web host", restart_pgbouncer, 5, 5),
     "T46": ClusterFault("a web host killed", lose_web_host, 2, 12, quick=False),
-    "T47": ClusterFault("the primary's machine killed", kill_machine, 35, 40, quick=False),
-    "T48": ClusterFault("the primary's cable pulled", pull_cable, 35, 40, quick=False),
+    "T47": ClusterFault("the primary's machine killed", kill_machine, 30, 40, quick=False),
+    "T48": ClusterFault("the primary's cable pulled", pull_cable, 30, 40, quick=False),
 }
