@@ -11,7 +11,7 @@ import time
 
 from kernel import metric_slots
 
-MAX_WAIT_SECONDS = 0.02  # about four batches; a holder that takes longer hangs or is stopped
+MAX_WAIT_SECONDS = 0.05  # some batches; a holder that takes longer hangs or is stopped
 POLL_SECONDS = 0.0003
 
 

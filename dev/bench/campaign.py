@@ -78,14 +78,14 @@ class Campaign:
         connection.close()
         return self.send_claims(port, requests, CONNECTIONS, lambda statuses: statuses == {201: size})
 
-    def claim_any(self, port: int, size: int) -> load.LoadResult:
+    def claim_any(self, port: int, size: int, connections: int = CONNECTIONS) -> load.LoadResult:
         """Claim every credit of a new pool from the pool, each request with a key."""
         path = f"/api/v1/pools/{self.open_pool(size).pk}/claim/"
         requests = [
             load.build_request("POST", path, token, Idempotency_Key=secrets.token_hex(16))
             for token in itertools.islice(itertools.cycle(self.tokens), size)
         ]
-        return self.send_claims(port, requests, CONNECTIONS, lambda statuses: statuses == {201: size})
+        return self.send_claims(port, requests, connections, lambda statuses: statuses == {201: size})
 
     def stampede(self, port: int, credits_: int) -> load.LoadResult:
         """Have 500 users claim the same credit, one credit after the other."""

@@ -1,6 +1,8 @@
-"""What a claim costs the database, by the number of web processes that share the same load."""
+"""What a claim costs the database, by the number of web processes that share a load of few, some and many connections."""
 
+import itertools
 from contextlib import ExitStack
+from functools import partial
 
 from dev.bench.campaign import CONNECTIONS, create_campaign
 from dev.bench.claims_http import CLAIMS, EVERYTHING_ON, QUICK_CLAIMS
@@ -11,11 +13,12 @@ from dev.chaos.experiment import web_environment
 from dev.race import web_server
 
 PROCESSES = (1, 2, 4)
+LOADS = (8, CONNECTIONS, 96)  # connections
 TIMES_ONE = 1.3  # the database's CPU a claim with four processes, beside one
 
 
 def bench_hosts(environment: BenchEnvironment) -> list[Figure]:
-    """Claim from a pool over HTTP through one, two and four web processes, all with the same connections."""
+    """Claim from a pool over HTTP through one, two and four web processes, all with the same load."""
     size = environment.size(CLAIMS, QUICK_CLAIMS)
     campaign = create_campaign(environment)
     figures = []
@@ -26,13 +29,13 @@ def bench_hosts(environment: BenchEnvironment) -> list[Figure]:
             for count in PROCESSES
         }
         environment.undisturbed(lambda: [campaign.claim_any(server.port, size // 5) for server in servers.values()])
-        for count in PROCESSES[1:]:
+        for connections, count in itertools.product(LOADS, PROCESSES[1:]):
+            claim = partial(campaign.claim_any, connections=connections)
             rounds = environment.alternate(
-                lambda server=servers[count]: measure(server, size, campaign.claim_any),  # type: ignore[misc]
-                lambda: measure(servers[1], size, campaign.claim_any),
+                partial(measure, servers[count], size, claim), partial(measure, servers[1], size, claim)
             )
-            what = f"{CONNECTIONS} connections: {count} web processes beside one"
-            target = TIMES_ONE if count == PROCESSES[-1] else None
+            what = f"{connections} connections: {count} web processes beside one"
+            target = TIMES_ONE if (connections, count) == (CONNECTIONS, PROCESSES[-1]) else None
             cost = [(many.database_milliseconds, one.database_milliseconds) for many, one in rounds]
             figures += [
                 Figure(f"CPU of a claim in PostgreSQL, {what}", target, "less", cost, "ms"),
