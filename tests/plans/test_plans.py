@@ -26,6 +26,7 @@ from wallet.delivery.feed import read_events
 from wallet.delivery.ticks import append_tick
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import IdempotentRequest
+from wallet.ledger.leaves import read_leaves
 from wallet.ledger.models import Entry, IdempotencyKey
 from wallet.pages.offer_rows import GROUPED, OfferRows, offers_equal_to
 from wallet.pages.offers import open_pools
@@ -115,6 +116,14 @@ def test_no_page_of_the_ownership_report_reads_all_credits(operator: User, narro
 @pytest.mark.parametrize("narrowed", ["", "currency=INR"])
 def test_the_summary_counts_no_credits(operator: User, narrowed: str) -> None:
     assert judge(asking(by(operator), f"{ROOT}/reports/summary/?{narrowed}")) == []
+
+
+def test_a_seal_reads_its_own_leaves_however_many_are_not_sealed() -> None:
+    leaves = []
+
+    assert judge(lambda: leaves.extend(read_leaves(0, 2**62, 1_001))) == []
+    assert len(leaves) == 1_001
+    assert [(leaf[1], leaf[0]) for leaf in leaves] == sorted((leaf[1], leaf[0]) for leaf in leaves)
 
 
 def test_the_file_of_one_owner_reads_only_theirs(anybody: User) -> None:
