@@ -55,8 +55,8 @@ MOVEMENT_LEAF = json_array(
     f"(SELECT concat('[', string_agg({POSTING_LEAF}, ',' ORDER BY posting.position), ']') FROM ledger_posting AS posting"
     " WHERE posting.movement_id = movement.id)",
 )
-# Each part reads as many rows as are wanted, in the order of its index (entry_commit_order, movement_commit_order): a seal costs
-# its own leaves, however many are not sealed yet.
+# Each part reads as many rows as are wanted, in the order of its index (entry_commit_order, movement_commit_order): a seal
+# costs its own leaves, however many are not sealed yet.
 LEAVES = f"""
 SELECT id, xid::text::bigint AS number, kind, currency, amount, data FROM (
     (SELECT id, xid, kind, currency, amount, {CLAIM_LEAF} AS data FROM ledger_entry
