@@ -89,7 +89,11 @@ def plans_of(ask: Callable[[], Any], options: str = "VERBOSE") -> list[tuple[str
     # Several may go in one trip.
     statements = [sql.strip() for query in asked.captured_queries for sql in query["sql"].split(";")]
     statements = [sql.removeprefix("COPY (").removesuffix(") TO STDOUT") for sql in statements]
-    return [(sql, plan(sql, options)) for sql in statements if sql.startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"))]
+    return [
+        (sql, plan(sql, options))
+        for sql in statements
+        if sql.startswith(("SELECT", "(SELECT", "INSERT", "UPDATE", "DELETE", "WITH"))
+    ]
 
 
 def plan(sql: str, options: str) -> dict[str, Any]:
