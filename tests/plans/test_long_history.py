@@ -52,7 +52,15 @@ INSERT INTO ledger_seal
     SELECT 1, sha256(''), sha256('1'), '0', pg_snapshot_xmin(pg_current_snapshot()), 1, '{{"INR": "1"}}', now(), sha256('2'),
         sha256('3') || sha256('4'), substring(sha256('5') || sha256('6') FOR 48), 1
 """
-PAGES = ("/dashboard/", "/claims/", "/claims/?page=2", "/credits/", "/shop/", "/shop/?mug=1&credit=50")
+PAGES = (
+    "/dashboard/",
+    "/claims/",
+    "/claims/?page=2",
+    "/claims/?show=payments",
+    "/credits/",
+    "/shop/",
+    "/shop/?mug=1&credit=50",
+)
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,7 @@ LEFT JOIN assets_creditpool AS pool ON pool.id = asset.pool_id
 ORDER BY page.at {direction}, page.id {direction}
 """
 CONDITIONS = {
-    "kinds": "AND {table}.kind = ANY(%(kinds)s)",
+    "kinds": "AND {kind} = ANY(%(kinds)s)",
     "currency": "AND {table}.currency = %(currency)s",
     "since": "AND {table}.{at} >= %(since)s",
     "until": "AND {table}.{at} < %(until)s",
@@ -53,8 +53,8 @@ CONDITIONS = {
 }
 TITLE_MATCHES = "upper(asset.title) LIKE upper(%(pattern)s)"
 ORDER_MATCHES = "upper(payment.reference) LIKE upper(%(pattern)s) OR upper(service.name) LIKE upper(%(pattern)s)"
-CLAIM = {"table": "entry", "at": "claimed_at", "text": TITLE_MATCHES}
-MOVEMENT = {"table": "movement", "at": "at", "text": f"{ORDER_MATCHES} OR {TITLE_MATCHES}"}
+CLAIM = {"table": "entry", "kind": "'CLAIM'", "at": "claimed_at", "text": TITLE_MATCHES}
+MOVEMENT = {"table": "movement", "kind": "movement.kind", "at": "at", "text": f"{ORDER_MATCHES} OR {TITLE_MATCHES}"}
 
 
 @dataclass(frozen=True)
