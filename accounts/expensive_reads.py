@@ -26,8 +26,8 @@ from kernel.sql import EXPORT_LOCK
 
 View = TypeVar("View", bound=Callable[..., Any])
 
-# A timeout for each statement, and one core: PostgreSQL would use parallel workers for a scan.
-SET_LIMITS = "SELECT set_config('statement_timeout', %s, true), set_config('max_parallel_workers_per_gather', '0', true)"
+# A timeout for each statement. That it uses one core is a setting of all sessions.
+SET_LIMITS = "SELECT set_config('statement_timeout', %s, true)"
 LIMIT_EACH = f"{SET_LIMITS}, true"
 LIMIT_AND_LOCK = f"{SET_LIMITS}, pg_try_advisory_xact_lock({EXPORT_LOCK})"
 

@@ -20,6 +20,8 @@ NETWORK_LIMITS = {
     "keepalives_count": 3,  # unanswered probes that end the connection
     "tcp_user_timeout": 9_000,  # milliseconds for which sent data may stay unacknowledged (Linux)
 }
+# A statement of a request, a command or a task uses one core, and no compiler (ADR 35).
+ONE_CORE = {"max_parallel_workers_per_gather": "0", "jit": "off"}
 # What may stand between the application and PostgreSQL (DATABASE_POOLER): nothing, or a pooler that gives each transaction any
 # of its sessions, such as PgBouncer with pool_mode = transaction. "-prepared": it also keeps prepared statements, as PgBouncer
 # does from 1.21 on with max_prepared_statements.
@@ -98,7 +100,7 @@ def database_settings(url: str, pool: dict[str, Any] | None, **session: str) -> 
     if pooler != "transaction":
         options["prepare_threshold"] = 1  # only for cursors that prepare statements (DatabaseWrapper.prepared_cursor)
     if not pooler:
-        options["options"] = " ".join(f"-c {name}={value}" for name, value in (session_limits() | session).items())
+        options["options"] = " ".join(f"-c {name}={value}" for name, value in (session_settings() | session).items())
     if pool:
         options["pool"] = pool
     database["CONN_MAX_AGE"] = 0 if pool else read_int("CONN_MAX_AGE", 60)
@@ -106,10 +108,11 @@ def database_settings(url: str, pool: dict[str, Any] | None, **session: str) -> 
     return database
 
 
-def session_limits() -> dict[str, Any]:
-    """Return the time limits of a session, in ms."""
+def session_settings() -> dict[str, Any]:
+    """Return the settings of a session: its time limits, in ms, and one core for each statement (ADR 35)."""
     return {
         "lock_timeout": read_int("LOCK_TIMEOUT_MS", 2_000),
         "statement_timeout": read_int("STATEMENT_TIMEOUT_MS", 5_000),
         "idle_in_transaction_session_timeout": 5_000,
+        **ONE_CORE,
     }

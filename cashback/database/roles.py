@@ -10,6 +10,7 @@ The owner of the tables runs migrations and these grants; the application's role
 from django.db import connection
 from psycopg import sql
 
+from cashback.database_env import ONE_CORE
 from wallet.ledger import key_ring
 from wallet.ledger.querysets import COLUMNS, MOVEMENT_COLUMNS
 
@@ -47,7 +48,7 @@ KEY_PARTITIONS = tuple(f"{key_ring.TABLE}_{number}" for number in range(key_ring
 # Time limits of the role's sessions. A connection may set others; one through a pooler has these (DATABASE_POOLER).
 ROLE_TIMEOUTS = {"lock_timeout": "2s", "statement_timeout": "5s", "idle_in_transaction_session_timeout": "5s"}
 # Django would set the time zone of each session, which a pooler shares.
-ROLE_SETTINGS = ROLE_TIMEOUTS | {"TimeZone": "UTC"}
+ROLE_SETTINGS = ROLE_TIMEOUTS | {"TimeZone": "UTC"} | ONE_CORE
 
 
 def table_privileges(table: str) -> str:

@@ -13,7 +13,7 @@ from django.http import HttpRequest
 
 from accounts.models import Role, User
 from accounts.tokens import issue_pair
-from wallet.actions import edit_pool, open_lots
+from wallet.actions import edit_pool
 from wallet.assets.models import PoolKind
 from wallet.assets.supply_triggers import INITIALIZE_SUPPLY
 
@@ -117,8 +117,6 @@ class Tables:
                 cursor.execute(ENTRIES)
                 self.fill_lots(cursor)
                 cursor.execute(INITIALIZE_SUPPLY)
-            cursor.execute("INSERT INTO ledger_lotbackfill (id, batch_size, opened) VALUES (1, 0, 0)")
-            open_lots.open_lots(batch_size=10_000)
             cursor.execute("DROP TABLE bench_pool, bench_person")
             cursor.execute("VACUUM (ANALYZE)")
             cursor.execute("CHECKPOINT")

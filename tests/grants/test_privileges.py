@@ -321,6 +321,14 @@ def test_the_role_does_not_wait_for_ever(app: psycopg.Connection[Any]) -> None:
         assert [plain.execute(f"SHOW {limit}").fetchone() for limit in limits] == [("2s",), ("5s",), ("5s",)]
 
 
+def test_the_role_keeps_to_one_core_without_a_compiler(app: psycopg.Connection[Any]) -> None:
+    parameters: dict[str, Any] = app.info.get_parameters() | {"options": ""}
+    with psycopg.connect(**parameters) as plain:
+        found = [plain.execute(f"SHOW {name}").fetchone() for name in ("max_parallel_workers_per_gather", "jit")]
+
+    assert found == [("0",), ("off",)]
+
+
 def test_a_dry_run_prints_the_sql_and_changes_nothing() -> None:
     out = StringIO()
 

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -38,29 +39,35 @@ SELECT public.harden_triggers();
 """
 
 
+@contextmanager
+def database_with(tables: Tables) -> Iterator[None]:
+    """Work in a database of its own with these tables; nothing of it is left."""
+    settings = connection.settings_dict
+    usual = settings["NAME"]
+    connections.close_all()
+    name = f"{scratch_database.PREFIX}plans"
+    scratch_database.run_statement(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    scratch_database.run_statement(f'CREATE DATABASE "{name}" TEMPLATE "{usual}"')
+    settings["NAME"] = name
+    limits = settings["OPTIONS"]["options"]
+    settings["OPTIONS"]["options"] += " -c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
+    try:
+        tables.fill()
+        yield
+    finally:
+        connections.close_all()
+        settings["NAME"], settings["OPTIONS"]["options"] = usual, limits
+        scratch_database.run_statement(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
 @pytest.fixture(scope="module")
 def large(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Work in a database of its own with large tables; nothing of it is left."""
-    with django_db_blocker.unblock():
-        settings = connection.settings_dict
-        usual = settings["NAME"]
-        connections.close_all()
-        name = f"{scratch_database.PREFIX}plans"
-        scratch_database.run_statement(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        scratch_database.run_statement(f'CREATE DATABASE "{name}" TEMPLATE "{usual}"')
-        settings["NAME"] = name
-        limits = settings["OPTIONS"]["options"]
-        settings["OPTIONS"]["options"] += " -c statement_timeout=0 -c idle_in_transaction_session_timeout=0"
-        try:
-            SIZE.fill()
-            with connection.cursor() as cursor:
-                cursor.execute(MORE)
-                cursor.execute("VACUUM (ANALYZE)")
-            yield
-        finally:
-            connections.close_all()
-            settings["NAME"], settings["OPTIONS"]["options"] = usual, limits
-            scratch_database.run_statement(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    """Work in a database of its own with large tables."""
+    with django_db_blocker.unblock(), database_with(SIZE):
+        with connection.cursor() as cursor:
+            cursor.execute(MORE)
+            cursor.execute("VACUUM (ANALYZE)")
+        yield
 
 
 @pytest.fixture
@@ -89,7 +96,11 @@ def plans_of(ask: Callable[[], Any], options: str = "VERBOSE") -> list[tuple[str
     # Several may go in one trip.
     statements = [sql.strip() for query in asked.captured_queries for sql in query["sql"].split(";")]
     statements = [sql.removeprefix("COPY (").removesuffix(") TO STDOUT") for sql in statements]
-    return [(sql, plan(sql, options)) for sql in statements if sql.startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"))]
+    return [
+        (sql, plan(sql, options))
+        for sql in statements
+        if sql.startswith(("SELECT", "(SELECT", "INSERT", "UPDATE", "DELETE", "WITH"))
+    ]
 
 
 def plan(sql: str, options: str) -> dict[str, Any]:

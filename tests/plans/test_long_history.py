@@ -12,6 +12,7 @@ from accounts.models import User
 from tests.plans import conftest
 from tests.plans.conftest import plans_of, read_whole, rows_looked_at
 from wallet.ledger.models import Entry, Movement, Payment
+from wallet.verification.money import PASSED_OVER
 
 pytestmark = [pytest.mark.usefixtures("wallets"), pytest.mark.django_db]
 MONEY = (
@@ -52,7 +53,15 @@ INSERT INTO ledger_seal
     SELECT 1, sha256(''), sha256('1'), '0', pg_snapshot_xmin(pg_current_snapshot()), 1, '{{"INR": "1"}}', now(), sha256('2'),
         sha256('3') || sha256('4'), substring(sha256('5') || sha256('6') FOR 48), 1
 """
-PAGES = ("/dashboard/", "/claims/", "/claims/?page=2", "/credits/", "/shop/", "/shop/?mug=1&credit=50")
+PAGES = (
+    "/dashboard/",
+    "/claims/",
+    "/claims/?page=2",
+    "/claims/?show=payments",
+    "/credits/",
+    "/shop/",
+    "/shop/?mug=1&credit=50",
+)
 
 
 @pytest.fixture(scope="module")
@@ -126,3 +135,17 @@ def test_no_page_of_a_wallet_reads_a_table_whole(browser_of: Callable[[str], Cli
 
     assert asked
     assert [(read_whole(tree), sql) for sql, tree in asked if read_whole(tree)] == []
+
+
+def test_the_checker_compares_no_payment_with_credits_that_were_spent_before() -> None:
+    def compared(node: dict[str, Any]) -> float:
+        each = node.get("Rows Removed by Join Filter", 0) * node["Actual Loops"]
+        return float(each) + sum(map(compared, node.get("Plans", ())))
+
+    def check() -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(PASSED_OVER)
+
+    ((_, tree),) = plans_of(check, "ANALYZE")
+
+    assert compared(tree) == 0

@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from django.db import connection, transaction
 from django.db.models import Count
+from django.db.models.functions import Now
 from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -15,7 +16,7 @@ from rest_framework.test import APIClient
 from accounts import authentication, tokens
 from accounts.models import TokenFamily, User
 from accounts.services import Service
-from tests.plans.conftest import judge, rows_looked_at
+from tests.plans.conftest import judge, plans_of, rows_looked_at, rows_read
 from wallet.actions import expire_assets
 from wallet.actions.claim_batch import process_asset_claims, process_pool_claims
 from wallet.actions.claim_decisions import ClaimRequest
@@ -26,10 +27,12 @@ from wallet.delivery.feed import read_events
 from wallet.delivery.ticks import append_tick
 from wallet.ledger import idempotency
 from wallet.ledger.idempotency import IdempotentRequest
+from wallet.ledger.leaves import read_leaves
 from wallet.ledger.models import Entry, IdempotencyKey
 from wallet.pages.offer_rows import GROUPED, OfferRows, offers_equal_to
 from wallet.pages.offers import open_pools
 from wallet.queries import ownership
+from wallet.queries.reports import summary_report
 
 pytestmark = [pytest.mark.usefixtures("large"), pytest.mark.django_db]
 ROOT = "/api/v1"
@@ -115,6 +118,22 @@ def test_no_page_of_the_ownership_report_reads_all_credits(operator: User, narro
 @pytest.mark.parametrize("narrowed", ["", "currency=INR"])
 def test_the_summary_counts_no_credits(operator: User, narrowed: str) -> None:
     assert judge(asking(by(operator), f"{ROOT}/reports/summary/?{narrowed}")) == []
+
+
+def test_the_summary_expects_few_due_credits_however_many_expired_long_ago() -> None:
+    expired = CashbackAsset.objects.filter(status="EXPIRED", expires_at__lte=Now()).count()
+    expected = [rows for _, tree in plans_of(summary_report) for table, rows in rows_read(tree) if "asset" in table]
+
+    assert expired == 20_000
+    assert expected == [pytest.approx(200, rel=0.1)]  # 0.005 of those that are available
+
+
+def test_a_seal_reads_its_own_leaves_however_many_are_not_sealed() -> None:
+    leaves = []
+
+    assert judge(lambda: leaves.extend(read_leaves(0, 2**62, 1_001))) == []
+    assert len(leaves) == 1_001
+    assert [(leaf[1], leaf[0]) for leaf in leaves] == sorted((leaf[1], leaf[0]) for leaf in leaves)
 
 
 def test_the_file_of_one_owner_reads_only_theirs(anybody: User) -> None:

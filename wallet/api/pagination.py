@@ -13,7 +13,6 @@ from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 from kernel.whole_numbers import parse_whole_number
-from wallet.queries.wallet_history import wallet_history
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
@@ -185,11 +184,12 @@ class CursorPagination(BasePagination):
 
 
 class HistoryPagination(CursorPagination):
-    """Pages of wallet_history, whose rows come from two tables."""
+    """Pages of a WalletHistory, whose rows come from two tables."""
 
     def read_rows(self, queryset: Any, direction: Order, start: tuple[str | None, str] | None, limit: int) -> list[Any]:
-        """Return the first `limit` rows of the history in this direction; `queryset` is a HistoryFilter."""
-        return wallet_history(queryset, descending=direction.descending, start=start, limit=limit)
+        """Return the first `limit` rows of the history in this direction; `queryset` is a WalletHistory."""
+        rows: list[Any] = queryset.read(limit=limit, descending=direction.descending, start=start)
+        return rows
 
 
 def ordering_names(view: Any) -> list[str]:

@@ -20,7 +20,7 @@ from wallet.api.viewsets import BaseViewSet
 from wallet.api.wallet_queries import HistoryQuery, WalletQuery, validated_query
 from wallet.api.wallet_serializers import HistorySerializer, LotSerializer, WalletSerializer
 from wallet.ledger.models import Lot
-from wallet.queries.wallet_history import HistoryFilter
+from wallet.queries.wallet_history import WalletHistory
 from wallet.queries.wallet_lots import lots_of
 from wallet.queries.wallet_summary import wallet_summary
 
@@ -89,13 +89,11 @@ class HistoryViewSet(BaseViewSet):
     def list(self, request: Request) -> Response:
         """Return claims and movements, newest first."""
         filters = validated_query(request, HistoryQuery(), *HistoryPagination.parameters)
-        wanted = HistoryFilter(
+        wanted = WalletHistory(
             self.user.pk,
-            {
-                "kind": filters.get("kind"),
-                "currency": filters.get("currency"),
-                "since": filters.get("from"),
-                "until": filters.get("to"),
-            },
+            kinds=[filters["kind"]] if "kind" in filters else (),
+            currency=filters.get("currency"),
+            since=filters.get("from"),
+            until=filters.get("to"),
         )
         return self.get_paginated_response(self.get_serializer(self.paginate_queryset(wanted), many=True).data)  # type: ignore[arg-type]

@@ -111,7 +111,7 @@ class HistorySerializer(Shape):
         return row.service_name if row.service_name is None else str(row.service_name)
 
     def to_representation(self, row: Any) -> dict[str, Any]:
-        """Return a row of wallet_history."""
+        """Return a row of WalletHistory."""
         ids = {"claim": row.claim_id, "payment": row.payment_id}
         return {
             "id": str(row.id),

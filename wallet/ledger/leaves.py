@@ -55,11 +55,16 @@ MOVEMENT_LEAF = json_array(
     f"(SELECT concat('[', string_agg({POSTING_LEAF}, ',' ORDER BY posting.position), ']') FROM ledger_posting AS posting"
     " WHERE posting.movement_id = movement.id)",
 )
+# Each part reads as many rows as are wanted, in the order of its index (entry_commit_order, movement_commit_order): a seal
+# costs its own leaves, however many are not sealed yet.
 LEAVES = f"""
-SELECT id, xid::text::bigint AS xid, kind, currency, amount, {CLAIM_LEAF} AS data FROM ledger_entry WHERE {{where}}
-UNION ALL
-SELECT id, xid::text::bigint, kind, currency, amount, {MOVEMENT_LEAF} FROM ledger_movement AS movement WHERE {{where}}
-ORDER BY xid, id LIMIT {{limit}}
+SELECT id, xid::text::bigint AS number, kind, currency, amount, data FROM (
+    (SELECT id, xid, kind, currency, amount, {CLAIM_LEAF} AS data FROM ledger_entry
+    WHERE {{where}} ORDER BY xid, id LIMIT {{limit}})
+    UNION ALL
+    (SELECT id, xid, kind, currency, amount, {MOVEMENT_LEAF} FROM ledger_movement AS movement
+    WHERE {{where}} ORDER BY xid, id LIMIT {{limit}})
+) AS leaf ORDER BY leaf.xid, leaf.id LIMIT {{limit}}
 """
 IN_RANGE = "xid >= %(start)s::xid8 AND xid < %(end)s::xid8"
 NEEDS_VERSION_2 = f"""

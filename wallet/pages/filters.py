@@ -1,7 +1,7 @@
 """Filter forms of the lists. An invalid value gets an error beside its field, and the list is empty (400)."""
 
 from collections.abc import Iterable
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django import forms
@@ -16,11 +16,10 @@ from kernel.readable_text import normal_text
 from wallet.actions import csv_rows
 from wallet.assets.models import CreditPool
 from wallet.assets.querysets import AssetQuerySet
-from wallet.ledger.models import Entry, Movement
 from wallet.money import MAX_VALUE
 from wallet.pages.pagination import Rows
 from wallet.queries.supply import CURRENCY_REQUIRED
-from wallet.queries.wallet_timeline import WalletHistory
+from wallet.queries.wallet_history import CLAIM_KINDS, WalletHistory
 
 EXPIRIES = [("", _("Any time")), ("2", _("Within 2 days")), ("7", _("Within a week")), ("30", _("Within a month"))]
 SORTS = [
@@ -36,6 +35,12 @@ HISTORY_PARTS = [
     ("refunds", _("Refunds")),
     ("changes", _("Changes to credits")),
 ]
+KINDS_OF_PART = {
+    "claims": CLAIM_KINDS,
+    "payments": ("HOLD", "CAPTURE", "SPEND", "RELEASE"),
+    "refunds": ("REFUND",),
+    "changes": ("LAPSE", "CLAWBACK", "EXTEND"),
+}
 
 
 class TextField(forms.CharField):
@@ -164,7 +169,7 @@ class HistoryFilter(ListFilter):
     def __init__(self, data: Any) -> None:
         super().__init__(data, auto_id="%s")
 
-    def history_of(self, user: User) -> Rows[Entry | Movement]:
+    def history_of(self, user: User) -> Rows[Any]:
         """Return the part of the user's history that fits, nothing when the filter is invalid.
 
         Both days are of the current zone, inclusive.
@@ -175,8 +180,8 @@ class HistoryFilter(ListFilter):
         since, until = fields.get("since"), fields.get("until")
         return WalletHistory(
             user.pk,
-            text=fields.get("q", ""),
+            kinds=KINDS_OF_PART.get(fields.get("show", ""), ()),
             since=datetime.combine(since, time.min, zone) if since else None,
-            until=datetime.combine(until, time.max, zone) if until else None,
-            show=fields.get("show", ""),
+            until=datetime.combine(until + timedelta(days=1), time.min, zone) if until and until < date.max else None,
+            text=fields.get("q", ""),
         )

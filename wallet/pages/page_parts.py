@@ -11,13 +11,12 @@ from django.http import HttpRequest
 
 from accounts.models import User
 from wallet.assets.models import CreditPool
-from wallet.ledger.models import Entry, Movement
 from wallet.pages.balance_chart import balance_charts
 from wallet.pages.offer_rows import offers_equal_to
 from wallet.pages.offers import Offer, build_offer, pools_for, withdrawn_offer
 from wallet.queries.open_credits import OpenCredits
 from wallet.queries.wallet_balances import wallet_balances
-from wallet.queries.wallet_timeline import WalletHistory
+from wallet.queries.wallet_history import WalletHistory
 
 MAX_SHOWN = 100
 RECENT_LINES = 5
@@ -100,7 +99,7 @@ def wallet_parts(user: User) -> dict[str, Any]:
     }
 
 
-def recent_lines(user: User) -> list[Entry | Movement]:
+def recent_lines(user: User) -> list[Any]:
     """Return the latest lines of the user's history, newest first."""
     return WalletHistory(user.pk)[:RECENT_LINES]
 

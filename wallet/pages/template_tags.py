@@ -3,6 +3,7 @@
 import secrets
 from datetime import UTC, datetime
 from decimal import Decimal
+from typing import Any
 
 from django.conf import settings
 from django.template import Context, Library
@@ -16,7 +17,7 @@ from django.utils.translation import get_language, gettext
 from django.utils.translation import gettext_lazy as _
 
 from wallet.assets.models import CreditPool, PoolKind
-from wallet.ledger.models import Allocation, Entry, Movement
+from wallet.ledger.models import Allocation, Entry
 from wallet.ledger.payment_state import PaymentState
 from wallet.money import currency_symbol, format_amount, format_amount_grouped
 from wallet.pages.dates import format_day, format_moment, format_short_day, last_day, local_day, zone_name
@@ -65,7 +66,7 @@ def money_change(amount: Decimal, currency: str) -> str:
 
 
 @register.filter
-def signed_amount(line: Entry | Movement) -> str:
+def signed_amount(line: Any) -> str:
     """Return the amount of a claim or movement with the sign of what it does to the balance, without one if it does nothing."""
     return f"{SIGNS.get(line.kind, '')}{money(line.amount, line.currency)}"
 

@@ -1,68 +1,112 @@
 """One history of a wallet: claims, payments, refunds, lapses and changes, in the order of time."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import connection
+
 from kernel.statements import run_statements
 
-# Each part reads as many rows as the page has, in the order of its index (entry_history, movement_history).
+CLAIM_KINDS = ("CLAIM",)
+# The keys of both tables are read by their indexes (entry_history, movement_history), as many as the page ends at, and merged;
+# then the rows of the page. PostgreSQL leaves out the joins that only a search needs.
 HISTORY = """
 WITH page AS (
-    (SELECT entry.id, 'CLAIM' AS kind, entry.claimed_at AS at, entry.amount, entry.currency, NULL::uuid AS payment_id,
-        entry.id AS claim_id, NULL::uuid AS service_id, NULL AS reference, NULL AS reason
-    FROM ledger_entry AS entry WHERE entry.user_id = %(user)s {claim_conditions}
-    ORDER BY entry.claimed_at {direction}, entry.id {direction} LIMIT %(limit)s)
-    UNION ALL
-    (SELECT movement.id, movement.kind, movement.at, movement.amount, movement.currency, movement.payment_id,
-        movement.claim_id, movement.service_id, coalesce(movement.reference, began.reference), movement.reason
-    FROM ledger_movement AS movement LEFT JOIN ledger_movement AS began ON began.id = movement.payment_id
-    WHERE movement.user_id = %(user)s {movement_conditions}
-    ORDER BY movement.at {direction}, movement.id {direction} LIMIT %(limit)s)
+    SELECT * FROM (
+        (SELECT entry.id, entry.claimed_at AS at, true AS is_claim
+        FROM ledger_entry AS entry LEFT JOIN assets_cashbackasset AS asset ON asset.id = entry.asset_id
+        WHERE entry.user_id = %(user)s {claim_conditions}
+        ORDER BY entry.claimed_at {direction}, entry.id {direction} LIMIT %(offset)s + %(limit)s)
+        UNION ALL
+        (SELECT movement.id, movement.at, false
+        FROM ledger_movement AS movement LEFT JOIN ledger_payment AS payment ON payment.id = movement.payment_id
+        LEFT JOIN accounts_service AS service ON service.id = movement.service_id
+        LEFT JOIN ledger_entry AS claim ON claim.id = movement.claim_id
+        LEFT JOIN assets_cashbackasset AS asset ON asset.id = claim.asset_id
+        WHERE movement.user_id = %(user)s {movement_conditions}
+        ORDER BY movement.at {direction}, movement.id {direction} LIMIT %(offset)s + %(limit)s)
+    ) AS found ORDER BY at {direction}, id {direction} OFFSET %(offset)s LIMIT %(limit)s
 )
-SELECT page.*, page.id AS pk, asset.title, service.name AS service_name
-FROM (SELECT * FROM page ORDER BY at {direction}, id {direction} LIMIT %(limit)s) AS page
-LEFT JOIN ledger_entry AS claim ON claim.id = page.claim_id LEFT JOIN assets_cashbackasset AS asset ON asset.id = claim.asset_id
-LEFT JOIN accounts_service AS service ON service.id = page.service_id
+SELECT page.id, page.id AS pk, page.at, coalesce(movement.kind, claim.kind) AS kind,
+    coalesce(movement.amount, claim.amount) AS amount, coalesce(movement.currency, claim.currency) AS currency,
+    movement.payment_id, claim.id AS claim_id, movement.reason, asset.title, pool.name AS pool_name,
+    service.name AS service_name, payment.reference AS order_reference,
+    coalesce(movement.reference, payment.reference) AS reference
+FROM page LEFT JOIN ledger_movement AS movement ON movement.id = page.id AND NOT page.is_claim
+LEFT JOIN ledger_payment AS payment ON payment.id = movement.payment_id
+LEFT JOIN accounts_service AS service ON service.id = movement.service_id
+LEFT JOIN ledger_entry AS claim ON claim.id = CASE WHEN page.is_claim THEN page.id ELSE movement.claim_id END
+LEFT JOIN assets_cashbackasset AS asset ON asset.id = claim.asset_id
+LEFT JOIN assets_creditpool AS pool ON pool.id = asset.pool_id
 ORDER BY page.at {direction}, page.id {direction}
 """
 CONDITIONS = {
-    "kind": "AND {kind} = %(kind)s",
+    "kinds": "AND {kind} = ANY(%(kinds)s)",
     "currency": "AND {table}.currency = %(currency)s",
-    "since": "AND {at} >= %(since)s",
-    "until": "AND {at} < %(until)s",
-    "start_at": "AND ({at}, {table}.id) {operator} (%(start_at)s::timestamptz, %(start_id)s::uuid)",
+    "since": "AND {table}.{at} >= %(since)s",
+    "until": "AND {table}.{at} < %(until)s",
+    "start_at": "AND ({table}.{at}, {table}.id) {operator} (%(start_at)s::timestamptz, %(start_id)s::uuid)",
+    "pattern": "AND ({text})",
 }
+TITLE_MATCHES = "upper(asset.title) LIKE upper(%(pattern)s)"
+ORDER_MATCHES = "upper(payment.reference) LIKE upper(%(pattern)s) OR upper(service.name) LIKE upper(%(pattern)s)"
+CLAIM = {"table": "entry", "kind": "'CLAIM'", "at": "claimed_at", "text": TITLE_MATCHES}
+MOVEMENT = {"table": "movement", "kind": "movement.kind", "at": "at", "text": f"{ORDER_MATCHES} OR {TITLE_MATCHES}"}
 
 
 @dataclass(frozen=True)
-class HistoryFilter:
-    """Whose history, and what of it: `since` is inclusive, `until` exclusive; None: everything."""
-
-    user_id: UUID
-    filters: dict[str, str | datetime | None] = field(default_factory=dict)
-
-
-def wallet_history(wanted: HistoryFilter, *, descending: bool, start: tuple[Any, Any] | None, limit: int) -> list[Any]:
-    """Return up to `limit` rows by time: kind, at, amount, currency, payment, claim, service, reference, reason, title.
+class WalletHistory:
+    """The history of a user, or a part of it; slicing reads a page, newest first.
 
     Arguments:
-        start: time and id of the row after which to begin; None: the first row.
+        kinds: CLAIM_KINDS or kinds of movements; empty: all.
+        since: the first time, inclusive.
+        until: the last time, exclusive.
+        text: part of a credit's title, of an order's reference or of a service's name, in whatever case.
     """
-    parameters: dict[str, Any] = {"user": wanted.user_id, "limit": limit}
-    parameters |= {name: value for name, value in wanted.filters.items() if value is not None}
-    if start is not None:
-        parameters |= {"start_at": start[0], "start_id": start[1]}
-    names = {"operator": "<" if descending else ">"}
-    statement = HISTORY.format(
-        direction="DESC" if descending else "ASC",
-        claim_conditions=conditions(parameters, table="entry", at="entry.claimed_at", kind="'CLAIM'", **names),
-        movement_conditions=conditions(parameters, table="movement", at="movement.at", kind="movement.kind", **names),
-    )
-    return run_statements({"history": statement}, parameters)["history"]
+
+    user_id: UUID
+    kinds: Sequence[str] = ()
+    currency: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    text: str = ""
+
+    def __getitem__(self, part: slice) -> list[Any]:
+        """Return the rows of this part, newest first."""
+        offset = part.start or 0
+        return self.read(limit=part.stop - offset, offset=offset)
+
+    def read(self, *, limit: int, offset: int = 0, descending: bool = True, start: tuple[Any, Any] | None = None) -> list[Any]:
+        """Return up to `limit` rows by time: kind, at, amount, currency, payment, claim, service, references, reason, title.
+
+        Arguments:
+            offset: how many rows to leave out.
+            start: time and id of the row after which to begin; None: the first row.
+        """
+        start_at, start_id = start or (None, None)
+        given = {
+            "kinds": list(self.kinds),
+            "currency": self.currency,
+            "since": self.since,
+            "until": self.until,
+            "pattern": self.text and f"%{connection.ops.prep_for_like_query(self.text)}%",
+            "start_at": start_at,
+        }
+        filters = {name: value for name, value in given.items() if value}
+        parameters = {"user": self.user_id, "limit": limit, "offset": offset, "start_id": start_id} | filters
+        operator = "<" if descending else ">"
+        statement = HISTORY.format(
+            direction="DESC" if descending else "ASC",
+            claim_conditions=conditions(filters, operator=operator, **CLAIM),
+            movement_conditions=conditions(filters, operator=operator, **MOVEMENT),
+        )
+        return run_statements({"history": statement}, parameters)["history"]
 
 
-def conditions(parameters: dict[str, Any], **names: str) -> str:
+def conditions(filters: dict[str, Any], **names: str) -> str:
     """Return SQL for the filters that are given."""
-    return " ".join(condition.format(**names) for name, condition in CONDITIONS.items() if name in parameters)
+    return " ".join(condition.format(**names) for name, condition in CONDITIONS.items() if name in filters)

@@ -40,10 +40,11 @@ from wallet.verification.seals import position_violations, seal_violations
 MAX_TRANSACTION_SECONDS = 10
 SNAPSHOT = "snapshot"
 MAX_VIOLATIONS = 1_000  # per statement: a bound on memory
-# Limits of the transaction alone, as a pooler may give its session to others.
+# Limits of the transaction alone, as a pooler may give its session to others. It reads all tables whole, so that workers help.
 BEGIN_SNAPSHOT = """
 SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY;
-SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0
+SET LOCAL statement_timeout = 0; SET LOCAL idle_in_transaction_session_timeout = 0;
+SET LOCAL max_parallel_workers_per_gather = 2
 """
 Supply = Mapping[tuple[UUID, str], tuple[int, Decimal]]
 

@@ -144,21 +144,34 @@ MORE_THAN_BORNE = f"""
     WHERE captured + released > amount OR refunded > captured
 """
 # A credit that came first in the order of drawing was passed over although something was left of it. One that was claimed in
-# the ten seconds before may not have been seen.
-ORDER = "({lot}.draw_priority, coalesce({lot}.spendable_until, 'infinity'), {lot}.opened_at, {lot}.entry_id)"
+# the ten seconds before may not have been seen. Walking through a wallet's credits in that order, `moved_last` is when one of
+# those so far moved last: if that was before the movement, it is compared with none of them. Comparing each movement with each
+# credit would take the square of what a user has.
+ORDER = "(lot.draw_priority, coalesce(lot.spendable_until, 'infinity'), lot.opened_at, lot.entry_id)"
 PASSED_OVER = f"""
-    WITH drawn AS (
-        SELECT DISTINCT ON (posted.movement_id) posted.*, lot.draw_priority, lot.spendable_until AS ends, lot.opened_at
+    WITH last_drawn AS (
+        SELECT DISTINCT ON (posted.movement_id) posted.movement_id, posted.at, posted.number, posted.service_id, posted.user_id,
+            posted.currency, lot.draw_priority, coalesce(lot.spendable_until, 'infinity') AS ends, lot.opened_at, posted.lot_id
         FROM ({POSTED}) AS posted JOIN ledger_lot AS lot ON lot.entry_id = posted.lot_id
         WHERE posted.kind IN {kinds_sql(DRAWING)} ORDER BY posted.movement_id, posted.position DESC
-    )
+    ), walk AS (
+        SELECT *, max(moves_until) OVER (PARTITION BY user_id, currency
+            ORDER BY draw_priority, ends, opened_at, lot_id, movement_id NULLS LAST ROWS UNBOUNDED PRECEDING) AS moved_last
+        FROM (
+            SELECT *, NULL::timestamptz AS moves_until FROM last_drawn
+            UNION ALL
+            SELECT NULL, NULL, NULL, NULL, user_id, currency, draw_priority, coalesce(spendable_until, 'infinity'), opened_at,
+                entry_id, CASE WHEN is_open THEN 'infinity' ELSE moved_at END
+            FROM ledger_lot WHERE renewals = 0 AND clawback_total = 0
+        ) AS step
+    ), drawn AS (SELECT * FROM walk WHERE moved_last >= at)
     SELECT format('movement %s drew on credit %s and passed over credit %s', drawn.movement_id, drawn.lot_id, lot.entry_id)
     FROM drawn JOIN ledger_lot AS lot ON lot.user_id = drawn.user_id AND lot.currency = drawn.currency
         AND lot.entry_id <> drawn.lot_id AND (lot.is_open OR lot.moved_at >= drawn.at)
         AND lot.renewals = 0 AND lot.clawback_total = 0 AND lot.opened_at < drawn.at - interval '10 seconds'
         AND lot.spendable_from <= drawn.at AND (lot.spendable_until IS NULL OR lot.spendable_until > drawn.at)
         AND (lot.service_id IS NULL OR lot.service_id = drawn.service_id)
-        AND {ORDER.format(lot="lot")} < (drawn.draw_priority, coalesce(drawn.ends, 'infinity'), drawn.opened_at, drawn.lot_id)
+        AND {ORDER} < (drawn.draw_priority, drawn.ends, drawn.opened_at, drawn.lot_id)
     WHERE lot.total + coalesce((SELECT sum({lot_change_sql("available", "before.kind", "posting.amount")})
             FROM ledger_posting AS posting JOIN ledger_movement AS before ON before.id = posting.movement_id
             WHERE posting.lot_id = lot.entry_id AND before.number <= drawn.number), 0) > 0
