@@ -16,7 +16,8 @@ from pytest_django import Settings
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from accounts.services import Service
-from tests.delivery.conftest import Receiver, reload, verify
+from dev.chaos.webhook_receiver import Receiver
+from tests.delivery.conftest import reload, verify
 from wallet.actions import deliver_webhooks as delivery
 from wallet.actions import edit_webhook
 from wallet.actions.edit_webhook import NewSecret
