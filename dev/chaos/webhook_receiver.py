@@ -69,7 +69,11 @@ def handler_of(receiver: Receiver) -> type[http.server.BaseHTTPRequestHandler]:
 
         def do_POST(self) -> None:
             receiver.requests += 1
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+            length = int(self.headers["Content-Length"])
+            body = self.rfile.read(length).decode()
+            if len(body.encode()) < length:  # its sender was killed
+                self.close_connection = True
+                return
             headers = {name.lower(): value for name, value in self.headers.items()}
             outcome = receiver.answer() if receiver.is_genuine(headers, body) else 401
             if outcome == "hang":
