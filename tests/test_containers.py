@@ -16,8 +16,8 @@ import pytest
 import yaml
 from django.db import connection
 
+from dev.chaos.mail_server import free_port
 from dev.services.paths import POSTGRES_MAJOR
-from tests.notices.conftest import free_port
 from tests.test_deployment import PRODUCTION, ROOT
 from tests.test_production import PRODUCT, deployment, environ, product, serving  # noqa: F401  (fixtures)
 

@@ -11,6 +11,8 @@ from dev.chaos import (
     payment_faults,
     payment_races,
     postgres_faults,
+    programme_faults,
+    programme_mutants,
     redis_faults,
     rule_attacks,
     scheduler_faults,
@@ -125,4 +127,27 @@ FAULTS = {
         target=5,
     ),
     "T37": race("one wallet and 32 connections", payment_races.hot_wallet),
+    "T50": Fault(
+        "two schedulers that grant, notice and send webhooks, one of them killed at any moment, again and again",
+        programme_faults.kill_schedulers,
+        3,
+        0.05,
+        target=30,
+    ),
+    "T51": Fault(
+        "a scheduler killed before or after each statement with which it grants, notices and sends webhooks",
+        programme_faults.kill_at_each_step,
+        0,
+        0.08,
+        always=30,
+    ),
+    "T52": Fault(
+        "rules whose pools are sold out and filled again, again and again", programme_faults.sell_out, 3, 0.03, target=10
+    ),
+    "T53": Fault(
+        "schedulers whose clocks are wrong by hours and days, ahead and behind", programme_faults.move_clocks, 3, 0.03, always=3
+    ),
+    "T54": Fault(
+        "five wrong schedulers, each of which must be detected", programme_mutants.catch_wrong_schedulers, 2, always=5
+    ),
 }

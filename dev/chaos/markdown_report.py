@@ -11,7 +11,7 @@ from dev.services import postgres
 
 COLUMNS = ("", "fault", "count", "claims", "lost", "doubled", "unexplained", "verdict", "note")
 FIGURES = COLUMNS[2:7]
-LOST, DOUBLED = {"I2"}, {"I1", "I7"}
+LOST, DOUBLED = {"I2", "lost"}, {"I1", "I7", "doubled"}
 PAGE = """# Proofs
 
 The results of the last run of `make prove`, written by the run itself.
@@ -28,7 +28,12 @@ a run that injects a fault too rarely has failed too.
 
 {table}
 
-`T0` shows that zero violations mean something: the same checker must detect each of ten wrong implementations. The lines that
+In T50 to T53, **claims** are credits that rules granted; **lost** are also credits that were due and not granted, and notices,
+emails and events that did not arrive; **doubled** is also what was granted, noticed, sent by email or in the feed twice. As
+promised, a killed scheduler may leave one email that is not confirmed, and a webhook may be sent again.
+
+`T0` shows that zero violations mean something: the same checker must detect each of ten wrong implementations. `T54` shows the
+same of the checks of T50 to T53: they must detect five wrong schedulers. The lines that
 begin with P are not faults but tests: generated sequences of operations and requests, compared with a model and with the
 schema, and each step of a claim, at which another transaction commits or the claim is interrupted. P1 and P6 use the seed of
 the run; P3, P4, T1 and T2 are not random.

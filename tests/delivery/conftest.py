@@ -1,11 +1,7 @@
-"""A receiver of webhooks, endpoints, and the events of a service."""
+"""Receivers of webhooks, endpoints, and the events of a service."""
 
-import http.server
-import json
-import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +11,7 @@ from standardwebhooks import Webhook
 
 from accounts.models import User
 from accounts.services import Service
+from dev.chaos.webhook_receiver import Receiver, running_receiver
 from tests.api.conftest import _no_rates, anonymous, as_ada, as_alice, as_bob, by  # noqa: F401  (fixtures)
 from tests.money.conftest import credit, hold, other_shop, shop, spend  # noqa: F401  (fixtures)
 from tests.payments.conftest import as_other_shop, as_shop, new_key  # noqa: F401  (fixtures)
@@ -28,90 +25,11 @@ from wallet.delivery.models import WebhookEndpoint
 from wallet.delivery.ticks import append_tick
 
 
-@dataclass
-class Receiver:
-    """A server that keeps what it gets. `answer` decides what becomes of a message: a status, "hang", "cut" or "lose".
-
-    "cut" closes the connection without a response and forgets the message; "lose" keeps it, but the response is lost.
-    """
-
-    answer: Callable[[], int | str] = lambda: 200
-    headers: dict[str, str] = field(default_factory=dict)
-    received: list[dict[str, Any]] = field(default_factory=list)
-    raw: list[tuple[dict[str, str], str]] = field(default_factory=list)
-    requests: int = 0
-    url: str = ""
-    secrets: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def ids(self) -> list[str]:
-        return [message["id"] for message in self.received]
-
-    @property
-    def types(self) -> list[str]:
-        return [message["type"] for message in self.received]
-
-
-class QuietServer(http.server.ThreadingHTTPServer):
-    """A server that says nothing about clients that are killed."""
-
-    daemon_threads = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        pass
-
-
-def handler_of(receiver: Receiver) -> type[http.server.BaseHTTPRequestHandler]:
-    """Return a handler that gives what it gets to the receiver."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            receiver.requests += 1
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            outcome = receiver.answer()
-            if outcome == "hang":
-                time.sleep(1.5)
-                self.close_connection = True
-                return
-            if outcome in (200, 202, "lose"):
-                headers = {name.lower(): value for name, value in self.headers.items()}
-                receiver.raw.append((headers, body))
-                receiver.received.append(json.loads(body))
-            if isinstance(outcome, str):
-                self.close_connection = True
-                return
-            self.send_response(outcome)
-            for name, value in receiver.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", "2")
-            self.end_headers()
-            self.wfile.write(b"ok")
-
-        def log_message(self, *args: Any) -> None:
-            pass
-
-    return Handler
-
-
 @pytest.fixture
 def start_receiver() -> Iterator[Callable[..., Receiver]]:
     """Start a receiver on this machine."""
-    servers: list[QuietServer] = []
-
-    def start(**fields: Any) -> Receiver:
-        receiver = Receiver(**fields)
-        server = QuietServer(("127.0.0.1", 0), handler_of(receiver))
-        servers.append(server)
-        receiver.url = f"http://127.0.0.1:{server.server_port}/hooks?shop=1"
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-        return receiver
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with ExitStack() as stack:
+        yield lambda **fields: stack.enter_context(running_receiver(Receiver(**fields)))
 
 
 @pytest.fixture(autouse=True)

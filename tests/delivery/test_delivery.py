@@ -1,12 +1,13 @@
 """Sending: signed, in order, again after failures, and one dead receiver delays nobody."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import cycle
 from time import monotonic
 from typing import Any
 
 import pytest
+import time_machine
 from django.core.exceptions import ValidationError
 from django.db import connection
 from django.db.models import F
@@ -16,7 +17,8 @@ from pytest_django import Settings
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from accounts.services import Service
-from tests.delivery.conftest import Receiver, reload, verify
+from dev.chaos.webhook_receiver import Receiver
+from tests.delivery.conftest import reload, verify
 from wallet.actions import deliver_webhooks as delivery
 from wallet.actions import edit_webhook
 from wallet.actions.edit_webhook import NewSecret
@@ -356,3 +358,34 @@ def test_old_lines_of_the_log_are_deleted(receiver: Receiver, add: Callable[...,
     edit_webhook.send_test_event(made.endpoint)
 
     assert (delivery.delete_old_attempts(), WebhookAttempt.objects.count()) == (1, 1)
+
+
+@pytest.mark.parametrize("wrong_by", [timedelta(days=2), timedelta(days=-2)])
+def test_a_host_with_a_wrong_clock_signs_with_the_right_time_and_gives_nothing_up_early(
+    start_receiver: Callable[..., Receiver],
+    add: Callable[..., NewSecret],
+    credit: Callable[..., Lot],
+    spend: Callable[..., Any],
+    wrong_by: timedelta,
+) -> None:
+    alive, failing = start_receiver(), start_receiver(answer=lambda: 500)
+    made, failed = add(alive), add(failing)
+    credit()
+    spend("1.00")
+
+    with time_machine.travel(timezone.now() + wrong_by, tick=True):
+        delivery.deliver_webhooks(1)
+
+    assert len(verify(made.secret, alive)) == 1  # the package refuses times that are five minutes off
+    assert failing.requests > 1
+    assert reload(failed.endpoint).given_up_at is None
+
+
+def test_a_test_event_has_the_time_of_the_database(receiver: Receiver, add: Callable[..., NewSecret]) -> None:
+    made = add(receiver)
+
+    with time_machine.travel(timezone.now() + timedelta(days=2), tick=True):
+        edit_webhook.send_test_event(made.endpoint)
+
+    (message,) = verify(made.secret, receiver)
+    assert abs(datetime.fromisoformat(message["timestamp"]) - timezone.now()) < timedelta(minutes=1)

@@ -11,7 +11,8 @@ import pytest
 
 from accounts.models import User
 from accounts.services import Service
-from tests.delivery.conftest import Receiver, all_events, issue_to
+from dev.chaos.webhook_receiver import Receiver
+from tests.delivery.conftest import all_events, issue_to
 from tests.delivery.test_feed import bound_pool, live_through_everything  # noqa: F401  (a fixture)
 from tests.money.conftest import end_credit, soon
 from wallet.actions import edit_webhook

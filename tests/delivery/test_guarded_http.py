@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from django.core.exceptions import ValidationError
 
-from tests.delivery.conftest import Receiver
+from dev.chaos.webhook_receiver import Receiver
 from wallet.delivery import guarded_http
 from wallet.delivery.guarded_http import AddressRefused, GuardedClient, checked_url, is_public
 

@@ -15,8 +15,9 @@ from pytest_django import Settings
 
 from accounts.models import User
 from accounts.services import Service
+from dev.chaos.webhook_receiver import Receiver
 from tests.api.conftest import ROOT, Caller
-from tests.delivery.conftest import Receiver, reload, verify
+from tests.delivery.conftest import reload, verify
 from tests.payments.conftest import with_key
 from wallet.actions import deliver_webhooks as delivery
 from wallet.actions.edit_webhook import NewSecret

@@ -17,7 +17,8 @@ from django.db import connection, connections
 
 from accounts.models import User
 from accounts.services import Service
-from tests.delivery.conftest import Receiver, reload, verify
+from dev.chaos.webhook_receiver import Receiver
+from tests.delivery.conftest import reload, verify
 from wallet.actions.edit_webhook import NewSecret
 from wallet.actions.pay import pay
 from wallet.actions.release_payment import release_payment

@@ -1,20 +1,14 @@
 """A real mail server, and people who are told something."""
 
-import email
-import email.policy
-import socket
-import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
-from email.message import EmailMessage
 from typing import Any
 
 import pytest
-from aiosmtpd.controller import Controller
 from django.db.models.functions import Now
 
 from accounts.models import User
+from dev.chaos.mail_server import MailServer, running_mail_server
 from tests.commands.conftest import command  # noqa: F401  (fixture)
 from tests.money.conftest import as_owner, credit, hold, shop, spend  # noqa: F401  (fixtures)
 from wallet.actions.grant_credit import grant_credit
@@ -24,49 +18,13 @@ from wallet.ledger.models import Entry, Lot
 from wallet.notices.models import Notice
 
 
-@dataclass
-class MailServer:
-    """Keeps what it accepts. `answers` are its replies to the next emails; afterwards it accepts all."""
-
-    port: int = 0
-    accepted: list[EmailMessage] = field(default_factory=list)
-    answers: list[str] = field(default_factory=list)
-    received: threading.Event = field(default_factory=threading.Event)
-    let_go: threading.Event | None = None
-
-    async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802  (aiosmtpd's name)
-        answer = self.answers.pop(0) if self.answers else "250 OK"
-        if answer == "vanish":
-            server.transport.abort()
-        if answer.startswith("250") or answer == "vanish":
-            message = email.message_from_bytes(envelope.content, policy=email.policy.default)
-            assert isinstance(message, EmailMessage)
-            self.accepted.append(message)
-        self.received.set()
-        return answer
-
-    def ids(self) -> list[str]:
-        """Return the ids of the accepted messages."""
-        return [str(message["Message-ID"]) for message in self.accepted]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @pytest.fixture
 def mail_server(settings: Any) -> Iterator[MailServer]:
     """Start a mail server, and send the emails of this process there."""
-    handler = MailServer(port=free_port())
-    controller = Controller(handler, hostname="127.0.0.1", port=handler.port)
-    controller.start()
-    settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
-    settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", handler.port, 5
-    yield handler
-    controller.stop()
+    with running_mail_server() as server:
+        settings.EMAIL_BACKEND = "django.core.mail.backends.smtp.EmailBackend"
+        settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_TIMEOUT = "127.0.0.1", server.port, 5
+        yield server
 
 
 @pytest.fixture

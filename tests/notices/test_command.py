@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from accounts.models import User
-from tests.notices.conftest import MailServer
+from dev.chaos.mail_server import MailServer
 from wallet.ledger.models import Entry
 from wallet.notices.models import Notice
 

@@ -14,8 +14,8 @@ from django.db import connection
 from django.db.models.functions import Now
 
 from accounts.models import User
+from dev.chaos.mail_server import MailServer
 from dev.race import scratch_database
-from tests.notices.conftest import MailServer
 from wallet.ledger.models import Entry
 from wallet.notices.models import Notice
 

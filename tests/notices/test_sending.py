@@ -10,9 +10,9 @@ from django.db.models import F
 from django.db.models.functions import Now
 
 from accounts.models import User
+from dev.chaos.mail_server import MailServer, free_port
 from kernel.waits import doubled_wait
 from tests.concurrency import at_once
-from tests.notices.conftest import MailServer, free_port
 from wallet import tasks
 from wallet.actions.notice_preferences import change_notice_preferences
 from wallet.actions.record_notices import record_notices

@@ -12,8 +12,9 @@ from dev.chaos.run import run_faults
 pytestmark = pytest.mark.xdist_group("faults")
 WORKING = ["T0", "T3", "T4", "T5", "T6", "T9", "T10", "T14", "T15", "T16", "T20", "T23", "T25", "T26", "T27", "T28"]
 PAYING = ["T30", "T31", "T32", "T33", "T34", "T35", "T36", "T37"]
+SCHEDULING = ["T50", "T51", "T52", "T53", "T54"]
 WAITING = ["T7", "T13", "T21"]
-QUICK = [*WORKING, *PAYING, *WAITING]
+QUICK = [*WORKING, *PAYING, *SCHEDULING, *WAITING]
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,7 @@ def outcomes() -> dict[str, dict[str, Any]]:
         return list(run_faults({name: FAULTS[name].quick for name in names}, seed=2026))
 
     with ThreadPoolExecutor() as threads:
-        return dict(chain(*threads.map(run, ([*WORKING, *PAYING], WAITING))))
+        return dict(chain(*threads.map(run, ([*WORKING, *PAYING, *SCHEDULING], WAITING))))
 
 
 def test_every_fault_is_run_but_the_soak_which_is_made_of_them() -> None:
@@ -44,7 +45,7 @@ def test_the_fault_was_injected(outcomes: dict[str, dict[str, Any]], name: str) 
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("T3", 1000), ("T4", 200), ("T5", 1000), ("T9", 20), ("T10", 5), ("T16", 5), ("T23", 20)]
+    ("name", "count"), [("T3", 1000), ("T4", 200), ("T5", 1000), ("T9", 20), ("T10", 5), ("T16", 5), ("T23", 20), ("T50", 30)]
 )
 def test_a_run_of_ten_minutes_fails_below_the_required_count(name: str, count: int) -> None:
     fault = FAULTS[name]

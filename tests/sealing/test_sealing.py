@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import psycopg
 import pytest
+import time_machine
 from django.db import IntegrityError, connection, transaction
+from django.utils import timezone
 from pytest_django import Settings
 
 from accounts.models import User
@@ -45,6 +48,18 @@ def test_a_seal_holds_every_closed_entry_with_its_sum(make_claims: MakeClaims) -
     assert sorted(sealed_ids()) == sorted(made)
     assert bytes(seal.previous_root) == merkle.EMPTY_ROOT
     assert signing.is_signature_valid(seal)
+
+
+@pytest.mark.parametrize("wrong_by", [timedelta(days=2), timedelta(days=-2)])
+def test_a_seal_has_the_time_of_the_database_whatever_the_clock_of_its_host_says(
+    make_claims: MakeClaims, wrong_by: timedelta
+) -> None:
+    make_claims(1)
+
+    with time_machine.travel(timezone.now() + wrong_by, tick=True):
+        seal_ledger.seal_all()
+
+    assert abs(Seal.objects.get().sealed_at - timezone.now()) < timedelta(minutes=1)
 
 
 def test_seals_follow_one_another_without_a_gap(make_claims: MakeClaims) -> None:

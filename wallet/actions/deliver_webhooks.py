@@ -19,11 +19,11 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.db import DatabaseError, InterfaceError, connection, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Case, F, Q, QuerySet, When
 from django.db.models.functions import Coalesce, Now
-from django.utils import timezone
 
 from accounts.services import Service
+from kernel.database_clock import DatabaseClock
 from kernel.fallbacks import Fallback
 from kernel.waits import doubled_wait
 from wallet.delivery.cursors import InvalidCursor, parse_cursor
@@ -53,6 +53,7 @@ class Run:
     arrived: list[str] = field(default_factory=list)
     duration_ms: int = 0
     saved_at: float = field(default_factory=monotonic)
+    clock: DatabaseClock = field(default_factory=DatabaseClock)
     count: int = 0
 
     def add(self, event: Event, outcome: Outcome) -> None:
@@ -162,7 +163,7 @@ def send_pages(client: GuardedClient, run: Run, until: float) -> tuple[Event, Ou
                 return None
             if monotonic() >= until:
                 return None
-            outcome = send_event(client, endpoint, event)
+            outcome = send_event(client, endpoint, event, run.clock.now())
             if not outcome.succeeded:
                 return event, outcome
             run.add(event, outcome)
@@ -192,15 +193,14 @@ def save_failure(run: Run, event: Event | None, outcome: Outcome) -> None:
     endpoint = run.endpoint
     if not save(run):
         return
-    endpoint.refresh_from_db(fields=["failures", "failing_since"])
-    since = endpoint.failing_since or timezone.now()
-    gives_up = outcome.is_gone or timezone.now() - since >= GIVE_UP_AFTER
+    endpoint.refresh_from_db(fields=["failures"])
+    too_long = Case(When(failing_since__lte=Now() - GIVE_UP_AFTER, then=Now()))
     with transaction.atomic():
         WebhookEndpoint.objects.filter(pk=endpoint.pk, lease=endpoint.lease).update(
             failures=F("failures") + 1,
             failing_since=Coalesce("failing_since", Now()),
             next_attempt_at=Now() + wait_after(endpoint.failures + 1),
-            given_up_at=Now() if gives_up else None,
+            given_up_at=Now() if outcome.is_gone else too_long,
             lease=None,
             leased_until=None,
         )

@@ -15,6 +15,7 @@ from accounts import audit
 from accounts.models import User
 from accounts.services import Service
 from kernel.batching import release_connection
+from kernel.statements import database_time
 from kernel.transactions import violated_constraint
 from wallet.actions.deliver_webhooks import log_attempt
 from wallet.delivery.event_types import checked_types
@@ -98,11 +99,12 @@ def remove_webhook(endpoint: WebhookEndpoint, actor: User | None = None) -> None
 
 def send_test_event(endpoint: WebhookEndpoint) -> WebhookAttempt:
     """Send `webhook.test` at once and return the line of the log. Raises ValidationError when the URL is not allowed."""
-    event = create_test_event(endpoint)
+    now = database_time()
+    event = create_test_event(endpoint, now)
     client = open_client(endpoint)
     release_connection()  # a receiver may be slow
     try:
-        outcome = send_event(client, endpoint, event)
+        outcome = send_event(client, endpoint, event, now)
     finally:
         client.close()
     return log_attempt(endpoint, [event.id], outcome, succeeded=outcome.succeeded)

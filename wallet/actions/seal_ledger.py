@@ -8,8 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, connection
-from django.utils import timezone
 
+from kernel.statements import database_time
 from kernel.transactions import Busy, atomic_with_retry, sqlstate, violated_constraint
 from wallet.ledger import leaves, merkle, signing
 from wallet.ledger.models import Entry, Seal
@@ -160,7 +160,7 @@ def unsigned_seal(texts: list[tuple[UUID, bytes]], last: Seal | None, start: int
         from_xid=start,
         to_xid=end,
         count=len(texts),
-        sealed_at=timezone.now(),
+        sealed_at=database_time(),
         leaves=b"".join(identity.bytes + leaf for (identity, _), leaf in zip(texts, hashes, strict=True)),
     )
 

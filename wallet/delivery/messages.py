@@ -1,6 +1,7 @@
 """Webhook messages: one event each, signed and sent, with the outcome as a line of the log."""
 
 import json
+from datetime import datetime
 from http import HTTPStatus
 from http.client import HTTPException
 from time import monotonic
@@ -8,7 +9,6 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from django.conf import settings
-from django.utils import timezone
 
 from kernel.timestamps import format_timestamp
 from wallet.delivery.cursors import START
@@ -44,9 +44,9 @@ def event_body(event: Event) -> dict[str, Any]:
     return {"id": event.id, "type": event.type, "timestamp": format_timestamp(event.at), "data": event.data}
 
 
-def create_test_event(endpoint: WebhookEndpoint) -> Event:
+def create_test_event(endpoint: WebhookEndpoint, now: datetime) -> Event:
     """Return an event that says nothing and has no place in the stream."""
-    return Event(f"test_{uuid4()}", TEST_EVENT, timezone.now(), {"webhook": str(endpoint.pk)}, START)
+    return Event(f"test_{uuid4()}", TEST_EVENT, now, {"webhook": str(endpoint.pk)}, START)
 
 
 def open_client(endpoint: WebhookEndpoint) -> GuardedClient:
@@ -54,10 +54,13 @@ def open_client(endpoint: WebhookEndpoint) -> GuardedClient:
     return GuardedClient(endpoint.url, settings.WEBHOOK_TIMEOUT, private=settings.WEBHOOK_PRIVATE_ADDRESSES)
 
 
-def send_event(client: GuardedClient, endpoint: WebhookEndpoint, event: Event) -> Outcome:
-    """Send one event and return the outcome."""
+def send_event(client: GuardedClient, endpoint: WebhookEndpoint, event: Event, now: datetime) -> Outcome:
+    """Send one event and return the outcome.
+
+    Arguments:
+        now: the time of this attempt by PostgreSQL's clock: receivers refuse messages that are minutes early or late.
+    """
     body = json.dumps(event_body(event), ensure_ascii=False, separators=(",", ":"))
-    now = timezone.now()
     headers = signed_headers(live_secrets(endpoint, now), event.id, body, now)
     started = monotonic()
     status: int | None = None

@@ -13,7 +13,7 @@ from kernel.slots import ReadsBusy
 from kernel.sql import EXPORT_LOCK
 from kernel.statements import run_statements
 
-SEALED_BEFORE = timedelta(minutes=5)  # more than clocks of web servers differ, one of which dates a seal
+SEALED_BEFORE = timedelta(minutes=5)  # more than the clocks of hosts differ, one of which dated a seal in earlier versions
 LONGEST_TRANSACTION = timedelta(minutes=1)  # timeouts end any other that claims or pays
 WAIT_SECONDS, POLL_SECONDS = 2.0, 0.02
 

@@ -1,0 +1,5 @@
+"""Sets Django up. Imported first by processes that do not run `manage.py`."""
+
+import django
+
+django.setup()
