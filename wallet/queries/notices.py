@@ -1,6 +1,4 @@
-"""Notices: a person's latest, their preferences, all of them in commit order for webhooks, and what the next run would do."""
-
-from typing import Any
+"""Notices: a person's latest, their preferences, and what the next run would do."""
 
 from django.db.models import QuerySet
 
@@ -11,16 +9,6 @@ from wallet.actions.seal_ledger import closed_horizon
 from wallet.ledger.models import Grant, Movement
 from wallet.notices.ending_credits import ENDING_CREDITS, ending_parameters
 from wallet.notices.models import Notice, NoticeCursor, NoticeKind, NoticeOptOut, NoticeState
-
-
-def notices_in_commit_order(start_xid: int, end_xid: int) -> QuerySet[Notice, Any]:
-    """Return the notices that transactions from `start_xid` to before `end_xid` wrote, with their id, kind, user_id, payload,
-    created_at and xid, in the order (xid, id).
-
-    Every notice is here, whether or not an email was sent for it. Below the horizon of closed transactions none is added later.
-    """
-    rows = Notice.objects.filter(xid__gte=start_xid, xid__lt=end_xid).order_by("xid", "id")
-    return rows.values("id", "kind", "user_id", "payload", "created_at", "xid")
 
 
 def notices_of(user: User) -> QuerySet[Notice]:
