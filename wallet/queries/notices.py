@@ -4,7 +4,7 @@ from django.db.models import QuerySet
 
 from accounts.models import User
 from kernel.statements import database_time, run_statements
-from wallet.actions.record_notices import LEDGER, MAX_DIGESTS, MORNINGS, digests_due, start_of_range
+from wallet.actions.record_notices import LEDGER, MAX_DIGESTS, MORNINGS, digests_due, start_after
 from wallet.actions.seal_ledger import closed_horizon
 from wallet.ledger.models import Grant, Movement
 from wallet.notices.ending_credits import ENDING_CREDITS, ending_parameters
@@ -28,7 +28,7 @@ def preview_of_notices() -> dict[str, int]:
     """
     cursors = {cursor.source: cursor for cursor in NoticeCursor.objects.all()}
     now, horizon = database_time(), closed_horizon()
-    start = start_of_range(cursors.get(LEDGER) or NoticeCursor(source=LEDGER), horizon)
+    start = start_after(cursors.get(LEDGER) or NoticeCursor(source=LEDGER), horizon)
     digests = digests_due(cursors.get(MORNINGS) or NoticeCursor(source=MORNINGS), now)
     found = (run_statements({"people": ENDING_CREDITS}, ending_parameters(digest, MAX_DIGESTS)) for digest in digests)
     return {
