@@ -58,7 +58,10 @@ class RuleForm(ActionForm):
             "per_person_cap": _("Limit per person"),
         }
         help_texts: ClassVar = {
-            "pool": _("Its credits are granted. A closed or empty pool makes people wait."),
+            "pool": _(
+                "Its credits are granted. A closed or empty pool makes people wait."
+                " Users can claim from it too, unless it is set to Grants only."
+            ),
             "event": _("Counts from when the rule is opened; pool, event and conditions can't be changed later."),
         }
 
