@@ -8,6 +8,7 @@ from django.conf import settings
 from accounts import sessions, tokens
 from wallet.actions import (
     bulk_jobs,
+    claw_back_refunded,
     deliver_webhooks,
     end_holds,
     expire_assets,
@@ -114,12 +115,15 @@ def seal_for_a_minute(every: float = 4, rounds: int = 14) -> int:
 
 
 def grant_for_a_minute(every: float = 4, rounds: int = 14) -> int:
-    """Grant what rules owe now and every few seconds; return the number of granted credits (arguments: seal_for_a_minute)."""
+    """Take back what refunded payments earned and grant what rules owe, now and every few seconds; return the number of granted
+    credits (arguments: seal_for_a_minute).
+    """
     count, next_round = 0, time.monotonic()
     with acting_through_channel("scheduler"):
         for _round in range(rounds):
             time.sleep(max(0.0, next_round - time.monotonic()))
             next_round += every
+            claw_back_refunded.claw_back_refunded()
             count += grant_dues.grant_due_credits(rest=GRANTS_REST, seconds=every)
     return count
 

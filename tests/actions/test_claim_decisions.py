@@ -29,7 +29,7 @@ ALICE, BOB = User(email="alice@example.com"), User(email="bob@example.com")
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
 POOL = uuid4()
-FREE = ClaimAllowance(lock_acquired=True, pool_is_active=True, is_open=True, remaining=None)
+FREE = ClaimAllowance(lock_acquired=True, pool_is_visible=True, is_open=True, remaining=None)
 
 
 def asset(status: AssetStatus = AssetStatus.AVAILABLE, owner: User | None = None, pool: UUID | None = None) -> CashbackAsset:
@@ -57,9 +57,11 @@ CASES = {
     "expired": Case(asset(AssetStatus.EXPIRED), None, AssetExpired),
     "claimed by another user": Case(asset(AssetStatus.CLAIMED, BOB), None, AssetAlreadyClaimed),
     "her lock in the pool is held elsewhere": Case(asset(pool=POOL), FREE._replace(lock_acquired=False), RetryIndividually),
-    "the pool does not exist": Case(asset(pool=POOL), FREE._replace(pool_is_active=None), AssetNotFound),
-    "the pool is hidden": Case(asset(pool=POOL), FREE._replace(pool_is_active=False, is_open=False), AssetNotFound),
-    "expired in a hidden pool": Case(asset(AssetStatus.EXPIRED, pool=POOL), FREE._replace(pool_is_active=False), AssetNotFound),
+    "the pool does not exist": Case(asset(pool=POOL), FREE._replace(pool_is_visible=None), AssetNotFound),
+    "the pool is hidden": Case(asset(pool=POOL), FREE._replace(pool_is_visible=False, is_open=False), AssetNotFound),
+    "expired in a hidden pool": Case(
+        asset(AssetStatus.EXPIRED, pool=POOL), FREE._replace(pool_is_visible=False), AssetNotFound
+    ),
     "the pool is closed": Case(asset(pool=POOL), FREE._replace(is_open=False), PoolClosed),
     "one remains": Case(asset(pool=POOL), FREE._replace(remaining=1), None),
     "none remains": Case(asset(pool=POOL), FREE._replace(remaining=0), ClaimLimitReached),
@@ -155,8 +157,8 @@ def test_deciding_changes_none_of_its_arguments() -> None:
         (FREE._replace(remaining=1), [None, ClaimLimitReached]),
         (FREE._replace(remaining=0), [ClaimLimitReached, ClaimLimitReached]),
         (FREE._replace(is_open=False), [PoolClosed, PoolClosed]),
-        (FREE._replace(pool_is_active=None), [PoolNotFound, PoolNotFound]),
-        (FREE._replace(pool_is_active=False), [PoolNotFound, PoolNotFound]),
+        (FREE._replace(pool_is_visible=None), [PoolNotFound, PoolNotFound]),
+        (FREE._replace(pool_is_visible=False), [PoolNotFound, PoolNotFound]),
         (FREE._replace(lock_acquired=False), [RetryIndividually, RetryIndividually]),
     ],
 )

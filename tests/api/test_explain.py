@@ -48,7 +48,7 @@ def test_every_rule_is_shown_with_its_figures_when_a_claim_would_succeed(as_alic
 
     assert (said["can_claim"], said["refusal"], broken(said)) == (True, None, [])
     assert [rule["rule"] for rule in said["rules"]] == [
-        *("account_active", "pool_active", "pool_window", "credits_left", "per_user_limit", "period_limit"),
+        *("account_active", "pool_active", "open_to_claims", "pool_window", "credits_left", "per_user_limit", "period_limit"),
         "spendable",
     ]
     assert figures(said, "per_user_limit") == {"limit": 2, "claimed": 0}

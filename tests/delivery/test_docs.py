@@ -13,13 +13,16 @@ from accounts.models import User
 from accounts.services import Service
 from dev.chaos.webhook_receiver import Receiver
 from tests.delivery.conftest import all_events, issue_to
+from tests.delivery.test_ending_credits import midnight_in, run_morning
 from tests.delivery.test_feed import bound_pool, live_through_everything  # noqa: F401  (a fixture)
 from tests.money.conftest import end_credit, soon
+from tests.notices.conftest import end_at
 from wallet.actions import edit_webhook
 from wallet.actions.edit_webhook import NewSecret
 from wallet.actions.extend_lot import extend_lot
 from wallet.actions.grant_credit import grant_credit
 from wallet.actions.lapse_credits import lapse_ended_credits
+from wallet.actions.record_notices import record_notices
 from wallet.assets.models import CreditPool
 from wallet.delivery.event_types import EVENT_TYPES, TEST_EVENT
 from wallet.delivery.messages import event_body
@@ -63,8 +66,11 @@ def test_every_type_has_one_example_that_fits_what_is_sent(  # noqa: PLR0917
     live_through_everything(ada, alice, shop, bound_pool)
     pool = open_pool(valid_until=soon(days=1))
     issue_to(pool, ada, 1, "Bonus")
+    record_notices()
     claim = UUID(grant_credit(alice, pool.pk, reference="t", reason="goodwill", service=shop, actor=None).body["id"])
     extend_lot(claim, until=soon(days=3), reason="goodwill", actor=ada)
+    end_at(Lot.objects.get(pk=claim), midnight_in(2))
+    run_morning()
     end_credit(Lot.objects.get(pk=claim))
     lapse_ended_credits()
     sent = [event_body(event) for event in all_events(shop)] + receiver.received

@@ -72,6 +72,7 @@ GOLDEN = {
     "programme_grantdue": {"SELECT"},
     "programme_grantrule": READ_AND_APPEND,
     "programme_referral": {"SELECT"},
+    "programme_refundcursor": ALL,
     "programme_referralcode": READ_AND_APPEND,
     "programme_reportedevent": READ_AND_APPEND,
 }

@@ -29,7 +29,7 @@ REFUNDED = {
     "left": "30.00",
     "currency": "INR",
 }
-ENDING = {
+ENDING: dict[str, Any] = {
     "day": "2027-03-24",
     "totals": [{"currency": "INR", "amount": "75.00"}, {"currency": "USD", "amount": "5.00"}],
     "count": 23,
@@ -75,6 +75,13 @@ def test_every_kind_has_a_template_in_every_language(meera: User, language: str,
     assert "\n" not in message.subject
     assert unsubscribe_link(meera.pk, kind) in message.body
     assert "{" not in message.subject + message.body
+
+
+def test_a_digest_lists_the_first_twenty_credits(meera: User) -> None:
+    message = build(meera, "ending_soon", ENDING, credits=ENDING["credits"] * 23)
+
+    assert message.body.count("Diwali") == 20
+    assert "* and 3 more" in message.body
 
 
 def test_a_digest_has_its_totals_and_says_how_many_more_there_are(meera: User) -> None:

@@ -19,7 +19,7 @@ from wallet.actions.record_notices import record_notices
 from wallet.actions.refund_payment import refund_payment
 from wallet.ledger.models import Entry, Lot, Movement
 from wallet.notices.models import Notice, NoticeCursor
-from wallet.queries.notices import notices_in_commit_order, preview_of_notices
+from wallet.queries.notices import preview_of_notices
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Grant = Callable[..., Entry]
@@ -198,17 +198,6 @@ def test_the_same_thing_cannot_be_noticed_twice(grant: Grant, alice: User) -> No
 
     with pytest.raises(IntegrityError, match="notice_once"), transaction.atomic():
         Notice.objects.create(user_id=notice.user_id, kind=notice.kind, key=notice.key, payload={})
-
-
-def test_readers_get_every_notice_in_commit_order(grant: Grant, alice: User) -> None:
-    for _ in range(3):
-        grant(alice)
-        record_notices()
-    rows = list(notices_in_commit_order(0, 2**60))
-
-    assert [row["user_id"] for row in rows] == [alice.pk] * 3
-    assert rows == sorted(rows, key=lambda row: (row["xid"], row["id"]))
-    assert set(rows[0]) == {"id", "kind", "payload", "created_at", "xid", "user_id"}
 
 
 def test_a_restored_database_with_lower_transaction_ids_goes_on(grant: Grant, alice: User) -> None:

@@ -188,11 +188,11 @@ def test_a_refused_due_is_tried_again_ever_more_rarely(open_rule: OpenRule) -> N
     assert GrantDue.objects.get().refusal == "wallet_closed"
 
 
+GRANT = "from wallet.actions.grant_dues import grant_due_credits; grant_due_credits()"
 WORKER = """
 import os, signal, django
 django.setup()
 from django.db import connection
-from wallet.actions.grant_dues import grant_due_credits
 count, last = 0, int(os.environ["KILL_AT"])
 def run(execute, sql, params, many, context):
     global count
@@ -204,13 +204,13 @@ def run(execute, sql, params, many, context):
         os.kill(os.getpid(), signal.SIGKILL)
     return result
 with connection.execute_wrapper(run):
-    grant_due_credits()
+    exec(os.environ["JOB"])
 print(count)
 """
 
 
-def work(kill_at: int, when: str = "before") -> subprocess.CompletedProcess[str]:
-    """Grant in a process of its own, which kills itself before or after its n-th statement (0: not at all)."""
+def work(kill_at: int, when: str = "before", job: str = GRANT) -> subprocess.CompletedProcess[str]:
+    """Run a job in a process of its own, which kills itself before or after its n-th statement (0: not at all)."""
     parameters = connection.get_connection_params()
     url = f"postgresql://{parameters['user']}@/{parameters['dbname']}?host={parameters['host']}"
     environment = os.environ | {
@@ -218,6 +218,7 @@ def work(kill_at: int, when: str = "before") -> subprocess.CompletedProcess[str]
         "DATABASE_URL": url,
         "KILL_AT": str(kill_at),
         "KILL_WHEN": when,
+        "JOB": job,
     }
     return subprocess.run([sys.executable, "-c", WORKER], env=environment, capture_output=True, text=True, check=False)  # noqa: S603
 

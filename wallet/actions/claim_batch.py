@@ -41,6 +41,7 @@ REFUSAL_BY_CONSTRAINT: dict[str, type[Refusal]] = {
     "asset_claimed_before_expiry": AssetExpired,
     "asset_spendable_for_a_while": NeverSpendable,
     "pool_open": PoolClosed,
+    "pool_grants_only": PoolClosed,
     "pool_claim_limit": ClaimLimitReached,
     "entry_request_key": IdempotencyKeyReused,
 }
@@ -98,16 +99,26 @@ def run_claim_batch(kind: ClaimKind, requests: Sequence[ClaimRequest]) -> list[C
 def run_single_claim(kind: ClaimKind, request: ClaimRequest) -> Claim:
     """Process one claim in a transaction of its own that waits for locks; raise its refusal, which rolls everything back."""
     try:
-        return commit_single_claim(kind, request)
+        return commit_or_refuse(kind, request)
     except AssetAlreadyClaimed as refusal:
         remember_claimed({request: refusal})
         raise
     except (AssetExpired, NotYetClaimable, PoolClosed) as refusal:
         # The triggers do not distinguish hidden pools, so they are looked up after such a refusal.
-        hidden = CreditPool.objects.filter(**{kind.pool_lookup: request.target_id}, is_active=False)
+        hidden = CreditPool.objects.hidden().filter(**{kind.pool_lookup: request.target_id})
         if request.user.is_admin or not hidden.exists():
             raise
         raise kind.not_found from refusal
+
+
+def commit_or_refuse(kind: ClaimKind, request: ClaimRequest) -> Claim:
+    """Return the claim; raise its refusal, also if PostgreSQL refused the commit."""
+    try:
+        return commit_single_claim(kind, request)
+    except IntegrityError as error:
+        if refusal := claim_refusal(error):
+            raise refusal from error
+        raise
 
 
 @atomic_with_retry(idempotent=True)

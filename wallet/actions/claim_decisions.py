@@ -196,7 +196,7 @@ def check_allowance(
         return RetryIndividually()  # another claim of this user in this pool is in progress
     if is_hidden(allowance, user):
         return not_found()
-    if not allowance.is_open:
+    if not (allowance.is_open and allowance.pool_is_visible):
         return PoolClosed()
     return limit_reached(allowance, taken[pool_id, user.pk])
 
@@ -210,7 +210,7 @@ def limit_reached(allowance: ClaimAllowance, taken: int) -> ClaimLimitReached | 
 
 def is_hidden(allowance: ClaimAllowance | None, user: User) -> bool:
     """Return whether the pool does not exist or is hidden from `user` (see PoolQuerySet.visible_to)."""
-    return allowance is not None and not (allowance.pool_is_active or (allowance.pool_is_active is False and user.is_admin))
+    return allowance is not None and not (allowance.pool_is_visible or (allowance.pool_is_visible is False and user.is_admin))
 
 
 def refuse_unserved(unserved: Sequence[ClaimRequest], limited: Sequence[ClaimRequest], supply: PoolSupply) -> Refused:

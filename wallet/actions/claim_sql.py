@@ -36,13 +36,13 @@ SKIP_LOCKED = Locking(skip_locked=True, lock_timeout_ms=BATCH_LOCK_TIMEOUT_MS)
 class ClaimAllowance(NamedTuple):
     """The allowance of one user in one pool.
 
-    `pool_is_active` is None if the pool does not exist, and False if it is hidden from users. `remaining` is None without a
+    `pool_is_visible` is None if the pool does not exist, and False if it is hidden from users. `remaining` is None without a
     limit; it may be too large by concurrent claims, never too small. `next_claim_at` is the begin of the next period if the
     limit per period is the one that remains, else None.
     """
 
     lock_acquired: bool
-    pool_is_active: bool | None
+    pool_is_visible: bool | None
     is_open: bool
     remaining: int | None
     next_claim_at: datetime | None = None
@@ -68,7 +68,7 @@ POOL = UUID(int=0)  # stands for the pool in a compiled statement
 ClaimAllowances = dict[tuple[UUID | None, UUID], ClaimAllowance]  # by the ids of pool and user
 
 SELECT_ALLOWANCES = f"""\
-SELECT wanted.pool_id, wanted.user_id, {{lock_acquired}}, pool.is_active,
+SELECT wanted.pool_id, wanted.user_id, {{lock_acquired}}, pool.is_active AND NOT pool.grants_only,
     {pool_is_open_sql("pool", at="clock_timestamp()")},
     pool.per_user_limit - {CLAIMS_MADE.format(pool="wanted.pool_id", user="wanted.user_id")},
     pool.period_limit

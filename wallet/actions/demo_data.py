@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from functools import partial
+from typing import Any
 
 from django.db import connections, transaction
 from django.utils import timezone
@@ -14,6 +15,7 @@ from accounts.models import Role, User
 from kernel.sql import DEMO_DATA_LOCK
 from wallet.actions import demo_payments, edit_asset, edit_pool, edit_rule, issue_assets, recreate_asset
 from wallet.actions.claim import claim_from_pool
+from wallet.actions.grant_credit import grant_credit
 from wallet.assets.batches import BatchHeader
 from wallet.assets.models import CashbackAsset, CreditPool, PoolKind
 from wallet.ledger.idempotency import IdempotentRequest, fingerprint
@@ -50,10 +52,10 @@ OFFERS: dict[str, list[Offer]] = {
 }
 GOODWILL_TITLE = "Goodwill credit"
 # What claims of these pools promise: a welcome can be spent after a week, a reward after the return window; a festive credit
-# ends after five days.
-POLICIES: dict[str, dict[str, str]] = {
-    WELCOME: {"pending_for": "7 days"},
-    REWARDS: {"pending_for": "14 days"},
+# ends after five days. Rules grant from the first two, and users claim from the others.
+POLICIES: dict[str, dict[str, Any]] = {
+    WELCOME: {"pending_for": "7 days", "grants_only": True},
+    REWARDS: {"pending_for": "14 days", "grants_only": True},
     FESTIVE: {"valid_for": "5 days"},
 }
 # name, event, pool: what the scheduler grants by itself.
@@ -192,9 +194,12 @@ def has_claimed(email: str) -> bool:
 
 
 def claim_from_pools(email: str) -> None:
-    """Claim one credit from each of the user's pools in CLAIMED_POOLS."""
+    """Claim one credit from each of the user's pools in CLAIMED_POOLS, or grant it where credits are only granted."""
     user = User.objects.get(email=email)
     for pool in CreditPool.objects.filter(name__in=CLAIMED_POOLS[email]):
+        if pool.grants_only:
+            grant_credit(user, pool.pk, reference=f"demo: {pool.name}, {email}", reason="welcome", actor=demo_admin())
+            continue
         request = IdempotentRequest(user, "seed", f"demo-{pool.pk}", fingerprint(pool.pk))
         claim_from_pool(pool.pk, user, request)
 

@@ -29,7 +29,7 @@ POLICIES = (
 ON_DEMAND = ("budget", "credit_title", "credit_value", "credit_lifetime")
 EDITABLE_FIELDS = (
     *("name", "kind", "currency", "per_user_limit", "period_limit", "limit_period", "opens_at", "closes_at"),
-    *("is_active", "time_zone"),
+    *("is_active", "grants_only", "time_zone"),
     *ON_DEMAND,
     *POLICIES,
     "approval_threshold",

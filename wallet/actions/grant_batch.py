@@ -127,7 +127,7 @@ def process_lines(order: GrantOrder, lines: Sequence[GrantLine], *, dry_run: boo
     plan = plan_lines(lines, names, users, earlier, pool_id=order.pool_id, reason=order.reason)
     wanted = sorted({user_id for user_id, _digest in plan.wanted.values()})
     allowances = grant_sql.lock_and_read_allowances(order.pool_id, wanted, lock=not dry_run) if wanted else {}
-    if any(allowance.pool_is_active is None for allowance in allowances.values()) or not (allowances or pool_exists(order)):
+    if any(allowance.pool_is_visible is None for allowance in allowances.values()) or not (allowances or pool_exists(order)):
         raise PoolNotFound
     keep_to_allowances(plan, allowances)
     check_worth(order, len(plan.wanted))

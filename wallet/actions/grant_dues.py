@@ -67,13 +67,16 @@ def grant_while_possible(dues: Iterable[tuple[int, int]], deadline: float) -> in
 
 @atomic_with_retry(idempotent=True)
 def grant_due(due_id: int) -> bool:
-    """Grant one due; return False if it is granted, postponed or being granted elsewhere.
+    """Grant one due; return False if it is granted, postponed or being granted elsewhere, or its payment was refunded.
 
     Raises RuleCapReached, and what grant_credit raises.
     """
     dues = GrantDue.objects.to_try().select_related("rule", "user").filter(pk=due_id)
     due = dues.select_for_update(no_key=True, skip_locked=True, of=("self",)).first()
     if due is None:
+        return False
+    if GrantDue.objects.filter(pk=due_id).of_refunded_payments().exists():
+        GrantDue.objects.filter(pk=due_id).cancel()
         return False
     try:
         request = GrantParameters(due.user_id, due.grant_reference, due.rule.event.lower())

@@ -19,7 +19,7 @@ from wallet.assets.models import CashbackAsset, CreditPool, Issuance, PoolNotFou
 
 DUPLICATED_FIELDS = (
     *("kind", "currency", "per_user_limit", "period_limit", "limit_period", "opens_at", "closes_at", "time_zone"),
-    "approval_threshold",
+    *("grants_only", "approval_threshold"),
 )
 
 

@@ -16,6 +16,7 @@ from kernel.statements import database_time, run_statements
 from kernel.time_zones import time_zones
 from kernel.timestamps import format_timestamp
 from kernel.transactions import atomic_with_retry
+from wallet.actions.closed_ranges import end_of_range, start_of_range
 from wallet.actions.seal_ledger import closed_horizon
 from wallet.ledger.models import Entry, Movement
 from wallet.money import format_amount
@@ -52,8 +53,8 @@ def record_ledger_range() -> tuple[int, bool]:
     cursor, horizon = lock_cursor(LEDGER), closed_horizon()
     if cursor is None:
         return 0, False
-    start = start_of_range(cursor, horizon)
-    end = end_of_range(start, horizon)
+    start = start_after(cursor, horizon)
+    end = end_of_range((Entry, Movement), start, horizon, MAX_RANGE)
     notices = [*granted_notices(start, end), *refunded_notices(start, end)]
     cursor.xid = end
     cursor.save(update_fields=["xid"])
@@ -87,30 +88,14 @@ def lock_cursor(source: str) -> NoticeCursor | None:
     return NoticeCursor.objects.select_for_update(skip_locked=True, no_key=True).filter(source=source).first()
 
 
-def start_of_range(cursor: NoticeCursor, horizon: int) -> int:
-    """Return the first transaction id that was not read; the horizon when nothing was.
-
-    A database that was restored into a new server begins again at lower transaction ids.
-    """
-    return horizon if cursor.xid is None else min(cursor.xid, horizon)
+def start_after(cursor: NoticeCursor, horizon: int) -> int:
+    """Return the first transaction id that was not read; the horizon when nothing was."""
+    return horizon if cursor.xid is None else start_of_range(cursor.xid, horizon)
 
 
 def digests_due(cursor: NoticeCursor, now: datetime) -> list[Digest]:
     """Return the digests of the mornings since the last look."""
     return due_digests(cursor.at or now - FIRST_LOOK_BACK, now, {"", *time_zones()})
-
-
-def end_of_range(start: int, horizon: int) -> int:
-    """Return where the range from `start` ends: at the horizon, or before the transaction that would exceed MAX_RANGE.
-
-    A single larger transaction is read whole.
-    """
-    ends = [horizon]
-    for model in (Entry, Movement):
-        rows: Any = model._default_manager.filter(xid__gte=start, xid__lt=horizon)
-        ends += rows.order_by("xid", "id").values_list("xid", flat=True)[MAX_RANGE : MAX_RANGE + 1]
-    end = min(ends)
-    return end if end > start else min(start + 1, horizon)
 
 
 def granted_notices(start: int, end: int) -> Iterable[Notice]:

@@ -40,6 +40,7 @@ FIELD_LABELS = {
     "opens_at": _("Opens"),
     "closes_at": _("Closes"),
     "is_active": _("Active"),
+    "grants_only": _("Grants only"),
     "time_zone": _("Time zone"),
     "total_value": _("Value"),
     "pool_id": _("Pool"),

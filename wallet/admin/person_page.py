@@ -105,6 +105,7 @@ RULES = {
     "account_active": _("The account is active"),
     "email_verified": _("The email is verified"),
     "pool_active": _("The pool is active"),
+    "open_to_claims": _("Users may claim from the pool"),
     "pool_window": _("The pool is open now"),
     "credits_left": _("A credit is left"),
     "per_user_limit": _("The limit per user is not reached"),

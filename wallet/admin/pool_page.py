@@ -48,7 +48,14 @@ STATES = (
 )
 
 
-STATE_LABELS = {"Open": "success", "Not open yet": "info", "Paused": "warning", "Closed": "danger", "Archived": "danger"}
+STATE_LABELS = {
+    "Open": "success",
+    "Grants only": "success",
+    "Not open yet": "info",
+    "Paused": "warning",
+    "Closed": "danger",
+    "Archived": "danger",
+}
 
 
 class PoolPageMixin(OperatorAdmin):
@@ -162,7 +169,7 @@ def pool_state(pool: CreditPool, now: datetime) -> str:
     if not pool.is_active:
         return str(_("Paused"))
     if pool.is_open:
-        return str(_("Open"))
+        return str(_("Grants only") if pool.grants_only else _("Open"))
     return str(_("Not open yet") if pool.opens_at > now else _("Closed"))
 
 

@@ -44,7 +44,7 @@ from wallet.queries import change_history
 
 FIELDS = (
     *("name", "kind", "currency", "per_user_limit", "period_limit", "limit_period", "opens_at", "closes_at", "is_active"),
-    *("time_zone", "approval_threshold"),
+    *("grants_only", "time_zone", "approval_threshold"),
 )
 KEPT_WHEN_BLANK = ("limit_period", "draw_priority", "refund_grace_days", "clawback_reach")  # or the default of a new pool
 PRIORITIES = ((1, _("Before other credits")), (2, _("Normal")), (3, _("After other credits")))
@@ -121,6 +121,7 @@ class PoolForm(ActionForm):
             "limit_period": _("Period"),
             "closes_at": _("Closes (UTC)"),
             "is_active": _("Active"),
+            "grants_only": _("Grants only"),
             "time_zone": _("Time zone"),
             "ends_with_day": _("Ends with the day"),
             "valid_until": _("Valid until (UTC)"),

@@ -23,17 +23,20 @@ FIXED = ("pool", "event", "event_name", "minimum_amount", "currency")
 STATE_LABELS = {
     DueState.GRANTED.label: "success",
     DueState.QUEUED.label: "info",
+    DueState.TAKEN_BACK.label: "warning",
     DueState.REVIEW.label: "warning",
     DueState.CLOSED.label: "danger",
     DueState.SOLD_OUT.label: "danger",
     DueState.NOT_POSSIBLE.label: "warning",
 }
+GRANTED = (DueState.GRANTED, DueState.TAKEN_BACK)
 # Why the last try was refused, in a few words.
 REFUSALS = {
     "rule_cap_reached": _("The person has reached the rule's limit per person."),
     "claim_limit_reached": _("The person has reached the pool's limit per person."),
     "wallet_closed": _("The account is closed."),
     "approval_required": _("The credit is worth more than one operator may grant from this pool."),
+    "payment_refunded": _("The payment was refunded before the credit was granted."),
     "never_spendable": _("The credit would end before it can be spent."),
 }
 
@@ -55,7 +58,10 @@ class RuleForm(ActionForm):
             "per_person_cap": _("Limit per person"),
         }
         help_texts: ClassVar = {
-            "pool": _("Its credits are granted. A closed or empty pool makes people wait."),
+            "pool": _(
+                "Its credits are granted. A closed or empty pool makes people wait."
+                " Users can claim from it too, unless it is set to Grants only."
+            ),
             "event": _("Counts from when the rule is opened; pool, event and conditions can't be changed later."),
         }
 
@@ -139,7 +145,7 @@ class DueStateFilter(ChoiceFilter):
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Keep the dues in the state; those that are not granted are found by their index."""
-        found = super().queryset(request, queryset.filter(entry__isnull=self.value() != DueState.GRANTED))
+        found = super().queryset(request, queryset.filter(entry__isnull=self.value() not in GRANTED))
         return found if self.value() else queryset
 
     field = "state"
@@ -165,14 +171,17 @@ class DueAdmin(OperatorAdmin):
     list_filter = (DueStateFilter, RuleFilter)
     search_fields = ("user__email",)
     search_help_text = _("Email")
-    fields = ("rule_name", "person", "friend_email", "created", "state_label", "why", "tries", "next_try", "credit", "granted")
+    fields = (
+        *("rule_name", "person", "friend_email", "payment_link", "created", "state_label", "why", "tries", "next_try"),
+        *("credit", "granted"),
+    )
     readonly_fields = fields
     actions = ("try_now",)
     ordering = ("-id",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[GrantDue]:
         """Return all dues with their state."""
-        return GrantDue.objects.with_state().select_related("rule", "user", "friend", "entry__asset").order_by("-id")
+        return GrantDue.objects.with_state().select_related("rule", "user", "friend", "payment", "entry__asset").order_by("-id")
 
     def changeform_view(
         self, request: HttpRequest, object_id: str | None = None, form_url: str = "", extra_context: Any = None
@@ -207,6 +216,11 @@ class DueAdmin(OperatorAdmin):
     def friend_email(self, due: GrantDue) -> Any:
         """Return the friend whose payment it is for, with a link."""
         return formatting.link_to_owner(due.friend)
+
+    @display(description=_("payment"), empty_value="")  # type: ignore[untyped-decorator]
+    def payment_link(self, due: GrantDue) -> Any:
+        """Return the payment that earned it, with a link."""
+        return due.payment and formatting.link_titled(due.payment, due.payment.reference)
 
     @display(description=_("state"), label=STATE_LABELS)  # type: ignore[untyped-decorator]
     def state_label(self, due: GrantDue) -> Any:

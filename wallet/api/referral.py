@@ -45,7 +45,7 @@ class ReferralSerializer(Shape):
     code = serializers.CharField()
     link = serializers.CharField(help_text="Where friends register with the code.")
     friends = serializers.IntegerField(help_text="How many friends registered with it.")
-    rewarded = serializers.IntegerField(help_text="For how many of them a credit was granted.")
+    rewarded = serializers.IntegerField(help_text="For how many of them a credit was granted and not taken back.")
     earned = EarnedSerializer(many=True)
 
 

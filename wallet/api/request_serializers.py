@@ -61,6 +61,10 @@ class PoolBody(CheckedBody):
     opens_at = TimestampField(required=False, help_text="When claiming starts. Defaults to now.")
     closes_at = TimestampField(required=False, allow_null=True, help_text="When claiming ends (exclusive); null for no end.")
     is_active = serializers.BooleanField(required=False, help_text="false pauses claims and hides the pool from users.")
+    grants_only = serializers.BooleanField(
+        required=False,
+        help_text="true hides the pool from users: its credits are only granted, by rules, services and operators.",
+    )
     time_zone = serializers.CharField(
         max_length=64, required=False, validators=[check_time_zone], help_text="Time zone used for end-of-day expiry."
     )

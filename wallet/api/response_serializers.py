@@ -75,7 +75,7 @@ class PoolSerializer(AdminFieldsSerializer):
 
     admin_fields = (
         *("is_active", "time_zone", "archived_at", "budget", "credit_title", "credit_value", "credit_lifetime"),
-        "approval_threshold",
+        *("approval_threshold", "grants_only"),
     )
 
     id = serializers.UUIDField()
@@ -90,6 +90,9 @@ class PoolSerializer(AdminFieldsSerializer):
     available = serializers.IntegerField(help_text="Number of credits that can be claimed now.")
     can_claim = serializers.BooleanField(help_text="Whether the caller can claim one now.")
     is_active = serializers.BooleanField(required=False, help_text="ADMIN only.")
+    grants_only = serializers.BooleanField(
+        required=False, help_text="ADMIN only. true: users do not see the pool, and its credits are only granted."
+    )
     time_zone = serializers.CharField(required=False, help_text="ADMIN only.")
     archived_at = serializers.DateTimeField(required=False, allow_null=True, help_text="ADMIN only. null: not archived.")
     budget = PoolAmountField(required=False, allow_null=True, help_text="ADMIN only. null: credits are issued by hand.")

@@ -125,6 +125,11 @@ class CreditPool(models.Model):
     opens_at = models.DateTimeField(db_default=Now(), help_text="When claiming starts.")
     closes_at = models.DateTimeField(null=True, blank=True, help_text="When claiming ends. Leave blank for no end.")
     is_active = models.BooleanField(default=True, help_text="Turn off to pause claims and hide the pool.")
+    grants_only = models.BooleanField(
+        default=False,
+        db_default=False,
+        help_text="Hide the pool from users: its credits are only granted, by rules, services and operators.",
+    )
     time_zone = ValidatedCharField(
         max_length=64, default="UTC", validators=[check_time_zone], help_text="Time zone used for end-of-day expiry."
     )

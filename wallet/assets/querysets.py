@@ -59,6 +59,7 @@ BETWEEN_BEGINNING_AND_NOW = (
 FEW_DUE = Q(status="AVAILABLE", expires_at__range=BETWEEN_BEGINNING_AND_NOW)
 CLAIMABLE = Q(status="AVAILABLE") & (Q(expires_at=None) | Q(expires_at__gt=Now()))
 OPEN = Q(PoolIsOpen())
+SHOWN = Q(is_active=True, grants_only=False)  # pools that users see
 
 # A loose index scan: one probe of the index per distinct title, of which a campaign has few, however many credits it has.
 TITLES = """
@@ -103,10 +104,10 @@ class AssetQuerySet(models.QuerySet["CashbackAsset"]):
         return self.with_current_status().get(pk=asset_id)
 
     def visible_to(self, user: "User") -> Self:
-        """Keep assets that `user` may see: all for an ADMIN, otherwise their own and the unclaimed ones of active pools."""
+        """Keep assets that `user` may see: all for an ADMIN, otherwise their own and the unclaimed ones of pools they see."""
         if user.is_admin:
             return self
-        shown = Q(pool=None) | Q(pool__is_active=True)
+        shown = Q(pool=None) | Q(pool__is_active=True, pool__grants_only=False)
         return self.filter(Q(claimed_by=user) | ~Q(status="CLAIMED") & shown)
 
     def titles_with(self, text: str) -> list[str] | None:
@@ -175,8 +176,12 @@ class PoolQuerySet(models.QuerySet["CreditPool"]):
         )
 
     def visible_to(self, user: "User") -> Self:
-        """Keep pools that `user` may see: inactive pools are for ADMINs only."""
-        return self if user.is_admin else self.filter(is_active=True)
+        """Keep pools that `user` may see: inactive ones, and those that are only granted from, are for ADMINs only."""
+        return self if user.is_admin else self.filter(SHOWN)
+
+    def hidden(self) -> Self:
+        """Keep pools that users do not see."""
+        return self.exclude(SHOWN)
 
     def not_archived(self) -> Self:
         """Keep pools that are not archived."""
@@ -226,7 +231,7 @@ class PoolQuerySet(models.QuerySet["CreditPool"]):
         below_limit &= Q(period_limit=None) | ~Q(PeriodIsFull(user.pk))
         has_claimable = Exists(assets.claimable().filter(pool=OuterRef("pk")))
         can_claim: Any = Case(
-            When(OPEN & below_limit & (Q(has_claimable) | self.within_budget()), then=True),
+            When(OPEN & SHOWN & below_limit & (Q(has_claimable) | self.within_budget()), then=True),
             default=False,
             output_field=models.BooleanField(),
         )

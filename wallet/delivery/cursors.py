@@ -9,7 +9,7 @@ from django.utils.translation import gettext_noop as _
 from kernel.refusals import BadRequest
 from wallet.delivery.event_types import Source
 
-FORM = re.compile(r"(\d{1,18})(?:\.([1-9]\d{0,17})\.(\d{1,6})(?:\.(\d{1,18})\.([1-4])\.([0-9a-f-]{1,36}))?)?")
+FORM = re.compile(r"(\d{1,18})(?:\.([1-9]\d{0,17})\.(\d{1,6})(?:\.(\d{1,18})\.([1-5])\.([0-9a-f-]{1,36}))?)?")
 
 
 class InvalidCursor(BadRequest):

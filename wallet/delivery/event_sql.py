@@ -11,7 +11,8 @@ class EventTable(NamedTuple):
     Arguments:
         table, key, key_type: its name, primary key and the type of that. An index begins with (xid, key).
         kind, at, user, currency, number: SQL for these columns of a key; NULL where a table has none.
-        is_seen: SQL for whether a service sees the event (see `visibility`), about the row `event`.
+        is_seen: SQL for whether a service sees the event, about the row `event`.
+        is_event: SQL for whether the row `event` is one; other rows of the table are left out.
     """
 
     table: str
@@ -23,6 +24,7 @@ class EventTable(NamedTuple):
     currency: str
     number: str
     is_seen: str
+    is_event: str = "true"
 
 
 # What a service sees: its own payments, and the claims of credits that it granted or that can be spent only there, with what
@@ -30,6 +32,9 @@ class EventTable(NamedTuple):
 CLAIM_IS_SEEN = """(
     EXISTS (SELECT FROM ledger_lot AS lot WHERE lot.entry_id = {claim} AND lot.service_id = %(service)s)
     OR EXISTS (SELECT FROM ledger_grant AS made WHERE made.entry_id = {claim} AND made.service_id = %(service)s))"""
+# The credits of a digest: a service is told of those that it sees.
+CREDITS_TOLD = "jsonb_array_elements(event.payload -> 'credits')"
+CREDIT_IS_SEEN = CLAIM_IS_SEEN.format(claim="(credit ->> 'claim')::uuid")
 POOL_IS_SEEN = "EXISTS (SELECT FROM assets_creditpool AS pool WHERE pool.id = event.pool_id AND pool.service_id = %(service)s)"
 TABLES = {
     Source.ISSUE: EventTable(
@@ -76,6 +81,19 @@ TABLES = {
         "event.number",
         f"(event.service_id = %(service)s OR event.claim_id IS NOT NULL AND {CLAIM_IS_SEEN.format(claim='event.claim_id')})",
     ),
+    # Of the notices, only those of credit that ends: grants and refunds are events of the ledger.
+    Source.NOTICE: EventTable(
+        "notices_notice",
+        "id",
+        "uuid",
+        "event.kind",
+        "event.created_at",
+        "event.user_id",
+        "NULL::text",
+        "0",
+        f"EXISTS (SELECT FROM {CREDITS_TOLD} AS credit WHERE {CREDIT_IS_SEEN})",  # noqa: S608
+        "event.kind = 'ending_soon'",
+    ),
 }
 # The transactions that a tick did not see: those that began later, and those that were running.
 BEGAN_LATER, WERE_RUNNING = "event.xid >= %(next)s::xid8 AND event.xid < %(end)s::xid8", "event.xid = ANY(%(running)s::xid8[])"
@@ -104,7 +122,8 @@ def select_keys(source: Source, which: str, row_source: int) -> str:
     return f"""(SELECT {source:d} AS source, event.xid, {number} AS number_id, {uuid} AS uuid_id, {table.kind} AS kind,
         {table.at} AS at, {table.user} AS user_id, {table.currency} AS currency, {table.number} AS number
     FROM {table.table} AS event
-    WHERE {which} AND {after_row(source, row_source)} AND pg_visible_in_snapshot(event.xid, %(snapshot)s::pg_snapshot)
+    WHERE {which} AND {table.is_event} AND {after_row(source, row_source)}
+        AND pg_visible_in_snapshot(event.xid, %(snapshot)s::pg_snapshot)
     ORDER BY event.xid, event.{key} LIMIT %(limit)s)"""  # noqa: S608  (made of our own names)
 
 
@@ -130,7 +149,8 @@ def is_seen(source: Source) -> str:
 def count_new() -> str:
     """Return SQL for the number of events that a tick does not see, up to %(most)s of each table."""
     parts = [
-        f"(SELECT count(*) AS count FROM (SELECT FROM {table.table} AS event WHERE {condition} LIMIT %(most)s) AS new)"  # noqa: S608
+        f"""(SELECT count(*) AS count FROM (
+            SELECT FROM {table.table} AS event WHERE {condition} AND {table.is_event} LIMIT %(most)s) AS new)"""  # noqa: S608
         for table in TABLES.values()
         for condition in ("event.xid >= %(next)s::xid8", WERE_RUNNING)
     ]

@@ -13,6 +13,7 @@ class Source(IntEnum):
     CHANGE = 2
     CLAIM = 3
     MOVEMENT = 4
+    NOTICE = 5
 
 
 # The event types of each source, by the kind that its SQL gives (event_sql.SOURCES).
@@ -30,6 +31,7 @@ TYPES = {
         "CLAWBACK": "credit.clawed_back",
         "EXTEND": "credit.extended",
     },
+    Source.NOTICE: {"ending_soon": "credit.ends_soon"},
 }
 EVENT_TYPES = tuple(name for kinds in TYPES.values() for name in kinds.values())
 TEST_EVENT = "webhook.test"  # sent by an operator's hand, never part of the feed

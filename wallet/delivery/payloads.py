@@ -10,6 +10,7 @@ from uuid import UUID
 from django.db import connection
 
 from kernel.timestamps import format_timestamp
+from wallet.delivery.event_sql import CREDIT_IS_SEEN, CREDITS_TOLD
 from wallet.delivery.event_types import Source
 from wallet.money import format_amount
 
@@ -28,7 +29,8 @@ FROM assets_cashbackassetevent WHERE pgh_id = ANY(%(ids)s::bigint[])
 CLAIMS = """
 SELECT entry.id, entry.asset_id AS credit, asset.title, asset.pool_id AS pool, entry.user_id AS user, entry.amount,
     entry.currency, entry.claimed_at, entry.spendable_from, entry.spendable_until, entry.actor_id AS actor,
-    made.service_id AS granted_by, made.reference AS grant_reference, made.reason AS grant_reason
+    made.entry_id IS NOT NULL AS is_grant, made.service_id AS granted_by,
+    made.reference AS grant_reference, made.reason AS grant_reason
 FROM ledger_entry AS entry JOIN assets_cashbackasset AS asset ON asset.id = entry.asset_id
 LEFT JOIN ledger_grant AS made ON made.entry_id = entry.id
 WHERE entry.id = ANY(%(ids)s::uuid[])
@@ -42,6 +44,13 @@ POSTINGS = """
 SELECT movement_id, lot_id AS claim, amount, spendable_until FROM ledger_posting WHERE movement_id = ANY(%(ids)s::uuid[])
 ORDER BY movement_id, position
 """
+NOTICES = f"""
+SELECT event.id, event.user_id AS user, event.payload ->> 'day' AS day, (
+    SELECT jsonb_agg(credit ORDER BY place) FROM {CREDITS_TOLD} WITH ORDINALITY AS told (credit, place)
+    WHERE %(service)s::uuid IS NULL OR {CREDIT_IS_SEEN}
+)::text AS credits
+FROM notices_notice AS event WHERE event.id = ANY(%(ids)s::uuid[])
+"""  # noqa: S608  (made of our own names)
 # Columns for operators only: who acted, and the other credits that a payment drew on.
 FOR_OPERATORS = ("actor", "channel", "created_by", "postings")
 # Columns for the service that granted the credit, and operators.
@@ -72,16 +81,16 @@ def read_payloads(keys: Iterable[EventKey], service: UUID | None) -> dict[tuple[
     found: dict[tuple[int, str], Data] = {}
     for source, rows in ids.items():
         reader = READERS[Source(source)]
-        contents = query(reader.statement, rows)
+        contents = query(reader.statement, rows, service)
         reader.complete(contents)
         found |= {(source, str(row["id"])): as_json(row, service) for row in contents}
     return found
 
 
-def query(statement: str, ids: Sequence[str]) -> list[Row]:
+def query(statement: str, ids: Sequence[str], service: UUID | None = None) -> list[Row]:
     """Return the rows of a statement by column names."""
     with connection.cursor() as cursor:
-        cursor.execute(statement, {"ids": list(ids)})
+        cursor.execute(statement, {"ids": list(ids), "service": service})
         names = [column.name for column in cursor.description or ()]
         return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -92,7 +101,10 @@ def add_postings(movements: list[Row]) -> None:
     for posting in query(POSTINGS, [str(movement["id"]) for movement in movements]):
         postings.setdefault(posting.pop("movement_id"), []).append(posting)
     for movement in movements:
-        movement["postings"] = [part | {"currency": movement["currency"]} for part in postings.get(movement["id"], [])]
+        movement["postings"] = [
+            {name: json_value(value, movement) for name, value in posting.items()}
+            for posting in postings.get(movement["id"], [])
+        ]
 
 
 def read_before(changes: list[Row]) -> None:
@@ -108,6 +120,12 @@ def read_before(changes: list[Row]) -> None:
         }
 
 
+def read_credits(notices: list[Row]) -> None:
+    """Replace the text of each list of credits by the list."""
+    for notice in notices:
+        notice["credits"] = json.loads(notice["credits"])
+
+
 def complete_nothing(rows: list[Row]) -> None:
     """Leave rows as they are."""
 
@@ -117,6 +135,7 @@ READERS = {
     Source.CHANGE: Reader(CHANGES, read_before),
     Source.CLAIM: Reader(CLAIMS, complete_nothing),
     Source.MOVEMENT: Reader(MOVEMENTS, add_postings),
+    Source.NOTICE: Reader(NOTICES, read_credits),
 }
 
 
@@ -133,8 +152,6 @@ def json_value(value: Any, row: Row) -> Any:
     """Return one value of a row."""
     if isinstance(value, Decimal):
         return format_amount(value, row["currency"])
-    if isinstance(value, list):
-        return [{name: json_value(part, row) for name, part in posting.items() if name != "currency"} for posting in value]
     if hasattr(value, "astimezone"):
         return format_timestamp(value)
-    return value if value is None or isinstance(value, (str, int, bool, dict)) else str(value)
+    return value if value is None or isinstance(value, (str, int, bool, dict, list)) else str(value)

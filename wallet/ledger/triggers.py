@@ -24,7 +24,9 @@ END $$;
 """
 
 
-def at_commit(name: str, operation: Any, condition: str, func: str) -> pgtrigger.Trigger:
+def at_commit(
+    name: str, operation: Any, condition: str, func: str, declare: list[tuple[str, str]] | None = None
+) -> pgtrigger.Trigger:
     """Return a constraint trigger that checks the row when its transaction commits."""
     return pgtrigger.Trigger(
         name=name,
@@ -32,26 +34,32 @@ def at_commit(name: str, operation: Any, condition: str, func: str) -> pgtrigger
         when=pgtrigger.After,
         timing=pgtrigger.Deferred,
         condition=pgtrigger.Condition(condition),
+        declare=declare,
         func=f"{func} RETURN NULL;",
     )
 
 
-# An entry equals its claimed asset. Checked from both sides, because either may be written last.
+# An entry equals its claimed asset. Checked from both sides, because either may be written last. Where credits are only
+# granted, it has its grant; one statement reads asset and pool, because each claim is checked.
 entry_equals_asset = at_commit(
     "entry_equals_asset",
     pgtrigger.Insert,
     "NEW.kind = 'CLAIM'",
     f"""
-    IF NOT EXISTS (
-        SELECT FROM assets_cashbackasset AS asset
+    SELECT pool.grants_only INTO needs_grant
+        FROM assets_cashbackasset AS asset LEFT JOIN assets_creditpool AS pool ON pool.id = asset.pool_id
         WHERE asset.id = NEW.asset_id AND asset.claimed_by_id = NEW.user_id AND asset.claimed_at = NEW.claimed_at
             AND asset.total_value = NEW.amount AND asset.currency = NEW.currency
             AND (asset.spendable_from, asset.spendable_until)
-                IS NOT DISTINCT FROM (NEW.spendable_from, NEW.spendable_until)
-    ) THEN
+                IS NOT DISTINCT FROM (NEW.spendable_from, NEW.spendable_until);
+    IF NOT FOUND THEN
         {refuse_sql("entry_equals_asset", "a claim entry must equal its asset's owner, amount, currency and instant")}
     END IF;
+    IF needs_grant AND NOT EXISTS (SELECT FROM ledger_grant AS made WHERE made.entry_id = NEW.id) THEN
+        {refuse_sql("pool_grants_only", "credits of this pool are only granted")}
+    END IF;
     """,
+    declare=[("needs_grant", "boolean")],
 )
 
 claimed_has_entry = at_commit(

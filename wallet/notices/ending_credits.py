@@ -10,7 +10,7 @@ from kernel.timestamps import format_timestamp
 from wallet.money import format_amount
 from wallet.notices.mornings import Digest
 
-MAX_LISTED = 20  # credits of a digest that are listed one by one; all of them are in its totals
+MAX_LISTED = 20  # credits that the email of a digest lists one by one; all of them are in its totals
 
 # Per person the credits that can be spent and end within one of the windows, soonest first. People who have the digest of the
 # day are left out, so that repeated it finds the next ones.
@@ -44,7 +44,7 @@ def ending_parameters(digest: Digest, limit: int) -> dict[str, Any]:
 
 
 def ending_payload(day: str, found: str) -> dict[str, Any]:
-    """Return the payload of a digest: its day, the totals per currency, and the credits that end first.
+    """Return the payload of a digest: its day, the totals per currency, and the credits, soonest end first.
 
     Arguments:
         found: the credits of a person as ENDING_CREDITS returns them, JSON.
@@ -65,6 +65,6 @@ def ending_payload(day: str, found: str) -> dict[str, Any]:
                 "currency": currency,
                 "spendable_until": format_timestamp(datetime.fromisoformat(until)),
             }
-            for claim, title, amount, currency, until in credits[:MAX_LISTED]
+            for claim, title, amount, currency, until in credits
         ],
     }

@@ -1,7 +1,7 @@
 """What people are told by email: a credit ends soon, a credit was granted, a refund arrived.
 
-A notice is one row, unique per (user, kind, key), found from the ledger and written before anything is sent. It is kept
-whether or not an email leaves, so that webhooks can carry it too (wallet.queries.notices).
+A notice is one row, unique per (user, kind, key), found from the ledger and written before anything is sent. It is written
+and kept whatever emails the person wants: services are told of credit that ends, too (wallet.delivery).
 """
 
 from typing import Any, ClassVar

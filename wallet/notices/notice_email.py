@@ -21,6 +21,7 @@ from accounts.languages import language_of
 from accounts.models import User
 from kernel.time_zones import time_zones
 from wallet.money import currency_symbol, format_amount_grouped
+from wallet.notices.ending_credits import MAX_LISTED
 from wallet.notices.models import Notice
 from wallet.notices.unsubscribe_links import unsubscribe_link
 
@@ -59,7 +60,7 @@ def email_context(payload: dict[str, Any], language: str, zone: ZoneInfo) -> dic
         if name in payload:
             context[name] = money_in_words(payload[name], payload["currency"], language)
     for name in ("credits", "totals"):
-        context[name] = [email_context(line, language, zone) for line in payload.get(name, ())]
+        context[name] = [email_context(line, language, zone) for line in payload.get(name, [])[:MAX_LISTED]]
     if until := payload.get("spendable_until"):
         context["last_day"] = last_time_in_words(datetime.fromisoformat(until), language, zone)
     if start := payload.get("spendable_from"):

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from wallet.assets.models import AssetStatus, CashbackAsset, CreditPool, SupplyDelta
-from wallet.assets.querysets import OPEN, AssetQuerySet, PoolQuerySet
+from wallet.assets.querysets import OPEN, SHOWN, AssetQuerySet, PoolQuerySet
 from wallet.pages.offer_rows import Row, variants_of
 
 POOLS_CHECKED = 100  # pools that are offered as a filter, and searched for those that cannot be claimed from now
@@ -97,13 +97,13 @@ def is_soon(end: datetime | None) -> bool:
 
 
 def open_pools() -> PoolQuerySet:
-    """Return the pools that are open for claims."""
-    return CreditPool.objects.filter(OPEN)
+    """Return the pools that are open for claims by users."""
+    return CreditPool.objects.filter(OPEN, SHOWN)
 
 
 def shown_pools() -> PoolQuerySet:
     """Return the pools that pages show, with their supply and their `phase`: open, upcoming or recently closed."""
-    visible = CreditPool.objects.filter(Q(closes_at=None) | Q(closes_at__gt=Now() - CLOSED_SHOWN_FOR), is_active=True)
+    visible = CreditPool.objects.filter(SHOWN, Q(closes_at=None) | Q(closes_at__gt=Now() - CLOSED_SHOWN_FOR))
     phase = Case(
         When(opens_at__gt=Now(), then=Value("2 coming")),
         When(closes_at__lte=Now(), then=Value("3 closed")),

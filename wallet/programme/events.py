@@ -16,6 +16,7 @@ class GrantEvent(models.TextChoices):
 
 PAID = (GrantEvent.FIRST_PAYMENT.value, GrantEvent.FRIEND_FIRST_PAYMENT.value)  # their rules may ask for a minimum amount
 EVENT_NAME = r"^[a-z][a-z0-9_.]{0,49}$"  # of an event that a service reports
+PAYMENT_REFUNDED = "payment_refunded"  # why a due is not granted, or its credit is clawed back
 GRANT_REFERENCE = "rule:{rule}:{reference}"  # of the grant of a due
 
 # A referral waits for an operator when so many friends of the same person registered before it.

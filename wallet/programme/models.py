@@ -18,6 +18,7 @@ from kernel.model_fields import GeneratedUUIDField
 from kernel.uuid7 import uuid7
 from wallet.assets.models import CreditPool
 from wallet.assets.triggers import append_only
+from wallet.ledger.fields import TransactionIdField
 from wallet.ledger.lot_triggers import never_deleted
 from wallet.ledger.models import Entry, Grant, Payment
 from wallet.ledger.movements import REFERENCE
@@ -92,13 +93,15 @@ class GrantDue(models.Model):
     """One credit that a rule owes a person, once per rule and reference: the person, the friend or the reported event.
 
     It is granted once `entry` is there. Until then `refusal` is why the last try was refused, and `next_try_at` when the next
-    one may be: NULL while the referral waits for an operator.
+    one may be: NULL while the referral waits for an operator, and once the payment was refunded. `payment` is the one that
+    earned it, which the trigger writes.
     """
 
     rule = models.ForeignKey(GrantRule, models.PROTECT, related_name="dues", db_index=False)
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="dues", db_index=False)
     reference = models.UUIDField()
     friend = models.OneToOneField(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="due_to_referrer")
+    payment = models.ForeignKey(Payment, models.PROTECT, null=True, related_name="dues", db_constraint=False, db_index=False)
     created_at = models.DateTimeField(db_default=Now())
     entry = models.OneToOneField(Entry, models.PROTECT, null=True, related_name="due")
     granted_at = models.DateTimeField(null=True)
@@ -130,6 +133,7 @@ class GrantDue(models.Model):
         indexes = (
             models.Index(fields=("rule", "next_try_at", "id"), condition=Q(entry=None), name="due_waiting"),
             models.Index(fields=("user", "-id"), name="due_of_user"),
+            models.Index(fields=("payment",), condition=Q(payment__isnull=False), name="due_of_payment"),
         )
 
     def __str__(self) -> str:
@@ -139,6 +143,15 @@ class GrantDue(models.Model):
     def grant_reference(self) -> str:
         """The reference of its grant, which makes it happen once."""
         return GRANT_REFERENCE.format(rule=self.rule_id, reference=self.reference)
+
+
+class RefundCursor(models.Model):
+    """One row: up to which transaction the ledger was read for refunds of payments that earned a credit."""
+
+    xid = TransactionIdField()
+
+    def __str__(self) -> str:
+        return str(self.xid)
 
 
 class ReportedEvent(models.Model):

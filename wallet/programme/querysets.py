@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING, Any, Self
 
 from django.db import models
-from django.db.models import BooleanField, Case, CharField, Exists, ExpressionWrapper, OuterRef, Q, Value, When
+from django.db.models import BooleanField, Case, CharField, Exists, ExpressionWrapper, F, OuterRef, Q, Value, When
 from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.assets.querysets import OPEN
+from wallet.programme.events import PAYMENT_REFUNDED
 
 if TYPE_CHECKING:
     from wallet.programme.models import GrantDue, GrantRule, Referral  # noqa: F401  (names of the type parameters)
@@ -18,6 +19,8 @@ class DueState(models.TextChoices):
     """Whether a due credit was granted, and otherwise what it waits for."""
 
     GRANTED = "GRANTED", _("Granted")
+    TAKEN_BACK = "TAKEN_BACK", _("Taken back")
+    PAYMENT_REFUNDED = "PAYMENT_REFUNDED", _("Payment refunded")
     REVIEW = "REVIEW", _("Waiting for review")
     REFUSED = "REFUSED", _("Refused at review")
     PAUSED = "PAUSED", _("Rule paused")
@@ -58,11 +61,21 @@ class GrantDueQuerySet(models.QuerySet["GrantDue"]):
         """Keep dues that are not granted and whose next try may be now, the longest waiting first."""
         return self.filter(entry=None, next_try_at__lte=Now()).order_by("next_try_at", "pk")
 
+    def of_refunded_payments(self) -> Self:
+        """Keep dues whose payment was refunded as a whole, and of which nothing is held that might be captured yet."""
+        return self.filter(payment__captured__gt=0, payment__refunded=F("payment__captured"), payment__held=0)
+
+    def cancel(self) -> bool:
+        """Record that these dues are never granted, because their payment was refunded; return whether there were any."""
+        return bool(self.update(refusal=PAYMENT_REFUNDED, next_try_at=None))
+
     def with_state(self) -> Self:
         """Annotate `state`, a DueState: derived from the due, its rule, its pool and its referral, never stored."""
         is_refused = Q(friend__referral__is_approved=False)
         states: list[tuple[Any, DueState]] = [
+            (Q(entry__lot__clawback_total=F("entry__lot__total")), DueState.TAKEN_BACK),
             (Q(entry__isnull=False), DueState.GRANTED),
+            (Q(refusal=PAYMENT_REFUNDED), DueState.PAYMENT_REFUNDED),
             (is_refused, DueState.REFUSED),
             (Q(next_try_at=None), DueState.REVIEW),
             (Q(rule__is_active=False), DueState.PAUSED),

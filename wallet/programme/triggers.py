@@ -94,8 +94,8 @@ paid = pgtrigger.Trigger(
         RETURN NULL;
     END IF;
     SELECT * INTO referral FROM programme_referral WHERE friend_id = NEW.user_id FOR SHARE;
-    INSERT INTO programme_grantdue (rule_id, user_id, reference, friend_id, next_try_at)
-        SELECT rule.id, {OF_FRIEND} THEN referral.referrer_id ELSE NEW.user_id END, NEW.user_id,
+    INSERT INTO programme_grantdue (rule_id, user_id, reference, payment_id, friend_id, next_try_at)
+        SELECT rule.id, {OF_FRIEND} THEN referral.referrer_id ELSE NEW.user_id END, NEW.user_id, NEW.id,
             {OF_FRIEND} THEN referral.friend_id END,
             {OF_FRIEND} AND referral.held_for <> '' AND referral.is_approved IS NULL THEN NULL ELSE clock_timestamp() END
         FROM programme_grantrule AS rule
@@ -179,7 +179,9 @@ rule_same = fixed_columns(
     "a rule keeps its pool, its event and its conditions",
 )
 due_same = fixed_columns(
-    "due_same", ("rule_id", "user_id", "reference", "friend_id", "created_at"), "a due keeps its rule, person and reference"
+    "due_same",
+    ("rule_id", "user_id", "reference", "friend_id", "payment_id", "created_at"),
+    "a due keeps its rule, person, reference and payment",
 )
 due_final = pgtrigger.Trigger(
     name="due_final",

@@ -13,7 +13,7 @@ from wallet.ledger.models import Entry
 MOST = 200  # changes shown, the latest
 POOL_FIELDS = (
     *("name", "kind", "currency", "per_user_limit", "period_limit", "limit_period", "opens_at", "closes_at", "is_active"),
-    *("time_zone", "archived_at", "budget", "credit_title", "credit_value", "credit_lifetime"),
+    *("grants_only", "time_zone", "archived_at", "budget", "credit_title", "credit_value", "credit_lifetime"),
 )
 ASSET_FIELDS = ("title", "total_value", "currency", "pool_id", "expires_at", "status")
 UNKNOWN: Any = object()  # the value of a field before its first recorded change

@@ -118,9 +118,11 @@ def pool_rules(row: Any, user: User, not_found: type[Refusal]) -> list[Rule]:
     """Return the rules about the pool's state and window."""
     archived = {"archived_at": format_timestamp(row.archived_at)}
     window = {"opens_at": format_timestamp(row.opens_at), "closes_at": format_timestamp(row.closes_at)}
+    hidden = PoolClosed if user.is_admin else not_found
     is_within = row.opens_at <= row.now and (row.closes_at is None or row.now < row.closes_at)
     return [
-        Rule("pool_active", row.is_active, PoolClosed if user.is_admin else not_found, archived),
+        Rule("pool_active", row.is_active, hidden, archived),
+        Rule("open_to_claims", not row.grants_only, hidden, {"grants_only": row.grants_only}),
         Rule("pool_window", is_within, PoolClosed, window),
     ]
 

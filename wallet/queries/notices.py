@@ -1,26 +1,14 @@
-"""Notices: a person's latest, their preferences, all of them in commit order for webhooks, and what the next run would do."""
-
-from typing import Any
+"""Notices: a person's latest, their preferences, and what the next run would do."""
 
 from django.db.models import QuerySet
 
 from accounts.models import User
 from kernel.statements import database_time, run_statements
-from wallet.actions.record_notices import LEDGER, MAX_DIGESTS, MORNINGS, digests_due, start_of_range
+from wallet.actions.record_notices import LEDGER, MAX_DIGESTS, MORNINGS, digests_due, start_after
 from wallet.actions.seal_ledger import closed_horizon
 from wallet.ledger.models import Grant, Movement
 from wallet.notices.ending_credits import ENDING_CREDITS, ending_parameters
 from wallet.notices.models import Notice, NoticeCursor, NoticeKind, NoticeOptOut, NoticeState
-
-
-def notices_in_commit_order(start_xid: int, end_xid: int) -> QuerySet[Notice, Any]:
-    """Return the notices that transactions from `start_xid` to before `end_xid` wrote, with their id, kind, user_id, payload,
-    created_at and xid, in the order (xid, id).
-
-    Every notice is here, whether or not an email was sent for it. Below the horizon of closed transactions none is added later.
-    """
-    rows = Notice.objects.filter(xid__gte=start_xid, xid__lt=end_xid).order_by("xid", "id")
-    return rows.values("id", "kind", "user_id", "payload", "created_at", "xid")
 
 
 def notices_of(user: User) -> QuerySet[Notice]:
@@ -40,7 +28,7 @@ def preview_of_notices() -> dict[str, int]:
     """
     cursors = {cursor.source: cursor for cursor in NoticeCursor.objects.all()}
     now, horizon = database_time(), closed_horizon()
-    start = start_of_range(cursors.get(LEDGER) or NoticeCursor(source=LEDGER), horizon)
+    start = start_after(cursors.get(LEDGER) or NoticeCursor(source=LEDGER), horizon)
     digests = digests_due(cursors.get(MORNINGS) or NoticeCursor(source=MORNINGS), now)
     found = (run_statements({"people": ENDING_CREDITS}, ending_parameters(digest, MAX_DIGESTS)) for digest in digests)
     return {

@@ -14,11 +14,13 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from wallet.programme.events import GrantEvent
+from wallet.ledger.models import Entry
+from wallet.programme.events import PAYMENT_REFUNDED, GrantEvent
 from wallet.programme.models import GrantDue, GrantRule, Referral
 
 MAX_RELATED = 50  # of the referrals beside one that an operator reviews
-LIMITS = ("rule_cap_reached", "claim_limit_reached")  # refusals that mean: there is no reward for this friend
+# Refusals that mean: there is no reward for this friend.
+FINAL_REFUSALS = ("rule_cap_reached", "claim_limit_reached", PAYMENT_REFUNDED)
 
 
 class FriendState(models.TextChoices):
@@ -29,6 +31,7 @@ class FriendState(models.TextChoices):
     NO_REWARD = "no_reward", _("No reward")
     REWARD_WAITING = "reward_waiting", _("Reward on its way")
     REWARDED = "rewarded", _("Rewarded")
+    TAKEN_BACK = "taken_back", _("Reward taken back")
 
 
 @dataclass(frozen=True)
@@ -72,31 +75,37 @@ def invited_friend(referral: Any) -> InvitedFriend:
 
 def friend_state(referral: Referral, due: GrantDue | None) -> FriendState:
     """Return what came of a referral, given what it made due."""
-    if due is not None and due.granted_at is not None:
-        return FriendState.REWARDED
+    if due is not None and due.entry is not None:
+        return FriendState.TAKEN_BACK if was_taken_back(due.entry) else FriendState.REWARDED
     if referral.held_for and referral.is_approved is not True:
         return FriendState.NO_REWARD if referral.is_approved is False else FriendState.IN_REVIEW
     if due is None:
         return FriendState.JOINED
-    return FriendState.NO_REWARD if due.refusal in LIMITS else FriendState.REWARD_WAITING
+    return FriendState.NO_REWARD if due.refusal in FINAL_REFUSALS else FriendState.REWARD_WAITING
+
+
+def was_taken_back(entry: Entry) -> bool:
+    """Return whether the whole credit was clawed back."""
+    return bool(entry.lot.clawback_total == entry.lot.total)
 
 
 def reward_of(due: GrantDue | None, now: datetime) -> Reward | None:
-    """Return the credit that was granted, if one was."""
-    if due is None or due.entry is None:
+    """Return the credit that was granted and not taken back, if there is one."""
+    if due is None or due.entry is None or was_taken_back(due.entry):
         return None
     entry, spendable_from = due.entry, due.entry.lot.spendable_from
     return Reward(entry.amount, entry.currency, spendable_from if spendable_from > now else None)
 
 
 def referral_counts(user: User) -> dict[str, Any]:
-    """Return how many friends joined, how many of them were rewarded, and what was earned per currency."""
-    rewarded = Q(friend__due_to_referrer__entry__isnull=False)
+    """Return how many friends joined, for how many a reward was granted and kept, and what was earned per currency."""
+    lot = "friend__due_to_referrer__entry__lot__"
+    rewarded = Q(**{f"{lot}clawback_total__lt": F(f"{lot}total")})
     counts = Referral.objects.filter(referrer=user).aggregate(friends=Count("pk"), rewarded=Count("pk", filter=rewarded))
     earned = (
-        GrantDue.objects.filter(user=user, friend__isnull=False, entry__isnull=False)
+        GrantDue.objects.filter(user=user, friend__isnull=False, entry__lot__clawback_total__lt=F("entry__lot__total"))
         .values("entry__currency")
-        .annotate(amount=Sum("entry__amount"))
+        .annotate(amount=Sum(F("entry__lot__total") - F("entry__lot__clawback_total")))
         .order_by("entry__currency")
     )
     return counts | {"earned": [{"currency": line["entry__currency"], "amount": line["amount"]} for line in earned]}

@@ -26,6 +26,7 @@ DUE_WITHOUT_EVENT = """
         WHEN 'REPORTED' THEN EXISTS (SELECT FROM programme_reportedevent AS event
             WHERE event.id = due.reference AND event.user_id = due.user_id AND event.name = rule.event_name)
         ELSE EXISTS (SELECT FROM ledger_payment AS payment WHERE payment.user_id = due.reference AND payment.captured > 0
+                AND payment.id = coalesce(due.payment_id, payment.id)
                 AND (rule.minimum_amount IS NULL
                     OR payment.currency = rule.currency AND payment.captured >= rule.minimum_amount))
             AND CASE rule.event WHEN 'FIRST_PAYMENT' THEN due.reference = due.user_id

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser
 from typing import Any
 
+from wallet.actions.claw_back_refunded import claw_back_refunded
 from wallet.actions.grant_dues import grant_due_credits
 from wallet.actions.wallet_sweep import BATCH_SIZE
 from wallet.management import output
@@ -15,8 +16,8 @@ class Command(BaseCommand):
     """Grants what is due; safe to run at any time, even concurrently with the scheduler."""
 
     help = (
-        "Grant every credit that a rule owes and its pool can give. Safe to run repeatedly and concurrently with the scheduler:"
-        " each is granted once."
+        "Grant every credit that a rule owes and its pool can give, and claw back pending credits whose payment was refunded."
+        " Safe to run repeatedly and concurrently with the scheduler: each is granted once."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -33,6 +34,8 @@ class Command(BaseCommand):
         if dry_run:
             self.show_due()
             return
+        if taken_back := claw_back_refunded():
+            self.stdout.write(f"{output.count_noun(taken_back, 'credit')} of refunded payments clawed back.")
         due = GrantDue.objects.to_try().filter(rule__in=GrantRule.objects.ready())
         with output.progress_bar(self.stderr, "Granting", due.count()) as advance:
             count = grant_due_credits(advance, batch)
