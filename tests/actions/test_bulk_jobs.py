@@ -8,6 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import time_machine
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
 from django.utils import timezone
@@ -198,6 +199,20 @@ def test_a_job_under_the_lease_of_another_worker_is_left_to_it(ada: User, open_p
     job = bulk_jobs.start_job(ada, JobKind.EXPIRE, batch)
     BulkJob.objects.filter(pk=job.pk).update(leased_until=timezone.now() + timedelta(seconds=30))
 
+    assert bulk_jobs.run_next_job(seconds=5, rest=0) is None
+
+
+@pytest.mark.parametrize("wrong_by", [timedelta(days=1), -timedelta(days=1)])
+def test_a_lease_is_by_the_time_of_postgresql(ada: User, open_pool: OpenPool, wrong_by: timedelta) -> None:
+    batch = issue(ada, open_pool(), 2)
+    job = bulk_jobs.start_job(ada, JobKind.EXPIRE, batch)
+    bulk_jobs.begin(job.pk)
+    now = timezone.now()
+
+    with time_machine.travel(now + wrong_by, tick=True):
+        bulk_jobs.handle_credits(job.pk, bulk_changes.find_credits(job, 1))
+
+    assert now < BulkJob.objects.get(pk=job.pk).leased_until < now + 2 * bulk_jobs.LEASE  # type: ignore[operator]
     assert bulk_jobs.run_next_job(seconds=5, rest=0) is None
 
 

@@ -2,10 +2,12 @@
 
 import io
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.utils import timezone
 from django.utils.module_loading import import_string
 from django_q.models import Schedule
 
@@ -41,6 +43,16 @@ def test_changed_schedule_is_corrected_and_due_now(command: Command) -> None:
 
     assert rows() == WANTED
     assert said.count("unchanged") == len(SCHEDULES) - 1
+
+
+def test_schedule_that_a_host_with_a_fast_clock_moved_ahead_is_due_now(command: Command) -> None:
+    command("schedule_tasks")
+    Schedule.objects.filter(func="wallet.tasks.sweep").update(next_run=timezone.now() + timedelta(days=3))
+
+    said = command("schedule_tasks")
+
+    assert said.count("unchanged") == len(SCHEDULES) - 1
+    assert Schedule.objects.get(func="wallet.tasks.sweep").next_run <= timezone.now()
 
 
 def test_schedule_of_an_earlier_version_is_renamed(command: Callable[..., str]) -> None:

@@ -215,7 +215,7 @@ def handle_credits(job_id: UUID, ids: Sequence[UUID]) -> BulkJob:
         remaining = [pk for pk in ids if job.last_id is None or pk.int > job.last_id.int]
         change_credits(job, remaining, skip_locked=True)
         job.last_id = max((ids[-1], job.last_id or ids[-1]), key=lambda pk: pk.int)
-        job.leased_until = timezone.now() + LEASE
+        job.leased_until = Now() + LEASE
         job.save()
         return job
     retried = [UUID(text) for text in job.locked_ids]

@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.db import connection, transaction
-from django.utils import timezone
+from django.db.models.functions import Now
 from django_q.models import Schedule
 
 from kernel.sql import SCHEDULE_TASKS_LOCK
@@ -53,6 +53,8 @@ def ensure_schedule(name: str, func: str, cron: str) -> str:
         return "created"
     first, *duplicates = rows
     Schedule.objects.filter(pk__in=[duplicate.pk for duplicate in duplicates]).delete()
-    # Due now, as its next run was computed from the old cron.
-    changed = Schedule.objects.filter(pk=first.pk).exclude(**fields).update(**fields, next_run=timezone.now())
+    # Due now, as its next run was computed from the old cron, or by the clock of a host that was ahead.
+    latest = Schedule(schedule_type=Schedule.CRON, cron=cron).calculate_next_run()
+    right = Schedule.objects.filter(**fields, next_run__lte=latest)
+    changed = Schedule.objects.filter(pk=first.pk).exclude(pk__in=right).update(**fields, next_run=Now())
     return "changed" if changed or duplicates else "unchanged"
