@@ -365,7 +365,7 @@ def test_sign_in_fails_when_the_account_changes_while_hashing(change: dict[str, 
     assert browser.get("/account/").status_code == 302
 
 
-@pytest.mark.django_db
+@pytest.mark.django_db(transaction=True)  # hashing takes long under load, and no transaction is open meanwhile
 def test_a_weaker_hash_is_renewed_but_not_over_a_password_that_was_changed_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
     user = User.objects.create_user("alice@example.com", PASSWORD)
     stale = User.objects.get()
