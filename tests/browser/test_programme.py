@@ -37,8 +37,8 @@ FRIEND = "carol@example.com"
 def programme(ada: User, open_pool: Callable[..., CreditPool], issue: Callable[..., CashbackAsset]) -> None:
     """A bonus once the email is verified, and a reward for a friend's first order, both to be spent in the demo shop."""
     shop = demo_service()
-    welcome = open_pool(name="Welcome bonus", kind="SIGNUP", service=shop, per_user_limit=1)
-    rewards = open_pool(name="Friend rewards", kind="REFERRAL", service=shop, pending_for="14 days")
+    welcome = open_pool(name="Welcome bonus", kind="SIGNUP", service=shop, per_user_limit=1, grants_only=True)
+    rewards = open_pool(name="Friend rewards", kind="REFERRAL", service=shop, pending_for="14 days", grants_only=True)
     for pool, value in ((welcome, "300.00"), (rewards, "200.00")):
         issue(pool=pool, title=pool.name, total_value=Decimal(value))
     edit_rule.open_rule(ada, name="Welcome", pool=welcome, event="EMAIL_VERIFIED")
