@@ -38,6 +38,9 @@ from wallet.ledger.models import Lot, Payment
 from wallet.verification.checker import verify_everything
 
 PARTS = 2
+# Refusals that the sequences must reach, or they would show little; which ones a seed reaches is chance.
+REACHED = {"done", "insufficient_credit", "exceeds_refundable", "already_captured"}
+MAX_ATTEMPTS = 5
 names = count()
 tally = Counter[str]()
 pick = st.integers(0, 10**6)
@@ -328,17 +331,19 @@ class Money(RuleBasedStateMachine):
 def test_any_sequence_of_payments_equals_the_model(part: int, record_property: Callable[[str, object], None]) -> None:
     record_property("proof", "P1")
     tally.clear()
-    run_state_machine_as_test(
-        seed(f"{SEED}/money/{part}")(Money),
-        settings=settings(
-            max_examples=SEQUENCES // PARTS // 2,
-            stateful_step_count=STEPS,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(HealthCheck),
-        ),
-    )
-    record_property("count", SEQUENCES // PARTS // 2)
+    for attempt in range(MAX_ATTEMPTS):
+        run_state_machine_as_test(
+            seed(f"{SEED}/money/{part}/{attempt}")(Money),
+            settings=settings(
+                max_examples=SEQUENCES // PARTS // 2,
+                stateful_step_count=STEPS,
+                deadline=None,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )
+        if set(tally) >= REACHED:
+            break
+    record_property("count", (attempt + 1) * (SEQUENCES // PARTS // 2))
     record_property("note", f"sequences of up to {STEPS} movements; a refusal changed no row")
-    assert tally["done"] > 0
-    assert {"insufficient_credit", "exceeds_refundable", "already_captured"} <= set(tally)
+    assert set(tally) >= REACHED
