@@ -130,7 +130,8 @@ def hashing_process() -> HashingProcess:
 def test_hashing_has_lower_priority_than_serving() -> None:
     pid = hashing_process().process.pid
 
-    assert os.getpriority(os.PRIO_PROCESS, pid) - os.getpriority(os.PRIO_PROCESS, 0) == NICENESS
+    # No priority is lower than 19, which is reached also where the tests themselves run with a lower one than usual.
+    assert os.getpriority(os.PRIO_PROCESS, pid) == NICENESS == 19
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
