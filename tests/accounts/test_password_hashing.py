@@ -134,6 +134,18 @@ def test_hashing_has_lower_priority_than_serving() -> None:
     assert os.getpriority(os.PRIO_PROCESS, pid) == NICENESS == 19
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="cores are chosen on Linux only")
+def test_hashing_uses_any_core_where_what_serves_is_pinned_to_one() -> None:
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(allowed)})
+    try:
+        pid = hashing_process().process.pid
+    finally:
+        os.sched_setaffinity(0, allowed)
+
+    assert os.sched_getaffinity(pid) >= allowed
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_hashing_process_that_is_lost_makes_one_caller_try_again(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     process = hashing_process().process

@@ -203,6 +203,15 @@ def test_a_credit_that_vanished_is_missed_by_who_knows_how_many_there_were(
     assert broken(verify_everything(connection, issued={(pool.pk, "INR"): (2, Decimal(200))})) == {"I5"}
 
 
+@pytest.mark.parametrize(("count", "value"), [(1, 100), (1, 200), (2, 199), (2, 201), (3, 200)])
+def test_any_other_number_or_value_than_was_issued_is_seen(claim: Claim, pool: CreditPool, count: int, value: int) -> None:
+    expected = (count, Decimal(value))
+
+    assert verify_everything(connection, issued={(pool.pk, "INR"): expected}) == [
+        Violation("I5", f"pool {pool.pk} in INR: found {(2, Decimal('200.0000'))}, expected {expected}")
+    ]
+
+
 def test_what_clients_were_told_agrees_with_an_honest_ledger(claim: Claim, pool: CreditPool, alice: User) -> None:
     told = attempt(claim, alice, pool)
 
