@@ -136,6 +136,15 @@ def test_key_service_and_user_are_found_by_one_statement(
         assert found.named_user is None
 
 
+def test_what_cannot_be_a_key_of_ours_is_not_looked_up(
+    new_key: NewKeys, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    text = new_key().text
+    for other in (text.ljust(65, "x"), text.ljust(5000, "x"), text[1:], f"x{text}", text.replace(".", ""), f"{text}é"):
+        with django_assert_num_queries(0):
+            assert service_authentication.find_caller(other, None) is None
+
+
 def test_concurrent_look_ups_share_a_statement_and_get_their_own_answers(new_key: NewKeys, alice: User, bob: User) -> None:
     made = new_key()
     asked = [service_authentication.Asked(made.key.prefix, person.pk, None) for person in (alice, bob)]

@@ -235,6 +235,16 @@ def test_a_claim_told_to_somebody_else_is_seen(claim: Claim, pool: CreditPool, a
     assert broken(verify_everything(connection, [told, replace(told, user=str(bob.pk))])) == {"I2"}
 
 
+def test_a_new_claim_told_under_another_key_is_seen_and_a_repeated_one_is_not(
+    claim: Claim, pool: CreditPool, alice: User
+) -> None:
+    told = attempt(claim, alice, pool)
+    under_another = replace(told, key="another-key-of-mine")
+
+    assert broken(verify_everything(connection, [told, under_another])) == {"I2"}
+    assert verify_everything(connection, [told, replace(under_another, status=200, code="200")]) == []
+
+
 def test_a_ghost_is_seen(claim: Claim, pool: CreditPool, alice: User) -> None:
     refused = replace(attempt(claim, alice, pool), outcome="refused", code="pool_sold_out", receipt=None)
 
