@@ -48,9 +48,11 @@ def empty_the_tables(*_: Any) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> None:
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker, django_db_keepdb: bool) -> None:
     """Beside the tables' owner there is the role that requests run as."""
     with django_db_blocker.unblock():
+        if django_db_keepdb:
+            empty_the_tables()  # an earlier run may have been killed in the middle of a test
         call_command("grant_app_role", stdout=StringIO())
         drop_what_a_killed_run_left()
 

@@ -37,6 +37,14 @@ def test_a_revoked_family_is_not_found(alice: User) -> None:
     assert find_live_families([family.pk]) == [None]
 
 
+def test_a_family_is_valid_for_its_own_user_only(alice: User, bob: User) -> None:
+    families = family_of(alice), family_of(bob)
+
+    valid = [[family.is_valid_for(user.pk) for user in (alice, bob)] for family in families]
+
+    assert valid == [[True, False], [False, True]]
+
+
 def test_two_requests_with_one_token_share_no_object(alice: User) -> None:
     family = family_of(alice)
 

@@ -122,6 +122,15 @@ def test_what_was_changed_after_sealing_is_named(sealed: UUID, statement: str, f
     assert any(sentence.startswith(found.format(sealed)) for sentence in seal_violations())
 
 
+def test_a_changed_claim_beside_movements_is_named_as_an_entry(sealed: UUID) -> None:
+    claim = Entry.objects.get(currency="KWD")
+    as_owner("UPDATE ledger_entry SET amount = amount + 1 WHERE id = %s", claim.pk)
+    assert list(seal_violations()) == [f"entry {claim.pk} was changed after seal 2 was made"]
+
+    as_owner("UPDATE ledger_entry SET amount = amount - 1 WHERE id = %s", claim.pk)
+    assert list(seal_violations()) == []
+
+
 def test_a_position_that_was_signed_wrong_is_found_by_its_recount(sealed: UUID) -> None:
     seal = Seal.objects.get(seq=2)
     seal.position = (seal.position or "").replace('"100.00"', '"99.00"').replace('"50.00"', '"51.00"')

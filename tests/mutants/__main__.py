@@ -2,6 +2,7 @@
 
 The changes are cosmic-ray's. They are made in a copy of the files, so that an interrupted run leaves the code as it was, and
 each is judged by the tests named for its module (targets.py). What no test noticed is printed; `--sample` takes a part of all.
+Ctrl-C ends a run with the report of what it has tried.
 """
 
 import argparse
@@ -32,7 +33,7 @@ CONFIG = """\
 module-path = "{module}"
 timeout = 300.0
 excluded-modules = []
-test-command = "{python} -m pytest -x -q -p no:cacheprovider {tests}"
+test-command = "{python} -m pytest -x -q -p no:cacheprovider --reuse-db {tests}"
 [cosmic-ray.distributor]
 name = "local"
 """
@@ -47,11 +48,15 @@ def main() -> int:
         prepare(module)
     chosen = choose(modules, asked.sample, asked.seed)
     modules = [module for module in modules if chosen[module]]
-    run(sys.executable, "-m", "pytest", "-x", "-q", *tests_of(modules))  # without a change they pass, or nothing is learnt
-    for module in modules:
-        print(f"{module}: {chosen[module]} changes", flush=True)
-        cosmic_ray("exec", f"{name(module)}.toml", f"{name(module)}.sqlite")
-    return report(modules, asked)
+    # Without a change they pass, or nothing is learnt. They make the database that the tests of each change find.
+    run(sys.executable, "-m", "pytest", "-x", "-q", "--reuse-db", "--create-db", *tests_of(modules))
+    try:
+        for module in modules:
+            print(f"{module}: {chosen[module]} changes", flush=True)
+            cosmic_ray("exec", f"{name(module)}.toml", f"{name(module)}.sqlite")
+    except KeyboardInterrupt:
+        print("ended early", flush=True)
+    return report(modules, asked, chosen.total())
 
 
 def arguments() -> argparse.Namespace:
@@ -108,7 +113,7 @@ def sessions(modules: Sequence[str]) -> Iterator[tuple[str, WorkDB]]:
             yield module, session
 
 
-def choose(modules: Sequence[str], sample: str, seed: int) -> dict[str, int]:
+def choose(modules: Sequence[str], sample: str, seed: int) -> Counter[str]:
     """Leave all changes aside but a random part of them; return how many are left in each module."""
     found = [item for _, session in sessions(modules) for item in session.work_items]
     mixed = random.Random(seed).sample(sorted(found, key=place), len(found))
@@ -138,19 +143,21 @@ def is_meant(item: WorkItem) -> bool:
         return False
 
 
-def report(modules: Sequence[str], asked: argparse.Namespace) -> int:
-    tried = survived = 0
+def report(modules: Sequence[str], asked: argparse.Namespace, chosen: int) -> int:
+    tried = survived = late = 0
     for _, session in sessions(modules):
         work = {item.job_id: item for item in session.work_items}
         for job, result in session.results:
             if result.worker_outcome == WorkerOutcome.SKIPPED:
                 continue
             tried += 1
+            late += result.output == "timeout"
             if result.test_outcome == TestOutcome.SURVIVED:
                 survived += 1
                 spec = work[job].mutations[0]
                 print(f"\n{spec.module_path}:{spec.start_pos[0]} {spec.operator_name}\n{result.diff}")
-    print(f"{tried - survived} of {tried} changes were noticed ({(tried - survived) / max(tried, 1):.0%}), seed {asked.seed}")
+    noticed = f"{tried - survived} of {tried} changes were noticed ({(tried - survived) / max(tried, 1):.0%})"
+    print(f"{noticed}, {late} of them because the tests did not end; {chosen - tried} were not tried; seed {asked.seed}")
     return int(survived > 0)
 
 

@@ -17,7 +17,7 @@ from pytest_django import DjangoAssertNumQueries, Settings
 
 from accounts import service_authentication
 from accounts.models import User
-from accounts.service_keys import NewKey, create_key, revoke_key, rotate_key
+from accounts.service_keys import NewKey, create_key, revoke_key, rotate_key, set_service_active
 from accounts.services import Scope, Service, ServiceKey
 from tests.api.conftest import ROOT
 from tests.payments.conftest import PAYMENTS, order, post, problem, with_key
@@ -136,6 +136,15 @@ def test_key_service_and_user_are_found_by_one_statement(
         assert found.named_user is None
 
 
+def test_what_cannot_be_a_key_of_ours_is_not_looked_up(
+    new_key: NewKeys, django_assert_num_queries: DjangoAssertNumQueries
+) -> None:
+    text = new_key().text
+    for other in (text.ljust(65, "x"), text.ljust(5000, "x"), text[1:], f"x{text}", text.replace(".", ""), f"{text}é"):
+        with django_assert_num_queries(0):
+            assert service_authentication.find_caller(other, None) is None
+
+
 def test_concurrent_look_ups_share_a_statement_and_get_their_own_answers(new_key: NewKeys, alice: User, bob: User) -> None:
     made = new_key()
     asked = [service_authentication.Asked(made.key.prefix, person.pk, None) for person in (alice, bob)]
@@ -214,6 +223,16 @@ def test_unknown_and_missing_scopes_are_refused_by_the_database_too(shop: Servic
             create_key(shop, scopes)
         with pytest.raises(IntegrityError, match="service_key_scopes_known"):
             ServiceKey.objects.create(service=shop, prefix="x", hash="x", scopes=scopes)
+
+
+def test_stopping_and_starting_a_service_is_audited_when_it_changes(shop: Service, ada: User, audited: Audited) -> None:
+    for is_active in (True, False, False, True):
+        set_service_active(shop, is_active, ada)
+
+    assert [(event["change"], event["service"], event["user"]) for event in audited()] == [
+        ("stop", str(shop.pk), str(ada.pk)),
+        ("start", str(shop.pk), str(ada.pk)),
+    ]
 
 
 def test_no_line_of_the_audit_log_holds_a_secret(new_key: NewKeys, audited: Audited) -> None:

@@ -102,7 +102,7 @@ def test_the_link_leads_to_the_registration_and_the_first_one_counts(client: Cli
     page = client.get("/register/").content.decode()
     client.post("/register/", {"email": "friend@example.com", "password": PASSWORD, "referral_code": first})
 
-    assert client.cookies[COOKIE].value == first
+    assert (client.cookies[COOKIE].value, client.cookies[COOKIE]["max-age"]) == (first, 30 * 24 * 3600)
     assert f'value="{first}"' in page
     assert referral_of(User.objects.get(email="friend@example.com")).referrer == alice
 

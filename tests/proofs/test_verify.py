@@ -203,6 +203,15 @@ def test_a_credit_that_vanished_is_missed_by_who_knows_how_many_there_were(
     assert broken(verify_everything(connection, issued={(pool.pk, "INR"): (2, Decimal(200))})) == {"I5"}
 
 
+@pytest.mark.parametrize(("count", "value"), [(1, 100), (1, 200), (2, 199), (2, 201), (3, 200)])
+def test_any_other_number_or_value_than_was_issued_is_seen(claim: Claim, pool: CreditPool, count: int, value: int) -> None:
+    expected = (count, Decimal(value))
+
+    assert verify_everything(connection, issued={(pool.pk, "INR"): expected}) == [
+        Violation("I5", f"pool {pool.pk} in INR: found {(2, Decimal('200.0000'))}, expected {expected}")
+    ]
+
+
 def test_what_clients_were_told_agrees_with_an_honest_ledger(claim: Claim, pool: CreditPool, alice: User) -> None:
     told = attempt(claim, alice, pool)
 
@@ -224,6 +233,16 @@ def test_a_claim_told_to_somebody_else_is_seen(claim: Claim, pool: CreditPool, a
     told = attempt(claim, alice, pool)
 
     assert broken(verify_everything(connection, [told, replace(told, user=str(bob.pk))])) == {"I2"}
+
+
+def test_a_new_claim_told_under_another_key_is_seen_and_a_repeated_one_is_not(
+    claim: Claim, pool: CreditPool, alice: User
+) -> None:
+    told = attempt(claim, alice, pool)
+    under_another = replace(told, key="another-key-of-mine")
+
+    assert broken(verify_everything(connection, [told, under_another])) == {"I2"}
+    assert verify_everything(connection, [told, replace(under_another, status=200, code="200")]) == []
 
 
 def test_a_ghost_is_seen(claim: Claim, pool: CreditPool, alice: User) -> None:

@@ -1,5 +1,6 @@
 """Session keys are stored as digests only."""
 
+import hashlib
 from datetime import timedelta
 
 from django.contrib.sessions.models import Session
@@ -27,6 +28,7 @@ def test_no_table_contains_a_session_cookie(client: Client, alice: User) -> None
         (everything,) = cursor.fetchone()
     assert client.get("/password/").status_code == 200
     assert cookie not in everything
+    assert Session.objects.get().session_key == hashlib.sha256(cookie.encode()).hexdigest()[:40]
 
 
 def test_stored_session_key_does_not_authenticate(client: Client, alice: User) -> None:
