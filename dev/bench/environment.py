@@ -9,6 +9,7 @@ from typing import TypeVar
 from django.db import OperationalError, connection, connections
 
 from dev.bench.git_revisions import BEFORE
+from dev.bench.tables import Tables
 from dev.chaos.test_servers import TEMPLATE, TestServers
 from dev.race import scratch_database
 
@@ -53,7 +54,8 @@ def cpu_ticks() -> list[int]:
 class BenchEnvironment:
     """Servers, the number of rounds, and whether to be quick (small tables, short loads: a check, not a measurement).
 
-    `before` is the revision to compare with, where one was chosen. `remarks` collects notes about the current measurement.
+    `before` is the revision to compare with, where one was chosen. `remarks` collects notes about the current measurement,
+    `filled` the databases that filled_database copies.
     """
 
     servers: TestServers
@@ -62,6 +64,7 @@ class BenchEnvironment:
     report_progress: Callable[[str], None] = lambda _: None
     before: str | None = None
     databases: list[str] = field(default_factory=list)
+    filled: dict[Tables, str] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
     @property
@@ -117,12 +120,22 @@ class BenchEnvironment:
         self.remarks.append(f"{what} ({type(error).__name__}: {str(error).partition(chr(10))[0]})")
         self.report_progress(self.remarks[-1])
 
-    def fresh_database(self, name: str = "fresh") -> str:
+    def filled_database(self, name: str, tables: Tables) -> str:
+        """Give this process a database with these tables; it is a copy of what was filled for an earlier measurement."""
+        if tables not in self.filled:
+            self.filled[tables] = self.fresh_database(f"filled_{len(self.filled)}")
+            self.databases.remove(self.filled[tables])  # it stays for the measurements after this one
+            tables.fill()
+        return self.fresh_database(name, self.filled[tables])
+
+    def fresh_database(self, name: str = "fresh", template: str = TEMPLATE) -> str:
         """Give this process a fresh database with all tables, and return its name; earlier ones stay."""
         database = f"{scratch_database.PREFIX}{name}"
         self.use_template()
         scratch_database.run_statement(f'DROP DATABASE IF EXISTS "{database}" WITH (FORCE)')
-        scratch_database.run_statement(f'CREATE DATABASE "{database}" TEMPLATE "{TEMPLATE}"')
+        # Large files are copied as they are. Otherwise every page would go through the write-ahead log.
+        strategy = "WAL_LOG" if template == TEMPLATE else "FILE_COPY"
+        scratch_database.run_statement(f'CREATE DATABASE "{database}" TEMPLATE "{template}" STRATEGY {strategy}')
         self.databases.append(database)
         connection.settings_dict["NAME"] = database
         scratch_database.require_scratch_database()

@@ -14,14 +14,11 @@ from accounts.tokens import issue_pair
 from dev.bench import load
 from dev.bench.environment import BenchEnvironment
 from dev.bench.results import Figure
-from dev.bench.tables import Tables
+from dev.bench.tables import LARGE, QUICK_LARGE, SMALL
 from dev.chaos.experiment import web_environment
 from dev.race import web_server
 from wallet.verification.checker import fetch_rows, snapshot_connection
 
-LARGE = Tables(5_000_000, 2_000_000, people=20_000)
-QUICK_LARGE = Tables(200_000, 80_000, people=1_000)
-SMALL = Tables(10_000, 4_000, people=1_000)
 CAMPAIGN = 100_000  # assets issued on top of both, so that a small table does not run dry
 KEPT = 0.9
 SECONDS, QUICK_SECONDS = 10, 3
@@ -101,8 +98,7 @@ def bench_large_tables(environment: BenchEnvironment) -> list[Figure]:
         on = {}
         for name, made in (("large", tables), ("small", SMALL)):
             environment.report_progress(f"making {made.assets:,} assets and {made.entries:,} entries")
-            database = environment.fresh_database(f"claims_{name}")
-            made.fill()
+            database = environment.filled_database(f"claims_{name}", made)
             on[name] = (database, stack.enter_context(claims_server(environment.rounds, seconds)))
 
         def rate(name: str) -> float:

@@ -15,15 +15,11 @@ from django.conf import settings
 from accounts.models import Role
 from dev.bench.environment import BenchEnvironment
 from dev.bench.results import Figure
-from dev.bench.tables import Tables, access_token, session
+from dev.bench.tables import LARGE, QUICK_LARGE, SMALL, Tables, access_token, session
 from dev.chaos.experiment import web_environment
 from dev.race import web_server
 from wallet.actions import seal_ledger
 
-# About a tenth of the claims are spent, so that the user with 100,000 claims has 10,000 payments.
-LARGE = Tables(5_000_000, 2_000_000, people=20_000, heavy=100_000, payments=200_000)
-QUICK_LARGE = Tables(200_000, 80_000, people=1_000, heavy=10_000, payments=8_000)
-SMALL = Tables(10_000, 4_000, people=1_000, heavy=20, payments=400)
 PAGES, QUICK_PAGES = 10_000, 100
 REQUESTS = 30  # per list and round; the median counts
 MAX_RATIO = 1.5
@@ -138,8 +134,7 @@ def median_times(paths: dict[Client, str], user: str) -> list[float]:
 def list_client(environment: BenchEnvironment, name: str, tables: Tables) -> Iterator[Client]:
     """Serve a database with tables of these sizes to a client."""
     environment.report_progress(f"making {tables.assets:,} assets and {tables.entries:,} entries")
-    environment.fresh_database(name)
-    tables.fill()
+    environment.filled_database(name, tables)
     seal_ledger.seal_all()
     tokens = {ORDINARY: access_token(ORDINARY), HEAVY: access_token(HEAVY), ADMIN: access_token(ADMIN, Role.ADMIN)}
     with web_server.web_server(web_environment(), "--preload") as server:

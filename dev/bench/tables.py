@@ -131,6 +131,13 @@ class Tables:
             cursor.execute("INSERT INTO ledger_lotbackfill (id, batch_size, opened) VALUES (1, 0, 0)")
 
 
+# About a tenth of the claims are spent, so that the user with 100,000 claims has 10,000 payments.
+LARGE = Tables(5_000_000, 2_000_000, people=20_000, heavy=100_000, payments=200_000)
+QUICK_LARGE = Tables(200_000, 80_000, people=1_000, heavy=10_000, payments=8_000)
+# The page of its user is full too: 300 claims, 30 payments.
+SMALL = Tables(10_000, 4_000, people=1_000, heavy=300, payments=400)
+
+
 @contextmanager
 def rules_lifted(cursor: Any) -> Iterator[None]:
     """Disable triggers, foreign keys and the indexes without a constraint while rows are inserted; restore them afterwards."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.db.models import Sum
 
 from wallet.ledger.models import Entry, Seal
 from wallet.management import output
@@ -50,7 +51,8 @@ class Command(BaseCommand):
             if ahead := clock_ahead(reader):
                 self.stdout.write(f"This is a sandbox: its test clock is {timedelta(seconds=ahead)} ahead.")
             total = Entry.objects.count()
-            with output.progress_bar(self.stderr, "Verifying, entries", total) as advance:
+            sealed = Seal.objects.filter(seq__gte=options["since"]).aggregate(leaves=Sum("count"))["leaves"] or 0
+            with output.progress_bar(self.stderr, "Verifying, sealed claims and movements", sealed) as advance:
                 violations = verify_everything(reader, since=options["since"], roots=options["roots"], progress=advance)
         self.report(violations, total, published)
 
