@@ -56,7 +56,7 @@ $(CLUSTER)/.installed: requirements-cluster.txt | $(READY)
 prove-cluster: $(READY) $(CLUSTER)/.installed  ## Break a cluster of five hosts (Linux, root; MINUTES=3 is short), and write docs/cluster.md
 	$(BIN)/python manage.py prove_cluster --write $(WRITE) --minutes $(or $(MINUTES),10) $(if $(SEED),--seed $(SEED))
 
-bench: $(READY)  ## Measure everything against its baseline (about 30 minutes; ROUNDS=5), and write docs/benchmarks.md
+bench: $(READY)  ## Measure everything against its baseline (more than an hour; ROUNDS=5), and write docs/benchmarks.md
 	$(BIN)/python manage.py bench --write $(ROUNDS:%=--rounds %)
 
 test-browser: $(READY)  ## Test the pages in a real browser (needs chromium on PATH)
