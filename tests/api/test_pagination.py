@@ -120,6 +120,11 @@ def test_cursor_of_another_list_or_order_is_refused(as_ada: Caller, many: list[C
     assert wrong_fields(as_ada.get(f"{ROOT}/reports/ownership/?cursor={cursor}")) == ["cursor"]
 
 
+@pytest.mark.parametrize("name", ["ordering", "page_size"])
+def test_an_empty_parameter_is_no_default(as_ada: Caller, name: str) -> None:
+    assert wrong_fields(as_ada.get(f"{ASSETS}?{name}=")) == [name]
+
+
 def test_forged_cursor_is_refused(as_ada: Caller, many: list[CashbackAsset]) -> None:
     cursor = cursor_of(as_ada.get(ASSETS, {"page_size": 2}))
 

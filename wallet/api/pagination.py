@@ -72,7 +72,7 @@ class CursorPagination(BasePagination):
     @staticmethod
     def requested_order(request: Request, view: Any) -> Order:
         """Return the requested order, or the view's default. Raises ValidationError."""
-        name = request.query_params.get("ordering") or view.ordering
+        name = request.query_params.get("ordering", view.ordering)
         column = view.orderings.get(name.removeprefix("-"))
         if column is None:
             choices = ", ".join(ordering_names(view))
@@ -200,7 +200,7 @@ def ordering_names(view: Any) -> list[str]:
 def page_size(request: Request) -> int:
     """Return the requested page size. Raises ValidationError."""
     try:
-        size = parse_whole_number(request.query_params.get("page_size") or str(PAGE_SIZE))
+        size = parse_whole_number(request.query_params.get("page_size", str(PAGE_SIZE)))
     except ValueError:
         size = 0
     if not 1 <= size <= MAX_PAGE_SIZE:
