@@ -45,10 +45,10 @@ SELECT movement_id, lot_id AS claim, amount, spendable_until FROM ledger_posting
 ORDER BY movement_id, position
 """
 NOTICES = f"""
-SELECT event.id, event.user_id AS user, event.payload ->> 'day' AS day, (
+SELECT event.id, event.user_id AS user, event.payload ->> 'day' AS day, coalesce((
     SELECT jsonb_agg(credit ORDER BY place) FROM {CREDITS_TOLD} WITH ORDINALITY AS told (credit, place)
     WHERE %(service)s::uuid IS NULL OR {CREDIT_IS_SEEN}
-)::text AS credits
+), '[]')::text AS credits
 FROM notices_notice AS event WHERE event.id = ANY(%(ids)s::uuid[])
 """  # noqa: S608  (made of our own names)
 # Columns for operators only: who acted, and the other credits that a payment drew on.
