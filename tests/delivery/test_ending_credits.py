@@ -142,6 +142,13 @@ def test_all_credits_are_listed_however_many_an_email_shows(give: Give, shop: Se
     assert {credit["claim"] for credit in data["credits"]} == {str(lot.pk) for lot in lots}
 
 
+def test_a_digest_without_credits_stops_no_reader(shop: Service, alice: User) -> None:
+    Notice.objects.create(user=alice, kind=NoticeKind.ENDING_SOON, key="2000-01-01", payload={"day": "2000-01-01"})
+
+    assert [event.data["credits"] for event in all_events(None)] == [[]]
+    assert all_events(shop) == []
+
+
 def test_grants_and_refunds_are_events_of_the_ledger_and_not_told_twice(
     give: Give, shop: Service, spend: Callable[..., Any]
 ) -> None:
