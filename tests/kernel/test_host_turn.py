@@ -105,3 +105,10 @@ def test_a_batch_has_the_turn_from_its_start_to_its_end(turn: HostTurn, fails: b
     assert batcher.submit(1) == 1
     assert seen == [False]
     assert mine.take() is True
+
+
+def test_a_batch_runs_without_a_turn_when_the_lock_file_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(metric_slots.FOLDER_VARIABLE, str(tmp_path / "gone"))
+    batcher: Batcher[int, int] = Batcher("test", list, lambda item: item, uses_database=False, turn=HostTurn("test"))
+
+    assert [batcher.submit(number) for number in range(3)] == [0, 1, 2]
