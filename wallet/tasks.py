@@ -123,8 +123,10 @@ def grant_for_a_minute(every: float = 4, rounds: int = 14) -> int:
         for _round in range(rounds):
             time.sleep(max(0.0, next_round - time.monotonic()))
             next_round += every
-            claw_back_refunded.claw_back_refunded()
-            count += grant_dues.grant_due_credits(rest=GRANTS_REST, seconds=every)
+            try:
+                claw_back_refunded.claw_back_refunded()
+            finally:  # a refund that cannot be handled stops no grant
+                count += grant_dues.grant_due_credits(rest=GRANTS_REST, seconds=every)
     return count
 
 

@@ -179,6 +179,20 @@ def test_schedulers_at_once_and_refunds_at_once_take_back_once(
     assert violations() == []
 
 
+def test_a_refund_that_cannot_be_handled_stops_no_grant(
+    friend: User, alice: User, pay_once: Pay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> int:
+        raise RuntimeError("a refund that cannot be handled")
+
+    pay_once(friend)
+    monkeypatch.setattr("wallet.actions.claw_back_refunded.claw_back_refunded", fail)
+
+    with pytest.raises(RuntimeError):  # the schedule has failed, and operators see it
+        tasks.grant_for_a_minute(every=10, rounds=1)
+    assert GrantDue.objects.filter(user=alice, entry__isnull=False).exists()
+
+
 def test_a_refund_before_the_grant_means_no_reward(friend: User, alice: User, pay_once: Pay, refund: Refund) -> None:
     refund(pay_once(friend).body["id"])
 
