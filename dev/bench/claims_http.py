@@ -11,7 +11,7 @@ from django.db import connection
 
 from dev.bench import pgbench
 from dev.bench.campaign import CONNECTIONS, STAMPEDE_USERS, Campaign, create_campaign
-from dev.bench.cpu import Load, measure
+from dev.bench.cpu import Load, measure_load
 from dev.bench.environment import BenchEnvironment
 from dev.bench.git_revisions import BEFORE, STEPS, checkout, worker_class
 from dev.bench.results import Figure
@@ -61,7 +61,7 @@ def bench_claims(environment: BenchEnvironment) -> list[Figure]:
             lambda: campaign.claim_each(now.port, size).rate, lambda: campaign.by_pgbench(pgbench.CLAIM, size)
         )
         to_before = environment.alternate(
-            lambda: measure(now, size, campaign.claim_each), lambda: measure(old, size, campaign.claim_each)
+            lambda: measure_load(now, size, campaign.claim_each), lambda: measure_load(old, size, campaign.claim_each)
         )
     campaign.check()
     what = f"claims of distinct credits over HTTP, {CONNECTIONS} connections, everything on"
@@ -116,7 +116,7 @@ def bench_hot_pool(environment: BenchEnvironment) -> list[Figure]:
             with baseline_server(environment) as old:
                 environment.undisturbed(lambda: campaign.claim_any(old.port, size // 10))
                 to_before = environment.alternate(
-                    lambda: measure(now, size, campaign.claim_any), lambda: measure(old, size, campaign.claim_any)
+                    lambda: measure_load(now, size, campaign.claim_any), lambda: measure_load(old, size, campaign.claim_any)
                 )
             compared = compare_loads(environment, what, to_before)
     campaign.check()
@@ -166,7 +166,9 @@ def bench_steps(environment: BenchEnvironment) -> list[Figure]:
         environment.undisturbed(lambda: [campaign.claim_each(server.port, size // 10) for server in servers.values()])
 
         def measure_all() -> dict[str, float]:
-            return {commit: measure(server, size, campaign.claim_each).web_milliseconds for commit, server in servers.items()}
+            return {
+                commit: measure_load(server, size, campaign.claim_each).web_milliseconds for commit, server in servers.items()
+            }
 
         for number in range(environment.rounds):
             environment.report_progress(f"round {number + 1} of {environment.rounds}")

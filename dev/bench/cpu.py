@@ -31,7 +31,7 @@ class Load:
         return self.web_milliseconds + self.database_milliseconds
 
 
-def measure(server: Web, size: int, send: Callable[[int, int], load.LoadResult]) -> Load:
+def measure_load(server: Web, size: int, send: Callable[[int, int], load.LoadResult]) -> Load:
     """Send `size` requests to the server's port by `send(port, size)` and return what they took."""
     web, sessions = web_cpu_seconds(server), session_cpu_seconds()
     rate = send(server.port, size).rate

@@ -6,7 +6,7 @@ from functools import partial
 
 from dev.bench.campaign import CONNECTIONS, create_campaign
 from dev.bench.claims_http import CLAIMS, EVERYTHING_ON, QUICK_CLAIMS
-from dev.bench.cpu import measure
+from dev.bench.cpu import measure_load
 from dev.bench.environment import BenchEnvironment
 from dev.bench.results import Figure
 from dev.chaos.experiment import web_environment
@@ -32,7 +32,7 @@ def bench_hosts(environment: BenchEnvironment) -> list[Figure]:
         for connections, count in itertools.product(LOADS, PROCESSES[1:]):
             claim = partial(campaign.claim_any, connections=connections)
             rounds = environment.alternate(
-                partial(measure, servers[count], size, claim), partial(measure, servers[1], size, claim)
+                partial(measure_load, servers[count], size, claim), partial(measure_load, servers[1], size, claim)
             )
             what = f"{connections} connections: {count} web processes beside one"
             target = TIMES_ONE if (connections, count) == (CONNECTIONS, PROCESSES[-1]) else None

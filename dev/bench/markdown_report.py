@@ -43,7 +43,7 @@ def write_page(results: Sequence[Result], folder: Path, *, rounds: int, quick: b
     pictures = folder / "benchmarks"
     pictures.mkdir(exist_ok=True)
     data = pictures / "results.json"
-    made = conditions(rounds=rounds, quick=quick)
+    made = describe_conditions(rounds=rounds, quick=quick)
     merged = {result.bench: result for result in [*read_results(data), *(replace(new, conditions=made) for new in results)]}
     shown = [merged[bench] for bench in BENCHES if bench in merged]
     for old in pictures.glob("*.svg"):
@@ -65,7 +65,7 @@ def read_results(data: Path) -> list[Result]:
     return [Result(**found | {"figures": [parse_figure(figure) for figure in found["figures"]]}) for found in earlier]
 
 
-def conditions(*, rounds: int, quick: bool) -> str:
+def describe_conditions(*, rounds: int, quick: bool) -> str:
     """Return when and where a measurement was made."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 2**30
     machine = (

@@ -94,7 +94,7 @@ def bench_profile(environment: BenchEnvironment) -> list[Figure]:
 
 def cost_by_part(campaign: Campaign, server: web_server.Web, size: int) -> Counter[str]:
     """Return the milliseconds of CPU that a claim costs, by part: measured without the sampler, divided by a second run."""
-    milliseconds = cpu.measure(server, size, campaign.claim_each).web_milliseconds
+    milliseconds = cpu.measure_load(server, size, campaign.claim_each).web_milliseconds
     with TemporaryDirectory() as folder:
         files = [Path(folder, str(pid)) for pid in server.workers()]
         samplers = [start_sampler(pid, file) for pid, file in zip(server.workers(), files, strict=True)]

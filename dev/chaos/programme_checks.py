@@ -1,6 +1,7 @@
 """Checks of the programme after a run: credits that were due, notices, emails, webhooks and the feed, each once or as promised.
 
-"lost" and "doubled" are what nobody may be; "order" is an event before its time in a wallet, "early" what was not due yet.
+"lost" is what did not happen, "doubled" what happened twice, "order" an event before its time in a wallet, and "early" what was
+not due yet.
 """
 
 from collections import Counter, defaultdict
@@ -52,7 +53,7 @@ UNION ALL SELECT 'hold ' || id || ' was not ended' FROM ledger_payment WHERE hel
 
 
 def due_violations(expected: Sequence[Due]) -> list[Violation]:
-    """Return violations for credits that were due and not granted, granted twice, to somebody else, or not due at all."""
+    """Return violations for credits that were due and not granted, granted twice, to another person, or not due at all."""
     granted = Grant.objects.filter(reference__startswith="rule:").values_list("reference", "entry__user")
     numbers, owners = Counter(reference for reference, _ in granted), dict(granted)
     found = [

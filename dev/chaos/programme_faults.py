@@ -13,7 +13,16 @@ from django.db.models.functions import Now
 
 from accounts.models import User
 from dev.chaos.experiment import Experiment, Outcome
-from dev.chaos.programme_load import REPORTED, Programme, claim, issue, new_customer, open_pool, report, spend
+from dev.chaos.programme_load import (
+    REPORTED,
+    Programme,
+    claim_for,
+    issue_equal_credits,
+    new_customer,
+    open_pool,
+    pay_orders,
+    report_twice,
+)
 from dev.chaos.programme_run import RunningProgramme, look_at_mornings_again, run_programme
 from dev.chaos.scheduler_process import ONCE
 from dev.chaos.schedulers import Scheduler
@@ -69,7 +78,7 @@ def step_through_tasks(running: RunningProgramme) -> int:
     running.schedulers.append(stepped)
     user = new_customer(running.programme, "customer@example.com")
     payments = PaymentClient(DirectPayments(str(running.programme.shop.pk)), 0, running.experiment.seed)
-    spend(running.programme, payments, user)
+    pay_orders(running.programme, payments, user)
     begun = time.monotonic()
     for first in cycle((True, False)):
         for task in ONCE:
@@ -93,7 +102,7 @@ def step_through(task: str, stepped: Scheduler, add_work: Callable[[], None], *,
 
 def give_work(programme: Programme, payments: PaymentClient, user: User) -> None:
     """Make a credit due, a refund to notice and events to send."""
-    report(programme, user, f"event {len(programme.expected)}")
+    report_twice(programme, user, f"event {len(programme.expected)}")
     paid = payments.pay(str(user.pk), 2, capture=True).payment
     assert paid is not None
     payments.refund(str(user.pk), paid["id"], 2, f"refund {len(programme.expected)}")
@@ -111,16 +120,18 @@ def sell_out(experiment: Experiment) -> Outcome:
 
 
 def sell_out_repeatedly(running: RunningProgramme) -> int:
-    """Issue a few credits where there are none; return how often a pool was sold out while somebody waited for its credits."""
+    """Issue a few credits where there are none; return how often a pool was sold out while a person waited for its credits."""
     sold_out = 0
     for number, _ in enumerate(running.moments(SHORTEST, LONGEST / 2)):
         if number % 3 == 0:
             restart_one(running)
         pools = [rule.pool for rule in running.programme.rules.values() if is_sold_out(rule)]
-        told = {pool.pk for pool in low_pools() if not pool.left}
-        running.more += [Violation("alert", f"nobody is told that {pool} is sold out") for pool in pools if pool.pk not in told]
+        alerted = {pool.pk for pool in low_pools() if not pool.left}
+        running.more += [
+            Violation("alert", f"no alert says that {pool} is sold out") for pool in pools if pool.pk not in alerted
+        ]
         for pool in pools:
-            issue(pool, running.random.randint(1, FEW))
+            issue_equal_credits(pool, running.random.randint(1, FEW))
         sold_out += len(pools)
     return sold_out
 
@@ -137,7 +148,7 @@ def fill_pools(running: RunningProgramme) -> None:
     if touched:
         running.more.append(Violation("grant", f"{touched} credits were refused instead of waiting for their pool"))
     for rule in running.programme.rules.values():
-        issue(rule.pool, GrantDue.objects.filter(rule=rule, entry=None).count())
+        issue_equal_credits(rule.pool, GrantDue.objects.filter(rule=rule, entry=None).count())
 
 
 def move_clocks(experiment: Experiment) -> Outcome:
@@ -168,9 +179,9 @@ def prepare_times(programme: Programme) -> None:
     edit_rule.open_rule(programme.operator, name="Later", pool=closed, event=GrantEvent.REPORTED, event_name="early")
     report_event(shop, user, name="early", reference="early")
     for start in (LATER, SOON):
-        issue(open_pool(f"Expires after {start}", 0), FEW, expires_at=now + start)
-        issue(open_pool(f"Starts after {start}", 0), FEW, claimable_from=now + start)
-        claim(open_pool(f"Ends after {start}", 1, valid_until=now + start), user)
+        issue_equal_credits(open_pool(f"Expires after {start}", 0), FEW, expires_at=now + start)
+        issue_equal_credits(open_pool(f"Starts after {start}", 0), FEW, claimable_from=now + start)
+        claim_for(open_pool(f"Ends after {start}", 1, valid_until=now + start), user)
     pay(user, shop, currency=CURRENCY, amount=Decimal(3), reference="kept hold", capture=False)
     later = {"next_attempt_at": now + LATER, "payload": {"not_before": (now + LATER).isoformat()}}
     Notice.objects.create(user=user, kind=NoticeKind.ENDING_SOON, key="2000-01-01", **later)

@@ -94,11 +94,11 @@ def open_rule(operator: User, event: str, supply: int) -> GrantRule:
 def open_pool(name: str, supply: int, **fields: Any) -> CreditPool:
     """Open a pool with so many credits."""
     pool = edit_pool.open_pool(None, name=name, kind=PoolKind.PROMOTION, currency=CURRENCY, **fields)
-    issue(pool, supply)
+    issue_equal_credits(pool, supply)
     return pool
 
 
-def issue(pool: CreditPool, number: int, **fields: Any) -> list[CashbackAsset]:
+def issue_equal_credits(pool: CreditPool, number: int, **fields: Any) -> list[CashbackAsset]:
     """Issue equal credits in a pool and return them."""
     credits_ = [build_asset(None, title=pool.name, total_value=Decimal(20), pool=pool, **fields) for _ in range(number)]
     if credits_:
@@ -113,11 +113,11 @@ def create_ending_credits(programme: Programme) -> None:
     pool = open_pool("Ending", ENDING_PEOPLE, valid_until=ends)
     for number in range(ENDING_PEOPLE):
         person = register_verified(programme, f"ending{number}@example.com")
-        claim(pool, person)
+        claim_for(pool, person)
         programme.ending.append(person.pk)
 
 
-def claim(pool: CreditPool, user: User) -> None:
+def claim_for(pool: CreditPool, user: User) -> None:
     """Claim a credit of a pool for a user."""
     response = DirectTransport().pool(Participant(str(user.pk), ""), str(pool.pk), f"claim-of-{user.pk}-in-{pool.pk}"[:64])
     assert response.outcome == "ok", response
@@ -161,15 +161,15 @@ class Customers:
                 if self.over.wait(PAUSE_SECONDS):
                     return
                 friend = new_customer(self.programme, f"customer{line}-{number}@example.com", friend)
-                spend(self.programme, payments, friend)
+                pay_orders(self.programme, payments, friend)
 
 
 def new_customer(programme: Programme, email: str, friend: User | None = None) -> User:
-    """Let somebody register, with a friend's code, and verify their email; return them."""
+    """Register a customer, with a friend's code, verify their email and return them."""
     invitation = Invitation(when_not_busy(lambda: ensure_referral_code(friend))) if friend else None
     user = register_verified(programme, email, invitation)
-    when_not_busy(lambda: claim(programme.payable, user))
-    report(programme, user, f"{email} 1")
+    when_not_busy(lambda: claim_for(programme.payable, user))
+    report_twice(programme, user, f"{email} 1")
     if friend is not None:
         programme.expect(GrantEvent.FRIEND_FIRST_PAYMENT, friend.pk, user.pk)
     return user
@@ -186,7 +186,7 @@ def register_verified(programme: Programme, email: str, invitation: Invitation |
     return user
 
 
-def spend(programme: Programme, payments: PaymentClient, user: User) -> None:
+def pay_orders(programme: Programme, payments: PaymentClient, user: User) -> None:
     """Let a customer pay at once, get a part back, and make a whole order."""
     paid = payments.pay(str(user.pk), 6, capture=True).payment
     assert paid is not None
@@ -195,7 +195,7 @@ def spend(programme: Programme, payments: PaymentClient, user: User) -> None:
     payments.whole_order(str(user.pk))
 
 
-def report(programme: Programme, user: User, reference: str) -> None:
+def report_twice(programme: Programme, user: User, reference: str) -> None:
     """Report an event of a customer's, twice as after a lost answer."""
     for _ in range(2):
         answer = when_not_busy(lambda: report_event(programme.shop, user, name=REPORTED, reference=reference))

@@ -130,7 +130,7 @@ def running_programme(
 
 
 def look_at_mornings_again() -> None:
-    """Move the cursor of the digests back by a day: they are looked for again, and nobody may get the same one again."""
+    """Move the cursor of the digests back by a day: they are looked for again, and no person may get the same one again."""
     NoticeCursor.objects.filter(source="mornings").update(at=F("at") - timedelta(days=1))
 
 
@@ -147,14 +147,14 @@ def is_quiet(running: RunningProgramme) -> bool:
     append_tick()
     expected = {due.grant_reference for due in running.programme.expected}
     granted = set(Grant.objects.filter(reference__startswith="rule:").values_list("reference", flat=True))
-    told = Notice.objects.exclude(kind="ending_soon").count()
-    to_tell = Grant.objects.count() + Movement.objects.filter(kind="REFUND").count()
+    recorded = Notice.objects.exclude(kind="ending_soon").count()
+    to_record = Grant.objects.count() + Movement.objects.filter(kind="REFUND").count()
     waiting = Notice.objects.filter(state=NoticeState.WAITING, payload__not_before__isnull=True)
     alive = WebhookEndpoint.objects.filter(url__in=[receiver.url for receiver in running.receivers])
     behind = alive.exclude(cursor=str(last_tick()))
     return (
         expected <= granted
-        and told >= to_tell
+        and recorded >= to_record
         and not waiting.exists()
         and not behind.exists()
         and not fetch_rows(connection, LATE)

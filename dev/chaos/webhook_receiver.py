@@ -1,4 +1,4 @@
-"""A receiver of webhooks on this machine, which fails as it is told to."""
+"""A receiver of webhooks on this machine, which fails as often as it should."""
 
 import http.server
 import json

@@ -108,7 +108,7 @@ def save_before_sending() -> None:
 
 
 def ask_own_clock() -> None:
-    """Let the clock of the scheduler's host decide what is due."""
+    """Decide by the clock of the scheduler's host what is due."""
 
     def to_try(dues: GrantDueQuerySet) -> GrantDueQuerySet:
         return dues.filter(entry=None, next_try_at__lte=timezone.now()).order_by("next_try_at", "pk")

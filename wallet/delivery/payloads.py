@@ -81,13 +81,13 @@ def read_payloads(keys: Iterable[EventKey], service: UUID | None) -> dict[tuple[
     found: dict[tuple[int, str], Data] = {}
     for source, rows in ids.items():
         reader = READERS[Source(source)]
-        contents = query(reader.statement, rows, service)
+        contents = read_rows(reader.statement, rows, service)
         reader.complete(contents)
         found |= {(source, str(row["id"])): as_json(row, service) for row in contents}
     return found
 
 
-def query(statement: str, ids: Sequence[str], service: UUID | None = None) -> list[Row]:
+def read_rows(statement: str, ids: Sequence[str], service: UUID | None = None) -> list[Row]:
     """Return the rows of a statement by column names."""
     with connection.cursor() as cursor:
         cursor.execute(statement, {"ids": list(ids), "service": service})
@@ -98,7 +98,7 @@ def query(statement: str, ids: Sequence[str], service: UUID | None = None) -> li
 def add_postings(movements: list[Row]) -> None:
     """Add to each movement what it took from or gave to which claim, in the order of drawing."""
     postings: dict[Any, list[Row]] = {}
-    for posting in query(POSTINGS, [str(movement["id"]) for movement in movements]):
+    for posting in read_rows(POSTINGS, [str(movement["id"]) for movement in movements]):
         postings.setdefault(posting.pop("movement_id"), []).append(posting)
     for movement in movements:
         movement["postings"] = [

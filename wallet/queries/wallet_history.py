@@ -101,12 +101,12 @@ class WalletHistory:
         operator = "<" if descending else ">"
         statement = HISTORY.format(
             direction="DESC" if descending else "ASC",
-            claim_conditions=conditions(filters, operator=operator, **CLAIM),
-            movement_conditions=conditions(filters, operator=operator, **MOVEMENT),
+            claim_conditions=conditions_sql(filters, operator=operator, **CLAIM),
+            movement_conditions=conditions_sql(filters, operator=operator, **MOVEMENT),
         )
         return run_statements({"history": statement}, parameters)["history"]
 
 
-def conditions(filters: dict[str, Any], **names: str) -> str:
+def conditions_sql(filters: dict[str, Any], **names: str) -> str:
     """Return SQL for the filters that are given."""
     return " ".join(condition.format(**names) for name, condition in CONDITIONS.items() if name in filters)
