@@ -42,7 +42,8 @@ prove: $(READY)  ## Inject every fault while clients claim (MINUTES=10 SEED=…)
 	$(eval RUN_SEED := $(or $(SEED),$(shell $(BIN)/python -c 'import secrets; print(secrets.randbelow(10**9) + 1)')))
 	@rm -f $(GENERATED) $(STAMPEDE)
 	-PROVE_SEED=$(RUN_SEED) PROVE_SEQUENCES=200 PROVE_EXAMPLES=60 $(BIN)/python -m pytest -n 2 -q --junitxml=$(GENERATED) \
-		tests/proofs/test_state_model.py tests/proofs/test_concurrent_steps.py tests/proofs/test_interrupted_claims.py tests/api/test_fuzz.py
+		tests/proofs/test_state_model.py tests/proofs/test_money_model.py tests/proofs/test_concurrent_steps.py \
+		tests/proofs/test_interrupted_claims.py tests/api/test_fuzz.py
 	-$(BIN)/python -m pytest -q --junitxml=$(STAMPEDE) tests/proofs/test_stampede.py
 	$(BIN)/python manage.py prove --write $(WRITE) --generated $(GENERATED) $(STAMPEDE) --minutes $(or $(MINUTES),10) --seed $(RUN_SEED)
 

@@ -10,11 +10,13 @@ import socket
 import time
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
+from weakref import WeakSet
 
 from gunicorn.errors import ConfigError
 from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, ThreadWorker
 
+from cashback.gunicorn_worker.connection_counts import NO_WORKER, ConnectionCounts
 from cashback.gunicorn_worker.connections import MAX_HEAD_BYTES, Connection
 from cashback.gunicorn_worker.limited_sockets import Limits, Senders
 from cashback.gunicorn_worker.server_errors import HEAD_TOO_LARGE, LINE_TOO_LONG, TOO_SLOW, ServerError
@@ -24,6 +26,7 @@ MAX_RECEIVED_BYTES = 32 * 1024 * 1024  # of incomplete requests in one process
 RESERVED_FILES = 100  # file descriptors for database connections, logs and files
 CLOSING_TIMEOUT_SECONDS = 2.0
 DEADLINE_CHECK_SECONDS = 0.5
+YIELD_SECONDS = 0.005  # how long a new connection is left to workers that have fewer
 NO_FILE_ERRORS = (errno.EMFILE, errno.ENFILE)
 TEMPORARY_ERRORS = (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED, *NO_FILE_ERRORS)
 # The order in which connections are closed at the limits, by state.
@@ -34,7 +37,11 @@ class PollingWorker(ThreadWorker):  # type: ignore[misc]
     """Keeps connections with incomplete requests in its main thread, each until its deadline.
 
     At the limit of connections or bytes it closes the connection with the oldest incomplete request, then the oldest idle one.
+    A worker with more connections than another accepts a new one only after YIELD_SECONDS.
     """
+
+    workers: ClassVar[WeakSet["PollingWorker"]] = WeakSet()
+    counts: ClassVar[ConnectionCounts] = ConnectionCounts()
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
@@ -44,8 +51,14 @@ class PollingWorker(ThreadWorker):  # type: ignore[misc]
             raise ConfigError("This worker speaks no TLS: a proxy in front of it does.")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Read the limits; ignore forwarding headers, because Django handles trusted proxies."""
+        """Read the limits; ignore forwarding headers, because Django handles trusted proxies.
+
+        gunicorn calls this in the parent process, which knows the other workers.
+        """
         super().__init__(*args, **kwargs)
+        self.place: int | None = self.counts.take_place([worker.place for worker in self.workers])
+        self.workers.add(self)
+        self.accepts_from = 0.0  # by the monotonic clock; before it, new connections are left to other workers
         self.cfg.set("secure_scheme_headers", {})
         self.cfg.set("forwarder_headers", "")
         limits = Limits.from_environment()
@@ -58,6 +71,8 @@ class PollingWorker(ThreadWorker):  # type: ignore[misc]
 
     def accept(self, listener: Any) -> None:
         """Accept a connection, or close one if no file descriptor is free."""
+        if self.yields():
+            return
         try:
             accepted, client = listener.accept()
         except OSError as error:
@@ -67,9 +82,36 @@ class PollingWorker(ThreadWorker):  # type: ignore[misc]
                 self.drop(self.next_to_close())
             return
         self.nr_conns += 1
+        self.accepts_from = 0.0
+        self.publish_count()
         conn = Connection(self.cfg, accepted, client, listener.getsockname(), self.senders)
         self.receive(conn)
         self.enforce_limits()
+
+    def yields(self) -> bool:
+        """Return whether a new connection is left to workers that have fewer; each connection is left to them once."""
+        now = time.monotonic()
+        if now - self.accepts_from < YIELD_SECONDS or self.place is None or not self.counts.is_ahead(self.place):
+            return False
+        self.accepts_from = now + YIELD_SECONDS
+        return True
+
+    def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001
+        """Start or stop waiting for new connections (gunicorn calls this in each round)."""
+        super().set_accept_enabled(enabled and time.monotonic() >= self.accepts_from)
+
+    def wait_for_and_dispatch_events(self, timeout: float) -> None:
+        """Wait for the next events, but no longer than new connections are left to others."""
+        self.publish_count()
+        if yielding := max(0.0, self.accepts_from - time.monotonic()):
+            self.set_accept_enabled(False)
+            timeout = min(timeout, yielding)
+        super().wait_for_and_dispatch_events(timeout)
+
+    def publish_count(self) -> None:
+        """Tell the other workers how many connections this one has; a worker that exits accepts none."""
+        if self.place is not None:
+            self.counts.counts[self.place] = self.nr_conns if self.alive else NO_WORKER
 
     def receive(self, conn: Connection) -> None:
         """Read the available bytes and process the request if it is complete."""

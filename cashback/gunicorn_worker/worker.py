@@ -3,9 +3,7 @@
 import contextlib
 import gc
 import os
-from collections import Counter
 from typing import Any, ClassVar
-from weakref import WeakSet
 
 from gunicorn.http.errors import ParseException
 
@@ -27,14 +25,12 @@ class Worker(PollingWorker):
     parallel (the GIL), so that a second core would gain nothing and lose the cache of the first.
     """
 
-    workers: ClassVar[WeakSet["Worker"]] = WeakSet()
     metrics_are_prepared: ClassVar[bool] = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Choose the core in the parent process, which knows the other workers."""
         super().__init__(*args, **kwargs)
         self.core = self.choose_core()
-        self.workers.add(self)
 
     @classmethod
     def setup(cls) -> None:
@@ -44,12 +40,11 @@ class Worker(PollingWorker):
         cls.metrics_are_prepared = True
 
     def choose_core(self) -> int | None:
-        """Return the core with the fewest workers; None if workers cannot be distributed evenly."""
+        """Return the core of this worker's place; None if workers cannot be distributed evenly."""
         cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
-        if not cores or self.cfg.workers % len(cores):
+        if not cores or self.place is None or self.cfg.workers % len(cores):
             return None
-        workers_by_core = Counter(worker.core for worker in self.workers)
-        return min(cores, key=lambda core: workers_by_core[core])
+        return cores[self.place % len(cores)]
 
     def init_process(self) -> None:
         """Pin the process to its core, and exclude objects created before the fork from garbage collection."""

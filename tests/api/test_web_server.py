@@ -6,10 +6,13 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from cashback.gunicorn_worker.connection_counts import MAX_WORKERS, NO_WORKER, ConnectionCounts
 from dev.race import processes, web_server
 
 ENVIRON = dict(os.environ) | {"DJANGO_SETTINGS_MODULE": "cashback.settings", "LOG_LEVEL": "ERROR"}
@@ -124,3 +127,72 @@ def test_workers_are_not_pinned_when_cores_do_not_divide_evenly() -> None:
         assert asked(connected(server)) == 200
         expected = cores if workers % len(cores) else set[int]()
         assert all(not expected or os.sched_getaffinity(pid) == expected for pid in server.workers())
+
+
+REQUEST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+def open_sockets(server: web_server.Web) -> Counter[int]:
+    """Return the number of open sockets of each worker."""
+    files = {pid: Path(f"/proc/{pid}/fd").iterdir() for pid in server.workers()}
+    return Counter({pid: sum(str(file.readlink()).startswith("socket:") for file in opened) for pid, opened in files.items()})
+
+
+def new_peers(server: web_server.Web, count: int) -> list[socket.socket]:
+    """Return connections that were opened at once and have been answered; they stay open."""
+    peers = [socket.create_connection((web_server.HOST, server.port), timeout=20) for _ in range(count)]
+    for peer in peers:
+        peer.sendall(REQUEST)
+    assert all(peer.recv(65536).startswith(b"HTTP/1.1 200") for peer in peers)
+    return peers
+
+
+def wait_until_started(server: web_server.Web, count: int) -> Counter[int]:
+    """Return the sockets of each worker, without connections, once this many workers accept connections."""
+    deadline = time.monotonic() + 20
+    while len(before := open_sockets(server)) != count or len(set(before.values())) != 1 or 0 in before.values():
+        assert time.monotonic() < deadline, "the workers do not start"
+        time.sleep(0.05)
+    return before
+
+
+def test_connections_are_distributed_evenly_over_workers() -> None:
+    with web_server.web_server(ENVIRON, "--workers", "3", "--threads", "2", "--preload") as server:
+        before = wait_until_started(server, 3)
+        peers = new_peers(server, 30)
+        accepted = open_sockets(server) - before
+
+        assert len(peers) == accepted.total() == 30
+        assert min(accepted.values()) >= 7
+        assert max(accepted.values()) <= 13
+
+
+def test_replacement_of_a_worker_takes_its_place_without_connections() -> None:
+    counts = ConnectionCounts()
+    places = [counts.take_place(range(number)) for number in range(3)]
+    counts.counts[0], counts.counts[1], counts.counts[2] = 4, 4, 3
+
+    assert [counts.is_ahead(place) for place in range(3)] == [True, True, False]
+    assert counts.take_place([0, 2]) == 1
+    assert [counts.is_ahead(place) for place in range(3)] == [True, False, True]
+    assert counts.take_place(range(MAX_WORKERS)) is None
+    assert places == [0, 1, 2]
+
+
+def test_a_worker_that_exits_is_not_waited_for() -> None:
+    counts = ConnectionCounts()
+    counts.take_place([])
+    counts.take_place([0])
+    counts.counts[0], counts.counts[1] = 9, NO_WORKER
+
+    assert not counts.is_ahead(0)
+
+
+def test_a_stopped_worker_keeps_no_connection_from_the_others() -> None:
+    with web_server.web_server(ENVIRON, "--workers", "2", "--threads", "2", "--preload") as server:
+        before = wait_until_started(server, 2)
+        victim, other = server.workers()
+        os.kill(victim, signal.SIGSTOP)
+        peers = new_peers(server, 12)
+
+        assert (open_sockets(server) - before)[other] == len(peers)

@@ -76,11 +76,13 @@ class Command(BaseCommand):
         rows = junit.junit_rows(options["generated"])
         for row in rows:
             self.show_violations(row)
-        for name, outcome in run_faults(seconds, seed, self.show_start, options["logs"]):
-            rows.append(outcome_row(name, outcome))
-            self.show_violations(rows[-1])
-        rows.sort(key=markdown_report.row_order)
-        output.write_table(self.stdout, COLUMNS, [row.cells() for row in rows], right=FIGURES)
+        try:
+            for name, outcome in run_faults(seconds, seed, self.show_start, options["logs"]):
+                rows.append(outcome_row(name, outcome))
+                self.show_violations(rows[-1])
+        finally:  # an interrupted run shows what it has found
+            rows.sort(key=markdown_report.row_order)
+            output.write_table(self.stdout, COLUMNS, [row.cells() for row in rows], right=FIGURES)
         if options["write"]:
             facts = markdown_report.run_facts(seed, options["minutes"], time.monotonic() - begun)
             options["write"].write_text(markdown_report.markdown_page(rows, facts, seed, options["minutes"]))
