@@ -41,7 +41,7 @@ test: $(READY)  ## Run all tests on a real PostgreSQL and Redis
 prove: $(READY)  ## Inject every fault while clients claim (MINUTES=10 SEED=…), and write docs/proofs.md
 	$(eval RUN_SEED := $(or $(SEED),$(shell $(BIN)/python -c 'import secrets; print(secrets.randbelow(10**9) + 1)')))
 	@rm -f $(GENERATED) $(STAMPEDE)
-	-PROVE_SEED=$(RUN_SEED) PROVE_SEQUENCES=200 PROVE_EXAMPLES=60 $(BIN)/python -m pytest -n 2 -q --junitxml=$(GENERATED) \
+	-PROVE_SEED=$(RUN_SEED) PROVE_SEQUENCES=200 PROVE_EXAMPLES=60 $(BIN)/python -m pytest -n 2 -q -o faulthandler_timeout=900 --junitxml=$(GENERATED) \
 		tests/proofs/test_state_model.py tests/proofs/test_money_model.py tests/proofs/test_concurrent_steps.py \
 		tests/proofs/test_interrupted_claims.py tests/api/test_fuzz.py
 	-$(BIN)/python -m pytest -q --junitxml=$(STAMPEDE) tests/proofs/test_stampede.py
