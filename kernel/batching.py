@@ -122,7 +122,7 @@ class Batcher(Generic[Item, Outcome]):
     def _run_batch(self) -> None:
         """Run the oldest items as one batch in this thread, whose own item is the first, and appoint the next leader."""
         if self.turn:
-            self.turn.take()  # items arrive meanwhile
+            self.turn.take(self.queue)  # items arrive meanwhile
         with self._mutex:
             batch = [self.queue.popleft() for _ in range(min(len(self.queue), self.max_batch_size))]
             self.batches, self.items = self.batches + 1, self.items + len(batch)

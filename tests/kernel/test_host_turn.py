@@ -10,7 +10,7 @@ import pytest
 
 from kernel import metric_slots
 from kernel.batching import Batcher
-from kernel.host_turn import MAX_WAIT_SECONDS, HostTurn
+from kernel.host_turn import MAX_WAIT_SECONDS, MAX_YIELD_SECONDS, HostTurn
 
 HOLD = """
 import sys, time
@@ -22,11 +22,20 @@ turn.give_back()
 print("given back", flush=True)
 sys.stdin.readline()
 """
+TELL = """
+from kernel.host_turn import HostTurn
+turn = HostTurn("test")
+turn.open()
+turn.is_next(range(4), 0)
+print(turn.place)
+"""
 
 
 @pytest.fixture
 def turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> HostTurn:
     monkeypatch.setenv(metric_slots.FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(metric_slots.HeldSlot, "number", None)  # of another folder
+    monkeypatch.setattr(metric_slots.HeldSlot, "descriptor", None)
     return HostTurn("test")
 
 
@@ -88,6 +97,42 @@ def test_a_process_of_its_own_has_every_turn(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.delenv(metric_slots.FOLDER_VARIABLE, raising=False)
 
     assert HostTurn("test").take() is True
+
+
+def seconds_of_take(turn: HostTurn, items: int) -> float:
+    begun = time.monotonic()
+    assert turn.take(range(items)) is True
+    turn.give_back()
+    return time.monotonic() - begun
+
+
+def test_a_process_yields_to_one_in_which_more_items_wait(turn: HostTurn) -> None:
+    turn.open()
+    turn.waiting_counts[turn.place + 1] = 3
+
+    assert not turn.is_next(range(2), 0)
+    assert turn.is_next(range(3), 0)
+    assert turn.is_next(range(2), MAX_YIELD_SECONDS)
+
+
+def test_processes_see_each_others_items(turn: HostTurn) -> None:
+    turn.open()
+    place = int(subprocess.run([sys.executable, "-c", TELL], check=True, capture_output=True, text=True).stdout)
+
+    assert place != turn.place
+    assert turn.waiting_counts[place] == 4
+
+
+def test_the_items_of_a_dead_process_are_forgotten(turn: HostTurn) -> None:
+    turn.open()
+    turn.waiting_counts[turn.place + 1] = 3
+
+    assert seconds_of_take(turn, 1) >= MAX_YIELD_SECONDS
+    assert bytes(turn.waiting_counts) == bytes(len(turn.waiting_counts))
+
+
+def test_more_items_than_fit_into_a_byte_are_told_as_many(turn: HostTurn) -> None:
+    assert seconds_of_take(turn, 1_000) >= 0
 
 
 @pytest.mark.parametrize("fails", [True, False])

@@ -58,6 +58,15 @@ WHERE movement_id IN (SELECT id FROM ledger_movement WHERE user_id = %(user)s)
 """
 
 
+TRIGGERS_ON = """
+DO $do$ DECLARE t record; BEGIN
+    FOR t IN SELECT tgrelid::regclass AS place, tgname AS name FROM pg_trigger
+        WHERE NOT tgisinternal AND tgrelid = ANY ('{%(tables)s}'::regclass[])
+    LOOP EXECUTE format('ALTER TABLE %%%%s ENABLE ALWAYS TRIGGER %%%%I', t.place, t.name); END LOOP;
+END $do$
+"""
+
+
 def shift_sql() -> str:
     """Return SQL that moves all that a user has done two hours into the past, with the triggers of ours off."""
     tables = [*TABLES, "ledger_posting"]
@@ -67,7 +76,8 @@ def shift_sql() -> str:
         for table, (owner, columns) in TABLES.items()
     ]
     off = [f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in tables]
-    statements = ["SET CONSTRAINTS ALL IMMEDIATE", *off, *moved, OF_POSTINGS, "SELECT public.harden_triggers()"]
+    triggers_on = TRIGGERS_ON % {"tables": ",".join(tables)}
+    statements = ["SET CONSTRAINTS ALL IMMEDIATE", *off, *moved, OF_POSTINGS, triggers_on]
     return ";".join([*statements, "SET CONSTRAINTS ALL DEFERRED"])
 
 
