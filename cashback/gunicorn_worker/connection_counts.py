@@ -28,6 +28,9 @@ class ConnectionCounts:
         return None
 
     def is_ahead(self, place: int) -> bool:
-        """Return whether the worker at `place` has more connections than another worker."""
+        """Return whether the worker at `place` has clearly more connections than another worker.
+
+        Of many connections an eighth more is not, so that a crowd is not kept waiting for the sake of evenness.
+        """
         own = self.counts[place]
-        return any(NO_WORKER < other < own for other in self.counts)
+        return any(other != NO_WORKER and own > other + other // 8 for other in self.counts)

@@ -179,6 +179,19 @@ def test_replacement_of_a_worker_takes_its_place_without_connections() -> None:
     assert places == [0, 1, 2]
 
 
+def test_an_eighth_more_connections_are_not_clearly_more() -> None:
+    counts = ConnectionCounts()
+    counts.take_place([])
+    counts.take_place([0])
+    counts.counts[1] = 80
+    ahead = []
+    for own in (80, 90, 91):
+        counts.counts[0] = own
+        ahead.append(counts.is_ahead(0))
+
+    assert ahead == [False, False, True]
+
+
 def test_a_worker_that_exits_is_not_waited_for() -> None:
     counts = ConnectionCounts()
     counts.take_place([])
