@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 MAX_WORKERS = 64  # a worker beyond is not counted
 NO_WORKER = -1
+MANY = 64
 
 
 class ConnectionCounts:
@@ -28,9 +29,9 @@ class ConnectionCounts:
         return None
 
     def is_ahead(self, place: int) -> bool:
-        """Return whether the worker at `place` has clearly more connections than another worker.
+        """Return whether the worker at `place` has more connections than another worker.
 
-        Of many connections an eighth more is not, so that a crowd is not kept waiting for the sake of evenness.
+        Where they have many, an eighth more does not count, so that a crowd is not kept waiting for the sake of evenness.
         """
         own = self.counts[place]
-        return any(other != NO_WORKER and own > other + other // 8 for other in self.counts)
+        return any(other != NO_WORKER and own > other + (other // 8 if other >= MANY else 0) for other in self.counts)

@@ -179,17 +179,14 @@ def test_replacement_of_a_worker_takes_its_place_without_connections() -> None:
     assert places == [0, 1, 2]
 
 
-def test_an_eighth_more_connections_are_not_clearly_more() -> None:
+@pytest.mark.parametrize(("own", "other", "is_ahead"), [(17, 16, True), (16, 16, False), (90, 80, False), (91, 80, True)])
+def test_an_eighth_more_of_many_connections_does_not_count(own: int, other: int, is_ahead: bool) -> None:
     counts = ConnectionCounts()
     counts.take_place([])
     counts.take_place([0])
-    counts.counts[1] = 80
-    ahead = []
-    for own in (80, 90, 91):
-        counts.counts[0] = own
-        ahead.append(counts.is_ahead(0))
+    counts.counts[0], counts.counts[1] = own, other
 
-    assert ahead == [False, False, True]
+    assert counts.is_ahead(0) is is_ahead
 
 
 def test_a_worker_that_exits_is_not_waited_for() -> None:
