@@ -44,6 +44,7 @@ def test_every_page_is_drawn(
     for name in ("landing", "sign-in", "register", "help", "terms", "privacy", "verify"):
         stranger.goto("/" if name == "landing" else f"/{name}/")
         taken(stranger, f"{name}-{end}")
+    stranger.goto("/register/")
     stranger.get_by_label("Email").fill("carol")
     stranger.get_by_label("Password", exact=True).fill("12345")
     stranger.locator("main button[type=submit]").click()
@@ -64,6 +65,7 @@ def test_every_page_is_drawn(
     addresses |= {"email": "/account/email/", "sign-out-elsewhere": "/account/sign-out-elsewhere/"}
     addresses |= {"time-zone": "/account/time-zone/", "pool": f"/pools/{CreditPool.objects.get(name='Festive cashback').pk}/"}
     addresses |= {"sign-ins": "/account/sign-ins/", "close": "/account/close/", "forgotten": "/password/forgotten/"}
+    addresses |= {"credits": "/credits/", "invite": "/invite/", "notices": "/account/notices/", "shop": "/shop/"}
     for name, address in addresses.items():
         page.goto(address)
         taken(page, f"{name}-{end}")

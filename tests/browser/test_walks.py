@@ -110,6 +110,20 @@ def test_a_double_tap_and_a_reload_claim_once(signed_in: SignedIn, alice: User, 
     assert Entry.objects.count() == 1
 
 
+def test_two_claims_at_once_both_show_what_came_of_them(
+    signed_in: SignedIn, alice: User, open_pool: OpenPool, issue: Issue
+) -> None:
+    pool = open_pool(name="Diwali")
+    for title in ("first", "second", "first", "second"):
+        issue(pool=pool, title=title)
+
+    page = signed_in(alice)
+    page.evaluate("for (const button of document.querySelectorAll('.claimable button')) button.click()")
+
+    expect(page.locator(".outcome")).to_have_count(2)
+    assert Entry.objects.count() == 2
+
+
 def test_a_double_tap_without_a_script_claims_once(signed_in: SignedIn, alice: User, open_pool: OpenPool, issue: Issue) -> None:
     pool = open_pool(name="Diwali")
     for _ in range(5):

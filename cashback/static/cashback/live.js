@@ -116,6 +116,10 @@
     if (detail.elt.hasAttribute("formaction")) detail.path = detail.elt.getAttribute("formaction");
     document.querySelectorAll(".claimable[id], [id^='head-'], #wallet").forEach((part) => detail.parameters.append("shown", part.id));
   });
+  // A part whose own claim is under way is left alone by the answer to another: its own answer would find it gone.
+  document.addEventListener("htmx:oobBeforeSwap", ({ detail }) => {
+    if (detail.target.querySelector(".htmx-request")) detail.shouldSwap = false;
+  });
   document.addEventListener("htmx:beforeRequest", () => say(""));
   document.addEventListener("htmx:sendError", () => say(trouble.dataset.offline));
   document.addEventListener("htmx:timeout", () => say(trouble.dataset.offline));
