@@ -144,11 +144,11 @@ def without_clock(fixture: RaceFixture) -> list[Any]:
         "ALTER TABLE assets_cashbackasset DROP CONSTRAINT asset_claimed_before_expiry",
     )
     asset = issue_assets.issue_asset(
-        None, title="Late", total_value=VALUE, currency="INR", expires_at=timezone.now() + timedelta(seconds=0.3)
+        None, title="Late", total_value=VALUE, currency="INR", expires_at=timezone.now() + timedelta(seconds=1)
     )
     with transaction.atomic():
         locked = CashbackAsset.objects.select_for_update().get(pk=asset.pk)
-        time.sleep(0.4)
+        time.sleep(1.1)
         changes = {"status": "CLAIMED", "claimed_by_id": UUID(fixture.participants[0].id), "claimed_at": timezone.now()}
         CashbackAsset.objects.filter(pk=locked.pk).update(**changes)
         locked.refresh_from_db()

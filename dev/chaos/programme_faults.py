@@ -179,9 +179,9 @@ def prepare_times(programme: Programme) -> None:
     edit_rule.open_rule(programme.operator, name="Later", pool=closed, event=GrantEvent.REPORTED, event_name="early")
     report_event(shop, user, name="early", reference="early")
     for start in (LATER, SOON):
-        issue_equal_credits(open_pool(f"Expires after {start}", 0), FEW, expires_at=now + start)
-        issue_equal_credits(open_pool(f"Starts after {start}", 0), FEW, claimable_from=now + start)
-        claim_for(open_pool(f"Ends after {start}", 1, valid_until=now + start), user)
+        issue_equal_credits(open_pool(f"Expires after {start}", 0), FEW, expires_at=database_time() + start)
+        issue_equal_credits(open_pool(f"Starts after {start}", 0), FEW, claimable_from=database_time() + start)
+        claim_for(open_pool(f"Ends after {start}", 1, valid_until=database_time() + start), user)
     pay(user, shop, currency=CURRENCY, amount=Decimal(3), reference="kept hold", capture=False)
     later = {"next_attempt_at": now + LATER, "payload": {"not_before": (now + LATER).isoformat()}}
     Notice.objects.create(user=user, kind=NoticeKind.ENDING_SOON, key="2000-01-01", **later)
