@@ -17,7 +17,7 @@ from kernel import metric_slots
 MAX_WAIT_SECONDS = 0.05  # some batches; a holder that takes longer hangs or is stopped
 POLL_SECONDS = 0.0003
 MAX_YIELD_SECONDS = 0.01  # to processes in which more items wait, one of which may be dead
-MAX_PROCESSES = 64  # more than these share places
+MAX_PROCESSES = 64  # with more, some share a place
 MAX_COUNT = 255  # of one byte
 
 
@@ -37,7 +37,7 @@ class HostTurn:
         # The waiting items of each process, in the lock file once it is open, and this process's place there.
         self.waiting_counts, self.place = memoryview(bytearray(MAX_PROCESSES)), 0
 
-    def take(self, waiting: Sized = (None,)) -> bool:
+    def take(self, waiting: Sized) -> bool:
         """Wait until the turn is free, at most MAX_WAIT_SECONDS; return whether this process has it.
 
         Arguments:
@@ -69,12 +69,12 @@ class HostTurn:
             self.place = metric_slots.own_slot() % MAX_PROCESSES
 
     def is_next(self, waiting: Sized, waited: float) -> bool:
-        """Tell the others how many items wait here; return whether this process may have the turn after `waited` seconds.
+        """Publish how many items wait here; return whether this process may have the turn after `waited` seconds.
 
         It may if no other process has more items, or if it has yielded to them for long enough.
         """
         if waited >= MAX_YIELD_SECONDS:
-            # Whoever is alive tells its count again at its next poll; a process that died does not.
+            # Each process that is alive publishes its count again at its next poll; a dead one does not.
             self.waiting_counts[:] = bytes(MAX_PROCESSES)
         count = min(len(waiting), MAX_COUNT)
         self.waiting_counts[self.place] = count

@@ -9,7 +9,7 @@ from collections.abc import Collection
 
 MAX_WORKERS = 64  # a worker beyond is not counted
 NO_WORKER = -1
-MANY = 64
+MANY = 64  # connections
 
 
 class ConnectionCounts:
@@ -31,7 +31,7 @@ class ConnectionCounts:
     def is_ahead(self, place: int) -> bool:
         """Return whether the worker at `place` has more connections than another worker.
 
-        Where they have many, an eighth more does not count, so that a crowd is not kept waiting for the sake of evenness.
+        If they have many, an eighth more does not count: when hundreds connect at once, evenness is not worth their wait.
         """
         own = self.counts[place]
         return any(other != NO_WORKER and own > other + (other // 8 if other >= MANY else 0) for other in self.counts)

@@ -97,7 +97,8 @@ class PollingWorker(ThreadWorker):  # type: ignore[misc]
         return True
 
     def set_accept_enabled(self, enabled: bool) -> None:  # noqa: FBT001
-        """Start or stop waiting for new connections (gunicorn calls this in each round)."""
+        """Start or stop waiting for new connections (gunicorn calls this when it starts, stops or reaches its limit)."""
+        self.publish_count()
         super().set_accept_enabled(enabled and time.monotonic() >= self.accepts_from)
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:

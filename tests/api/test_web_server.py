@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cashback.gunicorn_worker.connection_counts import MAX_WORKERS, NO_WORKER, ConnectionCounts
+from cashback.gunicorn_worker.polling import PollingWorker
 from dev.race import processes, web_server
 
 ENVIRON = dict(os.environ) | {"DJANGO_SETTINGS_MODULE": "cashback.settings", "LOG_LEVEL": "ERROR"}
@@ -196,6 +197,17 @@ def test_a_worker_that_exits_is_not_waited_for() -> None:
     counts.counts[0], counts.counts[1] = 9, NO_WORKER
 
     assert not counts.is_ahead(0)
+
+
+def test_a_worker_without_connections_leaves_its_place_when_it_exits() -> None:
+    worker = PollingWorker.__new__(PollingWorker)
+    worker.counts = ConnectionCounts()  # type: ignore[misc]
+    worker.place, worker.nr_conns, worker._accepting, worker.accepts_from = worker.counts.take_place([]), 0, False, 0.0
+    worker.alive = False
+
+    worker.set_accept_enabled(False)
+
+    assert worker.counts.counts[0] == NO_WORKER
 
 
 def test_a_stopped_worker_keeps_no_connection_from_the_others() -> None:

@@ -16,7 +16,7 @@ HOLD = """
 import sys, time
 from kernel.host_turn import HostTurn
 turn = HostTurn("test")
-print(turn.take(), flush=True)
+print(turn.take([1]), flush=True)
 sys.stdin.readline()
 turn.give_back()
 print("given back", flush=True)
@@ -60,7 +60,7 @@ def end(process: "subprocess.Popen[str]") -> None:
 def test_a_turn_that_another_process_has_is_waited_for_only_briefly(turn: HostTurn, other: "subprocess.Popen[str]") -> None:
     begun = time.monotonic()
 
-    assert turn.take() is False
+    assert turn.take([1]) is False
     assert time.monotonic() - begun >= MAX_WAIT_SECONDS
     turn.give_back()  # of one who has no turn: nothing
     end(other)
@@ -71,9 +71,9 @@ def test_a_turn_is_taken_once_it_is_given_back(turn: HostTurn, other: "subproces
     other.stdin.flush()  # type: ignore[union-attr]
     assert line_of(other) == "given back"
 
-    assert turn.take() is True
+    assert turn.take([1]) is True
     turn.give_back()
-    assert turn.take() is True
+    assert turn.take([1]) is True
     end(other)
 
 
@@ -82,7 +82,7 @@ def test_the_turn_of_a_dead_process_is_free(turn: HostTurn, other: "subprocess.P
     other.send_signal(how)
     other.communicate()
 
-    assert turn.take() is True
+    assert turn.take([1]) is True
 
 
 def test_a_stopped_process_holds_nobody_up_for_long(turn: HostTurn, other: "subprocess.Popen[str]") -> None:
@@ -96,7 +96,7 @@ def test_a_stopped_process_holds_nobody_up_for_long(turn: HostTurn, other: "subp
 def test_a_process_of_its_own_has_every_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(metric_slots.FOLDER_VARIABLE, raising=False)
 
-    assert HostTurn("test").take() is True
+    assert HostTurn("test").take([1]) is True
 
 
 def seconds_of_take(turn: HostTurn, items: int) -> float:
@@ -140,7 +140,7 @@ def test_a_batch_has_the_turn_from_its_start_to_its_end(turn: HostTurn, fails: b
     mine, seen = HostTurn("test"), list[bool]()
 
     def run(items: list[int]) -> list[int]:
-        seen.append(mine.take())
+        seen.append(mine.take([1]))
         if fails:
             raise RuntimeError
         return items
@@ -149,7 +149,7 @@ def test_a_batch_has_the_turn_from_its_start_to_its_end(turn: HostTurn, fails: b
 
     assert batcher.submit(1) == 1
     assert seen == [False]
-    assert mine.take() is True
+    assert mine.take([1]) is True
 
 
 def test_a_batch_runs_without_a_turn_when_the_lock_file_cannot_be_made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

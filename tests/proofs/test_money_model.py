@@ -58,11 +58,12 @@ WHERE movement_id IN (SELECT id FROM ledger_movement WHERE user_id = %(user)s)
 """
 
 
+# Not harden_triggers(): replacing every trigger function at each step makes a long sequence slow.
 TRIGGERS_ON = """
 DO $do$ DECLARE t record; BEGIN
-    FOR t IN SELECT tgrelid::regclass AS place, tgname AS name FROM pg_trigger
-        WHERE NOT tgisinternal AND tgrelid = ANY ('{%(tables)s}'::regclass[])
-    LOOP EXECUTE format('ALTER TABLE %%%%s ENABLE ALWAYS TRIGGER %%%%I', t.place, t.name); END LOOP;
+    FOR t IN SELECT tgrelid::regclass AS place, quote_ident(tgname) AS name FROM pg_trigger
+        WHERE NOT tgisinternal AND tgrelid = ANY ('{TABLES}'::regclass[])
+    LOOP EXECUTE 'ALTER TABLE ' || t.place || ' ENABLE ALWAYS TRIGGER ' || t.name; END LOOP;
 END $do$
 """
 
@@ -76,8 +77,8 @@ def shift_sql() -> str:
         for table, (owner, columns) in TABLES.items()
     ]
     off = [f"ALTER TABLE {table} DISABLE TRIGGER USER" for table in tables]
-    triggers_on = TRIGGERS_ON % {"tables": ",".join(tables)}
-    statements = ["SET CONSTRAINTS ALL IMMEDIATE", *off, *moved, OF_POSTINGS, triggers_on]
+    on = TRIGGERS_ON.replace("TABLES", ",".join(tables))
+    statements = ["SET CONSTRAINTS ALL IMMEDIATE", *off, *moved, OF_POSTINGS, on]
     return ";".join([*statements, "SET CONSTRAINTS ALL DEFERRED"])
 
 

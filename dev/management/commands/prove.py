@@ -81,8 +81,9 @@ class Command(BaseCommand):
                 rows.append(outcome_row(name, outcome))
                 self.show_violations(rows[-1])
         finally:  # an interrupted run shows what it has found
-            rows.sort(key=markdown_report.row_order)
-            output.write_table(self.stdout, COLUMNS, [row.cells() for row in rows], right=FIGURES)
+            if rows:
+                rows.sort(key=markdown_report.row_order)
+                output.write_table(self.stdout, COLUMNS, [row.cells() for row in rows], right=FIGURES)
         if options["write"]:
             facts = markdown_report.run_facts(seed, options["minutes"], time.monotonic() - begun)
             options["write"].write_text(markdown_report.markdown_page(rows, facts, seed, options["minutes"]))
