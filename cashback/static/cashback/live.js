@@ -7,10 +7,9 @@
   // The reader's variant of the page's language, e.g. en-IN.
   const language = navigator.languages.find((tag) => tag.split("-")[0] === page) ?? page;
   const DAY = 86400000;
-  const root = document.body;
   const here = Intl.DateTimeFormat().resolvedOptions().timeZone;
   // On the first visit the server knows no zone: write times here, and tell it.
-  const isFirstVisit = !root.dataset.zone && Boolean(here);
+  const isFirstVisit = !document.body.dataset.zone && Boolean(here);
   const unit = (name, value) => new Intl.NumberFormat(language, { style: "unit", unit: name, unitDisplay: "short" }).format(value);
 
   // The two largest units: "1 day 3 hr", "4 min 20 sec".
@@ -108,20 +107,21 @@
   document.querySelector('[aria-invalid="true"]')?.focus();
   setInterval(tick, 1000);
 
-  document.addEventListener("htmx:afterSwap", (event) => enliven(event.detail.target.isConnected ? event.detail.target : document));
-  document.addEventListener("htmx:oobAfterSwap", () => enliven(document));
+  const on = (name, act) => document.addEventListener(`htmx:${name}`, ({ detail }) => act(detail));
+  on("afterSwap", ({ target }) => enliven(target.isConnected ? target : document));
+  on("oobAfterSwap", () => enliven(document));
   // A claim by a button goes where the button leads without a script, and names the parts of the page that it may change.
-  document.addEventListener("htmx:configRequest", ({ detail }) => {
-    if (detail.verb !== "post") return;
-    if (detail.elt.hasAttribute("formaction")) detail.path = detail.elt.getAttribute("formaction");
-    document.querySelectorAll(".claimable[id], [id^='head-'], #wallet").forEach((part) => detail.parameters.append("shown", part.id));
+  on("configRequest", (request) => {
+    if (request.verb !== "post") return;
+    request.path = request.elt.getAttribute("formaction") ?? request.path;
+    document.querySelectorAll(".claimable[id], [id^='head-'], #wallet").forEach((part) => request.parameters.append("shown", part.id));
   });
   // A part whose own claim is under way is left alone by the answer to another: its own answer would find it gone.
-  document.addEventListener("htmx:oobBeforeSwap", ({ detail }) => {
-    if (detail.target.querySelector(".htmx-request")) detail.shouldSwap = false;
+  on("oobBeforeSwap", (swap) => {
+    if (swap.target.querySelector(".htmx-request")) swap.shouldSwap = false;
   });
-  document.addEventListener("htmx:beforeRequest", () => say(""));
-  document.addEventListener("htmx:sendError", () => say(trouble.dataset.offline));
-  document.addEventListener("htmx:timeout", () => say(trouble.dataset.offline));
-  document.addEventListener("htmx:responseError", (event) => say(event.detail.xhr.status === 403 ? trouble.dataset.old : trouble.dataset.broken));
+  on("beforeRequest", () => say(""));
+  on("sendError", () => say(trouble.dataset.offline));
+  on("timeout", () => say(trouble.dataset.offline));
+  on("responseError", ({ xhr }) => say(xhr.status === 403 ? trouble.dataset.old : trouble.dataset.broken));
 })();
