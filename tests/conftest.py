@@ -22,6 +22,7 @@ from pytest_django import DjangoDbBlocker
 from whitenoise.middleware import WhiteNoiseMiddleware
 
 from accounts.models import Role, User
+from kernel import refusal_counts
 from kernel.fallbacks import Fallback
 from kernel.file_download import OPEN_FILES
 from wallet.actions import edit_pool, issue_assets
@@ -89,10 +90,11 @@ def _static_files_are_found_once() -> None:
 
 @pytest.fixture(autouse=True)
 def _empty_caches() -> Iterator[None]:
-    """Nobody inherits another test's rate limits."""
+    """Nobody inherits another test's rate limits and counts."""
     for cache in caches.all(initialized_only=True):
         cache.clear()
     yield
+    refusal_counts.UNWRITTEN.write()
     for cache in caches.all(initialized_only=True):
         cache.clear()
 

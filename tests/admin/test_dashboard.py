@@ -207,6 +207,7 @@ def test_charts_use_no_script_and_no_other_host(console: Client, supply: CreditP
 
 def test_refusal_counts_are_stored_in_the_cache_only(db: None) -> None:
     refusal_counts.count_refusal("busy")
+    refusal_counts.UNWRITTEN.write()
     caches["default"].clear()
 
     assert refusal_counts.refusals_by_code(timezone.now() - timedelta(hours=1), timezone.now()) == {}

@@ -18,6 +18,7 @@ from pytest_django import Settings
 from accounts import tokens
 from accounts.models import User
 from cashback.http import request_log
+from kernel import refusal_counts
 from kernel.batching import Batcher
 from kernel.fallbacks import Fallback
 from tests.concurrency import at_once
@@ -160,6 +161,7 @@ def test_outage_of_redis_is_in_the_metrics(
     settings.CACHES = settings.CACHES | {"default": default}
 
     answer = client.post(CLAIM_OF_NOTHING, content_type="application/json")
+    refusal_counts.UNWRITTEN.write()
 
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     after = samples()

@@ -1,5 +1,6 @@
 """Counters of refusals by code; a failing counter does not change the response."""
 
+import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -12,6 +13,7 @@ from pytest_django import Settings
 
 from accounts.models import User
 from kernel import refusal_counts
+from tests.concurrency import at_once
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset
 
@@ -34,6 +36,45 @@ def test_api_and_pages_count_refusals(client: Client, alice: User, claimed_asset
     client.post(reverse("claim_asset", args=[claimed_asset.pk]))
 
     assert counted() == {"asset_already_claimed": 2}
+
+
+def test_counts_of_a_second_are_written_with_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    written, commands = threading.Event(), []
+
+    def write(*command: object) -> None:
+        commands.append(command)
+        written.set()
+
+    monkeypatch.setattr(refusal_counts, "add_to_cache", write)
+    now = timezone.now()
+    monkeypatch.setattr(timezone, "now", lambda: now)
+
+    for _ in range(3):
+        refusal_counts.count_refusal("busy")
+
+    assert written.wait(30)
+    assert commands == [(refusal_counts.cache_key(now, "busy"), 3)]
+
+
+def test_the_first_count_of_an_hour_and_the_next_are_added(db: None) -> None:
+    for number in (2, 3):
+        for _ in range(number):
+            refusal_counts.count_refusal("busy")
+        refusal_counts.UNWRITTEN.write()
+
+    assert counted() == {"busy": 5}
+
+
+def test_counts_of_many_threads_are_all_written(monkeypatch: pytest.MonkeyPatch, db: None) -> None:
+    monkeypatch.setattr(refusal_counts, "WRITE_SECONDS", 0.001)
+
+    def refuse(_number: int) -> None:
+        for _ in range(100):
+            refusal_counts.count_refusal("busy")
+
+    at_once(refuse, range(8))
+
+    assert counted() == {"busy": 800}
 
 
 def test_success_is_not_counted(client: Client, alice: User, issue: Callable[..., CashbackAsset]) -> None:
