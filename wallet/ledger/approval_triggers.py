@@ -8,7 +8,7 @@ import pgtrigger
 
 from wallet.assets.triggers import refuse_sql
 from wallet.ledger.lot_triggers import never_deleted
-from wallet.ledger.triggers import at_commit
+from wallet.ledger.triggers import at_commit, row_of
 
 LIFETIME_DAYS = 7
 REQUIRED = refuse_sql("approval_required", "this is worth more than the pool's approval threshold: another operator decides")
@@ -110,8 +110,8 @@ grant_approved = pgtrigger.Trigger(
     referencing=pgtrigger.Referencing(new="granted"),  # type: ignore[no-untyped-call]
     func=f"""
     IF EXISTS (
-        SELECT FROM granted JOIN ledger_entry AS entry ON entry.id = granted.entry_id
-            JOIN assets_cashbackasset AS asset ON asset.id = entry.asset_id
+        SELECT FROM granted CROSS JOIN {row_of("ledger_entry", "id", "granted.entry_id", "entry")}
+            CROSS JOIN {row_of("assets_cashbackasset", "id", "entry.asset_id", "asset")}
             JOIN assets_creditpool AS pool ON pool.id = asset.pool_id AND pool.approval_threshold IS NOT NULL
         WHERE NOT {approved_sql("'GRANT'", "entry.id", "entry.amount <= proposal.amount")}
         GROUP BY pool.id HAVING sum(entry.amount) > pool.approval_threshold

@@ -3,7 +3,7 @@
 import pgtrigger
 
 from wallet.assets.triggers import no_truncate, refuse_sql
-from wallet.ledger.triggers import at_commit
+from wallet.ledger.triggers import at_commit, row_of
 
 
 def never_deleted(name: str) -> list[pgtrigger.Trigger]:
@@ -32,8 +32,8 @@ lots_opened = pgtrigger.Trigger(
             coalesce(pool.refund_grace_days, 14), coalesce(pool.clawback_reach, 'CREDIT'), claim.claimed_at,
             coalesce(claim.spendable_from, claim.claimed_at), claim.spendable_until, claim.claimed_at,
             claim.amount, claim.amount
-        FROM entered AS claim JOIN assets_cashbackasset AS asset ON asset.id = claim.asset_id
-        LEFT JOIN assets_creditpool AS pool ON pool.id = asset.pool_id;
+        FROM entered AS claim CROSS JOIN {row_of("assets_cashbackasset", "id", "claim.asset_id", "asset")}
+        LEFT JOIN {row_of("assets_creditpool", "id", "asset.pool_id", "pool")} ON true;
     RETURN NULL;
     """,
 )

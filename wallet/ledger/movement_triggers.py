@@ -8,7 +8,7 @@ import pgtrigger
 from kernel.sql import WALLET_LOCK
 from wallet.assets.triggers import refuse_sql
 from wallet.ledger.movement_kinds import DATED_LOT, DRAWING, LOT_FIGURES, RETURNING, kinds_sql, lot_change_sql
-from wallet.ledger.triggers import at_commit
+from wallet.ledger.triggers import at_commit, row_of
 
 # --- Movements ----------------------------------------------------------------------------------------------------------
 
@@ -112,23 +112,29 @@ BROKEN_RULE = f"""
             THEN 'posting_new_end'
         END
 """
-MOVED = "FROM added JOIN ledger_movement AS movement ON movement.id = added.movement_id"
+MOVEMENT_OF_POSTING = row_of("ledger_movement", "id", "added.movement_id", "movement")
+LOT_OF_POSTING = row_of("ledger_lot", "entry_id", "added.lot_id", "lot")
+CLAIMED_LOT = row_of("ledger_lot", "entry_id", "movement.claim_id", "claimed")
+MOVED = f"FROM added CROSS JOIN {MOVEMENT_OF_POSTING}"
 LOT_SUMS = ", ".join(f"sum({lot_change_sql(name, 'movement.kind', 'added.amount')}) AS {name}" for name in LOT_FIGURES)
+# Rows are changed one by one, each found by its key, for the same reason as `row_of`.
 LOTS_MOVED = f"""
-    UPDATE ledger_lot AS lot SET {", ".join(f"{name} = lot.{name} + change.{name}" for name in LOT_FIGURES)},
-            spendable_until = coalesce(change.until, lot.spendable_until), moved_at = greatest(lot.moved_at, change.at),
-            renewals = lot.renewals + change.renewals
-        FROM (SELECT added.lot_id, {LOT_SUMS}, max(added.spendable_until) AS until, max(movement.at) AS at,
-                count(added.spendable_until) FILTER (WHERE movement.kind = 'REFUND') AS renewals
-            {MOVED} GROUP BY added.lot_id) AS change
-        WHERE lot.entry_id = change.lot_id;
+    FOR change IN SELECT added.lot_id, {LOT_SUMS}, max(added.spendable_until) AS until, max(movement.at) AS at,
+            count(added.spendable_until) FILTER (WHERE movement.kind = 'REFUND') AS renewals
+        {MOVED} GROUP BY added.lot_id
+    LOOP
+        UPDATE ledger_lot AS lot SET {", ".join(f"{name} = lot.{name} + change.{name}" for name in LOT_FIGURES)},
+                spendable_until = coalesce(change.until, lot.spendable_until), moved_at = greatest(lot.moved_at, change.at),
+                renewals = lot.renewals + change.renewals
+            WHERE lot.entry_id = change.lot_id;
+    END LOOP;
 """
 # One row a wallet, whose lock the movement holds: nothing else waits for it.
 AVAILABLE_SUM = f"sum({lot_change_sql('available', 'movement.kind', 'added.amount')})"
 LASTING_MOVED = f"""
     INSERT INTO ledger_lastingchange AS kept (user_id, currency, amount)
         SELECT movement.user_id, movement.currency, {AVAILABLE_SUM} {MOVED}
-            JOIN ledger_lot AS lot ON lot.entry_id = added.lot_id
+            CROSS JOIN {LOT_OF_POSTING}
         WHERE NOT {DATED_LOT} GROUP BY movement.user_id, movement.currency HAVING {AVAILABLE_SUM} <> 0
         ORDER BY movement.user_id, movement.currency
     ON CONFLICT (user_id, currency) DO UPDATE SET amount = kept.amount + excluded.amount;
@@ -139,8 +145,8 @@ PAYMENTS_BEGUN = f"""
         SELECT movement.id, movement.user_id, movement.currency, movement.service_id, movement.reference, movement.amount,
             CASE movement.kind WHEN 'HOLD' THEN movement.amount ELSE 0 END,
             CASE movement.kind WHEN 'SPEND' THEN movement.amount ELSE 0 END, 0, 0, movement.at, movement.held_until
-        FROM ledger_movement AS movement
-        WHERE movement.id IN (SELECT movement_id FROM added) AND movement.kind IN {kinds_sql(DRAWING)};
+        FROM (SELECT DISTINCT movement_id FROM added) AS added CROSS JOIN {MOVEMENT_OF_POSTING}
+        WHERE movement.kind IN {kinds_sql(DRAWING)};
     INSERT INTO ledger_allocation (payment_id, lot_id, position, amount, held, captured, released, refunded)
         SELECT movement.id, added.lot_id, added.position, added.amount,
             CASE movement.kind WHEN 'HOLD' THEN added.amount ELSE 0 END,
@@ -156,22 +162,24 @@ PART_CHANGES = """
         released = part.released + change.released, refunded = part.refunded + change.refunded
 """
 PAYMENTS_MOVED = f"""
-    SELECT count(DISTINCT (movement.payment_id, added.lot_id)) INTO expected {MOVED}
-        WHERE movement.payment_id IS NOT NULL AND movement.kind NOT IN {kinds_sql(DRAWING)};
-    UPDATE ledger_allocation AS part SET {PART_CHANGES}
-        FROM (SELECT movement.payment_id, added.lot_id, {PART_SUMS} {MOVED}
-            WHERE movement.payment_id IS NOT NULL AND movement.kind NOT IN {kinds_sql(DRAWING)}
-            GROUP BY movement.payment_id, added.lot_id) AS change
-        WHERE part.payment_id = change.payment_id AND part.lot_id = change.lot_id;
-    GET DIAGNOSTICS moved = ROW_COUNT;
-    IF moved <> expected THEN
-        {refuse_sql("posting_of_allocation", "this credit bears no part of the payment")}
-    END IF;
-    UPDATE ledger_payment AS part SET {PART_CHANGES}, released_at = coalesce(change.released_at, part.released_at)
-        FROM (SELECT movement.payment_id, {PART_SUMS}, max(movement.at) FILTER (WHERE movement.kind = 'RELEASE') AS released_at
-            {MOVED} WHERE movement.payment_id IS NOT NULL AND movement.kind NOT IN {kinds_sql(DRAWING)}
-            GROUP BY movement.payment_id) AS change
-        WHERE part.id = change.payment_id;
+    FOR change IN SELECT movement.payment_id, added.lot_id, {PART_SUMS}
+        {MOVED} WHERE movement.payment_id IS NOT NULL AND movement.kind NOT IN {kinds_sql(DRAWING)}
+        GROUP BY movement.payment_id, added.lot_id
+    LOOP
+        UPDATE ledger_allocation AS part SET {PART_CHANGES}
+            WHERE part.payment_id = change.payment_id AND part.lot_id = change.lot_id;
+        IF NOT FOUND THEN
+            {refuse_sql("posting_of_allocation", "this credit bears no part of the payment")}
+        END IF;
+    END LOOP;
+    FOR change IN SELECT movement.payment_id, {PART_SUMS},
+            max(movement.at) FILTER (WHERE movement.kind = 'RELEASE') AS released_at
+        {MOVED} WHERE movement.payment_id IS NOT NULL AND movement.kind NOT IN {kinds_sql(DRAWING)}
+        GROUP BY movement.payment_id
+    LOOP
+        UPDATE ledger_payment AS part SET {PART_CHANGES}, released_at = coalesce(change.released_at, part.released_at)
+            WHERE part.id = change.payment_id;
+    END LOOP;
 """
 # The checks of lots, payments and allocations refuse what is not there.
 applied = pgtrigger.Trigger(
@@ -180,11 +188,11 @@ applied = pgtrigger.Trigger(
     operation=pgtrigger.Insert,
     when=pgtrigger.After,
     referencing=pgtrigger.Referencing(new="added"),  # type: ignore[no-untyped-call]
-    declare=[("broken", "text"), ("kinds", "text[]"), ("moved", "bigint"), ("expected", "bigint")],
+    declare=[("broken", "text"), ("kinds", "text[]"), ("change", "record")],
     func=f"""
     SELECT array_agg(DISTINCT movement.kind), min({BROKEN_RULE}) INTO kinds, broken {MOVED}
-        LEFT JOIN ledger_lot AS lot ON lot.entry_id = added.lot_id
-        LEFT JOIN ledger_lot AS claimed ON claimed.entry_id = movement.claim_id;
+        LEFT JOIN {LOT_OF_POSTING} ON true
+        LEFT JOIN {CLAIMED_LOT} ON true;
     IF broken IS NOT NULL THEN
         RAISE EXCEPTION 'this credit cannot be used so' USING ERRCODE = 'check_violation', CONSTRAINT = broken;
     END IF;

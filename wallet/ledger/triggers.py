@@ -24,6 +24,15 @@ END $$;
 """
 
 
+def row_of(table: str, key: str, value: str, name: str) -> str:
+    """Return SQL for JOIN LATERAL: the row of a table whose unique column `key` has this value, under this name.
+
+    OFFSET 0 keeps the planner from any other join than this look-up. A session keeps the plans of a trigger's first runs: made
+    while the tables are small, they would read them whole, and go on doing so while the tables grow, until the next ANALYZE.
+    """
+    return f"LATERAL (SELECT * FROM {table} WHERE {key} = {value} OFFSET 0) AS {name}"
+
+
 def at_commit(
     name: str, operation: Any, condition: str, func: str, declare: list[tuple[str, str]] | None = None
 ) -> pgtrigger.Trigger:
