@@ -13,6 +13,7 @@ from accounts.models import User
 from tests.api.conftest import ROOT, Caller
 from wallet.actions import edit_asset, edit_pool, pool_lifecycle
 from wallet.actions.claim import claim_asset
+from wallet.actions.claim_decisions import AssetAlreadyClaimed
 from wallet.assets.models import CashbackAsset, CreditPool
 
 OpenPool = Callable[..., CreditPool]
@@ -107,6 +108,10 @@ def test_a_credit_is_explained_by_its_own_state_and_its_pool(
     said = explained(as_ada, f"assets/{taken.pk}/explain/?user=alice@example.com")
     assert broken(said) == [("not_claimed", "asset_already_claimed")]
     assert figures(said, "not_claimed") == {"status": "CLAIMED", "claimed_by_them": False}
+    assert said["detail"] == AssetAlreadyClaimed.detail
+    own = explained(as_ada, f"assets/{taken.pk}/explain/?user=bob@example.com")
+    assert (own["can_claim"], own["refusal"]) == (False, "asset_already_claimed")
+    assert own["detail"] == "This user has claimed this credit already."
     assert broken(explained(as_alice, f"assets/{gone.pk}/explain/")) == [("not_expired", "asset_expired")]
 
 

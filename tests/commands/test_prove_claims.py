@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -81,6 +81,15 @@ def test_invalid_race_command_line_is_refused(command: Callable[..., str], optio
     assert refused.value.returncode == 2
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Let children be interrupted, also if the tests run in a shell's background, whose jobs ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_race_leaves_no_database_and_no_process(kind: signal.Signals) -> None:
     url = scratch_database.database_url(connection.settings_dict)
@@ -92,12 +101,15 @@ def test_interrupted_race_leaves_no_database_and_no_process(kind: signal.Signals
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while not racing() and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.05)
+    try:
+        deadline = time.monotonic() + 60
+        while not racing() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
 
-    process.send_signal(kind)
-    _, err = process.communicate(timeout=30)
+        process.send_signal(kind)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
 
     assert (process.returncode, err.splitlines()[-1]) == (130, "Interrupted.")
     assert scratch_databases() == []

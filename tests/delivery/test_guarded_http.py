@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from http.client import HTTPException
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from django.core.exceptions import ValidationError
 from dev.chaos.webhook_receiver import Receiver
 from wallet.delivery import guarded_http
 from wallet.delivery.guarded_http import AddressRefused, GuardedClient, checked_url, is_public
+from wallet.delivery.messages import failure_text
 
 PRIVATE = [
     "127.0.0.1",
@@ -224,3 +226,27 @@ def test_a_long_response_is_not_read_to_its_end() -> None:
 
 def test_control_characters_of_a_response_are_blanked() -> None:
     assert guarded_http.readable(b"\x1b[31mred\x00\xff") == " [31mred �"
+
+
+@pytest.mark.parametrize(
+    ("url", "answer", "text"),
+    [
+        ("http://no-such-host.invalid:{port}/", None, "The receiver's name was not found."),
+        ("http://127.0.0.1:{port}/", None, "The receiver refused the connection."),
+        ("http://127.0.0.1:{port}/", b"", "The receiver closed the connection."),
+        ("http://127.0.0.1:{port}/", b"220 mail.example ready\r\n", "The receiver does not speak HTTP."),
+        ("https://127.0.0.1:{port}/", b"HTTP/1.1 200 OK\r\n\r\n", "The receiver does not speak TLS as expected."),
+    ],
+)
+def test_a_log_says_in_words_why_there_was_no_response(url: str, answer: bytes | None, text: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        if answer is not None:
+            threading.Thread(target=serve_slowly, args=(listener, [answer]), daemon=True).start()
+        else:
+            listener.close()
+
+        with pytest.raises((OSError, HTTPException)) as refused:
+            GuardedClient(url.format(port=port), 5, private=True).post("{}", {})
+
+    assert failure_text(refused.value) == text

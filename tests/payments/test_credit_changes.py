@@ -40,6 +40,26 @@ def test_a_service_and_an_operator_grant_once_per_reference(
     assert Entry.objects.filter(user=alice).count() == 2
 
 
+def test_a_key_grants_once_and_is_for_one_request(as_shop: Caller, as_ada: Caller, alice: User, pool: CreditPool) -> None:
+    for caller in (as_shop, as_ada):
+        key, other = uuid4().hex, gift(pool, reference="ticket-2")
+        first, again = (post(caller, "grants/", gift(pool), key) for _ in range(2))
+        assert (first.status_code, again.status_code) == (201, 201)
+        assert again.content == first.content
+        assert "Idempotency-Replayed" not in first.headers
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert problem(post(caller, "grants/", other, key)) == (422, "idempotency_key_reused")
+    assert Entry.objects.filter(user=alice).count() == 2
+
+
+def test_a_refused_grant_leaves_its_key_free(as_shop: Caller, alice: User, pool: CreditPool) -> None:
+    key = uuid4().hex
+    assert problem(post(as_shop, "grants/", gift(pool, user="nobody@example.com"), key)) == (404, "not_found")
+    assert problem(post(as_shop, "grants/", gift(pool) | {"pool": str(uuid4())}, key)) == (404, "not_found")
+
+    assert post(as_shop, "grants/", gift(pool), key).status_code == 201
+
+
 def test_a_grant_to_nobody_or_from_nothing_is_404(as_shop: Caller, as_ada: Caller, pool: CreditPool, alice: User) -> None:
     for caller in (as_shop, as_ada):
         for wrong in ({"user": "nobody@example.com"}, {"pool": str(uuid4())}):
@@ -70,14 +90,14 @@ def test_a_list_is_granted_line_by_line_with_a_report(
     assert Entry.objects.count() == 3
 
 
-def test_an_operators_key_gets_the_first_report_of_a_list_again(as_ada: Caller, alice: User, pool: CreditPool) -> None:
+def test_a_key_gets_the_first_report_of_a_list_again(as_ada: Caller, as_shop: Caller, alice: User, pool: CreditPool) -> None:
     body, key = gifts(pool, "alice@example.com"), uuid4().hex
+    for caller in (as_ada, as_shop):
+        first, again = (post(caller, "grants/batch/", body, key) for _ in range(2))
 
-    first, again = (post(as_ada, "grants/batch/", body, key) for _ in range(2))
-
-    assert (first.status_code, again.status_code, again.content) == (200, 200, first.content)
-    assert again.headers["Idempotency-Replayed"] == "true"
-    assert problem(post(as_ada, "grants/batch/", body | {"reason": "other"}, key)) == (422, "idempotency_key_reused")
+        assert (first.status_code, again.status_code, again.content) == (200, 200, first.content)
+        assert again.headers["Idempotency-Replayed"] == "true"
+        assert problem(post(caller, "grants/batch/", body | {"reason": "other"}, key)) == (422, "idempotency_key_reused")
 
 
 def test_a_list_is_bounded_and_needs_the_scope(

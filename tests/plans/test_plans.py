@@ -145,7 +145,7 @@ def test_the_file_of_one_owner_reads_only_theirs(anybody: User) -> None:
 @pytest.mark.parametrize("locking", [WAIT, SKIP_LOCKED])
 def test_a_claim_reads_no_table_whole(anybody: User, locking: Locking) -> None:
     asset = CashbackAsset.objects.filter(status="AVAILABLE", expires_at=None).order_by("id")[500]
-    keyed = IdempotentRequest(user=anybody, route="claim", key=uuid4().hex, fingerprint="f" * 64)
+    keyed = IdempotentRequest(caller=anybody, route="claim", key=uuid4().hex, fingerprint="f" * 64)
 
     def claim() -> None:
         with transaction.atomic():
@@ -158,7 +158,7 @@ def test_a_claim_reads_no_table_whole(anybody: User, locking: Locking) -> None:
 @pytest.mark.parametrize("locking", [WAIT, SKIP_LOCKED])
 def test_a_claim_of_any_reads_no_table_whole(anybody: User, locking: Locking) -> None:
     pool = CreditPool.objects.all()[3]
-    keyed = IdempotentRequest(user=anybody, route="claim", key=uuid4().hex, fingerprint="f" * 64)
+    keyed = IdempotentRequest(caller=anybody, route="claim", key=uuid4().hex, fingerprint="f" * 64)
 
     def claim() -> None:
         with transaction.atomic():
@@ -170,7 +170,7 @@ def test_a_claim_of_any_reads_no_table_whole(anybody: User, locking: Locking) ->
 
 def test_a_request_that_was_answered_is_found_by_its_key(anybody: User) -> None:
     key = IdempotencyKey.objects.filter(user=anybody)[0]
-    again = IdempotentRequest(user=anybody, route=key.route, key=key.key, fingerprint=key.fingerprint)
+    again = IdempotentRequest(caller=anybody, route=key.route, key=key.key, fingerprint=key.fingerprint)
 
     assert judge(lambda: idempotency.find_response(again)) == []
 

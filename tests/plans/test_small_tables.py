@@ -82,8 +82,8 @@ def test_claims(pool: CreditPool, users: list[User]) -> None:
 
 def test_claims_from_a_pool(pool: CreditPool, users: list[User]) -> None:
     def claim(count: int) -> None:
-        requests = [IdempotentRequest(user, "claim", uuid4().hex, fingerprint("x")) for user in users[:count]]
-        run_claim_batch(FROM_POOL, [ClaimRequest(pool.pk, request.user, request) for request in requests])
+        asked = [(user, IdempotentRequest(user, "claim", uuid4().hex, fingerprint("x"))) for user in users[:count]]
+        run_claim_batch(FROM_POOL, [ClaimRequest(pool.pk, user, request) for user, request in asked])
 
     check_growth(claim, lambda: issue(pool, MANY * BATCHES))
     assert Entry.objects.count() == 6 * MANY + FEW

@@ -22,13 +22,22 @@ from wallet.actions.payment_refusals import ReferenceUsed, WalletClosed, refusal
 from wallet.actions.proposal_parameters import GrantParameters
 from wallet.actions.replenish_pool import replenish_for_grants
 from wallet.assets.models import CashbackAsset
+from wallet.ledger import idempotency
+from wallet.ledger.idempotency import IdempotentRequest, StoredResponse
 from wallet.ledger.models import Entry, Grant, ProposalKind
 from wallet.money import format_amount
 
 
 @audited("credit_grant")
 def grant_credit(
-    user: User, pool_id: UUID, *, reference: str, reason: str, actor: User | None = None, service: Service | None = None
+    user: User,
+    pool_id: UUID,
+    *,
+    reference: str,
+    reason: str,
+    actor: User | None = None,
+    service: Service | None = None,
+    request: IdempotentRequest | None = None,
 ) -> Answer:
     """Claim the credit of the pool that expires soonest for `user`; the answer is the claim's receipt.
 
@@ -36,15 +45,27 @@ def grant_credit(
         reference: the caller's name of this grant; the same one again is the same grant.
         actor: the operator who asks.
         service: the service that asks.
+        request: makes a repetition get the first answer.
 
     Raises AwaitsApproval above the pool's approval threshold, InvalidReference, ReferenceUsed, WalletClosed, PoolNotFound,
-    PoolClosed, PoolSoldOut, ClaimLimitReached, NeverSpendable, Busy.
+    PoolClosed, PoolSoldOut, ClaimLimitReached, NeverSpendable, IdempotencyKeyReused, RequestInProgress, Busy.
     """
-    request = GrantParameters(user.pk, reference, reason)
+    parameters = GrantParameters(user.pk, reference, reason)
+
+    @atomic_with_retry(idempotent=True)
+    def commit() -> Answer:
+        if request and not idempotency.reserve_keys([request]):
+            stored = idempotency.find_response(request)
+            return Answer(stored.body, stored.status_code, replayed=True)
+        answer = make_grant(user, pool_id, parameters, actor, service)
+        if request:
+            idempotency.store_responses([(request, StoredResponse(answer.status_code, answer.body), None)])
+        return answer
+
     try:
-        return grant_at_once(user, pool_id, request, actor, service)
+        return commit()
     except ApprovalRequired:
-        draft = draft_grant(user, pool_id, request, actor, service)
+        draft = draft_grant(user, pool_id, parameters, actor, service)
     raise awaiting_approval(draft)
 
 
@@ -92,9 +113,6 @@ def make_grant(
     with refusals_of_postgresql():
         Grant.objects.create(entry=entry, service=service, actor=actor, reference=reference, reason=reason, fingerprint=digest)
     return Answer(entry.receipt())
-
-
-grant_at_once = atomic_with_retry(idempotent=True)(make_grant)
 
 
 def answer_again(earlier: Grant, digest: str) -> Answer:

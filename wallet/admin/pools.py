@@ -362,10 +362,11 @@ class PoolAdmin(PoolPageMixin, BulkJobMixin, ChangeHistoryMixin, ExportMixin):
         """Issue through the action, once per form. Return False after adding a refusal to the form."""
         fields, count = form.credit_fields() | form.start_fields(), form.cleaned_data["count"]
         request_fingerprint = fingerprint("pool", pool.pk, count, *fields.values())
-        keyed_request = IdempotentRequest(require_operator(request), "issue", form.cleaned_data["key"], request_fingerprint)
+        operator = require_operator(request)
+        keyed_request = IdempotentRequest(operator, "issue", form.cleaned_data["key"], request_fingerprint)
         try:
             result = issue_assets.issue_in_pool(
-                keyed_request.user, pool.pk, count=count, request=keyed_request, precondition=form.precondition(), **fields
+                operator, pool.pk, count=count, request=keyed_request, precondition=form.precondition(), **fields
             )
         except AwaitsApproval as waiting:
             tell_that_it_waits(request, waiting)

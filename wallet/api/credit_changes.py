@@ -57,7 +57,9 @@ class GrantViewSet(ServiceViewSet):
         RateLimited,
         ScopeMissing,
         refusals.UserNotFound,
-        parameters=KEYED[:1],
+        IdempotencyKeyReused,
+        RequestInProgress,
+        parameters=KEYED,
         examples=[
             body_example(
                 "A gift", user="alice@example.com", pool=ASSET_EXAMPLE["pool"], reference="ticket-311", reason="goodwill"
@@ -71,10 +73,10 @@ class GrantViewSet(ServiceViewSet):
     )
     def create(self, request: Request) -> Response:
         """Claim the credit of a pool that expires soonest for a user, once per reference. The pool's rules hold."""
-        idempotency.idempotency_key(request)
         fields = self.validated_body()
         user, pool = self.named_user(fields.pop("user")), fields.pop("pool")
-        return self.answer(grant_credit(user, pool, **fields, actor=self.actor, service=self.service))
+        keyed = idempotency.idempotent_request(request, self.caller, "grant", user.pk, pool, fields)
+        return self.answer(grant_credit(user, pool, **fields, actor=self.actor, service=self.service, request=keyed))
 
     @operation(
         "Grant credits to many users",
@@ -102,17 +104,12 @@ class GrantViewSet(ServiceViewSet):
     def batch(self, request: Request) -> Response:
         """Grant one credit of a pool per line. Each line is granted, was granted before under its reference, or is refused.
 
-        Send the same lines again after a lost answer: a reference grants once. With an Idempotency-Key an operator then gets
-        the first report again.
+        Send the same lines again after a lost answer: a reference grants once, and with an Idempotency-Key the first report
+        comes again.
         """
         fields = self.validated_body()
         lines = [GrantLine(line["user"], line["reference"]) for line in fields["lines"]]
-        keyed = None
-        if self.actor:
-            content = (fields["pool"], fields["reason"], lines)
-            keyed = idempotency.idempotent_request(request, self.actor, "grants", *content)
-        else:
-            idempotency.idempotency_key(request)
+        keyed = idempotency.idempotent_request(request, self.caller, "grants", fields["pool"], fields["reason"], lines)
         report = grant_many(
             fields["pool"], lines, reason=fields["reason"], actor=self.actor, service=self.service, request=keyed
         )

@@ -9,6 +9,7 @@ from rest_framework import request as http
 from rest_framework.exceptions import ValidationError
 
 from accounts.models import User
+from accounts.services import Service
 from kernel.refusals import BadRequest
 from wallet.ledger import idempotency
 
@@ -37,10 +38,12 @@ def idempotency_key(request: http.Request) -> str | None:
     return key
 
 
-def idempotent_request(request: http.Request, user: User, route: str, *content: Any) -> idempotency.IdempotentRequest | None:
+def idempotent_request(
+    request: http.Request, caller: User | Service, route: str, *content: Any
+) -> idempotency.IdempotentRequest | None:
     """Return the request with its key and the fingerprint of `content`, or None when it has no key."""
     key = idempotency_key(request)
-    return (key and idempotency.IdempotentRequest(user, route, key, idempotency.fingerprint(*content))) or None
+    return (key and idempotency.IdempotentRequest(caller, route, key, idempotency.fingerprint(*content))) or None
 
 
 def required_idempotent_request(request: http.Request, user: User, route: str, *content: Any) -> idempotency.IdempotentRequest:

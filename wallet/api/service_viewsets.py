@@ -67,6 +67,11 @@ class ServiceViewSet(BaseViewSet):
         """The user who calls, None for a service."""
         return None if self.service_caller else self.user
 
+    @property
+    def caller(self) -> User | Service:
+        """Who calls: the service, or the user."""
+        return self.service or self.user
+
     def wallet_owner(self, name: str | None) -> User:
         """Return the user whose wallet is meant: the caller, or the user that a service names.
 

@@ -1,9 +1,11 @@
 """Webhook messages: one event each, signed and sent, with the outcome as a line of the log."""
 
 import json
+import socket
+import ssl
 from datetime import datetime
 from http import HTTPStatus
-from http.client import HTTPException
+from http.client import BadStatusLine, HTTPException
 from time import monotonic
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -37,6 +39,17 @@ class Outcome(NamedTuple):
     def is_gone(self) -> bool:
         """Whether the receiver wants no more events (410)."""
         return self.status == HTTPStatus.GONE
+
+
+# Why there was no response, by exception; the first that matches.
+FAILURES: dict[type[Exception], str] = {
+    socket.gaierror: "The receiver's name was not found.",
+    ConnectionRefusedError: "The receiver refused the connection.",
+    ssl.SSLCertVerificationError: "The receiver's certificate is not valid.",
+    ssl.SSLError: "The receiver does not speak TLS as expected.",
+    ConnectionError: "The receiver closed the connection.",
+    BadStatusLine: "The receiver does not speak HTTP.",
+}
 
 
 def event_body(event: Event) -> dict[str, Any]:
@@ -75,4 +88,4 @@ def failure_text(error: Exception) -> str:
     """Return why there was no response. Words of the other side are not repeated."""
     if isinstance(error, (AddressRefused, TimeoutError)) and error.args:
         return str(error)
-    return f"No response: {type(error).__name__}."
+    return next((text for kind, text in FAILURES.items() if isinstance(error, kind)), f"No response: {type(error).__name__}.")

@@ -14,6 +14,7 @@ from django.db import OperationalError, connection, transaction
 from django.utils.translation import gettext_noop as _
 
 from accounts.models import User
+from accounts.services import Service
 from kernel.refusals import Conflict, Unprocessable
 from kernel.transactions import sqlstate
 from wallet.ledger import key_ring
@@ -22,7 +23,7 @@ from wallet.ledger.models import Entry, IdempotencyKey
 KEY_PATTERN = "[A-Za-z0-9_-]{16,64}"  # matched against the whole key, by every interface
 KEY_RETENTION = timedelta(days=key_ring.RETENTION_DAYS)  # at least; twice as long at most
 LOCK_NOT_AVAILABLE = "55P03"
-RequestName = tuple[UUID, str, str]  # user, route, key: they identify a request and its repetitions
+RequestName = tuple[UUID, str, str]  # caller, route, key: they identify a request and its repetitions
 # Ordered, so that two transactions cannot deadlock on each other's keys.
 RESERVE_KEYS = """\
 INSERT INTO ledger_idempotencykey (user_id, route, key, fingerprint)
@@ -67,22 +68,22 @@ class RequestInProgress(Conflict):
 
 @dataclass(frozen=True)
 class IdempotentRequest:
-    """A request that its client may repeat: the user, the route (kind of action), the key, and a fingerprint of the rest."""
+    """A request that its client may repeat: the caller, the route (kind of action), the key, and a fingerprint of the rest."""
 
-    user: User
+    caller: User | Service
     route: str
     key: str
     fingerprint: str
 
     @property
     def user_id(self) -> UUID:
-        """The id of the user."""
-        return self.user.pk
+        """The id of the caller, in the table's column for it."""
+        return self.caller.pk
 
     @property
     def name(self) -> RequestName:
         """The identity of the request and its repetitions."""
-        return (self.user.pk, self.route, self.key)
+        return (self.caller.pk, self.route, self.key)
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ def reserve_keys(
 
 def find_response(request: IdempotentRequest) -> StoredResponse:
     """Return the stored response; raise IdempotencyKeyReused if the key was used for a different request."""
-    row = IdempotencyKey.objects.filter(user=request.user, route=request.route, key=request.key).first()
+    row = IdempotencyKey.objects.filter(user_id=request.user_id, route=request.route, key=request.key).first()
     if row is not None and row.fingerprint != request.fingerprint:
         raise IdempotencyKeyReused
     if row is None or row.status_code is None:

@@ -131,7 +131,8 @@ class IdempotencyKey(models.Model):
     """
 
     pk = models.CompositePrimaryKey("user_id", "route", "key")
-    # No foreign keys: with them, emptying a partition would lock users and entries. Invariant I7 compares the entries.
+    # No foreign keys: with them, emptying a partition would lock users and entries. Invariant I7 compares the entries. The user
+    # is the caller: a service for the grants of a service.
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False, db_constraint=False)
     route = models.CharField(max_length=100)
     key = models.CharField(max_length=64)

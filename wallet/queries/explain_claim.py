@@ -29,6 +29,8 @@ from wallet.assets.triggers import later_sql
 PENDING_UNTIL = later_sql("now()", "coalesce(assets_creditpool.pending_for, interval '0')", "assets_creditpool.time_zone")
 NEXT_CLAIM = NEXT_PERIOD.format(period="assets_creditpool.limit_period", zone="assets_creditpool.time_zone", at="now()")
 
+OWN = "This user has claimed this credit already."
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -38,6 +40,7 @@ class Rule:
     allows: bool
     refusal: type[Refusal]
     figures: dict[str, Any] = field(default_factory=dict)
+    detail: str | None = None  # in place of the refusal's
 
     def as_json(self) -> dict[str, Any]:
         """Return the rule in JSON types."""
@@ -76,7 +79,7 @@ def explanation(target: dict[str, Any], now: Any, rules: list[Rule]) -> dict[str
         "at": format_timestamp(now),
         "can_claim": broken is None,
         "refusal": broken.refusal.code if broken else None,
-        "detail": broken.refusal.detail if broken else None,
+        "detail": (broken.detail or broken.refusal.detail) if broken else None,
         "rules": [rule.as_json() for rule in rules],
     }
 
@@ -108,7 +111,7 @@ def status_rules(asset: Any, user: User) -> list[Rule]:
     starts = {"claimable_from": format_timestamp(asset.claimable_from)}
     has_started = asset.claimable_from is None or asset.claimable_from <= asset.now
     return [
-        Rule("not_claimed", asset.status != AssetStatus.CLAIMED, AssetAlreadyClaimed, claimed),
+        Rule("not_claimed", asset.status != AssetStatus.CLAIMED, AssetAlreadyClaimed, claimed, OWN if is_own else None),
         Rule("not_expired", asset.current_status != AssetStatus.EXPIRED, AssetExpired, ends),
         Rule("started", has_started, NotYetClaimable, starts),
     ]
