@@ -150,6 +150,16 @@ def test_a_wrong_payment_is_refused_and_changes_nothing(
     assert money() == before
 
 
+def test_too_little_credit_is_said_in_figures(as_shop: Caller, credit: Credit) -> None:
+    credit("100")
+    held(as_shop, "60.00")
+
+    short, busy = (post(as_shop, "payments/", order(amount)).json() for amount in ("100.01", "50.00"))
+
+    assert (short["code"], short["available"]) == ("insufficient_credit", "40.00")
+    assert (busy["code"], busy["available"]) == ("credit_held", "40.00")
+
+
 def test_states_refuse_what_they_must(as_shop: Caller, credit: Credit) -> None:
     credit("100")
     payment = f"payments/{held(as_shop, '60.00')}"

@@ -173,11 +173,15 @@ def draw_exactly(request: PaymentRequest, lots: Sequence[Share]) -> list[Share]:
 
 def shortage(request: PaymentRequest, available: Decimal, holds: Sequence[Any]) -> Refusal:
     """Return the refusal for too little credit: it says what is available, and which orders hold the rest until when."""
+    refusal: Refusal
     amount = format_amount(available, request.currency)
     if available + sum(hold.held for hold in holds) < request.amount:
-        return InsufficientCredit(f"Only {amount} {request.currency} is available.")
-    orders = ", ".join(f"{hold.reference} until {format_timestamp(hold.held_until)}" for hold in holds)
-    return CreditHeld(f"Only {amount} {request.currency} is available: the rest is held for {orders}.")
+        refusal = InsufficientCredit(f"Only {amount} {request.currency} is available.")
+    else:
+        orders = ", ".join(f"{hold.reference} until {format_timestamp(hold.held_until)}" for hold in holds)
+        refusal = CreditHeld(f"Only {amount} {request.currency} is available: the rest is held for {orders}.")
+    refusal.members = {"available": amount}
+    return refusal
 
 
 def decide_batch(requests: Sequence[PaymentRequest], read: dict[str, list[Any]]) -> dict[PaymentRequest, list[Share]]:
