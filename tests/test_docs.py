@@ -11,6 +11,9 @@ import pytest
 from django.core.management import get_commands
 from drf_spectacular.generators import SchemaGenerator
 
+import cashback.urls  # noqa: F401  (imports every refusal)
+from cashback.http.problem_pages import kinds_by_code
+
 ROOT = Path(__file__).resolve().parent.parent
 OPERATIONS = ROOT / "docs/operations.md"
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -26,6 +29,8 @@ READERS = [*(ROOT / "cashback").rglob("*.py"), *(ROOT / "dev/services").glob("*.
 READERS.append(ROOT / "kernel/metrics.py")
 # Of Python, of the system, or of the tests' own servers: operators do not set them.
 NOT_OURS = {"DJANGO_SETTINGS_MODULE", "PATH", "XDG_STATE_HOME", "CASHBACK_LOCAL_PROFILE", "CASHBACK_LOCAL_LINGER"}
+
+BODY_MEMBERS = {"errors", "detail", "code", "type", "request_id"}  # of a problem
 
 
 def is_reader(called: ast.expr) -> bool:
@@ -120,13 +125,25 @@ def test_every_function_that_the_architecture_names_is_defined_in_a_file_that_it
     assert functions - defined == set()
 
 
+def error_codes(pattern: str = ".*") -> set[str]:
+    """Return the codes that the matching lines of the README's error codes name."""
+    section = (ROOT / "README.md").read_text().split("\n## Error codes", 1)[1].split("\n## ", 1)[0]
+    lines = re.findall(rf"^{pattern}$", section, re.MULTILINE)
+    # `errors` and the others are members of the body, not codes.
+    return {code for line in lines for code in re.findall(r"`([a-z_]+)`", line)} - BODY_MEMBERS
+
+
 def test_the_readme_lists_the_codes_of_the_schema() -> None:
-    table = (ROOT / "README.md").read_text().split("\n## Error codes", 1)[1].split("\n## ", 1)[0]
-    listed = {code for row in re.findall(r"^\| \d.*$", table, re.MULTILINE) for code in re.findall(r"`([a-z_]+)`", row)}
     schema: Any = SchemaGenerator().get_schema(request=None, public=True)
 
-    # `errors` is a member of the body, not a code.
-    assert listed - {"errors"} == set(schema["components"]["schemas"]["Problem"]["properties"]["code"]["enum"])
+    # An approval answers with the codes of the action that it carries out; this one no operation of the schema has.
+    assert error_codes(r"\| \d.*") - {"file_changed"} == set(
+        schema["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+    )
+
+
+def test_the_readme_names_every_code_that_has_a_page() -> None:
+    assert error_codes() == set(kinds_by_code())
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)
