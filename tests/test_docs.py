@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import get_commands
 from drf_spectacular.generators import SchemaGenerator
 
 import cashback.urls  # noqa: F401  (imports every refusal)
 from cashback.http.problem_pages import kinds_by_code
+from wallet.api.payment_bodies import MAX_REQUEST_LINES, ReasonField
+from wallet.ledger.payment_state import PaymentState
 
 ROOT = Path(__file__).resolve().parent.parent
 OPERATIONS = ROOT / "docs/operations.md"
@@ -144,6 +147,19 @@ def test_the_readme_lists_the_codes_of_the_schema() -> None:
 
 def test_the_readme_names_every_code_that_has_a_page() -> None:
     assert error_codes() == set(kinds_by_code())
+
+
+def test_the_page_of_payments_explains_every_state() -> None:
+    page = (ROOT / "docs/money.md").read_text()
+
+    assert re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE) == list(PaymentState)
+
+
+def test_the_page_of_payments_states_the_limits_of_grants() -> None:
+    page = (ROOT / "docs/money.md").read_text()
+
+    assert f"1 to {ReasonField().max_length} characters" in page
+    assert f"up to {MAX_REQUEST_LINES} lines in a body of up to {settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024} kB" in page
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)
