@@ -8,8 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.core.management import get_commands
 from drf_spectacular.generators import SchemaGenerator
+
+import cashback.urls  # noqa: F401  (imports every refusal)
+from cashback.http.problem_pages import kinds_by_code
+from wallet.api.payment_bodies import MAX_REQUEST_LINES, ReasonField
+from wallet.ledger.payment_state import PaymentState
 
 ROOT = Path(__file__).resolve().parent.parent
 OPERATIONS = ROOT / "docs/operations.md"
@@ -26,6 +32,8 @@ READERS = [*(ROOT / "cashback").rglob("*.py"), *(ROOT / "dev/services").glob("*.
 READERS.append(ROOT / "kernel/metrics.py")
 # Of Python, of the system, or of the tests' own servers: operators do not set them.
 NOT_OURS = {"DJANGO_SETTINGS_MODULE", "PATH", "XDG_STATE_HOME", "CASHBACK_LOCAL_PROFILE", "CASHBACK_LOCAL_LINGER"}
+
+BODY_MEMBERS = {"errors", "detail", "code", "type", "request_id"}  # of a problem
 
 
 def is_reader(called: ast.expr) -> bool:
@@ -120,13 +128,38 @@ def test_every_function_that_the_architecture_names_is_defined_in_a_file_that_it
     assert functions - defined == set()
 
 
+def error_codes(pattern: str = ".*") -> set[str]:
+    """Return the codes that the matching lines of the README's error codes name."""
+    section = (ROOT / "README.md").read_text().split("\n## Error codes", 1)[1].split("\n## ", 1)[0]
+    lines = re.findall(rf"^{pattern}$", section, re.MULTILINE)
+    # `errors` and the others are members of the body, not codes.
+    return {code for line in lines for code in re.findall(r"`([a-z_]+)`", line)} - BODY_MEMBERS
+
+
 def test_the_readme_lists_the_codes_of_the_schema() -> None:
-    table = (ROOT / "README.md").read_text().split("\n## Error codes", 1)[1].split("\n## ", 1)[0]
-    listed = {code for row in re.findall(r"^\| \d.*$", table, re.MULTILINE) for code in re.findall(r"`([a-z_]+)`", row)}
     schema: Any = SchemaGenerator().get_schema(request=None, public=True)
 
-    # `errors` is a member of the body, not a code.
-    assert listed - {"errors"} == set(schema["components"]["schemas"]["Problem"]["properties"]["code"]["enum"])
+    # An approval answers with the codes of the action that it carries out; this one no operation of the schema has.
+    assert error_codes(r"\| \d.*") - {"file_changed"} == set(
+        schema["components"]["schemas"]["Problem"]["properties"]["code"]["enum"]
+    )
+
+
+def test_the_readme_names_every_code_that_has_a_page() -> None:
+    assert error_codes() == set(kinds_by_code())
+
+
+def test_the_page_of_payments_explains_every_state() -> None:
+    page = (ROOT / "docs/money.md").read_text()
+
+    assert re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE) == list(PaymentState)
+
+
+def test_the_page_of_payments_states_the_limits_of_grants() -> None:
+    page = (ROOT / "docs/money.md").read_text()
+
+    assert f"1 to {ReasonField().max_length} characters" in page
+    assert f"up to {MAX_REQUEST_LINES} lines in a body of up to {settings.DATA_UPLOAD_MAX_MEMORY_SIZE // 1024} kB" in page
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)

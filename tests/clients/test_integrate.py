@@ -9,10 +9,12 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from django.conf import settings
@@ -75,6 +77,75 @@ def test_the_python_blocks_register_claim_and_pay(where: dict[str, str], tmp_pat
 @pytest.mark.django_db(transaction=True)
 def test_the_javascript_blocks_register_claim_and_pay(where: dict[str, str], tmp_path: Path) -> None:
     assert run([str(NODE)], tmp_path / "integrate.mjs", "\n".join(blocks("javascript")), **where) == EXPECTED
+
+
+class Scripted(BaseHTTPRequestHandler):
+    """Answers the requests in turn: what is sealed later, an empty body, a refusal."""
+
+    answers: ClassVar = [
+        (409, {"Retry-After": "0"}, b'{"status": 409, "code": "not_sealed_yet", "detail": "Wait."}'),
+        (503, {"Retry-After": "0"}, b'{"status": 503, "code": "busy", "detail": "Wait."}'),
+        (200, {}, b'{"sealed": true}'),
+        (204, {}, b""),
+        (202, {"Content-Length": "0"}, b""),
+        (409, {}, b'{"status": 409, "code": "email_taken", "detail": "Sign in."}'),
+    ]
+    keys: ClassVar[list[str | None]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"] or 0))
+        status, headers, body = self.answers[len(self.keys)]
+        self.keys.append(self.headers["Idempotency-Key"])
+        self.send_response(status)
+        for name, value in ({} if status == 204 else {"Content-Length": str(len(body))} | headers).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Print nothing."""
+
+
+@pytest.fixture
+def scripted() -> Iterator[str]:
+    """The address of a server that answers as Scripted does."""
+    Scripted.keys.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Scripted) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+PYTHON_CALLS = """
+for _ in range(3):
+    print(json.dumps(call("POST", "x/", {})))
+try:
+    call("POST", "x/", {})
+except Refused as refusal:
+    print(refusal.code)
+"""
+JAVASCRIPT_CALLS = """
+for (let count = 0; count < 3; count++) console.log(JSON.stringify(await call("POST", "x/", { body: {} })));
+try { await call("POST", "x/", { body: {} }); } catch (refusal) { console.log(refusal.code); }
+"""
+
+
+@pytest.mark.parametrize(
+    ("language", "command", "calls"),
+    [
+        ("python", [sys.executable], PYTHON_CALLS),
+        pytest.param("javascript", [str(NODE)], JAVASCRIPT_CALLS, marks=needs_node),
+    ],
+)
+def test_call_retries_by_retry_after_with_the_same_key_and_returns_nothing_for_an_empty_body(
+    language: str, command: list[str], calls: str, scripted: str, tmp_path: Path
+) -> None:
+    printed = run(command, tmp_path / "call.mjs", blocks(language)[0] + calls, WALLET=scripted)
+
+    assert printed.replace(" ", "") == '{"sealed":true}\nnull\nnull\nemail_taken\n'
+    first, *others = Scripted.keys
+    assert others[:2] == [first, first]
+    assert len({*others[1:]}) == len(others) - 1 == 4
 
 
 def signed(sent: int, body: str = BODY) -> dict[str, str]:

@@ -23,9 +23,11 @@ from wallet.actions.extend_lot import extend_lot
 from wallet.actions.grant_credit import grant_credit
 from wallet.actions.lapse_credits import lapse_ended_credits
 from wallet.actions.record_notices import record_notices
+from wallet.api.webhooks import NewWebhookSerializer, WebhookBody
 from wallet.assets.models import CreditPool
 from wallet.delivery.event_types import EVENT_TYPES, TEST_EVENT
 from wallet.delivery.messages import event_body
+from wallet.delivery.models import WEBHOOK_STATES
 from wallet.ledger.models import Lot
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -82,3 +84,19 @@ def test_every_type_has_one_example_that_fits_what_is_sent(  # noqa: PLR0917
     for message in sent:
         example = documented[message["type"]]
         assert fits(example, message), (shape(example), shape(message))
+
+
+def test_the_example_of_a_new_webhook_has_the_fields_of_the_api() -> None:
+    created = next(
+        json.loads(text) for text in re.findall(r"```json\n(\{.*?\})\n```", PAGE.read_text(), re.DOTALL) if "secret" in text
+    )
+
+    assert tuple(created) == NewWebhookSerializer.Meta.fields
+    assert created["state"] in WEBHOOK_STATES
+    assert {*created["event_types"]} <= {*EVENT_TYPES}
+
+
+def test_the_body_of_a_new_webhook_is_explained() -> None:
+    explained = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
+
+    assert explained == list(WebhookBody().fields)

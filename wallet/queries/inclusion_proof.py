@@ -12,14 +12,14 @@ from wallet.ledger.models import Entry, Movement, Seal
 
 class NotSealedYet(Conflict):
     code = "not_sealed_yet"
-    meaning = _("The claim is not covered by a seal yet.")
-    detail = _("This claim is not sealed yet. Its proof will be available within a few seconds. Try again.")
+    meaning = _("The claim or payment is not covered by a seal yet.")
+    detail = _("This is not sealed yet. Its proof will be available within a few seconds. Try again.")
     retry_after: ClassVar[int | None] = 5
 
 
 class NoValidSeal(NotSealedYet):
-    meaning = _("The seal that covers the claim is malformed or does not contain it, so no proof can be made.")
-    detail = _("The seal that covers this claim is not valid, so there is no proof. The claim itself is not affected.")
+    meaning = _("The seal that covers the claim or payment is malformed or does not contain it, so no proof can be made.")
+    detail = _("The seal that covers this is not valid, so there is no proof. The claim or payment itself is not affected.")
     retry_after = None
 
 
