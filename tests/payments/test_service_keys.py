@@ -162,6 +162,17 @@ def test_a_method_that_an_address_does_not_have_is_405_for_services(method: str,
         assert problem(getattr(caller, method)(f"{ROOT}/{path}"))[0] == expected
 
 
+def test_a_401_names_the_credentials_that_the_address_takes() -> None:
+    asked = {path: Caller().get(f"{ROOT}/{path}")["WWW-Authenticate"] for path in ("feed/", "payments/", "claims/", "auth/me/")}
+
+    assert asked == {
+        "feed/": 'Bearer realm="api", Api-Key realm="api"',
+        "payments/": 'Bearer realm="api", Api-Key realm="api"',
+        "claims/": 'Bearer realm="api"',
+        "auth/me/": 'Bearer realm="api"',
+    }
+
+
 def test_a_session_beside_a_key_does_not_count(new_key: NewKeys, client: Client, alice: User) -> None:
     client.force_login(alice)
 
