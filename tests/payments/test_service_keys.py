@@ -173,6 +173,20 @@ def test_a_401_names_the_credentials_that_the_address_takes() -> None:
     }
 
 
+@pytest.mark.parametrize(("method", "path"), [("get", "payments/"), ("get", "claims/"), ("get", "reports/summary/")])
+def test_a_refused_service_is_named_in_the_audit_log(
+    *, method: str, path: str, new_key: NewKeys, shop: Service, audited: Audited
+) -> None:
+    made = new_key(Scope.QUOTE)
+    before = len(audited())
+
+    getattr(with_key(made.text), method)(f"{ROOT}/{path}")
+
+    (line,) = audited()[before:]
+    assert (line["event"], line["outcome"], line["user"]) == ("permission", "refused", None)
+    assert (line["service"], line["key"]) == (str(shop.pk), made.key.prefix)
+
+
 def test_a_session_beside_a_key_does_not_count(new_key: NewKeys, client: Client, alice: User) -> None:
     client.force_login(alice)
 
