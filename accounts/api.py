@@ -13,6 +13,7 @@ from accounts import clients, email_verification, password_reset, passwords, reg
 from accounts.email_links import LinkNotValid
 from accounts.invitations import invitation_of
 from accounts.models import User
+from accounts.refused_services import RefusedServices
 from accounts.serializers import (
     CredentialsSerializer,
     ForgottenPasswordSerializer,
@@ -31,7 +32,7 @@ from kernel.rate_limits import RateLimited
 NO_STORE = {"Cache-Control": "no-store"}  # no cache may store tokens (RFC 6749 §5.1)
 
 
-class AuthView(GenericAPIView[User]):
+class AuthView(RefusedServices, GenericAPIView[User]):
     """Base of the views: validates one body and calls one action."""
 
     def validated_body(self, request: Request) -> dict[str, Any]:
@@ -106,7 +107,7 @@ class LogoutView(AuthView):
 
 
 @operation("Show the signed-in user", tags=["auth"])
-class MeView(RetrieveAPIView[User]):
+class MeView(RefusedServices, RetrieveAPIView[User]):
     serializer_class = UserSerializer
 
     def get_object(self) -> User:

@@ -37,6 +37,14 @@ def require_scope(caller: ServiceCaller, scope: Scope) -> None:
         raise ScopeMissing(scope)
 
 
+class IsService(BasePermission):
+    """Allows services, whatever the scopes of their keys."""
+
+    def has_permission(self, request: Request, view: Any) -> bool:
+        """Return whether the caller is a service."""
+        return isinstance(request.user, ServiceCaller)
+
+
 class ServiceWithScope(BasePermission):
     """Allows services whose key has the scope; the refusal names the missing scope."""
 

@@ -35,7 +35,7 @@ MINUTE = timedelta(minutes=1)
 PREFIX_LENGTH, MAX_KEY_LENGTH = 8, 64
 # The key with its service and, when the request names one, the user. Each look-up is a row of `asked`, found by unique indexes.
 FIND_KEYS = f"""\
-SELECT asked.place, key.id, key.hash, key.scopes, service.id, service.name,
+SELECT asked.place, key.id, key.prefix, key.hash, key.scopes, service.id, service.name,
     coalesce(key.last_used_at < now() - interval '1 minute', true) AS is_use_due,
     {", ".join(f"person.{column}" for column in USER_COLUMNS.values())}
 FROM unnest(%s::text[], %s::uuid[], %s::text[]) WITH ORDINALITY AS asked (prefix, user_id, email, place)
@@ -76,6 +76,7 @@ class ServiceCaller:
     """
 
     key_id: UUID
+    key_prefix: str
     key_hash: str
     scopes: frozenset[str]
     service: Service
@@ -102,10 +103,10 @@ def find_keys(asked: Sequence[Asked]) -> list[ServiceCaller | None]:
 
 def caller_of(row: Sequence[Any]) -> ServiceCaller:
     """Return the caller of a row of FIND_KEYS."""
-    _place, key_id, key_hash, scopes, service_id, name, is_due, *person = row
+    _place, key_id, key_prefix, key_hash, scopes, service_id, name, is_due, *person = row
     service = Service(id=service_id, name=name)
     user = User.from_db("default", USER_COLUMNS, person) if person[0] is not None else None
-    return ServiceCaller(key_id, key_hash, frozenset(scopes), service, is_due, user)
+    return ServiceCaller(key_id, key_prefix, key_hash, frozenset(scopes), service, is_due, user)
 
 
 key_batcher: Batcher[Asked, ServiceCaller | None] = Batcher("service_keys", find_keys, lambda asked: find_keys([asked])[0])

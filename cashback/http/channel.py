@@ -8,6 +8,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 
 from accounts import audit
+from accounts.service_authentication import ServiceCaller
 from kernel.client_address import client_ip
 from kernel.request_id import current_request_id
 from wallet.assets.change_context import acting_through_channel
@@ -28,6 +29,11 @@ def is_redirected_to_sign_in(user: Any, answer: HttpResponse) -> bool:
     return answer.headers["Location"].partition("?")[0] == reverse("admin:login")
 
 
+def service_of(caller: Any) -> dict[str, str]:
+    """Return the id of the service that calls and the prefix of its key; nothing for any other caller."""
+    return {"service": str(caller.service.pk), "key": caller.key_prefix} if isinstance(caller, ServiceCaller) else {}
+
+
 class ChannelMiddleware:
     """Sets the channel of a request for the change history and the audit log, and records refusals and exports there."""
 
@@ -43,7 +49,7 @@ class ChannelMiddleware:
             answer = self.get_response(request)
             user = getattr(request, "user", None)
             if answer.status_code == HTTPStatus.FORBIDDEN or is_redirected_to_sign_in(user, answer):
-                audit.record_event("permission", "refused", user)
+                audit.record_event("permission", "refused", user, **service_of(user))
             elif answer.headers.get("Content-Disposition", "").startswith("attachment"):
                 audit.record_event("export", "done", user)
             return answer

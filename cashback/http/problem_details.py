@@ -13,6 +13,7 @@ from rest_framework import exceptions as drf_errors
 from rest_framework.renderers import BrowsableAPIRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.views import APIView
 
 from cashback.http.problems import PROBLEM_JSON, Problem
 from cashback.http.protocol_problems import (
@@ -192,4 +193,12 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
     if not isinstance(getattr(request, "accepted_renderer", None), BrowsableAPIRenderer):
         request.accepted_renderer, request.accepted_media_type = JSONRenderer(), PROBLEM_JSON
     content_type = PROBLEM_JSON if isinstance(request.accepted_renderer, JSONRenderer) else None
-    return Response(found.body(request.path), found.status, headers=found.headers, content_type=content_type)
+    headers = found.headers
+    if "WWW-Authenticate" in headers:
+        headers["WWW-Authenticate"] = challenges(context["view"]) or headers["WWW-Authenticate"]
+    return Response(found.body(request.path), found.status, headers=headers, content_type=content_type)
+
+
+def challenges(view: APIView) -> str:
+    """Return the challenge of each kind of credentials that the view takes (RFC 9110 §11.6.1); "" if it takes none."""
+    return ", ".join(filter(None, (each.authenticate_header(view.request) for each in view.get_authenticators())))

@@ -6,7 +6,10 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
-from tests.api.conftest import ROOT
+from accounts.service_keys import NewKey
+from tests.api.conftest import ROOT, Caller
+from tests.money.conftest import shop  # noqa: F401  (fixture)
+from tests.payments.conftest import new_key, with_key  # noqa: F401  (fixture)
 from wallet.actions.claim import claim_asset
 from wallet.assets.models import CashbackAsset, CreditPool
 from wallet.ledger.models import Entry
@@ -92,3 +95,36 @@ def test_unsupported_accept_header_gets_json_from_auth_too(browser: Client) -> N
 
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/json")
     assert browser.get(f"{ROOT}/auth/me/?format=xml").status_code == 400
+
+
+@pytest.mark.parametrize("accept", ["text/html", HTML["Accept"]])
+def test_a_token_or_a_key_gets_json_whatever_it_accepts(
+    accept: str,
+    as_alice: Caller,
+    new_key: Callable[..., NewKey],  # noqa: F811
+) -> None:
+    headers = {"Accept": accept}
+    for caller in (as_alice, with_key(new_key().text)):
+        root, refused = caller.get(f"{ROOT}/", headers=headers), caller.post(f"{ROOT}/payments/", {}, headers=headers)
+
+        assert (root.status_code, root.headers["Content-Type"]) == (200, "application/json")
+        assert (refused.status_code, refused.headers["Content-Type"]) == (400, "application/problem+json")
+
+
+def test_a_wrong_token_or_key_gets_problem_json_whatever_it_accepts(anonymous: Caller) -> None:
+    for credentials in ("Bearer none", "bearer none", "Api-Key none", "api-key none"):
+        answer = anonymous.get(f"{ROOT}/feed/", headers={"Accept": "text/html", "Authorization": credentials})
+
+        assert (answer.status_code, answer.headers["Content-Type"]) == (401, "application/problem+json")
+
+
+def test_a_token_gets_the_page_that_it_asks_for_by_name(as_alice: Caller) -> None:
+    answer = as_alice.get(f"{ROOT}/wallet/?format=api", headers={"Accept": "text/html"})
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+
+
+def test_the_password_of_a_proxy_does_not_take_the_page_from_a_session(browser: Client) -> None:
+    answer = browser.get(f"{ROOT}/wallet/", headers={"Authorization": "Basic dTpw"})
+
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")

@@ -19,7 +19,7 @@ from accounts import service_authentication
 from accounts.models import User
 from accounts.service_keys import NewKey, create_key, revoke_key, rotate_key, set_service_active
 from accounts.services import Scope, Service, ServiceKey
-from tests.api.conftest import ROOT
+from tests.api.conftest import ROOT, Caller
 from tests.payments.conftest import PAYMENTS, order, post, problem, with_key
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -104,12 +104,87 @@ def test_wrong_keys_are_limited_by_address_and_right_ones_are_not(new_key: NewKe
     assert with_key(made.text).get(PAYMENTS).status_code == 200
 
 
-def test_what_is_for_users_is_not_for_services(new_key: NewKeys) -> None:
-    caller = with_key(new_key().text)
+# Addresses for users alone, and one for operators.
+FOR_USERS = (
+    "auth/me/",
+    "assets/",
+    "claims/",
+    "pools/",
+    "me/data/",
+    "me/notices/",
+    "me/sessions/",
+    "referral/",
+    "wallet/history/",
+)
+NO_ID = "00000000-0000-7000-8000-000000000000"
 
-    for path in ("auth/me/", "assets/", "claims/", "pools/", "me/data/", "reports/summary/"):
-        assert problem(caller.get(f"{ROOT}/{path}"))[0] in (401, 403), path
-    assert problem(caller.get(f"{ROOT}/wallet/history/"))[0] in (401, 403)
+
+@pytest.mark.parametrize("path", [*FOR_USERS, f"payments/{NO_ID}/proof/", f"payments/{NO_ID}/explain/"])
+def test_a_service_is_told_that_an_address_is_for_users(path: str, new_key: NewKeys) -> None:
+    answer = with_key(new_key().text).get(f"{ROOT}/{path}")
+
+    assert problem(answer) == (403, "permission_denied")
+    assert answer.json()["detail"] == "This is for users. Send an access token instead of a service key."
+
+
+@pytest.mark.parametrize(("method", "path"), [("get", "reports/summary/"), ("get", "reports/settlement/"), ("post", "pools/")])
+def test_a_service_is_told_that_an_address_is_for_operators(method: str, path: str, new_key: NewKeys) -> None:
+    answer = getattr(with_key(new_key().text), method)(f"{ROOT}/{path}")
+
+    assert problem(answer) == (403, "permission_denied")
+    assert answer.json()["detail"] == "Only an ADMIN may do this. Send an access token instead of a service key."
+
+
+def test_a_key_that_is_not_valid_is_401_where_only_users_may_call(new_key: NewKeys) -> None:
+    text = new_key().text
+
+    assert [problem(with_key(f"{text}x").get(f"{ROOT}/{path}")) for path in FOR_USERS] == [(401, "key_not_valid")] * len(
+        FOR_USERS
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("put", "payments/"),
+        ("delete", "payments/"),
+        ("get", "payments/quote/"),
+        ("patch", f"payments/{NO_ID}/"),
+        ("get", "events/"),
+        ("get", "grants/"),
+        ("post", "feed/"),
+        ("post", "wallet/"),
+        ("get", f"webhooks/{NO_ID}/"),
+    ],
+)
+def test_a_method_that_an_address_does_not_have_is_405_for_services(method: str, path: str, new_key: NewKeys) -> None:
+    for caller, expected in ((with_key(new_key().text), 405), (with_key(new_key(Scope.QUOTE).text), 405), (Caller(), 401)):
+        assert problem(getattr(caller, method)(f"{ROOT}/{path}"))[0] == expected
+
+
+def test_a_401_names_the_credentials_that_the_address_takes() -> None:
+    asked = {path: Caller().get(f"{ROOT}/{path}")["WWW-Authenticate"] for path in ("feed/", "payments/", "claims/", "auth/me/")}
+
+    assert asked == {
+        "feed/": 'Bearer realm="api", Api-Key realm="api"',
+        "payments/": 'Bearer realm="api", Api-Key realm="api"',
+        "claims/": 'Bearer realm="api"',
+        "auth/me/": 'Bearer realm="api"',
+    }
+
+
+@pytest.mark.parametrize(("method", "path"), [("get", "payments/"), ("get", "claims/"), ("get", "reports/summary/")])
+def test_a_refused_service_is_named_in_the_audit_log(
+    *, method: str, path: str, new_key: NewKeys, shop: Service, audited: Audited
+) -> None:
+    made = new_key(Scope.QUOTE)
+    before = len(audited())
+
+    getattr(with_key(made.text), method)(f"{ROOT}/{path}")
+
+    (line,) = audited()[before:]
+    assert (line["event"], line["outcome"], line["user"]) == ("permission", "refused", None)
+    assert (line["service"], line["key"]) == (str(shop.pk), made.key.prefix)
 
 
 def test_a_session_beside_a_key_does_not_count(new_key: NewKeys, client: Client, alice: User) -> None:

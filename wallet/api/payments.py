@@ -13,7 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.expensive_reads import ExpensiveRead
-from accounts.permissions import ScopeMissing, require_scope, service_with
+from accounts.permissions import IsService, ScopeMissing, require_scope, service_with
 from accounts.services import Scope, Service
 from accounts.throttles import PaymentThrottle, QuoteThrottle
 from kernel.openapi import operation
@@ -37,7 +37,6 @@ from wallet.api.payment_serializers import (
 )
 from wallet.api.request_serializers import EmptyBody
 from wallet.api.service_viewsets import (
-    IsService,
     ServiceNotFound,
     ServiceViewSet,
     admin_or_service,

@@ -15,6 +15,7 @@ from rest_framework.views import APIView
 from accounts.authentication import TokenAuthentication
 from accounts.models import User
 from accounts.service_authentication import ServiceCaller, ServiceKeyAuthentication
+from accounts.services import Scope
 from kernel.openapi import operation
 
 # Entry points by their name in the response: the URL's name, or the address itself. Each group is for callers of one kind.
@@ -34,23 +35,31 @@ FOR_USERS = {
     "wallet": "wallet-list",
     "lots": "lot-list",
     "history": "history-list",
+    "referral": "referral-list",
+    "friends": "friend-list",
     "me": "api_me",
     "emails": "api_notices",
     "sign_ins": "api_sign_ins",
     "data": "personal_data-list",
 }
+# Those of services, each with the scopes of which a key needs one.
 FOR_SERVICES = {
-    "payments": "payment-list",
-    "quote": "payment-quote",
-    "wallet": "wallet-list",
-    "lots": "lot-list",
-    "history": "history-list",
-    "grants": "grant-list",
-    "settlement": "settlement-list",
+    "payments": ("payment-list", {Scope.READ_PAYMENTS, Scope.HOLD, Scope.CAPTURE}),
+    "quote": ("payment-quote", {Scope.QUOTE}),
+    "wallet": ("wallet-list", {Scope.READ_WALLETS}),
+    "lots": ("lot-list", {Scope.READ_WALLETS}),
+    "grants": ("grant-list", {Scope.GRANT}),
+    "grant_batch": ("grant-batch", {Scope.GRANT}),
+    "feed": ("feed-list", {Scope.READ_EVENTS}),
+    "webhooks": ("webhook-list", {Scope.MANAGE_WEBHOOKS}),
+    "events": ("event-list", {Scope.REPORT_EVENTS}),
 }
 FOR_OPERATORS = {
     "batches": "batch-list",
     "grants": "grant-list",
+    "grant_batch": "grant-batch",
+    "feed": "feed-list",
+    "proposals": "proposal-list",
     "ownership": "ownership-list",
     "summary": "summary-list",
     "trial_balance": "trial_balance-list",
@@ -65,12 +74,12 @@ def entry_points(caller: User | AnonymousUser | ServiceCaller) -> Iterator[tuple
     """Yield (name in the response, name of the URL) of what the caller may use."""
     yield from FOR_ALL.items()
     if isinstance(caller, ServiceCaller):
-        yield from FOR_SERVICES.items()
+        yield from ((name, url) for name, (url, scopes) in FOR_SERVICES.items() if scopes & caller.scopes)
     elif not isinstance(caller, User):
         yield from FOR_VISITORS.items()
     else:
         yield from FOR_USERS.items()
-        yield from FOR_OPERATORS.items() if caller.is_admin else ()
+        yield from FOR_OPERATORS.items() if caller.is_staff else ()
 
 
 class RootView(APIView):

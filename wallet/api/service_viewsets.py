@@ -6,7 +6,7 @@ from uuid import UUID
 from django.utils.translation import gettext_noop as _
 from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import ValidationError
-from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 
 from accounts.authentication import TokenAuthentication
@@ -36,14 +36,6 @@ def user_or_service(scope: Scope) -> Any:
 def admin_or_service(scope: Scope) -> Any:
     """Return the permission of operators, and of services whose key has the scope."""
     return service_with(scope) | IsAdmin
-
-
-class IsService(BasePermission):
-    """Allows services; the view checks the scope, which depends on the body."""
-
-    def has_permission(self, request: Any, view: Any) -> bool:
-        """Return whether the caller is a service."""
-        return isinstance(request.user, ServiceCaller)
 
 
 class ServiceViewSet(BaseViewSet):

@@ -13,6 +13,8 @@ from rest_framework.viewsets import GenericViewSet
 
 from accounts.expensive_reads import SEARCH, ExpensiveRead
 from accounts.models import User
+from accounts.permissions import IsService
+from accounts.refused_services import RefusedServices
 from kernel.versions import Precondition
 from wallet.actions.approvals import AwaitsApproval
 from wallet.api.conditional import etag_of, if_match
@@ -29,7 +31,7 @@ class DenyAll(BasePermission):
         return False
 
 
-class BaseViewSet(GenericViewSet[Any]):
+class BaseViewSet(RefusedServices, GenericViewSet[Any]):
     """A viewset that denies by default: each action declares its permission and its request serializer."""
 
     permissions: ClassVar[dict[str, type[BasePermission]]]
@@ -77,8 +79,8 @@ class BaseViewSet(GenericViewSet[Any]):
         return cast("User", self.request.user)
 
     def get_permissions(self) -> list[Any]:
-        """Return the action's permission. A method without an action is open to signed-in callers, who then get 405."""
-        return [(self.permissions.get(self.action, DenyAll) if self.action else IsAuthenticated)()]
+        """Return the action's permission. A method without an action is open to users and services, who then get 405."""
+        return [(self.permissions.get(self.action, DenyAll) if self.action else IsAuthenticated | IsService)()]
 
     def get_serializer_class(self) -> type[BaseSerializer[Any]]:
         """Return the action's request serializer, or the response serializer when it has none."""
