@@ -32,9 +32,10 @@ class Shop:
                 with urlopen(request, timeout=10) as answer:  # noqa: S310
                     return json.load(answer)
             except HTTPError as refusal:
-                if refusal.code not in (429, 503) or attempt == ATTEMPTS:
+                seconds = refusal.headers.get("Retry-After")
+                if seconds is None or attempt == ATTEMPTS:
                     raise
-                time.sleep(int(refusal.headers.get("Retry-After", 1)))
+                time.sleep(int(seconds))
             except URLError:
                 if attempt == ATTEMPTS:
                     raise

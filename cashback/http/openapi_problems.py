@@ -125,7 +125,7 @@ def problem_response(status: int) -> dict[str, Any]:
     return {
         "description": f"{HTTPStatus(status).phrase}.",
         "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}}},
-        **({"headers": {"Retry-After": RETRY_AFTER}} if status in (429, 503) else {}),
+        **({"headers": {"Retry-After": RETRY_AFTER}} if status in (409, 429, 503) else {}),
     }
 
 

@@ -98,7 +98,7 @@ def test_problems_are_shared_responses_described_by_their_codes(schema: dict[str
             assert re.findall(r"`(\w+)`", answer["description"]) == codes
     for status, response in shared.items():
         assert response["content"] == {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-        assert ("Retry-After" in response.get("headers", {})) == (status in ("Problem429", "Problem503"))
+        assert ("Retry-After" in response.get("headers", {})) == (status in ("Problem409", "Problem429", "Problem503"))
     assert len(shared) <= 11
 
 

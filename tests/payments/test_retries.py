@@ -5,10 +5,8 @@ from typing import Any
 
 import pytest
 
-from accounts.models import User
 from tests.api.conftest import Caller
 from tests.payments.conftest import post, problem
-from wallet.assets.models import CashbackAsset, CreditPool
 
 pytestmark = pytest.mark.django_db
 KEY = "a-key-of-one-intention"
@@ -56,19 +54,6 @@ def test_webhook_says_that_its_url_is_taken(as_shop: Caller) -> None:
     assert first.status_code == 201
     assert problem(second) == (400, "invalid")
     assert [(error["field"], error["code"]) for error in second.json()["errors"]] == [("url", "url_taken")]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_bulk_grant_of_a_service_finds_each_line_by_its_reference(
-    as_shop: Caller, alice: User, open_pool: Callable[..., CreditPool], issue: Callable[..., CashbackAsset]
-) -> None:
-    pool = open_pool()
-    issue(pool=pool), issue(pool=pool)
-    body = {"pool": str(pool.pk), "reason": "anniversary", "lines": [{"user": alice.email, "reference": "anniversary-1"}]}
-
-    first, second = twice(as_shop, "grants/batch/", body)
-
-    assert [answer.json()["lines"][0]["outcome"] for answer in (first, second)] == ["granted", "already_granted"]
 
 
 def test_a_quote_of_all_or_nothing_covers_nothing_if_credit_is_missing(as_shop: Caller, credit: Callable[..., object]) -> None:

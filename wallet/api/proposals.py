@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from accounts.permissions import IsAdmin
 from kernel.openapi import operation
 from wallet.actions import decide_proposal as decisions
+from wallet.actions.import_mistakes import FileChanged
 from wallet.api.filters import ProposalFilter
 from wallet.api.proposal_serializers import ApproveBody, ProposalSerializer, RefuseBody
 from wallet.api.viewsets import BaseViewSet
@@ -44,6 +45,7 @@ class ProposalViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         *REFUSALS,
         decisions.ProposalOutdated,
         decisions.FileMissing,
+        FileChanged,
         responses={200: ProposalSerializer},
     )
     @action(detail=True, methods=["post"])
