@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from accounts.service_authentication import KeyNotValid, ServiceKeyScheme
+from accounts.service_authentication import KeyNotValid
 from cashback.http.problem_details import status_of
 from cashback.http.problems import PROBLEM_JSON, problem_type
 from cashback.http.protocol_problems import (
@@ -74,14 +74,10 @@ def implied_codes(path: str, method: str, operation: dict[str, Any]) -> Iterator
     """Yield the codes that follow from the path, method and security of an operation."""
     yield Busy.code
     schemes = operation.get("security", [])
-    if any(schemes):
-        yield TOKEN_NOT_VALID.code
-    if any(ServiceKeyScheme.name in scheme for scheme in schemes):
-        yield KeyNotValid.code
+    if any(schemes):  # also where no service may call, its key is read: a valid one is refused with 403
+        yield from (TOKEN_NOT_VALID.code, KeyNotValid.code, RateLimited.code, PERMISSION_DENIED.code)
     if any(schemes) and {} not in schemes:
         yield NOT_AUTHENTICATED.code
-    if any(schemes) and method != "get":
-        yield PERMISSION_DENIED.code
     if "{" in path:
         yield NOT_FOUND.code
     if method in ("post", "patch"):

@@ -25,6 +25,7 @@ TARGETS = {
     "accounts/views.py": "tests/accounts/test_pages.py tests/accounts/test_email.py tests/security/test_sessions.py",
     "accounts/password_hashing.py": "tests/accounts/test_password_hashing.py",
     "accounts/passwords.py": ACCOUNTS,
+    "accounts/refused_services.py": "tests/payments/test_service_keys.py",
     "accounts/registration.py": "tests/accounts/test_registration.py tests/accounts/test_pages.py",
     "accounts/sessions.py": "tests/security/test_sessions.py tests/accounts/test_pages.py",
     "kernel/refusal_counts.py": "tests/errors/test_refusal_counts.py",
