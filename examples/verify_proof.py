@@ -93,12 +93,12 @@ def explain_movement(leaf: list[Any], seq: int) -> str:
 def check_file(content: Any, public_key: str) -> Iterator[tuple[bool, str]]:
     """Yield for each proof of the file whether it holds, and a sentence. Raises WrongUseError for a file of another kind."""
     if is_proof(content):
-        yield verdict("", content, public_key)
+        yield check_proof("", content, public_key)
     elif is_payment(content):
         for movement in content["movements"]:
             name = f"movement {movement['id']}, {movement['kind']}: "
             expected = {0: movement["id"], 1: movement["kind"], 7: content["payment"]}
-            yield verdict(name, movement["proof"], public_key, expected)
+            yield check_proof(name, movement["proof"], public_key, expected)
     elif isinstance(content, dict) and content.keys() >= {"code", "detail"}:
         raise WrongUseError(f"the file is an error of the API, not a proof: {content['detail']}")
     else:
@@ -121,7 +121,7 @@ def is_movement(content: Any) -> bool:
     return isinstance(content, dict) and content.keys() >= {"id", "kind"} and is_proof(content.get("proof"))
 
 
-def verdict(name: str, proof: dict[str, Any], public_key: str, expected: dict[int, Any] | None = None) -> tuple[bool, str]:
+def check_proof(name: str, proof: dict[str, Any], public_key: str, expected: dict[int, Any] | None = None) -> tuple[bool, str]:
     """Return whether the proof holds and its leaf has the expected parts, and a sentence."""
     try:
         sentence = check(proof, public_key)

@@ -8,6 +8,8 @@ from rest_framework.renderers import BaseRenderer, BrowsableAPIRenderer
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
+from cashback.http.session_middleware import has_credentials
+
 
 class Negotiation(DefaultContentNegotiation):
     """Falls back to JSON if no accepted format is available (RFC 9110 §12.5.1 allows it); 400 for an unknown `?format=`.
@@ -23,16 +25,10 @@ class Negotiation(DefaultContentNegotiation):
         name = str(api_settings.URL_FORMAT_OVERRIDE)
         if request.query_params.get(name, formats[0]) not in formats:
             raise ValidationError({name: f"Choose one of: {', '.join(formats)}."}, code="format")
-        if name not in request.query_params and has_token_or_key(request):
+        if name not in request.query_params and has_credentials(request._request):
             renderers = [renderer for renderer in renderers if not isinstance(renderer, BrowsableAPIRenderer)]
         try:
             chosen: tuple[BaseRenderer, str] = super().select_renderer(request, renderers, format_suffix)
         except NotAcceptable:
             return renderers[0], renderers[0].media_type
         return chosen
-
-
-def has_token_or_key(request: Request) -> bool:
-    """Return whether the request has an access token or a service key, valid or not."""
-    scheme = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")[0]
-    return scheme.lower() in ("bearer", "api-key")

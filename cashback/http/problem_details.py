@@ -195,10 +195,10 @@ def handle_exception(error: Exception, context: dict[str, Any]) -> Response | No
     content_type = PROBLEM_JSON if isinstance(request.accepted_renderer, JSONRenderer) else None
     headers = found.headers
     if "WWW-Authenticate" in headers:
-        headers["WWW-Authenticate"] = challenges(context["view"]) or headers["WWW-Authenticate"]
+        headers["WWW-Authenticate"] = authentication_challenges(context["view"]) or headers["WWW-Authenticate"]
     return Response(found.body(request.path), found.status, headers=headers, content_type=content_type)
 
 
-def challenges(view: APIView) -> str:
+def authentication_challenges(view: APIView) -> str:
     """Return the challenge of each kind of credentials that the view takes (RFC 9110 §11.6.1); "" if it takes none."""
     return ", ".join(filter(None, (each.authenticate_header(view.request) for each in view.get_authenticators())))

@@ -45,8 +45,8 @@ class BrowserOnlyMiddleware(Middleware):
 
 def has_credentials(request: HttpRequest) -> bool:
     """Return whether the API will authenticate the request by its bearer token or service key."""
-    is_api = request.path_info.startswith("/api/")
-    return is_api and request.META.get("HTTP_AUTHORIZATION", "").startswith(("Bearer ", "Api-Key "))
+    scheme = request.META.get("HTTP_AUTHORIZATION", "").partition(" ")[0]
+    return scheme.lower() in ("bearer", "api-key") and request.path_info.startswith("/api/")
 
 
 class SessionMiddleware(BrowserOnlyMiddleware, sessions.SessionMiddleware):
