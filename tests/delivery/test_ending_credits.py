@@ -15,7 +15,7 @@ from accounts.models import User
 from accounts.services import Service
 from dev.chaos.webhook_receiver import Receiver
 from tests.concurrency import at_once
-from tests.delivery.conftest import all_events, issue_to, verify
+from tests.delivery.conftest import all_events, deliver, issue_to, verify
 from tests.delivery.test_feed import bound_pool  # noqa: F401  (a fixture)
 from tests.notices.conftest import end_at
 from wallet.actions import deliver_webhooks as delivery
@@ -250,7 +250,7 @@ def test_webhooks_send_it_once_signed_though_schedulers_run_at_once(
     at_once(lambda _: record_notices(), range(4))
     record_notices()
     sender.join()
-    delivery.deliver_webhooks(1)
+    deliver()
 
     messages = verify(made.secret, receiver)
     assert {message["data"]["user"] for message in messages} == {str(pk) for pk in Lot.objects.values_list("user", flat=True)}

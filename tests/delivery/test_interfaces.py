@@ -17,9 +17,8 @@ from accounts.models import User
 from accounts.services import Service
 from dev.chaos.webhook_receiver import Receiver
 from tests.api.conftest import ROOT, Caller
-from tests.delivery.conftest import reload, verify
+from tests.delivery.conftest import deliver, reload, verify
 from tests.payments.conftest import with_key
-from wallet.actions import deliver_webhooks as delivery
 from wallet.actions.edit_webhook import NewSecret
 from wallet.delivery.models import WebhookAttempt, WebhookEndpoint
 from wallet.delivery.ticks import append_tick
@@ -148,7 +147,7 @@ def test_the_console_shows_the_log_and_sends_again(
     made = add(receiver)
     credit()
     spend("1.00")
-    delivery.deliver_webhooks(0.7)
+    deliver(lambda: reload(made.endpoint).failures > 0)
     WebhookEndpoint.objects.update(given_up_at=Now())
 
     page = console.get(reverse("webhooks")).content.decode()
@@ -158,7 +157,7 @@ def test_the_console_shows_the_log_and_sends_again(
 
     status = 200
     send(console, verb="resend", webhook=str(made.endpoint.pk))
-    delivery.deliver_webhooks(0.7)
+    deliver()
     assert receiver.types == ["payment.spent"]
     assert "1 event delivered" in console.get(reverse("webhooks")).content.decode()
 
@@ -264,7 +263,7 @@ def test_counts_and_lag_are_in_the_metrics(
     names = ("failing", "lag_events", "lag_seconds", "events_delivered")
 
     before = [metric(f"cashback_webhook{'s' if name == 'failing' else ''}_{name}") for name in names]
-    delivery.deliver_webhooks(0.7)
+    deliver()
     WebhookEndpoint.objects.update(failing_since=Now())
     after = [metric(f"cashback_webhook{'s' if name == 'failing' else ''}_{name}") for name in names]
 
