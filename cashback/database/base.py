@@ -4,6 +4,7 @@ import logging
 import select
 import time
 from collections.abc import Callable
+from functools import partial
 from threading import BoundedSemaphore
 from time import monotonic
 from types import TracebackType
@@ -12,11 +13,13 @@ from typing import Any, ClassVar
 from django.db import OperationalError
 from django.db.backends.base.base import NO_DB_ALIAS
 from django.db.backends.postgresql import base, operations
-from django.db.backends.utils import CursorWrapper
+from django.db.backends.utils import CursorWrapper, debug_transaction
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 from prometheus_client import Gauge
 from psycopg import ClientCursor, Connection, Cursor
+from psycopg.errors import Diagnostic
+from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolTimeout
 from psycopg_pool.pool import AddConnection
 
@@ -35,6 +38,15 @@ POOL_SIZE = Gauge(
 )
 
 RECONNECT_SECONDS = 0.25
+# Sent with COMMIT. PostgreSQL lets a transaction that wrote nothing end without a standby, so that it could answer from what
+# another session committed and no standby has yet (its commit was cut short by the end of its session): a failover would lose
+# what was acknowledged. With synchronous standbys it therefore writes, and its commit waits like any other. On a server that
+# has become a standby itself, pg_current_xact_id fails with READ_ONLY_SERVER.
+WAIT_FOR_STANDBYS = """\
+SELECT CASE WHEN pg_is_in_recovery() OR (
+    pg_current_xact_id_if_assigned() IS NULL AND current_setting('synchronous_standby_names') <> ''
+) THEN pg_current_xact_id() IS NOT NULL AND pg_logical_emit_message(true, 'cashback', '') IS NOT NULL END"""
+WARNING = "01000"  # at COMMIT: the wait for a standby was cancelled, and what was committed may be lost in a failover
 READ_ONLY_SERVER = "25006"  # a write met a standby, or a primary that takes no writes
 # Errors that end a session, or leave it useless, but are InternalError in psycopg: read-only server, idle-in-transaction
 # timeout, transaction timeout.
@@ -113,6 +125,12 @@ def is_connection_alive(idle: Connection[Any]) -> bool:
     return not waiting.poll(0)
 
 
+def note_warning(warnings: list[str | None], notice: Diagnostic) -> None:
+    """Keep the message of a notice of PostgreSQL that is a plain warning."""
+    if notice.sqlstate == WARNING:
+        warnings.append(notice.message_primary)
+
+
 class DatabaseOperations(operations.DatabaseOperations):
     """Django's operations; last_executed_query also works for cursors that bind parameters on the server."""
 
@@ -177,6 +195,26 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def wrap_database_errors(self) -> ErrorWrapper:
         """Return the context manager that turns psycopg's exceptions into Django's."""
         return ErrorWrapper(self)
+
+    def _commit(self) -> None:
+        """Commit, and wait until a synchronous standby has what the transaction wrote and read.
+
+        Raises OperationalError if the standby may lack it. A statement outside a transaction that reads waits for nobody.
+        """
+        session = self.connection
+        if session is None or self.alias != PRIMARY or session.info.transaction_status != TransactionStatus.INTRANS:
+            super()._commit()  # type: ignore[misc]  # a method that Django's type stubs lack
+            return
+        warnings: list[str | None] = []
+        handler = partial(note_warning, warnings)
+        session.add_notice_handler(handler)
+        try:
+            with debug_transaction(self, "COMMIT"), self.wrap_database_errors:
+                session.execute(f"{WAIT_FOR_STANDBYS}; COMMIT", prepare=False)
+        finally:
+            session.remove_notice_handler(handler)
+        if warnings:
+            raise OperationalError(f"a commit does not wait for a standby any more: {warnings[0]}")
 
     def end_session(self) -> None:
         """Close the session with a read-only server and all sessions of the pool; an open transaction is lost."""
