@@ -105,6 +105,17 @@ def test_an_ambiguous_date_in_a_filter_lists_nothing_and_says_so(
     assert answer.content.decode().count("2027-03-31") >= 2  # the message, and beside the field
 
 
+def test_a_last_day_before_the_first_lists_and_exports_nothing_and_says_so(console: Client, issue: Issue) -> None:
+    issue()
+    query = {"created_at_from": "2026-03-02", "created_at_to": "2026-03-01"}
+
+    answer, file = console.get(CREDITS, query), console.get(f"{CREDITS}export/csv/", query, follow=True)
+
+    assert list(answer.context["cl"].result_list) == []
+    assert "The last day is before the first one." in message_texts(answer)[0]
+    assert "text/html" in file["Content-Type"]
+
+
 def test_an_export_with_an_ambiguous_date_is_refused_in_words(console: Client, issue: Issue) -> None:
     issue()
 

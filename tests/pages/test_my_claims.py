@@ -86,6 +86,13 @@ def test_history_is_filtered_by_title_and_dates(
     assert [line.title for line in alice_client.get(MY_CLAIMS, asked).context["page"].items] == titles
 
 
+def test_a_last_day_before_the_first_is_refused_beside_its_field(alice_client: Client) -> None:
+    answer = alice_client.get(MY_CLAIMS, {"since": "2026-03-02", "until": "2026-03-01"})
+
+    assert answer.status_code == 400
+    assert "This is before the first day." in answer.content.decode()
+
+
 def test_history_without_matches_says_so(alice_client: Client, alice: User, issue: Issue) -> None:
     claim_asset(issue().pk, alice)
 

@@ -251,6 +251,7 @@ def test_offers_are_filtered_by_pool(alice_client: Client, teas: CreditPool) -> 
         {"min": "1_000"},
         {"min": "٣"},
         {"max": "NaN"},
+        {"max": "14", "min": "15"},
         {"max": "9" * 40},
         {"pool": "x"},
         {"currency": "x"},
@@ -262,7 +263,7 @@ def test_invalid_filter_is_refused_beside_its_field(alice_client: Client, teas: 
     answer = alice_client.get(OFFERS, odd)
 
     assert (answer.status_code, answer.context["cards"]) == (400, [])
-    assert list(answer.context["filter"].errors) == list(odd)
+    assert list(answer.context["filter"].errors) == list(odd)[:1]
     assert 'class="errorlist"' in answer.content.decode()
 
 

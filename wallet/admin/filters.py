@@ -162,6 +162,14 @@ class DayRangeForm(RangeDateForm):  # type: ignore[misc]
         for field in (f"{name}_from", f"{name}_to"):
             self.fields[field] = DateField(label="", required=False, widget=self.fields[field].widget)
 
+    def clean(self) -> dict[str, Any]:
+        """Refuse a last day before the first one."""
+        values: dict[str, Any] = super().clean() or {}
+        first, last = (values.get(f"{self.name}_{end}") for end in ("from", "to"))
+        if first and last and last < first:
+            self.add_error(f"{self.name}_to", _("The last day is before the first one."))
+        return values
+
 
 class DayFilter(RangeDateFilter):  # type: ignore[misc]
     """From a day to a day in UTC, both included. With a day that cannot be read the list is empty."""

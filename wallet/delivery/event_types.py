@@ -40,6 +40,7 @@ TEST_EVENT = "webhook.test"  # sent by an operator's hand, never part of the fee
 def checked_types(names: list[str]) -> list[str]:
     """Return event types in their usual order, each once; raise ValidationError for unknown ones. None: all types."""
     if unknown := sorted(set(names) - set(EVENT_TYPES)):
-        message = _("Unknown event type: %(names)s.") % {"names": ", ".join(unknown)}
-        raise ValidationError(message, code="event_type")
+        message = _("Unknown event type: %(names)s. Use one of: %(types)s.")
+        message %= {"names": ", ".join(unknown), "types": ", ".join(EVENT_TYPES)}
+        raise ValidationError(message, code="invalid_choice")
     return [name for name in EVENT_TYPES if name in names]

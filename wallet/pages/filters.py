@@ -84,6 +84,11 @@ def day_field(label: Any) -> forms.DateField:
     return DateField(label=label, required=False, widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}))
 
 
+def in_order(lower: Any, upper: Any) -> bool:
+    """Return whether the limits of a range are in their order; an open end is."""
+    return lower is None or upper is None or lower <= upper
+
+
 class ListFilter(forms.Form):
     """A filter form whose values are in the query string."""
 
@@ -121,8 +126,10 @@ class OfferFilter(ListFilter):
         choices["currency"].choices = [("", _("All currencies")), *((code, code) for code in currencies)]
 
     def clean(self) -> dict[str, Any]:
-        """Refuse a range of values without its currency or pool when there are several currencies."""
+        """Refuse a reversed range of values, and one without its currency or pool when there are several currencies."""
         values: dict[str, Any] = super().clean() or {}
+        if not in_order(values.get("min"), values.get("max")):
+            self.add_error("max", _("This is less than the minimum value."))
         has_range = any(values.get(name) is not None for name in ("min", "max"))
         if has_range and len(self.currencies) > 1 and not (values.get("currency") or values.get("pool") or self.errors):
             self.add_error("currency", CURRENCY_REQUIRED)
@@ -168,6 +175,13 @@ class HistoryFilter(ListFilter):
 
     def __init__(self, data: Any) -> None:
         super().__init__(data, auto_id="%s")
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a last day before the first one."""
+        values: dict[str, Any] = super().clean() or {}
+        if not in_order(values.get("since"), values.get("until")):
+            self.add_error("until", _("This is before the first day."))
+        return values
 
     def history_of(self, user: User) -> Rows[Any]:
         """Return the part of the user's history that fits, nothing when the filter is invalid.
