@@ -1,6 +1,7 @@
 """`POST events/`: services report what happened, once per reference and per key."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from django.db import connection
 from accounts.models import User
 from accounts.service_keys import NewKey
 from accounts.services import Scope, Service
+from kernel.statements import database_time
+from kernel.timestamps import format_timestamp
 from tests.api.conftest import Caller
 from tests.concurrency import at_once
 from tests.payments.conftest import post, problem, with_key
@@ -33,7 +36,7 @@ def review(open_rule: OpenRule) -> Any:
 
 @pytest.mark.usefixtures("review")
 def test_an_event_is_recorded_and_its_credit_granted(as_shop: Caller, shop: Service, alice: User) -> None:
-    answer = post(as_shop, "events/", event(occurred_at="2026-11-01T12:00:00Z"))
+    answer = post(as_shop, "events/", event(occurred_at="2025-11-01T12:00:00Z"))
 
     reported = ReportedEvent.objects.get()
     assert (answer.status_code, answer.json()) == (
@@ -43,7 +46,7 @@ def test_an_event_is_recorded_and_its_credit_granted(as_shop: Caller, shop: Serv
             "name": "review.written",
             "reference": "review-1",
             "user": str(alice.pk),
-            "occurred_at": "2026-11-01T12:00:00Z",
+            "occurred_at": "2025-11-01T12:00:00Z",
             "reported_at": answer.json()["reported_at"],
             "credits_due": 1,
         },
@@ -77,7 +80,7 @@ def test_the_same_key_again_is_answered_as_the_first_time(as_shop: Caller, alice
 def test_a_reference_of_another_event_is_refused(as_shop: Caller, alice: User, bob: User) -> None:
     post(as_shop, "events/", event(), KEY)
 
-    for other in (event(user=bob.email), event(occurred_at="2026-11-01T12:00:00Z")):
+    for other in (event(user=bob.email), event(occurred_at="2025-11-01T12:00:00Z")):
         assert problem(post(as_shop, "events/", other, OTHER_KEY)) == (409, "reference_used")
     assert ReportedEvent.objects.count() == 1
 
@@ -107,6 +110,24 @@ def test_what_is_wrong_is_refused_and_nothing_is_recorded(
 ) -> None:
     assert problem(post(as_shop, "events/", event(**fields))) == expected
     assert not ReportedEvent.objects.exists()
+
+
+@pytest.mark.usefixtures("review", "alice")
+def test_an_event_that_is_yet_to_happen_is_refused_beside_its_time(as_shop: Caller) -> None:
+    later = format_timestamp(database_time() + timedelta(minutes=6))
+
+    answer = post(as_shop, "events/", event(occurred_at=later))
+
+    assert problem(answer) == (400, "invalid")
+    assert [(error["field"], error["code"]) for error in answer.json()["errors"]] == [("occurred_at", "future")]
+    assert not ReportedEvent.objects.exists()
+
+
+@pytest.mark.usefixtures("review", "alice")
+def test_the_clock_of_a_service_may_be_a_few_minutes_ahead(as_shop: Caller) -> None:
+    soon = format_timestamp(database_time() + timedelta(minutes=4))
+
+    assert post(as_shop, "events/", event(occurred_at=soon)).json()["occurred_at"] == soon
 
 
 def test_an_event_that_only_a_paused_rule_knows_is_recorded_and_nothing_is_due(

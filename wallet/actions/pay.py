@@ -23,7 +23,13 @@ from kernel.uuid7 import uuid7
 from wallet.actions.end_holds import release_holds
 from wallet.actions.open_lots import are_lots_missing
 from wallet.actions.payment_answers import Answer, replay_key, same_reference
-from wallet.actions.payment_checks import DEFAULT_HOLD_SECONDS, check_hold, check_payment_amount, check_reference
+from wallet.actions.payment_checks import (
+    DEFAULT_HOLD_SECONDS,
+    check_hold,
+    check_order_total,
+    check_payment_amount,
+    check_reference,
+)
 from wallet.actions.payment_refusals import (
     CreditHeld,
     InsufficientCredit,
@@ -91,17 +97,17 @@ def pay(
     Arguments:
         capture: spend at once; otherwise hold for `hold_seconds` (30 minutes unless given).
         up_to: pay as much as is available, at least one unit, instead of all or nothing.
-        order_total: what the whole order costs, for the record.
+        order_total: what the whole order costs, for the record; at least the amount.
         actor: the user who asks; None: the service itself.
         key: the Idempotency-Key; a repetition gets the first answer. The reference alone makes a payment once, too.
 
-    Raises InvalidAmount, InvalidReference, InvalidHold, InsufficientCredit, CreditHeld, TooManyCredits, ReferenceUsed,
-    WalletClosed, IdempotencyKeyReused, Busy. A refusal changes nothing, and its key and reference stay free.
+    Raises ValidationError, InvalidAmount, InvalidReference, InvalidHold, InsufficientCredit, CreditHeld, TooManyCredits,
+    ReferenceUsed, WalletClosed, IdempotencyKeyReused, Busy. A refusal changes nothing, and its key and reference stay free.
     """
     check_payment_amount(amount, currency)
     check_reference(reference)
     if order_total is not None:
-        check_payment_amount(order_total, currency)
+        check_order_total(order_total, amount, currency)
     seconds = None if capture else DEFAULT_HOLD_SECONDS if hold_seconds is None else hold_seconds
     if seconds is not None:
         check_hold(seconds)

@@ -1,8 +1,9 @@
 """Report that something happened to a person elsewhere: rules that wait for an event of this name owe a credit from then on."""
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
+from django.core.exceptions import ValidationError
 from django.db import IntegrityError
 from django.db.models import Q
 from django.utils.translation import gettext_noop as _
@@ -10,6 +11,7 @@ from django.utils.translation import gettext_noop as _
 from accounts.models import User
 from accounts.services import Service
 from kernel.refusals import BadRequest
+from kernel.statements import database_time
 from kernel.timestamps import format_timestamp
 from kernel.transactions import Busy, atomic_with_retry, violated_constraint
 from wallet.actions.payment_answers import Answer
@@ -19,6 +21,7 @@ from wallet.ledger.idempotency import IdempotencyKeyReused
 from wallet.programme.events import EVENT_NAME, GrantEvent
 from wallet.programme.models import GrantDue, GrantRule, ReportedEvent
 
+CLOCK_DIFFERENCE = timedelta(minutes=5)
 RACES = ("event_reference", "event_request_key")  # another request reported it meanwhile: look again
 
 
@@ -39,13 +42,15 @@ def report_event(
         occurred_at: when it happened, for the record; rules count it from when it is reported.
         key: the Idempotency-Key of the request.
 
-    An event that only paused rules know is recorded, and nothing is due for it. Raises InvalidReference, UnknownEvent,
-    ReferenceUsed, IdempotencyKeyReused, Busy.
+    An event that only paused rules know is recorded, and nothing is due for it. Raises ValidationError for a time that is yet
+    to come; InvalidReference, UnknownEvent, ReferenceUsed, IdempotencyKeyReused, Busy.
     """
     check_reference(reference)
     event = ReportedEvent(service=service, user=user, name=name, reference=reference, occurred_at=occurred_at, request_key=key)
     if earlier := find_event(service, reference, key):
         return same_event(earlier, event)
+    if occurred_at is not None:
+        check_past(occurred_at)
     rules = GrantRule.objects.filter(event=GrantEvent.REPORTED, event_name=name)
     if not re.fullmatch(EVENT_NAME.strip("^$"), name) or not rules.exists():
         raise UnknownEvent
@@ -56,6 +61,13 @@ def report_event(
             raise Busy from error
         raise
     return Answer(event_body(ReportedEvent.objects.get(pk=event.pk)))
+
+
+def check_past(occurred_at: datetime) -> None:
+    """Raise ValidationError for a time to come by PostgreSQL's clock, from which the caller's may differ a little."""
+    if occurred_at > database_time() + CLOCK_DIFFERENCE:
+        message = "This time is yet to come. Report an event after it happened."
+        raise ValidationError({"occurred_at": ValidationError(message, code="future")})
 
 
 def find_event(service: Service, reference: str, key: str | None) -> ReportedEvent | None:
