@@ -28,11 +28,12 @@ from accounts.serializers import (
 )
 from kernel.openapi import operation
 from kernel.rate_limits import RateLimited
+from kernel.strict_views import StrictView
 
 NO_STORE = {"Cache-Control": "no-store"}  # no cache may store tokens (RFC 6749 §5.1)
 
 
-class AuthView(RefusedServices, GenericAPIView[User]):
+class AuthView(StrictView, RefusedServices, GenericAPIView[User]):
     """Base of the views: validates one body and calls one action."""
 
     def validated_body(self, request: Request) -> dict[str, Any]:
@@ -107,7 +108,7 @@ class LogoutView(AuthView):
 
 
 @operation("Show the signed-in user", tags=["auth"])
-class MeView(RefusedServices, RetrieveAPIView[User]):
+class MeView(StrictView, RefusedServices, RetrieveAPIView[User]):
     serializer_class = UserSerializer
 
     def get_object(self) -> User:

@@ -24,7 +24,7 @@ class Negotiation(DefaultContentNegotiation):
         formats = [renderer.format for renderer in renderers]
         name = str(api_settings.URL_FORMAT_OVERRIDE)
         if request.query_params.get(name, formats[0]) not in formats:
-            raise ValidationError({name: f"Choose one of: {', '.join(formats)}."}, code="format")
+            raise ValidationError({name: f"Use one of: {', '.join(formats)}."}, code="invalid_choice")
         if name not in request.query_params and has_credentials(request._request):
             renderers = [renderer for renderer in renderers if not isinstance(renderer, BrowsableAPIRenderer)]
         try:

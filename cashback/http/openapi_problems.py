@@ -45,7 +45,11 @@ FIELD_ERRORS = {
     "items": {
         "type": "object",
         "required": ["field", "code", "detail"],
-        "properties": {"field": TEXT, "code": TEXT, "detail": TEXT},
+        "properties": {
+            "field": TEXT,
+            "code": TEXT | {"description": "Stable: one mistake has one code. docs/integrate.md lists them."},
+            "detail": TEXT,
+        },
     },
 }
 
@@ -72,7 +76,7 @@ def describe_problems(result: dict[str, Any], **_: Any) -> dict[str, Any]:
 
 def implied_codes(path: str, method: str, operation: dict[str, Any]) -> Iterator[str]:
     """Yield the codes that follow from the path, method and security of an operation."""
-    yield Busy.code
+    yield from (Busy.code, INVALID.code)  # any address refuses unknown parameters
     schemes = operation.get("security", [])
     if any(schemes):  # also where no service may call, its key is read: a valid one is refused with 403
         yield from (TOKEN_NOT_VALID.code, KeyNotValid.code, RateLimited.code, PERMISSION_DENIED.code)
@@ -81,9 +85,8 @@ def implied_codes(path: str, method: str, operation: dict[str, Any]) -> Iterator
     if "{" in path:
         yield NOT_FOUND.code
     if method in ("post", "patch"):
-        yield from (INVALID.code, PARSE_ERROR.code, TOO_LARGE.code, UNSUPPORTED_MEDIA_TYPE.code)
+        yield from (PARSE_ERROR.code, TOO_LARGE.code, UNSUPPORTED_MEDIA_TYPE.code)
     if any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
-        yield INVALID.code
         yield RateLimited.code  # a filtered list is an expensive read
 
 

@@ -18,12 +18,14 @@ from rest_framework.views import APIView
 from cashback.http.problems import PROBLEM_JSON, Problem
 from cashback.http.protocol_problems import (
     INVALID,
+    METHOD_NOT_ALLOWED,
     NOT_AUTHENTICATED,
     NOT_FOUND,
     PARSE_ERROR,
     PERMISSION_DENIED,
     TOKEN_NOT_VALID,
     TOO_LARGE,
+    UNSUPPORTED_MEDIA_TYPE,
 )
 from kernel import refusal_counts
 from kernel.rate_limits import RateLimited
@@ -75,6 +77,16 @@ def refusal_problem(error: Refusal) -> Problem:
 def _(error: drf_errors.APIException) -> Problem:
     code = error.get_codes()
     return Problem(error.status_code, code if isinstance(code, str) else error.default_code, str(error.detail))
+
+
+@problem_for.register
+def _(error: drf_errors.MethodNotAllowed) -> Problem:
+    return METHOD_NOT_ALLOWED.problem()
+
+
+@problem_for.register
+def _(error: drf_errors.UnsupportedMediaType) -> Problem:
+    return UNSUPPORTED_MEDIA_TYPE.problem()
 
 
 @problem_for.register

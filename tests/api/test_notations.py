@@ -15,7 +15,7 @@ POOLS, ASSETS = f"{ROOT}/pools/", f"{ROOT}/assets/"
 POOL = {"name": "Holi", "kind": "PROMOTION", "currency": "INR"}
 OpenPool = Callable[..., CreditPool]
 Issue = Callable[..., CashbackAsset]
-NO_WHOLE_NUMBERS: list[Any] = ["1_0", "+2", " 2", "2 ", "2.0", "1e3", "٢", "２", "1,000", "", 2.0, True, [2], None]
+NO_WHOLE_NUMBERS: list[Any] = ["2", "1_0", "+2", " 2", "2 ", "2.0", "1e3", "٢", "２", "1,000", "", 2.0, True, [2], None]
 
 
 def key() -> dict[str, str]:
@@ -33,9 +33,8 @@ def test_a_count_in_another_notation_issues_nothing(as_ada: Caller, open_pool: O
     assert not CashbackAsset.objects.exists()
 
 
-@pytest.mark.parametrize("count", [2, "2"])
-def test_a_count_in_plain_digits_is_issued(as_ada: Caller, open_pool: OpenPool, count: Any) -> None:
-    body = {"count": count, "title": "Bonus", "total_value": "1"}
+def test_a_count_is_issued(as_ada: Caller, open_pool: OpenPool) -> None:
+    body = {"count": 2, "title": "Bonus", "total_value": "1"}
 
     assert as_ada.post(f"{POOLS}{open_pool().pk}/issue/", body, headers=key()).json()["issued"] == 2
 
@@ -173,7 +172,7 @@ def test_iana_zones_are_accepted(as_ada: Caller, name: str) -> None:
     "again",
     [
         '{"count": 3, "title": "Bonus", "total_value": "100.00", "expires_at": "2090-01-01T00:00:00Z"}',
-        '{"expires_at":"2090-01-01T05:30:00+05:30","total_value":100,"title":" Bonus ","count":"3"}',
+        '{"expires_at":"2090-01-01T05:30:00+05:30","total_value":100,"title":" Bonus ","count":3}',
         '{"count": 3, "title": "Bonus", "total_value": "100.0000", "expires_at": "2090-01-01T00:00:00.000Z"}',
     ],
 )

@@ -364,6 +364,7 @@ def test_feed_refuses_a_wrong_cursor_with_its_code(as_ada: Caller) -> None:
     answer = as_ada.get(FEED, {"after": "nonsense"})
 
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_cursor")
+    assert [(error["field"], error["code"]) for error in answer.json()["errors"]] == [("after", "invalid_cursor")]
 
 
 def test_feed_needs_the_scope(new_key: Callable[..., Any], as_alice: Caller) -> None:

@@ -200,7 +200,7 @@ BODIES = [
     ("post", "pools/{pool}/claim/"),
 ]
 # The user whose wallet pays or is given a credit, where a service or an ADMIN names them.
-NAMING_USERS = ("QuoteBody", "PaymentBody", "GrantBody", "GrantLineBody", "EventBody", "WalletQuery")
+NAMING_USERS = ("QuoteBody", "PaymentBody", "GrantBody", "GrantLineBody", "EventBody", "WalletQuery", "ExplainQuery")
 OWN = {name: {"user"} for name in NAMING_USERS}
 FORBIDDEN = ("role", "is_superuser", "claimed_by", "user", "actor", "status", "id", "claimed_at", "generation", "created_by")
 
@@ -233,6 +233,7 @@ def test_those_are_all_the_bodies_there_are() -> None:
         *("QuoteBody", "PaymentBody", "CaptureBody", "RefundBody", "GrantBody", "ClawbackBody", "ExtendBody", "EventBody"),
         *("GrantBatchBody", "GrantLineBody"),
         *("SummaryQuery", "AsOfQuery", "JournalQuery", "WalletQuery", "HistoryQuery", "FeedQuery", "WebhookBody"),
+        "ExplainQuery",
         *("ApproveBody", "RefuseBody", "NoticePreferencesChangeSerializer"),
     }
 

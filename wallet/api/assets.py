@@ -29,7 +29,7 @@ from wallet.api import idempotency
 from wallet.api.asset_list import asset_list_branches
 from wallet.api.claims import claim_response
 from wallet.api.conditional import IF_MATCH, etag_header
-from wallet.api.explaining import FOR_USER, explained_user
+from wallet.api.explaining import ExplainQuery, explained_user
 from wallet.api.filters import AssetFilter
 from wallet.api.proposal_serializers import WAITS
 from wallet.api.request_serializers import AssetBody, EmptyBody, RecreateBody
@@ -66,6 +66,7 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         "expire": EmptyBody,
         "recreate": RecreateBody,
     }
+    queries: ClassVar = {"explain": ExplainQuery}
     serializer_class = AssetSerializer
     queryset = CashbackAsset.objects.all()
     filterset_class = AssetFilter
@@ -138,11 +139,11 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
             claim_asset(pk, self.user, idempotency.idempotent_request(request, self.user, "claim", "asset", pk))
         )
 
-    @operation("Explain a claim", UserNotFound, parameters=[FOR_USER], responses=ClaimExplanationSerializer, filters=False)
+    @operation("Explain a claim", UserNotFound, parameters=[ExplainQuery], responses=ClaimExplanationSerializer, filters=False)
     @action(detail=True, pagination_class=None, filterset_class=None)
     def explain(self, request: Request, pk: UUID) -> Response:
         """Return whether the caller can claim this credit now, each rule with its figures. An ADMIN may name a user."""
-        return Response(explain_asset_claim(self.get_object(), explained_user(request, self.user)))
+        return Response(explain_asset_claim(self.get_object(), explained_user(self.user, self.validated_query().get("user"))))
 
     @operation(
         "Expire a credit",

@@ -16,9 +16,8 @@ from kernel.openapi import operation
 from kernel.rate_limits import RateLimited
 from kernel.strict_serializers import StrictSerializer
 from wallet.api.fields import TimestampField
-from wallet.api.pagination import MAX_PAGE_SIZE
+from wallet.api.pagination import MAX_PAGE_SIZE, PageSizeField
 from wallet.api.service_viewsets import ServiceViewSet, admin_or_service
-from wallet.api.wallet_queries import validated_query
 from wallet.delivery.cursors import START, Cursor, InvalidCursor, parse_cursor
 from wallet.delivery.event_types import EVENT_TYPES, checked_types
 from wallet.delivery.feed import read_events
@@ -37,7 +36,7 @@ class EventTypesField(serializers.CharField):
         try:
             return checked_types([name.strip() for name in names])
         except FormError as error:
-            raise serializers.ValidationError(error.messages, code="event_type") from error
+            raise serializers.ValidationError(error.messages, code=error.code) from error
 
 
 class FeedQuery(StrictSerializer):
@@ -51,7 +50,7 @@ class FeedQuery(StrictSerializer):
     types = EventTypesField(
         max_length=500, required=False, help_text=f"Types separated by commas, of: {', '.join(EVENT_TYPES)}. Omitted: all."
     )
-    page_size = serializers.IntegerField(min_value=1, max_value=MAX_PAGE_SIZE, default=MAX_PAGE_SIZE)
+    page_size = PageSizeField(default=MAX_PAGE_SIZE)
 
 
 @extend_schema_field({"type": "object", "additionalProperties": True})
@@ -101,6 +100,7 @@ class FeedViewSet(ServiceViewSet):
     """The stream of events. A service sees what concerns it, an ADMIN everything."""
 
     permissions: ClassVar = {"list": admin_or_service(Scope.READ_EVENTS)}
+    queries: ClassVar = {"list": FeedQuery}
     throttle_classes = (FeedThrottle,)
     indexed_filters: ClassVar = frozenset({"after", "types"})  # a page reads one part of the stream, whatever it asks for
     serializer_class = FeedSerializer
@@ -124,12 +124,12 @@ class FeedViewSet(ServiceViewSet):
         Save `cursor` together with what you did about the events, and ask again with it: nothing is missed and nothing comes
         twice. The scheduler adds new events every second.
         """
-        query = validated_query(request, FeedQuery())
+        query = self.validated_query()
         page = read_events(
             start_of(query.get("after")),
             service=self.service.pk if self.service else None,
             types=query.get("types", ()),
-            limit=query.get("page_size", MAX_PAGE_SIZE),
+            limit=query["page_size"],
         )
         results = [event_body(event) for event in page.events]
         return Response({"cursor": str(page.after), "has_more": page.has_more, "results": results})
@@ -139,4 +139,8 @@ def start_of(after: str | None) -> Cursor:
     """Return the position that a request names. Raises InvalidCursor."""
     if after is None:
         return START
-    return Cursor(last_tick()) if after == LATEST else parse_cursor(after)
+    try:
+        return Cursor(last_tick()) if after == LATEST else parse_cursor(after)
+    except InvalidCursor as error:
+        error.members = {"errors": [{"field": "after", "code": error.code, "detail": error.message}]}
+        raise

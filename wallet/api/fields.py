@@ -1,20 +1,23 @@
 """Fields for amounts and timestamps in requests. Each accepts one notation, so that nothing is guessed or rounded."""
 
 import re
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from django import forms
 from django.core.exceptions import ValidationError as FormError
+from django.core.validators import MinValueValidator
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from kernel.readable_text import normal_text
 from kernel.timestamps import format_timestamp
-from kernel.whole_numbers import INVALID_WHOLE_NUMBER, parse_whole_number
+from wallet.money import check_currency
 
-AMOUNT = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,4})?", re.ASCII)
+AMOUNT = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?", re.ASCII)
+MAX_DIGITS, MAX_DECIMALS = 15, 4
 DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 # RFC 3339 §5.6, with T and Z in capitals.
 TIMESTAMP = re.compile(
@@ -24,15 +27,22 @@ TIMESTAMP = re.compile(
 YEARS = range(1970, 9999)
 
 INVALID_AMOUNT = 'Write the amount as plain decimal digits in a string, e.g. "100.00".'
+LONG_AMOUNT = f"Write the amount with at most {MAX_DIGITS} digits before the decimal point and {MAX_DECIMALS} after it."
 INEXACT_NUMBER = f"A JSON number with a fraction or an exponent is not exact. {INVALID_AMOUNT}"
 INVALID_TIMESTAMP = "Use a timestamp with its offset, e.g. 2027-03-31T18:30:00Z (encode + as %2B in a URL)"
+INVALID_DATE = "Use a date, e.g. 2027-03-31."
 INVALID_TIMESTAMP_OR_DATE = f"{INVALID_TIMESTAMP}, or a date, e.g. 2027-03-31."
+INVALID_JSON_NUMBER = "Send a whole number without quotes or fraction, e.g. 25."
 
 
 def parse_amount(text: str) -> Decimal:
     """Return an amount in plain decimal digits as a Decimal; raise ValueError for anything else (1e3, NaN, ٣, " 1")."""
-    if not AMOUNT.fullmatch(text):
+    found = AMOUNT.fullmatch(text)
+    if found is None:
         raise ValueError(INVALID_AMOUNT)
+    digits, decimals = found.groups(default="")
+    if len(digits) > MAX_DIGITS or len(decimals) > MAX_DECIMALS:
+        raise ValueError(LONG_AMOUNT)
     return Decimal(text)
 
 
@@ -45,11 +55,51 @@ def parse_timestamp(text: str) -> datetime:
 
 def parse_timestamp_or_date(text: str) -> datetime | date:
     """Return an RFC 3339 timestamp in UTC or an ISO 8601 date; raise ValueError for anything else."""
-    if not DATE.fullmatch(text):
-        return parse_timestamp(text)
-    if int(text[:4]) not in YEARS:
-        raise ValueError(INVALID_TIMESTAMP_OR_DATE)
+    return parse_date(text) if DATE.fullmatch(text) else parse_timestamp(text)
+
+
+def parse_date(text: str) -> date:
+    """Return an ISO 8601 date; raise ValueError for anything else."""
+    if not DATE.fullmatch(text) or int(text[:4]) not in YEARS:
+        raise ValueError(INVALID_DATE)
     return date.fromisoformat(text)
+
+
+def parse_timestamp_or_midnight(text: str) -> datetime:
+    """Return a timestamp, or the midnight in UTC at which a date begins; raise ValueError for anything else."""
+    value = parse_timestamp_or_date(text)
+    return value if isinstance(value, datetime) else datetime(value.year, value.month, value.day, tzinfo=UTC)
+
+
+def one_of(values: Iterable[object]) -> str:
+    """Return the sentence about a value that is none of these."""
+    return f"Use one of: {', '.join(map(str, values))}."
+
+
+class ChoiceField(serializers.ChoiceField):
+    """One of several values, which the refusal of another one lists."""
+
+    def __init__(self, choices: Any, **options: Any) -> None:
+        super().__init__(choices, **options)
+        self.error_messages["invalid_choice"] = one_of(self.choices)
+
+
+class ListField(serializers.ListField):
+    """A list of bounded length."""
+
+    default_error_messages: ClassVar = {
+        "not_a_list": "Send a list, in square brackets.",
+        "min_length": "Send a list of {min_length} or more items.",
+        "max_length": "Send a list of at most {max_length} items.",
+    }
+
+
+@extend_schema_field({"type": "string", "minLength": 3, "maxLength": 3, "examples": ["INR"]})
+class CurrencyField(serializers.CharField):
+    """An ISO 4217 code in capitals."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(validators=[check_currency], **options)
 
 
 @extend_schema_field(
@@ -83,14 +133,15 @@ class TextField(serializers.CharField):
 
 
 class WholeNumberField(serializers.IntegerField):
-    """A whole number in a request: a JSON integer, or a string of plain digits. DRF's field also takes 2.0, "1_0" and "٢"."""
+    """A whole number in a body: a JSON integer. DRF's field also takes 2.0, "2", "1_0" and "٢"."""
+
+    default_error_messages: ClassVar = {"invalid": INVALID_JSON_NUMBER}
 
     def to_internal_value(self, data: Any) -> int:
         """Return the number; raise ValidationError."""
-        try:
-            return data if type(data) is int else parse_whole_number(data)
-        except (TypeError, ValueError) as error:
-            raise serializers.ValidationError(INVALID_WHOLE_NUMBER, code="invalid") from error
+        if type(data) is not int:
+            self.fail("invalid")
+        return int(data)
 
 
 @extend_schema_field({"type": "string", "format": "date-time"})
@@ -126,12 +177,34 @@ class ExpiryField(TimestampField):
     error_message = INVALID_TIMESTAMP_OR_DATE
 
 
+@extend_schema_field({"oneOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]})
+class MomentField(TimestampField):
+    """A timestamp in a query string, or a date, which means its midnight in UTC."""
+
+    parse = staticmethod(parse_timestamp_or_midnight)
+    error_message = INVALID_TIMESTAMP_OR_DATE
+
+
+@extend_schema_field({"type": "string", "format": "date"})
+class DateField(TimestampField):
+    """A date in a request. DRF's field also takes 2027-3-1 and 20270301."""
+
+    parse = staticmethod(parse_date)  # type: ignore[assignment]
+    error_message = INVALID_DATE
+
+
 class AmountParameter(forms.CharField):
-    """An exact amount in a query string."""
+    """An exact amount in a query string, 0 or more."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(validators=[MinValueValidator(0, "Use an amount of 0 or more.")], **options)
 
     def to_python(self, value: Any) -> Any:
         """Return the amount, or None when the parameter is empty."""
-        return parse_parameter(parse_amount, super().to_python(value))
+        try:
+            return parse_amount(text) if (text := super().to_python(value)) else None
+        except ValueError as error:
+            raise FormError(str(error), code="amount") from error
 
 
 class TimestampParameter(forms.CharField):
@@ -139,20 +212,16 @@ class TimestampParameter(forms.CharField):
 
     def to_python(self, value: Any) -> Any:
         """Return the timestamp, or None when the parameter is empty."""
-        return parse_parameter(parse_timestamp_or_midnight, super().to_python(value))
+        try:
+            return parse_timestamp_or_midnight(text) if (text := super().to_python(value)) else None
+        except ValueError as error:
+            raise FormError(INVALID_TIMESTAMP_OR_DATE, code="instant") from error
 
 
-def parse_timestamp_or_midnight(text: str) -> datetime:
-    """Return a timestamp, or the midnight in UTC at which a date begins; raise ValueError for anything else."""
-    value = parse_timestamp_or_date(text)
-    return value if isinstance(value, datetime) else datetime(value.year, value.month, value.day, tzinfo=UTC)
-
-
-def parse_parameter(parse: Any, text: str | None) -> Any:
-    """Return the parsed parameter, or None when it is empty. Raises the form's ValidationError."""
-    try:
-        return parse(text) if text else None
-    except ValueError as error:
-        raise FormError(
-            INVALID_TIMESTAMP_OR_DATE if parse is parse_timestamp_or_midnight else str(error), code="invalid"
-        ) from error
+def range_errors(values: Mapping[str, Any], ranges: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return an error beside the upper limit of each of the ranges, named by their limits, that ends before it begins."""
+    return {
+        upper: f"The range is reversed: `{upper}` must not be less than `{lower}`."
+        for lower, upper in ranges
+        if values.get(lower) is not None and values.get(upper) is not None and values[upper] < values[lower]
+    }

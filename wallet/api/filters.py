@@ -1,6 +1,7 @@
 """Filters of the lists. An unknown parameter or an invalid value is refused, never ignored."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, ClassVar
 from uuid import UUID
 
 import django_filters
@@ -9,13 +10,10 @@ from django.core.exceptions import ValidationError as FormError
 from django.db.models import Q, QuerySet
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
 from drf_spectacular.utils import extend_schema_field
-from rest_framework.exceptions import ValidationError
-from rest_framework.renderers import BrowsableAPIRenderer
 from rest_framework.request import Request
-from rest_framework.settings import api_settings
 
 from accounts.email_addresses import search_text
-from wallet.api.fields import AmountParameter, TimestampParameter
+from wallet.api.fields import AmountParameter, TimestampParameter, one_of, range_errors
 from wallet.assets.batches import Batch
 from wallet.assets.models import AssetStatus
 from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet, PoolQuerySet
@@ -35,32 +33,11 @@ CURRENT_STATUS = {
 }
 
 
-def check_parameters(request: Request, known: set[str]) -> None:
-    """Raise ValidationError when the query string has a parameter that is not in `known`, is repeated, or is empty.
-
-    The form of the browsable API submits its empty fields, so only there an empty parameter is allowed.
-    """
-    known = known | {str(api_settings.URL_FORMAT_OVERRIDE)}
-    from_form = isinstance(request.accepted_renderer, BrowsableAPIRenderer)
-    errors = {}
-    for name, values in request.query_params.lists():
-        if name not in known:
-            errors[name] = f"Unknown parameter. Allowed: {', '.join(sorted(known))}."
-        elif len(values) > 1:
-            errors[name] = "Use this parameter once."
-        elif not values[0] and not from_form:
-            errors[name] = "Give this parameter a value, or omit it."
-    if errors:
-        raise ValidationError(errors, code="parameter")
-
-
 class StrictFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
-    """Filters a list by its `filterset_class` and refuses every unknown parameter."""
+    """Filters a list by its `filterset_class`; the view has refused unknown parameters."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         """Return the filtered rows. Raises ValidationError."""
-        filterset_class = self.get_filterset_class(view, queryset)
-        check_parameters(request, {*(filterset_class.base_filters if filterset_class else ()), *view.paginator.parameters})
         filterset = self.get_filterset(request, queryset, view)
         if filterset is None:
             return queryset
@@ -71,7 +48,7 @@ class StrictFilterBackend(DjangoFilterBackend):  # type: ignore[misc]
         return filtered
 
 
-@extend_schema_field({"type": "string", "pattern": r"^-?[0-9]{1,15}(\.[0-9]{1,4})?$"})
+@extend_schema_field({"type": "string", "pattern": r"^[0-9]{1,15}(\.[0-9]{1,4})?$"})
 class AmountFilter(django_filters.Filter):  # type: ignore[misc]
     """Compares with an exact amount."""
 
@@ -85,6 +62,28 @@ class TimestampFilter(django_filters.Filter):  # type: ignore[misc]
     """Compares with a timestamp; a date means its midnight in UTC."""
 
     field_class = TimestampParameter
+
+
+class ChoiceFilter(django_filters.ChoiceFilter):  # type: ignore[misc]
+    """Compares with one of several values, which the refusal of another one lists."""
+
+    def __init__(self, *, choices: Iterable[tuple[str, Any]], **options: Any) -> None:
+        choices = list(choices)
+        messages = {"invalid_choice": one_of(value for value, _label in choices)}
+        super().__init__(choices=choices, error_messages=messages, **options)
+
+
+class RangeFilterSet(FilterSet):  # type: ignore[misc]
+    """Filters of which some are the limits of a range, which may not end before it begins."""
+
+    ranges: ClassVar[tuple[tuple[str, str], ...]] = ()
+
+    def is_valid(self) -> bool:
+        """Return whether all values and ranges are valid."""
+        if super().is_valid():
+            for name, message in range_errors(self.form.cleaned_data, self.ranges).items():
+                self.form.add_error(name, FormError(message, code="range"))
+        return not self.errors
 
 
 class TextParameter(forms.CharField):
@@ -101,17 +100,19 @@ class TextFilter(django_filters.CharFilter):  # type: ignore[misc]
     field_class = TextParameter
 
 
-class AssetFilter(FilterSet):  # type: ignore[misc]
+class AssetFilter(RangeFilterSet):
     """Filters of the asset list."""
 
-    status = django_filters.ChoiceFilter(choices=AssetStatus.choices, method="filter_status", help_text="Current status.")
+    ranges = (("min_value", "max_value"), ("expires_after", "expires_before"))
+
+    status = ChoiceFilter(choices=AssetStatus.choices, method="filter_status", help_text="Current status.")
     pool = django_filters.UUIDFilter()
     currency = django_filters.CharFilter(validators=[check_currency])
     min_value = AmountFilter("total_value", "gte", help_text=NEEDS_CURRENCY)
     max_value = AmountFilter("total_value", "lte", help_text=NEEDS_CURRENCY)
     expires_after = TimestampFilter("expires_at", "gte", help_text="Expires at this time or later.")
     expires_before = TimestampFilter("expires_at", "lt", help_text="Expires before this time.")
-    mine = django_filters.ChoiceFilter(
+    mine = ChoiceFilter(
         choices=[("true", "Yes"), ("false", "No")], method="filter_mine", help_text="Whether the caller claimed it."
     )
     batch = django_filters.UUIDFilter(method="filter_batch", help_text="Issued in this batch.")
@@ -148,7 +149,7 @@ class OwnershipFilter(AssetFilter):
     """Filters of the ownership report, which is one query without branches."""
 
     search = TextFilter("title", "icontains", max_length=200, help_text="Text in the title (case-insensitive).")
-    bom = django_filters.ChoiceFilter(
+    bom = ChoiceFilter(
         choices=[("1", "Yes"), ("0", "No")],
         method="skip_search",
         help_text="1: begin the CSV file with a byte order mark, by which spreadsheet programs know UTF-8.",
@@ -161,7 +162,7 @@ class OwnershipFilter(AssetFilter):
 class PoolFilter(FilterSet):  # type: ignore[misc]
     """Filters of the pool list, which leaves archived pools out unless it is asked for them."""
 
-    archived = django_filters.ChoiceFilter(
+    archived = ChoiceFilter(
         choices=[("true", "Yes"), ("false", "No")], method="filter_archived", help_text="Archived pools instead of the others."
     )
 
@@ -170,8 +171,10 @@ class PoolFilter(FilterSet):  # type: ignore[misc]
         return pools.exclude(archived_at=None) if value == "true" else pools.not_archived()
 
 
-class ClaimFilter(FilterSet):  # type: ignore[misc]
+class ClaimFilter(RangeFilterSet):
     """Filters of the claim list. `from` is inclusive, `to` is exclusive."""
+
+    ranges = (("from", "to"),)
 
     user = django_filters.UUIDFilter("user_id")
     asset = django_filters.UUIDFilter("asset_id")
@@ -185,11 +188,13 @@ class ClaimFilter(FilterSet):  # type: ignore[misc]
         return {**super().get_filters(), "from": since}
 
 
-class PaymentFilter(FilterSet):  # type: ignore[misc]
+class PaymentFilter(RangeFilterSet):
     """Filters of the payment list. `from` is inclusive, `to` is exclusive."""
 
+    ranges = (("from", "to"),)
+
     state = extend_schema_field({"type": "string", "enum": list(PaymentState)})(
-        django_filters.ChoiceFilter(choices=[(state, state) for state in PaymentState], method="filter_state")
+        ChoiceFilter(choices=[(state, state) for state in PaymentState], method="filter_state")
     )
     reference = django_filters.CharFilter(max_length=100, help_text="The service's name of the order, as a whole.")
     currency = django_filters.CharFilter(validators=[check_currency])
@@ -223,11 +228,9 @@ class ProposalFilter(FilterSet):  # type: ignore[misc]
     """Filters of the proposals."""
 
     state = extend_schema_field({"type": "string", "enum": list(ProposalState)})(
-        django_filters.ChoiceFilter(choices=[(state, state) for state in ProposalState], method="filter_state")
+        ChoiceFilter(choices=[(state, state) for state in ProposalState], method="filter_state")
     )
-    kind = extend_schema_field({"type": "string", "enum": list(ProposalKind)})(
-        django_filters.ChoiceFilter(choices=ProposalKind.choices)
-    )
+    kind = extend_schema_field({"type": "string", "enum": list(ProposalKind)})(ChoiceFilter(choices=ProposalKind.choices))
     pool = django_filters.UUIDFilter("pool_id")
 
     def filter_state(self, rows: QuerySet[Any], name: str, state: str) -> QuerySet[Any]:
@@ -239,7 +242,7 @@ class LotFilter(FilterSet):  # type: ignore[misc]
     """Filters of the credits of a wallet."""
 
     currency = django_filters.CharFilter(validators=[check_currency])
-    open = django_filters.ChoiceFilter(
+    open = ChoiceFilter(
         choices=[("true", "Yes"), ("false", "No")],
         method="as_found",
         help_text="true, unless given: something is available. false: nothing is available any more.",

@@ -1,37 +1,27 @@
 """The shapes of finance's reports: their parameters and lines."""
 
-from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from kernel.strict_serializers import StrictSerializer
-from wallet.api.fields import INVALID_TIMESTAMP_OR_DATE, TimestampField, parse_timestamp_or_midnight
-from wallet.api.pagination import MAX_PAGE_SIZE, PAGE_SIZE
+from wallet.api.fields import ChoiceField, MomentField
+from wallet.api.pagination import PageSizeField
 from wallet.api.response_serializers import Shape
 from wallet.queries import money_reports
-
-
-@extend_schema_field({"oneOf": [{"type": "string", "format": "date-time"}, {"type": "string", "format": "date"}]})
-class AsOfField(TimestampField):
-    """A time in the past; a date means its midnight in UTC."""
-
-    parse = staticmethod(parse_timestamp_or_midnight)
-    error_message = INVALID_TIMESTAMP_OR_DATE
 
 
 class AsOfQuery(StrictSerializer):
     """The time of a report."""
 
-    as_of = AsOfField(required=False, help_text="The report counts everything up to then. Defaults to now.")
-    bom = serializers.ChoiceField(choices=["1"], required=False, help_text="A byte order mark before the CSV.")
+    as_of = MomentField(required=False, help_text="The report counts everything up to then. Defaults to now.")
+    bom = ChoiceField(choices=["1"], required=False, help_text="A byte order mark before the CSV.")
 
 
 class JournalQuery(AsOfQuery):
     """The time of the journal, and a page of it."""
 
     cursor = serializers.CharField(required=False, help_text="Start of the page, as found in `next`.")
-    page_size = serializers.IntegerField(
-        required=False, min_value=1, max_value=MAX_PAGE_SIZE, default=PAGE_SIZE, help_text="Results per page."
-    )
+    page_size = PageSizeField()
 
 
 class TrialBalanceLine(Shape):

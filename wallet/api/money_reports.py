@@ -16,7 +16,6 @@ from kernel.file_download import FileTooLarge, csv_file_response
 from kernel.openapi import operation
 from kernel.slots import ReadsBusy
 from kernel.timestamps import format_timestamp
-from wallet.api.filters import check_parameters
 from wallet.api.money_report_shapes import (
     AsOfQuery,
     BreakageSerializer,
@@ -26,11 +25,11 @@ from wallet.api.money_report_shapes import (
     SettlementSerializer,
     TrialBalanceSerializer,
 )
-from wallet.api.pagination import page_size
 from wallet.api.reports import CsvRenderer
 from wallet.api.viewsets import BaseViewSet
+from wallet.delivery.cursors import InvalidCursor
 from wallet.queries import csv_export, money_reports
-from wallet.queries.as_of import AsOf, settled
+from wallet.queries.as_of import settled
 from wallet.queries.journal import START, Place, journal_csv, journal_page
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -44,22 +43,13 @@ class MoneyReportViewSet(BaseViewSet):
     renderer_classes = [*BaseViewSet.renderer_classes, CsvRenderer]
     pagination_class = None
     filter_backends = ()
-    query_class: ClassVar[type[AsOfQuery]] = AsOfQuery
+    queries: ClassVar[dict[str, Any]] = {"list": AsOfQuery}
 
     def expensive_read(self) -> ExpensiveRead | None:
         """Return EXPORT for CSV, and SEARCH for JSON."""
         if self.action != "list":
             return None
         return EXPORT if self.request.accepted_renderer.format == "csv" else SEARCH
-
-    def query(self, request: Request) -> tuple[AsOf, dict[str, Any]]:
-        """Return the time and the other parameters. Raises ValidationError, ReadsBusy."""
-        check_parameters(request, {*self.query_class().fields})
-        known = {name: value for name, value in request.query_params.items() if name != "format" and value}
-        query = self.query_class(data=known)
-        query.is_valid(raise_exception=True)
-        values: dict[str, Any] = dict(query.validated_data)
-        return settled(values.get("as_of")), values
 
     def csv(self, request: Request, name: str, chunks: Any) -> HttpResponseBase:
         """Return the file; raise FileTooLarge."""
@@ -68,7 +58,7 @@ class MoneyReportViewSet(BaseViewSet):
 
     def answer(self, request: Request, name: str) -> HttpResponseBase:
         """Return a report as JSON or CSV."""
-        as_of, _ = self.query(request)
+        as_of = settled(self.validated_query().get("as_of"))
         lines = money_reports.REPORTS[name](as_of)
         if request.accepted_renderer.format == "csv":
             cells = money_reports.csv_lines(name, lines)
@@ -135,15 +125,16 @@ class JournalViewSet(MoneyReportViewSet):
     """The journal."""
 
     serializer_class = JournalSerializer
-    query_class = JournalQuery
+    queries: ClassVar = {"list": JournalQuery}
 
     @report("List the journal", "journal", JournalSerializer, JournalQuery)
     def list(self, request: Request) -> HttpResponseBase:
         """Return a page of the journal, or with `format=csv` all of it as a file."""
-        as_of, values = self.query(request)
+        query = self.validated_query()
+        as_of = settled(query.get("as_of"))
         if request.accepted_renderer.format == "csv":
             return self.csv(request, "journal", journal_csv(as_of))
-        lines, following = journal_page(as_of, place_of(values.get("cursor")), page_size(request))
+        lines, following = journal_page(as_of, place_of(query.get("cursor")), query["page_size"])
         time = format_timestamp(as_of.at)
         return self.respond_with({"as_of": time, "lines": lines, "next": page_url(request, time, following)})
 
@@ -156,7 +147,7 @@ def place_of(cursor: str | None) -> Place:
         return Place(*CURSORS.unsign_object(cursor))
     except (BadSignature, ValueError) as error:
         detail = "Invalid cursor for this list. Start again without a cursor."
-        raise ValidationError({"cursor": detail}, code="cursor") from error
+        raise ValidationError({"cursor": detail}, code=InvalidCursor.code) from error
 
 
 def page_url(request: Request, as_of: str, place: Place | None) -> str | None:

@@ -12,6 +12,7 @@ from accounts.models import User
 from kernel.openapi import operation
 from kernel.strict_serializers import StrictSerializer
 from wallet.actions.notice_preferences import change_notice_preferences
+from wallet.api.fields import ChoiceField
 from wallet.notices.models import NoticeKind
 from wallet.queries.notices import notice_preferences
 
@@ -22,7 +23,7 @@ class NoticePreferencesSerializer(serializers.Serializer[Any]):
     ending_soon = serializers.BooleanField(help_text="7 days and 1 day before credit ends, at most one email a day.")
     granted = serializers.BooleanField(help_text="When the caller is given a credit.")
     refunded = serializers.BooleanField(help_text="When a refund arrives.")
-    language = serializers.ChoiceField(LANGUAGES, help_text="Language of emails.")
+    language = ChoiceField(LANGUAGES, help_text="Language of emails.")
 
 
 class NoticePreferencesChangeSerializer(StrictSerializer, NoticePreferencesSerializer):

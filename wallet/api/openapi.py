@@ -8,6 +8,8 @@ from django.utils.translation import get_language, override
 from drf_spectacular.views import SpectacularAPIView
 from rest_framework.request import Request
 
+from kernel.strict_views import StrictView
+
 
 @cache
 def rendered_schema(form: str, language: str) -> bytes:
@@ -18,8 +20,12 @@ def rendered_schema(form: str, language: str) -> bytes:
         return bytes(renderer().render(schema, renderer_context={}))
 
 
-class SchemaView(SpectacularAPIView):  # type: ignore[misc]
-    """The OpenAPI schema as JSON or YAML. A version parameter is ignored."""
+class SchemaView(StrictView, SpectacularAPIView):  # type: ignore[misc]
+    """The OpenAPI schema as JSON or YAML."""
+
+    def known_parameters(self) -> set[str]:
+        """Return the parameter that chooses the language."""
+        return {"lang"}
 
     def _get_schema_response(self, request: Request) -> HttpResponse:
         renderer = request.accepted_renderer

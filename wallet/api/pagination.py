@@ -1,18 +1,21 @@
 """Cursor pagination: a page starts after a row and not at an offset, so that inserts and deletes skip or repeat nothing."""
 
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from django.core.signing import BadSignature, Signer
 from django.db.models import Model, Q, QuerySet
 from django.template import loader
+from rest_framework import serializers
 from rest_framework.exceptions import ValidationError
+from rest_framework.fields import empty
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 from kernel.whole_numbers import parse_whole_number
+from wallet.delivery.cursors import InvalidCursor
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
 
@@ -76,7 +79,7 @@ class CursorPagination(BasePagination):
         column = view.orderings.get(name.removeprefix("-"))
         if column is None:
             choices = ", ".join(ordering_names(view))
-            raise ValidationError({"ordering": f"Order by one of: {choices}."}, code="ordering")
+            raise ValidationError({"ordering": f"Use one of: {choices}."}, code="invalid_choice")
         return Order(column, name.startswith("-"))
 
     def checked_order(self, request: Request, view: Any) -> Order:
@@ -129,7 +132,7 @@ class CursorPagination(BasePagination):
             backwards, value, row_id = self.signer.unsign_object(cursor)
         except (BadSignature, ValueError) as error:
             detail = "Invalid cursor for this list and ordering. Start again without a cursor."
-            raise ValidationError({"cursor": detail}, code="cursor") from error
+            raise ValidationError({"cursor": detail}, code=InvalidCursor.code) from error
         return backwards, value, row_id
 
     def page_url(self, row: Model | None, backwards: bool) -> str:
@@ -183,6 +186,24 @@ class CursorPagination(BasePagination):
         ]
 
 
+class PageSizeField(serializers.IntegerField):
+    """The number of results per page, in a query string."""
+
+    default_error_messages: ClassVar = dict.fromkeys(
+        ("invalid", "min_value", "max_value"), f"Use 1 to {MAX_PAGE_SIZE} results per page."
+    )
+
+    def __init__(self, default: int = PAGE_SIZE) -> None:
+        super().__init__(min_value=1, max_value=MAX_PAGE_SIZE, default=default, help_text="Results per page.")
+
+    def to_internal_value(self, data: Any) -> int:
+        """Return the number; raise ValidationError."""
+        try:
+            return parse_whole_number(data)
+        except ValueError:
+            self.fail("invalid")
+
+
 class HistoryPagination(CursorPagination):
     """Pages of a WalletHistory, whose rows come from two tables."""
 
@@ -200,9 +221,7 @@ def ordering_names(view: Any) -> list[str]:
 def page_size(request: Request) -> int:
     """Return the requested page size. Raises ValidationError."""
     try:
-        size = parse_whole_number(request.query_params.get("page_size", str(PAGE_SIZE)))
-    except ValueError:
-        size = 0
-    if not 1 <= size <= MAX_PAGE_SIZE:
-        raise ValidationError({"page_size": f"Use 1 to {MAX_PAGE_SIZE} results per page."}, code="page_size")
+        size: int = PageSizeField().run_validation(request.query_params.get("page_size", empty))
+    except ValidationError as error:
+        raise ValidationError({"page_size": error.detail}) from error
     return size

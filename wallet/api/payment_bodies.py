@@ -6,8 +6,7 @@ from rest_framework import serializers
 
 from kernel.strict_serializers import StrictSerializer
 from wallet.actions.payment_checks import MAX_HOLD_SECONDS, MIN_HOLD_SECONDS
-from wallet.api.fields import AmountField, TextField, TimestampField, WholeNumberField
-from wallet.money import check_currency
+from wallet.api.fields import AmountField, CurrencyField, ListField, TextField, TimestampField, WholeNumberField
 
 MAX_REQUEST_LINES = 500  # of a bulk grant: a body has at most 64 KB
 REFERENCE_HELP = "1 to 100 printable ASCII characters without spaces at the ends."
@@ -39,7 +38,7 @@ class QuoteBody(StrictSerializer):
 
     user = UserNameField(required=False)
     service = serializers.UUIDField(required=False, help_text="Where a user would pay; a service quotes for itself.")
-    currency = serializers.CharField(min_length=3, max_length=3, validators=[check_currency], help_text="ISO 4217, e.g. INR.")
+    currency = CurrencyField(help_text="ISO 4217, e.g. INR.")
     amount = AmountField()
     up_to = serializers.BooleanField(required=False, help_text="Pay as much as is available, instead of all or nothing.")
 
@@ -52,7 +51,7 @@ class PaymentBody(QuoteBody):
     hold_seconds = WholeNumberField(
         required=False, help_text=f"How long to hold: {MIN_HOLD_SECONDS} to {MAX_HOLD_SECONDS} seconds, 1800 unless given."
     )
-    order_total = AmountField(required=False, help_text="What the whole order costs, for the record.")
+    order_total = AmountField(required=False, help_text="What the whole order costs, for the record: at least the amount.")
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Return the fields; raise ValidationError for the duration of something that is not held."""
@@ -99,7 +98,7 @@ class GrantBatchBody(StrictSerializer):
 
     pool = serializers.UUIDField()
     reason = ReasonField()
-    lines = serializers.ListField(child=GrantLineBody(), min_length=1, max_length=MAX_REQUEST_LINES)
+    lines = ListField(child=GrantLineBody(), min_length=1, max_length=MAX_REQUEST_LINES)
 
 
 class ClawbackBody(StrictSerializer):

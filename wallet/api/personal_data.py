@@ -11,7 +11,6 @@ from accounts.expensive_reads import PERSONAL_DATA, ExpensiveRead
 from kernel.file_download import json_file_response
 from kernel.openapi import operation
 from kernel.rate_limits import RateLimited
-from wallet.api.filters import check_parameters
 from wallet.api.viewsets import BaseViewSet
 from wallet.queries.personal_data import personal_data_json
 
@@ -36,5 +35,4 @@ class PersonalDataViewSet(BaseViewSet):
     )
     def list(self, request: Request) -> HttpResponseBase:
         """Return a JSON file with profile, sign-ins, claims, payments and changes. Limited to 5 files per hour and user."""
-        check_parameters(request, set())
         return json_file_response("my-data.json", personal_data_json(self.user))

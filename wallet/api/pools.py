@@ -23,7 +23,7 @@ from wallet.actions.payment_refusals import UserNotFound
 from wallet.api import idempotency
 from wallet.api.claims import claim_response
 from wallet.api.conditional import IF_MATCH, etag_header
-from wallet.api.explaining import FOR_USER, explained_user
+from wallet.api.explaining import ExplainQuery, explained_user
 from wallet.api.filters import PoolFilter
 from wallet.api.proposal_serializers import WAITS
 from wallet.api.request_serializers import DuplicateBody, EmptyBody, IssueBody, PoolBody
@@ -71,6 +71,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     }
     filterset_class = PoolFilter
     indexed_filters: ClassVar = frozenset({"archived"})  # pools are few
+    queries: ClassVar = {"explain": ExplainQuery}
     serializer_class = PoolSerializer
     queryset = CreditPool.objects.all()
     lookup_value_converter = "any_case_uuid"
@@ -154,11 +155,11 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
         body = {"issued": issued.count, "batch": issued.batch}
         return Response(body, 201, headers=idempotency.REPLAYED if issued.replayed else None)
 
-    @operation("Explain a claim", UserNotFound, parameters=[FOR_USER], responses=ClaimExplanationSerializer, filters=False)
+    @operation("Explain a claim", UserNotFound, parameters=[ExplainQuery], responses=ClaimExplanationSerializer, filters=False)
     @action(detail=True, pagination_class=None, filterset_class=None)
     def explain(self, request: Request, pk: UUID) -> Response:
         """Return whether the caller can claim from this pool now, each rule with its figures. An ADMIN may name a user."""
-        return Response(explain_pool_claim(self.get_object(), explained_user(request, self.user)))
+        return Response(explain_pool_claim(self.get_object(), explained_user(self.user, self.validated_query().get("user"))))
 
     @operation(
         "Claim a credit of a pool",

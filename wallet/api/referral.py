@@ -11,7 +11,6 @@ from rest_framework.response import Response
 from kernel.openapi import operation
 from kernel.timestamps import format_timestamp
 from wallet.actions.referral import ensure_referral_code
-from wallet.api.filters import check_parameters
 from wallet.api.payment_serializers import response_example
 from wallet.api.response_serializers import Shape
 from wallet.api.viewsets import BaseViewSet
@@ -93,7 +92,6 @@ class ReferralViewSet(BaseViewSet):
     @operation("Show the invitation code", operation_id="referral_retrieve", responses=ReferralSerializer)
     def list(self, request: Request) -> Response:
         """Return the caller's code and link, which the first call makes, and what they earned."""
-        check_parameters(request, set())
         code = ensure_referral_code(self.user)
         body = {"code": code, "link": referral_link(code), **referral_counts(self.user)}
         return Response(ReferralSerializer(body).data)

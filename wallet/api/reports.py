@@ -14,7 +14,7 @@ from accounts.expensive_reads import EXPORT, ExpensiveRead
 from accounts.permissions import IsAdmin
 from kernel.file_download import FileTooLarge, csv_file_response
 from kernel.openapi import operation
-from wallet.api.filters import OwnershipFilter, check_parameters
+from wallet.api.filters import OwnershipFilter
 from wallet.api.pagination import CursorPagination
 from wallet.api.request_serializers import SummaryQuery
 from wallet.api.response_serializers import OwnershipSerializer, SummarySerializer
@@ -77,6 +77,7 @@ class SummaryViewSet(BaseViewSet):
     """The summary of issued credits by status."""
 
     permissions: ClassVar = {"list": IsAdmin}
+    queries: ClassVar = {"list": SummaryQuery}
     serializer_class = SummarySerializer
     pagination_class = None
     filter_backends = ()
@@ -90,8 +91,5 @@ class SummaryViewSet(BaseViewSet):
     )
     def list(self, request: Request) -> Response:
         """Return the count and value of the credits in each status, per currency and pool. The statuses add up to issued."""
-        check_parameters(request, set(SummaryQuery().fields))
-        query = SummaryQuery(data={name: value for name, value in request.query_params.items() if name != "format"})
-        query.is_valid(raise_exception=True)
-        filters = query.validated_data
+        filters = self.validated_query()
         return self.respond_with({"lines": reports.summary_report(filters.get("pool"), filters.get("currency"))})

@@ -10,9 +10,17 @@ from rest_framework.serializers import as_serializer_error
 from kernel.strict_serializers import StrictSerializer
 from wallet.actions import edit_pool, issue_assets
 from wallet.actions.issue_assets import MAX_ISSUE_COUNT
-from wallet.api.fields import AmountField, ExpiryField, TextField, TimestampField, WholeNumberField
+from wallet.api.fields import (
+    AmountField,
+    ChoiceField,
+    CurrencyField,
+    DateField,
+    ExpiryField,
+    TextField,
+    TimestampField,
+    WholeNumberField,
+)
 from wallet.assets.models import CreditPool, LimitPeriod, PoolKind, check_time_zone
-from wallet.money import check_currency
 
 
 class EmptyBody(StrictSerializer):
@@ -41,8 +49,8 @@ class PoolBody(CheckedBody):
     check_fields = edit_pool.check_fields
 
     name = TextField(max_length=100)
-    kind = serializers.ChoiceField(choices=PoolKind.choices)
-    currency = serializers.CharField(min_length=3, max_length=3, validators=[check_currency], help_text="ISO 4217, e.g. INR.")
+    kind = ChoiceField(choices=PoolKind.choices)
+    currency = CurrencyField(help_text="ISO 4217, e.g. INR.")
     per_user_limit = WholeNumberField(
         min_value=1, max_value=32_767, required=False, allow_null=True, help_text="How many credits each user may claim."
     )
@@ -53,7 +61,7 @@ class PoolBody(CheckedBody):
         allow_null=True,
         help_text="How many credits each user may claim per limit_period.",
     )
-    limit_period = serializers.ChoiceField(
+    limit_period = ChoiceField(
         choices=LimitPeriod.choices,
         required=False,
         help_text="By the calendar of the pool's time zone; weeks begin on Monday. DAY unless given.",
@@ -110,7 +118,7 @@ class IssueBody(CheckedBody):
         allow_null=True,
         help_text="So many can first be claimed on each day, from midnight in the pool's time zone on; null: all at once.",
     )
-    starts_on = serializers.DateField(
+    starts_on = DateField(
         required=False, allow_null=True, help_text="The first day on which they can be claimed; null: today, at once."
     )
     preview = serializers.BooleanField(required=False, help_text="true: issue nothing and show what would be issued.")
@@ -123,11 +131,13 @@ class AssetBody(CheckedBody):
 
     title = TextField(max_length=200)
     total_value = AmountField()
-    currency = serializers.CharField(
-        min_length=3, max_length=3, required=False, validators=[check_currency], help_text="ISO 4217. Defaults to the pool's."
-    )
+    currency = CurrencyField(required=False, help_text="ISO 4217. Defaults to the pool's.")
     pool = serializers.PrimaryKeyRelatedField(
-        queryset=CreditPool.objects.all(), pk_field=serializers.UUIDField(), required=False, allow_null=True
+        queryset=CreditPool.objects.all(),
+        pk_field=serializers.UUIDField(),
+        required=False,
+        allow_null=True,
+        error_messages={"does_not_exist": "No pool has this id."},
     )
     expires_at = ExpiryField(required=False, allow_null=True)
 
@@ -146,4 +156,4 @@ class SummaryQuery(StrictSerializer):
     """The filters of the summary."""
 
     pool = serializers.UUIDField(required=False)
-    currency = serializers.CharField(min_length=3, max_length=3, required=False, validators=[check_currency])
+    currency = CurrencyField(required=False)

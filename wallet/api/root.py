@@ -10,13 +10,13 @@ from rest_framework.permissions import AllowAny
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
-from rest_framework.views import APIView
 
 from accounts.authentication import TokenAuthentication
 from accounts.models import User
 from accounts.service_authentication import ServiceCaller, ServiceKeyAuthentication
 from accounts.services import Scope
 from kernel.openapi import operation
+from kernel.strict_views import StrictView
 
 # Entry points by their name in the response: the URL's name, or the address itself. Each group is for callers of one kind.
 FOR_ALL = {"docs": "docs", "schema": "schema"}
@@ -82,7 +82,7 @@ def entry_points(caller: User | AnonymousUser | ServiceCaller) -> Iterator[tuple
         yield from FOR_OPERATORS.items() if caller.is_staff else ()
 
 
-class RootView(APIView):
+class RootView(StrictView):
     """Entry points."""
 
     authentication_classes = (TokenAuthentication, ServiceKeyAuthentication, SessionAuthentication)

@@ -15,6 +15,8 @@ from accounts.expensive_reads import SEARCH, ExpensiveRead
 from accounts.models import User
 from accounts.permissions import IsService
 from accounts.refused_services import RefusedServices
+from kernel.strict_serializers import StrictSerializer
+from kernel.strict_views import StrictView
 from kernel.versions import Precondition
 from wallet.actions.approvals import AwaitsApproval
 from wallet.api.conditional import etag_of, if_match
@@ -31,11 +33,12 @@ class DenyAll(BasePermission):
         return False
 
 
-class BaseViewSet(RefusedServices, GenericViewSet[Any]):
-    """A viewset that denies by default: each action declares its permission and its request serializer."""
+class BaseViewSet(StrictView, RefusedServices, GenericViewSet[Any]):
+    """A viewset that denies by default: each action declares its permission, its body and its query string."""
 
     permissions: ClassVar[dict[str, type[BasePermission]]]
     bodies: ClassVar[dict[str, type[BaseSerializer[Any]]]] = {}
+    queries: ClassVar[dict[str, type[StrictSerializer]]] = {}
     orderings: ClassVar[dict[str, str]] = {"created_at": "id"}  # ids are UUIDv7, in order of time
     ordering: ClassVar[str] = "-created_at"
     # Filters that an index serves without reading more rows than the page shows; any other filter makes the list a search.
@@ -73,6 +76,15 @@ class BaseViewSet(RefusedServices, GenericViewSet[Any]):
         parameters = self.request.query_params
         return SEARCH if any(parameters[name] for name in {*parameters} - cheap) else None
 
+    def known_parameters(self) -> set[str]:
+        """Return the fields of the action's query; of a list also its filters, and the parameters of its pages."""
+        names = {*self.queries[self.action]().fields} if self.action in self.queries else set()
+        if self.action != "list":
+            return names
+        filters = getattr(self, "filterset_class", None)
+        pages = CursorPagination.parameters if self.pagination_class else ()
+        return names.union(filters.base_filters if filters else (), pages)
+
     @property
     def user(self) -> User:
         """The caller. The permissions have already refused anonymous ones."""
@@ -104,6 +116,14 @@ class BaseViewSet(RefusedServices, GenericViewSet[Any]):
     def validated_body(self) -> dict[str, Any]:
         """Return the validated body. Raises ValidationError."""
         serializer = self.get_serializer(data=self.request.data, partial=self.action == "partial_update")
+        serializer.is_valid(raise_exception=True)
+        return dict(serializer.validated_data)
+
+    def validated_query(self) -> dict[str, Any]:
+        """Return the validated parameters of the action's query. Raises ValidationError."""
+        query = self.queries[self.action]
+        names = query().fields
+        serializer = query(data={name: value for name, value in self.request.query_params.items() if name in names and value})
         serializer.is_valid(raise_exception=True)
         return dict(serializer.validated_data)
 

@@ -17,7 +17,7 @@ from wallet.api.filters import LotFilter
 from wallet.api.pagination import HistoryPagination
 from wallet.api.service_viewsets import ServiceViewSet, user_or_service
 from wallet.api.viewsets import BaseViewSet
-from wallet.api.wallet_queries import HistoryQuery, WalletQuery, validated_query
+from wallet.api.wallet_queries import HistoryQuery, WalletQuery
 from wallet.api.wallet_serializers import HistorySerializer, LotSerializer, WalletSerializer
 from wallet.ledger.models import Lot
 from wallet.queries.wallet_history import WalletHistory
@@ -29,6 +29,7 @@ class WalletViewSet(ServiceViewSet):
     """A wallet: the caller's, or that of the user whom a service names."""
 
     permissions: ClassVar = {"list": user_or_service(Scope.READ_WALLETS)}
+    queries: ClassVar = {"list": WalletQuery}
     serializer_class = WalletSerializer
     pagination_class = None
     filter_backends = ()
@@ -47,7 +48,7 @@ class WalletViewSet(ServiceViewSet):
     )
     def list(self, request: Request) -> Response:
         """Return per currency what can be spent, what is held and pending, and what ends soon, now or as of then."""
-        query = validated_query(request, WalletQuery())
+        query = self.validated_query()
         balances = wallet_summary(self.wallet_owner(query.get("user")), query.get("as_of"))
         return Response(WalletSerializer({"balances": balances}).data)
 
@@ -78,6 +79,7 @@ class HistoryViewSet(BaseViewSet):
     """The caller's history: claims, payments, refunds and lapses."""
 
     permissions: ClassVar = {"list": IsAuthenticated}
+    queries: ClassVar = {"list": HistoryQuery}
     serializer_class = HistorySerializer
     pagination_class = HistoryPagination
     filter_backends = ()
@@ -88,7 +90,7 @@ class HistoryViewSet(BaseViewSet):
     @operation("List what happened", operation_id="wallet_history_list", parameters=[HistoryQuery])
     def list(self, request: Request) -> Response:
         """Return claims and movements, newest first."""
-        filters = validated_query(request, HistoryQuery(), *HistoryPagination.parameters)
+        filters = self.validated_query()
         wanted = WalletHistory(
             self.user.pk,
             kinds=[filters["kind"]] if "kind" in filters else (),

@@ -22,6 +22,7 @@ from kernel.rate_limits import RateLimited
 from kernel.refusals import NotFound
 from kernel.strict_serializers import StrictSerializer
 from wallet.actions import edit_webhook
+from wallet.api.fields import ChoiceField, ListField
 from wallet.api.payment_openapi import body_example
 from wallet.api.request_serializers import EmptyBody
 from wallet.api.service_viewsets import ServiceViewSet
@@ -39,8 +40,8 @@ class WebhookBody(StrictSerializer):
     """A new webhook."""
 
     url = serializers.CharField(max_length=MAX_URL_LENGTH)
-    event_types = serializers.ListField(
-        child=serializers.ChoiceField(choices=EVENT_TYPES),
+    event_types = ListField(
+        child=ChoiceField(choices=EVENT_TYPES),
         required=False,
         max_length=len(EVENT_TYPES),
         help_text="All types if omitted.",
