@@ -12,6 +12,7 @@ from accounts.services import Service
 from tests.api.conftest import ROOT, Caller
 from tests.money.conftest import as_owner, end_hold, money
 from tests.payments.conftest import PAYMENTS, held, order, post, problem
+from wallet.actions.payment_checks import MAX_AMOUNT
 from wallet.ledger.models import Lot, Payment
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -148,6 +149,13 @@ def test_a_wrong_payment_is_refused_and_changes_nothing(
 
     assert problem(answer) == (status, code), answer.json()
     assert money() == before
+
+
+def test_an_amount_that_is_too_large_is_told_the_largest(as_shop: Caller, credit: Credit) -> None:
+    answer = post(as_shop, "payments/", order("999999999999999"))
+
+    assert problem(answer) == (400, "invalid_amount")
+    assert f"at most {MAX_AMOUNT:,}" in answer.json()["detail"]
 
 
 def test_too_little_credit_is_said_in_figures(as_shop: Caller, credit: Credit) -> None:

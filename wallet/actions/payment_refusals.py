@@ -31,8 +31,8 @@ class UserNotFound(NotFound):
 
 class InvalidAmount(BadRequest):
     code = "invalid_amount"
-    meaning = _("The amount is not positive, or has more decimals than its currency.")
-    detail = _("The amount must be more than 0 and have no more decimals than its currency.")
+    meaning = _("The amount is not positive, is too large, or has more decimals than its currency.")
+    detail = _("The amount must be more than 0, at most 1,000,000,000,000, and have no more decimals than its currency.")
 
 
 class InvalidHold(BadRequest):
