@@ -42,6 +42,8 @@ PROMISED = {
 NAMING = {("post", path) for path in ("events/", "grants/", "grants/batch/", "payments/", "payments/quote/")} | {
     ("get", "wallet/"),
     ("get", "wallet/lots/"),
+    ("get", "claims/"),
+    ("get", "payments/"),
 }
 # They describe the API and are no part of it.
 ABOUT = {("GET", "schema/"), ("GET", "docs/")}

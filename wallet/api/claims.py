@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from kernel.openapi import operation
 from wallet.actions.claim_batch import Claim
+from wallet.actions.payment_refusals import UserNotFound
 from wallet.api.filters import ClaimFilter
 from wallet.api.idempotency import REPLAYED
 from wallet.api.response_serializers import ClaimSerializer, ProofSerializer
@@ -26,7 +27,7 @@ def claim_response(claim: Claim) -> Response:
 
 
 @extend_schema_view(
-    list=operation("List claims"),
+    list=operation("List claims", UserNotFound),
     retrieve=operation("Show a claim"),
     proof=operation("Prove that a claim is in the ledger", NotSealedYet, responses=ProofSerializer, filters=False),
 )

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 
 from accounts.email_addresses import search_text
 from wallet.api.fields import AmountParameter, TimestampParameter, one_of, range_errors
+from wallet.api.named_users import NamedUserFilter
 from wallet.assets.batches import Batch
 from wallet.assets.models import AssetStatus
 from wallet.assets.querysets import CLAIMABLE, DUE, AssetQuerySet, PoolQuerySet
@@ -176,7 +177,7 @@ class ClaimFilter(RangeFilterSet):
 
     ranges = (("from", "to"),)
 
-    user = django_filters.UUIDFilter("user_id")
+    user = NamedUserFilter()
     asset = django_filters.UUIDFilter("asset_id")
     pool = django_filters.UUIDFilter("asset__pool_id")
     to = TimestampFilter("claimed_at", "lt", help_text="Claimed before this time.")
@@ -199,9 +200,7 @@ class PaymentFilter(RangeFilterSet):
     reference = django_filters.CharFilter(max_length=100, help_text="The service's name of the order, as a whole.")
     currency = django_filters.CharFilter(validators=[check_currency])
     service = django_filters.UUIDFilter("service_id")
-    user = django_filters.CharFilter(
-        max_length=254, method="filter_user", help_text="Id of the user; a service may also give the email."
-    )
+    user = NamedUserFilter()
     to = TimestampFilter("began_at", "lt", help_text="Begun before this time.")
 
     @classmethod
@@ -212,16 +211,6 @@ class PaymentFilter(RangeFilterSet):
     def filter_state(self, payments: QuerySet[Any], name: str, state: str) -> QuerySet[Any]:
         """Return the payments that are in this state now."""
         return payments.filter(IN_STATE[PaymentState(state)])
-
-    def filter_user(self, payments: QuerySet[Any], name: str, user: str) -> QuerySet[Any]:
-        """Return the payments of a user."""
-        named = getattr(self.request.user, "named_user", None)
-        if named is not None:
-            return payments.filter(user=named)
-        try:
-            return payments.filter(user_id=UUID(user))
-        except ValueError:
-            return payments.none()
 
 
 class ProposalFilter(FilterSet):  # type: ignore[misc]

@@ -7,6 +7,7 @@ from rest_framework import serializers
 from kernel.strict_serializers import StrictSerializer
 from wallet.actions.payment_checks import MAX_HOLD_SECONDS, MIN_HOLD_SECONDS
 from wallet.api.fields import AmountField, CurrencyField, ListField, TextField, TimestampField, WholeNumberField
+from wallet.api.named_users import NAME_HELP
 
 MAX_REQUEST_LINES = 500  # of a bulk grant: a body has at most 64 KB
 REFERENCE_HELP = "1 to 100 printable ASCII characters without spaces at the ends."
@@ -30,7 +31,7 @@ class UserNameField(serializers.CharField):
     """A user by id or email."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(max_length=254, help_text="Id or email of the user, as a whole.", **options)
+        super().__init__(max_length=254, help_text=NAME_HELP, **options)
 
 
 class QuoteBody(StrictSerializer):

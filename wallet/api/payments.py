@@ -49,7 +49,7 @@ from wallet.queries.payments import explain_payment, payment_proofs, visible_pay
 
 
 @extend_schema_view(
-    list=operation("List payments", ScopeMissing),
+    list=operation("List payments", ScopeMissing, refusals.UserNotFound),
     retrieve=operation("Show a payment", ScopeMissing, responses=PaymentDetailSerializer),
     proof=operation("Prove a payment", NotSealedYet, PermissionDenied, responses=PaymentProofSerializer, filters=False),
     explain=operation("Explain a payment", PermissionDenied, responses=ExplanationSerializer, filters=False),

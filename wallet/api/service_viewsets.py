@@ -1,7 +1,6 @@
 """The base of viewsets that services may call with their keys, beside users and operators."""
 
 from typing import Any
-from uuid import UUID
 
 from django.utils.translation import gettext_noop as _
 from rest_framework.authentication import SessionAuthentication
@@ -10,15 +9,14 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.response import Response
 
 from accounts.authentication import TokenAuthentication
-from accounts.email_addresses import normal_email
 from accounts.models import User
 from accounts.permissions import IsAdmin, service_with
 from accounts.service_authentication import ServiceCaller, ServiceKeyAuthentication
 from accounts.services import Scope, Service
 from kernel.refusals import NotFound
 from wallet.actions.payment_answers import Answer
-from wallet.actions.payment_refusals import UserNotFound
 from wallet.api.idempotency import REPLAYED
+from wallet.api.named_users import find_named_user, require_own_name
 from wallet.api.viewsets import BaseViewSet
 
 
@@ -67,36 +65,18 @@ class ServiceViewSet(BaseViewSet):
     def wallet_owner(self, name: str | None) -> User:
         """Return the user whose wallet is meant: the caller, or the user that a service names.
 
-        Raises ValidationError when a service names no user, or a user names one, and UserNotFound.
+        Raises UserNotFound, and ValidationError when a service names no user or a user names anyone else.
         """
-        caller = self.service_caller
-        if caller is None:
-            if name is not None and name != str(self.user.pk):
-                raise ValidationError({"user": "Only a service names a user. Omit this field."}, code="not_allowed")
-            return self.user
+        if self.service_caller is None:
+            return self.user if name is None else require_own_name(self.user, name)
         if name is None:
             raise ValidationError({"user": "Name the user by id or email."}, code="required")
-        if caller.named_user is None:
-            raise UserNotFound
-        return caller.named_user
+        return self.named_user(name)
 
     def named_user(self, name: str) -> User:
-        """Return the user whom a service or an operator names by id or email. Raises UserNotFound."""
-        if self.service_caller:
-            return self.wallet_owner(name)
-        user = User.objects.filter(**named_by(name)).first()
-        if user is None:
-            raise UserNotFound
-        return user
+        """Return the user whom the caller names by id or email. Raises UserNotFound and ValidationError."""
+        return find_named_user(self.service_caller or self.user, name)
 
     def answer(self, answer: Answer) -> Response:
         """Return the response to an action."""
         return Response(answer.body, answer.status_code, headers=REPLAYED if answer.replayed else None)
-
-
-def named_by(name: str) -> dict[str, Any]:
-    """Return the condition for the user of this id or email."""
-    try:
-        return {"pk": UUID(name)}
-    except ValueError:
-        return {"email": normal_email(name)}
