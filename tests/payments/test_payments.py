@@ -81,6 +81,29 @@ def test_an_order_is_held_captured_in_two_parts_and_refunded(as_shop: Caller, cr
     assert [step["kind"] for step in refund.json()["movements"]] == ["HOLD", "CAPTURE", "CAPTURE", "RELEASE", "REFUND"]
 
 
+def test_every_answer_says_who_pays_when_it_began_and_what_the_order_costs(
+    as_shop: Caller, as_ada: Caller, as_alice: Caller, credit: Credit, alice: User
+) -> None:
+    credit("100")
+    body = order("60.00", order_total="75.00")
+    first = post(as_shop, "payments/", body)
+    path = f"payments/{first.json()['id']}/"
+    began = first.json()["movements"][0]["at"]
+    expected = {"user": str(alice.pk), "created_at": began, "order_total": "75.00"}
+
+    again = post(as_shop, "payments/", body)
+    capture = post(as_shop, f"{path}capture/", {"amount": "10.00", "final": False})
+    release = post(as_ada, f"{path}release/")
+    refund = post(as_shop, f"{path}refund/", {"reference": "return-1", "reason": "returned"})
+    shown = [caller.get(f"{ROOT}/{path}") for caller in (as_shop, as_ada, as_alice)]
+    rows = [caller.get(PAYMENTS).json()["results"][0] for caller in (as_shop, as_ada, as_alice)]
+
+    for payment in (*(answer.json() for answer in (first, again, capture, release, refund, *shown)), *rows):
+        assert {name: payment[name] for name in expected} == expected
+    without = post(as_shop, "payments/", order("1.00")).json()
+    assert (without["order_total"], without["created_at"] > began) == (None, True)
+
+
 def test_a_payment_at_once_of_as_much_as_there_is(as_shop: Caller, credit: Credit, alice: User) -> None:
     credit("100")
 

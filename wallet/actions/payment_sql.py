@@ -17,8 +17,8 @@ from wallet.ledger.movements import MAX_POSTINGS
 
 MOVEMENT = (
     "movement.id, movement.kind, movement.amount, movement.at, movement.user_id, movement.currency, movement.service_id,"
-    " movement.payment_id, movement.claim_id, movement.reference, movement.held_until, movement.number, movement.shortfall,"
-    " movement.reason, movement.fingerprint, movement.xid::text::bigint AS xid"
+    " movement.payment_id, movement.claim_id, movement.reference, movement.order_total, movement.held_until, movement.number,"
+    " movement.shortfall, movement.reason, movement.fingerprint, movement.xid::text::bigint AS xid"
 )
 # In a fixed order, so that two transactions that take several wallets do not deadlock.
 WALLETS = """(SELECT DISTINCT user_id, currency FROM unnest(%(users)s::uuid[], %(currencies)s::text[]) AS w (user_id, currency)

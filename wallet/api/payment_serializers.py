@@ -12,13 +12,16 @@ from wallet.ledger.payment_state import PaymentState
 from wallet.queries.payments import shown_allocations, shown_payment
 
 CLAIM_ID, PAYMENT_ID = "0192f0c2-19d4-7f3b-a6c8-5b7d1e0c4d32", "0192f0d4-5c1e-7a90-8b2f-1f0a9c3d7e65"
-SERVICE_ID = "0192f0c0-8e21-7c55-9a4d-7b6f2e1d0c38"
+SERVICE_ID, USER_ID = "0192f0c0-8e21-7c55-9a4d-7b6f2e1d0c38", "0192f0c0-1b7e-7d21-8f5a-3c9e6a2b4d10"
 PAYMENT_EXAMPLE = {
     "id": PAYMENT_ID,
     "state": "HELD",
+    "user": USER_ID,
     "service": SERVICE_ID,
     "reference": "order-1042",
+    "created_at": "2026-11-01T09:30:00.123456Z",
     "currency": "INR",
+    "order_total": "1499.00",
     "amount": "250.00",
     "held": "250.00",
     "captured": "0.00",
@@ -81,9 +84,12 @@ class PaymentSerializer(Shape):
 
     id = serializers.UUIDField()
     state = serializers.ChoiceField(choices=list(PaymentState))
+    user = serializers.UUIDField(help_text="Who pays.")
     service = serializers.UUIDField()
     reference = serializers.CharField()
+    created_at = serializers.DateTimeField(help_text="Time of the first movement (database clock).")
     currency = serializers.CharField()
+    order_total = serializers.CharField(allow_null=True, help_text="What the whole order costs; null if it was not given.")
     amount = serializers.CharField()
     held = serializers.CharField()
     captured = serializers.CharField()

@@ -50,8 +50,10 @@ class PaymentMovement(Protocol):
     amount: Decimal
     at: datetime
     currency: str
+    user_id: UUID
     service_id: UUID
     reference: str | None
+    order_total: Decimal | None
     held_until: datetime | None
 
 
@@ -115,9 +117,12 @@ def payment_body(movements: Sequence[PaymentMovement], now: datetime) -> dict[st
     return {
         "id": str(began.id),
         "state": str(figures.state(now)),
+        "user": str(began.user_id),
         "service": str(began.service_id),
         "reference": began.reference,
+        "created_at": format_timestamp(began.at),
         "currency": began.currency,
+        "order_total": None if began.order_total is None else format_amount(began.order_total, began.currency),
         **{name: format_amount(getattr(figures, name), began.currency) for name in names},
         "held_until": format_timestamp(figures.held_until),
         "movements": [movement_body(movement) for movement in movements],

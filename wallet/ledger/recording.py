@@ -25,8 +25,8 @@ FROM unnest(%(id)s::uuid[], %(kind)s::text[], %(user_id)s::uuid[], %(currency)s:
     WITH ORDINALITY AS movement (id, kind, user_id, currency, amount, payment_id, claim_id, service_id, reference, order_total,
         hold_seconds, shortfall, reason, note_digest, request_key, fingerprint, actor_id, place)
 ORDER BY place
-RETURNING id, kind, amount, at, user_id, currency, service_id, payment_id, claim_id, reference, held_until, number, shortfall,
-    reason
+RETURNING id, kind, amount, at, user_id, currency, service_id, payment_id, claim_id, reference, order_total, held_until, number,
+    shortfall, reason
 """
 INSERT_POSTINGS = """\
 INSERT INTO ledger_posting (movement_id, position, lot_id, amount, spendable_until)
