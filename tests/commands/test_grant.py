@@ -71,7 +71,7 @@ def test_a_dry_run_grants_nothing_and_says_what_is_missing(people: Write, pool: 
     out, err = run(path, "--dry-run")
 
     assert out.startswith("40 lines: 40 granted, 0 granted before, 0 refused (dry run, nothing changed).")
-    assert "The pool has 30 credits to claim now, and 40 would be granted." in err
+    assert "The pool has 30 credits to grant now, and 40 would be granted." in err
     assert Entry.objects.count() == 0
 
 

@@ -1,6 +1,6 @@
 """/grants/, and clawback and extension of claims."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from uuid import uuid4
 
 import pytest
@@ -11,7 +11,7 @@ from tests.api.conftest import Caller
 from tests.money.conftest import change_dates, kinds, money, soon
 from tests.payments.conftest import post, problem, with_key
 from wallet.assets.models import CashbackAsset, CreditPool
-from wallet.ledger.models import Entry, Lot
+from wallet.ledger.models import Entry, IdempotencyKey, Lot
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Credit = Callable[..., Lot]
@@ -67,9 +67,9 @@ def test_a_grant_to_nobody_or_from_nothing_is_404(as_shop: Caller, as_ada: Calle
     assert Entry.objects.count() == 0
 
 
-def gifts(pool: CreditPool, *people: str) -> dict[str, object]:
+def gifts(pool: CreditPool, *people: str, then: Sequence[dict[str, str]] = ()) -> dict[str, object]:
     lines = [{"user": name, "reference": f"r-{number}"} for number, name in enumerate(people)]
-    return {"pool": str(pool.pk), "reason": "goodwill", "lines": lines}
+    return {"pool": str(pool.pk), "reason": "goodwill", "lines": [*lines, *then]}
 
 
 def test_a_list_is_granted_line_by_line_with_a_report(
@@ -88,6 +88,42 @@ def test_a_list_is_granted_line_by_line_with_a_report(
         assert again["granted"] == 0
         assert [line["claim"] for line in again["lines"]] == [line["claim"] for line in first["lines"]]
     assert Entry.objects.count() == 3
+
+
+def test_a_preview_of_a_list_reports_each_line_and_changes_nothing(
+    as_shop: Caller, as_ada: Caller, alice: User, bob: User, pool: CreditPool
+) -> None:
+    people = ["alice@example.com", "nobody@example.com", *[str(bob.pk)] * 3]
+    repeated = {"user": "bob@example.com", "reference": "r-4"}  # the line that finds no credit
+    body, key = gifts(pool, *people, then=[repeated]), uuid4().hex
+    for caller in (as_ada, as_shop):
+        before = money(), IdempotencyKey.objects.count()
+
+        preview = post(caller, "grants/batch/", body | {"preview": True}, key)
+
+        assert preview.status_code == 200
+        assert "Idempotency-Replayed" not in preview.headers
+        told = preview.json()
+        assert [told[name] for name in ("granted", "already_granted", "refused")] == [3, 0, 3]
+        codes = [None, "not_found", None, None, "pool_sold_out", "pool_sold_out"]
+        assert [line["code"] for line in told["lines"]] == codes
+        assert {line["claim"] for line in told["lines"]} == {None}
+        assert (money(), IdempotencyKey.objects.count()) == before
+    done = post(as_ada, "grants/batch/", body, key)
+    assert "Idempotency-Replayed" not in done.headers
+    assert [line["code"] for line in done.json()["lines"]] == codes
+    told = post(as_ada, "grants/batch/", body | {"preview": True}, key).json()
+    assert [told[name] for name in ("granted", "already_granted", "refused")] == [0, 3, 3]
+
+
+def test_a_preview_is_refused_as_its_list_would_be(as_shop: Caller, as_alice: Caller, alice: User, pool: CreditPool) -> None:
+    body = gifts(pool, "alice@example.com") | {"preview": True}
+
+    assert problem(post(as_alice, "grants/batch/", body)) == (403, "permission_denied")
+    assert problem(post(as_shop, "grants/batch/", body | {"pool": str(uuid4())})) == (404, "not_found")
+    assert problem(post(as_shop, "grants/batch/", body, "short")) == (400, "invalid")
+    CreditPool.objects.filter(pk=pool.pk).update(approval_threshold=1)
+    assert problem(post(as_shop, "grants/batch/", body)) == (409, "approval_required")
 
 
 def test_a_key_gets_the_first_report_of_a_list_again(as_ada: Caller, as_shop: Caller, alice: User, pool: CreditPool) -> None:

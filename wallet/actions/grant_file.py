@@ -24,7 +24,6 @@ from kernel.transactions import Busy
 from wallet.actions.csv_rows import InvalidRow, Mistake, numbered_rows
 from wallet.actions.grant_batch import MAX_LINES, GrantOrder, check_worth, grant_lines
 from wallet.actions.grant_lines import GrantLine, LineResult
-from wallet.assets.models import CashbackAsset
 
 COLUMNS = ("user", "reference")
 REPORT_COLUMNS = ("line", "user", "reference", "outcome", "claim", "code")
@@ -158,8 +157,3 @@ def write_results(writer: "csv.Writer", lines: Sequence[NumberedLine], results: 
         writer.writerow((number, line.user, line.reference, result.outcome.value, result.claim_id or "", code))
         counts[code or result.outcome.value] += 1
     return counts
-
-
-def count_credits_for(order: GrantOrder, most: int) -> int:
-    """Return how many credits of the pool can be claimed now, at most `most`."""
-    return CashbackAsset.objects.claimable().filter(pool=order.pool_id)[:most].count()

@@ -21,6 +21,7 @@ from wallet.actions.grant_batch import BulkApprovalRequired, grant_many
 from wallet.actions.grant_credit import grant_credit
 from wallet.actions.grant_lines import GrantLine
 from wallet.actions.payment_answers import Answer
+from wallet.actions.preview_grants import preview_grants
 from wallet.api import idempotency
 from wallet.api.payment_bodies import ClawbackBody, ExtendBody, GrantBatchBody, GrantBody
 from wallet.api.payment_openapi import KEYED, body_example
@@ -98,18 +99,22 @@ class GrantViewSet(ServiceViewSet):
                 ],
             )
         ],
-        responses={200: OpenApiResponse(GrantReportSerializer, "What became of each line.")},
+        responses={
+            200: OpenApiResponse(GrantReportSerializer, "What became of each line, or in a preview would become of it.")
+        },
     )
     @action(detail=False, methods=["post"], pagination_class=None)
     def batch(self, request: Request) -> Response:
         """Grant one credit of a pool per line. Each line is granted, was granted before under its reference, or is refused.
 
         Send the same lines again after a lost answer: a reference grants once, and with an Idempotency-Key the first report
-        comes again.
+        comes again. With `preview` nothing is granted, and no key is used.
         """
         fields = self.validated_body()
         lines = [GrantLine(line["user"], line["reference"]) for line in fields["lines"]]
         keyed = idempotency.idempotent_request(request, self.caller, "grants", fields["pool"], fields["reason"], lines)
+        if fields.get("preview"):
+            return Response(preview_grants(fields["pool"], lines, reason=fields["reason"], service=self.service))
         report = grant_many(
             fields["pool"], lines, reason=fields["reason"], actor=self.actor, service=self.service, request=keyed
         )

@@ -100,6 +100,7 @@ class GrantBatchBody(StrictSerializer):
     pool = serializers.UUIDField()
     reason = ReasonField()
     lines = ListField(child=GrantLineBody(), min_length=1, max_length=MAX_REQUEST_LINES)
+    preview = serializers.BooleanField(required=False, help_text="true: grant nothing and show what would become of each line.")
 
 
 class ClawbackBody(StrictSerializer):

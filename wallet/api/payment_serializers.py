@@ -204,7 +204,7 @@ class GrantResultSerializer(Shape):
     user = serializers.CharField(help_text="As the request names the user.")
     reference = serializers.CharField()
     outcome = serializers.ChoiceField(choices=[outcome.value for outcome in Outcome])
-    claim = serializers.UUIDField(allow_null=True, help_text="The claim; null for a refused line.")
+    claim = serializers.UUIDField(allow_null=True, help_text="The claim; null for a refused line and in a preview.")
     code = serializers.CharField(allow_null=True, help_text="The code of the refusal.")
     detail = serializers.CharField(allow_null=True, help_text="What to do next.")
 

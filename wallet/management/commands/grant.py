@@ -8,8 +8,9 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from wallet.actions.grant_batch import GrantOrder
-from wallet.actions.grant_file import GrantFile, count_credits_for, grant_file
+from wallet.actions.grant_file import GrantFile, grant_file
 from wallet.actions.grant_lines import Outcome
+from wallet.actions.preview_grants import count_credits_for
 from wallet.assets.models import CreditPool
 from wallet.ledger.models import Grant
 from wallet.management import output
@@ -78,8 +79,8 @@ class Command(BaseCommand):
     def warn_of_missing_credits(self, order: GrantOrder, counts: Counter[str]) -> None:
         """Warn when the pool has fewer credits than lines would be granted."""
         wanted = counts[Outcome.GRANTED.value]
-        available = count_credits_for(order, wanted)
+        available = count_credits_for(order.pool_id, wanted)
         if available < wanted:
             self.stderr.write(
-                f"The pool has {output.count_noun(available, 'credit')} to claim now, and {wanted:,} would be granted."
+                f"The pool has {output.count_noun(available, 'credit')} to grant now, and {wanted:,} would be granted."
             )
