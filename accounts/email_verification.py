@@ -13,7 +13,7 @@ from kernel.refusals import Conflict
 class EmailAlreadyVerified(Conflict):
     code = "email_already_verified"
     meaning = _("The email is verified and no change of it is waiting.")
-    detail = _("Your email is already verified.")
+    detail = _("Your email is already verified. You can continue without a link.")
 
 
 def send_link_again(user: User) -> None:

@@ -24,7 +24,7 @@ MOST = 100  # sign-ins of each kind that are listed, the latest
 class SignInNotFound(NotFound):
     code = "not_found"
     meaning = _("There is no such sign-in of the caller, or it has ended.")
-    detail = _("This sign-in has already ended.")
+    detail = _("Sign-in not found. It may have ended already: see the list of your sign-ins.")
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ MALFORMED = ServerError(
     400,
     "parse_error",
     _("The request does not follow HTTP/1.1."),
-    _("This is not a well-formed HTTP/1.1 request."),
+    _("Send a well-formed HTTP/1.1 request."),
 )
 TOO_SLOW = ServerError(
     408,
@@ -58,7 +58,7 @@ EXPECTATION = ServerError(
     417,
     "parse_error",
     _("The Expect header asks for something that the server does not support."),
-    _("The only supported expectation is 100-continue."),
+    _("Send no Expect header, or Expect: 100-continue."),
 )
 LINE_TOO_LONG = ServerError(
     414,

@@ -144,5 +144,7 @@ def problem_schema(codes: set[str]) -> dict[str, Any]:
             "instance": TEXT | {"description": "The path of the request."},
             "request_id": TEXT | {"description": "The id of the request, as in the header X-Request-ID. Quote it to support."},
             "errors": FIELD_ERRORS,
+            "available": TEXT | {"description": "The amount that is possible, of codes that refuse an amount as too large."},
+            "next_claim_at": TEXT | {"format": "date-time", "description": "When a claim will be possible, if that is known."},
         },
     }

@@ -35,7 +35,7 @@ TOKEN_NOT_VALID = ProblemKind(
 PERMISSION_DENIED = kind_of(
     drf_errors.PermissionDenied,
     _("The signed-in user may not do this."),
-    _("You don't have permission to do this."),
+    _("You don't have permission to do this. Sign in as someone who has, or ask an operator."),
 )
 NOT_FOUND = kind_of(
     drf_errors.NotFound,

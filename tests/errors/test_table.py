@@ -3,6 +3,7 @@
 import gc
 import importlib
 import pkgutil
+import re
 
 import pytest
 from django.test import Client
@@ -13,6 +14,7 @@ import wallet
 from cashback.http import problem_details
 from cashback.http.openapi_problems import status_by_code
 from cashback.http.problem_details import STATUS, problem_for, status_of
+from cashback.http.problem_pages import all_kinds
 from cashback.http.problems import ProblemKind
 from cashback.http.protocol_problems import PROTOCOL_PROBLEMS
 from kernel.rate_limits import RateLimited
@@ -67,6 +69,12 @@ CONTRACT = {
 }
 
 
+# A page says what to do next in a sentence or clause that begins with one of these.
+NEXT_STEP = re.compile(
+    r"(?:^|[.:,] |\bor |\bthen )(?i:another operator must|approve|archive|ask|capture|check|choose|claim|claw|continue|correct"
+    r"|enter|expire|give|grant|import|issue|make|narrow|open|pay|raise|read|recreate|refresh|refund|refuse|reload|see|send|set|sign"
+    r"|split|start|tell|try|use|verify|wait|you can) "
+)
 # What only the shell runs answers by its exit code.
 SHELL = ("dev.race", "dev.bench", "wallet.management")
 
@@ -135,6 +143,21 @@ def test_every_refusal_says_what_it_means_and_what_to_do() -> None:
     for kind in every_refusal():
         assert kind.meaning.endswith("."), kind
         assert kind.detail.endswith("."), kind
+
+
+def test_every_page_says_what_to_do_next() -> None:
+    kinds = {(kind.code, kind.meaning, kind.detail) for kind in all_kinds()}
+
+    assert len(kinds) > 90
+    assert [detail for _, _, detail in kinds if not NEXT_STEP.search(detail)] == []
+    assert [meaning for _, meaning, detail in kinds if meaning == detail] == []
+
+
+def test_every_404_has_one_pattern() -> None:
+    details = {kind.detail for kind in all_kinds() if kind.status == 404}
+
+    assert len(details) > 12
+    assert [detail for detail in details if not re.fullmatch(r"([A-Z][a-z -]* n|N)ot found\. [A-Z].+\.", detail)] == []
 
 
 def test_a_kind_of_busy_is_busy_in_its_own_words() -> None:

@@ -145,8 +145,9 @@ def test_a_payment_draws_on_at_most_500_credits(
             " gen_random_uuid(), 'CLAIM', id, claimed_by_id, total_value, currency, claimed_at, claimed_by_id FROM claim",
             [alice.pk],
         )
-    with pytest.raises(TooManyCredits):
+    with pytest.raises(TooManyCredits, match=r"500\.00 INR") as refused:
         spend("501")
+    assert refused.value.members == {"available": "500.00"}
     assert spend("500").body["amount"] == "500.00"
     assert spend("1").body["amount"] == "1.00"
 

@@ -162,7 +162,10 @@ def test_a_clawback_is_previewed_and_then_taken_once_per_key(as_ada: Caller, cre
     first, again = (post(as_ada, path, body, key) for _ in range(2))
 
     assert (first.status_code, again.content, kinds()) == (201, first.content, ["CLAWBACK"])
-    assert problem(post(as_ada, path, body | {"amount": "70.01"})) == (409, "exceeds_claim")
+    too_much = post(as_ada, path, body | {"amount": "70.01"})
+    assert problem(too_much) == (409, "exceeds_claim")
+    assert too_much.json()["available"] == "70.00"
+    assert too_much.json()["detail"].endswith("Claw back no more than 70.00 INR.")
     assert problem(post(as_ada, path, body | {"amount": "0.00"})) == (400, "invalid_amount")
 
 

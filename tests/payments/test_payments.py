@@ -191,6 +191,28 @@ def test_too_little_credit_is_said_in_figures(as_shop: Caller, credit: Credit) -
     assert (busy["code"], busy["available"]) == ("credit_held", "40.00")
 
 
+def test_what_exceeds_a_payment_is_told_how_much_is_possible(as_shop: Caller, credit: Credit) -> None:
+    credit("100")
+    payment = f"payments/{held(as_shop, '60.00')}"
+    refund = {"reference": "return-1", "reason": "returned"}
+
+    nothing_yet = post(as_shop, f"{payment}/refund/", refund).json()
+    capture = post(as_shop, f"{payment}/capture/", {"amount": "60.01"}).json()
+    post(as_shop, f"{payment}/capture/", {"amount": "50.00", "final": False})
+    rest = post(as_shop, f"{payment}/capture/", {"amount": "10.01"}).json()
+    returned = post(as_shop, f"{payment}/refund/", refund | {"amount": "50.01"}).json()
+
+    told = [(answer["code"], answer["available"]) for answer in (nothing_yet, capture, rest, returned)]
+    assert told == [
+        ("exceeds_refundable", "0.00"),
+        ("exceeds_held", "60.00"),
+        ("exceeds_held", "10.00"),
+        ("exceeds_refundable", "50.00"),
+    ]
+    assert rest["detail"] == "This is more than the payment holds. Capture no more than 10.00 INR."
+    assert returned["detail"] == "This is more than can be refunded. Refund no more than 50.00 INR."
+
+
 def test_states_refuse_what_they_must(as_shop: Caller, credit: Credit) -> None:
     credit("100")
     payment = f"payments/{held(as_shop, '60.00')}"

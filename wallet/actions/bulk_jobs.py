@@ -39,7 +39,7 @@ Progress = Callable[[int], None]
 class JobNotFound(NotFound):
     code = "not_found"
     meaning = _("The bulk job does not exist.")
-    detail = _("Bulk job not found.")
+    detail = _("Bulk job not found. See the list of bulk jobs.")
 
 
 class JobUnfinished(Conflict):

@@ -75,5 +75,5 @@ def checked_amount(payment: LockedPayment, figures: Figures, amount: Decimal | N
         return figures.held
     check_payment_amount(amount, payment.currency)
     if amount > figures.held:
-        raise ExceedsHeld
+        raise ExceedsHeld(figures.held, payment.currency)
     return amount

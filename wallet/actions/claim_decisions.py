@@ -58,21 +58,21 @@ class PoolSoldOut(Conflict):
 class SoldOutUntil(ClaimableLater, PoolSoldOut):
     code = "pool_sold_out"
     meaning = _("No credit of the pool is left, or none until the next ones start.")
-    detail = _("All credits of this pool have been claimed for now. More will follow.")
+    detail = _("All credits of this pool have been claimed for now. Try again when the next ones start, at next_claim_at.")
     sentence = "All credits of this pool have been claimed for now. The next ones can be claimed from {begins} on."
 
 
 class NotYetClaimable(ClaimableLater, Conflict):
     code = "asset_not_yet_claimable"
     meaning = _("The credit can be claimed from a later time on.")
-    detail = _("This credit cannot be claimed yet. See its claimable_from.")
+    detail = _("This credit cannot be claimed yet. Try again from its claimable_from on.")
     sentence = "This credit can be claimed from {begins} on."
 
 
 class PoolClosed(Conflict):
     code = "pool_closed"
     meaning = _("The pool is not open for claims, or is not active.")
-    detail = _("This pool is not open for claims now. See its opens_at and closes_at.")
+    detail = _("This pool is not open for claims now. See its opens_at and closes_at, or choose another pool.")
 
 
 class ClaimLimitReached(Conflict):

@@ -153,7 +153,7 @@ def decide_clawback(locked: LockedLot, amount: Decimal | None) -> Taking:
     asked = left if amount is None else amount
     check_payment_amount(asked, lot.currency)
     if asked > left:
-        raise ExceedsClaim
+        raise ExceedsClaim(left, lot.currency)
     shares = allocate(lots_to_take_from(lot, locked.others), asked)
     return Taking(shares, asked - total(shares))
 

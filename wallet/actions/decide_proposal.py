@@ -45,13 +45,13 @@ from wallet.ledger.proposals import MAX_REASON_LENGTH
 class ProposalNotFound(NotFound):
     code = "not_found"
     meaning = _("The proposal does not exist.")
-    detail = _("Proposal not found.")
+    detail = _("Proposal not found. See the list of proposals.")
 
 
 class ProposalDecided(Conflict):
     code = "proposal_decided"
     meaning = _("The proposal was already approved or refused, and a decision cannot be changed.")
-    detail = _("This proposal was already decided. Its decision is final.")
+    detail = _("This proposal was already decided, and its decision is final. Make a new one if needed.")
 
 
 class ProposalExpired(Conflict):

@@ -25,7 +25,7 @@ CHANGEABLE = ("name", "per_person_cap", "is_active")
 class RuleNotFound(NotFound):
     code = "not_found"
     meaning = gettext_noop("The rule does not exist.")
-    detail = gettext_noop("Rule not found.")
+    detail = gettext_noop("Rule not found. See the list of rules.")
 
 
 def open_rule(actor: User, **fields: Any) -> GrantRule:

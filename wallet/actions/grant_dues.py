@@ -25,7 +25,7 @@ FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(days=1)  # before a
 class RuleCapReached(Conflict):
     code = "rule_cap_reached"
     meaning = _("The user has received as many credits from the rule as it allows per person.")
-    detail = _("This person has reached the rule's limit per person.")
+    detail = _("This person has reached the rule's limit per person. Raise the limit, or grant a credit by hand.")
 
 
 def grant_due_credits(

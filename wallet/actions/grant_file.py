@@ -38,7 +38,7 @@ NumberedLine = tuple[int, GrantLine]
 class GrantFileRefused(BadRequest):
     code = "file_refused"
     meaning = _("The file of a bulk grant cannot be read, so nothing was granted.")
-    detail = _("Nothing was granted. The file needs a header row with user and reference, and one row per grant.")
+    detail = _("Nothing was granted. Give the file a header row with user and reference, and one row per grant.")
 
 
 @dataclass(frozen=True)

@@ -115,4 +115,4 @@ class FileChanged(BadRequest):
 class FileEmpty(BadRequest):
     code = "file_empty"
     meaning = _("The imported file has no credits.")
-    detail = _("This file has no credits. It needs a header row and one row per credit.")
+    detail = _("This file has no credits. Give it a header row and one row per credit.")

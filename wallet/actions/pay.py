@@ -44,7 +44,6 @@ from wallet.ledger.idempotency import fingerprint
 from wallet.ledger.movements import MAX_POSTINGS
 from wallet.ledger.payment_state import payment_body
 from wallet.ledger.recording import NewMovement, record
-from wallet.money import format_amount
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,7 +169,7 @@ def draw_exactly(request: PaymentRequest, lots: Sequence[Share]) -> list[Share]:
     available = total(drawable)
     if available < request.amount and not (request.up_to and available > 0):
         if len(lots) > MAX_POSTINGS:
-            raise TooManyCredits
+            raise TooManyCredits(available, request.currency)
         if are_lots_missing():
             raise LotsIncomplete
         raise shortage(request, available, read_holds(request.user_id, request.currency))
@@ -179,15 +178,10 @@ def draw_exactly(request: PaymentRequest, lots: Sequence[Share]) -> list[Share]:
 
 def shortage(request: PaymentRequest, available: Decimal, holds: Sequence[Any]) -> Refusal:
     """Return the refusal for too little credit: it says what is available, and which orders hold the rest until when."""
-    refusal: Refusal
-    amount = format_amount(available, request.currency)
     if available + sum(hold.held for hold in holds) < request.amount:
-        refusal = InsufficientCredit(f"Only {amount} {request.currency} is available.")
-    else:
-        orders = ", ".join(f"{hold.reference} until {format_timestamp(hold.held_until)}" for hold in holds)
-        refusal = CreditHeld(f"Only {amount} {request.currency} is available: the rest is held for {orders}.")
-    refusal.members = {"available": amount}
-    return refusal
+        return InsufficientCredit(available, request.currency)
+    orders = ", ".join(f"{hold.reference} until {format_timestamp(hold.held_until)}" for hold in holds)
+    return CreditHeld(available, request.currency, orders=orders)
 
 
 def decide_batch(requests: Sequence[PaymentRequest], read: dict[str, list[Any]]) -> dict[PaymentRequest, list[Share]]:

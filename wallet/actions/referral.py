@@ -15,13 +15,13 @@ from wallet.programme.referral_codes import new_code
 class ReferralNotFound(NotFound):
     code = "not_found"
     meaning = _("The referral does not exist.")
-    detail = _("Referral not found.")
+    detail = _("Referral not found. See the list of referrals.")
 
 
 class ReferralDecided(Conflict):
     code = "referral_decided"
     meaning = _("The referral is not held for review, or was already decided.")
-    detail = _("This referral was already decided. Its decision is final.")
+    detail = _("This referral was already decided, and its decision is final. See the list of referrals.")
 
 
 def ensure_referral_code(user: User) -> str:

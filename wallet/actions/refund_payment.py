@@ -80,7 +80,7 @@ def amount_to_refund(payment: LockedPayment, amount: Decimal | None) -> Decimal:
     if amount is not None:
         check_payment_amount(amount, payment.currency)
     if not refundable or (amount or 0) > refundable:
-        raise ExceedsRefundable
+        raise ExceedsRefundable(refundable, payment.currency)
     return refundable if amount is None else amount
 
 

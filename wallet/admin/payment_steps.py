@@ -80,7 +80,7 @@ def refund_lines(payment: Payment, amount: Decimal | None) -> Preview:
     refundable = payment.captured - payment.refunded
     asked = refundable if amount is None else amount
     if not 0 < asked <= refundable:
-        raise ExceedsRefundable
+        raise ExceedsRefundable(refundable, payment.currency)
     lines = [returned_sentence(credit, payment.currency) for credit in preview_refund(payment.pk, asked)]
     return lines, {"amount": format_amount(asked, payment.currency)}
 

@@ -35,7 +35,7 @@ from wallet.api.proposal_serializers import WAITS
 from wallet.api.request_serializers import AssetBody, EmptyBody, RecreateBody
 from wallet.api.response_serializers import AssetSerializer, ClaimExplanationSerializer, ClaimSerializer
 from wallet.api.viewsets import BaseViewSet
-from wallet.assets.models import AssetExpired, CashbackAsset
+from wallet.assets.models import AssetExpired, AssetNotFound, CashbackAsset
 from wallet.assets.querysets import AssetQuerySet
 from wallet.ledger.idempotency import IdempotencyKeyReused, RequestInProgress
 from wallet.queries.explain_claim import explain_asset_claim
@@ -72,6 +72,7 @@ class AssetViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     filterset_class = AssetFilter
     orderings: ClassVar = {"created_at": "id", "expires_at": "expires_at", "total_value": "total_value"}
     lookup_value_converter = "any_case_uuid"
+    not_found = AssetNotFound
     version_columns = (*edit_asset.EDITABLE_FIELDS, "status", "claimed_by")
     indexed_filters = frozenset({"status", "pool", "mine", "batch"})
 

@@ -10,7 +10,7 @@ from accounts.permissions import IsAdmin
 from kernel.openapi import operation
 from wallet.api.response_serializers import BatchDetailSerializer, BatchSerializer
 from wallet.api.viewsets import BaseViewSet
-from wallet.assets.batches import Batch, BatchQuerySet
+from wallet.assets.batches import Batch, BatchNotFound, BatchQuerySet
 
 
 @extend_schema_view(
@@ -25,6 +25,7 @@ class BatchViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     serializer_class = BatchSerializer
     queryset = Batch.objects.all()
     lookup_value_converter = "any_case_uuid"
+    not_found = BatchNotFound
 
     def get_queryset(self) -> BatchQuerySet:
         """Return the batches with their totals and operators."""

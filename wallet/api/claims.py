@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from kernel.openapi import operation
 from wallet.actions.claim_batch import Claim
-from wallet.actions.payment_refusals import UserNotFound
+from wallet.actions.payment_refusals import ClaimNotFound, UserNotFound
 from wallet.api.filters import ClaimFilter
 from wallet.api.idempotency import REPLAYED
 from wallet.api.response_serializers import ClaimSerializer, ProofSerializer
@@ -42,6 +42,7 @@ class ClaimViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     ordering = "-claimed_at"
     indexed_filters = frozenset({"user", "asset", "from", "to"})
     lookup_value_converter = "any_case_uuid"
+    not_found = ClaimNotFound
 
     def get_queryset(self) -> EntryQuerySet:
         """Return the entries that the caller may see."""

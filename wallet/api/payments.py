@@ -81,6 +81,7 @@ class PaymentViewSet(ListModelMixin, RetrieveModelMixin, ServiceViewSet):
     filterset_class = PaymentFilter
     ordering = "-created_at"
     lookup_value_converter = "any_case_uuid"
+    not_found = refusals.PaymentNotFound
     # Each of these begins with the user, so that an index finds the rows.
     indexed_filters = frozenset({"user"})
 

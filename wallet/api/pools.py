@@ -35,7 +35,7 @@ from wallet.api.response_serializers import (
     PoolSerializer,
 )
 from wallet.api.viewsets import BaseViewSet
-from wallet.assets.models import CashbackAsset, CreditPool
+from wallet.assets.models import CashbackAsset, CreditPool, PoolNotFound
 from wallet.assets.querysets import PoolQuerySet
 from wallet.ledger.idempotency import IdempotencyKeyReused, RequestInProgress
 from wallet.queries.explain_claim import explain_pool_claim
@@ -75,6 +75,7 @@ class PoolViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     serializer_class = PoolSerializer
     queryset = CreditPool.objects.all()
     lookup_value_converter = "any_case_uuid"
+    not_found = PoolNotFound
     version_columns = edit_pool.VERSION
 
     def get_queryset(self) -> PoolQuerySet:

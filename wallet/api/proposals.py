@@ -35,6 +35,7 @@ class ProposalViewSet(ListModelMixin, RetrieveModelMixin, BaseViewSet):
     filterset_class = ProposalFilter
     indexed_filters = frozenset({"state", "kind", "pool"})  # proposals are few
     lookup_value_converter = "any_case_uuid"
+    not_found = decisions.ProposalNotFound
 
     def get_queryset(self) -> QuerySet[Proposal]:
         """Return the proposals with their people."""

@@ -23,7 +23,7 @@ from wallet.api.viewsets import BaseViewSet
 class ServiceNotFound(NotFound):
     code = "not_found"
     meaning = _("No active service has the id that the request names.")
-    detail = _("No active service has this id.")
+    detail = _("Service not found. Check its id.")
 
 
 def user_or_service(scope: Scope) -> Any:

@@ -4,7 +4,7 @@ from contextlib import ExitStack
 from typing import Any, ClassVar, cast
 
 from django.db.models import Q, QuerySet
-from django.http import HttpResponseBase
+from django.http import Http404, HttpResponseBase
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -15,6 +15,7 @@ from accounts.expensive_reads import SEARCH, ExpensiveRead
 from accounts.models import User
 from accounts.permissions import IsService
 from accounts.refused_services import RefusedServices
+from kernel.refusals import NotFound
 from kernel.strict_serializers import StrictSerializer
 from kernel.strict_views import StrictView
 from kernel.versions import Precondition
@@ -45,6 +46,8 @@ class BaseViewSet(StrictView, RefusedServices, GenericViewSet[Any]):
     indexed_filters: ClassVar[frozenset[str]] = frozenset()
     # The columns whose version is the entity tag of an object; without any, objects have none.
     version_columns: ClassVar[tuple[str, ...]] = ()
+    # Raised for an object that does not exist, or that the caller may not see.
+    not_found: ClassVar[type[NotFound]]
     basename: str
 
     http_method_names = ["get", "head", "post", "patch", "delete"]
@@ -104,6 +107,13 @@ class BaseViewSet(StrictView, RefusedServices, GenericViewSet[Any]):
             return User.objects.none()
         rows: QuerySet[Any] = super().get_queryset()
         return rows
+
+    def get_object(self) -> Any:
+        """Return the object of the address. Raises `not_found`."""
+        try:
+            return super().get_object()
+        except Http404:
+            raise self.not_found from None
 
     def filter_queryset(self, queryset: QuerySet[Any]) -> QuerySet[Any]:
         """Filter lists; a single object is looked up by its id alone."""

@@ -19,7 +19,10 @@ class NotSealedYet(Conflict):
 
 class NoValidSeal(NotSealedYet):
     meaning = _("The seal that covers the claim or payment is malformed or does not contain it, so no proof can be made.")
-    detail = _("The seal that covers this is not valid, so there is no proof. The claim or payment itself is not affected.")
+    detail = _(
+        "The seal that covers this is not valid, so there is no proof. "
+        "The claim or payment itself is not affected. Tell an operator."
+    )
     retry_after = None
 
 
