@@ -41,7 +41,7 @@ EXAMPLE = {
 }
 FIELD_ERRORS = {
     "type": "array",
-    "description": "The errors of single fields. An error of the request as a whole has an empty field name.",
+    "description": "The errors of single fields, each named by its path (`lines.0.user`); empty for the request as a whole.",
     "items": {
         "type": "object",
         "required": ["field", "code", "detail"],

@@ -2,7 +2,8 @@
 
 import codecs
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from rest_framework.exceptions import ParseError, ValidationError
@@ -17,22 +18,42 @@ class Utf8JSONParser(JSONParser):
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Return the parsed body; raise ParseError, or ValidationError for a name that appears twice."""
+        repeating: list[RepeatingObject] = []
+
+        def read_object(members: list[tuple[str, Any]]) -> dict[str, Any]:
+            found = dict(members)
+            if len(found) < len(members):
+                found = RepeatingObject(members)
+                repeating.append(found)
+            return found
+
         try:
             # JSON between systems is UTF-8, whatever charset the header names (RFC 8259 §8.1).
             text = codecs.getreader("utf-8")(stream)
-            return json.load(text, parse_constant=strict_constant, object_pairs_hook=unique_members)  # type: ignore[no-any-return]
+            body: dict[str, Any] = json.load(text, parse_constant=strict_constant, object_pairs_hook=read_object)
         except ValueError as error:
             raise ParseError(f"JSON parse error - {error}") from error
+        if repeating:
+            twice = {path: ["This field appears more than once."] for path in repeated_paths(body)}
+            raise ValidationError(twice, code="duplicate")
+        return body
 
 
-def unique_members(members: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return the members of a JSON object; raise ValidationError, which names those that appear more than once.
+class RepeatingObject(dict[str, Any]):
+    """A JSON object in which names appear more than once.
 
     Parsers disagree about which of them counts (RFC 8259 §4), so none is taken.
     """
-    unique = dict(members)
-    if len(unique) < len(members):
-        names = [name for name, _ in members]
-        twice = {name: ["This field appears more than once."] for name in unique if names.count(name) > 1}
-        raise ValidationError(twice, code="duplicate")
-    return unique
+
+    def __init__(self, members: list[tuple[str, Any]]) -> None:
+        super().__init__(members)
+        self.repeated = [name for name, count in Counter(name for name, _ in members).items() if count > 1]
+
+
+def repeated_paths(value: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    """Yield the path of each member of the JSON value whose name appears more than once in its object, joined by dots."""
+    if isinstance(value, RepeatingObject):
+        yield from (".".join((*path, name)) for name in value.repeated)
+    if isinstance(value, (dict, list)):
+        for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from repeated_paths(inner, (*path, str(key)))

@@ -69,8 +69,11 @@ def test_a_file_is_refused_like_its_list(as_ada: Caller, parameter: str) -> None
     [
         ("assets/", '{"title": "A", "total_value": "1", "currency": "INR", "title": "B"}', ["title"]),
         ("assets/", '{"title": "A", "total_value": "1", "currency": "INR", "total_value": "1"}', ["total_value"]),
-        ("assets/", '{"title": {"a": 1, "a": 2}, "total_value": "1", "currency": "INR"}', ["a"]),
-        ("assets/", '[{"x": 1, "x": 1}]', ["x"]),
+        ("assets/", '{"title": {"a": 1, "a": 2}, "total_value": "1", "currency": "INR"}', ["title.a"]),
+        ("assets/", '[{"x": 1, "x": 1}]', ["0.x"]),
+        ("grants/batch/", '{"lines": [{"user": "a"}, {"user": "b", "user": "c"}]}', ["lines.1.user"]),
+        ("grants/batch/", '{"lines": [{"user": "b", "user": "c"}], "lines": []}', ["lines"]),
+        ("grants/batch/", '{"pool": 1, "pool": 2, "lines": [[{"a": {"b": 1, "b": 1}}]]}', ["pool", "lines.0.0.a.b"]),
         ("auth/token/", '{"email": "ada@example.com", "password": "a", "password": "b"}', ["password"]),
         ("auth/register/", '{"email": "a@example.com", "email": "b@example.com", "password": "correct horse"}', ["email"]),
         ("pools/", '{"name": "A", "name": "B", "kind": "PROMOTION", "currency": "INR"}', ["name"]),
@@ -84,6 +87,15 @@ def test_a_member_that_appears_twice_is_refused(as_ada: Caller, address: str, bo
     assert {error["code"] for error in answer.json()["errors"]} == {"duplicate"}
     assert not CashbackAsset.objects.exists()
     assert not CreditPool.objects.exists()
+
+
+def test_each_error_within_a_list_is_named_by_its_path(as_ada: Caller) -> None:
+    lines: list[Any] = [{"user": "a", "reference": "r"}, {"user": "", "refrence": "r"}, "a", {"user": None, "reference": ["r"]}]
+
+    answer = as_ada.post(f"{ROOT}/grants/batch/", {"pool": "x", "reason": "gift", "lines": lines})
+
+    paths = ["lines.1.reference", "lines.1.refrence", "lines.1.user", "lines.2", "lines.3.reference", "lines.3.user", "pool"]
+    assert sorted(wrong_fields(answer)) == paths
 
 
 def test_a_claim_with_a_member_twice_claims_nothing(as_alice: Caller, issue: Issue) -> None:
