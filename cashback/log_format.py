@@ -18,6 +18,19 @@ class RequestIdFilter(logging.Filter):
         return True
 
 
+class ClientErrorFilter(logging.Filter):
+    """Makes one WARNING line of a request that Django rejects, which it logs as an error with a traceback of our code.
+
+    Anyone can cause them: by a body that is too large, or a host that is not served here.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Keep every record."""
+        if record.name.startswith("django.security."):
+            record.levelno, record.levelname, record.exc_info = logging.WARNING, "WARNING", None
+        return True
+
+
 class JSONFormatter(logging.Formatter):
     """One JSON object per line; the dict `fields` of a record, if it has one, is part of it."""
 

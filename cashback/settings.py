@@ -405,9 +405,17 @@ LOGGING = {
         "json": {"()": "cashback.log_format.JSONFormatter"},
         "bare": {"format": "{message}", "style": "{"},
     },
-    "filters": {"request_id": {"()": "cashback.log_format.RequestIdFilter"}},
+    "filters": {
+        "request_id": {"()": "cashback.log_format.RequestIdFilter"},
+        "client_error": {"()": "cashback.log_format.ClientErrorFilter"},
+    },
     "handlers": {
-        "console": {"class": "logging.StreamHandler", "stream": LOG_STREAM, "formatter": LOG_FORMAT, "filters": ["request_id"]},
+        "console": {
+            "class": "logging.StreamHandler",
+            "stream": LOG_STREAM,
+            "formatter": LOG_FORMAT,
+            "filters": ["request_id", "client_error"],
+        },
         "audit": {"class": "logging.StreamHandler", "stream": LOG_STREAM, "formatter": "bare"},
     },
     "root": {"handlers": ["console"], "level": read_level("LOG_LEVEL", "INFO")},

@@ -3,8 +3,10 @@
 import os
 from typing import Any
 
-from django.core.handlers.wsgi import WSGIRequest
-from django.core.wsgi import get_wsgi_application
+import django
+from django.core.handlers.wsgi import WSGIHandler, WSGIRequest
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils.http import parse_header_parameters
 
 from cashback.env import LOCAL
@@ -27,5 +29,21 @@ class Request(WSGIRequest):
         self.content_type, self.content_params = parse_header_parameters(meta.get("CONTENT_TYPE", ""))
 
 
-application = get_wsgi_application()
-application.request_class = Request
+class Application(WSGIHandler):
+    """Answers HEAD without a body, which Django leaves to the server (RFC 9110 §9.3.2)."""
+
+    request_class = Request
+
+    def get_response(self, request: HttpRequest) -> HttpResponseBase:
+        """Return the response."""
+        response = super().get_response(request)
+        if request.method == "HEAD":
+            if response.streaming:
+                response.streaming_content = ()  # type: ignore[attr-defined]
+            else:
+                response.content = b""  # type: ignore[attr-defined]
+        return response
+
+
+django.setup(set_prefix=False)
+application = Application()

@@ -24,8 +24,9 @@ class BodySizeMiddleware:
         """Return the response; raise RequestDataTooBig, or BadRequest for a body without Content-Length."""
         if "HTTP_TRANSFER_ENCODING" in request.META:
             raise BadRequest("Send the body with its Content-Length. A chunked body is not supported.")
-        if declared_length(request) > UPLOADS.get(request.path, settings.DATA_UPLOAD_MAX_MEMORY_SIZE):
-            raise RequestDataTooBig
+        length, limit = declared_length(request), UPLOADS.get(request.path, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+        if length > limit:
+            raise RequestDataTooBig(f"A body of {length} bytes was refused; the limit is {limit}.")
         return self.get_response(request)
 
 
