@@ -30,8 +30,7 @@ from wallet.actions.grant_sql import NewGrant
 from wallet.actions.operator_audit import audited
 from wallet.actions.replenish_pool import replenish_for_grants
 from wallet.assets.models import CreditPool, PoolNotFound
-from wallet.ledger import idempotency
-from wallet.ledger.idempotency import IdempotentRequest, StoredResponse
+from wallet.ledger.idempotency import IdempotentRequest, StoredResponse, answer_once
 
 # Lines of one transaction. The claim trigger takes a lock for each user, of which PostgreSQL has several thousand in all.
 MAX_LINES = 1_000
@@ -100,12 +99,8 @@ def grant_many(
 @atomic_with_retry(idempotent=True)
 def commit_report(order: GrantOrder, lines: Sequence[GrantLine], request: IdempotentRequest | None) -> GrantReport:
     """Grant the lines and return the report, once per request."""
-    if request and not idempotency.reserve_keys([request]):
-        return GrantReport(idempotency.find_response(request).body, replayed=True)
-    report = GrantReport(report_body(lines, process_lines(order, lines)))
-    if request:
-        idempotency.store_responses([(request, StoredResponse(200, report.body), None)])
-    return report
+    response, replayed = answer_once(request, lambda: StoredResponse(200, report_body(lines, process_lines(order, lines))))
+    return GrantReport(response.body, replayed)
 
 
 @atomic_with_retry(idempotent=True)

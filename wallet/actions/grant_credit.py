@@ -22,8 +22,7 @@ from wallet.actions.payment_refusals import ReferenceUsed, WalletClosed, refusal
 from wallet.actions.proposal_parameters import GrantParameters
 from wallet.actions.replenish_pool import replenish_for_grants
 from wallet.assets.models import CashbackAsset
-from wallet.ledger import idempotency
-from wallet.ledger.idempotency import IdempotentRequest, StoredResponse
+from wallet.ledger.idempotency import IdempotentRequest, StoredResponse, answer_once
 from wallet.ledger.models import Entry, Grant, ProposalKind
 from wallet.money import format_amount
 
@@ -54,13 +53,12 @@ def grant_credit(
 
     @atomic_with_retry(idempotent=True)
     def commit() -> Answer:
-        if request and not idempotency.reserve_keys([request]):
-            stored = idempotency.find_response(request)
-            return Answer(stored.body, stored.status_code, replayed=True)
-        answer = make_grant(user, pool_id, parameters, actor, service)
-        if request:
-            idempotency.store_responses([(request, StoredResponse(answer.status_code, answer.body), None)])
-        return answer
+        def grant() -> StoredResponse:
+            answer = make_grant(user, pool_id, parameters, actor, service)
+            return StoredResponse(answer.status_code, answer.body)
+
+        response, replayed = answer_once(request, grant)
+        return Answer(response.body, response.status_code, replayed)
 
     try:
         return commit()

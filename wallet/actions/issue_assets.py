@@ -28,8 +28,7 @@ from wallet.assets.bulk_insert import AssetTemplate, InsertableRow, TemplatedAss
 from wallet.assets.change_context import open_batch
 from wallet.assets.constraint_words import WORDS
 from wallet.assets.models import AssetStatus, CashbackAsset, CreditPool, PoolNotFound, end_of
-from wallet.ledger import idempotency
-from wallet.ledger.idempotency import IdempotentRequest, StoredResponse, fingerprint
+from wallet.ledger.idempotency import IdempotentRequest, StoredResponse, answer_once, fingerprint
 from wallet.ledger.models import ProposalKind
 from wallet.money import format_amount
 
@@ -237,17 +236,18 @@ def issue_in_pool_at_once(
     **fields: Any,
 ) -> Issued:
     """Issue in a pool; see issue_in_pool. Raises ApprovalRequired."""
-    if not idempotency.reserve_keys([request]):
-        body = idempotency.find_response(request).body
-        batch = body.get("batch")
-        return Issued(body["issued"], replayed=True, batch=UUID(batch) if batch else None)
-    pool = CreditPool.objects.filter(pk=pool_id).first()
-    if pool is None:
-        raise PoolNotFound
-    precondition(pool)
-    issued = issue_many(actor, pool, count=count, progress=progress, **fields)
-    idempotency.store_responses([(request, StoredResponse(201, {"issued": issued.count, "batch": str(issued.batch)}), None)])
-    return issued
+
+    def issue() -> StoredResponse:
+        pool = CreditPool.objects.filter(pk=pool_id).first()
+        if pool is None:
+            raise PoolNotFound
+        precondition(pool)
+        issued = issue_many(actor, pool, count=count, progress=progress, **fields)
+        return StoredResponse(201, {"issued": issued.count, "batch": str(issued.batch)})
+
+    response, replayed = answer_once(request, issue)
+    batch = response.body.get("batch")
+    return Issued(response.body["issued"], replayed, UUID(batch) if batch else None)
 
 
 def issue_many(

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -162,6 +162,20 @@ def store_responses(responses: Iterable[tuple[IdempotentRequest, StoredResponse,
             cursor.execute(STORE_RESPONSES, [*columns, reserved_partition.get()])
             if cursor.rowcount != len(rows):
                 raise RuntimeError(f"{len(rows)} responses, but {cursor.rowcount} keys were reserved")
+
+
+def answer_once(request: IdempotentRequest | None, act: Callable[[], StoredResponse]) -> tuple[StoredResponse, bool]:
+    """Return the response of `act` and False, or the stored one and True if the request was answered before.
+
+    In the caller's transaction. Without a request, `act` runs each time. Raises IdempotencyKeyReused, RequestInProgress.
+    """
+    if request is None:
+        return act(), False
+    if not reserve_keys([request]):
+        return find_response(request), True
+    response = act()
+    store_responses([(request, response, None)])
+    return response, False
 
 
 def release_keys(requests: Sequence[IdempotentRequest]) -> None:
