@@ -1,6 +1,7 @@
 """Clients that pay during an experiment, in the application's role, and their log of attempts."""
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -13,11 +14,12 @@ from dev.chaos.load import LoadBroke
 from dev.payment_race.client import PaymentClient
 from dev.payment_race.fixture import PaymentFixture, create_fixture
 from dev.payment_race.plan import PaymentPlan
-from dev.payment_race.transport import DirectPayments, PaymentTransport
+from dev.payment_race.transport import DirectPayments, PaymentResponse, PaymentTransport
 from wallet.verification.checker import Violation, snapshot_connection
 from wallet.verification.payment_log import PaymentAttempt, payment_log_violations
 
 CLIENTS = 4
+REMEMBERED_ORDERS = 50  # of each client, which it returns when a wallet is empty
 CLOSING_TRIES = 200  # of a request that is unanswered: a failover takes seconds
 PLAN = PaymentPlan(wallets=3, lots=60, connections=CLIENTS, orders=0, seed=0)
 
@@ -28,11 +30,28 @@ class LoadPayer(PaymentClient):
     def __init__(self, load: "PaymentLoad", number: int) -> None:
         super().__init__(load.connect(), number, load.seed)
         self.load, self.max_tries = load, CLOSING_TRIES
+        self.orders: deque[tuple[str, str]] = deque(maxlen=REMEMBERED_ORDERS)  # users and payments
 
     def run(self) -> None:
         """Make one order after the other."""
         while not self.load.over.is_set():
             self.whole_order(self.random.choice(self.load.fixture.shared))
+
+    def pay(self, user: str, amount: int, *, capture: bool, reference: str = "") -> PaymentResponse:
+        """Pay for an order; return earlier orders when the wallet is empty, so that payments go on for as long as the load."""
+        response = super().pay(user, amount, capture=capture, reference=reference)
+        if response.payment is not None:
+            self.orders.append((user, response.payment["id"]))
+        elif response.code in ("insufficient_credit", "credit_held"):
+            self.return_orders()
+        return response
+
+    def return_orders(self) -> None:
+        """Release what the remembered orders hold and refund what they captured."""
+        while self.orders and not self.load.over.is_set():
+            user, payment = self.orders.popleft()
+            self.release(user, payment)
+            self.refund(user, payment, None, self.new_name())
 
 
 class PaymentLoad:

@@ -41,8 +41,10 @@ class Measured:
 
     @property
     def is_green(self) -> bool:
-        """Whether nothing was lost, doubled or answered with an error, and the outage was within its bound."""
-        return not (self.lost or self.doubled or self.errors) and (self.bound is None or self.outage <= self.bound)
+        """Whether people claimed and paid, nothing was lost, doubled or an error, and the outage was within its bound."""
+        was_tried = self.claims > 0 and self.payments > 0
+        in_time = self.bound is None or self.outage <= self.bound
+        return was_tried and in_time and not (self.lost or self.doubled or self.errors)
 
 
 def longest_gap(attempts: Sequence[AnyAttempt], begun: float, ended: float) -> float:

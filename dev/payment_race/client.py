@@ -65,8 +65,8 @@ class PaymentClient:
         """Release a hold."""
         return self.until_answered("release", user, payment, lambda key: self.transport.release(payment, key))
 
-    def refund(self, user: str, payment: str, amount: int, reference: str) -> PaymentResponse:
-        """Refund a part of what was captured."""
+    def refund(self, user: str, payment: str, amount: int | None, reference: str) -> PaymentResponse:
+        """Refund a part of what was captured, or all that is left of it."""
         return self.until_answered("refund", user, payment, lambda key: self.transport.refund(payment, key, amount, reference))
 
     def whole_order(self, user: str) -> None:

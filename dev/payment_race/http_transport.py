@@ -30,9 +30,9 @@ class HttpPayments:
         """POST payments/{id}/release/."""
         return self.post(f"{PATH}{payment}/release/", key, {})
 
-    def refund(self, payment: str, key: str, amount: int, reference: str) -> PaymentResponse:
+    def refund(self, payment: str, key: str, amount: int | None, reference: str) -> PaymentResponse:
         """POST payments/{id}/refund/."""
-        asked = {"amount": str(amount), "reference": reference, "reason": "returned"}
+        asked = {"reference": reference, "reason": "returned"} | ({"amount": str(amount)} if amount is not None else {})
         return self.post(f"{PATH}{payment}/refund/", key, asked)
 
     def close(self) -> None:

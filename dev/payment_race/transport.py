@@ -48,8 +48,8 @@ class PaymentTransport(Protocol):
     def release(self, payment: str, key: str) -> PaymentResponse:
         """Release a hold."""
 
-    def refund(self, payment: str, key: str, amount: int, reference: str) -> PaymentResponse:
-        """Refund a part of what was captured."""
+    def refund(self, payment: str, key: str, amount: int | None, reference: str) -> PaymentResponse:
+        """Refund a part of what was captured, or all that is left of it."""
 
     def close(self) -> None:
         """Close the connection."""
@@ -76,9 +76,10 @@ class DirectPayments:
         """Call release_payment."""
         return to_response(lambda: release_payment(UUID(payment), service=self.service, key=key))
 
-    def refund(self, payment: str, key: str, amount: int, reference: str) -> PaymentResponse:
+    def refund(self, payment: str, key: str, amount: int | None, reference: str) -> PaymentResponse:
         """Call refund_payment."""
-        asked: dict[str, Any] = {"amount": Decimal(amount), "reference": reference, "reason": "returned", "key": key}
+        value = None if amount is None else Decimal(amount)
+        asked: dict[str, Any] = {"amount": value, "reference": reference, "reason": "returned", "key": key}
         return to_response(lambda: refund_payment(UUID(payment), service=self.service, **asked))
 
     def close(self) -> None:

@@ -46,7 +46,7 @@ def test_answers_are_counted_by_kind() -> None:
     assert acknowledged(log) == 1
 
 
-@pytest.mark.parametrize("wrong", [{"lost": 1}, {"doubled": 1}, {"errors": 1}, {"outage": 5.1}])
+@pytest.mark.parametrize("wrong", [{"lost": 1}, {"doubled": 1}, {"errors": 1}, {"outage": 5.1}, {"claims": 0}, {"payments": 0}])
 def test_a_fault_is_red_for_each_promise_that_it_breaks(wrong: dict[str, Any]) -> None:
     assert cluster_report.failures(
         {"rows": [RIGHT | wrong], "control": CONTROL, "violations": [], "reads": 90, "stale": 0}
