@@ -17,7 +17,7 @@ from django.db.backends.utils import CursorWrapper, debug_transaction
 from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 from prometheus_client import Gauge
-from psycopg import ClientCursor, Connection, Cursor
+from psycopg import ClientCursor, Connection, Cursor, InternalError
 from psycopg.errors import Diagnostic
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolTimeout
@@ -125,6 +125,14 @@ def is_connection_alive(idle: Connection[Any]) -> bool:
     return not waiting.poll(0)
 
 
+def is_out_of_step(error: BaseException) -> bool:
+    """Return whether an answer belonged to no statement: psycopg's own error, without an SQLSTATE.
+
+    A pooler may forward the end of a server's session in the middle of an answer.
+    """
+    return isinstance(error, InternalError) and error.sqlstate is None
+
+
 def note_warning(warnings: list[str | None], notice: Diagnostic) -> None:
     """Keep the message of a notice of PostgreSQL that is a plain warning."""
     if notice.sqlstate == WARNING:
@@ -141,7 +149,7 @@ class DatabaseOperations(operations.DatabaseOperations):
 
 
 class ErrorWrapper(DatabaseErrorWrapper):
-    """Django's wrapper, which also raises errors of SESSION_ENDING_SQLSTATES as OperationalError, like other lost connections.
+    """Django's wrapper, which raises other errors after which a session is useless as OperationalError, like lost connections.
 
     A session with a read-only server is closed, because the next one may reach the primary.
     """
@@ -157,7 +165,7 @@ class ErrorWrapper(DatabaseErrorWrapper):
         sqlstate = getattr(error, "sqlstate", None)
         if sqlstate == READ_ONLY_SERVER:
             self.wrapper.end_session()
-        if sqlstate in SESSION_ENDING_SQLSTATES:
+        if sqlstate in SESSION_ENDING_SQLSTATES or is_out_of_step(error):
             self.wrapper.errors_occurred = True
             raise OperationalError(*error.args).with_traceback(traceback) from error
         super().__exit__(kind, error, traceback)

@@ -13,6 +13,7 @@ from psycopg_pool import PoolTimeout
 from cashback.database.base import Pool, is_connection_alive
 from dev.chaos.proxy import Pair, Proxy, proxy_socket
 from kernel.connection_reservation import reserved_connections
+from kernel.transactions import atomic_with_retry
 
 pytestmark = pytest.mark.django_db(transaction=True)
 End = Callable[[list[psycopg.Connection[Any]]], None]
@@ -125,3 +126,22 @@ def test_returned_reserved_connection_is_not_lent_to_other_work() -> None:
             pool.getconn()
         pool.putconn(held)
         pool.putconn(pool.getconn())
+
+
+def test_a_session_whose_answers_are_out_of_step_is_a_lost_connection() -> None:
+    """As when a pooler forwards the end of a server's session in the middle of an answer."""
+
+    @atomic_with_retry(idempotent=True)
+    def act() -> str:
+        attempts.append(connection.connection)
+        if len(attempts) == 1:
+            session = connection.connection
+            with connection.wrap_database_errors:
+                session.wait(session._exec_command(b"SELECT 1; SELECT 2"))  # one command, two results
+        return "done"
+
+    attempts: list[Any] = []
+
+    assert act() == "done"
+    assert len(set(map(id, attempts))) == 2
+    assert attempts[0].closed
