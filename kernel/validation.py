@@ -1,7 +1,7 @@
-"""Validation that reports the errors of all fields at once."""
+"""Validation that reports the errors of all fields at once, and of ranges."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.core.exceptions import ValidationError
 
@@ -22,3 +22,8 @@ def raise_errors(errors: Errors) -> None:
     """Raise the collected errors, if there are any."""
     if errors:
         raise ValidationError(errors)
+
+
+def is_reversed(lower: Any, upper: Any) -> bool:
+    """Return whether a range ends before it begins; None is an open end."""
+    return lower is not None and upper is not None and upper < lower

@@ -4,7 +4,6 @@ import logging
 import select
 import time
 from collections.abc import Callable
-from functools import partial
 from threading import BoundedSemaphore
 from time import monotonic
 from types import TracebackType
@@ -18,11 +17,11 @@ from django.db.utils import DatabaseErrorWrapper
 from django.utils.functional import cached_property
 from prometheus_client import Gauge
 from psycopg import ClientCursor, Connection, Cursor, InternalError
-from psycopg.errors import Diagnostic
 from psycopg.pq import TransactionStatus
 from psycopg_pool import ConnectionPool, PoolTimeout
 from psycopg_pool.pool import AddConnection
 
+from cashback.database.commit import commit_with_standbys
 from kernel.connection_reservation import may_take_reserved
 from kernel.fallbacks import Fallback
 from kernel.metrics import REGISTRY
@@ -38,15 +37,6 @@ POOL_SIZE = Gauge(
 )
 
 RECONNECT_SECONDS = 0.25
-# Sent with COMMIT. PostgreSQL lets a transaction that wrote nothing end without a standby, so that it could answer from what
-# another session committed and no standby has yet (its commit was cut short by the end of its session): a failover would lose
-# what was acknowledged. With synchronous standbys it therefore writes, and its commit waits like any other. On a server that
-# has become a standby itself, pg_current_xact_id fails with READ_ONLY_SERVER.
-WAIT_FOR_STANDBYS = """\
-SELECT CASE WHEN pg_is_in_recovery() OR (
-    pg_current_xact_id_if_assigned() IS NULL AND current_setting('synchronous_standby_names') <> ''
-) THEN pg_current_xact_id() IS NOT NULL AND pg_logical_emit_message(true, 'cashback', '') IS NOT NULL END"""
-WARNING = "01000"  # at COMMIT: the wait for a standby was cancelled, and what was committed may be lost in a failover
 READ_ONLY_SERVER = "25006"  # a write met a standby, or a primary that takes no writes
 # Errors that end a session, or leave it useless, but are InternalError in psycopg: read-only server, idle-in-transaction
 # timeout, transaction timeout.
@@ -133,12 +123,6 @@ def is_out_of_step(error: BaseException) -> bool:
     return isinstance(error, InternalError) and error.sqlstate is None
 
 
-def note_warning(warnings: list[str | None], notice: Diagnostic) -> None:
-    """Keep the message of a notice of PostgreSQL that is a plain warning."""
-    if notice.sqlstate == WARNING:
-        warnings.append(notice.message_primary)
-
-
 class DatabaseOperations(operations.DatabaseOperations):
     """Django's operations; last_executed_query also works for cursors that bind parameters on the server."""
 
@@ -151,7 +135,7 @@ class DatabaseOperations(operations.DatabaseOperations):
 class ErrorWrapper(DatabaseErrorWrapper):
     """Django's wrapper, which raises other errors after which a session is useless as OperationalError, like lost connections.
 
-    A session with a read-only server is closed, because the next one may reach the primary.
+    The session is closed; all of them are with a read-only server, because the next one may reach the primary.
     """
 
     wrapper: "DatabaseWrapper"
@@ -163,9 +147,9 @@ class ErrorWrapper(DatabaseErrorWrapper):
         if self.wrapper.alias == REPLICA:
             note_failure(error)
         sqlstate = getattr(error, "sqlstate", None)
-        if sqlstate == READ_ONLY_SERVER:
-            self.wrapper.end_session()
         if sqlstate in SESSION_ENDING_SQLSTATES or is_out_of_step(error):
+            end = self.wrapper.replace_sessions if sqlstate == READ_ONLY_SERVER else self.wrapper.end_session
+            end()
             self.wrapper.errors_occurred = True
             raise OperationalError(*error.args).with_traceback(traceback) from error
         super().__exit__(kind, error, traceback)
@@ -205,31 +189,24 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return ErrorWrapper(self)
 
     def _commit(self) -> None:
-        """Commit, and wait until a synchronous standby has what the transaction wrote and read.
-
-        Raises OperationalError if the standby may lack it. A statement outside a transaction that reads waits for nobody.
-        """
+        """Commit; at the primary, wait for the synchronous standbys also when the transaction wrote nothing."""
         session = self.connection
         if session is None or self.alias != PRIMARY or session.info.transaction_status != TransactionStatus.INTRANS:
             super()._commit()  # type: ignore[misc]  # a method that Django's type stubs lack
             return
-        warnings: list[str | None] = []
-        handler = partial(note_warning, warnings)
-        session.add_notice_handler(handler)
-        try:
-            with debug_transaction(self, "COMMIT"), self.wrap_database_errors:
-                session.execute(f"{WAIT_FOR_STANDBYS}; COMMIT", prepare=False)
-        finally:
-            session.remove_notice_handler(handler)
-        if warnings:
-            raise OperationalError(f"a commit does not wait for a standby any more: {warnings[0]}")
+        with debug_transaction(self, "COMMIT"), self.wrap_database_errors:
+            commit_with_standbys(session)
 
     def end_session(self) -> None:
-        """Close the session with a read-only server and all sessions of the pool; an open transaction is lost."""
+        """Close the session; an open transaction is lost."""
         if self.connection is not None:
             self.connection.close()
         if not self.in_atomic_block:
             self.close()
+
+    def replace_sessions(self) -> None:
+        """Close the session with a read-only server and all sessions of the pool."""
+        self.end_session()
         if self.pool:
             self.pool.replace_all()
 

@@ -39,7 +39,7 @@ def database_state() -> str:
     except Error:
         return "unreachable"
     if not writable:
-        connection.end_session()  # type: ignore[attr-defined]
+        connection.replace_sessions()  # type: ignore[attr-defined]
         return "read-only"
     return f"{len(missing)} migration{'' if len(missing) == 1 else 's'} missing" if missing else "ok"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from psycopg_pool import PoolTimeout
 
 from cashback.database.base import Pool, is_connection_alive
@@ -131,13 +131,16 @@ def test_returned_reserved_connection_is_not_lent_to_other_work() -> None:
 def test_a_session_whose_answers_are_out_of_step_is_a_lost_connection() -> None:
     """As when a pooler forwards the end of a server's session in the middle of an answer."""
 
+    def answer_twice() -> None:
+        session = connection.connection
+        with connection.wrap_database_errors:
+            session.wait(session._exec_command(b"SELECT 1; SELECT 2"))  # one command, two results
+
     @atomic_with_retry(idempotent=True)
     def act() -> str:
         attempts.append(connection.connection)
         if len(attempts) == 1:
-            session = connection.connection
-            with connection.wrap_database_errors:
-                session.wait(session._exec_command(b"SELECT 1; SELECT 2"))  # one command, two results
+            answer_twice()
         return "done"
 
     attempts: list[Any] = []
@@ -145,3 +148,8 @@ def test_a_session_whose_answers_are_out_of_step_is_a_lost_connection() -> None:
     assert act() == "done"
     assert len(set(map(id, attempts))) == 2
     assert attempts[0].closed
+
+    session = connection.connection
+    with pytest.raises(OperationalError):
+        answer_twice()
+    assert session.closed

@@ -39,7 +39,7 @@ SECONDS = 10.0
 
 
 def run_sql(*statements: str) -> list[Any]:
-    """Run statements in the test's own session, whose commits wait for nobody; return the rows of the last."""
+    """Run statements in the test's own session, whose commits do not wait; return the rows of the last."""
     with connection.cursor() as cursor:
         cursor.execute("SET synchronous_commit = local")
         for statement in statements:
@@ -210,7 +210,7 @@ def test_a_commit_that_no_longer_waits_is_not_acknowledged(world: World) -> None
         assert isinstance(claimed.exception(), Busy)
 
 
-def test_a_single_server_waits_for_nobody(world: World) -> None:
+def test_a_single_server_does_not_wait(world: World) -> None:
     world.pay(key=KEY)
     (before,) = run_sql("SELECT pg_current_wal_insert_lsn()")
 

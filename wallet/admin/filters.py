@@ -15,6 +15,7 @@ from unfold.contrib.filters.admin import DropdownFilter, RangeDateFilter, TextFi
 from unfold.contrib.filters.forms import RangeDateForm
 
 from kernel.date_fields import DateField
+from kernel.validation import is_reversed
 from wallet.assets.batches import Batch
 from wallet.assets.models import AssetStatus, CreditPool, Issuance
 from wallet.ledger.models import Seal
@@ -165,8 +166,7 @@ class DayRangeForm(RangeDateForm):  # type: ignore[misc]
     def clean(self) -> dict[str, Any]:
         """Refuse a last day before the first one."""
         values: dict[str, Any] = super().clean() or {}
-        first, last = (values.get(f"{self.name}_{end}") for end in ("from", "to"))
-        if first and last and last < first:
+        if is_reversed(*(values.get(f"{self.name}_{end}") for end in ("from", "to"))):
             self.add_error(f"{self.name}_to", _("The last day is before the first one."))
         return values
 

@@ -14,6 +14,7 @@ from rest_framework import serializers
 
 from kernel.readable_text import normal_text
 from kernel.timestamps import format_timestamp
+from kernel.validation import is_reversed
 from wallet.money import check_currency
 
 AMOUNT = re.compile(r"-?([0-9]+)(?:\.([0-9]+))?", re.ASCII)
@@ -223,5 +224,5 @@ def range_errors(values: Mapping[str, Any], ranges: Iterable[tuple[str, str]]) -
     return {
         upper: f"The range is reversed: `{upper}` must not be less than `{lower}`."
         for lower, upper in ranges
-        if values.get(lower) is not None and values.get(upper) is not None and values[upper] < values[lower]
+        if is_reversed(values.get(lower), values.get(upper))
     }

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from kernel.date_fields import DateField
 from kernel.readable_text import normal_text
+from kernel.validation import is_reversed
 from wallet.actions import csv_rows
 from wallet.assets.models import CreditPool
 from wallet.assets.querysets import AssetQuerySet
@@ -84,11 +85,6 @@ def day_field(label: Any) -> forms.DateField:
     return DateField(label=label, required=False, widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}))
 
 
-def in_order(lower: Any, upper: Any) -> bool:
-    """Return whether the limits of a range are in their order; an open end is."""
-    return lower is None or upper is None or lower <= upper
-
-
 class ListFilter(forms.Form):
     """A filter form whose values are in the query string."""
 
@@ -128,7 +124,7 @@ class OfferFilter(ListFilter):
     def clean(self) -> dict[str, Any]:
         """Refuse a reversed range of values, and one without its currency or pool when there are several currencies."""
         values: dict[str, Any] = super().clean() or {}
-        if not in_order(values.get("min"), values.get("max")):
+        if is_reversed(values.get("min"), values.get("max")):
             self.add_error("max", _("This is less than the minimum value."))
         has_range = any(values.get(name) is not None for name in ("min", "max"))
         if has_range and len(self.currencies) > 1 and not (values.get("currency") or values.get("pool") or self.errors):
@@ -179,7 +175,7 @@ class HistoryFilter(ListFilter):
     def clean(self) -> dict[str, Any]:
         """Refuse a last day before the first one."""
         values: dict[str, Any] = super().clean() or {}
-        if not in_order(values.get("since"), values.get("until")):
+        if is_reversed(values.get("since"), values.get("until")):
             self.add_error("until", _("This is before the first day."))
         return values
 
